@@ -1,0 +1,244 @@
+//! One error type for everything, grouped by what the caller can do about it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use crate::position::{Position, TopicPartition};
+
+/// What every fallible function of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call failed. [`Error::remedy`] names the group: what the caller can do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A value given by the caller or found in a configuration makes no sense. Nothing was written.
+    #[error("{what}: {reason}")]
+    InvalidInput {
+        /// What was given: a topic name, a setting, a record.
+        what: &'static str,
+        /// What was wrong and what would be right.
+        reason: Box<str>,
+    },
+    /// There is no such topic or partition. Nothing was written.
+    #[error("{what} {name:?} does not exist")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// Its name.
+        name: Box<str>,
+    },
+    /// A topic of this name exists already. Nothing was written.
+    #[error("topic {name:?} exists already")]
+    AlreadyExists {
+        /// The topic's name.
+        name: Box<str>,
+    },
+    /// A record or batch is larger than the topic takes. Nothing was written.
+    #[error(
+        "{bytes} bytes in one batch, but the limit is {limit} (max.message.bytes of the topic, segment.bytes)"
+    )]
+    TooLarge {
+        /// The size of the batch that would be needed, header included.
+        bytes: u64,
+        /// The limit it exceeds.
+        limit: u64,
+    },
+    /// The position lies outside the log. Data lost to retention is never skipped in silence: seek to go on.
+    #[error("offset {} of {} is outside the log, which holds {} to {}", at.offset(), at.partition(), valid.start, valid.end)]
+    OffsetOutOfRange {
+        /// The position that was asked for.
+        at: Box<Position>,
+        /// Log start offset and log end offset.
+        valid: Range<u64>,
+    },
+    /// Another log, here or in another process, or a Kafka broker holds the directory.
+    #[error("{} is in use{}: close the log that holds it, or wait", path.display(), Holder(*holder))]
+    Locked {
+        /// The directory.
+        path: Box<Path>,
+        /// The process that holds it, if the system tells.
+        holder: Option<u32>,
+    },
+    /// No space is left on the device or in the quota. Nothing was written; reading goes on, and appending works
+    /// again when there is space.
+    #[error("no space left for {}", path.display())]
+    StorageFull {
+        /// The file that could not grow.
+        path: Box<Path>,
+    },
+    /// The log does not end where the caller said: somebody else appended. Nothing was written.
+    #[error("the log ends at offset {actual}, not at {expected}")]
+    Conflict {
+        /// The log end offset the caller expected.
+        expected: u64,
+        /// The log end offset there is.
+        actual: u64,
+    },
+    /// An earlier write or sync failed. The partition takes no more records until the log is opened anew; what
+    /// the failed call wrote may or may not be there then.
+    #[error("{0}")]
+    Poisoned(Box<PoisonCause>),
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+    /// A file holds bytes that cannot be what was written.
+    #[error("{0}")]
+    Corrupt(Box<Damage>),
+    /// A file holds something that this version does not read or write.
+    #[error("{0}")]
+    Unsupported(Box<Damage>),
+    /// The operating system refused an operation.
+    #[error("{0}")]
+    Io(Box<IoFailure>),
+}
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// The call was wrong; nothing was written.
+    FixTheCall,
+    /// The same call may succeed later; nothing was written.
+    Retry,
+    /// Open the log anew; the outcome of the failed write is known only then.
+    Reopen,
+    /// A file, a device or a permission needs attention.
+    Inspect,
+}
+
+impl Error {
+    /// What the caller can do about it.
+    ///
+    /// ```
+    /// use stratalog::{EventLog, Remedy};
+    /// # let dir = tempfile::tempdir()?;
+    /// let log = EventLog::open(dir.path())?;
+    /// assert_eq!(log.topic("orders").unwrap_err().remedy(), Remedy::FixTheCall);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::InvalidInput { .. }
+            | Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::TooLarge { .. }
+            | Self::OffsetOutOfRange { .. } => Remedy::FixTheCall,
+            Self::Locked { .. } | Self::StorageFull { .. } | Self::Conflict { .. } => Remedy::Retry,
+            Self::Poisoned(_) | Self::Closed => Remedy::Reopen,
+            Self::Corrupt(_) | Self::Unsupported(_) | Self::Io(_) => Remedy::Inspect,
+        }
+    }
+
+    pub(crate) fn invalid(what: &'static str, reason: impl Into<Box<str>>) -> Self {
+        Self::InvalidInput { what, reason: reason.into() }
+    }
+
+    pub(crate) fn not_found(what: &'static str, name: impl fmt::Display) -> Self {
+        Self::NotFound { what, name: name.to_string().into() }
+    }
+
+    /// An error of the operating system while doing `action` to `path`; a full disk gets its own variant.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::StorageFull { path: path.into() }
+            }
+            _ => Self::Io(Box::new(IoFailure { action, path: path.into(), source })),
+        }
+    }
+}
+
+/// Bytes in a file that are damaged, or not understood: which file, where, and what is wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// The byte position in the file.
+    pub position: u64,
+    /// What is wrong there.
+    pub reason: Box<str>,
+    /// The partition and the first offset that cannot be read, if the file belongs to one.
+    pub offset: Option<Position>,
+    pub(crate) resume_at: Option<Position>,
+}
+
+impl Damage {
+    pub(crate) fn new(path: impl Into<PathBuf>, position: u64, reason: impl Into<Box<str>>) -> Self {
+        Self { path: path.into(), position, reason: reason.into(), offset: None, resume_at: None }
+    }
+
+    pub(crate) fn at_offset(mut self, of: &TopicPartition, offset: u64) -> Self {
+        self.offset = Some(Position::new(of, offset));
+        self
+    }
+
+    /// Where reading can go on behind the damage: give it to [`Consumer::seek`](crate::Consumer::seek).
+    /// `None` when nothing readable follows.
+    pub fn resume_at(&self) -> Option<Position> {
+        self.resume_at.clone()
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}: {}", self.path.display(), self.position, self.reason)?;
+        if let Some(at) = &self.offset {
+            write!(f, " (offset {} of {})", at.offset(), at.partition())?;
+        }
+        Ok(())
+    }
+}
+
+/// An operation that the operating system refused.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct IoFailure {
+    /// What was attempted, as in "cannot open".
+    pub action: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The system's own error.
+    pub source: io::Error,
+}
+
+impl fmt::Display for IoFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}: {}", self.action, self.path.display(), self.source)
+    }
+}
+
+/// The failure after which a partition refuses appends.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PoisonCause {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The failure, in words.
+    pub failure: Box<str>,
+}
+
+impl fmt::Display for PoisonCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} takes no more records until the log is opened anew, because an earlier write failed: {}",
+            self.partition, self.failure
+        )
+    }
+}
+
+struct Holder(Option<u32>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(process) => write!(f, " by process {process}"),
+            None => Ok(()),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Error>() <= 40);

@@ -1,0 +1,132 @@
+//! Variable-length integers: LEB128, zig-zag for signed ones. Encoders write the shortest form.
+
+use super::Malformed;
+
+/// Most bytes of a 32-bit and of a 64-bit number.
+pub(crate) const MAX_VARINT: usize = 5;
+pub(crate) const MAX_VARLONG: usize = 10;
+
+/// A cursor over undecoded bytes. Every `take` and `read` checks what is left first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Malformed("ends early"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    #[inline]
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed("ends early"))?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    /// Unsigned, at most 32 bits.
+    #[inline]
+    pub(crate) fn uvarint(&mut self) -> Result<u32, Malformed> {
+        if let Some((&first, rest)) = self.rest.split_first()
+            && first < 0x80
+        {
+            self.rest = rest;
+            return Ok(u32::from(first));
+        }
+        let wide = self.leb128(MAX_VARINT)?;
+        // Bits above the 32nd are dropped, as the JVM's reader does.
+        #[expect(clippy::cast_possible_truncation, reason = "the format drops the bits above")]
+        Ok(wide as u32)
+    }
+
+    /// Signed (zig-zag), 32 bits.
+    #[inline]
+    pub(crate) fn varint(&mut self) -> Result<i32, Malformed> {
+        let z = self.uvarint()?;
+        Ok((z >> 1).cast_signed() ^ -(z & 1).cast_signed())
+    }
+
+    /// Signed (zig-zag), 64 bits.
+    #[inline]
+    pub(crate) fn varlong(&mut self) -> Result<i64, Malformed> {
+        let z = match self.rest.split_first() {
+            Some((&first, rest)) if first < 0x80 => {
+                self.rest = rest;
+                u64::from(first)
+            }
+            _ => self.leb128(MAX_VARLONG)?,
+        };
+        Ok((z >> 1).cast_signed() ^ -(z & 1).cast_signed())
+    }
+
+    fn leb128(&mut self, most: usize) -> Result<u64, Malformed> {
+        let mut value = 0;
+        for (i, &byte) in self.rest.iter().enumerate().take(most) {
+            value |= u64::from(byte & 0x7f) << (7 * i);
+            if byte < 0x80 {
+                self.rest = self.rest.get(i + 1..).unwrap_or_default();
+                return Ok(value);
+            }
+        }
+        Err(Malformed(if self.rest.len() < most {
+            "ends early"
+        } else {
+            "a variable-length number has too many bytes"
+        }))
+    }
+}
+
+/// Writes `value` at the front of `to` and returns the bytes used. `to` must hold [`MAX_VARLONG`] bytes, or as
+/// many as the value needs.
+#[inline]
+fn put_leb128(mut value: u64, to: &mut [u8]) -> usize {
+    for (i, slot) in to.iter_mut().enumerate() {
+        if value < 0x80 {
+            *slot = value.to_le_bytes()[0];
+            return i + 1;
+        }
+        *slot = value.to_le_bytes()[0] | 0x80;
+        value >>= 7;
+    }
+    0
+}
+
+#[inline]
+pub(crate) fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+/// Writes a zig-zag number. Numbers of 32 bits have the same form in both widths.
+#[inline]
+pub(crate) fn put_varlong(value: i64, to: &mut [u8]) -> usize {
+    put_leb128(zigzag(value), to)
+}
+
+/// Bytes that [`put_varlong`] will use.
+#[inline]
+pub(crate) fn varlong_len(value: i64) -> usize {
+    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+/// Appends an unsigned number.
+pub(crate) fn push_uvarint(value: u32, to: &mut Vec<u8>) {
+    let mut bytes = [0; MAX_VARINT];
+    let used = put_leb128(u64::from(value), &mut bytes);
+    to.extend_from_slice(bytes.get(..used).unwrap_or_default());
+}
