@@ -3,6 +3,12 @@
 //! Whatever is decoded here may come from a damaged or hostile file: decoders check every length against the
 //! bytes at hand before using it, allocate nothing sized by an unchecked length, and return [`Malformed`].
 
+pub(crate) mod batch;
+pub(crate) mod crc;
+pub(crate) mod frame;
+pub(crate) mod header;
+pub(crate) mod index;
+pub(crate) mod record;
 pub(crate) mod varint;
 
 /// Why bytes do not decode. The rooms above add the file and the position.

@@ -1,0 +1,207 @@
+//! Whole record batches: building one record by record, and reading one that was checked.
+
+use super::Malformed;
+use super::crc::crc32c;
+use super::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
+use super::record::{RawRecord, RecordFields};
+use super::varint::Input;
+
+/// Largest batch that can be written: its length field is a signed 32-bit number.
+pub(crate) const MAX_BATCH_BYTES: usize = i32::MAX as usize;
+
+/// A batch under construction. Keeps its buffer from batch to batch.
+#[derive(Debug)]
+pub(crate) struct BatchBuilder {
+    bytes: Vec<u8>,
+    records: u32,
+    base_timestamp: i64,
+    max_timestamp: i64,
+}
+
+/// A finished batch, ready for a log to fill in offset and epoch. Borrowed from its builder.
+#[derive(Debug)]
+pub(crate) struct FinishedBatch<'a> {
+    bytes: &'a mut Vec<u8>,
+    records: u32,
+    max_timestamp: i64,
+}
+
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), records: 0, base_timestamp: -1, max_timestamp: -1 }
+    }
+}
+
+impl BatchBuilder {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    pub(crate) fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// Size of the batch as it would be written now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len().max(HEADER_BYTES)
+    }
+
+    /// Size of the batch if this record were pushed.
+    #[inline]
+    pub(crate) fn bytes_with(&self, record: &RecordFields<'_>, timestamp: i64) -> usize {
+        self.bytes().saturating_add(record.encoded_bytes(self.timestamp_delta(timestamp), self.records))
+    }
+
+    #[inline]
+    fn timestamp_delta(&self, timestamp: i64) -> i64 {
+        if self.records == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) }
+    }
+
+    /// Adds a record. The caller has checked [`bytes_with`](Self::bytes_with) against [`MAX_BATCH_BYTES`].
+    #[inline]
+    pub(crate) fn push(&mut self, record: &RecordFields<'_>, timestamp: i64) {
+        if self.records == 0 {
+            self.bytes.resize(HEADER_BYTES, 0);
+            self.base_timestamp = timestamp;
+            self.max_timestamp = timestamp;
+        }
+        let delta = self.timestamp_delta(timestamp);
+        record.encode(delta, self.records, &mut self.bytes);
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        self.records += 1;
+    }
+
+    /// Writes the header with its checksum; offset and epoch are the log's to fill in. `None` without records.
+    pub(crate) fn finish(&mut self) -> Option<FinishedBatch<'_>> {
+        let last_offset_delta = i32::try_from(self.records.checked_sub(1)?).ok()?;
+        let mut header = BatchHeader {
+            base_offset: 0,
+            batch_length: i32::try_from(self.bytes.len() - LENGTH_OVERHEAD).ok()?,
+            leader_epoch: 0,
+            magic: 2,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            record_count: last_offset_delta + 1,
+        };
+        header.write(self.bytes.first_chunk_mut()?);
+        header.crc = crc32c(&self.bytes[CHECKSUMMED..]);
+        header.write(self.bytes.first_chunk_mut()?);
+        Some(FinishedBatch {
+            bytes: &mut self.bytes,
+            records: self.records,
+            max_timestamp: self.max_timestamp,
+        })
+    }
+
+    /// Forgets the records, keeps the buffer unless it grew past `keep` bytes.
+    pub(crate) fn clear(&mut self, keep: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(keep);
+        self.records = 0;
+    }
+}
+
+impl FinishedBatch<'_> {
+    pub(crate) fn records(&self) -> u32 {
+        self.records
+    }
+
+    pub(crate) fn max_timestamp(&self) -> i64 {
+        self.max_timestamp
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes to write at this place of the log.
+    #[inline]
+    pub(crate) fn placed_at(&mut self, base_offset: i64, leader_epoch: i32) -> &[u8] {
+        if let Some(header) = self.bytes.first_chunk_mut() {
+            BatchHeader::assign(header, base_offset, leader_epoch);
+        }
+        self.bytes
+    }
+}
+
+/// Why the records of a whole batch cannot be given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    #[error("the batch is compressed with {}, which this version does not read", .0.name())]
+    Codec(Codec),
+}
+
+/// A batch whose frame was found whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    pub(crate) header: BatchHeader,
+    records: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// `frame` is all of a batch of format 2, no more.
+    #[inline]
+    pub(crate) fn of_frame(frame: &'a [u8]) -> Option<Self> {
+        let (header, records) = frame.split_first_chunk::<HEADER_BYTES>()?;
+        Some(Self { header: BatchHeader::read(header), records })
+    }
+
+    /// The batch at the front of bytes that were checked before, and what follows it.
+    #[inline]
+    pub(crate) fn take_checked(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let header = BatchHeader::read(bytes.first_chunk()?);
+        let length = usize::try_from(header.batch_length).ok()?.checked_add(LENGTH_OVERHEAD)?;
+        let (frame, rest) = bytes.split_at_checked(length)?;
+        Some((Self { header, records: frame.get(HEADER_BYTES..)? }, rest))
+    }
+
+    /// The records still encoded.
+    #[inline]
+    pub(crate) fn records(&self) -> Input<'a> {
+        Input::new(self.records)
+    }
+
+    /// Checks the framing of every record, so that giving them out afterwards cannot fail.
+    #[inline]
+    pub(crate) fn check_records(&self) -> Result<(), Unreadable> {
+        match self.header.codec()? {
+            Codec::None => {}
+            codec => return Err(Unreadable::Codec(codec)),
+        }
+        let mut input = self.records();
+        let mut last_delta = -1;
+        for _ in 0..self.header.record_count {
+            let record = RawRecord::take(&mut input)?;
+            record.headers.check()?;
+            if record.offset_delta <= last_delta {
+                return Err(Malformed("the offsets of the records do not increase").into());
+            }
+            last_delta = record.offset_delta;
+        }
+        if last_delta > self.header.last_offset_delta {
+            return Err(Malformed("a record's offset lies behind the batch's last offset").into());
+        }
+        if !input.is_empty() {
+            return Err(Malformed("bytes are left after the last record").into());
+        }
+        Ok(())
+    }
+
+    /// A record's timestamp: its own, or the batch's if the log sets the time of appending.
+    #[inline]
+    pub(crate) fn timestamp_of(&self, record: &RawRecord<'_>) -> i64 {
+        if self.header.is_log_append_time() {
+            self.header.max_timestamp
+        } else {
+            self.header.base_timestamp.wrapping_add(record.timestamp_delta)
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Where one batch ends and the next begins: the one predicate behind recovery, readers and tests.
+//!
+//! Two levels. [`frame_at`] is what a Kafka broker demands of a log after an unclean stop, no more and no less.
+//! [`whole_batch_at`] adds what the checksum cannot see, because the first 17 bytes are not covered by it: an
+//! expected offset, a known magic, a possible record count.
+
+use super::Malformed;
+use super::crc::{crc32, crc32c};
+use super::header::{BatchHeader, CHECKSUMMED, HEADER_BYTES, LENGTH_OVERHEAD, MAGIC};
+
+/// Fewer bytes than this cannot begin a batch of any format.
+pub(crate) const SMALLEST_PREFIX: usize = MAGIC + 2;
+/// Smallest value of the length field, that of a legacy message without key and value.
+const SMALLEST_LENGTH: i32 = 14;
+
+/// Bytes that hold together as one batch or legacy message, checksum included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// Bytes of the whole, at least [`SMALLEST_PREFIX`].
+    pub(crate) bytes: usize,
+    pub(crate) kind: FrameKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    /// Format 2; not yet checked for plausibility.
+    Batch(BatchHeader),
+    /// A message of format 0 or 1. A wrapper's offset is that of its last inner message.
+    Legacy { offset: i64, timestamp: i64 },
+}
+
+/// Why no batch counts at a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotWhole {
+    #[error("fewer than {SMALLEST_PREFIX} bytes are left")]
+    End,
+    #[error("the batch needs {needs} bytes, more than are left")]
+    Incomplete { needs: u64 },
+    #[error("{0}")]
+    Malformed(Malformed),
+    #[error("the checksum does not match")]
+    Checksum,
+}
+
+impl From<Malformed> for NotWhole {
+    fn from(reason: Malformed) -> Self {
+        Self::Malformed(reason)
+    }
+}
+
+/// Length of the batch that begins here, from its length field alone.
+pub(crate) fn frame_length(bytes: &[u8]) -> Result<u64, NotWhole> {
+    let prefix: &[u8; SMALLEST_PREFIX] = bytes.first_chunk().ok_or(NotWhole::End)?;
+    let length = i32::from_be_bytes([prefix[8], prefix[9], prefix[10], prefix[11]]);
+    if length < SMALLEST_LENGTH {
+        return Err(Malformed("the length field is below 14").into());
+    }
+    Ok(u64::from(length.unsigned_abs()) + LENGTH_OVERHEAD as u64)
+}
+
+/// The batch or legacy message at the front of `bytes`, by the rules of a broker's recovery.
+pub(crate) fn frame_at(bytes: &[u8]) -> Result<Frame, NotWhole> {
+    let needs = frame_length(bytes)?;
+    let frame = usize::try_from(needs)
+        .ok()
+        .and_then(|needs| bytes.get(..needs))
+        .ok_or(NotWhole::Incomplete { needs })?;
+    let magic = i8::from_be_bytes([frame[MAGIC]]);
+    let kind = if magic < 2 { legacy(frame, magic)? } else { batch(frame)? };
+    Ok(Frame { bytes: frame.len(), kind })
+}
+
+fn batch(frame: &[u8]) -> Result<FrameKind, NotWhole> {
+    let header: &[u8; HEADER_BYTES] =
+        frame.first_chunk().ok_or(Malformed("a batch of format 2 is at least 61 bytes long"))?;
+    let header = BatchHeader::read(header);
+    if crc32c(&frame[CHECKSUMMED..]) != header.crc {
+        return Err(NotWhole::Checksum);
+    }
+    Ok(FrameKind::Batch(header))
+}
+
+fn legacy(frame: &[u8], magic: i8) -> Result<FrameKind, NotWhole> {
+    let message = &frame[LENGTH_OVERHEAD..];
+    let (crc, body) = message.split_first_chunk::<4>().ok_or(NotWhole::End)?;
+    if crc32(body) != u32::from_be_bytes(*crc) {
+        return Err(NotWhole::Checksum);
+    }
+    let offset = i64::from_be_bytes(*frame.first_chunk().ok_or(NotWhole::End)?);
+    let timestamp = match body.get(2..).and_then(<[u8]>::first_chunk) {
+        Some(bytes) if magic == 1 => i64::from_be_bytes(*bytes),
+        _ => -1,
+    };
+    Ok(FrameKind::Legacy { offset, timestamp })
+}
+
+/// The batch at the front of `bytes`, if it may stand in a log whose next offset is `expected`.
+pub(crate) fn whole_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, NotWhole> {
+    let frame = frame_at(bytes)?;
+    let (first, last) = match frame.kind {
+        FrameKind::Batch(header) => {
+            plausible(&header)?;
+            (header.base_offset, header.last_offset())
+        }
+        FrameKind::Legacy { offset, .. } => {
+            if !(0..=1).contains(&bytes[MAGIC]) {
+                return Err(Malformed("unknown magic, it must be 0, 1 or 2").into());
+            }
+            (offset, offset)
+        }
+    };
+    if u64::try_from(first).is_ok_and(|first| first >= expected) && last < i64::MAX {
+        Ok(frame)
+    } else {
+        Err(Malformed("the offset is not the expected one").into())
+    }
+}
+
+fn plausible(header: &BatchHeader) -> Result<(), Malformed> {
+    header.codec()?;
+    match header {
+        BatchHeader { magic: 3.., .. } => Err(Malformed("unknown magic, it must be 0, 1 or 2")),
+        BatchHeader { last_offset_delta: ..0, .. } => Err(Malformed("the last offset delta is negative")),
+        BatchHeader { record_count: ..0, .. } => Err(Malformed("the record count is negative")),
+        BatchHeader { record_count, last_offset_delta, .. }
+            if i64::from(*record_count) > i64::from(*last_offset_delta) + 1 =>
+        {
+            Err(Malformed("the record count exceeds the offsets of the batch"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Frame {
+    /// First and last offset the frame takes. A legacy message's first offset is not known from outside.
+    pub(crate) fn last_offset(&self) -> u64 {
+        let last = match self.kind {
+            FrameKind::Batch(header) => header.last_offset(),
+            FrameKind::Legacy { offset, .. } => offset,
+        };
+        u64::try_from(last).unwrap_or(0)
+    }
+
+    pub(crate) fn max_timestamp(&self) -> i64 {
+        match self.kind {
+            FrameKind::Batch(header) => header.max_timestamp,
+            FrameKind::Legacy { timestamp, .. } => timestamp,
+        }
+    }
+
+    /// −1 for legacy messages, which have none.
+    pub(crate) fn leader_epoch(&self) -> i32 {
+        match self.kind {
+            FrameKind::Batch(header) => header.leader_epoch,
+            FrameKind::Legacy { .. } => -1,
+        }
+    }
+}

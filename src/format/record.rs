@@ -1,0 +1,206 @@
+//! One record inside a batch: lengths, key, value, headers.
+
+use super::Malformed;
+use super::varint::{Input, MAX_VARINT, MAX_VARLONG, put_varlong, varlong_len};
+
+/// A header of a record: a name and a value, which may be null.
+///
+/// Names may repeat and keep their order. Kafka's counterpart has the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Header<'a> {
+    name: &'a str,
+    value: Option<&'a [u8]>,
+}
+
+impl<'a> Header<'a> {
+    /// A header with a value.
+    pub fn new(name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self { name, value: Some(value.as_ref()) }
+    }
+
+    /// A header whose value is null.
+    pub fn null(name: &'a str) -> Self {
+        Self { name, value: None }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The value, `None` for null.
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.value
+    }
+}
+
+/// What a record is encoded from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordFields<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: &'a [Header<'a>],
+}
+
+/// Length prefix, attributes and two deltas, key length.
+const MAX_PREFIX: usize = MAX_VARINT + 1 + MAX_VARLONG + MAX_VARINT + MAX_VARINT;
+
+/// A length as the format writes it: −1 for null. Lengths above 2³¹−1 are refused before anything is encoded.
+#[inline]
+fn length(field: Option<&[u8]>) -> i64 {
+    field.map_or(-1, |bytes| i64::try_from(bytes.len()).unwrap_or(i64::MAX))
+}
+
+#[inline]
+fn field_bytes(field: Option<&[u8]>) -> usize {
+    varlong_len(length(field)).saturating_add(field.map_or(0, <[u8]>::len))
+}
+
+#[inline]
+fn index(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+impl RecordFields<'_> {
+    /// Bytes after the length prefix. Saturates, so that a caller's size check refuses what cannot be.
+    #[inline]
+    fn body_bytes(&self, timestamp_delta: i64, offset_delta: u32) -> usize {
+        let mut bytes = 1 + varlong_len(timestamp_delta) + varlong_len(i64::from(offset_delta));
+        bytes = bytes.saturating_add(field_bytes(self.key)).saturating_add(field_bytes(self.value));
+        bytes += varlong_len(index(self.headers.len()));
+        for header in self.headers {
+            bytes = bytes.saturating_add(field_bytes(Some(header.name.as_bytes())));
+            bytes = bytes.saturating_add(field_bytes(header.value));
+        }
+        bytes
+    }
+
+    /// Bytes of the encoded record.
+    #[inline]
+    pub(crate) fn encoded_bytes(&self, timestamp_delta: i64, offset_delta: u32) -> usize {
+        let body = self.body_bytes(timestamp_delta, offset_delta);
+        body.saturating_add(varlong_len(index(body)))
+    }
+
+    /// Appends the encoded record. The caller has bounded its size.
+    #[inline]
+    pub(crate) fn encode(&self, timestamp_delta: i64, offset_delta: u32, to: &mut Vec<u8>) {
+        let mut prefix = [0; MAX_PREFIX];
+        let mut at = put_varlong(index(self.body_bytes(timestamp_delta, offset_delta)), &mut prefix);
+        at += 1; // attributes, always 0
+        at += put_varlong(timestamp_delta, &mut prefix[at..]);
+        at += put_varlong(i64::from(offset_delta), &mut prefix[at..]);
+        at += put_varlong(length(self.key), &mut prefix[at..]);
+        to.extend_from_slice(&prefix[..at]);
+        to.extend_from_slice(self.key.unwrap_or_default());
+        push_length(length(self.value), to);
+        to.extend_from_slice(self.value.unwrap_or_default());
+        push_length(index(self.headers.len()), to);
+        for header in self.headers {
+            push_field(Some(header.name.as_bytes()), to);
+            push_field(header.value, to);
+        }
+    }
+}
+
+#[inline]
+fn push_length(length: i64, to: &mut Vec<u8>) {
+    let mut bytes = [0; MAX_VARLONG];
+    let used = put_varlong(length, &mut bytes);
+    to.extend_from_slice(&bytes[..used]);
+}
+
+fn push_field(field: Option<&[u8]>, to: &mut Vec<u8>) {
+    push_length(length(field), to);
+    to.extend_from_slice(field.unwrap_or_default());
+}
+
+/// A record as it stands in a batch: deltas not yet added to anything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RawRecord<'a> {
+    pub(crate) timestamp_delta: i64,
+    pub(crate) offset_delta: i32,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: RawHeaders<'a>,
+}
+
+/// Headers still encoded: their count and their bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RawHeaders<'a> {
+    count: u32,
+    bytes: &'a [u8],
+}
+
+impl<'a> RawRecord<'a> {
+    /// Takes the next record off `input` and checks all of its framing but the headers'.
+    #[inline]
+    pub(crate) fn take(input: &mut Input<'a>) -> Result<Self, Malformed> {
+        let length =
+            usize::try_from(input.varint()?).map_err(|_| Malformed("a record's length is negative"))?;
+        let mut body =
+            Input::new(input.take(length).map_err(|_| Malformed("a record is longer than its batch"))?);
+        body.array::<1>()?; // attributes, unused
+        let timestamp_delta = body.varlong()?;
+        let offset_delta = body.varint()?;
+        let key = take_field(&mut body)?;
+        let value = take_field(&mut body)?;
+        let count =
+            u32::try_from(body.varint()?).map_err(|_| Malformed("a record's header count is negative"))?;
+        let bytes = body.take(body.remaining())?;
+        // A header is at least two bytes long.
+        if count as usize > bytes.len() / 2 {
+            return Err(Malformed("a record's header count exceeds its bytes"));
+        }
+        if count == 0 && !bytes.is_empty() {
+            return Err(Malformed("bytes are left after the last field of a record"));
+        }
+        Ok(Self { timestamp_delta, offset_delta, key, value, headers: RawHeaders { count, bytes } })
+    }
+}
+
+#[inline]
+fn take_field<'a>(body: &mut Input<'a>) -> Result<Option<&'a [u8]>, Malformed> {
+    match body.varint()? {
+        -1 => Ok(None),
+        length => {
+            let length = usize::try_from(length).map_err(|_| Malformed("a field's length is negative"))?;
+            body.take(length).map(Some).map_err(|_| Malformed("a field is longer than its record"))
+        }
+    }
+}
+
+impl<'a> RawHeaders<'a> {
+    pub(crate) fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether the bytes are exactly the headers that the count promises.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Malformed> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let mut input = Input::new(self.bytes);
+        for _ in 0..self.count {
+            take_field(&mut input)?.ok_or(Malformed("a header's name is null"))?;
+            take_field(&mut input)?;
+        }
+        if input.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed("bytes are left after the last field of a record"))
+        }
+    }
+
+    /// Takes the next header off. `None` at the end, and for what [`check`](Self::check) refuses.
+    pub(crate) fn next(&mut self) -> Option<Header<'a>> {
+        self.count = self.count.checked_sub(1)?;
+        let mut input = Input::new(self.bytes);
+        let name = take_field(&mut input).ok()??;
+        let value = take_field(&mut input).ok()?;
+        self.bytes = input.take(input.remaining()).ok()?;
+        // Kafka says UTF-8 but checks nothing; a name that is none must not make its record unreadable.
+        Some(Header { name: std::str::from_utf8(name).unwrap_or("\u{fffd}"), value })
+    }
+}

@@ -1,0 +1,269 @@
+//! Files and directories. Links are not followed, only regular files and real directories are opened, new files
+//! are made exclusively, and every failure names what was attempted and the path.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::faults::{Faults, Operation};
+use super::mapping::MapBudget;
+use super::platform;
+use crate::error::{Damage, Error, Result};
+
+/// How this log reaches the disk: which ways are open to it. Cloned into every room that touches files.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    pub(crate) map_writes: bool,
+    pub(crate) map_reads: bool,
+    pub(crate) faults: Faults,
+    pub(crate) budget: Arc<MapBudget>,
+}
+
+/// What a directory entry is, links not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum EntryKind {
+    File,
+    Directory,
+    /// Links, sockets, devices.
+    Other,
+}
+
+/// A regular file, opened without following links.
+#[derive(Debug)]
+pub(crate) struct PlainFile {
+    pub(super) file: File,
+    path: PathBuf,
+    faults: Faults,
+}
+
+impl Disk {
+    /// The ways that are safe on the file system of `directory`.
+    pub(crate) fn of(directory: &Path, map_writes: bool, map_reads: bool) -> Self {
+        let safe = platform::maps_are_safe_on(directory);
+        Self {
+            map_writes: map_writes && safe,
+            map_reads: map_reads && safe,
+            faults: Faults::default(),
+            budget: Arc::default(),
+        }
+    }
+
+    pub(crate) fn open(&self, path: &Path, writable: bool) -> Result<PlainFile> {
+        self.opened(path, OpenOptions::new().read(true).write(writable))
+    }
+
+    /// Makes a file that must not be there yet.
+    pub(crate) fn create(&self, path: &Path) -> Result<PlainFile> {
+        self.faults.check(Operation::Create).map_err(|e| Error::io("create", path, e))?;
+        self.opened(path, OpenOptions::new().read(true).write(true).create_new(true))
+    }
+
+    fn opened(&self, path: &Path, options: &mut OpenOptions) -> Result<PlainFile> {
+        platform::refuse_links(options);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            // What the system says of a link, a socket or a directory differs; the caller wants to know what it is.
+            Err(failure) => {
+                return Err(match kind_of(path) {
+                    Some(EntryKind::Directory) => not_a_file(path, "a directory"),
+                    Some(EntryKind::Other) => not_a_file(path, "a link or a special file"),
+                    _ => Error::io("open", path, failure),
+                });
+            }
+        };
+        let metadata = file.metadata().map_err(|e| Error::io("look at", path, e))?;
+        if metadata.is_file() {
+            Ok(PlainFile { file, path: path.to_owned(), faults: self.faults.clone() })
+        } else {
+            Err(not_a_file(path, if metadata.is_dir() { "a directory" } else { "a special file" }))
+        }
+    }
+
+    /// All of a file that may not exist and should be small.
+    pub(crate) fn read_small(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+        let file = match self.open(path, false) {
+            Ok(file) => file,
+            Err(Error::Io(failure)) if failure.source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let mut bytes = Vec::new();
+        (&file.file).take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
+        if bytes.len() as u64 > limit {
+            let damage = Damage::new(path, limit, format!("the file should hold no more than {limit} bytes"));
+            return Err(Error::Corrupt(Box::new(damage)));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Writes a whole file beside, syncs it and renames it over `path`: the old or the new content, never a mix.
+    /// The directory entry itself is durable after [`sync_directory`](Self::sync_directory).
+    pub(crate) fn replace(&self, path: &Path, content: &[u8]) -> Result<()> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".tmp");
+        let beside = PathBuf::from(beside);
+        self.remove_file(&beside)?;
+        let file = self.create(&beside)?;
+        file.write_at(content, 0).and_then(|()| file.sync()).map_err(|e| Error::io("write", &beside, e))?;
+        self.rename(&beside, path)
+    }
+
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let renamed = self.faults.check(Operation::Rename).and_then(|()| fs::rename(from, to));
+        renamed.map_err(|e| Error::io("rename", from, e))
+    }
+
+    /// Removes a file; one that is not there is fine. Tells whether it was there.
+    pub(crate) fn remove_file(&self, path: &Path) -> Result<bool> {
+        match fs::remove_file(path) {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(failure) => Err(Error::io("remove", path, failure)),
+        }
+    }
+
+    pub(crate) fn remove_directory(&self, path: &Path) -> Result<()> {
+        match fs::remove_dir_all(path) {
+            Err(failure) if failure.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove", path, failure))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a directory, whose parent must exist. One that is there is fine.
+    pub(crate) fn create_directory(&self, path: &Path) -> Result<()> {
+        let made = self.faults.check(Operation::Create).and_then(|()| fs::create_dir(path));
+        match made {
+            Err(failure) if failure.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::io("create directory", path, failure))
+            }
+            _ if kind_of(path) == Some(EntryKind::Directory) => Ok(()),
+            _ => Err(not_a_directory(path)),
+        }
+    }
+
+    /// Names and kinds of what is in a directory, sorted. Names that are not UTF-8 are not ours and left out.
+    pub(crate) fn list(&self, directory: &Path) -> Result<Vec<(String, EntryKind)>> {
+        let failed = |e| Error::io("list", directory, e);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let kind = entry.file_type().map_err(failed)?;
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push((name, entry_kind(kind)));
+            }
+        }
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    /// Makes entries that were added to or removed from a directory durable.
+    pub(crate) fn sync_directory(&self, directory: &Path) -> Result<()> {
+        let synced = self.faults.check(Operation::Sync).and_then(|()| platform::sync_directory(directory));
+        synced.map_err(|e| Error::io("sync directory", directory, e))
+    }
+}
+
+impl PlainFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn len(&self) -> Result<u64> {
+        Ok(self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len())
+    }
+
+    pub(crate) fn modified_millis(&self) -> Option<i64> {
+        let modified = self.file.metadata().ok()?.modified().ok()?;
+        Some(crate::clock::Timestamp::from(modified).as_millis())
+    }
+
+    /// Fills `to` as far as the file goes and tells how many bytes that were.
+    pub(crate) fn read_at(&self, to: &mut [u8], position: u64) -> Result<usize> {
+        let mut filled = 0;
+        while filled < to.len() {
+            match platform::read_at(&self.file, &mut to[filled..], position + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
+                Err(failure) => return Err(Error::io("read", &self.path, failure)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Writes all of `bytes`. After an error any part of them may be in the file.
+    pub(crate) fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.faults.check(Operation::Write)?;
+        let mut written = 0;
+        while written < bytes.len() {
+            match platform::write_at(&self.file, &bytes[written..], position + written as u64) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(more) => written += more,
+                Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reserves space up to `length`, which becomes the file's length if it was shorter. Reads as zeros.
+    /// `Unsupported` where the file system cannot.
+    pub(crate) fn allocate(&self, from: u64, length: u64) -> io::Result<()> {
+        self.faults.check(Operation::Allocate)?;
+        platform::allocate(&self.file, from, length)
+    }
+
+    pub(crate) fn truncate(&self, length: u64) -> Result<()> {
+        self.file.set_len(length).map_err(|e| Error::io("trim", &self.path, e))
+    }
+
+    /// Data and length on the medium.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.faults.check(Operation::Sync)?;
+        self.file.sync_data()
+    }
+
+    /// Appends to a file that only grows, such as a text kept for later inspection.
+    pub(crate) fn append_all(&self, bytes: &[u8]) -> Result<()> {
+        (&self.file).write_all(bytes).map_err(|e| Error::io("write", &self.path, e))
+    }
+}
+
+/// What is at `path`, links not followed; `None` if nothing is, or it cannot be seen.
+pub(crate) fn kind_of(path: &Path) -> Option<EntryKind> {
+    fs::symlink_metadata(path).ok().map(|metadata| entry_kind(metadata.file_type()))
+}
+
+/// The directory a log is opened at: made if wanted, links in the path itself are fine.
+pub(crate) fn open_root(path: &Path, create: bool) -> Result<PathBuf> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err(not_a_directory(path)),
+        Err(failure) if failure.kind() == io::ErrorKind::NotFound && create => {
+            fs::create_dir_all(path).map_err(|e| Error::io("create directory", path, e))?;
+        }
+        Err(failure) => return Err(Error::io("open directory", path, failure)),
+    }
+    fs::canonicalize(path).map_err(|e| Error::io("open directory", path, e))
+}
+
+fn entry_kind(kind: fs::FileType) -> EntryKind {
+    if kind.is_file() {
+        EntryKind::File
+    } else if kind.is_dir() {
+        EntryKind::Directory
+    } else {
+        EntryKind::Other
+    }
+}
+
+fn not_a_file(path: &Path, what: &str) -> Error {
+    let reason = format!("{what} stands where a regular file should be; it is left alone");
+    Error::Unsupported(Box::new(Damage::new(path, 0, reason)))
+}
+
+fn not_a_directory(path: &Path) -> Error {
+    Error::invalid("directory", format!("{} is not a directory; a log is kept in one", path.display()))
+}

@@ -1,0 +1,70 @@
+//! Faults on purpose: the n-th operation of a kind fails. Part of the shipped code path; without a plan it costs a
+//! test for `None` per system call.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Kinds of operations that can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Write,
+    Sync,
+    Allocate,
+    Create,
+    Rename,
+}
+
+/// Which operation is to fail, if any.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faults {
+    plan: Option<Arc<Plan>>,
+}
+
+#[derive(Debug)]
+struct Plan {
+    operation: Operation,
+    error: io::ErrorKind,
+    /// Operations of this kind that still succeed. Below 0: it has failed.
+    left: AtomicI64,
+    /// Whether every later one fails too, as on a full disk.
+    lasting: bool,
+}
+
+impl Faults {
+    /// Lets `successes` operations of the kind pass and fails the next one, or all that follow.
+    #[cfg(test)]
+    pub(crate) fn after(operation: Operation, successes: i64, error: io::ErrorKind, lasting: bool) -> Self {
+        Self { plan: Some(Arc::new(Plan { operation, error, left: AtomicI64::new(successes), lasting })) }
+    }
+
+    /// Ends a lasting fault.
+    #[cfg(test)]
+    pub(crate) fn heal(&self) {
+        if let Some(plan) = &self.plan {
+            plan.left.store(i64::MAX, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn check(&self, operation: Operation) -> io::Result<()> {
+        match &self.plan {
+            None => Ok(()),
+            Some(plan) => plan.check(operation),
+        }
+    }
+}
+
+impl Plan {
+    #[cold]
+    fn check(&self, operation: Operation) -> io::Result<()> {
+        if operation != self.operation {
+            return Ok(());
+        }
+        let left = self.left.fetch_sub(1, Ordering::Relaxed);
+        if left == 0 || (left < 0 && self.lasting) {
+            return Err(io::Error::new(self.error, "made to fail by a test"));
+        }
+        Ok(())
+    }
+}

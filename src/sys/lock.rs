@@ -1,0 +1,31 @@
+//! The lock that keeps a second writer, of ours or a Kafka broker, out of a directory.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use super::platform;
+use crate::error::{Error, Result};
+
+/// Held while a log is open for writing; dropping it releases the directory.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Takes the lock, or says who has it. Never waits.
+    pub(crate) fn take(directory: &Path) -> Result<Self> {
+        let path = directory.join(".lock");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        platform::refuse_links(&mut options);
+        let file = options.open(&path).map_err(|e| Error::io("open", &path, e))?;
+        match platform::try_lock(&file) {
+            Ok(true) => Ok(Self { _file: file }),
+            Ok(false) => {
+                Err(Error::Locked { path: directory.into(), holder: platform::lock_holder(&file, &path) })
+            }
+            Err(failure) => Err(Error::io("lock", &path, failure)),
+        }
+    }
+}

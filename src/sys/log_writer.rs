@@ -1,0 +1,258 @@
+//! The one writer of a growing log file.
+//!
+//! Two ways into the same file, chosen per append. Small writes are stored through the map where pages were made
+//! ready in front of them; everything else is one positioned write, coherent with mapped readers. A large write goes
+//! by system call even where pages are ready: fresh pages are then filled once instead of zeroed first (measured:
+//! 5.1 against 3.5 GB/s in 64 KiB writes).
+//!
+//! Order of one append: [`put`](LogWriter::put) the bytes behind the published end, then
+//! [`publish`](LogWriter::publish). A store through the map leaves byte 16 for last, as an atomic release store: it
+//! is 0 in a zero tail, not 0 in a batch, and cannot tear, so no reader of the raw file takes a half batch for whole.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::disk::{Disk, PlainFile};
+use super::mapping::Mapping;
+use super::tail::Tail;
+use crate::error::{Error, Result};
+
+/// Writes of this many bytes and more go by system call.
+const POSITIONED_FROM: usize = 16 << 10;
+/// Allocation grows with the file, within these bounds.
+const SMALLEST_STEP: u64 = 64 << 10;
+const LARGEST_STEP: u64 = 16 << 20;
+/// The byte of a batch that is 0 in a zero tail and never 0 in a batch of format 2.
+const COMMIT_BYTE: usize = 16;
+
+/// Why bytes were not put.
+#[derive(Debug)]
+pub(crate) enum PutFailure {
+    /// Nothing changed; the same bytes may fit later.
+    NothingWritten(Error),
+    /// Some of them may be in the file, behind its published end, and could not be taken back.
+    Unknown(Error),
+}
+
+/// The one writer of a file. Being the only one is what its `&mut` methods rest on.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    file: Arc<PlainFile>,
+    tail: Arc<Tail>,
+    growth: Arc<Growth>,
+    mapping: Option<Arc<Mapping>>,
+}
+
+/// How far a file is allocated and its pages are ready. Shared with the thread that works ahead of the writer.
+#[derive(Debug)]
+pub(crate) struct Growth {
+    file: Arc<PlainFile>,
+    mapping: Option<Arc<Mapping>>,
+    /// Largest length the file may get.
+    capacity: u64,
+    /// Written under `steps`, read by the writer.
+    allocated: AtomicU64,
+    /// Pages below are present and writable. Written under `steps`, read by the writer with acquire order.
+    ready: AtomicU64,
+    /// Held while the file grows or shrinks. The writer only ever tries it.
+    steps: Mutex<GrowthState>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum GrowthState {
+    Growing,
+    /// The file has its final length.
+    Sealed,
+}
+
+impl LogWriter {
+    /// A new, empty file.
+    pub(crate) fn create(disk: &Disk, path: &Path, capacity: u64, mark: u64) -> Result<Self> {
+        Ok(Self::over(disk, disk.create(path)?, capacity, 0, 0, mark))
+    }
+
+    /// A file whose first `confirmed` bytes were found whole. What lies behind them is cut off.
+    pub(crate) fn open(disk: &Disk, path: &Path, capacity: u64, confirmed: u64, mark: u64) -> Result<Self> {
+        let file = disk.open(path, true)?;
+        if file.len()? > confirmed {
+            file.truncate(confirmed)?;
+        }
+        Ok(Self::over(disk, file, capacity.max(confirmed), confirmed, confirmed, mark))
+    }
+
+    fn over(disk: &Disk, file: PlainFile, capacity: u64, length: u64, confirmed: u64, mark: u64) -> Self {
+        let (file, tail) = (Arc::new(file), Arc::new(Tail::new(confirmed, mark)));
+        let mapping =
+            disk.map_writes.then(|| Mapping::of_growing(&file, &tail, capacity, &disk.budget)).flatten();
+        let growth = Arc::new(Growth {
+            file: Arc::clone(&file),
+            mapping: mapping.clone(),
+            capacity,
+            allocated: AtomicU64::new(length),
+            ready: AtomicU64::new(0),
+            steps: Mutex::new(GrowthState::Growing),
+        });
+        Self { file, tail, growth, mapping }
+    }
+
+    pub(crate) fn tail(&self) -> &Arc<Tail> {
+        &self.tail
+    }
+
+    pub(crate) fn file(&self) -> &Arc<PlainFile> {
+        &self.file
+    }
+
+    pub(crate) fn growth(&self) -> &Arc<Growth> {
+        &self.growth
+    }
+
+    /// The map that writer and readers share, where there is one.
+    pub(crate) fn mapping(&self) -> Option<&Arc<Mapping>> {
+        self.mapping.as_ref()
+    }
+
+    /// Puts one whole batch behind the published end. Nobody sees it before [`publish`](Self::publish).
+    /// Tells whether pages were missing that a thread working ahead could have made ready.
+    #[inline]
+    pub(crate) fn put(&mut self, batch: &[u8]) -> std::result::Result<bool, PutFailure> {
+        let position = self.tail.load().position;
+        let end = position + batch.len() as u64;
+        let small = batch.len() < POSITIONED_FROM && batch.len() > COMMIT_BYTE;
+        if small
+            && end <= self.growth.ready.load(Ordering::Acquire)
+            && let Some(to) = self.mapping.as_ref().and_then(|map| map.pointer_at(position, batch.len()))
+        {
+            store(batch, to);
+            return Ok(false);
+        }
+        self.put_positioned(batch, position, end)?;
+        Ok(small && self.mapping.is_some())
+    }
+
+    fn put_positioned(
+        &mut self,
+        batch: &[u8],
+        position: u64,
+        end: u64,
+    ) -> std::result::Result<(), PutFailure> {
+        let failed = |failure| Error::io("write", self.file.path(), failure);
+        if end > self.growth.allocated.load(Ordering::Relaxed) {
+            self.growth.reserve(position, end).map_err(|e| PutFailure::NothingWritten(failed(e)))?;
+        }
+        match self.file.write_at(batch, position) {
+            Ok(()) => Ok(()),
+            // A part may be written: behind the end everything must be zero again before the next append.
+            Err(failure) => Err(match (self.growth.cut_back(position), failed(failure)) {
+                (Ok(()), full @ Error::StorageFull { .. }) => PutFailure::NothingWritten(full),
+                (_, failure) => PutFailure::Unknown(failure),
+            }),
+        }
+    }
+
+    /// Makes the bytes last put visible: from here on they never change.
+    #[inline]
+    pub(crate) fn publish(&mut self, bytes: usize, mark: u64) {
+        let position = self.tail.load().position + bytes as u64;
+        self.tail.publish(position, mark);
+    }
+
+    /// Changes the mark alone.
+    pub(crate) fn publish_mark(&mut self, mark: u64) {
+        self.publish(0, mark);
+    }
+}
+
+/// Copies a batch into ready pages, its commit byte last.
+#[inline]
+fn store(batch: &[u8], to: *mut u8) {
+    // SAFETY: `to` points at `batch.len()` bytes of a live map (`Mapping::pointer_at` checked the length and the caller
+    // keeps the map) whose pages are allocated and writable (`Growth::ready`), behind the published end: the only
+    // writer of the file is the caller, and no reader makes a slice there. The commit byte may be looked at by other
+    // processes through the file while it is stored, hence the atomic; an `AtomicU8` is always aligned.
+    unsafe {
+        to.copy_from_nonoverlapping(batch.as_ptr(), COMMIT_BYTE);
+        let behind = COMMIT_BYTE + 1;
+        to.add(behind).copy_from_nonoverlapping(batch.as_ptr().add(behind), batch.len() - behind);
+        AtomicU8::from_ptr(to.add(COMMIT_BYTE)).store(batch[COMMIT_BYTE], Ordering::Release);
+    }
+}
+
+impl Growth {
+    /// Allocates space for the writer up to `end`, in steps that grow with the file. If the thread ahead is at work
+    /// on this file the writer does not wait for it: the positioned write that follows allocates for itself.
+    fn reserve(&self, position: u64, end: u64) -> io::Result<()> {
+        let Some(state) = self.steps.try_lock() else { return Ok(()) };
+        if *state == GrowthState::Sealed {
+            return Ok(());
+        }
+        let allocated = self.allocated.load(Ordering::Relaxed);
+        let wanted =
+            end.max(position + position.clamp(SMALLEST_STEP, LARGEST_STEP)).min(self.capacity.max(end));
+        match self.allocate(allocated, wanted) {
+            Err(full) if is_full(&full) && wanted > end => self.allocate(allocated, end),
+            other => other,
+        }
+    }
+
+    fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
+        match self.file.allocate(from, to) {
+            Ok(()) => self.allocated.store(to, Ordering::Relaxed),
+            // Not every file system can; the write itself will find out whether there is space.
+            Err(failure) if failure.kind() == io::ErrorKind::Unsupported => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// Allocates and makes ready up to `end`, for the thread ahead. Stops in silence at a full disk: the writer will
+    /// find out by itself, and say so.
+    pub(crate) fn work_ahead(&self, position: u64, end: u64) {
+        let state = self.steps.lock();
+        let (Some(mapping), GrowthState::Growing) = (&self.mapping, &*state) else { return };
+        let end = end.min(self.capacity);
+        let allocated = self.allocated.load(Ordering::Relaxed);
+        if end > allocated && self.allocate(allocated, end).is_err() {
+            return;
+        }
+        let end = end.min(self.allocated.load(Ordering::Relaxed));
+        let start = self.ready.load(Ordering::Relaxed).max(position);
+        if start < end && mapping.populate(start..end).is_ok() {
+            self.ready.store(end, Ordering::Release);
+        }
+    }
+
+    /// How far pages are ready.
+    pub(crate) fn ready(&self) -> u64 {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what lies behind `position`. Never below a published end.
+    fn cut_back(&self, position: u64) -> Result<()> {
+        let _state = self.steps.lock();
+        // Stores through the map must not reach pages behind the end of the file.
+        self.ready.store(0, Ordering::Relaxed);
+        self.file.truncate(position)?;
+        self.allocated.store(position, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives the file its final length, once. The writer must be done with it.
+    pub(crate) fn seal(&self, length: u64) -> Result<()> {
+        let mut state = self.steps.lock();
+        *state = GrowthState::Sealed;
+        self.ready.store(0, Ordering::Relaxed);
+        if self.file.len()? > length {
+            self.file.truncate(length)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_full(failure: &io::Error) -> bool {
+    matches!(failure.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

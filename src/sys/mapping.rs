@@ -1,0 +1,186 @@
+//! Memory maps of log files, and the slices of them that may be looked at.
+//!
+//! A slice of a map is only sound while nobody changes the bytes under it. The [`Tail`] makes that checkable: its one
+//! writer stores at or behind the published position only, and files are never cut below it. So [`Confirmed`]
+//! bytes, which end at or below the position, never change and never vanish. What the directory lock cannot keep
+//! away (another program that cuts the file) is outside the promise, as for any mapped program.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::disk::PlainFile;
+use super::platform;
+use super::tail::Tail;
+use crate::error::{Error, Result};
+
+/// Most maps one log holds at a time; the kernel's own limit is 65,530 a process. Over it, reads copy.
+const MAP_LIMIT: usize = 8192;
+/// Cold pages are brought in this much at a time, before they are touched.
+const WINDOW: u64 = 2 << 20;
+
+/// How many maps of a log live.
+#[derive(Debug, Default)]
+pub(crate) struct MapBudget {
+    used: AtomicUsize,
+}
+
+impl MapBudget {
+    fn take(self: &Arc<Self>) -> Option<MapTicket> {
+        let ticket = MapTicket(Arc::clone(self));
+        (self.used.fetch_add(1, Ordering::Relaxed) < MAP_LIMIT).then_some(ticket)
+    }
+}
+
+/// One map's share of the budget.
+#[derive(Debug)]
+struct MapTicket(Arc<MapBudget>);
+
+impl Drop for MapTicket {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A map of a log file, from its first byte.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    raw: MmapRaw,
+    tail: Arc<Tail>,
+    /// Pages below may be cold: they were not written by this process.
+    cold_below: u64,
+    _ticket: MapTicket,
+}
+
+impl Mapping {
+    /// Maps a finished file for reading. `None` over budget or when the system has no more maps: read by copy then.
+    pub(crate) fn of_sealed(
+        file: &PlainFile,
+        tail: &Arc<Tail>,
+        budget: &Arc<MapBudget>,
+    ) -> Option<Arc<Self>> {
+        let ticket = budget.take()?;
+        let length = usize::try_from(tail.load().position).ok()?;
+        let raw = MmapOptions::new().len(length).map_raw_read_only(&file.file).ok()?;
+        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below: length as u64, _ticket: ticket }))
+    }
+
+    /// Maps a growing file for its writer and all readers, `capacity` bytes of it whether they exist yet or not.
+    pub(super) fn of_growing(
+        file: &PlainFile,
+        tail: &Arc<Tail>,
+        capacity: u64,
+        budget: &Arc<MapBudget>,
+    ) -> Option<Arc<Self>> {
+        let ticket = budget.take()?;
+        let length = usize::try_from(capacity).ok()?;
+        let raw = MmapOptions::new().len(length).map_raw(&file.file).ok()?;
+        let cold_below = tail.load().position;
+        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, _ticket: ticket }))
+    }
+
+    /// The bytes of `range`, if all of it is published.
+    pub(crate) fn confirmed(self: &Arc<Self>, range: Range<u64>, path: &Path) -> Result<Option<Confirmed>> {
+        if range.start > range.end
+            || range.end > self.tail.load().position
+            || range.end > self.raw.len() as u64
+        {
+            return Ok(None);
+        }
+        if range.start < self.cold_below {
+            self.warm(&range).map_err(|e| Error::io("read", path, e))?;
+        }
+        let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
+            return Ok(None);
+        };
+        Ok(Some(Confirmed(Source::Mapped { mapping: Arc::clone(self), start, length: end - start })))
+    }
+
+    /// Brings pages in where a failure is an error; touching them could only be a signal.
+    fn warm(&self, range: &Range<u64>) -> io::Result<()> {
+        let end = self.tail.load().position.min(range.end.max(range.start + WINDOW));
+        platform::populate_for_reading(&self.raw, range.start, end)
+    }
+
+    /// Makes the pages of `range`, which must be allocated, present and writable, so that stores do not fault.
+    pub(super) fn populate(&self, range: Range<u64>) -> io::Result<()> {
+        platform::populate_for_writing(&self.raw, range.start, range.end)
+    }
+
+    /// Where a byte lies, for the writer.
+    pub(super) fn pointer_at(&self, position: u64, length: usize) -> Option<*mut u8> {
+        let start = usize::try_from(position).ok()?;
+        if start.checked_add(length)? > self.raw.len() {
+            return None;
+        }
+        // SAFETY: `start` lies inside the map, as was just checked.
+        Some(unsafe { self.raw.as_mut_ptr().add(start) })
+    }
+}
+
+/// Bytes of a log file that are whole and stay as they are, mapped or copied. Holds what it needs alive.
+#[derive(Debug, Clone)]
+pub(crate) struct Confirmed(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    Mapped { mapping: Arc<Mapping>, start: usize, length: usize },
+    Copied(Bytes),
+}
+
+impl Confirmed {
+    pub(crate) fn copied(bytes: Vec<u8>) -> Self {
+        Self(Source::Copied(bytes.into()))
+    }
+
+    /// These bytes without those behind `length`.
+    pub(crate) fn truncated(self, length: usize) -> Self {
+        Self(match self.0 {
+            Source::Mapped { mapping, start, length: had } => {
+                Source::Mapped { mapping, start, length: had.min(length) }
+            }
+            Source::Copied(mut bytes) => {
+                bytes.truncate(length);
+                Source::Copied(bytes)
+            }
+        })
+    }
+
+    /// A part of these bytes that keeps them alive. `part` must be a slice of [`as_ref`](AsRef::as_ref).
+    pub(crate) fn share(&self, part: &[u8]) -> Bytes {
+        match &self.0 {
+            Source::Copied(bytes) => bytes.slice_ref(part),
+            Source::Mapped { mapping, .. } => {
+                let whole = self.as_ref().as_ptr_range();
+                let range = part.as_ptr_range();
+                if part.is_empty() || range.start < whole.start || range.end > whole.end {
+                    return Bytes::copy_from_slice(part);
+                }
+                let start = range.start.addr() - mapping.raw.as_ptr().addr();
+                let source = Source::Mapped { mapping: Arc::clone(mapping), start, length: part.len() };
+                Bytes::from_owner(Self(source))
+            }
+        }
+    }
+}
+
+impl AsRef<[u8]> for Confirmed {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        match &self.0 {
+            Source::Copied(bytes) => bytes,
+            Source::Mapped { mapping, start, length } => {
+                // SAFETY: `Mapping::confirmed` made the range, which lies inside the map and below the position its
+                // tail had published. The tail's one writer stores at or behind that position only and no file is
+                // cut below it (`LogWriter` keeps both), so the bytes are initialised and never change while the
+                // map lives, which this value sees to.
+                unsafe { std::slice::from_raw_parts(mapping.raw.as_ptr().add(*start), *length) }
+            }
+        }
+    }
+}

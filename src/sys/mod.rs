@@ -1,0 +1,47 @@
+//! The seam to the operating system, and the only room with `unsafe`.
+//!
+//! Everything the crate asks of files, maps and locks goes through here, some dozen operations wide, so that faults
+//! can be injected at one place and other systems differ in one place. The room knows bytes and positions; records
+//! and offsets are not its business.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`disk`] | files and directories: open without following links, replace, list, rename, sync |
+//! | [`faults`] | failing the n-th write, sync or allocation, for tests |
+//! | [`tail`] | the published word of a growing file |
+//! | [`mapping`] | memory maps and the slices of them that may be looked at |
+//! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
+//! | [`lock`] | the directory lock |
+//! | [`sync`] | atomics and locks of the protocols that loom checks |
+//! | [`platform`] | what differs between systems |
+
+pub(crate) mod disk;
+pub(crate) mod faults;
+pub(crate) mod lock;
+#[expect(unsafe_code, reason = "stores through a memory map")]
+pub(crate) mod log_writer;
+#[expect(unsafe_code, reason = "makes slices of memory maps")]
+pub(crate) mod mapping;
+#[cfg_attr(unix, expect(unsafe_code, reason = "calls into libc for what std and memmap2 lack"))]
+pub(crate) mod platform;
+pub(crate) mod sync;
+pub(crate) mod tail;
+
+pub(crate) use disk::{Disk, EntryKind, PlainFile};
+pub(crate) use lock::DirectoryLock;
+pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
+pub(crate) use mapping::{Confirmed, Mapping};
+pub(crate) use tail::Tail;
+
+/// Sixteen bytes nobody can guess.
+pub(crate) fn random_bytes() -> crate::error::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(failure) => Err(crate::error::Error::io(
+            "take random bytes from",
+            std::path::Path::new("the system"),
+            failure.into(),
+        )),
+    }
+}

@@ -1,0 +1,172 @@
+//! Linux, macOS and other Unix systems.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use memmap2::MmapRaw;
+
+pub(crate) fn refuse_links(options: &mut OpenOptions) {
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
+}
+
+pub(crate) fn read_at(file: &File, to: &mut [u8], position: u64) -> io::Result<usize> {
+    file.read_at(to, position)
+}
+
+pub(crate) fn write_at(file: &File, bytes: &[u8], position: u64) -> io::Result<usize> {
+    file.write_at(bytes, position)
+}
+
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Takes the whole file exclusively, in the kind of lock that conflicts with the JVM's and with a second open in this
+/// process. `false`: somebody has it.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    let request = whole_file(libc::F_WRLCK);
+    // SAFETY: the descriptor is open, and `request` is a valid `flock` that outlives the call.
+    let outcome = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const request) };
+    if outcome == 0 {
+        return Ok(true);
+    }
+    let failure = io::Error::last_os_error();
+    match failure.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
+        _ => Err(failure),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn whole_file(kind: impl TryInto<libc::c_short>) -> libc::flock {
+    // SAFETY: `flock` is plain data, for which all zeros is a valid value: from the start, to the end of the file.
+    let mut request: libc::flock = unsafe { std::mem::zeroed() };
+    request.l_type = kind.try_into().unwrap_or_default();
+    request.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default();
+    request
+}
+
+/// Without open-file-description locks the lock of the standard library must do: it does not exclude a broker.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+        Err(std::fs::TryLockError::Error(failure)) => Err(failure),
+    }
+}
+
+/// The process that holds the lock of `file`. A broker's kind of lock tells its owner; an open-file-description lock
+/// has no owner but a descriptor, which the process file system shows.
+#[cfg(target_os = "linux")]
+pub(crate) fn lock_holder(file: &File, path: &Path) -> Option<u32> {
+    let mut request = whole_file(libc::F_WRLCK);
+    // SAFETY: the descriptor is open, and `request` is a valid `flock` that the call may write to.
+    let outcome = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut request) };
+    if outcome == 0
+        && let Ok(process) = u32::try_from(request.l_pid)
+        && process > 0
+    {
+        return Some(process);
+    }
+    std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(
+        |process: &u32| {
+            let descriptors = std::fs::read_dir(format!("/proc/{process}/fd"));
+            descriptors.into_iter().flatten().flatten().any(|descriptor| {
+                std::fs::read_link(descriptor.path()).is_ok_and(|target| target == path)
+                    && std::fs::read_to_string(format!(
+                        "/proc/{process}/fdinfo/{}",
+                        descriptor.file_name().to_string_lossy()
+                    ))
+                    .is_ok_and(|info| info.contains("lock:") && info.contains("OFDLCK"))
+            })
+        },
+    )
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn lock_holder(_file: &File, _path: &Path) -> Option<u32> {
+    None
+}
+
+/// Whether maps of files there are free of signals while the disk fills up, and can be stored into. Measured for
+/// these file systems; everywhere else files are read and written by system calls.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+pub(crate) fn maps_are_safe_on(directory: &Path) -> bool {
+    const EXT4: u64 = 0xef53;
+    const XFS: u64 = 0x5846_5342;
+    const TMPFS: u64 = 0x0102_1994;
+    let Ok(directory) = File::open(directory) else { return false };
+    // SAFETY: `statfs` is plain data, for which all zeros is a valid value.
+    let mut about: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open, and `about` is a valid `statfs` that the call may write to.
+    let outcome = unsafe { libc::fstatfs(directory.as_raw_fd(), &raw mut about) };
+    outcome == 0 && u64::try_from(about.f_type).is_ok_and(|kind| [EXT4, XFS, TMPFS].contains(&kind))
+}
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+pub(crate) fn maps_are_safe_on(_directory: &Path) -> bool {
+    false
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let position = |at: u64| libc::off64_t::try_from(at).map_err(|_| io::ErrorKind::FileTooLarge);
+    let (start, length) = (position(from)?, position(to.saturating_sub(from))?);
+    // SAFETY: the descriptor is open; the call touches no memory of ours.
+    if length == 0 || unsafe { libc::fallocate64(file.as_raw_fd(), 0, start, length) } == 0 {
+        return Ok(());
+    }
+    let failure = io::Error::last_os_error();
+    // Kernels and file systems without it say so in two ways.
+    match failure.raw_os_error() {
+        Some(libc::EOPNOTSUPP | libc::ENOSYS) => Err(io::ErrorKind::Unsupported.into()),
+        _ => Err(failure),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn allocate(_file: &File, _from: u64, _to: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+fn populate(raw: &MmapRaw, start: u64, end: u64, advice: memmap2::Advice) -> io::Result<()> {
+    const PAGE: u64 = 4096;
+    let start = start / PAGE * PAGE;
+    let length = end.min(raw.len() as u64).saturating_sub(start);
+    let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(length)) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    if length == 0 { Ok(()) } else { raw.advise_range(advice, start, length) }
+}
+
+/// Brings pages in for reading; a file cut by somebody else, or a device that fails, is an error here instead of a
+/// signal at the first touch. Kernels before 5.14 cannot: there a touch brings them in.
+#[cfg(target_os = "linux")]
+pub(crate) fn populate_for_reading(raw: &MmapRaw, start: u64, end: u64) -> io::Result<()> {
+    match populate(raw, start, end, memmap2::Advice::PopulateRead) {
+        Err(failure) if failure.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn populate_for_reading(_raw: &MmapRaw, _start: u64, _end: u64) -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes allocated pages present and writable without changing them.
+#[cfg(target_os = "linux")]
+pub(crate) fn populate_for_writing(raw: &MmapRaw, start: u64, end: u64) -> io::Result<()> {
+    populate(raw, start, end, memmap2::Advice::PopulateWrite)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn populate_for_writing(_raw: &MmapRaw, _start: u64, _end: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

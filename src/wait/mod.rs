@@ -1,0 +1,85 @@
+//! Waiting for a log to grow, without ever losing a wake-up and without cost while nobody waits.
+//!
+//! The one concurrency protocol of the crate besides publishing itself, checked by loom in [`tests`]:
+//!
+//! | writer | sleeper |
+//! |---|---|
+//! | publish (release store) | register its waker, count + 1 |
+//! | full fence | full fence |
+//! | look at the count; wake all if it is not 0 | look at the published word again; park if nothing is new |
+//!
+//! Of the two fences one comes first. If it is the writer's, the sleeper sees what was published and does not park; if
+//! it is the sleeper's, the writer sees the count and wakes. A release store without the fence would lose wake-ups.
+//!
+//! A sleeper is a [`Waker`]: of a thread ([`Parker`]) or, later, of a task. What is waited for is not known here.
+
+mod parker;
+#[cfg(all(test, loom))]
+mod tests;
+
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+
+pub(crate) use parker::Parker;
+
+use crate::sys::sync::{AtomicUsize, Mutex, fence};
+
+/// Those who wait at one place.
+#[derive(Debug, Default)]
+pub(crate) struct Sleepers {
+    /// Length of `list`, for a look without the lock. Changed under the lock.
+    count: AtomicUsize,
+    list: Mutex<List>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    next_ticket: u64,
+    waiting: Vec<(u64, Waker)>,
+}
+
+impl Sleepers {
+    /// For the writer, after it has published: wakes all who wait. One fence and one load if nobody does.
+    #[inline]
+    pub(crate) fn wake_all(&self) {
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) != 0 {
+            self.wake_waiting();
+        }
+    }
+
+    #[cold]
+    fn wake_waiting(&self) {
+        let waiting = {
+            let mut list = self.list.lock();
+            self.count.store(0, Ordering::Relaxed);
+            std::mem::take(&mut list.waiting)
+        };
+        for (_, waker) in waiting {
+            waker.wake();
+        }
+    }
+
+    /// Registers a sleeper. Before it parks it must call [`before_parking`] and look again whether to park at all.
+    /// The ticket is for [`leave`](Self::leave).
+    pub(crate) fn enter(&self, waker: &Waker) -> u64 {
+        let mut list = self.list.lock();
+        let ticket = list.next_ticket;
+        list.next_ticket += 1;
+        list.waiting.push((ticket, waker.clone()));
+        self.count.store(list.waiting.len(), Ordering::Relaxed);
+        ticket
+    }
+
+    /// Takes a sleeper off, woken or not.
+    pub(crate) fn leave(&self, ticket: u64) {
+        let mut list = self.list.lock();
+        list.waiting.retain(|(other, _)| *other != ticket);
+        self.count.store(list.waiting.len(), Ordering::Relaxed);
+    }
+}
+
+/// The sleeper's fence, once after all its [`Sleepers::enter`] calls and before its last look.
+pub(crate) fn before_parking() {
+    fence(Ordering::SeqCst);
+}

@@ -1,0 +1,93 @@
+//! loom runs every interleaving of the shipped publish and wake protocol. Run with
+//! `RUSTFLAGS="--cfg loom" cargo test --release --lib wait::`.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use super::{Parker, Sleepers, before_parking};
+use crate::sys::Tail;
+
+/// A file of one byte, its tail and those who wait for it.
+struct Shared {
+    byte: UnsafeCell<u8>,
+    tail: Tail,
+    sleepers: Sleepers,
+}
+
+// The tail says when the byte may be read: the property under test.
+#[expect(unsafe_code, reason = "the cell stands for mapped memory, and loom checks every access to it")]
+// SAFETY: loom fails the test if an access to the cell is not ordered.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { byte: UnsafeCell::new(0), tail: Tail::new(0, 0), sleepers: Sleepers::default() })
+    }
+
+    fn append(&self) {
+        self.byte.with_mut(|byte| {
+            #[expect(unsafe_code, reason = "the cell stands for mapped memory")]
+            // SAFETY: nobody reads before the tail is published; loom checks it.
+            unsafe {
+                *byte = 7;
+            }
+        });
+        self.tail.publish(1, 0);
+        self.sleepers.wake_all();
+    }
+
+    /// The byte, if the tail says that it is there.
+    fn read(&self) -> Option<u8> {
+        (self.tail.load().position == 1).then(|| {
+            self.byte.with(|byte| {
+                #[expect(unsafe_code, reason = "the cell stands for mapped memory")]
+                // SAFETY: the tail was published after the byte was written; loom checks it.
+                unsafe {
+                    *byte
+                }
+            })
+        })
+    }
+
+    fn wait_and_read(&self) -> u8 {
+        loop {
+            if let Some(byte) = self.read() {
+                return byte;
+            }
+            let parker = Parker::of_this_thread();
+            let ticket = self.sleepers.enter(&parker.waker());
+            before_parking();
+            if self.tail.load().position == 0 {
+                parker.park(None);
+            }
+            self.sleepers.leave(ticket);
+        }
+    }
+}
+
+#[test]
+fn a_sleeper_is_always_woken_and_sees_the_bytes() {
+    loom::model(|| {
+        let shared = Shared::new();
+        let writer = Arc::clone(&shared);
+        let writer = thread::spawn(move || writer.append());
+        assert_eq!(shared.wait_and_read(), 7);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn two_sleepers_are_both_woken() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let shared = Shared::new();
+        let (writer, other) = (Arc::clone(&shared), Arc::clone(&shared));
+        let writer = thread::spawn(move || writer.append());
+        let other = thread::spawn(move || assert_eq!(other.wait_and_read(), 7));
+        assert_eq!(shared.wait_and_read(), 7);
+        writer.join().unwrap();
+        other.join().unwrap();
+    });
+}
