@@ -1,5 +1,6 @@
 //! Kafka's log, inside your process.
 mod clock;
+mod config;
 mod error;
 mod format;
 mod position;
@@ -7,6 +8,7 @@ mod sys;
 mod wait;
 
 pub use clock::Timestamp;
+pub use config::{CleanupPolicy, Compression, ConfigEntries, TimestampType, TopicConfig};
 pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result};
 pub use format::record::Header;
 pub use position::{Position, TopicPartition};

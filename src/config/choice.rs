@@ -1,0 +1,115 @@
+//! Settings that are a choice among few, and Kafka's words for them.
+
+/// What happens to records that are no longer wanted. Kafka's `cleanup.policy`; the default is
+/// [`Delete`](Self::Delete).
+///
+/// ```
+/// use stratalog::{CleanupPolicy, TopicConfig};
+/// let config = TopicConfig::new().cleanup(CleanupPolicy::CompactAndDelete);
+/// assert!(config.entries().eq([("cleanup.policy", "compact,delete")]));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CleanupPolicy {
+    /// Old segments are deleted when they exceed the retention time or size: `delete`.
+    Delete,
+    /// The latest record of each key is kept, earlier ones are removed in the background: `compact`.
+    Compact,
+    /// Both: the latest record of each key is kept until its segment is too old: `compact,delete`.
+    CompactAndDelete,
+}
+
+impl CleanupPolicy {
+    pub(crate) const fn kafka_word(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Compact => "compact",
+            Self::CompactAndDelete => "compact,delete",
+        }
+    }
+}
+
+/// How batches are compressed. Kafka's `compression.type`.
+///
+/// A topic without this setting keeps each batch as its producer made it (Kafka's word `producer`, the default).
+///
+/// ```
+/// use stratalog::{Compression, TopicConfig};
+/// let config = TopicConfig::new().compression(Compression::Zstd);
+/// assert!(config.entries().eq([("compression.type", "zstd")]));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all: `uncompressed` for a topic, `none` for a producer.
+    None,
+    /// DEFLATE in a gzip frame: `gzip`.
+    Gzip,
+    /// Snappy: `snappy`.
+    Snappy,
+    /// LZ4: `lz4`.
+    Lz4,
+    /// Zstandard: `zstd`.
+    Zstd,
+}
+
+impl Compression {
+    /// The value of a topic's `compression.type`.
+    pub(crate) const fn topic_word(self) -> &'static str {
+        match self {
+            Self::None => "uncompressed",
+            coded => coded.producer_word(),
+        }
+    }
+
+    /// The value of a producer's `compression.type`.
+    pub(crate) const fn producer_word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// Whose clock gives a record its timestamp. Kafka's `message.timestamp.type`; the default is
+/// [`CreateTime`](Self::CreateTime).
+///
+/// ```
+/// use stratalog::{TimestampType, TopicConfig};
+/// let config = TopicConfig::new().timestamp_type(TimestampType::LogAppendTime);
+/// assert!(config.entries().eq([("message.timestamp.type", "LogAppendTime")]));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimestampType {
+    /// The time the producer gave: `CreateTime`.
+    CreateTime,
+    /// The time the record was appended, the same for a whole batch: `LogAppendTime`.
+    LogAppendTime,
+}
+
+impl TimestampType {
+    pub(crate) const fn kafka_word(self) -> &'static str {
+        match self {
+            Self::CreateTime => "CreateTime",
+            Self::LogAppendTime => "LogAppendTime",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uncompressed_has_two_words() {
+        assert_eq!(Compression::None.topic_word(), "uncompressed");
+        assert_eq!(Compression::None.producer_word(), "none");
+        for coded in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+            assert_eq!(coded.topic_word(), coded.producer_word());
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! What a topic is created with: its number of partitions and its Kafka settings.
+
+use std::collections::{BTreeMap, btree_map};
+use std::time::Duration;
+
+use super::choice::{CleanupPolicy, Compression, TimestampType};
+use super::setting::quoted;
+use super::topic_setting::{self as table, TopicSettings};
+use crate::error::{Error, Result};
+
+/// How a topic is set up: partitions, retention, segment sizes, compaction.
+///
+/// Every setting is stored under Kafka's name and in Kafka's spelling, so a broker that takes over the directory
+/// applies the same ones. The methods here cover what most topics need; [`set`](Self::set) takes any setting by its
+/// Kafka name. What is not set has Kafka's default.
+///
+/// None of the methods fails: the configuration is checked as a whole when a topic is created or altered with it.
+///
+/// Kafka's counterpart is `NewTopic`, and the `--partitions` and `--config` options of `kafka-topics`.
+///
+/// ```
+/// use std::time::Duration;
+/// use stratalog::{CleanupPolicy, TopicConfig};
+///
+/// let config = TopicConfig::new()
+///     .partitions(6)
+///     .cleanup(CleanupPolicy::Compact)
+///     .retention(None)
+///     .segment_age(Duration::from_secs(3600))
+///     .set("min.cleanable.dirty.ratio", "0.1");
+///
+/// let set: Vec<_> = config.entries().collect();
+/// assert_eq!(set, [
+///     ("cleanup.policy", "compact"),
+///     ("min.cleanable.dirty.ratio", "0.1"),
+///     ("retention.ms", "-1"),
+///     ("segment.ms", "3600000"),
+/// ]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a configuration has no effect until a topic is created or altered with it"]
+pub struct TopicConfig {
+    partitions: u32,
+    replication_factor: u16,
+    /// What was set explicitly, as Kafka writes it. Unchecked.
+    entries: BTreeMap<String, String>,
+}
+
+/// The most partitions of one topic: their numbers have at most five digits, see [`super::topic_name`].
+const MAX_PARTITIONS: u32 = 100_000;
+
+/// The longest value, in bytes, that fits a metadata record.
+const MAX_VALUE_LEN: usize = i16::MAX.unsigned_abs() as usize;
+
+impl TopicConfig {
+    /// One partition, and Kafka's defaults for everything else.
+    pub fn new() -> Self {
+        Self { partitions: 1, replication_factor: 1, entries: BTreeMap::new() }
+    }
+
+    /// The number of partitions, 1 to 100,000. Default 1. Kafka's `--partitions`.
+    ///
+    /// Records of one key stay in order within their partition; as many consumers of a group as there are partitions
+    /// can share the work.
+    pub fn partitions(mut self, count: u32) -> Self {
+        self.partitions = count;
+        self
+    }
+
+    /// The number of copies. Default 1, and only 1 is valid, since one process keeps the log. Kafka's
+    /// `--replication-factor`.
+    pub fn replication_factor(mut self, copies: u16) -> Self {
+        self.replication_factor = copies;
+        self
+    }
+
+    /// Whether old records are deleted, or compacted by key. Default [`CleanupPolicy::Delete`]. Kafka's
+    /// `cleanup.policy`.
+    pub fn cleanup(self, policy: CleanupPolicy) -> Self {
+        self.set(table::CLEANUP_POLICY.name, policy.kafka_word())
+    }
+
+    /// How long records are kept at least; `None` keeps them for ever. Default 7 days. Kafka's `retention.ms`.
+    ///
+    /// Fractions of a millisecond count as a whole one. A segment is deleted when its newest record is older.
+    pub fn retention(self, time: impl Into<Option<Duration>>) -> Self {
+        self.set(table::RETENTION_MS.name, time.into().map_or(-1, whole_millis).to_string())
+    }
+
+    /// How many bytes each partition keeps at least; `None` is no limit. Default `None`. Kafka's `retention.bytes`.
+    pub fn retention_bytes(self, bytes: impl Into<Option<u64>>) -> Self {
+        let bytes = bytes.into().map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.set(table::RETENTION_BYTES.name, bytes.to_string())
+    }
+
+    /// The size in bytes at which a new segment is begun, 1 MiB to 2 GiB - 1. Default 1 GiB. Kafka's
+    /// `segment.bytes`.
+    ///
+    /// Whole segments are deleted, so smaller ones follow the retention more closely.
+    pub fn segment_bytes(self, bytes: u32) -> Self {
+        self.set(table::SEGMENT_BYTES.name, bytes.to_string())
+    }
+
+    /// The age at which a new segment is begun even if there is room, at least 1 ms. Default 7 days. Kafka's
+    /// `segment.ms`.
+    ///
+    /// Fractions of a millisecond count as a whole one.
+    pub fn segment_age(self, age: Duration) -> Self {
+        self.set(table::SEGMENT_MS.name, whole_millis(age).to_string())
+    }
+
+    /// The largest batch in bytes, compressed and with its header, at most 2 GiB - 1. Default 1,048,588 (1 MiB and
+    /// 12 bytes). Kafka's `max.message.bytes`.
+    pub fn max_batch_bytes(self, bytes: u32) -> Self {
+        self.set(table::MAX_MESSAGE_BYTES.name, bytes.to_string())
+    }
+
+    /// How batches are compressed in the log, whatever the producer sent. By default they stay as the producer made
+    /// them. Kafka's `compression.type`.
+    pub fn compression(self, codec: Compression) -> Self {
+        self.set(table::COMPRESSION_TYPE.name, codec.topic_word())
+    }
+
+    /// Whether timestamps are the producer's or the time of appending. Default [`TimestampType::CreateTime`].
+    /// Kafka's `message.timestamp.type`.
+    pub fn timestamp_type(self, timestamps: TimestampType) -> Self {
+        self.set(table::TIMESTAMP_TYPE.name, timestamps.kafka_word())
+    }
+
+    /// Sets any topic setting by its Kafka name, with the value as Kafka writes it; the last value given for a name
+    /// counts. Kafka's `--config name=value`.
+    ///
+    /// ```
+    /// use stratalog::TopicConfig;
+    /// let config = TopicConfig::new().set("retention.ms", "60000").set("cleanup.policy", "compact,delete");
+    /// assert_eq!(config.entries().count(), 2);
+    /// ```
+    pub fn set(mut self, kafka_name: &str, value: impl Into<String>) -> Self {
+        self.entries.insert(kafka_name.to_owned(), value.into());
+        self
+    }
+
+    /// What was set explicitly: Kafka names and values, sorted by name.
+    pub fn entries(&self) -> ConfigEntries<'_> {
+        ConfigEntries(self.entries.iter())
+    }
+
+    /// A topic as a metadata log describes it. Entries that are unknown or invalid here are kept as they are, since
+    /// a broker wrote them; [`settings`](Self::settings) passes over them.
+    pub(crate) fn from_entries<N, V>(partitions: u32, entries: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let entries = entries.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { partitions, entries, ..Self::new() }
+    }
+
+    /// The value set for this Kafka name, if one was.
+    pub(crate) fn entry(&self, name: &str) -> Option<&str> {
+        self.entries.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn partition_count(&self) -> u32 {
+        self.partitions
+    }
+
+    /// The values in effect, with Kafka's default for what is not set or not valid.
+    pub(crate) fn settings(&self) -> TopicSettings {
+        TopicSettings::of(self)
+    }
+
+    /// Checks everything as a Kafka 4 broker would; what passes can be written to the metadata log.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if !(1..=MAX_PARTITIONS).contains(&self.partitions) {
+            return Err(Error::invalid(
+                "partitions",
+                format!("{} were asked for, but a topic has 1 to {MAX_PARTITIONS}", self.partitions),
+            ));
+        }
+        if self.replication_factor != 1 {
+            return Err(Error::invalid(
+                "replication factor",
+                format!("is {}, but must be 1: one process keeps the log", self.replication_factor),
+            ));
+        }
+        self.entries().try_for_each(|(name, value)| check_entry(name, value))?;
+        let settings = self.settings();
+        if settings.min_compaction_lag_ms > settings.max_compaction_lag_ms {
+            return Err(invalid(format!(
+                "{} is {} milliseconds, but must not exceed {}, which is {}",
+                table::MIN_COMPACTION_LAG_MS.name,
+                settings.min_compaction_lag_ms,
+                table::MAX_COMPACTION_LAG_MS.name,
+                settings.max_compaction_lag_ms
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Default for TopicConfig {
+    /// The same as [`new`](Self::new).
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a [`TopicConfig`] sets explicitly: pairs of Kafka name and value, sorted by name.
+///
+/// ```
+/// use stratalog::TopicConfig;
+/// let config = TopicConfig::new().retention_bytes(1 << 30);
+/// assert_eq!(config.entries().next(), Some(("retention.bytes", "1073741824")));
+/// ```
+#[derive(Debug, Clone)]
+pub struct ConfigEntries<'a>(btree_map::Iter<'a, String, String>);
+
+impl<'a> Iterator for ConfigEntries<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+fn check_entry(name: &str, value: &str) -> Result<()> {
+    let Some(setting) = table::find(name) else {
+        let hint = match table::nearest(name) {
+            Some(known) => format!("; did you mean {known}?"),
+            None => String::from("; valid are Kafka's own names, such as retention.ms"),
+        };
+        return Err(invalid(format!("{} is not a setting of topics{hint}", quoted(name))));
+    };
+    if value.len() > MAX_VALUE_LEN || !setting.accepts(value) {
+        return Err(invalid(format!("{name} is {}; give {}", quoted(value), setting.wanted())));
+    }
+    Ok(())
+}
+
+fn invalid(reason: String) -> Error {
+    Error::invalid("topic configuration", reason)
+}
+
+/// Rounds up, so that a short time never becomes none at all.
+fn whole_millis(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn builders_store_what_kafka_writes() {
+        let new = TopicConfig::new;
+        for (config, name, value) in [
+            (new().cleanup(CleanupPolicy::Delete), "cleanup.policy", "delete"),
+            (new().cleanup(CleanupPolicy::Compact), "cleanup.policy", "compact"),
+            (new().cleanup(CleanupPolicy::CompactAndDelete), "cleanup.policy", "compact,delete"),
+            (new().retention(None), "retention.ms", "-1"),
+            (new().retention(Duration::ZERO), "retention.ms", "0"),
+            (new().retention(Duration::from_micros(1)), "retention.ms", "1"),
+            (new().retention(Duration::from_micros(1001)), "retention.ms", "2"),
+            (new().retention(Duration::from_secs(60)), "retention.ms", "60000"),
+            (new().retention(Duration::MAX), "retention.ms", "9223372036854775807"),
+            (new().retention_bytes(None), "retention.bytes", "-1"),
+            (new().retention_bytes(0), "retention.bytes", "0"),
+            (new().retention_bytes(u64::MAX), "retention.bytes", "9223372036854775807"),
+            (new().segment_bytes(1 << 20), "segment.bytes", "1048576"),
+            (new().segment_age(Duration::from_nanos(1)), "segment.ms", "1"),
+            (new().segment_age(Duration::MAX), "segment.ms", "9223372036854775807"),
+            (new().max_batch_bytes(5), "max.message.bytes", "5"),
+            (new().compression(Compression::None), "compression.type", "uncompressed"),
+            (new().compression(Compression::Lz4), "compression.type", "lz4"),
+            (new().timestamp_type(TimestampType::CreateTime), "message.timestamp.type", "CreateTime"),
+            (new().timestamp_type(TimestampType::LogAppendTime), "message.timestamp.type", "LogAppendTime"),
+            (new().set("cleanup.policy", "delete,compact"), "cleanup.policy", "delete,compact"),
+        ] {
+            assert!(config.entries().eq([(name, value)]), "{config:?}, not {name}={value}");
+            config.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_broker_would_refuse_is_refused() {
+        let new = TopicConfig::new;
+        for (config, reason) in [
+            (new().partitions(0), "partitions: 0 were asked for, but a topic has 1 to 100000"),
+            (new().partitions(100_001), "partitions: 100001 were asked for, but a topic has 1 to 100000"),
+            (
+                new().replication_factor(3),
+                "replication factor: is 3, but must be 1: one process keeps the log",
+            ),
+            (new().replication_factor(0), "is 0, but must be 1"),
+            (new().segment_bytes((1 << 20) - 1), "segment.bytes is \"1048575\""),
+            (new().segment_bytes(1 << 31), "segment.bytes is \"2147483648\""),
+            (new().max_batch_bytes(u32::MAX), "max.message.bytes is \"4294967295\""),
+            (new().segment_age(Duration::ZERO), "segment.ms is \"0\""),
+            (
+                new().set("retention.hours", "1"),
+                "\"retention.hours\" is not a setting of topics; did you mean",
+            ),
+            (
+                new().set("colour", "red"),
+                "\"colour\" is not a setting of topics; valid are Kafka's own names",
+            ),
+            (new().set("", ""), "\"\" is not a setting"),
+            (new().set("Retention.ms", "1"), "did you mean retention.ms?"),
+            (
+                new().set("min.compaction.lag.ms", "6").set("max.compaction.lag.ms", "5"),
+                "min.compaction.lag.ms is 6 milliseconds, but must not exceed max.compaction.lag.ms, which is 5",
+            ),
+            (new().set("segment.ms", "0".repeat(32_767) + "1"), "segment.ms is \"0000"),
+        ] {
+            let text = config.validate().unwrap_err().to_string();
+            assert!(text.contains(reason), "{text}");
+            assert!(text.len() < 300, "{text}");
+        }
+    }
+
+    #[test]
+    fn edges_that_are_valid() {
+        let new = TopicConfig::new;
+        for config in [
+            new(),
+            TopicConfig::default(),
+            new().partitions(100_000).replication_factor(1),
+            new().set("min.compaction.lag.ms", "5").set("max.compaction.lag.ms", "5"),
+            new().segment_bytes(i32::MAX.unsigned_abs()),
+            new().set("segment.ms", "0".repeat(32_766) + "1"),
+        ] {
+            config.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_last_value_counts_and_entries_are_sorted() {
+        let config = TopicConfig::new().set("segment.ms", "1").set("flush.ms", "2").set("segment.ms", "3");
+        assert!(config.entries().eq([("flush.ms", "2"), ("segment.ms", "3")]));
+        assert_eq!(config.entries().size_hint(), (2, Some(2)));
+        assert_eq!(config.entry("flush.ms"), Some("2"));
+        assert_eq!(config.entry("retention.ms"), None);
+    }
+
+    #[test]
+    fn entries_from_a_broker_are_kept_and_passed_over_when_strange() {
+        let entries = [("remote.storage.enable", "false"), ("segment.bytes", "14"), ("segment.ms", "5")];
+        let config = TopicConfig::from_entries(3, entries);
+        assert!(config.entries().eq(entries));
+        assert_eq!(config.partition_count(), 3);
+        assert_eq!(config.settings().segment_bytes, 1 << 30);
+        assert_eq!(config.settings().segment_ms, 5);
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[a-z.]{0,100}",
+            proptest::sample::select(vec!["retention.ms", "cleanup.policy", "preallocate", "segment.bytes"])
+                .prop_map(String::from),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_stored_and_checked_without_panic(name in name(), value in any::<String>()) {
+            let config = TopicConfig::new().set(&name, &*value);
+            prop_assert!(config.entries().eq([(name.as_str(), value.as_str())]));
+            let _ = (config.validate(), config.settings());
+        }
+
+        #[test]
+        fn any_number_is_checked_without_panic(number in any::<i128>(), duration in any::<Duration>()) {
+            for name in ["retention.ms", "segment.bytes", "min.cleanable.dirty.ratio", "min.compaction.lag.ms"] {
+                let _ = TopicConfig::new().set(name, number.to_string()).validate();
+            }
+            TopicConfig::new().retention(duration).validate().unwrap();
+        }
+    }
+}
