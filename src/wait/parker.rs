@@ -1,57 +1,44 @@
 //! A thread that waits, as a waker.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Wake, Waker};
 use std::time::Instant;
 
-use crate::sys::sync::{AtomicBool, Thread, current, park};
+use crate::sys::sync::Signal;
 
-/// Parks the thread that made it, until its waker is used. A wake before the park is remembered.
-#[derive(Debug)]
+/// Parks the thread that calls [`park`](Self::park) until its waker is used. A wake before the park is remembered.
+/// Has its own signal instead of the thread's token, which the user's program may use for itself.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Parker {
     state: Arc<ParkerState>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct ParkerState {
-    woken: AtomicBool,
-    thread: Thread,
+    signal: Signal,
 }
 
 impl Wake for ParkerState {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        self.signal.raise();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        self.thread.unpark();
+        self.signal.raise();
     }
 }
 
 impl Parker {
-    pub(crate) fn of_this_thread() -> Self {
-        Self { state: Arc::new(ParkerState { woken: AtomicBool::new(false), thread: current() }) }
-    }
-
     pub(crate) fn waker(&self) -> Waker {
         Arc::clone(&self.state).into()
     }
 
-    /// Waits until the waker is used or the deadline has passed; `None` waits without end.
+    pub(crate) fn wake(&self) {
+        self.state.signal.raise();
+    }
+
+    /// Waits until woken or the deadline has passed; `None` waits without end.
     pub(crate) fn park(&self, deadline: Option<Instant>) {
-        while !self.state.woken.swap(false, Ordering::Acquire) {
-            match deadline {
-                None => park(),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return;
-                    }
-                    std::thread::park_timeout(left);
-                }
-            }
-        }
+        self.state.signal.wait(deadline);
     }
 }

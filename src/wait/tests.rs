@@ -55,7 +55,7 @@ impl Shared {
             if let Some(byte) = self.read() {
                 return byte;
             }
-            let parker = Parker::of_this_thread();
+            let parker = Parker::default();
             let ticket = self.sleepers.enter(&parker.waker());
             before_parking();
             if self.tail.load().position == 0 {
