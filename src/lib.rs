@@ -11,4 +11,5 @@ pub use clock::Timestamp;
 pub use config::{CleanupPolicy, Compression, ConfigEntries, TimestampType, TopicConfig};
 pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result};
 pub use format::record::Header;
+pub use format::uuid::Uuid as TopicId;
 pub use position::{Position, TopicPartition};

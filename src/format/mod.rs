@@ -4,12 +4,23 @@
 //! bytes at hand before using it, allocate nothing sized by an unchecked length, and return [`Malformed`].
 
 pub(crate) mod batch;
+pub(crate) mod checkpoint;
+pub(crate) mod control;
 pub(crate) mod crc;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod index;
+pub(crate) mod metadata_record;
+pub(crate) mod murmur2;
+pub(crate) mod partition_metadata;
+pub(crate) mod properties;
 pub(crate) mod record;
+pub(crate) mod uuid;
 pub(crate) mod varint;
+pub(crate) mod wire;
+
+#[cfg(test)]
+mod tests;
 
 /// Why bytes do not decode. The rooms above add the file and the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,407 @@
+//! Records of the cluster metadata log, in which a broker keeps its topics and settings, and we the catalog.
+//!
+//! A record's value is: the frame version 1, the record's key and version, then its fields. Newer versions of a
+//! record only append to the fields, so those known here are read from any version. A record that is not known,
+//! and there are many, is kept as it is.
+
+use super::Malformed;
+use super::uuid::Uuid;
+use super::varint::{Input, push_uvarint};
+use super::wire::{
+    push_compact_count, push_compact_str, push_i8, push_i16, push_i32, push_i64, push_no_tags,
+    push_nullable_compact_str, push_uuid,
+};
+
+/// What happened to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MetadataRecord {
+    /// A feature such as `metadata.version` has this level from here on.
+    FeatureLevel {
+        name: String,
+        level: i16,
+    },
+    /// A topic was created.
+    Topic {
+        name: String,
+        id: Uuid,
+    },
+    /// A partition was added to a topic. The lists of replicas that come and go are not kept.
+    Partition {
+        partition: u32,
+        topic_id: Uuid,
+        replicas: Vec<i32>,
+        isr: Vec<i32>,
+        /// -1: none.
+        leader: i32,
+        leader_epoch: i32,
+        partition_epoch: i32,
+        /// The log directory of each replica. Empty in records of version 0.
+        directories: Vec<Uuid>,
+    },
+    /// A setting got a value, or lost it.
+    Config {
+        /// 2: of a topic, 4: of a broker, or with an empty name of all brokers.
+        resource_type: i8,
+        resource_name: String,
+        name: String,
+        value: Option<String>,
+    },
+    /// A topic was deleted, and its settings with it.
+    RemoveTopic {
+        topic_id: Uuid,
+    },
+    /// Producer ids below `next_producer_id` may be in use.
+    ProducerIds {
+        broker_id: i32,
+        broker_epoch: i64,
+        next_producer_id: i64,
+    },
+    /// What follows counts at the end of the transaction.
+    BeginTransaction,
+    EndTransaction,
+    /// What followed the begin does not count.
+    AbortTransaction,
+    /// Something that a catalog has no use for, its fields undecoded.
+    Other {
+        api_key: u32,
+        version: u32,
+        fields: Vec<u8>,
+    },
+}
+
+const FRAME_VERSION: u32 = 1;
+
+const TOPIC: u32 = 2;
+const PARTITION: u32 = 3;
+const CONFIG: u32 = 4;
+const REMOVE_TOPIC: u32 = 9;
+const FEATURE_LEVEL: u32 = 12;
+const PRODUCER_IDS: u32 = 15;
+const BEGIN_TRANSACTION: u32 = 23;
+const END_TRANSACTION: u32 = 24;
+const ABORT_TRANSACTION: u32 = 25;
+
+/// The first version of partition records with directories. It is the one written: version 2 adds nothing but
+/// tagged fields for a feature that is off.
+const PARTITION_WITH_DIRECTORIES: u32 = 1;
+
+/// The newest version of a record whose fields are all known here, so that nothing may follow them.
+fn newest_known(api_key: u32) -> u32 {
+    if api_key == PARTITION { 2 } else { 0 }
+}
+
+impl MetadataRecord {
+    /// Reads the value of a record of the metadata log.
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, Malformed> {
+        let mut input = Input::new(value);
+        if input.uvarint()? != FRAME_VERSION {
+            return Err(Malformed("a metadata record has a frame version other than 1"));
+        }
+        let (api_key, version) = (input.uvarint()?, input.uvarint()?);
+        let record = match api_key {
+            TOPIC => topic(&mut input)?,
+            PARTITION => partition(version, &mut input)?,
+            CONFIG => config(&mut input)?,
+            REMOVE_TOPIC => Self::RemoveTopic { topic_id: input.uuid()? },
+            FEATURE_LEVEL => feature_level(&mut input)?,
+            PRODUCER_IDS => producer_ids(&mut input)?,
+            BEGIN_TRANSACTION => Self::BeginTransaction,
+            END_TRANSACTION => Self::EndTransaction,
+            ABORT_TRANSACTION => Self::AbortTransaction,
+            _ => return Ok(Self::Other { api_key, version, fields: input.take_rest().to_vec() }),
+        };
+        if version <= newest_known(api_key) {
+            input.skip_tags()?;
+            if !input.is_empty() {
+                return Err(Malformed("a metadata record has bytes behind its fields"));
+            }
+        }
+        Ok(record)
+    }
+
+    /// The value of the record, without what [`decode`](Self::decode) leaves out.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut to = Vec::new();
+        push_uvarint(FRAME_VERSION, &mut to);
+        let (api_key, version) = self.key_and_version();
+        push_uvarint(api_key, &mut to);
+        push_uvarint(version, &mut to);
+        if let Self::Other { fields, .. } = self {
+            to.extend_from_slice(fields);
+        } else {
+            self.push_fields(&mut to);
+            push_no_tags(&mut to);
+        }
+        to
+    }
+
+    fn key_and_version(&self) -> (u32, u32) {
+        match self {
+            Self::Topic { .. } => (TOPIC, 0),
+            Self::Partition { .. } => (PARTITION, PARTITION_WITH_DIRECTORIES),
+            Self::Config { .. } => (CONFIG, 0),
+            Self::RemoveTopic { .. } => (REMOVE_TOPIC, 0),
+            Self::FeatureLevel { .. } => (FEATURE_LEVEL, 0),
+            Self::ProducerIds { .. } => (PRODUCER_IDS, 0),
+            Self::BeginTransaction => (BEGIN_TRANSACTION, 0),
+            Self::EndTransaction => (END_TRANSACTION, 0),
+            Self::AbortTransaction => (ABORT_TRANSACTION, 0),
+            Self::Other { api_key, version, .. } => (*api_key, *version),
+        }
+    }
+
+    fn push_fields(&self, to: &mut Vec<u8>) {
+        match self {
+            Self::FeatureLevel { name, level } => {
+                push_compact_str(name, to);
+                push_i16(*level, to);
+            }
+            Self::Topic { name, id } => {
+                push_compact_str(name, to);
+                push_uuid(*id, to);
+            }
+            Self::Partition {
+                partition,
+                topic_id,
+                replicas,
+                isr,
+                leader,
+                leader_epoch,
+                partition_epoch,
+                directories,
+            } => {
+                to.extend_from_slice(&partition.to_be_bytes());
+                push_uuid(*topic_id, to);
+                let (removing, adding) = (&[], &[]);
+                for nodes in [replicas, isr, removing, adding] as [&[i32]; 4] {
+                    push_compact_count(nodes.len(), to);
+                    for node in nodes {
+                        push_i32(*node, to);
+                    }
+                }
+                push_i32(*leader, to);
+                push_i32(*leader_epoch, to);
+                push_i32(*partition_epoch, to);
+                push_compact_count(directories.len(), to);
+                for directory in directories {
+                    push_uuid(*directory, to);
+                }
+            }
+            Self::Config { resource_type, resource_name, name, value } => {
+                push_i8(*resource_type, to);
+                push_compact_str(resource_name, to);
+                push_compact_str(name, to);
+                push_nullable_compact_str(value.as_deref(), to);
+            }
+            Self::RemoveTopic { topic_id } => push_uuid(*topic_id, to),
+            Self::ProducerIds { broker_id, broker_epoch, next_producer_id } => {
+                push_i32(*broker_id, to);
+                push_i64(*broker_epoch, to);
+                push_i64(*next_producer_id, to);
+            }
+            Self::BeginTransaction | Self::EndTransaction | Self::AbortTransaction | Self::Other { .. } => {}
+        }
+    }
+}
+
+fn feature_level(input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
+    let name = input.compact_str()?.to_owned();
+    Ok(MetadataRecord::FeatureLevel { name, level: input.i16()? })
+}
+
+fn topic(input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
+    let name = input.compact_str()?.to_owned();
+    Ok(MetadataRecord::Topic { name, id: input.uuid()? })
+}
+
+fn partition(version: u32, input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
+    let partition = u32::try_from(input.i32()?)
+        .map_err(|_| Malformed("a metadata record has a negative partition number"))?;
+    let topic_id = input.uuid()?;
+    let (replicas, isr) = (nodes(input)?, nodes(input)?);
+    let (_removing, _adding) = (nodes(input)?, nodes(input)?);
+    let (leader, leader_epoch, partition_epoch) = (input.i32()?, input.i32()?, input.i32()?);
+    let directories = if version >= PARTITION_WITH_DIRECTORIES {
+        let count = input.compact_count(size_of::<Uuid>())?;
+        (0..count).map(|_| input.uuid()).collect::<Result<_, _>>()?
+    } else {
+        Vec::new()
+    };
+    Ok(MetadataRecord::Partition {
+        partition,
+        topic_id,
+        replicas,
+        isr,
+        leader,
+        leader_epoch,
+        partition_epoch,
+        directories,
+    })
+}
+
+fn nodes(input: &mut Input<'_>) -> Result<Vec<i32>, Malformed> {
+    let count = input.compact_count(size_of::<i32>())?;
+    (0..count).map(|_| input.i32()).collect()
+}
+
+fn config(input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
+    Ok(MetadataRecord::Config {
+        resource_type: input.i8()?,
+        resource_name: input.compact_str()?.to_owned(),
+        name: input.compact_str()?.to_owned(),
+        value: input.nullable_compact_str()?.map(str::to_owned),
+    })
+}
+
+fn producer_ids(input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
+    Ok(MetadataRecord::ProducerIds {
+        broker_id: input.i32()?,
+        broker_epoch: input.i64()?,
+        next_producer_id: input.i64()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_record() -> impl Strategy<Value = MetadataRecord> {
+        let id = || any::<[u8; 16]>().prop_map(Uuid::from_bytes);
+        let nodes = || prop::collection::vec(any::<i32>(), 0..4);
+        let numbers = any::<(i32, i32, i32)>();
+        let directories = prop::collection::vec(id(), 0..4);
+        prop_oneof![
+            any::<(String, i16)>().prop_map(|(name, level)| MetadataRecord::FeatureLevel { name, level }),
+            (any::<String>(), id()).prop_map(|(name, id)| MetadataRecord::Topic { name, id }),
+            (0..=i32::MAX.cast_unsigned(), id(), nodes(), nodes(), numbers, directories).prop_map(
+                |(
+                    partition,
+                    topic_id,
+                    replicas,
+                    isr,
+                    (leader, leader_epoch, partition_epoch),
+                    directories,
+                )| {
+                    MetadataRecord::Partition {
+                        partition,
+                        topic_id,
+                        replicas,
+                        isr,
+                        leader,
+                        leader_epoch,
+                        partition_epoch,
+                        directories,
+                    }
+                }
+            ),
+            any::<(i8, String, String, Option<String>)>().prop_map(
+                |(resource_type, resource_name, name, value)| {
+                    MetadataRecord::Config { resource_type, resource_name, name, value }
+                }
+            ),
+            id().prop_map(|topic_id| MetadataRecord::RemoveTopic { topic_id }),
+            any::<(i32, i64, i64)>().prop_map(|(broker_id, broker_epoch, next_producer_id)| {
+                MetadataRecord::ProducerIds { broker_id, broker_epoch, next_producer_id }
+            }),
+            Just(MetadataRecord::BeginTransaction),
+            Just(MetadataRecord::EndTransaction),
+            Just(MetadataRecord::AbortTransaction),
+            (26..u32::MAX, any::<u32>(), any::<Vec<u8>>())
+                .prop_map(|(api_key, version, fields)| MetadataRecord::Other { api_key, version, fields }),
+        ]
+    }
+
+    fn partition_one() -> MetadataRecord {
+        MetadataRecord::Partition {
+            partition: 1,
+            topic_id: Uuid::METADATA_TOPIC,
+            replicas: vec![1],
+            isr: vec![1],
+            leader: 1,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            directories: vec![Uuid::METADATA_TOPIC],
+        }
+    }
+
+    #[test]
+    fn partition_of_every_version() {
+        let one = partition_one().encode();
+        for version in [1, 2] {
+            let mut value = one.clone();
+            value[2] = version;
+            assert_eq!(MetadataRecord::decode(&value), Ok(partition_one()));
+            // The leader is being recovered, says a tagged field.
+            value.pop();
+            value.extend([1, 0, 1, 1]);
+            assert_eq!(MetadataRecord::decode(&value), Ok(partition_one()));
+        }
+        // Version 0 has no directories, here a count of one byte and one id, before its tags.
+        let mut value = one[..one.len() - 18].to_vec();
+        value[2] = 0;
+        value.push(0);
+        let MetadataRecord::Partition { directories, replicas, .. } = MetadataRecord::decode(&value).unwrap()
+        else {
+            panic!("another record");
+        };
+        assert_eq!((directories, replicas), (vec![], vec![1]));
+    }
+
+    #[test]
+    fn newer_versions_may_append() {
+        let mut value = MetadataRecord::RemoveTopic { topic_id: Uuid::METADATA_TOPIC }.encode();
+        value.extend([0xff; 3]);
+        let reason = Malformed("a metadata record has bytes behind its fields");
+        assert_eq!(MetadataRecord::decode(&value), Err(reason));
+        value[2] = 1;
+        let removed = MetadataRecord::RemoveTopic { topic_id: Uuid::METADATA_TOPIC };
+        assert_eq!(MetadataRecord::decode(&value), Ok(removed));
+    }
+
+    #[test]
+    fn unknown_records_are_kept() {
+        let value = [1, 27, 9, 0xff, 0xff];
+        let kept = MetadataRecord::Other { api_key: 27, version: 9, fields: vec![0xff, 0xff] };
+        assert_eq!(kept.encode(), value);
+        assert_eq!(MetadataRecord::decode(&value), Ok(kept));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let wrong = |value: &[u8]| MetadataRecord::decode(value).unwrap_err().0;
+        assert_eq!(wrong(&[]), "ends early");
+        assert_eq!(wrong(&[0, 2, 0]), "a metadata record has a frame version other than 1");
+        assert_eq!(wrong(&[1, 2, 0, 0]), "a string that must be there is null");
+        assert_eq!(wrong(&[1, 3, 0, 0xff, 0, 0, 0]), "a metadata record has a negative partition number");
+        let mut value = partition_one().encode();
+        value[23] = 0x70;
+        assert_eq!(wrong(&value), "an array has more elements than bytes are left");
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back(record in any_record()) {
+            prop_assert_eq!(MetadataRecord::decode(&record.encode()), Ok(record));
+        }
+
+        #[test]
+        fn every_cut_is_refused_or_read(record in any_record()) {
+            let value = record.encode();
+            for cut in 0..value.len() {
+                let read = MetadataRecord::decode(value.get(..cut).unwrap());
+                let kept = matches!(record, MetadataRecord::Other { .. });
+                prop_assert!(read.is_err() || kept);
+            }
+        }
+
+        #[test]
+        fn garbage_is_refused_or_read(key in 0..30_u8, version in 0..4_u8, rest: Vec<u8>) {
+            let _ = MetadataRecord::decode(&rest);
+            let mut value = vec![1, key, version];
+            value.extend(rest);
+            let _ = MetadataRecord::decode(&value);
+        }
+    }
+}

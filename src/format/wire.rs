@@ -1,0 +1,215 @@
+//! The values that Kafka's records are made of, in the flexible ("compact") encoding: integers of fixed width,
+//! lengths and counts as variable-length integers plus one with 0 for null, and at the end of every struct a
+//! section of tagged fields, by which newer versions add what older readers may skip.
+
+use super::Malformed;
+use super::uuid::Uuid;
+use super::varint::{Input, push_uvarint};
+
+impl<'a> Input<'a> {
+    pub(crate) fn bool(&mut self) -> Result<bool, Malformed> {
+        match self.array()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            _ => Err(Malformed("a truth value is neither 0 nor 1")),
+        }
+    }
+
+    pub(crate) fn i8(&mut self) -> Result<i8, Malformed> {
+        self.array().map(i8::from_be_bytes)
+    }
+
+    pub(crate) fn i16(&mut self) -> Result<i16, Malformed> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    pub(crate) fn i32(&mut self) -> Result<i32, Malformed> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, Malformed> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    pub(crate) fn uuid(&mut self) -> Result<Uuid, Malformed> {
+        self.array().map(Uuid::from_bytes)
+    }
+
+    pub(crate) fn compact_str(&mut self) -> Result<&'a str, Malformed> {
+        self.nullable_compact_str()?.ok_or(Malformed("a string that must be there is null"))
+    }
+
+    pub(crate) fn nullable_compact_str(&mut self) -> Result<Option<&'a str>, Malformed> {
+        let Some(length) = self.uvarint()?.checked_sub(1) else { return Ok(None) };
+        let bytes = self.take(as_len(length)?)?;
+        str::from_utf8(bytes).map(Some).map_err(|_| Malformed("a string is not UTF-8"))
+    }
+
+    /// The count of an array whose elements take at least `element` bytes each, checked against the bytes that
+    /// are left: it is safe to allocate for that many.
+    pub(crate) fn compact_count(&mut self, element: usize) -> Result<usize, Malformed> {
+        let count = self.uvarint()?.checked_sub(1).ok_or(Malformed("an array that must be there is null"))?;
+        let count = as_len(count)?;
+        if count.checked_mul(element).is_none_or(|bytes| bytes > self.remaining()) {
+            return Err(Malformed("an array has more elements than bytes are left"));
+        }
+        Ok(count)
+    }
+
+    /// Skips the tagged fields at the end of a struct.
+    pub(crate) fn skip_tags(&mut self) -> Result<(), Malformed> {
+        // A lie in the count ends with the bytes: each field takes two at least.
+        for _ in 0..self.uvarint()? {
+            let _tag = self.uvarint()?;
+            let size = self.uvarint()?;
+            self.take(as_len(size)?)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that is left.
+    pub(crate) fn take_rest(&mut self) -> &'a [u8] {
+        self.take(self.remaining()).unwrap_or_default()
+    }
+}
+
+pub(crate) fn push_bool(value: bool, to: &mut Vec<u8>) {
+    to.push(u8::from(value));
+}
+
+pub(crate) fn push_i8(value: i8, to: &mut Vec<u8>) {
+    to.extend_from_slice(&value.to_be_bytes());
+}
+
+pub(crate) fn push_i16(value: i16, to: &mut Vec<u8>) {
+    to.extend_from_slice(&value.to_be_bytes());
+}
+
+pub(crate) fn push_i32(value: i32, to: &mut Vec<u8>) {
+    to.extend_from_slice(&value.to_be_bytes());
+}
+
+pub(crate) fn push_i64(value: i64, to: &mut Vec<u8>) {
+    to.extend_from_slice(&value.to_be_bytes());
+}
+
+pub(crate) fn push_uuid(value: Uuid, to: &mut Vec<u8>) {
+    to.extend_from_slice(value.as_bytes());
+}
+
+pub(crate) fn push_compact_str(value: &str, to: &mut Vec<u8>) {
+    push_compact_count(value.len(), to);
+    to.extend_from_slice(value.as_bytes());
+}
+
+pub(crate) fn push_nullable_compact_str(value: Option<&str>, to: &mut Vec<u8>) {
+    match value {
+        Some(value) => push_compact_str(value, to),
+        None => push_uvarint(0, to),
+    }
+}
+
+/// The count before the elements of an array, or before the bytes of a string.
+pub(crate) fn push_compact_count(count: usize, to: &mut Vec<u8>) {
+    // What is written here goes into a batch, and the limit of a batch (an i32) is far below the cap.
+    push_uvarint(u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1), to);
+}
+
+/// The end of a struct without tagged fields.
+pub(crate) fn push_no_tags(to: &mut Vec<u8>) {
+    push_uvarint(0, to);
+}
+
+fn as_len(length: u32) -> Result<usize, Malformed> {
+    usize::try_from(length).map_err(|_| Malformed("ends early"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lengths_are_one_more_and_zero_is_null() {
+        let mut bytes = Vec::new();
+        push_compact_str("", &mut bytes);
+        push_nullable_compact_str(Some("é"), &mut bytes);
+        push_nullable_compact_str(None, &mut bytes);
+        push_compact_count(2, &mut bytes);
+        push_no_tags(&mut bytes);
+        assert_eq!(bytes, [1, 3, 0xc3, 0xa9, 0, 3, 0]);
+
+        assert_eq!(Input::new(&[0]).compact_str(), Err(Malformed("a string that must be there is null")));
+        assert_eq!(Input::new(&[0]).compact_count(1), Err(Malformed("an array that must be there is null")));
+        assert_eq!(Input::new(&[2, 0xff]).compact_str(), Err(Malformed("a string is not UTF-8")));
+        assert_eq!(Input::new(&[4, b'a', b'b']).compact_str(), Err(Malformed("ends early")));
+        assert_eq!(Input::new(&[2]).bool(), Err(Malformed("a truth value is neither 0 nor 1")));
+    }
+
+    #[test]
+    fn counts_are_checked_before_use() {
+        let lie = [0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2, 3];
+        for element in [1, 4, usize::MAX] {
+            let reason = Malformed("an array has more elements than bytes are left");
+            assert_eq!(Input::new(&lie).compact_count(element), Err(reason));
+        }
+        assert_eq!(Input::new(&[3, 1, 2]).compact_count(1), Ok(2));
+        assert!(Input::new(&[3, 1, 2]).compact_count(2).is_err());
+        assert_eq!(Input::new(&lie).skip_tags(), Err(Malformed("ends early")));
+    }
+
+    #[test]
+    fn tags_are_skipped_by_their_size() {
+        let mut input = Input::new(&[2, 0, 1, 7, 0x80, 1, 0, 9]);
+        assert_eq!(input.skip_tags(), Ok(()));
+        assert_eq!(input.take_rest(), [9]);
+        assert!(input.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn values_come_back(
+            numbers: (bool, i8, i16, i32, i64),
+            id: [u8; 16],
+            text: String,
+            option: Option<String>,
+        ) {
+            let mut bytes = Vec::new();
+            push_bool(numbers.0, &mut bytes);
+            push_i8(numbers.1, &mut bytes);
+            push_i16(numbers.2, &mut bytes);
+            push_i32(numbers.3, &mut bytes);
+            push_i64(numbers.4, &mut bytes);
+            push_uuid(Uuid::from_bytes(id), &mut bytes);
+            push_compact_str(&text, &mut bytes);
+            push_nullable_compact_str(option.as_deref(), &mut bytes);
+            push_no_tags(&mut bytes);
+
+            let mut input = Input::new(&bytes);
+            prop_assert_eq!(input.bool(), Ok(numbers.0));
+            prop_assert_eq!(input.i8(), Ok(numbers.1));
+            prop_assert_eq!(input.i16(), Ok(numbers.2));
+            prop_assert_eq!(input.i32(), Ok(numbers.3));
+            prop_assert_eq!(input.i64(), Ok(numbers.4));
+            prop_assert_eq!(input.uuid(), Ok(Uuid::from_bytes(id)));
+            prop_assert_eq!(input.compact_str(), Ok(text.as_str()));
+            prop_assert_eq!(input.nullable_compact_str(), Ok(option.as_deref()));
+            prop_assert_eq!(input.skip_tags(), Ok(()));
+            prop_assert!(input.is_empty());
+        }
+
+        #[test]
+        fn garbage_is_refused_or_read(bytes: Vec<u8>) {
+            let _ = Input::new(&bytes).nullable_compact_str();
+            let _ = Input::new(&bytes).skip_tags();
+            if let Ok(count) = Input::new(&bytes).compact_count(3) {
+                prop_assert!(count * 3 < bytes.len());
+            }
+        }
+    }
+}
