@@ -3,8 +3,11 @@ mod clock;
 mod config;
 mod error;
 mod format;
+mod partition;
 mod position;
+mod segment;
 mod sys;
+mod upkeep;
 mod wait;
 
 pub use clock::Timestamp;

@@ -16,6 +16,8 @@ use crate::error::{Damage, Error, Result};
 pub(crate) struct Disk {
     pub(crate) map_writes: bool,
     pub(crate) map_reads: bool,
+    /// Whether growing files take space in steps; without, they always end at their last written byte.
+    pub(crate) allocates: bool,
     pub(crate) faults: Faults,
     pub(crate) budget: Arc<MapBudget>,
 }
@@ -44,9 +46,15 @@ impl Disk {
         Self {
             map_writes: map_writes && safe,
             map_reads: map_reads && safe,
+            allocates: true,
             faults: Faults::default(),
             budget: Arc::default(),
         }
+    }
+
+    /// The same disk for files that must have their exact length at any time and are small.
+    pub(crate) fn exact(&self) -> Self {
+        Self { map_writes: false, map_reads: false, allocates: false, ..self.clone() }
     }
 
     pub(crate) fn open(&self, path: &Path, writable: bool) -> Result<PlainFile> {

@@ -12,7 +12,8 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -26,6 +27,12 @@ const POSITIONED_FROM: usize = 16 << 10;
 /// Allocation grows with the file, within these bounds.
 const SMALLEST_STEP: u64 = 64 << 10;
 const LARGEST_STEP: u64 = 16 << 20;
+/// The thread ahead prepares what the writer wrote in this time, at least and at most so much, in pieces.
+const AHEAD_MICROS: u64 = 20_000;
+const SMALLEST_AHEAD: u64 = 256 << 10;
+const POPULATE_PIECE: u64 = 1 << 20;
+/// Below this pace, in MB/s, system calls will do.
+const SLOWEST_PACE: u64 = 1;
 /// The byte of a batch that is 0 in a zero tail and never 0 in a batch of format 2.
 const COMMIT_BYTE: usize = 16;
 
@@ -54,17 +61,24 @@ pub(crate) struct Growth {
     mapping: Option<Arc<Mapping>>,
     /// Largest length the file may get.
     capacity: u64,
+    /// Whether space is taken before it is written, so that the file ends in zeros while it grows.
+    in_advance: bool,
     /// Written under `steps`, read by the writer.
     allocated: AtomicU64,
     /// Pages below are present and writable. Written under `steps`, read by the writer with acquire order.
     ready: AtomicU64,
+    /// Once the writer passes this position it asks for more.
+    refill_at: AtomicU64,
+    /// Somebody was asked to work ahead and has not done so yet.
+    requested: AtomicBool,
     /// Held while the file grows or shrinks. The writer only ever tries it.
     steps: Mutex<GrowthState>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum GrowthState {
-    Growing,
+    /// When somebody last worked ahead, and where the writer was then.
+    Growing { last: Option<(Instant, u64)> },
     /// The file has its final length.
     Sealed,
 }
@@ -92,9 +106,12 @@ impl LogWriter {
             file: Arc::clone(&file),
             mapping: mapping.clone(),
             capacity,
+            in_advance: disk.allocates,
             allocated: AtomicU64::new(length),
             ready: AtomicU64::new(0),
-            steps: Mutex::new(GrowthState::Growing),
+            refill_at: AtomicU64::new(length),
+            requested: AtomicBool::new(false),
+            steps: Mutex::new(GrowthState::Growing { last: None }),
         });
         Self { file, tail, growth, mapping }
     }
@@ -117,7 +134,7 @@ impl LogWriter {
     }
 
     /// Puts one whole batch behind the published end. Nobody sees it before [`publish`](Self::publish).
-    /// Tells whether pages were missing that a thread working ahead could have made ready.
+    /// Tells whether somebody should work ahead.
     #[inline]
     pub(crate) fn put(&mut self, batch: &[u8]) -> std::result::Result<bool, PutFailure> {
         let position = self.tail.load().position;
@@ -128,10 +145,10 @@ impl LogWriter {
             && let Some(to) = self.mapping.as_ref().and_then(|map| map.pointer_at(position, batch.len()))
         {
             store(batch, to);
-            return Ok(false);
+        } else {
+            self.put_positioned(batch, position, end)?;
         }
-        self.put_positioned(batch, position, end)?;
-        Ok(small && self.mapping.is_some())
+        Ok(small && self.mapping.is_some() && end >= self.growth.refill_at.load(Ordering::Relaxed))
     }
 
     fn put_positioned(
@@ -186,8 +203,8 @@ impl Growth {
     /// Allocates space for the writer up to `end`, in steps that grow with the file. If the thread ahead is at work
     /// on this file the writer does not wait for it: the positioned write that follows allocates for itself.
     fn reserve(&self, position: u64, end: u64) -> io::Result<()> {
-        let Some(state) = self.steps.try_lock() else { return Ok(()) };
-        if *state == GrowthState::Sealed {
+        let Some(state) = self.steps.try_lock().filter(|_| self.in_advance) else { return Ok(()) };
+        if matches!(*state, GrowthState::Sealed) {
             return Ok(());
         }
         let allocated = self.allocated.load(Ordering::Relaxed);
@@ -209,26 +226,38 @@ impl Growth {
         Ok(())
     }
 
-    /// Allocates and makes ready up to `end`, for the thread ahead. Stops in silence at a full disk: the writer will
-    /// find out by itself, and say so.
-    pub(crate) fn work_ahead(&self, position: u64, end: u64) {
-        let state = self.steps.lock();
-        let (Some(mapping), GrowthState::Growing) = (&self.mapping, &*state) else { return };
-        let end = end.min(self.capacity);
+    /// Asks for somebody to work ahead; `false` if that was done already.
+    pub(crate) fn request(&self) -> bool {
+        !self.requested.swap(true, Ordering::Relaxed)
+    }
+
+    /// Allocates and makes ready what the writer, now at `position`, will need in the next moments at its own pace.
+    /// Stops in silence at a full disk: the writer will find out by itself, and say so.
+    pub(crate) fn work_ahead(&self, position: u64) {
+        self.requested.store(false, Ordering::Relaxed);
+        let mut state = self.steps.lock();
+        let (Some(mapping), GrowthState::Growing { last }) = (&self.mapping, &mut *state) else { return };
+        let now = Instant::now();
+        let Some(step) = step_at_pace(last.replace((now, position)), now, position) else {
+            self.refill_at.store(position + SMALLEST_STEP, Ordering::Relaxed);
+            return;
+        };
+        let end = (position + step).min(self.capacity);
         let allocated = self.allocated.load(Ordering::Relaxed);
         if end > allocated && self.allocate(allocated, end).is_err() {
             return;
         }
         let end = end.min(self.allocated.load(Ordering::Relaxed));
-        let start = self.ready.load(Ordering::Relaxed).max(position);
-        if start < end && mapping.populate(start..end).is_ok() {
-            self.ready.store(end, Ordering::Release);
+        let mut start = self.ready.load(Ordering::Relaxed).max(position);
+        self.refill_at.store(position + step / 2, Ordering::Relaxed);
+        while start < end {
+            let piece = end.min(start + POPULATE_PIECE);
+            if mapping.populate(start..piece).is_err() {
+                return;
+            }
+            self.ready.store(piece, Ordering::Release);
+            start = piece;
         }
-    }
-
-    /// How far pages are ready.
-    pub(crate) fn ready(&self) -> u64 {
-        self.ready.load(Ordering::Relaxed)
     }
 
     /// Forgets what lies behind `position`. Never below a published end.
@@ -251,6 +280,18 @@ impl Growth {
         }
         Ok(())
     }
+}
+
+/// How far to work ahead: what was written in the last moments. `None` for a writer so slow that it is not worth it.
+fn step_at_pace(last: Option<(Instant, u64)>, now: Instant, position: u64) -> Option<u64> {
+    let Some((before, from)) = last else { return Some(SMALLEST_AHEAD) };
+    let micros = u64::try_from(now.duration_since(before).as_micros()).unwrap_or(u64::MAX).max(1);
+    let written = position.saturating_sub(from);
+    // Bytes per microsecond are megabytes per second.
+    if written / micros < SLOWEST_PACE {
+        return None;
+    }
+    Some((written.saturating_mul(AHEAD_MICROS) / micros).clamp(SMALLEST_AHEAD, LARGEST_STEP))
 }
 
 fn is_full(failure: &io::Error) -> bool {

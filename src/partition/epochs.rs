@@ -1,0 +1,67 @@
+//! The directory of a partition and what stands in it beside segments: topic id and leader epochs.
+
+use super::PartitionLog;
+use crate::error::{Damage, Error, Result};
+use crate::format::checkpoint::{EpochStart, encode_epochs, parse_epochs};
+use crate::format::partition_metadata;
+use crate::sys::disk::kind_of;
+
+const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
+const PARTITION_METADATA: &str = "partition.metadata";
+/// Far more than either text ever holds.
+const MOST_BYTES: u64 = 16 << 20;
+
+impl PartitionLog {
+    /// Makes the directory, with the id that ties it to its topic, before the first record can be in it.
+    pub(super) fn make_directory(&self) -> Result<()> {
+        let metadata = self.directory.join(PARTITION_METADATA);
+        if kind_of(&metadata).is_some() {
+            return Ok(());
+        }
+        self.disk.create_directory(&self.directory)?;
+        self.disk.replace(&metadata, partition_metadata::encode(self.topic_id).as_bytes())?;
+        self.disk.sync_directory(&self.directory)?;
+        match self.directory.parent() {
+            Some(root) => self.disk.sync_directory(root),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the directory belongs to this topic and not to one that had its name before.
+    pub(super) fn check_topic_id(&self) -> Result<()> {
+        let path = self.directory.join(PARTITION_METADATA);
+        let damaged = |reason: String| Error::Corrupt(Box::new(Damage::new(&path, 0, reason)));
+        let Some(bytes) = self.disk.read_small(&path, MOST_BYTES)? else {
+            return Err(damaged(
+                "the file is missing, so it is not known which topic the directory belongs to".into(),
+            ));
+        };
+        let id = partition_metadata::parse(&bytes).map_err(|reason| damaged(reason.to_string()))?;
+        if id == self.topic_id {
+            return Ok(());
+        }
+        Err(damaged(format!("the directory belongs to topic id {id}, but {} has {}", self.id, self.topic_id)))
+    }
+
+    pub(super) fn read_epochs(&self) -> Result<Vec<EpochStart>> {
+        let path = self.directory.join(LEADER_EPOCHS);
+        let Some(bytes) = self.disk.read_small(&path, MOST_BYTES)? else { return Ok(Vec::new()) };
+        parse_epochs(&bytes)
+            .map_err(|reason| Error::Corrupt(Box::new(Damage::new(&path, 0, reason.to_string()))))
+    }
+
+    pub(super) fn write_epochs(&self, epochs: &[EpochStart]) -> Result<()> {
+        self.disk.replace(&self.directory.join(LEADER_EPOCHS), encode_epochs(epochs).as_bytes())
+    }
+
+    /// Before the first append: batches of `epoch` begin at `start`, unless they began before.
+    pub(super) fn begin_epoch(&self, epoch: u32, start: u64) -> Result<()> {
+        let mut epochs = self.read_epochs()?;
+        if epochs.last().is_some_and(|last| last.epoch >= epoch) {
+            return Ok(());
+        }
+        epochs.retain(|known| known.start < start);
+        epochs.push(EpochStart { epoch, start });
+        self.write_epochs(&epochs)
+    }
+}

@@ -1,0 +1,458 @@
+//! One partition: its segments in order, appended to under one lock and read without it.
+//!
+//! | field | written by | read by |
+//! |---|---|---|
+//! | `appender` | whoever appends, under its lock | the same |
+//! | `segments` | the appender at a roll, loading | readers, by copying a pointer |
+//! | a segment's end | the appender, one release store per append | readers, one acquire load |
+//! | `sleepers` | readers that wait | the appender, after publishing |
+//!
+//! Order of an append: bytes, index, end, fence, look for sleepers. At a roll the list gets the new segment before
+//! the old one is sealed. Topics, groups and threads are not known here: work for the background goes through
+//! [`Chores`].
+
+mod chores;
+mod cursor;
+mod epochs;
+mod load;
+mod segments;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+pub(crate) use chores::{Chores, GrowAhead};
+pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
+pub(crate) use load::{Found, PartitionRecovery};
+pub(crate) use segments::SegmentList;
+use segments::Segments;
+
+use crate::error::{Error, PoisonCause, Result};
+use crate::format::batch::FinishedBatch;
+use crate::format::uuid::Uuid;
+use crate::position::TopicPartition;
+use crate::segment::{SegmentWriter, Unsealed};
+use crate::sys::{Disk, PutFailure};
+use crate::wait::Sleepers;
+
+/// Sealed segments that may wait for the background; then whoever appends finishes them.
+const MOST_UNSEALED: usize = 64;
+
+/// What stays the same in the life of a partition.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionSettings {
+    pub(crate) segment_bytes: u32,
+    pub(crate) max_batch_bytes: u32,
+    pub(crate) index_interval_bytes: u32,
+    /// Leader epoch of the first record of a partition that has none yet.
+    pub(crate) first_epoch: u32,
+}
+
+/// What the directory's checkpoints say of a partition.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Checkpointed {
+    /// The directory was closed in order: nothing needs to be scanned.
+    pub(crate) clean: bool,
+    pub(crate) recovery_point: Option<u64>,
+    pub(crate) log_start: u64,
+}
+
+/// A partition of a log directory. Its directory is made at the first append.
+#[derive(Debug)]
+pub(crate) struct PartitionLog {
+    id: TopicPartition,
+    topic_id: Uuid,
+    directory: PathBuf,
+    disk: Disk,
+    settings: PartitionSettings,
+    checkpointed: Checkpointed,
+    chores: Chores,
+    segments: Segments,
+    sleepers: Sleepers,
+    log_start: AtomicU64,
+    /// Everything below is on the medium, with its indexes where segments are sealed.
+    recovery_point: AtomicU64,
+    /// Set once; readers look at it when they find nothing.
+    ended: AtomicBool,
+    appender: Mutex<Appender>,
+    unsealed: Mutex<VecDeque<Unsealed>>,
+    /// Held while sealed segments are finished, so that they are in order.
+    finishing: Mutex<()>,
+}
+
+#[derive(Debug)]
+enum Appender {
+    /// The directory was not looked at yet.
+    Unloaded,
+    /// Looked at; nothing appended since. The last segment, if there is one, is as it was found.
+    Idle {
+        next_offset: u64,
+        epoch: u32,
+        last: Option<LastSegment>,
+    },
+    Active {
+        writer: Box<SegmentWriter>,
+        epoch: u32,
+    },
+    Poisoned(PoisonCause),
+    /// Removed from the catalog.
+    Deleted,
+    Closed,
+}
+
+/// Where the last segment of a loaded partition stands.
+#[derive(Debug, Clone, Copy)]
+struct LastSegment {
+    base: u64,
+    position: u64,
+}
+
+/// One consistent look at a partition's offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) log_start: u64,
+    pub(crate) log_end: u64,
+}
+
+impl PartitionLog {
+    pub(crate) fn new(
+        id: TopicPartition,
+        topic_id: Uuid,
+        root: &Path,
+        disk: &Disk,
+        settings: PartitionSettings,
+        checkpointed: Checkpointed,
+        chores: Chores,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            directory: root.join(id.to_string()),
+            id,
+            topic_id,
+            disk: disk.clone(),
+            settings,
+            checkpointed,
+            chores,
+            segments: Segments::default(),
+            sleepers: Sleepers::default(),
+            log_start: AtomicU64::new(checkpointed.log_start),
+            recovery_point: AtomicU64::new(checkpointed.recovery_point.unwrap_or(0)),
+            ended: AtomicBool::new(false),
+            appender: Mutex::new(Appender::Unloaded),
+            unsealed: Mutex::default(),
+            finishing: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> &TopicPartition {
+        &self.id
+    }
+
+    pub(crate) fn topic_id(&self) -> Uuid {
+        self.topic_id
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn sleepers(&self) -> &Sleepers {
+        &self.sleepers
+    }
+
+    /// Largest batch this partition takes.
+    #[inline]
+    pub(crate) fn max_batch_bytes(&self) -> u32 {
+        self.settings.max_batch_bytes.min(self.settings.segment_bytes)
+    }
+
+    /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.
+    pub(crate) fn load(&self) -> Result<Option<PartitionRecovery>> {
+        let mut appender = self.appender.lock();
+        match &*appender {
+            Appender::Unloaded => self.load_into(&mut appender).map(Some),
+            Appender::Deleted => Err(self.deleted()),
+            Appender::Closed => Err(Error::Closed),
+            _ => Ok(None),
+        }
+    }
+
+    fn load_into(&self, appender: &mut Appender) -> Result<PartitionRecovery> {
+        let Found { segments, log_start, last, next_offset, epoch, tail, report } = load::find(self)?;
+        let unclean = !tail.is_empty();
+        self.log_start.store(log_start, Ordering::Relaxed);
+        if self.checkpointed.clean {
+            self.recovery_point.store(next_offset, Ordering::Relaxed);
+        } else {
+            // Whatever was behind the point is checked now, but not on the medium for certain.
+            self.recovery_point.fetch_min(next_offset, Ordering::Relaxed);
+        }
+        self.segments.set(SegmentList::of(segments));
+        *appender = Appender::Idle { next_offset, epoch, last };
+        if unclean && last.is_some() {
+            self.reopen_recovered(appender, tail)?;
+        }
+        Ok(report)
+    }
+
+    /// Takes recovered segments over for writing, so that they are trimmed, indexed and synced like any other.
+    fn reopen_recovered(&self, appender: &mut Appender, tail: Vec<load::RecoveredSegment>) -> Result<()> {
+        let Appender::Idle { epoch, .. } = *appender else { return Ok(()) };
+        let mut last_writer = None;
+        for recovered in tail {
+            let at = (recovered.base, recovered.position, recovered.next_offset);
+            let mut writer = self.reopen(at, Some(recovered.entries))?;
+            writer.rewrite_from(recovered.unsynced_from);
+            if let Some(sealed) = last_writer.replace(writer) {
+                self.unsealed.lock().push_back(sealed.seal());
+            }
+        }
+        if let Some(writer) = last_writer {
+            self.segments.add(writer.segment());
+            *appender = Appender::Active { writer: Box::new(writer), epoch };
+        }
+        Ok(())
+    }
+
+    fn reopen(
+        &self,
+        at: (u64, u64, u64),
+        entries: Option<crate::segment::IndexEntries>,
+    ) -> Result<SegmentWriter> {
+        let (capacity, interval) = (self.settings.segment_bytes, self.settings.index_interval_bytes);
+        SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)
+    }
+
+    /// Offsets as they are now, loading the partition if need be.
+    pub(crate) fn bounds(&self) -> Result<Bounds> {
+        if self.segments.version() == 0 {
+            self.load()?;
+        }
+        if self.ended.load(Ordering::Acquire) {
+            self.refuse_ended()?;
+        }
+        let log_end = self.segments.present().last().map(|segment| segment.next_offset());
+        let log_start = self.log_start.load(Ordering::Acquire);
+        Ok(Bounds { log_start, log_end: log_end.unwrap_or(log_start).max(log_start) })
+    }
+
+    /// Why nothing is read any more, if that is so.
+    pub(crate) fn refuse_ended(&self) -> Result<()> {
+        match &*self.appender.lock() {
+            Appender::Deleted => Err(self.deleted()),
+            Appender::Closed => Err(Error::Closed),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn segments(&self) -> Arc<SegmentList> {
+        self.segments.present()
+    }
+
+    fn deleted(&self) -> Error {
+        Error::not_found("topic", self.id.topic())
+    }
+
+    /// Appends one finished batch and returns its base offset. `at`: the log end offset the caller insists on.
+    #[inline]
+    pub(crate) fn append(self: &Arc<Self>, batch: &mut FinishedBatch<'_>, at: Option<u64>) -> Result<u64> {
+        let bytes = batch.len();
+        if bytes as u64 > u64::from(self.max_batch_bytes()) {
+            return Err(Error::TooLarge { bytes: bytes as u64, limit: u64::from(self.max_batch_bytes()) });
+        }
+        let mut appender = self.appender.lock();
+        if !matches!(&*appender, Appender::Active { .. }) {
+            self.prepare(&mut appender)?;
+        }
+        let next_offset = appender.next_offset();
+        if let Some(expected) = at
+            && expected != next_offset
+        {
+            return Err(Error::Conflict { expected, actual: next_offset });
+        }
+        let limit = self.settings.segment_bytes;
+        match &*appender {
+            Appender::Active { writer, .. } if writer.has_room(bytes, batch.records(), limit) => {}
+            _ => self.roll(&mut appender)?,
+        }
+        let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
+        let appended = match writer.append(batch, *epoch) {
+            Ok(appended) => appended,
+            Err(PutFailure::NothingWritten(failure)) => return Err(failure),
+            Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
+        };
+        if appended.wants_growth {
+            let (growth, tail) = writer.growth();
+            self.chores.grow_ahead(growth, tail);
+        }
+        drop(appender);
+        self.sleepers.wake_all();
+        Ok(appended.base_offset)
+    }
+
+    /// Brings the appender to a state in which a batch can be taken, short of making a segment.
+    #[cold]
+    fn prepare(&self, appender: &mut Appender) -> Result<()> {
+        if matches!(appender, Appender::Unloaded) {
+            self.load_into(appender)?;
+        }
+        match appender {
+            Appender::Unloaded | Appender::Active { .. } => Ok(()),
+            Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
+            Appender::Deleted => Err(self.deleted()),
+            Appender::Closed => Err(Error::Closed),
+            Appender::Idle { last: None, .. } => Ok(()),
+            Appender::Idle { next_offset, epoch, last: Some(last) } => {
+                let (epoch, at) = (*epoch, (last.base, last.position, *next_offset));
+                self.begin_epoch(epoch, at.2)?;
+                let writer = self.reopen(at, None)?;
+                self.segments.add(writer.segment());
+                *appender = Appender::Active { writer: Box::new(writer), epoch };
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins a new segment at the log end. The list gets it before the old one is sealed.
+    #[cold]
+    fn roll(self: &Arc<Self>, appender: &mut Appender) -> Result<()> {
+        let (capacity, interval) = (self.settings.segment_bytes, self.settings.index_interval_bytes);
+        let next_offset = appender.next_offset();
+        let epoch = match appender {
+            Appender::Active { epoch, .. } => *epoch,
+            Appender::Idle { epoch, .. } => {
+                self.make_directory()?;
+                self.begin_epoch(*epoch, next_offset)?;
+                *epoch
+            }
+            _ => return Ok(()),
+        };
+        let first = matches!(appender, Appender::Idle { .. });
+        let writer = SegmentWriter::create(&self.disk, &self.directory, next_offset, capacity, interval)?;
+        if first {
+            self.disk.sync_directory(&self.directory)?;
+        }
+        self.segments.add(writer.segment());
+        let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
+        if let Appender::Active { writer, .. } = before {
+            let mut unsealed = self.unsealed.lock();
+            unsealed.push_back(writer.seal());
+            let waiting = unsealed.len();
+            drop(unsealed);
+            if !self.chores.finish_sealed(self) || waiting >= MOST_UNSEALED {
+                // Nobody else does it, or not as fast as segments fill up.
+                self.finish_queue().map_err(|failure| self.poison(appender, &failure))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn poison(&self, appender: &mut Appender, failure: &Error) -> Error {
+        if let Appender::Poisoned(cause) = appender {
+            return Error::Poisoned(Box::new(cause.clone()));
+        }
+        let cause = PoisonCause { partition: self.id.clone(), failure: failure.to_string().into() };
+        if !matches!(appender, Appender::Deleted | Appender::Closed) {
+            *appender = Appender::Poisoned(cause.clone());
+        }
+        Error::Poisoned(Box::new(cause))
+    }
+
+    /// Finishes sealed segments, oldest first: exact length, indexes, sync; then the recovery point passes them.
+    /// A failure poisons the partition: what the kernel could not write once it takes for written.
+    pub(crate) fn finish_sealed(&self) -> Result<()> {
+        self.finish_queue().map_err(|failure| self.poison(&mut self.appender.lock(), &failure))
+    }
+
+    fn finish_queue(&self) -> Result<()> {
+        let _order = self.finishing.lock();
+        loop {
+            let Some(next) = self.unsealed.lock().pop_front() else { return Ok(()) };
+            next.finish(&self.disk)?;
+            self.disk.sync_directory(&self.directory)?;
+            self.recovery_point.fetch_max(next.segment().next_offset(), Ordering::Relaxed);
+        }
+    }
+
+    /// Everything appended before the call on the medium. Appends go on meanwhile.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.finish_sealed()?;
+        let (unsynced, next_offset) = match &mut *self.appender.lock() {
+            Appender::Active { writer, .. } => (writer.unsynced(), writer.next_offset()),
+            Appender::Poisoned(cause) => return Err(Error::Poisoned(Box::new(cause.clone()))),
+            Appender::Deleted => return Err(self.deleted()),
+            Appender::Closed => return Err(Error::Closed),
+            Appender::Unloaded | Appender::Idle { .. } => return Ok(()),
+        };
+        // A roll in between has queued what came before: everything older is on the medium only with this.
+        self.finish_sealed()?;
+        match unsynced.sync() {
+            Ok(()) => {
+                self.recovery_point.fetch_max(next_offset, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(failure) => Err(self.poison(&mut self.appender.lock(), &failure)),
+        }
+    }
+
+    /// Ends appending for good and brings the files to their final form. Idempotent. After an error the partition
+    /// must be recovered at the next open.
+    pub(crate) fn close(&self) -> Result<()> {
+        let state = self.end(Appender::Closed);
+        match state {
+            Appender::Active { writer, .. } => {
+                let next_offset = writer.next_offset();
+                self.finish_sealed()?;
+                let mut writer = writer;
+                writer.unsynced().finish(&self.disk)?;
+                self.disk.sync_directory(&self.directory)?;
+                self.recovery_point.fetch_max(next_offset, Ordering::Relaxed);
+                Ok(())
+            }
+            Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause))),
+            Appender::Unloaded if !self.checkpointed.clean => {
+                match crate::sys::disk::kind_of(&self.directory) {
+                    None => Ok(()),
+                    Some(_) => Err(Error::Closed),
+                }
+            }
+            Appender::Unloaded | Appender::Idle { .. } | Appender::Deleted | Appender::Closed => Ok(()),
+        }
+    }
+
+    /// Ends the partition because its topic is deleted: nothing is written any more, readers keep what they hold.
+    pub(crate) fn delete(&self) {
+        drop(self.end(Appender::Deleted));
+        self.unsealed.lock().clear();
+    }
+
+    fn end(&self, state: Appender) -> Appender {
+        let before = std::mem::replace(&mut *self.appender.lock(), state);
+        self.ended.store(true, Ordering::Release);
+        self.sleepers.wake_all();
+        before
+    }
+
+    /// What the checkpoint of recovery points is to say; `None` if there is nothing on disk to speak of.
+    pub(crate) fn recovery_point(&self) -> Option<u64> {
+        let point = self.recovery_point.load(Ordering::Relaxed);
+        (point > 0 || self.checkpointed.recovery_point.is_some()).then_some(point)
+    }
+}
+
+impl Appender {
+    fn next_offset(&self) -> u64 {
+        match self {
+            Self::Active { writer, .. } => writer.next_offset(),
+            Self::Idle { next_offset, .. } => *next_offset,
+            _ => 0,
+        }
+    }
+}

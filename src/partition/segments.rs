@@ -1,0 +1,77 @@
+//! The segments of a partition, as readers see them: an immutable list, swapped whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::segment::Segment;
+
+/// Segments in the order of their base offsets.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentList {
+    segments: Vec<Arc<Segment>>,
+}
+
+/// The present list. Readers keep what they took; the lock is held for a pointer copy.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    present: Mutex<Arc<SegmentList>>,
+    /// Goes up with every change of the list, after it. Read by readers to see whether they should look again.
+    version: AtomicU64,
+}
+
+impl SegmentList {
+    pub(crate) fn of(segments: Vec<Arc<Segment>>) -> Self {
+        Self { segments }
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> {
+        self.segments.iter()
+    }
+
+    pub(crate) fn first(&self) -> Option<&Arc<Segment>> {
+        self.segments.first()
+    }
+
+    pub(crate) fn last(&self) -> Option<&Arc<Segment>> {
+        self.segments.last()
+    }
+
+    /// The segment that holds `offset`, or would if the offset is not taken yet.
+    pub(crate) fn holding(&self, offset: u64) -> Option<&Arc<Segment>> {
+        let behind = self.segments.partition_point(|segment| segment.base() <= offset);
+        self.segments.get(behind.saturating_sub(1))
+    }
+
+    /// The segment after the one with this base offset.
+    pub(crate) fn after(&self, base: u64) -> Option<&Arc<Segment>> {
+        self.segments.get(self.segments.partition_point(|segment| segment.base() <= base))
+    }
+}
+
+impl Segments {
+    pub(super) fn present(&self) -> Arc<SegmentList> {
+        Arc::clone(&self.present.lock())
+    }
+
+    #[inline]
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self, list: SegmentList) {
+        *self.present.lock() = Arc::new(list);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Puts a segment behind the last one, or in place of the last one if it has the same base offset.
+    pub(super) fn add(&self, segment: &Arc<Segment>) {
+        let mut segments = self.present().segments.clone();
+        if segments.last().is_some_and(|last| last.base() == segment.base()) {
+            segments.pop();
+        }
+        segments.push(Arc::clone(segment));
+        self.set(SegmentList { segments });
+    }
+}

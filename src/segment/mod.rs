@@ -1,0 +1,306 @@
+//! One segment: the log file that begins at a base offset, and its two indexes.
+//!
+//! A segment grows at its end through its one [`SegmentWriter`] and is sealed once. Readers hold a [`SegmentView`];
+//! what it gives out lies below the published [`SegmentEnd`] and never changes. Other segments are not known here.
+
+mod entries;
+mod scan;
+mod stored_index;
+mod writer;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+pub(crate) use entries::{IndexEntries, IndexPace};
+pub(crate) use scan::{Batches, Stop, check_batches};
+pub(crate) use stored_index::load as stored_entries;
+pub(crate) use writer::{Appended, SegmentWriter, Unsealed};
+
+use crate::error::{Damage, Error, Result};
+use crate::format::frame::frame_length;
+use crate::format::header::{BatchHeader, HEADER_BYTES};
+use crate::sys::tail::TailWord;
+use crate::sys::{Confirmed, Disk, Mapping, PlainFile, Tail};
+
+/// Files of one segment share its base offset as their name.
+pub(crate) const LOG: &str = "log";
+pub(crate) const OFFSET_INDEX: &str = "index";
+pub(crate) const TIME_INDEX: &str = "timeindex";
+
+/// `NNNNNNNNNNNNNNNNNNNN.log` and its like.
+pub(crate) fn file_name(base: u64, suffix: &str) -> String {
+    format!("{base:020}.{suffix}")
+}
+
+/// The base offset in the name of a segment's file.
+pub(crate) fn base_of(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?.strip_suffix('.')?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// How far a segment reaches: one word, published at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentEnd {
+    pub(crate) position: u64,
+    /// Offset behind the last record, relative to the base; at most 2³¹.
+    pub(crate) relative_next: u32,
+    /// No more will come; the segment list has the next segment.
+    pub(crate) sealed: bool,
+}
+
+impl SegmentEnd {
+    fn mark(self) -> u64 {
+        (u64::from(self.relative_next) << 1) | u64::from(self.sealed)
+    }
+
+    #[inline]
+    fn of(word: TailWord) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a mark has 33 bits")]
+        let relative_next = (word.mark >> 1) as u32;
+        Self { position: word.position, relative_next, sealed: word.mark & 1 != 0 }
+    }
+}
+
+/// A segment, shared by its writer, its readers and the segment list.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base: u64,
+    path: PathBuf,
+    disk: Disk,
+    tail: Arc<Tail>,
+    /// Whether it has a writer, which makes the map while it grows.
+    growing: bool,
+    /// The map in use, if anybody uses one.
+    mapping: Mutex<Weak<Mapping>>,
+    index: Mutex<Index>,
+    /// Largest timestamp of a sealed segment, once somebody asked.
+    largest_timestamp: AtomicI64,
+}
+
+/// Not asked for yet.
+const UNKNOWN_TIMESTAMP: i64 = i64::MIN;
+
+/// Where the index entries are. Readers lock it to look; a writer that finds it locked leaves an entry out.
+#[derive(Debug)]
+pub(crate) enum Index {
+    Growing(IndexEntries),
+    Stored,
+}
+
+impl Segment {
+    /// A segment as found on disk, without a writer: `position` bytes that end before offset `next`. The last one of
+    /// a partition is not sealed: a writer may take its place.
+    pub(crate) fn found(
+        disk: &Disk,
+        directory: &Path,
+        base: u64,
+        end: (u64, u64),
+        sealed: bool,
+    ) -> Option<Self> {
+        let (position, next) = end;
+        let relative_next = u32::try_from(next.checked_sub(base)?).ok()?;
+        let end = SegmentEnd { position, relative_next, sealed };
+        let tail = Arc::new(Tail::new(position, end.mark()));
+        let path = directory.join(file_name(base, LOG));
+        Some(Self { growing: false, ..Self::over(disk, path, base, tail, Index::Stored) })
+    }
+
+    fn over(disk: &Disk, path: PathBuf, base: u64, tail: Arc<Tail>, index: Index) -> Self {
+        Self {
+            base,
+            path,
+            disk: disk.clone(),
+            tail,
+            growing: true,
+            mapping: Mutex::default(),
+            index: Mutex::new(index),
+            largest_timestamp: AtomicI64::new(UNKNOWN_TIMESTAMP),
+        }
+    }
+
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[inline]
+    pub(crate) fn end(&self) -> SegmentEnd {
+        SegmentEnd::of(self.tail.load())
+    }
+
+    /// Offset behind the segment's last record.
+    #[inline]
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.base + u64::from(self.end().relative_next)
+    }
+
+    /// Opens the segment for reading.
+    pub(crate) fn view(self: &Arc<Self>) -> Result<SegmentView> {
+        Ok(SegmentView { segment: Arc::clone(self), source: self.source()? })
+    }
+
+    fn source(&self) -> Result<Source> {
+        let mut mapping = self.mapping.lock();
+        if let Some(mapping) = mapping.upgrade() {
+            return Ok(Source::Mapped(mapping));
+        }
+        let file = self.disk.open(&self.path, false)?;
+        let end = self.end();
+        if file.len()? < end.position {
+            let damage = Damage::new(&self.path, end.position, "the file was cut while the log was open");
+            return Err(Error::Corrupt(Box::new(damage)));
+        }
+        if self.disk.map_reads
+            && (end.sealed || !self.growing)
+            && end.position > 0
+            && let Some(new) = Mapping::of_sealed(&file, &self.tail, &self.disk.budget)
+        {
+            *mapping = Arc::downgrade(&new);
+            return Ok(Source::Mapped(new));
+        }
+        Ok(Source::File(file))
+    }
+
+    /// Starts of batches behind `position`, as far as the index knows them.
+    pub(crate) fn positions_behind(&self, position: u64) -> Vec<u64> {
+        match &*self.index.lock() {
+            Index::Growing(entries) => entries.positions_behind(position),
+            Index::Stored => stored_index::load(&self.disk, &self.path, self.end().position)
+                .ok()
+                .flatten()
+                .map(|entries| entries.positions_behind(position))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Where to begin a scan for `offset`: the start of a batch at or before it.
+    fn scan_from_offset(&self, offset: u64) -> Result<u64> {
+        let Ok(relative) = u32::try_from(offset.saturating_sub(self.base)) else { return Ok(0) };
+        match &*self.index.lock() {
+            Index::Growing(entries) => Ok(entries.position_of(relative)),
+            Index::Stored => stored_index::position_of(&self.disk, &self.path, relative, self.end().position),
+        }
+    }
+
+    /// An offset before which no record has a timestamp of `at` or later.
+    fn scan_from_time(&self, at: i64) -> Result<u64> {
+        let relative = match &*self.index.lock() {
+            Index::Growing(entries) => entries.offset_before(at),
+            Index::Stored => stored_index::offset_before(&self.disk, &self.path, at)?,
+        };
+        Ok(self.base + u64::from(relative))
+    }
+
+    /// Whether every record of this sealed segment is older than `at`, as far as the time index tells.
+    fn is_before(&self, at: i64) -> Result<bool> {
+        if !self.end().sealed {
+            return Ok(false);
+        }
+        let mut largest = self.largest_timestamp.load(Ordering::Relaxed);
+        if largest == UNKNOWN_TIMESTAMP {
+            let known = match &*self.index.lock() {
+                Index::Growing(_) => None,
+                Index::Stored => stored_index::largest_timestamp(&self.disk, &self.path)?,
+            };
+            let Some(known) = known else { return Ok(false) };
+            largest = known;
+            self.largest_timestamp.store(largest, Ordering::Relaxed);
+        }
+        Ok(largest < at)
+    }
+}
+
+/// A segment opened for reading. Keeps the map or the descriptor it reads through.
+#[derive(Debug)]
+pub(crate) struct SegmentView {
+    segment: Arc<Segment>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Mapped(Arc<Mapping>),
+    File(PlainFile),
+}
+
+/// Bytes looked at in one step of a walk along batch headers.
+const HEADER_WINDOW: u64 = 64 << 10;
+
+impl SegmentView {
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// The bytes of `range`, which must lie below the segment's end.
+    pub(crate) fn read(&self, range: Range<u64>) -> Result<Confirmed> {
+        let path = &self.segment.path;
+        match &self.source {
+            Source::Mapped(mapping) => {
+                mapping.confirmed(range.clone(), path)?.ok_or_else(|| self.behind_end(range))
+            }
+            Source::File(_) if range.end > self.segment.end().position => Err(self.behind_end(range)),
+            Source::File(file) => {
+                let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+                let mut bytes = vec![0; length];
+                let read = file.read_at(&mut bytes, range.start)?;
+                if read < length {
+                    return Err(self.behind_end(range));
+                }
+                Ok(Confirmed::copied(bytes))
+            }
+        }
+    }
+
+    fn behind_end(&self, range: Range<u64>) -> Error {
+        let reason = format!("the file ends before byte {}, but the log reaches that far", range.end);
+        Error::Corrupt(Box::new(Damage::new(&self.segment.path, range.start, reason)))
+    }
+
+    /// Position of the first batch whose last offset is `offset` or more; the segment's end if there is none.
+    pub(crate) fn position_of(&self, offset: u64) -> Result<u64> {
+        let from = self.segment.scan_from_offset(offset)?;
+        self.walk(from, |header| header.last_offset() >= i64::try_from(offset).unwrap_or(i64::MAX))
+    }
+
+    /// Position of the first batch at or behind `offset` that has a record at `at` or later, if there is one.
+    pub(crate) fn position_of_time(&self, at: i64, offset: u64) -> Result<Option<u64>> {
+        if self.segment.is_before(at)? {
+            return Ok(None);
+        }
+        let from = self.position_of(self.segment.scan_from_time(at)?.max(offset))?;
+        let found = self.walk(from, |header| header.max_timestamp >= at)?;
+        Ok((found < self.segment.end().position).then_some(found))
+    }
+
+    /// Goes from batch header to batch header, starting at one, until `wanted`.
+    fn walk(&self, mut position: u64, wanted: impl Fn(&BatchHeader) -> bool) -> Result<u64> {
+        let end = self.segment.end().position;
+        while position < end {
+            let window = self.read(position..end.min(position + HEADER_WINDOW))?;
+            let mut rest: &[u8] = window.as_ref();
+            while let Some(header) = rest.first_chunk::<HEADER_BYTES>() {
+                if wanted(&BatchHeader::read(header)) {
+                    return Ok(position);
+                }
+                let length = frame_length(rest).map_err(|reason| {
+                    let damage = Damage::new(&self.segment.path, position, reason.to_string());
+                    Error::Corrupt(Box::new(damage))
+                })?;
+                position += length;
+                rest = usize::try_from(length).ok().and_then(|length| rest.get(length..)).unwrap_or_default();
+            }
+            // Fewer bytes than a header to the end: a legacy message, or damage that reading it will tell.
+            if end.saturating_sub(position) < HEADER_BYTES as u64 {
+                return Ok(position.min(end));
+            }
+        }
+        Ok(end)
+    }
+}

@@ -1,0 +1,231 @@
+//! The writing end of a segment: append, then seal once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::entries::{IndexEntries, IndexPace};
+use super::{Index, LOG, OFFSET_INDEX, Segment, SegmentEnd, TIME_INDEX, file_name, stored_index};
+use crate::error::{Error, Result};
+use crate::format::batch::FinishedBatch;
+use crate::sys::{Disk, Growth, LogWriter, PlainFile, PutFailure, Tail};
+
+/// Offsets of a segment stay within this distance of its base.
+const MOST_OFFSETS: u64 = 1 << 31;
+
+/// The one writer of a segment.
+#[derive(Debug)]
+pub(crate) struct SegmentWriter {
+    segment: Arc<Segment>,
+    log: LogWriter,
+    pace: IndexPace,
+    next_offset: u64,
+    /// Behind this position the file may differ from the medium although the kernel holds its pages for clean.
+    rewrite_from: Option<u64>,
+}
+
+/// A batch was taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: u64,
+    /// Somebody should work ahead of this writer.
+    pub(crate) wants_growth: bool,
+}
+
+impl SegmentWriter {
+    /// Begins a new segment.
+    pub(crate) fn create(
+        disk: &Disk,
+        directory: &Path,
+        base: u64,
+        capacity: u32,
+        interval: u32,
+    ) -> Result<Self> {
+        let path = directory.join(file_name(base, LOG));
+        let end = SegmentEnd { position: 0, relative_next: 0, sealed: false };
+        let log = LogWriter::create(disk, &path, u64::from(capacity), end.mark())?;
+        Ok(Self::over(disk, log, base, base, IndexEntries::default(), interval))
+    }
+
+    /// Goes on with a segment found on disk whose first `position` bytes are whole and end before `next_offset`.
+    /// What lies behind them is cut off.
+    pub(crate) fn reopen(
+        disk: &Disk,
+        directory: &Path,
+        (base, position, next_offset): (u64, u64, u64),
+        capacity: u32,
+        interval: u32,
+        entries: Option<IndexEntries>,
+    ) -> Result<Self> {
+        let path = directory.join(file_name(base, LOG));
+        let relative_next = u32::try_from(next_offset.saturating_sub(base)).unwrap_or(u32::MAX);
+        let end = SegmentEnd { position, relative_next, sealed: false };
+        let entries = match entries {
+            Some(entries) => entries,
+            None => stored_index::load(disk, &path, position)?.unwrap_or_default(),
+        };
+        let log = LogWriter::open(disk, &path, u64::from(capacity), position, end.mark())?;
+        Ok(Self::over(disk, log, base, next_offset, entries.thinned(), interval))
+    }
+
+    fn over(
+        disk: &Disk,
+        log: LogWriter,
+        base: u64,
+        next_offset: u64,
+        entries: IndexEntries,
+        interval: u32,
+    ) -> Self {
+        let pace = IndexPace::new(interval, &entries);
+        let path = log.file().path().to_owned();
+        let segment = Segment::over(disk, path, base, Arc::clone(log.tail()), Index::Growing(entries));
+        if let Some(mapping) = log.mapping()
+            && disk.map_reads
+        {
+            *segment.mapping.lock() = Arc::downgrade(mapping);
+        }
+        Self { segment: Arc::new(segment), log, pace, next_offset, rewrite_from: None }
+    }
+
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    pub(crate) fn growth(&self) -> (&Arc<Growth>, &Arc<Tail>) {
+        (self.log.growth(), self.log.tail())
+    }
+
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.next_offset
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.segment.end().position
+    }
+
+    /// After an unclean stop: the bytes behind `position` must be written again before a sync means anything.
+    pub(crate) fn rewrite_from(&mut self, position: u64) {
+        self.rewrite_from = Some(position);
+    }
+
+    /// Whether the batch may go into this segment: offsets and positions must fit.
+    #[inline]
+    pub(crate) fn has_room(&self, bytes: usize, records: u32, limit: u32) -> bool {
+        let position = self.position();
+        let end = position + bytes as u64;
+        let last = self.next_offset - self.segment.base() + u64::from(records);
+        position == 0 || (end <= u64::from(limit).min(Tail::MAX_POSITION) && last < MOST_OFFSETS)
+    }
+
+    /// Puts the batch behind the last one and publishes it.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        batch: &mut FinishedBatch<'_>,
+        leader_epoch: u32,
+    ) -> std::result::Result<Appended, PutFailure> {
+        let base_offset = self.next_offset;
+        let next_offset = base_offset + u64::from(batch.records());
+        let position = self.position();
+        let (bytes, timestamp) = (batch.len(), batch.max_timestamp());
+        let offset = i64::try_from(base_offset).unwrap_or(i64::MAX);
+        let wants_growth = self.log.put(batch.placed_at(offset, leader_epoch.cast_signed()))?;
+
+        // Fits: `has_room` looked.
+        let relative_next = u32::try_from(next_offset - self.segment.base()).unwrap_or(u32::MAX);
+        let relative_last = relative_next.saturating_sub(1);
+        // A reader that looks something up is not waited for: its entry is left to the next batch.
+        if self.pace.is_due()
+            && let Some(mut index) = self.segment.index.try_lock()
+            && let Index::Growing(entries) = &mut *index
+        {
+            self.pace.enter(relative_last, position, entries);
+        }
+        self.pace.note(bytes as u64, relative_last, timestamp);
+        self.next_offset = next_offset;
+        let end = SegmentEnd { position: position + bytes as u64, relative_next, sealed: false };
+        self.log.publish(bytes, end.mark());
+        Ok(Appended { base_offset, wants_growth })
+    }
+
+    /// A handle for syncing what was appended up to now without holding up appends.
+    pub(crate) fn unsynced(&mut self) -> Unsealed {
+        Unsealed {
+            segment: Arc::clone(&self.segment),
+            file: Arc::clone(self.log.file()),
+            growth: Arc::clone(self.log.growth()),
+            pace_largest: self.pace.largest(),
+            position: self.position(),
+            rewrite_from: self.rewrite_from.take(),
+        }
+    }
+
+    /// Nothing more will be appended: readers go on to the next segment, which the segment list must hold already.
+    /// The files get their final form by [`Unsealed::finish`].
+    pub(crate) fn seal(mut self) -> Unsealed {
+        let end = SegmentEnd { sealed: true, ..self.segment.end() };
+        self.log.publish_mark(end.mark());
+        self.unsynced()
+    }
+}
+
+/// A segment whose appended bytes are not on the medium yet. Keeps its descriptor until they are, or the system would
+/// forget to tell of a failure.
+#[derive(Debug)]
+pub(crate) struct Unsealed {
+    segment: Arc<Segment>,
+    file: Arc<PlainFile>,
+    growth: Arc<Growth>,
+    pace_largest: Option<crate::format::index::TimeEntry>,
+    position: u64,
+    rewrite_from: Option<u64>,
+}
+
+impl Unsealed {
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// Bytes on the medium.
+    pub(crate) fn sync(&self) -> Result<()> {
+        if let Some(from) = self.rewrite_from {
+            self.rewrite(from)?;
+        }
+        self.file.sync().map_err(|e| Error::io("sync", self.file.path(), e))
+    }
+
+    /// The final form of a segment nothing is appended to any more: exact length, index files, all on the medium.
+    pub(crate) fn finish(&self, disk: &Disk) -> Result<()> {
+        self.growth.seal(self.position)?;
+        self.sync()?;
+        let (offsets, times) = match &mut *self.segment.index.lock() {
+            Index::Stored => return Ok(()),
+            Index::Growing(entries) => {
+                entries.add_time(self.pace_largest);
+                (entries.offset_file(), entries.time_file())
+            }
+        };
+        disk.replace(&self.file.path().with_extension(OFFSET_INDEX), &offsets)?;
+        disk.replace(&self.file.path().with_extension(TIME_INDEX), &times)?;
+        *self.segment.index.lock() = Index::Stored;
+        Ok(())
+    }
+
+    /// Writes bytes that were verified after an unclean stop once more, so that the kernel takes them for unwritten.
+    fn rewrite(&self, from: u64) -> Result<()> {
+        const STEP: usize = 1 << 20;
+        let mut buffer = vec![0; STEP];
+        let mut position = from;
+        while position < self.position {
+            let left = usize::try_from(self.position - position).unwrap_or(STEP);
+            let part = buffer.get_mut(..left.min(STEP)).unwrap_or_default();
+            let read = self.file.read_at(part, position)?;
+            if read == 0 {
+                break;
+            }
+            let written = self.file.write_at(part.get(..read).unwrap_or_default(), position);
+            written.map_err(|e| Error::io("write", self.file.path(), e))?;
+            position += read as u64;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! The checkpoint files of a log directory, keyed by topic name and partition.
+//!
+//! A stale entry would hurt a new topic of the same name, so deleting a topic rewrites all four files first.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::format::checkpoint::{PartitionOffset, encode_offsets, parse_offsets};
+use crate::partition::Checkpointed;
+use crate::position::TopicPartition;
+use crate::sys::Disk;
+
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const LOG_STARTS: &str = "log-start-offset-checkpoint";
+const ALL: [&str; 4] =
+    [RECOVERY_POINTS, LOG_STARTS, "replication-offset-checkpoint", "cleaner-offset-checkpoint"];
+/// 100,000 partitions with the longest names.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// What the files said when the directory was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoints {
+    pub(crate) clean: bool,
+    recovery_points: BTreeMap<TopicPartition, u64>,
+    log_starts: BTreeMap<TopicPartition, u64>,
+}
+
+impl Checkpoints {
+    /// A file that makes no sense counts as empty, as it does for a broker: it is safe to know less.
+    pub(crate) fn read(disk: &Disk, root: &Path, clean: bool) -> Result<Self> {
+        let read = |name| -> Result<BTreeMap<TopicPartition, u64>> {
+            let entries = entries(disk, &root.join(name))?;
+            Ok(entries.into_iter().map(|e| ((e.topic.as_str(), e.partition).into(), e.offset)).collect())
+        };
+        Ok(Self { clean, recovery_points: read(RECOVERY_POINTS)?, log_starts: read(LOG_STARTS)? })
+    }
+
+    pub(crate) fn of(&self, partition: &TopicPartition) -> Checkpointed {
+        Checkpointed {
+            clean: self.clean,
+            recovery_point: self.recovery_points.get(partition).copied(),
+            log_start: self.log_starts.get(partition).copied().unwrap_or(0),
+        }
+    }
+}
+
+fn entries(disk: &Disk, path: &Path) -> Result<Vec<PartitionOffset>> {
+    let bytes = disk.read_small(path, MOST_BYTES)?.unwrap_or_default();
+    Ok(parse_offsets(&bytes).unwrap_or_default())
+}
+
+/// Rewrites the recovery points.
+pub(crate) fn write_recovery_points(
+    disk: &Disk,
+    root: &Path,
+    points: impl Iterator<Item = (TopicPartition, u64)>,
+) -> Result<()> {
+    let mut entries: Vec<_> = points
+        .map(|(of, offset)| PartitionOffset {
+            topic: of.topic().to_owned(),
+            partition: of.partition(),
+            offset,
+        })
+        .collect();
+    entries.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+    disk.replace(&root.join(RECOVERY_POINTS), encode_offsets(&entries).as_bytes())
+}
+
+/// Takes a topic out of every checkpoint, before its name can be used again.
+pub(crate) fn forget_topic(disk: &Disk, root: &Path, topic: &str) -> Result<()> {
+    for name in ALL {
+        let path = root.join(name);
+        let mut entries = entries(disk, &path)?;
+        let before = entries.len();
+        entries.retain(|entry| entry.topic != topic);
+        if entries.len() < before {
+            disk.replace(&path, encode_offsets(&entries).as_bytes())?;
+        }
+    }
+    disk.sync_directory(root)
+}

@@ -1,0 +1,3 @@
+//! Work beside the writers: checkpoints and the background threads.
+
+pub(crate) mod checkpoints;
