@@ -1,6 +1,8 @@
 //! Time: what a record's timestamp is, and where it comes from.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time, in milliseconds since 1970 in UTC, as Kafka stores it. May lie before 1970.
@@ -33,5 +35,60 @@ impl From<SystemTime> for Timestamp {
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ms", self.0)
+    }
+}
+
+/// Where timestamps come from. Implemented by [`SystemClock`] and [`ManualClock`].
+pub trait Clock: Send + Sync + fmt::Debug + 'static {
+    /// The time now. Called while a record is sent, never under a lock of the log.
+    fn now(&self) -> Timestamp;
+}
+
+/// The system's clock, to the millisecond.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[inline]
+    fn now(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+}
+
+/// A clock that stands still until it is moved, for tests. Clones share one time.
+///
+/// ```
+/// use std::time::Duration;
+/// use stratalog::{Clock, ManualClock, Timestamp};
+/// let clock = ManualClock::new(Timestamp::from_millis(1_000));
+/// clock.clone().advance(Duration::from_secs(2));
+/// assert_eq!(clock.now(), Timestamp::from_millis(3_000));
+/// ```
+#[derive(Debug, Clone)]
+pub struct ManualClock {
+    millis: Arc<AtomicI64>,
+}
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self { millis: Arc::new(AtomicI64::new(now.0)) }
+    }
+
+    /// Moves the clock forward. Fractions of a millisecond are dropped.
+    pub fn advance(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.millis.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Sets the clock, backwards too.
+    pub fn set(&self, now: Timestamp) {
+        self.millis.store(now.0, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.millis.load(Ordering::Relaxed))
     }
 }

@@ -12,9 +12,13 @@ pub(crate) struct OffsetEntry {
 }
 
 impl OffsetEntry {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "chunks of a mapped file come as references")]
     pub(crate) fn decode(bytes: &[u8; OFFSET_ENTRY]) -> Self {
-        let [a, b, c, d, e, f, g, h] = *bytes;
-        Self { relative_offset: u32::from_be_bytes([a, b, c, d]), position: u32::from_be_bytes([e, f, g, h]) }
+        let [o0, o1, o2, o3, p0, p1, p2, p3] = *bytes;
+        Self {
+            relative_offset: u32::from_be_bytes([o0, o1, o2, o3]),
+            position: u32::from_be_bytes([p0, p1, p2, p3]),
+        }
     }
 
     pub(crate) fn encode(self) -> [u8; OFFSET_ENTRY] {

@@ -1,6 +1,13 @@
 //! What the tests of this room share: the files under `tests/vectors`, most of them written by Kafka itself.
 
+mod batches;
+mod corrupt;
+mod flips;
+mod indexes;
 mod metadata;
+mod roundtrip;
+mod rows;
+mod rules;
 mod varint;
 
 use std::path::{Path, PathBuf};
@@ -8,11 +15,19 @@ use std::{fs, str};
 
 use serde_json::Value;
 
+use super::crc::crc32c;
+use super::header::{BatchHeader, CHECKSUMMED, HEADER_BYTES, LENGTH_OVERHEAD};
 use super::varint::Input;
 
 /// One of `tests/vectors/tables`.
 pub(super) fn table(name: &str) -> Value {
     serde_json::from_slice(&vector(&format!("tables/{name}.json"))).unwrap()
+}
+
+/// One of the lists of `manifest.json`.
+pub(super) fn manifest(list: &str) -> Vec<Value> {
+    let manifest: Value = serde_json::from_slice(&vector("manifest.json")).unwrap();
+    manifest[list].as_array().unwrap().clone()
 }
 
 /// A file under `tests/vectors`.
@@ -22,20 +37,32 @@ pub(super) fn vector(path: &str) -> Vec<u8> {
 
 /// All files under `tests/vectors` with one of these names, wherever they are.
 pub(super) fn vectors_named(names: &[&str]) -> Vec<(PathBuf, Vec<u8>)> {
+    let found = vectors_where("", |path| names.iter().any(|name| path.ends_with(name)));
+    assert!(!found.is_empty(), "no {names:?}");
+    found
+}
+
+/// All files in a folder of `tests/vectors`, and in the folders in it, whose names end so.
+pub(super) fn vectors_with_suffix(folder: &str, suffix: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let found = vectors_where(folder, |path| path.to_str().unwrap().ends_with(suffix));
+    assert!(!found.is_empty(), "no {suffix} in {folder}");
+    found
+}
+
+fn vectors_where(folder: &str, wanted: impl Fn(&Path) -> bool) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
-    let mut folders = vec![vectors()];
+    let mut folders = vec![vectors().join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if names.iter().any(|name| path.ends_with(name)) {
+            } else if wanted(&path) {
                 let bytes = fs::read(&path).unwrap();
                 found.push((path, bytes));
             }
         }
     }
-    assert!(!found.is_empty(), "no {names:?}");
     found
 }
 
@@ -43,6 +70,16 @@ pub(super) fn vectors_named(names: &[&str]) -> Vec<(PathBuf, Vec<u8>)> {
 pub(super) fn hex(digits: &Value) -> Vec<u8> {
     let digits = digits.as_str().unwrap().as_bytes().chunks(2);
     digits.map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+}
+
+/// Length, magic and checksum made right, so that what is wrong in the rest is reached.
+pub(super) fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let front = *bytes.first_chunk::<HEADER_BYTES>().unwrap();
+    let batch_length = i32::try_from(bytes.len() - LENGTH_OVERHEAD).unwrap();
+    let crc = crc32c(&bytes[CHECKSUMMED..]);
+    let header = BatchHeader { batch_length, magic: 2, crc, ..BatchHeader::read(&front) };
+    header.write(bytes.first_chunk_mut().unwrap());
+    bytes
 }
 
 /// A record as it lies in a batch.

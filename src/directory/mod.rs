@@ -1,0 +1,169 @@
+//! One open directory: its lock, catalog, background threads and clock, from open to close.
+//!
+//! The order of both ends is what makes a directory safe to find after a crash:
+//!
+//! * open: lock → read the clean marker, remove it, sync → checkpoints → catalog → recover partitions
+//! * close: refuse appends → finish segments, sync → checkpoints → marker, if all of that went well → sync → unlock
+//!
+//! Handles hold an [`OpenDirectory`]; the last one to go closes it. The threads hold the catalog alone.
+
+mod options;
+mod recovery;
+mod topic;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+
+pub use options::{OpenOptions, ReadMode, WriteMode};
+pub use recovery::RecoveryReport;
+pub use topic::{Partition, PartitionOffsets, Topic};
+
+use crate::catalog::Catalog;
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Error, Result};
+use crate::sys::{Disk, DirectoryLock, disk};
+use crate::upkeep::checkpoints::{Checkpoints, write_recovery_points};
+use crate::upkeep::{Inboxes, Linger, Threads};
+
+const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
+/// What a broker writes; only that the file is there matters.
+const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
+
+/// A directory open for writing.
+#[derive(Debug)]
+pub(crate) struct OpenDirectory {
+    root: PathBuf,
+    disk: Disk,
+    clock: Arc<dyn Clock>,
+    catalog: Arc<Catalog>,
+    recovery: RecoveryReport,
+    linger: Sender<Linger>,
+    /// Set first by closing: nothing new begins after it.
+    closing: AtomicBool,
+    /// Taken by whoever closes.
+    running: Mutex<Option<Running>>,
+}
+
+/// What only an open directory has.
+#[derive(Debug)]
+struct Running {
+    threads: Threads,
+    _lock: DirectoryLock,
+}
+
+impl OpenDirectory {
+    pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Arc<Self>> {
+        let root = disk::open_root(path, options.create_if_missing)?;
+        let lock = DirectoryLock::take(&root)?;
+        let disk = Disk::of(
+            &root,
+            options.write_mode == WriteMode::Auto,
+            options.read_mode == ReadMode::Auto,
+        );
+        let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
+        disk.sync_directory(&root)?;
+        let checkpoints = Checkpoints::read(&disk, &root, clean)?;
+        let inboxes = Inboxes::new();
+        let now = options.clock.now().as_millis();
+        let catalog = Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, now)?);
+        let recovery = recovery::recover(&catalog, clean);
+        let linger = inboxes.linger.clone();
+        let for_checkpoints = (root.clone(), disk.clone(), Arc::clone(&catalog));
+        let threads = inboxes.start(move || {
+            let (root, disk, catalog) = &for_checkpoints;
+            // A failure only means a longer scan after a crash; the next one may succeed.
+            let _ = write_points(disk, root, catalog);
+        })?;
+        Ok(Arc::new(Self {
+            root,
+            disk,
+            clock: options.clock,
+            catalog,
+            recovery,
+            linger,
+            closing: AtomicBool::new(false),
+            running: Mutex::new(Some(Running { threads, _lock: lock })),
+        }))
+    }
+
+    /// The catalog, while the directory is open.
+    pub(crate) fn catalog(&self) -> Result<&Catalog> {
+        self.check_open()?;
+        Ok(&self.catalog)
+    }
+
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn recovery(&self) -> &RecoveryReport {
+        &self.recovery
+    }
+
+    /// The way to have lingering records written out.
+    pub(crate) fn linger(&self) -> &Sender<Linger> {
+        &self.linger
+    }
+
+    pub(crate) fn topic(self: &Arc<Self>, name: &str) -> Result<Topic> {
+        let entry = self.catalog()?.topic(name).ok_or_else(|| Error::not_found("topic", name))?;
+        Ok(Topic::new(Arc::clone(self), entry))
+    }
+
+    /// Everything appended before the call on the medium.
+    pub(crate) fn sync(&self) -> Result<()> {
+        for partition in self.catalog()?.partitions() {
+            partition.sync()?;
+        }
+        write_points(&self.disk, &self.root, &self.catalog)?;
+        self.disk.sync_directory(&self.root)
+    }
+
+    /// Idempotent; whoever comes second waits for the first and gets `Ok`.
+    pub(crate) fn close(&self) -> Result<()> {
+        self.closing.store(true, Ordering::Release);
+        let mut running = self.running.lock();
+        let Some(Running { threads, _lock: lock }) = running.take() else { return Ok(()) };
+        threads.stop();
+        let mut outcome = Ok(());
+        for partition in self.catalog.partitions() {
+            // Every partition is brought as far as it goes; the first failure is told.
+            let closed = partition.close();
+            outcome = outcome.and(closed);
+        }
+        outcome = outcome.and(self.catalog.close());
+        outcome = outcome.and(write_points(&self.disk, &self.root, &self.catalog));
+        if outcome.is_ok() && self.recovery.is_complete() {
+            outcome = self
+                .disk
+                .sync_directory(&self.root)
+                .and_then(|()| self.disk.replace(&self.root.join(CLEAN_MARKER), MARKER_TEXT))
+                .and_then(|()| self.disk.sync_directory(&self.root));
+        }
+        drop(lock);
+        outcome
+    }
+}
+
+impl Drop for OpenDirectory {
+    fn drop(&mut self) {
+        // Nobody is left to tell; an unclean directory is recovered at the next open.
+        let _ = self.close();
+    }
+}
+
+fn write_points(disk: &Disk, root: &Path, catalog: &Catalog) -> Result<()> {
+    let partitions = catalog.partitions();
+    let points = partitions.iter().filter_map(|log| Some((log.id().clone(), log.recovery_point()?)));
+    write_recovery_points(disk, root, points)
+}

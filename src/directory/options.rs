@@ -1,0 +1,98 @@
+//! How to open a log.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::clock::{Clock, SystemClock};
+
+/// How records get into files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WriteMode {
+    /// Small batches are stored through a memory map where that is safe (64-bit Linux on ext4, xfs or tmpfs), everything
+    /// else is written by system calls.
+    #[default]
+    Auto,
+    /// Always by system calls.
+    Positioned,
+}
+
+/// How records get out of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// Without copying, from memory maps, where that is safe.
+    #[default]
+    Auto,
+    /// Always by system calls into buffers. With [`WriteMode::Positioned`] not even a failing device raises a signal.
+    Copy,
+}
+
+/// Settings of [`EventLog::options`](crate::EventLog::options).
+///
+/// ```
+/// use stratalog::{EventLog, ReadMode, WriteMode};
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::options().write_mode(WriteMode::Positioned).read_mode(ReadMode::Copy).open(dir.path())?;
+/// # Ok::<(), stratalog::Error>(())
+/// ```
+#[must_use]
+pub struct OpenOptions {
+    pub(crate) create_if_missing: bool,
+    pub(crate) write_mode: WriteMode,
+    pub(crate) read_mode: ReadMode,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            create_if_missing: true,
+            write_mode: WriteMode::default(),
+            read_mode: ReadMode::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl OpenOptions {
+    /// Whether a directory that does not exist is made. Default: `true`.
+    pub fn create_if_missing(mut self, create: bool) -> Self {
+        self.create_if_missing = create;
+        self
+    }
+
+    /// How records get into files. Default: [`WriteMode::Auto`].
+    pub fn write_mode(mut self, mode: WriteMode) -> Self {
+        self.write_mode = mode;
+        self
+    }
+
+    /// How records get out of files. Default: [`ReadMode::Auto`].
+    pub fn read_mode(mut self, mode: ReadMode) -> Self {
+        self.read_mode = mode;
+        self
+    }
+
+    /// Where timestamps come from. Default: the system's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Opens the log. See [`EventLog::open`](crate::EventLog::open).
+    pub fn open(self, path: impl AsRef<Path>) -> crate::Result<crate::EventLog> {
+        crate::EventLog::open_with(path.as_ref(), self)
+    }
+}
+
+impl fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenOptions")
+            .field("create_if_missing", &self.create_if_missing)
+            .field("write_mode", &self.write_mode)
+            .field("read_mode", &self.read_mode)
+            .finish_non_exhaustive()
+    }
+}
