@@ -1,18 +1,68 @@
 //! Kafka's log, inside your process.
+//!
+//! Topics, partitions, producers and consumers over memory-mapped segment files. No broker, no network; the directory
+//! is a Kafka log directory, byte for byte: Kafka's own tools read it, and a stock broker takes it over.
+//!
+//! ```
+//! use std::time::Duration;
+//! use stratalog::{EventLog, Record, TopicConfig};
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path();
+//!
+//! let log = EventLog::open(path)?;
+//! let orders = log.ensure_topic("orders", TopicConfig::new().partitions(3))?;
+//!
+//! let producer = log.producer()?;
+//! producer.send(&orders, Record::new("paid").key("order-17"))?; // in the log when it returns
+//!
+//! let mut reader = log.reader()?;
+//! reader.assign(orders.partitions())?;
+//! for record in &reader.poll(Duration::from_secs(1))? {
+//!     println!("{}-{}@{}: {:?}", record.topic(), record.partition(), record.offset(), record.value());
+//! }
+//! log.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! * [`EventLog`]: open, topics, close
+//! * [`Producer`], [`BufferedProducer`], [`Record`]: writing
+//! * [`Consumer`], [`Records`], [`RecordView`]: reading
+//! * [`Topic`], [`Partition`], [`TopicConfig`]: what there is
+//! * [`Error`], [`Remedy`]: what can go wrong, and what to do
+
+mod catalog;
 mod clock;
 mod config;
+mod consumer;
+mod directory;
 mod error;
+mod event_log;
 mod format;
 mod partition;
 mod position;
+mod producer;
 mod segment;
 mod sys;
 mod upkeep;
 mod wait;
 
-pub use clock::Timestamp;
-pub use config::{CleanupPolicy, Compression, ConfigEntries, TimestampType, TopicConfig};
+pub use catalog::{PartitionDescription, TopicDescription};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use config::{
+    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, ProducerConfig, StartFrom, TimestampType,
+    TopicConfig, WaitStrategy,
+};
+pub use consumer::{
+    Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,
+    RecordIter, RecordView, Records,
+};
+pub use directory::{OpenOptions, Partition, PartitionOffsets, ReadMode, RecoveryReport, Topic, WriteMode};
 pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result};
+pub use event_log::EventLog;
 pub use format::record::Header;
 pub use format::uuid::Uuid as TopicId;
+pub use partition::PartitionRecovery;
 pub use position::{Position, TopicPartition};
+pub use producer::{BatchMetadata, BufferedProducer, Partitioner, Producer, Record, RecordMetadata};

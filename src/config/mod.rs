@@ -6,11 +6,15 @@
 //! a broker refuses to start over a single invalid one.
 
 mod choice;
+mod consumer;
+mod producer;
 mod setting;
 mod topic;
 pub(crate) mod topic_name;
 mod topic_setting;
 
 pub use choice::{CleanupPolicy, Compression, TimestampType};
+pub use consumer::{ConsumerConfig, StartFrom, WaitStrategy};
+pub use producer::ProducerConfig;
 pub use topic::{ConfigEntries, TopicConfig};
 pub(crate) use topic_setting::TopicSettings;

@@ -23,9 +23,9 @@ pub use recovery::RecoveryReport;
 pub use topic::{Partition, PartitionOffsets, Topic};
 
 use crate::catalog::Catalog;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{Error, Result};
-use crate::sys::{Disk, DirectoryLock, disk};
+use crate::sys::{DirectoryLock, Disk, disk};
 use crate::upkeep::checkpoints::{Checkpoints, write_recovery_points};
 use crate::upkeep::{Inboxes, Linger, Threads};
 
@@ -38,7 +38,8 @@ const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 pub(crate) struct OpenDirectory {
     root: PathBuf,
     disk: Disk,
-    clock: Arc<dyn Clock>,
+    /// None: the system's.
+    clock: Option<Arc<dyn Clock>>,
     catalog: Arc<Catalog>,
     recovery: RecoveryReport,
     linger: Sender<Linger>,
@@ -59,16 +60,13 @@ impl OpenDirectory {
     pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Arc<Self>> {
         let root = disk::open_root(path, options.create_if_missing)?;
         let lock = DirectoryLock::take(&root)?;
-        let disk = Disk::of(
-            &root,
-            options.write_mode == WriteMode::Auto,
-            options.read_mode == ReadMode::Auto,
-        );
+        let disk =
+            Disk::of(&root, options.write_mode == WriteMode::Auto, options.read_mode == ReadMode::Auto);
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
         let checkpoints = Checkpoints::read(&disk, &root, clean)?;
         let inboxes = Inboxes::new();
-        let now = options.clock.now().as_millis();
+        let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
         let catalog = Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, now)?);
         let recovery = recovery::recover(&catalog, clean);
         let linger = inboxes.linger.clone();
@@ -103,7 +101,14 @@ impl OpenDirectory {
 
     #[inline]
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        match &self.clock {
+            None => SystemClock.now(),
+            Some(clock) => clock.now(),
+        }
+    }
+
+    pub(crate) fn has_system_clock(&self) -> bool {
+        self.clock.is_none()
     }
 
     pub(crate) fn recovery(&self) -> &RecoveryReport {
@@ -163,7 +168,5 @@ impl Drop for OpenDirectory {
 }
 
 fn write_points(disk: &Disk, root: &Path, catalog: &Catalog) -> Result<()> {
-    let partitions = catalog.partitions();
-    let points = partitions.iter().filter_map(|log| Some((log.id().clone(), log.recovery_point()?)));
-    write_recovery_points(disk, root, points)
+    write_recovery_points(disk, root, catalog.recovery_points())
 }

@@ -41,6 +41,7 @@ impl RecoveryReport {
 pub(super) fn recover(catalog: &Catalog, clean: bool) -> RecoveryReport {
     let unknown_directories = catalog.unknown_directories().to_vec();
     let mut report = RecoveryReport { clean, unknown_directories, ..RecoveryReport::default() };
+    report.partitions.extend(catalog.recovery().filter(|found| found.bytes_cut > 0).cloned());
     if clean {
         return report;
     }

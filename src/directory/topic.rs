@@ -24,7 +24,7 @@ use crate::position::TopicPartition;
 /// let log = EventLog::open(dir.path())?;
 /// let orders = log.create_topic("orders", TopicConfig::new().partitions(3))?;
 /// assert_eq!(orders.partitions().len(), 3);
-/// # Ok::<(), stratalog::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Topic {
@@ -93,7 +93,11 @@ impl Topic {
     /// The topic as Kafka's `--describe` shows it.
     pub fn describe(&self) -> Result<TopicDescription> {
         self.directory.check_open()?;
-        if self.entry.is_deleted() { Err(Error::not_found("topic", self.name())) } else { Ok(self.entry.describe()) }
+        if self.entry.is_deleted() {
+            Err(Error::not_found("topic", self.name()))
+        } else {
+            Ok(self.entry.describe())
+        }
     }
 
     fn handle(&self, log: &Arc<PartitionLog>) -> Partition {

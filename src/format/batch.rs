@@ -3,7 +3,7 @@
 use super::Malformed;
 use super::crc::crc32c;
 use super::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
-use super::record::{RawRecord, RecordFields};
+use super::record::{Measured, RawRecord, RecordFields};
 use super::varint::Input;
 
 /// Largest batch that can be written: its length field is a signed 32-bit number.
@@ -46,27 +46,29 @@ impl BatchBuilder {
         self.bytes.len().max(HEADER_BYTES)
     }
 
-    /// Size of the batch if this record were pushed.
+    /// Measures a record that may be pushed next.
     #[inline]
-    pub(crate) fn bytes_with(&self, record: &RecordFields<'_>, timestamp: i64) -> usize {
-        self.bytes().saturating_add(record.encoded_bytes(self.timestamp_delta(timestamp), self.records))
+    pub(crate) fn measure(&self, record: &RecordFields<'_>, timestamp: i64) -> Measured {
+        let delta = if self.records == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) };
+        record.measure(delta, self.records)
     }
 
+    /// Size of the batch if the measured record were pushed.
     #[inline]
-    fn timestamp_delta(&self, timestamp: i64) -> i64 {
-        if self.records == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) }
+    pub(crate) fn bytes_with(&self, measured: &Measured) -> usize {
+        self.bytes().saturating_add(measured.bytes())
     }
 
-    /// Adds a record. The caller has checked [`bytes_with`](Self::bytes_with) against [`MAX_BATCH_BYTES`].
+    /// Adds a record as it was measured. The caller has checked [`bytes_with`](Self::bytes_with) against
+    /// [`MAX_BATCH_BYTES`].
     #[inline]
-    pub(crate) fn push(&mut self, record: &RecordFields<'_>, timestamp: i64) {
+    pub(crate) fn push(&mut self, record: &RecordFields<'_>, measured: Measured, timestamp: i64) {
         if self.records == 0 {
             self.bytes.resize(HEADER_BYTES, 0);
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
         }
-        let delta = self.timestamp_delta(timestamp);
-        record.encode(delta, self.records, &mut self.bytes);
+        record.encode(measured, &mut self.bytes);
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.records += 1;
     }

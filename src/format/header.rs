@@ -146,6 +146,7 @@ impl BatchHeader {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "isolation levels come later"))]
     pub(crate) fn is_transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL != 0
     }
@@ -155,6 +156,7 @@ impl BatchHeader {
     }
 
     /// With this flag the base timestamp is the time after which tombstones may go.
+    #[cfg_attr(not(test), expect(dead_code, reason = "compaction comes later"))]
     pub(crate) fn has_delete_horizon(&self) -> bool {
         self.attributes & DELETE_HORIZON != 0
     }

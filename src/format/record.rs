@@ -61,35 +61,44 @@ fn index(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-impl RecordFields<'_> {
-    /// Bytes after the length prefix. Saturates, so that a caller's size check refuses what cannot be.
-    #[inline]
-    fn body_bytes(&self, timestamp_delta: i64, offset_delta: u32) -> usize {
-        let mut bytes = 1 + varlong_len(timestamp_delta) + varlong_len(i64::from(offset_delta));
-        bytes = bytes.saturating_add(field_bytes(self.key)).saturating_add(field_bytes(self.value));
-        bytes += varlong_len(index(self.headers.len()));
-        for header in self.headers {
-            bytes = bytes.saturating_add(field_bytes(Some(header.name.as_bytes())));
-            bytes = bytes.saturating_add(field_bytes(header.value));
-        }
-        bytes
-    }
+/// A record's place in its batch and its size there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measured {
+    timestamp_delta: i64,
+    offset_delta: u32,
+    /// Bytes after the length prefix. Saturated, so that a size check refuses what cannot be.
+    body: usize,
+}
 
+impl Measured {
     /// Bytes of the encoded record.
     #[inline]
-    pub(crate) fn encoded_bytes(&self, timestamp_delta: i64, offset_delta: u32) -> usize {
-        let body = self.body_bytes(timestamp_delta, offset_delta);
-        body.saturating_add(varlong_len(index(body)))
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.saturating_add(varlong_len(index(self.body)))
+    }
+}
+
+impl RecordFields<'_> {
+    #[inline]
+    pub(crate) fn measure(&self, timestamp_delta: i64, offset_delta: u32) -> Measured {
+        let mut body = 1 + varlong_len(timestamp_delta) + varlong_len(i64::from(offset_delta));
+        body = body.saturating_add(field_bytes(self.key)).saturating_add(field_bytes(self.value));
+        body += varlong_len(index(self.headers.len()));
+        for header in self.headers {
+            body = body.saturating_add(field_bytes(Some(header.name.as_bytes())));
+            body = body.saturating_add(field_bytes(header.value));
+        }
+        Measured { timestamp_delta, offset_delta, body }
     }
 
     /// Appends the encoded record. The caller has bounded its size.
     #[inline]
-    pub(crate) fn encode(&self, timestamp_delta: i64, offset_delta: u32, to: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, measured: Measured, to: &mut Vec<u8>) {
         let mut prefix = [0; MAX_PREFIX];
-        let mut at = put_varlong(index(self.body_bytes(timestamp_delta, offset_delta)), &mut prefix);
+        let mut at = put_varlong(index(measured.body), &mut prefix);
         at += 1; // attributes, always 0
-        at += put_varlong(timestamp_delta, &mut prefix[at..]);
-        at += put_varlong(i64::from(offset_delta), &mut prefix[at..]);
+        at += put_varlong(measured.timestamp_delta, &mut prefix[at..]);
+        at += put_varlong(i64::from(measured.offset_delta), &mut prefix[at..]);
         at += put_varlong(length(self.key), &mut prefix[at..]);
         to.extend_from_slice(&prefix[..at]);
         to.extend_from_slice(self.key.unwrap_or_default());
@@ -134,7 +143,7 @@ pub(crate) struct RawHeaders<'a> {
 
 impl<'a> RawRecord<'a> {
     /// Takes the next record off `input` and checks all of its framing but the headers'.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(input: &mut Input<'a>) -> Result<Self, Malformed> {
         let length =
             usize::try_from(input.varint()?).map_err(|_| Malformed("a record's length is negative"))?;
@@ -159,7 +168,7 @@ impl<'a> RawRecord<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn take_field<'a>(body: &mut Input<'a>) -> Result<Option<&'a [u8]>, Malformed> {
     match body.varint()? {
         -1 => Ok(None),
@@ -171,8 +180,21 @@ fn take_field<'a>(body: &mut Input<'a>) -> Result<Option<&'a [u8]>, Malformed> {
 }
 
 impl<'a> RawHeaders<'a> {
+    /// Headers as [`encoded`](Self::encoded) and [`count`](Self::count) gave them.
+    pub(crate) fn of(count: u32, bytes: &'a [u8]) -> Self {
+        Self { count, bytes }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.count as usize
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(crate) fn encoded(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Whether the bytes are exactly the headers that the count promises.

@@ -19,7 +19,7 @@ const TEXT_LEN: usize = 22;
 /// let id: TopicId = "ayn8QMpHEGezHQDdAQZi2g".parse()?;
 /// assert_eq!(id.as_bytes()[..2], [0x6b, 0x29]);
 /// assert_eq!(id.to_string(), "ayn8QMpHEGezHQDdAQZi2g");
-/// # Ok::<(), stratalog::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid([u8; 16]);

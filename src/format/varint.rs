@@ -25,7 +25,7 @@ impl<'a> Input<'a> {
         self.rest.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(Malformed("ends early"))?;
         self.rest = rest;
@@ -40,13 +40,19 @@ impl<'a> Input<'a> {
     }
 
     /// Unsigned, at most 32 bits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn uvarint(&mut self) -> Result<u32, Malformed> {
-        if let Some((&first, rest)) = self.rest.split_first()
-            && first < 0x80
-        {
-            self.rest = rest;
-            return Ok(u32::from(first));
+        // One and two bytes are nearly all there is.
+        match *self.rest {
+            [first @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                return Ok(u32::from(first));
+            }
+            [first, second @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                return Ok(u32::from(first & 0x7f) | (u32::from(second) << 7));
+            }
+            _ => {}
         }
         let wide = self.leb128(MAX_VARINT)?;
         // Bits above the 32nd are dropped, as the JVM's reader does.
@@ -55,25 +61,30 @@ impl<'a> Input<'a> {
     }
 
     /// Signed (zig-zag), 32 bits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Result<i32, Malformed> {
         let z = self.uvarint()?;
         Ok((z >> 1).cast_signed() ^ -(z & 1).cast_signed())
     }
 
     /// Signed (zig-zag), 64 bits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varlong(&mut self) -> Result<i64, Malformed> {
-        let z = match self.rest.split_first() {
-            Some((&first, rest)) if first < 0x80 => {
+        let z = match *self.rest {
+            [first @ ..0x80, ref rest @ ..] => {
                 self.rest = rest;
                 u64::from(first)
+            }
+            [first, second @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                u64::from(first & 0x7f) | (u64::from(second) << 7)
             }
             _ => self.leb128(MAX_VARLONG)?,
         };
         Ok((z >> 1).cast_signed() ^ -(z & 1).cast_signed())
     }
 
+    #[cold]
     fn leb128(&mut self, most: usize) -> Result<u64, Malformed> {
         let mut value = 0;
         for (i, &byte) in self.rest.iter().enumerate().take(most) {
@@ -93,8 +104,25 @@ impl<'a> Input<'a> {
 
 /// Writes `value` at the front of `to` and returns the bytes used. `to` must hold [`MAX_VARLONG`] bytes, or as
 /// many as the value needs.
-#[inline]
-fn put_leb128(mut value: u64, to: &mut [u8]) -> usize {
+#[inline(always)]
+fn put_leb128(value: u64, to: &mut [u8]) -> usize {
+    let low = |shift: u32| (value >> shift).to_le_bytes()[0];
+    // One and two bytes are nearly all there is.
+    match to {
+        [first, ..] if value < 0x80 => {
+            *first = low(0);
+            1
+        }
+        [first, second, ..] if value < 0x4000 => {
+            *first = low(0) | 0x80;
+            *second = low(7);
+            2
+        }
+        _ => put_long_leb128(value, to),
+    }
+}
+
+fn put_long_leb128(mut value: u64, to: &mut [u8]) -> usize {
     for (i, slot) in to.iter_mut().enumerate() {
         if value < 0x80 {
             *slot = value.to_le_bytes()[0];
@@ -112,16 +140,17 @@ pub(crate) fn zigzag(value: i64) -> u64 {
 }
 
 /// Writes a zig-zag number. Numbers of 32 bits have the same form in both widths.
-#[inline]
+#[inline(always)]
 pub(crate) fn put_varlong(value: i64, to: &mut [u8]) -> usize {
     put_leb128(zigzag(value), to)
 }
 
 /// Bytes that [`put_varlong`] will use.
-#[inline]
+#[inline(always)]
 pub(crate) fn varlong_len(value: i64) -> usize {
-    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    // The bits divided by 7, rounded up, for every number of bits from 1 to 64.
+    let highest_bit = 63 - (zigzag(value) | 1).leading_zeros() as usize;
+    (highest_bit * 9 + 73) / 64
 }
 
 /// Appends an unsigned number.

@@ -7,24 +7,12 @@ use super::uuid::Uuid;
 use super::varint::{Input, push_uvarint};
 
 impl<'a> Input<'a> {
-    pub(crate) fn bool(&mut self) -> Result<bool, Malformed> {
-        match self.array()? {
-            [0] => Ok(false),
-            [1] => Ok(true),
-            _ => Err(Malformed("a truth value is neither 0 nor 1")),
-        }
-    }
-
     pub(crate) fn i8(&mut self) -> Result<i8, Malformed> {
         self.array().map(i8::from_be_bytes)
     }
 
     pub(crate) fn i16(&mut self) -> Result<i16, Malformed> {
         self.array().map(i16::from_be_bytes)
-    }
-
-    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
-        self.array().map(u16::from_be_bytes)
     }
 
     pub(crate) fn i32(&mut self) -> Result<i32, Malformed> {
@@ -75,10 +63,6 @@ impl<'a> Input<'a> {
     pub(crate) fn take_rest(&mut self) -> &'a [u8] {
         self.take(self.remaining()).unwrap_or_default()
     }
-}
-
-pub(crate) fn push_bool(value: bool, to: &mut Vec<u8>) {
-    to.push(u8::from(value));
 }
 
 pub(crate) fn push_i8(value: i8, to: &mut Vec<u8>) {
@@ -148,7 +132,6 @@ mod tests {
         assert_eq!(Input::new(&[0]).compact_count(1), Err(Malformed("an array that must be there is null")));
         assert_eq!(Input::new(&[2, 0xff]).compact_str(), Err(Malformed("a string is not UTF-8")));
         assert_eq!(Input::new(&[4, b'a', b'b']).compact_str(), Err(Malformed("ends early")));
-        assert_eq!(Input::new(&[2]).bool(), Err(Malformed("a truth value is neither 0 nor 1")));
     }
 
     #[test]
@@ -174,28 +157,26 @@ mod tests {
     proptest! {
         #[test]
         fn values_come_back(
-            numbers: (bool, i8, i16, i32, i64),
+            numbers: (i8, i16, i32, i64),
             id: [u8; 16],
             text: String,
             option: Option<String>,
         ) {
             let mut bytes = Vec::new();
-            push_bool(numbers.0, &mut bytes);
-            push_i8(numbers.1, &mut bytes);
-            push_i16(numbers.2, &mut bytes);
-            push_i32(numbers.3, &mut bytes);
-            push_i64(numbers.4, &mut bytes);
+            push_i8(numbers.0, &mut bytes);
+            push_i16(numbers.1, &mut bytes);
+            push_i32(numbers.2, &mut bytes);
+            push_i64(numbers.3, &mut bytes);
             push_uuid(Uuid::from_bytes(id), &mut bytes);
             push_compact_str(&text, &mut bytes);
             push_nullable_compact_str(option.as_deref(), &mut bytes);
             push_no_tags(&mut bytes);
 
             let mut input = Input::new(&bytes);
-            prop_assert_eq!(input.bool(), Ok(numbers.0));
-            prop_assert_eq!(input.i8(), Ok(numbers.1));
-            prop_assert_eq!(input.i16(), Ok(numbers.2));
-            prop_assert_eq!(input.i32(), Ok(numbers.3));
-            prop_assert_eq!(input.i64(), Ok(numbers.4));
+            prop_assert_eq!(input.i8(), Ok(numbers.0));
+            prop_assert_eq!(input.i16(), Ok(numbers.1));
+            prop_assert_eq!(input.i32(), Ok(numbers.2));
+            prop_assert_eq!(input.i64(), Ok(numbers.3));
             prop_assert_eq!(input.uuid(), Ok(Uuid::from_bytes(id)));
             prop_assert_eq!(input.compact_str(), Ok(text.as_str()));
             prop_assert_eq!(input.nullable_compact_str(), Ok(option.as_deref()));

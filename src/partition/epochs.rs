@@ -27,6 +27,12 @@ impl PartitionLog {
         }
     }
 
+    /// Whether making the directory was interrupted before it got its id: then nothing else is in it.
+    pub(super) fn is_only_begun(&self) -> Result<bool> {
+        let names = self.disk.list(&self.directory)?;
+        Ok(names.iter().all(|(name, _)| name.strip_suffix(".tmp") == Some(PARTITION_METADATA)))
+    }
+
     /// Whether the directory belongs to this topic and not to one that had its name before.
     pub(super) fn check_topic_id(&self) -> Result<()> {
         let path = self.directory.join(PARTITION_METADATA);

@@ -110,6 +110,9 @@ impl Loader<'_> {
     }
 
     fn found(&self) -> Result<Found> {
+        if self.log.is_only_begun()? {
+            return self.missing();
+        }
         self.log.check_topic_id()?;
         let bases = self.bases()?;
         let epochs = self.log.read_epochs()?;

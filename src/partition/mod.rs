@@ -26,7 +26,8 @@ use parking_lot::Mutex;
 
 pub(crate) use chores::{Chores, GrowAhead};
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
-pub(crate) use load::{Found, PartitionRecovery};
+use load::Found;
+pub use load::PartitionRecovery;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 
@@ -148,10 +149,6 @@ impl PartitionLog {
 
     pub(crate) fn id(&self) -> &TopicPartition {
         &self.id
-    }
-
-    pub(crate) fn topic_id(&self) -> Uuid {
-        self.topic_id
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -431,6 +428,8 @@ impl PartitionLog {
     pub(crate) fn delete(&self) {
         drop(self.end(Appender::Deleted));
         self.unsealed.lock().clear();
+        // A segment being finished writes its indexes by name: wait, before the name can be another topic's.
+        drop(self.finishing.lock());
     }
 
     fn end(&self, state: Appender) -> Appender {

@@ -30,10 +30,6 @@ impl SegmentList {
         self.segments.iter()
     }
 
-    pub(crate) fn first(&self) -> Option<&Arc<Segment>> {
-        self.segments.first()
-    }
-
     pub(crate) fn last(&self) -> Option<&Arc<Segment>> {
         self.segments.last()
     }

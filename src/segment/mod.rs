@@ -16,9 +16,9 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 pub(crate) use entries::{IndexEntries, IndexPace};
-pub(crate) use scan::{Batches, Stop, check_batches};
+pub(crate) use scan::{Batches, check_batches};
 pub(crate) use stored_index::load as stored_entries;
-pub(crate) use writer::{Appended, SegmentWriter, Unsealed};
+pub(crate) use writer::{SegmentWriter, Unsealed};
 
 use crate::error::{Damage, Error, Result};
 use crate::format::frame::frame_length;

@@ -182,11 +182,6 @@ impl PlainFile {
         Ok(self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len())
     }
 
-    pub(crate) fn modified_millis(&self) -> Option<i64> {
-        let modified = self.file.metadata().ok()?.modified().ok()?;
-        Some(crate::clock::Timestamp::from(modified).as_millis())
-    }
-
     /// Fills `to` as far as the file goes and tells how many bytes that were.
     pub(crate) fn read_at(&self, to: &mut [u8], position: u64) -> Result<usize> {
         let mut filled = 0;

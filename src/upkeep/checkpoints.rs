@@ -54,9 +54,10 @@ fn entries(disk: &Disk, path: &Path) -> Result<Vec<PartitionOffset>> {
 pub(crate) fn write_recovery_points(
     disk: &Disk,
     root: &Path,
-    points: impl Iterator<Item = (TopicPartition, u64)>,
+    points: Vec<(TopicPartition, u64)>,
 ) -> Result<()> {
     let mut entries: Vec<_> = points
+        .into_iter()
         .map(|(of, offset)| PartitionOffset {
             topic: of.topic().to_owned(),
             partition: of.partition(),

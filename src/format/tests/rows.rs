@@ -61,8 +61,9 @@ impl Row {
             self.headers.iter().map(|(name, value)| header(name, value.as_deref())).collect();
         let fields =
             RecordFields { key: self.key.as_deref(), value: self.value.as_deref(), headers: &headers };
-        let bytes = builder.bytes_with(&fields, self.timestamp);
-        builder.push(&fields, self.timestamp);
+        let measured = builder.measure(&fields, self.timestamp);
+        let bytes = builder.bytes_with(&measured);
+        builder.push(&fields, measured, self.timestamp);
         assert_eq!(builder.bytes(), bytes);
     }
 }

@@ -198,6 +198,6 @@ fn size_of_a_batch_is_known_before_a_record_is_added() {
     let fields = RecordFields { key: Some(b"key"), value: None, headers: &headers };
     // Length, attributes, two deltas; key; value; count; name, value; name, value.
     let record = 4 + (1 + 3) + 1 + 1 + (1 + 4) + (1 + 5) + 1 + 1;
-    assert_eq!(builder.bytes_with(&fields, i64::MIN), HEADER_BYTES + record);
+    assert_eq!(builder.bytes_with(&builder.measure(&fields, i64::MIN)), HEADER_BYTES + record);
     assert!(builder.is_empty());
 }

@@ -1,0 +1,113 @@
+//! New topics: what is refused, and the records that make them.
+
+use std::collections::BTreeSet;
+
+use super::identity::random_id;
+use super::state::{State, TOPIC_RESOURCE, likeness};
+use crate::config::{Compression, TimestampType, TopicConfig, topic_name};
+use crate::error::{Error, Result};
+use crate::format::metadata_record::MetadataRecord;
+use crate::format::properties::MetaProperties;
+use crate::format::uuid::Uuid;
+
+/// The most partitions of all topics together.
+const MAX_PARTITIONS: usize = 100_000;
+/// A broker applies its own default to a topic without this setting, seven days, even to records that are older.
+const RETENTION_MS: &str = "retention.ms";
+
+/// Who asks for a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    Users,
+    /// This crate itself, which keeps the offsets of groups in a topic of Kafka's own.
+    Ourselves,
+}
+
+/// Checks that all of these topics can be made beside those that exist.
+pub(super) fn check(state: &State, wanted: &[(&str, TopicConfig)], who: For) -> Result<()> {
+    let mut names = BTreeSet::new();
+    let mut partitions = state.partition_count();
+    for (name, config) in wanted {
+        check_name(state, name, who)?;
+        if !names.insert(likeness(name)) {
+            return Err(Error::invalid(
+                "topic name",
+                format!("{name:?} is wanted twice, or together with one that differs only in '.' and '_'"),
+            ));
+        }
+        config.validate()?;
+        check_supported(config)?;
+        partitions = partitions.saturating_add(config.partition_count() as usize);
+    }
+    if partitions > MAX_PARTITIONS {
+        return Err(Error::invalid(
+            "partitions",
+            format!("there would be {partitions} in all topics together; a log has at most {MAX_PARTITIONS}"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_name(state: &State, name: &str, who: For) -> Result<()> {
+    match who {
+        For::Users => topic_name::check_new(name)?,
+        For::Ourselves => topic_name::check(name)?,
+    }
+    if state.id_of(name).is_some() {
+        return Err(Error::AlreadyExists { name: name.into() });
+    }
+    match state.alike(name) {
+        Some(existing) => Err(Error::invalid(
+            "topic name",
+            format!("{name:?} is too much like {existing:?}, which exists; Kafka does not tell '.' from '_'"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What Kafka takes but this version does not do yet must not be promised.
+fn check_supported(config: &TopicConfig) -> Result<()> {
+    let settings = config.settings();
+    let later = |what: &str| Error::invalid("topic config", format!("{what} comes with a later version"));
+    if settings.timestamp_type == TimestampType::LogAppendTime {
+        return Err(later("message.timestamp.type LogAppendTime"));
+    }
+    match settings.compression {
+        None | Some(Compression::None) => Ok(()),
+        Some(_) => Err(later("a compression.type other than producer or uncompressed")),
+    }
+}
+
+/// The records that make one topic, and its new id.
+pub(super) fn records(
+    name: &str,
+    config: &TopicConfig,
+    of: &MetaProperties,
+) -> Result<(Uuid, Vec<MetadataRecord>)> {
+    let id = random_id()?;
+    // A broker that finds no directory.id makes one up, and then reports where a partition lies by itself.
+    let directory = of.directory_id.unwrap_or(Uuid::METADATA_TOPIC);
+    let mut records = vec![MetadataRecord::Topic { name: name.to_owned(), id }];
+    records.extend((0..config.partition_count()).map(|partition| MetadataRecord::Partition {
+        partition,
+        topic_id: id,
+        replicas: vec![of.node_id],
+        isr: vec![of.node_id],
+        leader: of.node_id,
+        leader_epoch: 0,
+        partition_epoch: 0,
+        directories: vec![directory],
+    }));
+    let setting = |(key, value): (&str, &str)| MetadataRecord::Config {
+        resource_type: TOPIC_RESOURCE,
+        resource_name: name.to_owned(),
+        name: key.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    if config.entry(RETENTION_MS).is_none() {
+        let default = config.settings().retention_ms.unwrap_or(-1).to_string();
+        records.push(setting((RETENTION_MS, &default)));
+    }
+    records.extend(config.entries().map(setting));
+    Ok((id, records))
+}

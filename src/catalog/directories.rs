@@ -1,0 +1,198 @@
+//! The directories beside the metadata log: which topic each belongs to, and how those of a deleted topic go.
+//!
+//! A directory belongs to the topic whose id stands in its `partition.metadata`, whatever its name says. What
+//! belongs to no topic is left alone: it may be a topic's only copy. Removing takes three steps, each durable before
+//! the next, so that it can be finished at any later open: out of the name's way, out of the checkpoints, away.
+
+use std::path::{Path, PathBuf};
+
+use super::metadata_log;
+use crate::config::topic_name;
+use crate::error::Result;
+use crate::format::partition_metadata;
+use crate::format::uuid::Uuid;
+use crate::segment;
+use crate::sys::disk::kind_of;
+use crate::sys::{Disk, EntryKind, random_bytes};
+use crate::upkeep::checkpoints::forget_topic;
+
+const PARTITION_METADATA: &str = "partition.metadata";
+const REMOTE_LOG_CACHE: &str = "remote-log-index-cache";
+const DELETED: &str = "-delete";
+/// What Kafka appends to the name of a directory that it has put aside, behind a dot and 32 hex digits.
+const PUT_ASIDE: [&str; 3] = [DELETED, "-future", "-stray"];
+/// The longest name that file systems allow.
+const MAX_NAME: usize = 255;
+/// Far more than `partition.metadata` ever holds.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// A directory other than that of the metadata log.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) place: Place,
+    /// The topic's id, if there is one to be read.
+    pub(super) id: Option<Uuid>,
+}
+
+/// What a directory is by its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Partition { topic: String, partition: u32 },
+    PutAside,
+    Foreign,
+}
+
+/// The directories in `root`, sorted by name, without those that are nobody's business here.
+pub(super) fn survey(root: &Path, disk: &Disk) -> Result<Vec<Found>> {
+    let names = disk.list(root)?.into_iter().filter(|(_, kind)| *kind == EntryKind::Directory);
+    let names = names.filter(|(name, _)| name != metadata_log::DIRECTORY && name != REMOTE_LOG_CACHE);
+    Ok(names
+        .map(|(name, _)| {
+            let (path, place) = (root.join(&name), place_of(&name));
+            // A foreign directory may well be closed to us.
+            let id = if place == Place::Foreign { None } else { id_of(&path, disk) };
+            Found { path, place, id }
+        })
+        .collect())
+}
+
+impl Found {
+    /// Whether a partition was kept here, as far as can be seen.
+    pub(super) fn holds_log(&self, disk: &Disk) -> bool {
+        self.place != Place::Foreign
+            && (self.id.is_some()
+                || disk.list(&self.path).is_ok_and(|names| {
+                    names.iter().any(|(name, _)| segment::base_of(name, segment::LOG).is_some())
+                }))
+    }
+}
+
+fn place_of(name: &str) -> Place {
+    let aside = PUT_ASIDE.iter().find_map(|suffix| name.strip_suffix(suffix));
+    if let Some((_, digits)) = aside.and_then(|rest| rest.rsplit_once('.'))
+        && digits.len() == 32
+        && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    {
+        return Place::PutAside;
+    }
+    let parts = name.rsplit_once('-').filter(|(topic, _)| topic_name::check(topic).is_ok());
+    let number = |digits: &str| digits.parse().ok().filter(|number: &u32| number.to_string() == digits);
+    match parts.and_then(|(topic, digits)| Some((topic, number(digits)?))) {
+        Some((topic, partition)) => Place::Partition { topic: topic.to_owned(), partition },
+        None => Place::Foreign,
+    }
+}
+
+fn id_of(directory: &Path, disk: &Disk) -> Option<Uuid> {
+    let bytes = disk.read_small(&directory.join(PARTITION_METADATA), MOST_BYTES).ok()??;
+    partition_metadata::parse(&bytes).ok()
+}
+
+/// A deleted topic whose directories have to go.
+#[derive(Debug)]
+pub(super) struct Removal {
+    pub(super) id: Uuid,
+    /// The name that checkpoints must not know any more.
+    pub(super) forget: Option<String>,
+    pub(super) directories: Vec<PathBuf>,
+}
+
+impl Removal {
+    /// Does all that the topic's name has to wait for, then removes what it can. What could not be removed is
+    /// returned; the next open tries again.
+    pub(super) fn carry_out(&self, root: &Path, disk: &Disk) -> Result<Vec<PathBuf>> {
+        let mut aside = Vec::new();
+        for directory in &self.directories {
+            aside.extend(self.put_aside(directory, disk)?);
+        }
+        disk.sync_directory(root)?;
+        if let Some(name) = &self.forget {
+            forget_topic(disk, root, name)?;
+        }
+        aside.retain(|directory| remove(directory, disk).is_err());
+        Ok(aside)
+    }
+
+    /// The directory's new path, or `None` if there is no directory of this topic.
+    fn put_aside(&self, directory: &Path, disk: &Disk) -> Result<Option<PathBuf>> {
+        if kind_of(directory) != Some(EntryKind::Directory) {
+            return Ok(None);
+        }
+        // Without an id it was only begun; with another one it is not this topic's.
+        let foreign = id_of(directory, disk).is_some_and(|id| id != self.id);
+        let Some(name) = directory.file_name().and_then(|name| name.to_str()).filter(|_| !foreign) else {
+            return Ok(None);
+        };
+        if place_of(name) == Place::PutAside {
+            return Ok(Some(directory.to_owned()));
+        }
+        let to = directory.with_file_name(name_put_aside(name, Uuid::from_bytes(random_bytes()?)));
+        disk.rename(directory, &to)?;
+        Ok(Some(to))
+    }
+}
+
+/// `<topic>-<partition>.<id>-delete`, the topic cut so that the whole is not too long for a file system.
+fn name_put_aside(name: &str, id: Uuid) -> String {
+    let (topic, partition) = name.rsplit_once('-').unwrap_or((name, "0"));
+    let end = format!("-{partition}.{:032x}{DELETED}", u128::from_be_bytes(*id.as_bytes()));
+    // Valid names are ASCII, so any byte is a place to cut.
+    let topic = topic.get(..topic.len().min(MAX_NAME.saturating_sub(end.len()))).unwrap_or_default();
+    format!("{topic}{end}")
+}
+
+/// Removes a directory, the file last that says whose it is: what is left after a stop is still known.
+fn remove(directory: &Path, disk: &Disk) -> Result<()> {
+    for (name, kind) in disk.list(directory)? {
+        let path = directory.join(&name);
+        match kind {
+            _ if name == PARTITION_METADATA => {}
+            EntryKind::Directory => disk.remove_directory(&path)?,
+            EntryKind::File | EntryKind::Other => {
+                disk.remove_file(&path)?;
+            }
+        }
+    }
+    disk.remove_directory(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_places() {
+        let of = |topic: &str, partition| Place::Partition { topic: topic.into(), partition };
+        for (name, place) in [
+            ("orders-0", of("orders", 0)),
+            ("a-1-12", of("a-1", 12)),
+            ("gone-0.39ce652fb24d44738eb8c765a7b54b42-delete", Place::PutAside),
+            ("gone-0.39ce652fb24d44738eb8c765a7b54b42-stray", Place::PutAside),
+            ("gone-0.39ce652fb24d44738eb8c765a7b54b42-future", Place::PutAside),
+            ("gone-0.39ce-delete", Place::Foreign),
+            ("lost+found", Place::Foreign),
+            ("orders", Place::Foreign),
+            ("orders-", Place::Foreign),
+            ("orders-01", Place::Foreign),
+            ("orders-+1", Place::Foreign),
+            ("-1", Place::Foreign),
+            ("a b-0", Place::Foreign),
+        ] {
+            assert_eq!(place_of(name), place, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_put_aside_are_never_too_long() {
+        let id = Uuid::from_bytes([0xab; 16]);
+        for length in [1, 200, topic_name::MAX_LEN] {
+            for partition in ["0", "99999"] {
+                let name = name_put_aside(&format!("{}-{partition}", "t".repeat(length)), id);
+                assert!(name.len() <= MAX_NAME);
+                assert!(name.ends_with(&format!("-{partition}.{}-delete", "ab".repeat(16))), "{name}");
+                assert_eq!(place_of(&name), Place::PutAside);
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Whose directory it is: `meta.properties`, read, or made for a fresh one.
+
+use std::path::Path;
+
+use crate::error::{Damage, Error, Result};
+use crate::format::properties::MetaProperties;
+use crate::format::uuid::Uuid;
+use crate::sys::{Disk, random_bytes};
+
+pub(super) const FILE: &str = "meta.properties";
+
+/// The node of a directory that no broker has had. A broker that takes it over must be configured with it.
+const NODE_ID: i32 = 1;
+/// Far more than the file ever holds.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The identity of the directory, or `None` if it has none yet.
+pub(super) fn read(root: &Path, disk: &Disk) -> Result<Option<MetaProperties>> {
+    let path = root.join(FILE);
+    let Some(bytes) = disk.read_small(&path, MOST_BYTES)? else { return Ok(None) };
+    let read = MetaProperties::parse(&bytes);
+    read.map(Some).map_err(|reason| Error::Corrupt(Box::new(Damage::new(&path, 0, reason.to_string()))))
+}
+
+/// Gives a fresh directory an identity.
+pub(super) fn make(root: &Path, disk: &Disk) -> Result<MetaProperties> {
+    let made = MetaProperties {
+        cluster_id: random_id()?.to_string(),
+        node_id: NODE_ID,
+        directory_id: Some(random_id()?),
+    };
+    disk.replace(&root.join(FILE), made.encode("made by stratalog").as_bytes())?;
+    disk.sync_directory(root)?;
+    Ok(made)
+}
+
+/// An id that means nothing to Kafka, and whose text no tool takes for an option.
+pub(super) fn random_id() -> Result<Uuid> {
+    loop {
+        let id = Uuid::from_bytes(random_bytes()?);
+        if !id.is_reserved() && !id.to_string().starts_with('-') {
+            return Ok(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::of(dir.path(), false, false);
+        assert_eq!(read(dir.path(), &disk).unwrap(), None);
+        let made = make(dir.path(), &disk).unwrap();
+        assert_eq!((made.node_id, made.cluster_id.len()), (1, 22));
+        assert_eq!(read(dir.path(), &disk).unwrap(), Some(made));
+        std::fs::write(dir.path().join(FILE), "version=0\nbroker.id=1\n").unwrap();
+        let text = read(dir.path(), &disk).unwrap_err().to_string();
+        assert!(text.contains("meta.properties at byte 0: meta.properties has version 0"), "{text}");
+    }
+}

@@ -1,0 +1,239 @@
+//! The metadata log on disk: `__cluster_metadata-0`, a partition like any other, and the snapshots beside it.
+//!
+//! | what | how |
+//! |---|---|
+//! | a change | one batch, on the medium before [`append`](MetadataLog::append) returns; never split, so it is atomic |
+//! | the file | of exact length at any time, outside retention and compaction, never rewritten |
+//! | reading | the newest `OFFSET-EPOCH.checkpoint`, then the records of the log from OFFSET on |
+//!
+//! The log is recovered as a whole at every open, as a broker does: a batch that is not whole at the end was never
+//! promised to anybody. Used under the catalog's lock.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::state::State;
+use crate::error::{Damage, Error, Result};
+use crate::format::Malformed;
+use crate::format::batch::{Batch, BatchBuilder, MAX_BATCH_BYTES};
+use crate::format::frame::{FrameKind, whole_batch_at};
+use crate::format::metadata_record::MetadataRecord;
+use crate::format::record::{RawRecord, RecordFields};
+use crate::format::uuid::Uuid;
+use crate::partition::{
+    Checkpointed, Chores, Cursor, FetchLimits, PartitionLog, PartitionRecovery, PartitionSettings,
+};
+use crate::position::TopicPartition;
+use crate::sys::{Disk, EntryKind};
+use crate::upkeep::checkpoints::Checkpoints;
+
+/// The name of the log's directory.
+pub(super) const DIRECTORY: &str = "__cluster_metadata-0";
+
+const TOPIC: &str = "__cluster_metadata";
+const SETTINGS: PartitionSettings = PartitionSettings {
+    segment_bytes: 1 << 30,
+    max_batch_bytes: i32::MAX.unsigned_abs(),
+    index_interval_bytes: 4096,
+    first_epoch: 1,
+};
+const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
+/// A snapshot holds what is left of the log; this is far more than any cluster has.
+const MOST_SNAPSHOT_BYTES: u64 = 1 << 30;
+/// What a batch of ordinary changes needs; the buffer is not kept larger.
+const KEPT_BUFFER_BYTES: usize = 64 << 10;
+
+/// The one writer of the metadata log.
+#[derive(Debug)]
+pub(super) struct MetadataLog {
+    log: Arc<PartitionLog>,
+    builder: BatchBuilder,
+}
+
+/// An opened metadata log and what stands in it.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) log: MetadataLog,
+    pub(super) state: State,
+    /// Nothing was ever written, not even by whoever formatted the directory.
+    pub(super) is_new: bool,
+    pub(super) recovery: Option<PartitionRecovery>,
+}
+
+/// A snapshot in the directory of the log: all records below an offset, those left out that no longer matter.
+struct Snapshot {
+    path: PathBuf,
+    upto: u64,
+}
+
+impl MetadataLog {
+    /// Recovers and reads the log of the directory `root`. Makes nothing that is not there.
+    /// Always recovered like after an unclean stop. Every change was synced before it was acknowledged, so what lies
+    /// below the recovery point is damage if it does not hold together, and is never cut.
+    pub(super) fn open(root: &Path, disk: &Disk, checkpoints: &Checkpoints) -> Result<Read> {
+        let checkpointed = Checkpointed { clean: false, ..checkpoints.of(&(TOPIC, 0).into()) };
+        let (id, topic_id, disk) = (TopicPartition::from((TOPIC, 0)), Uuid::METADATA_TOPIC, disk.exact());
+        let log = PartitionLog::new(id, topic_id, root, &disk, SETTINGS, checkpointed, Chores::default());
+        let recovery = log.load()?;
+        // What is acted upon must not be gone after a power failure; a stopped process may have left it unsynced.
+        log.sync()?;
+
+        let mut state = State::default();
+        let bounds = log.bounds()?;
+        let snapshot = newest_snapshot(&disk, log.directory())?;
+        let upto = snapshot.as_ref().map_or(0, |snapshot| snapshot.upto);
+        if upto < bounds.log_start || upto > bounds.log_end {
+            let reason = format!(
+                "the snapshots cover the records below offset {upto}, but the log holds {} to {}",
+                bounds.log_start, bounds.log_end
+            );
+            return Err(Error::Corrupt(Box::new(Damage::new(log.directory(), 0, reason))));
+        }
+        if let Some(snapshot) = &snapshot {
+            snapshot.read(&disk, &mut state)?;
+        }
+        let is_new = bounds.log_end == 0 && state == State::default();
+        read(&log, upto, &mut state)?;
+        Ok(Read { log: Self { log, builder: BatchBuilder::default() }, state, is_new, recovery })
+    }
+
+    /// Which partition this is, and up to where it is on the medium.
+    pub(super) fn recovery_point(&self) -> Option<(TopicPartition, u64)> {
+        Some((self.log.id().clone(), self.log.recovery_point()?))
+    }
+
+    /// Appends one change and returns when it is on the medium. After an error it is not in the log, unless the
+    /// error is [`Error::Poisoned`]: then that is known at the next open, and nothing can be appended before.
+    pub(super) fn append(&mut self, records: &[MetadataRecord], now: i64) -> Result<()> {
+        self.builder.clear(KEPT_BUFFER_BYTES);
+        for record in records {
+            let value = record.encode();
+            let fields = RecordFields { key: None, value: Some(&value), headers: &[] };
+            // One timestamp for all: a broker refuses metadata records with a delta.
+            let measured = self.builder.measure(&fields, now);
+            let bytes = self.builder.bytes_with(&measured);
+            if bytes > MAX_BATCH_BYTES {
+                return Err(Error::TooLarge { bytes: bytes as u64, limit: MAX_BATCH_BYTES as u64 });
+            }
+            self.builder.push(&fields, measured, now);
+        }
+        let Some(mut batch) = self.builder.finish() else { return Ok(()) };
+        self.log.append(&mut batch, None)?;
+        self.log.sync()
+    }
+
+    /// Where the log is, for messages about it.
+    pub(super) fn directory(&self) -> &Path {
+        self.log.directory()
+    }
+
+    pub(super) fn close(&self) -> Result<()> {
+        self.log.close()
+    }
+}
+
+/// Folds the records of the log from an offset on.
+fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<()> {
+    let mut cursor = Cursor::new(Arc::clone(log), from);
+    while let Some(fetched) = cursor.fetch(LIMITS)? {
+        let mut rest = fetched.bytes.as_ref();
+        while let Some((batch, behind)) = Batch::take_checked(rest) {
+            rest = behind;
+            fold(&batch, fetched.from..fetched.upto, state).map_err(|(offset, reason)| {
+                let damage = Damage::new(log.directory(), 0, reason.to_string());
+                Error::Corrupt(Box::new(damage.at_offset(log.id(), offset)))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Folds the records of a batch whose offsets are meant. An error comes with the offset of its record.
+fn fold(
+    batch: &Batch<'_>,
+    meant: Range<u64>,
+    state: &mut State,
+) -> std::result::Result<(), (u64, Malformed)> {
+    if batch.header.is_control() {
+        return Ok(());
+    }
+    let base = u64::try_from(batch.header.base_offset).unwrap_or(0);
+    let mut records = batch.records();
+    for _ in 0..batch.header.record_count {
+        let record = RawRecord::take(&mut records).map_err(|reason| (base, reason))?;
+        let offset = base + u64::from(record.offset_delta.unsigned_abs());
+        if meant.contains(&offset) {
+            let value = record.value.ok_or((offset, Malformed("a metadata record has no value")))?;
+            let decoded = MetadataRecord::decode(value).map_err(|reason| (offset, reason))?;
+            state.apply(decoded).map_err(|reason| (offset, reason))?;
+        }
+    }
+    Ok(())
+}
+
+/// The snapshot that covers most, and of those the latest.
+fn newest_snapshot(disk: &Disk, directory: &Path) -> Result<Option<Snapshot>> {
+    if crate::sys::disk::kind_of(directory) != Some(EntryKind::Directory) {
+        return Ok(None);
+    }
+    let names = disk.list(directory)?;
+    let newest = names.iter().filter_map(|(name, _)| Some((snapshot_name(name)?, name))).max();
+    Ok(newest.map(|((upto, _), name)| Snapshot { path: directory.join(name), upto }))
+}
+
+/// Offset and epoch of a name `OFFSET-EPOCH.checkpoint`, with exactly 20 and 10 digits.
+fn snapshot_name(name: &str) -> Option<(u64, u32)> {
+    let (offset, epoch) = name.strip_suffix(".checkpoint")?.split_once('-')?;
+    let all_digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    if all_digits(offset, 20) && all_digits(epoch, 10) {
+        Some((offset.parse().ok()?, epoch.parse().ok()?))
+    } else {
+        None
+    }
+}
+
+impl Snapshot {
+    /// Folds all of the snapshot. It was renamed into place when it was complete, so all of it must be whole.
+    fn read(&self, disk: &Disk, state: &mut State) -> Result<()> {
+        let file = disk.read_small(&self.path, MOST_SNAPSHOT_BYTES)?.unwrap_or_default();
+        let (mut position, mut expected) = (0, 0);
+        while let Some(rest) = file.get(position..).filter(|rest| !rest.is_empty()) {
+            let damage = |reason: String| Box::new(Damage::new(&self.path, position as u64, reason));
+            let frame = whole_batch_at(rest, expected)
+                .map_err(|reason| Error::Corrupt(damage(reason.to_string())))?;
+            let whole = rest.get(..frame.bytes).filter(|_| matches!(frame.kind, FrameKind::Batch(_)));
+            let Some(batch) = whole.and_then(Batch::of_frame) else {
+                return Err(Error::Corrupt(damage("a snapshot holds batches of format 2 only".into())));
+            };
+            if !batch.header.is_control() {
+                batch.check_records().map_err(|reason| Error::Corrupt(damage(reason.to_string())))?;
+            }
+            fold(&batch, 0..u64::MAX, state)
+                .map_err(|(_, reason)| Error::Corrupt(damage(reason.to_string())))?;
+            position += frame.bytes;
+            expected = frame.last_offset() + 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_have_names_of_twenty_and_ten_digits() {
+        assert_eq!(snapshot_name("00000000000000000061-0000000001.checkpoint"), Some((61, 1)));
+        for other in [
+            "leader-epoch-checkpoint",
+            "00000000000000000061-0000000001.checkpoint.part123",
+            "00000000000000000061-0000000001.checkpoint.deleted",
+            "61-1.checkpoint",
+            "0000000000000000006x-0000000001.checkpoint",
+            "99999999999999999999-0000000001.checkpoint",
+        ] {
+            assert_eq!(snapshot_name(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The catalog: which topics there are. Kafka's metadata log is the truth, and what is here is read from it.
+//!
+//! A change is one batch in that log. It counts when the batch is on the medium, and only then is it seen:
+//! creating makes no directory, a partition does that at its first append; deleting moves directories out of the
+//! way afterwards, and an open finishes what was interrupted. So at any stop there is either no change or a change
+//! that completes itself.
+//!
+//! Threads: changes take one lock, held until the batch is synced and the topic's directories are dealt with.
+//! Readers copy a pointer to a map that is never changed, only replaced.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`state`] | the fold over the records |
+//! | [`metadata_log`] | the log itself: reading with snapshots, appending |
+//! | [`identity`] | `meta.properties` |
+//! | [`opening`] | what a directory is, and what to do about directories of no topic |
+//! | [`directories`] | whose a directory is, and how those of deleted topics go |
+//! | [`creation`] | checks and records of new topics |
+//! | [`entry`] | a topic with its partitions |
+
+mod creation;
+mod describe;
+mod directories;
+mod entry;
+mod identity;
+mod metadata_log;
+mod opening;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use creation::For;
+pub use describe::{PartitionDescription, TopicDescription};
+use directories::Removal;
+use entry::Surroundings;
+pub(crate) use entry::TopicEntry;
+use metadata_log::MetadataLog;
+use state::{METADATA_VERSION, State};
+
+use crate::config::TopicConfig;
+use crate::error::{Damage, Error, Result};
+use crate::format::metadata_record::MetadataRecord;
+use crate::format::properties::MetaProperties;
+use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
+use crate::position::TopicPartition;
+use crate::sys::Disk;
+use crate::sys::disk::kind_of;
+use crate::upkeep::checkpoints::Checkpoints;
+
+/// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
+const WRITTEN_LEVEL: i16 = 21;
+/// The newest one whose records are known, that of Kafka 4.4.
+const NEWEST_LEVEL: i16 = 33;
+
+/// The topics of a log directory that is open for writing.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    root: PathBuf,
+    disk: Disk,
+    chores: Chores,
+    identity: MetaProperties,
+    unknown: Vec<PathBuf>,
+    recovery: Option<PartitionRecovery>,
+    /// Replaced as a whole under the lock of `changes`; readers only copy the pointer.
+    present: RwLock<Arc<Topics>>,
+    changes: Mutex<Changes>,
+}
+
+type Topics = BTreeMap<Arc<str>, Arc<TopicEntry>>;
+
+/// What only a change looks at.
+#[derive(Debug)]
+struct Changes {
+    log: MetadataLog,
+    state: State,
+    /// Deleted topics whose directories could not be moved out of the way yet.
+    unfinished: Vec<Removal>,
+}
+
+impl Catalog {
+    /// Reads the catalog of `root`, or makes it if the directory is fresh, and finishes interrupted deletions.
+    /// The caller holds the directory's lock.
+    pub(crate) fn open(
+        root: &Path,
+        disk: &Disk,
+        checkpoints: &Checkpoints,
+        chores: &Chores,
+        now: i64,
+    ) -> Result<Self> {
+        let found = directories::survey(root, disk)?;
+        let identity = identity::read(root, disk)?;
+        if identity.is_none() {
+            opening::refuse_without_identity(root, disk, &found)?;
+        }
+        let metadata_log::Read { log, state, is_new, recovery } = MetadataLog::open(root, disk, checkpoints)?;
+        let mut changes = Changes { log, state, unfinished: Vec::new() };
+        if is_new {
+            opening::refuse_lost_topics(root, disk, &found)?;
+        }
+        let identity = identity.map_or_else(|| identity::make(root, disk), Ok)?;
+        if is_new {
+            let level = MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level: WRITTEN_LEVEL };
+            changes.write(vec![level], now)?;
+        }
+        let leftovers = opening::leftovers(&changes.state, found);
+        for removal in &leftovers.removals {
+            removal.carry_out(root, disk)?;
+        }
+        let around = Surroundings { root, disk, chores, node: identity.node_id };
+        let topics = changes.state.topics().map(|(id, topic)| {
+            let set = changes.state.settings_of(&topic.name);
+            let entry = TopicEntry::new(id, topic, set, &around, |of| {
+                if leftovers.misled.contains(of.topic()) {
+                    Checkpointed { clean: checkpoints.clean, ..Checkpointed::default() }
+                } else {
+                    checkpoints.of(of)
+                }
+            });
+            (Arc::clone(entry.name()), Arc::new(entry))
+        });
+        Ok(Self {
+            root: root.to_owned(),
+            disk: disk.clone(),
+            chores: chores.clone(),
+            identity,
+            unknown: leftovers.unknown,
+            recovery,
+            present: RwLock::new(Arc::new(topics.collect())),
+            changes: Mutex::new(changes),
+        })
+    }
+
+    /// Makes topics, all or none. They are in the log, on the medium, when this returns.
+    pub(crate) fn create(&self, wanted: &[(&str, TopicConfig)], now: i64) -> Result<Vec<Arc<TopicEntry>>> {
+        self.add(&mut self.changes.lock(), wanted, For::Users, now)
+    }
+
+    /// The topic of this name, made if there is none. One that exists is returned as it is.
+    pub(crate) fn ensure(&self, name: &str, config: TopicConfig, now: i64) -> Result<Arc<TopicEntry>> {
+        self.ensure_for(For::Users, name, config, now)
+    }
+
+    /// The same for a topic that Kafka keeps for itself.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "groups, which come next, make __consumer_offsets with it")
+    )]
+    pub(crate) fn ensure_internal(
+        &self,
+        name: &str,
+        config: TopicConfig,
+        now: i64,
+    ) -> Result<Arc<TopicEntry>> {
+        self.ensure_for(For::Ourselves, name, config, now)
+    }
+
+    fn ensure_for(&self, who: For, name: &str, config: TopicConfig, now: i64) -> Result<Arc<TopicEntry>> {
+        if let Some(topic) = self.topic(name) {
+            return Ok(topic);
+        }
+        let mut changes = self.changes.lock();
+        // Another thread may have been faster.
+        if let Some(topic) = self.topic(name) {
+            return Ok(topic);
+        }
+        let made = self.add(&mut changes, &[(name, config)], who, now)?;
+        // As many are made as were wanted.
+        made.into_iter().next().ok_or_else(|| Error::not_found("topic", name))
+    }
+
+    /// Deletes a topic: from the log first, then its directories. If the directories cannot be moved, that is an
+    /// error, but the topic is gone; what is left is dealt with before the next topic is made, or at the next open.
+    pub(crate) fn delete(&self, name: &str, now: i64) -> Result<Arc<TopicEntry>> {
+        let mut changes = self.changes.lock();
+        let topic = self.topic(name).ok_or_else(|| Error::not_found("topic", name))?;
+        if topic.is_internal() {
+            let reason = format!("{name:?} is Kafka's own topic and cannot be deleted");
+            return Err(Error::invalid("topic name", reason));
+        }
+        changes.write(vec![MetadataRecord::RemoveTopic { topic_id: topic.id() }], now)?;
+        topic.set_deleted();
+        self.publish(|topics| {
+            topics.remove(name);
+        });
+        let directories = topic.partitions().iter().map(|partition| partition.directory().to_owned());
+        let forget = Some(name.to_owned());
+        changes.unfinished.push(Removal { id: topic.id(), forget, directories: directories.collect() });
+        changes.finish_removals(&self.root, &self.disk)?;
+        Ok(topic)
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicEntry>> {
+        self.present.read().get(name).cloned()
+    }
+
+    /// All topics, sorted by name.
+    pub(crate) fn topics(&self) -> Vec<Arc<TopicEntry>> {
+        self.snapshot().values().cloned().collect()
+    }
+
+    /// All partitions, by topic and number.
+    pub(crate) fn partitions(&self) -> Vec<Arc<PartitionLog>> {
+        self.snapshot().values().flat_map(|topic| topic.partitions()).cloned().collect()
+    }
+
+    /// Recovery points of everything that stands in this directory, for its checkpoint.
+    pub(crate) fn recovery_points(&self) -> Vec<(TopicPartition, u64)> {
+        let partitions = self.partitions();
+        let points = partitions.iter().filter_map(|log| Some((log.id().clone(), log.recovery_point()?)));
+        points.chain(self.changes.lock().log.recovery_point()).collect()
+    }
+
+    /// Directories that were found at the open and belong to no topic. They are left alone.
+    pub(crate) fn unknown_directories(&self) -> &[PathBuf] {
+        &self.unknown
+    }
+
+    #[cfg(test)]
+    pub(crate) fn identity(&self) -> &MetaProperties {
+        &self.identity
+    }
+
+    /// What opening found in the metadata log itself.
+    pub(crate) fn recovery(&self) -> Option<&PartitionRecovery> {
+        self.recovery.as_ref()
+    }
+
+    /// Closes the metadata log; changes are refused from here on. The partitions are the caller's to close.
+    pub(crate) fn close(&self) -> Result<()> {
+        self.changes.lock().log.close()
+    }
+
+    fn snapshot(&self) -> Arc<Topics> {
+        Arc::clone(&self.present.read())
+    }
+
+    /// Replaces the map that readers see. The caller holds the lock of `changes`.
+    fn publish(&self, change: impl FnOnce(&mut Topics)) {
+        let mut topics = Topics::clone(&self.snapshot());
+        change(&mut topics);
+        *self.present.write() = Arc::new(topics);
+    }
+
+    fn add(
+        &self,
+        changes: &mut Changes,
+        wanted: &[(&str, TopicConfig)],
+        who: For,
+        now: i64,
+    ) -> Result<Vec<Arc<TopicEntry>>> {
+        creation::check(&changes.state, wanted, who)?;
+        changes.finish_removals(&self.root, &self.disk)?;
+        wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, config.partition_count()))?;
+
+        let mut records = Vec::new();
+        let mut ids = Vec::with_capacity(wanted.len());
+        for (name, config) in wanted {
+            let (id, more) = creation::records(name, config, &self.identity)?;
+            ids.push(id);
+            records.extend(more);
+        }
+        changes.write(records, now)?;
+
+        let (root, disk, chores, node) = (&self.root, &self.disk, &self.chores, self.identity.node_id);
+        let around = Surroundings { root, disk, chores, node };
+        let made = ids.into_iter().filter_map(|id| {
+            let topic = changes.state.topic(id)?;
+            let set = changes.state.settings_of(&topic.name);
+            // Whatever a checkpoint said of this name was about another topic.
+            Some(Arc::new(TopicEntry::new(id, topic, set, &around, |_| Checkpointed::default())))
+        });
+        let made: Vec<_> = made.collect();
+        self.publish(|topics| {
+            topics.extend(made.iter().map(|topic| (Arc::clone(topic.name()), Arc::clone(topic))));
+        });
+        Ok(made)
+    }
+
+    /// Refuses a topic with a partition where something stands already.
+    fn refuse_taken(&self, name: &str, partitions: u32) -> Result<()> {
+        let mut paths = (0..partitions).map(|partition| self.root.join(format!("{name}-{partition}")));
+        match paths.find(|path| kind_of(path).is_some()) {
+            Some(path) => Err(Error::invalid(
+                "topic name",
+                format!("{} is in the way and belongs to no topic; move it elsewhere", path.display()),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Changes {
+    /// Makes one change: in the log, on the medium, then here.
+    fn write(&mut self, records: Vec<MetadataRecord>, now: i64) -> Result<()> {
+        self.refuse_foreign()?;
+        self.log.append(&records, now)?;
+        let damage = |reason: crate::format::Malformed| {
+            Error::Corrupt(Box::new(Damage::new(self.log.directory(), 0, reason.to_string())))
+        };
+        records.into_iter().try_for_each(|record| self.state.apply(record)).map_err(damage)
+    }
+
+    /// Refuses changes to a log that they could break: they would become part of a transaction that is not ours,
+    /// or stand among records of rules that are not known here.
+    fn refuse_foreign(&self) -> Result<()> {
+        let level = self.state.feature(METADATA_VERSION).unwrap_or(WRITTEN_LEVEL);
+        let reason = if self.state.in_transaction() {
+            "a Kafka broker was stopped in the middle of a change that it makes in several steps; topics can be \
+             read, but not created or deleted until a broker has been started here once and has finished it"
+                .to_owned()
+        } else if level > NEWEST_LEVEL {
+            format!(
+                "{METADATA_VERSION} is {level}, but this version knows the levels up to {NEWEST_LEVEL}; topics \
+                 can be read, but not created or deleted"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::Unsupported(Box::new(Damage::new(self.log.directory(), 0, reason))))
+    }
+
+    /// Moves the directories of deleted topics out of the way and removes what it can. Returns what it could not.
+    fn finish_removals(&mut self, root: &Path, disk: &Disk) -> Result<Vec<PathBuf>> {
+        let mut left_behind = Vec::new();
+        while let Some(removal) = self.unfinished.last() {
+            left_behind.extend(removal.carry_out(root, disk)?);
+            self.unfinished.pop();
+        }
+        Ok(left_behind)
+    }
+}

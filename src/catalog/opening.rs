@@ -1,0 +1,121 @@
+//! Deciding what a directory is when it is opened: a log, a fresh place for one, or something to keep out of.
+//!
+//! | `meta.properties` | metadata log | what else | is |
+//! |---|---|---|---|
+//! | no | no | files, or nothing | fresh: both are made |
+//! | no | no | sub-directories without a log in them | somebody else's: refused |
+//! | no | any | a log | a log that lost `meta.properties`: refused |
+//! | yes | empty | files, or sub-directories without a log | fresh, or stopped while it was made |
+//! | yes | empty | `bootstrap.checkpoint` | formatted for a broker that never ran: refused |
+//! | yes | empty | a log | a log that lost its metadata log: refused |
+//! | yes | yes | anything | a log |
+//!
+//! Nothing is ever guessed from the names of directories: a wrong guess would give records to another topic.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::directories::{Found, Place, Removal};
+use super::identity;
+use super::metadata_log;
+use super::state::State;
+use crate::error::{Damage, Error, Result};
+use crate::format::uuid::Uuid;
+use crate::sys::Disk;
+use crate::sys::disk::kind_of;
+
+const BOOTSTRAP: &str = "bootstrap.checkpoint";
+
+/// Refuses a directory without `meta.properties` that is not a fresh one.
+pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found]) -> Result<()> {
+    let metadata_log = root.join(metadata_log::DIRECTORY);
+    let log = found.iter().find(|found| found.holds_log(disk)).map(|found| &found.path);
+    if let Some(log) = log.or(kind_of(&metadata_log).map(|_| &metadata_log)) {
+        let reason = format!(
+            "the file is missing, but {} holds a log; put the file back, or take the log from a copy",
+            log.display()
+        );
+        return Err(Error::Corrupt(Box::new(Damage::new(root.join(identity::FILE), 0, reason))));
+    }
+    match found.first() {
+        Some(other) => Err(Error::invalid(
+            "directory",
+            format!(
+                "{} is not a log directory, since it holds {} and no {}; give an empty or new directory",
+                root.display(),
+                other.path.display(),
+                identity::FILE
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Refuses an empty metadata log in a directory that must have had another.
+pub(super) fn refuse_lost_topics(root: &Path, disk: &Disk, found: &[Found]) -> Result<()> {
+    let bootstrap = root.join(BOOTSTRAP);
+    if kind_of(&bootstrap).is_some() {
+        let reason = "the directory was formatted for a Kafka broker that has not run on it yet; \
+                      only a broker reads this file, so start one here once, or give an empty directory";
+        return Err(Error::Unsupported(Box::new(Damage::new(bootstrap, 0, reason))));
+    }
+    match found.iter().find(|found| found.holds_log(disk)) {
+        Some(log) => {
+            let reason = format!(
+                "the metadata log is missing or empty, but {} holds a log; without it names, ids and settings \
+                 of the topics are not known. Put it back from a copy",
+                log.path.display()
+            );
+            let path = root.join(metadata_log::DIRECTORY);
+            Err(Error::Corrupt(Box::new(Damage::new(path, 0, reason))))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What is to be done about the directories that belong to no topic.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    pub(super) removals: Vec<Removal>,
+    /// Topics that have the name of a deleted one whose directories still had that name: what the checkpoints
+    /// say of them is not theirs.
+    pub(super) misled: BTreeSet<String>,
+    /// Left alone.
+    pub(super) unknown: Vec<PathBuf>,
+}
+
+/// Tells directories of topics from those of deleted topics and from others.
+pub(super) fn leftovers(state: &State, found: Vec<Found>) -> Leftovers {
+    let mut leftovers = Leftovers::default();
+    let mut removals: BTreeMap<Uuid, Removal> = BTreeMap::new();
+    for Found { path, place, id } in found {
+        if let Some(id) = id.filter(|id| state.is_removed(*id)) {
+            let removal = removals.entry(id).or_insert_with(|| {
+                // A topic that has the name by now has lines of its own in the checkpoints.
+                let forget =
+                    state.removed_name(id).filter(|name| state.id_of(name).is_none()).map(str::to_owned);
+                Removal { id, forget, directories: Vec::new() }
+            });
+            removal.directories.push(path);
+            if let Place::Partition { topic, .. } = place {
+                if state.id_of(&topic).is_some() {
+                    leftovers.misled.insert(topic.clone());
+                }
+                removal.forget = Some(topic);
+            }
+        } else if !belongs(state, &place, id) {
+            leftovers.unknown.push(path);
+        }
+    }
+    leftovers.removals = removals.into_values().collect();
+    leftovers
+}
+
+/// Whether a directory is where a topic has one, and no other topic's. One without an id was only begun, or is
+/// damaged, and the partition says so when it is used.
+fn belongs(state: &State, place: &Place, id: Option<Uuid>) -> bool {
+    let Place::Partition { topic, partition } = place else { return false };
+    let Some(owner) = state.id_of(topic) else { return false };
+    id.is_none_or(|id| id == owner)
+        && state.topic(owner).is_some_and(|topic| topic.partitions.contains_key(partition))
+}

@@ -1,0 +1,301 @@
+//! What the metadata log says: its records, folded into topics. Pure: no files, no time.
+//!
+//! Settings are kept by the topic's name, as the log has them, so it does not matter whether a topic or its
+//! settings come first. What a broker has noted of leaders is not followed: while we hold the log it is us.
+
+use std::collections::BTreeMap;
+
+use crate::config::topic_name;
+use crate::format::Malformed;
+use crate::format::metadata_record::MetadataRecord;
+use crate::format::uuid::Uuid;
+
+/// Resource type of the settings of a topic.
+pub(super) const TOPIC_RESOURCE: i8 = 2;
+/// The feature whose level says which records may stand in the log.
+pub(super) const METADATA_VERSION: &str = "metadata.version";
+
+/// The topics after some prefix of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct State {
+    topics: BTreeMap<Uuid, TopicState>,
+    ids: BTreeMap<String, Uuid>,
+    /// The name that stands for all names that are too much like it.
+    alike: BTreeMap<String, String>,
+    settings: BTreeMap<String, BTreeMap<String, String>>,
+    /// With the name, if the topic was known.
+    removed: BTreeMap<Uuid, Option<String>>,
+    features: BTreeMap<String, i16>,
+    next_producer_id: i64,
+    /// Records behind the begin of a transaction whose end has not come.
+    transaction: Option<Vec<MetadataRecord>>,
+}
+
+/// One topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TopicState {
+    pub(super) name: String,
+    /// Gaps in the numbers do not occur in a log that a broker can read.
+    pub(super) partitions: BTreeMap<u32, PartitionState>,
+}
+
+/// One partition, as it was when it was added.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PartitionState {
+    pub(super) replicas: Vec<i32>,
+    pub(super) leader_epoch: u32,
+}
+
+impl State {
+    /// Takes the next record. What cannot be true is refused; what is not known does not matter.
+    pub(super) fn apply(&mut self, record: MetadataRecord) -> Result<(), Malformed> {
+        match record {
+            MetadataRecord::BeginTransaction => {
+                self.transaction.get_or_insert_default();
+                Ok(())
+            }
+            MetadataRecord::EndTransaction => {
+                self.transaction.take().into_iter().flatten().try_for_each(|record| self.count(record))
+            }
+            MetadataRecord::AbortTransaction => {
+                self.transaction = None;
+                Ok(())
+            }
+            record => match &mut self.transaction {
+                Some(waiting) => {
+                    waiting.push(record);
+                    Ok(())
+                }
+                None => self.count(record),
+            },
+        }
+    }
+
+    fn count(&mut self, record: MetadataRecord) -> Result<(), Malformed> {
+        match record {
+            MetadataRecord::FeatureLevel { name, level } => {
+                self.features.insert(name, level);
+            }
+            MetadataRecord::Topic { name, id } => self.add_topic(name, id)?,
+            MetadataRecord::Partition { partition, topic_id, replicas, leader_epoch, .. } => {
+                if let Some(topic) = self.topics.get_mut(&topic_id) {
+                    let leader_epoch = u32::try_from(leader_epoch).unwrap_or(0);
+                    topic.partitions.insert(partition, PartitionState { replicas, leader_epoch });
+                }
+            }
+            MetadataRecord::Config { resource_type: TOPIC_RESOURCE, resource_name, name, value } => {
+                let settings = self.settings.entry(resource_name).or_default();
+                match value {
+                    Some(value) => settings.insert(name, value),
+                    None => settings.remove(&name),
+                };
+            }
+            MetadataRecord::RemoveTopic { topic_id } => self.remove_topic(topic_id),
+            MetadataRecord::ProducerIds { next_producer_id, .. } => self.next_producer_id = next_producer_id,
+            MetadataRecord::Config { .. }
+            | MetadataRecord::BeginTransaction
+            | MetadataRecord::EndTransaction
+            | MetadataRecord::AbortTransaction
+            | MetadataRecord::Other { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn add_topic(&mut self, name: String, id: Uuid) -> Result<(), Malformed> {
+        // The name becomes part of a path, and that of the log itself must stay the log's.
+        if topic_name::check(&name).is_err() || name == "__cluster_metadata" {
+            return Err(Malformed("a topic has a name that no topic can have"));
+        }
+        if id.is_reserved() {
+            return Err(Malformed("a topic has a reserved id"));
+        }
+        self.removed.remove(&id);
+        self.alike.insert(likeness(&name), name.clone());
+        if let Some(before) = self.ids.insert(name.clone(), id).filter(|before| *before != id) {
+            self.topics.remove(&before);
+        }
+        self.topics.insert(id, TopicState { name, partitions: BTreeMap::new() });
+        Ok(())
+    }
+
+    fn remove_topic(&mut self, id: Uuid) {
+        let name = self.topics.remove(&id).map(|topic| topic.name);
+        if let Some(name) = name.as_ref().filter(|name| self.ids.get(*name) == Some(&id)) {
+            self.ids.remove(name);
+            self.settings.remove(name);
+            if self.alike.get(&likeness(name)) == Some(name) {
+                self.alike.remove(&likeness(name));
+            }
+        }
+        self.removed.insert(id, name);
+    }
+
+    pub(super) fn topics(&self) -> impl Iterator<Item = (Uuid, &TopicState)> {
+        self.topics.iter().map(|(id, topic)| (*id, topic))
+    }
+
+    pub(super) fn topic(&self, id: Uuid) -> Option<&TopicState> {
+        self.topics.get(&id)
+    }
+
+    pub(super) fn id_of(&self, name: &str) -> Option<Uuid> {
+        self.ids.get(name).copied()
+    }
+
+    /// What was set for the topic, by Kafka name.
+    pub(super) fn settings_of(&self, name: &str) -> impl Iterator<Item = (&str, &str)> {
+        let settings = self.settings.get(name).into_iter().flatten();
+        settings.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A topic whose name cannot exist beside this one.
+    pub(super) fn alike(&self, name: &str) -> Option<&str> {
+        self.alike.get(&likeness(name)).map(String::as_str)
+    }
+
+    /// Whether a topic of this id was deleted.
+    pub(super) fn is_removed(&self, id: Uuid) -> bool {
+        self.removed.contains_key(&id)
+    }
+
+    /// The name of a deleted topic, if the log still tells.
+    pub(super) fn removed_name(&self, id: Uuid) -> Option<&str> {
+        self.removed.get(&id)?.as_deref()
+    }
+
+    pub(super) fn partition_count(&self) -> usize {
+        self.topics.values().map(|topic| topic.partitions.len()).sum()
+    }
+
+    pub(super) fn feature(&self, name: &str) -> Option<i16> {
+        self.features.get(name).copied()
+    }
+
+    /// Producer ids from here on were never given out.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a handover to a broker must go above it"))]
+    pub(super) fn next_producer_id(&self) -> i64 {
+        self.next_producer_id
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+}
+
+/// Two topics with equal likeness cannot both exist.
+pub(super) fn likeness(name: &str) -> String {
+    const IGNORES_CASE: bool = cfg!(windows) || cfg!(target_os = "macos");
+    let key = topic_name::collision_key(name);
+    if IGNORES_CASE { topic_name::case_key(&key) } else { key }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Uuid = Uuid::from_bytes([0xaa; 16]);
+    const B: Uuid = Uuid::from_bytes([0xbb; 16]);
+
+    fn topic(name: &str, id: Uuid) -> MetadataRecord {
+        MetadataRecord::Topic { name: name.into(), id }
+    }
+
+    fn partition(topic_id: Uuid, partition: u32) -> MetadataRecord {
+        MetadataRecord::Partition {
+            partition,
+            topic_id,
+            replicas: vec![1],
+            isr: vec![],
+            leader: -1,
+            leader_epoch: 4,
+            partition_epoch: 5,
+            directories: vec![],
+        }
+    }
+
+    fn config(topic: &str, name: &str, value: Option<&str>) -> MetadataRecord {
+        MetadataRecord::Config {
+            resource_type: TOPIC_RESOURCE,
+            resource_name: topic.into(),
+            name: name.into(),
+            value: value.map(Into::into),
+        }
+    }
+
+    fn folded(records: impl IntoIterator<Item = MetadataRecord>) -> State {
+        let mut state = State::default();
+        records.into_iter().for_each(|record| state.apply(record).unwrap());
+        state
+    }
+
+    #[test]
+    fn settings_may_come_before_their_topic_and_go_with_it() {
+        let set = [config("a", "retention.ms", Some("5")), config("a", "segment.ms", Some("6"))];
+        let made = [topic("a", A), partition(A, 0), partition(A, 1)];
+        let before = folded(set.clone().into_iter().chain(made.clone()));
+        assert_eq!(before, folded(made.into_iter().chain(set)));
+        assert_eq!(before.settings_of("a").collect::<Vec<_>>(), [("retention.ms", "5"), ("segment.ms", "6")]);
+
+        let mut state = before;
+        state.apply(config("a", "segment.ms", None)).unwrap();
+        assert_eq!(state.settings_of("a").count(), 1);
+        state.apply(MetadataRecord::RemoveTopic { topic_id: A }).unwrap();
+        state.apply(topic("a", B)).unwrap();
+        assert_eq!(state.settings_of("a").count(), 0);
+        assert_eq!((state.id_of("a"), state.removed_name(A)), (Some(B), Some("a")));
+        assert!(state.topic(B).unwrap().partitions.is_empty());
+    }
+
+    #[test]
+    fn removing_the_former_holder_of_a_name_spares_the_present_one() {
+        let remove = MetadataRecord::RemoveTopic { topic_id: A };
+        let state = folded([topic("a", A), remove.clone(), topic("a", B), partition(B, 0), remove]);
+        assert_eq!(state.id_of("a"), Some(B));
+        assert_eq!((state.partition_count(), state.alike("a")), (1, Some("a")));
+    }
+
+    #[test]
+    fn settings_of_brokers_are_not_those_of_topics() {
+        let mut record = config("a", "retention.ms", Some("5"));
+        if let MetadataRecord::Config { resource_type, .. } = &mut record {
+            *resource_type = 4;
+        }
+        assert_eq!(folded([topic("a", A), record]).settings_of("a").count(), 0);
+    }
+
+    #[test]
+    fn a_transaction_counts_at_its_end_or_not_at_all() {
+        use MetadataRecord::{AbortTransaction, BeginTransaction, EndTransaction};
+        let mut state = folded([topic("a", A), BeginTransaction, topic("b", B), config("b", "x", Some("y"))]);
+        assert!(state.in_transaction());
+        assert_eq!(state.id_of("b"), None);
+        let mut aborted = state.clone();
+        aborted.apply(AbortTransaction).unwrap();
+        assert_eq!(aborted, folded([topic("a", A)]));
+        state.apply(EndTransaction).unwrap();
+        assert_eq!(state, folded([topic("a", A), topic("b", B), config("b", "x", Some("y"))]));
+        assert!(!state.in_transaction());
+    }
+
+    #[test]
+    fn names_and_ids_that_no_topic_has_are_refused() {
+        for record in
+            [topic("../a", A), topic("__cluster_metadata", A), topic("", A), topic("a", Uuid::METADATA_TOPIC)]
+        {
+            assert!(State::default().apply(record).is_err());
+        }
+    }
+
+    #[test]
+    fn the_last_producer_id_and_level_count() {
+        let ids = |next_producer_id| MetadataRecord::ProducerIds {
+            broker_id: 1,
+            broker_epoch: -1,
+            next_producer_id,
+        };
+        let level = |level| MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level };
+        let other = MetadataRecord::Other { api_key: 27, version: 0, fields: vec![1, 2] };
+        let state = folded([level(21), ids(1000), other, level(25), ids(3000)]);
+        assert_eq!((state.feature(METADATA_VERSION), state.next_producer_id()), (Some(25), 3000));
+    }
+}

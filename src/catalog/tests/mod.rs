@@ -1,0 +1,97 @@
+//! The catalog as a whole: against directories of Kafka, against a model, and stopped at any point.
+
+mod changes;
+mod kafka;
+mod refusals;
+mod stops;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::format::batch::BatchBuilder;
+use crate::format::record::RecordFields;
+use crate::format::uuid::Uuid;
+
+const NOW: i64 = 1_700_000_000_000;
+const NO_TOPICS: [&str; 0] = [];
+
+fn open(root: &Path) -> Result<Catalog> {
+    open_on(root, &Disk::of(root, true, true))
+}
+
+fn open_on(root: &Path, disk: &Disk) -> Result<Catalog> {
+    let clean = root.join(".kafka_cleanshutdown").exists();
+    let checkpoints = Checkpoints::read(disk, root, clean)?;
+    Catalog::open(root, disk, &checkpoints, &Chores::default(), NOW)
+}
+
+/// A new directory with an open catalog, and these topics of one partition each.
+fn fresh(topics: &[&str]) -> (TempDir, Catalog) {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(dir.path()).unwrap();
+    for name in topics {
+        catalog.create(&[(name, TopicConfig::new())], NOW).unwrap();
+    }
+    (dir, catalog)
+}
+
+fn vector(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(path)
+}
+
+fn copied(path: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&vector(path), dir.path());
+    dir
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Appends a record to each partition of a topic.
+fn fill(topic: &TopicEntry) {
+    for partition in topic.partitions() {
+        let mut builder = BatchBuilder::default();
+        let fields = RecordFields { key: None, value: Some(b"v"), headers: &[] };
+        builder.push(&fields, builder.measure(&fields, NOW), NOW);
+        partition.append(&mut builder.finish().unwrap(), None).unwrap();
+    }
+}
+
+fn names(catalog: &Catalog) -> Vec<String> {
+    catalog.topics().iter().map(|topic| topic.name().to_string()).collect()
+}
+
+/// Everything there is to know of each topic.
+fn described(catalog: &Catalog) -> BTreeMap<String, TopicDescription> {
+    catalog.topics().iter().map(|topic| (topic.name().to_string(), topic.describe())).collect()
+}
+
+/// Names of directories other than that of the metadata log.
+fn directories(root: &Path) -> Vec<String> {
+    let entries = fs::read_dir(root).unwrap().map(|entry| entry.unwrap());
+    let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+    let mut names: Vec<_> = directories.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != metadata_log::DIRECTORY);
+    names.sort();
+    names
+}
+
+fn message<T>(result: Result<T>) -> String {
+    result.err().expect("an error").to_string()
+}

@@ -1,0 +1,136 @@
+//! Settings of a consumer.
+
+use crate::error::{Error, Result};
+
+/// Half of a core's second-level cache, so that records are still there when they are looked at after the check.
+const DEFAULT_POLL_BYTES: usize = 256 << 10;
+
+/// Where a consumer begins in a partition that it was assigned without a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum StartFrom {
+    /// At the first record there is. Kafka: `earliest`.
+    #[default]
+    Beginning,
+    /// Behind the last record there is: only what comes later. Kafka: `latest`.
+    End,
+}
+
+/// How `poll` waits for records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WaitStrategy {
+    /// Keeps a core busy: the shortest way from send to poll.
+    Spin,
+    /// Spins for some microseconds, then sleeps.
+    #[default]
+    SpinThenPark,
+    /// Sleeps at once.
+    Park,
+}
+
+/// How a [`Consumer`](crate::Consumer) reads.
+///
+/// ```
+/// use stratalog::{ConsumerConfig, EventLog, StartFrom};
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::open(dir.path())?;
+/// let reader = log.consumer_with(ConsumerConfig::new().start_from(StartFrom::End).max_poll_records(500))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct ConsumerConfig {
+    pub(crate) start_from: StartFrom,
+    pub(crate) wait: WaitStrategy,
+    pub(crate) max_poll_bytes: usize,
+    pub(crate) max_poll_records: usize,
+    pub(crate) start_paused: bool,
+    pub(crate) unknown: Option<String>,
+}
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        Self {
+            start_from: StartFrom::default(),
+            wait: WaitStrategy::default(),
+            max_poll_bytes: DEFAULT_POLL_BYTES,
+            max_poll_records: usize::MAX,
+            start_paused: false,
+            unknown: None,
+        }
+    }
+}
+
+impl ConsumerConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where to begin in a partition without a position. Default: [`StartFrom::Beginning`], so that a program that
+    /// sends and then reads sees its records. Kafka: `auto.offset.reset`.
+    pub fn start_from(mut self, start: StartFrom) -> Self {
+        self.start_from = start;
+        self
+    }
+
+    /// How `poll` waits. Default: [`WaitStrategy::SpinThenPark`].
+    pub fn wait(mut self, strategy: WaitStrategy) -> Self {
+        self.wait = strategy;
+        self
+    }
+
+    /// Bytes of batches one `poll` returns at most, about; one batch is returned even if it is larger. Default:
+    /// 262,144. Kafka: `fetch.max.bytes`.
+    pub fn max_poll_bytes(mut self, bytes: usize) -> Self {
+        self.max_poll_bytes = bytes;
+        self
+    }
+
+    /// Records one `poll` returns at most. Default: no limit but the bytes. Kafka: `max.poll.records`.
+    pub fn max_poll_records(mut self, records: usize) -> Self {
+        self.max_poll_records = records;
+        self
+    }
+
+    /// Whether partitions are paused when they are assigned, until `resume`. Default: `false`.
+    pub fn start_paused(mut self, paused: bool) -> Self {
+        self.start_paused = paused;
+        self
+    }
+
+    /// Sets one of the above by Kafka's name: `auto.offset.reset` (`earliest`, `latest`), `fetch.max.bytes`,
+    /// `max.poll.records`. Names and values are checked when a consumer is made.
+    pub fn set(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        let value = value.as_ref().trim();
+        match (name, value, value.parse::<usize>()) {
+            ("auto.offset.reset", "earliest", _) => self.start_from = StartFrom::Beginning,
+            ("auto.offset.reset", "latest", _) => self.start_from = StartFrom::End,
+            ("auto.offset.reset", ..) => {
+                self.unknown = Some(format!("{name} is earliest or latest, not {value:?}"));
+            }
+            ("fetch.max.bytes", _, Ok(bytes)) => self.max_poll_bytes = bytes,
+            ("max.poll.records", _, Ok(records)) => self.max_poll_records = records,
+            ("fetch.max.bytes" | "max.poll.records", _, Err(_)) => {
+                self.unknown = Some(format!("{name} takes a whole number, not {value:?}"));
+            }
+            _ => {
+                let known = "auto.offset.reset, fetch.max.bytes, max.poll.records";
+                self.unknown = Some(format!("{name:?} is not known; there are {known}"));
+            }
+        }
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let wrong = |reason: String| Err(Error::invalid("consumer config", reason));
+        match self {
+            Self { unknown: Some(reason), .. } => wrong(reason.clone()),
+            Self { max_poll_records: 0, .. } => {
+                wrong("max.poll.records is 0, but a poll must be able to return one".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}

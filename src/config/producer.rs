@@ -1,0 +1,109 @@
+//! Settings of a producer.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// Bytes of a batch that is written when it is full.
+const DEFAULT_BATCH_BYTES: usize = 256 << 10;
+const DEFAULT_BUFFER_BYTES: usize = 32 << 20;
+const DEFAULT_LINGER: Duration = Duration::from_millis(5);
+
+/// How a [`Producer`](crate::Producer) batches and partitions.
+///
+/// ```
+/// use std::time::Duration;
+/// use stratalog::{EventLog, ProducerConfig};
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::open(dir.path())?;
+/// let producer = log.producer_with(ProducerConfig::new().linger(Duration::from_millis(20)))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct ProducerConfig {
+    pub(crate) batch_bytes: usize,
+    pub(crate) buffer_bytes: usize,
+    pub(crate) linger: Duration,
+    pub(crate) unknown: Option<String>,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        Self {
+            batch_bytes: DEFAULT_BATCH_BYTES,
+            buffer_bytes: DEFAULT_BUFFER_BYTES,
+            linger: DEFAULT_LINGER,
+            unknown: None,
+        }
+    }
+}
+
+impl ProducerConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes at which a batch of enqueued records is written; a larger record goes alone. Default: 262,144.
+    /// Also how much goes to one partition before records without a key move on to another. Kafka: `batch.size`.
+    pub fn batch_bytes(mut self, bytes: usize) -> Self {
+        self.batch_bytes = bytes;
+        self
+    }
+
+    /// Bytes of enqueued records a buffered producer holds at most; then it writes them. Default: 32 MiB.
+    /// Kafka: `buffer.memory`.
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.buffer_bytes = bytes;
+        self
+    }
+
+    /// How long an enqueued record may wait for others before its batch is written without `flush`. Default: 5 ms;
+    /// [`Duration::MAX`] waits for `flush` or a full batch. Kafka: `linger.ms`.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// Sets one of the above by Kafka's name: `batch.size`, `buffer.memory`, `linger.ms`. Names and values are
+    /// checked when a producer is made.
+    pub fn set(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        let value = value.as_ref().trim();
+        let number = value.parse::<u64>();
+        match (name, number) {
+            ("batch.size", Ok(bytes)) => self.batch_bytes = usize::try_from(bytes).unwrap_or(usize::MAX),
+            ("buffer.memory", Ok(bytes)) => self.buffer_bytes = usize::try_from(bytes).unwrap_or(usize::MAX),
+            ("linger.ms", Ok(millis)) => self.linger = Duration::from_millis(millis),
+            ("batch.size" | "buffer.memory" | "linger.ms", Err(_)) => {
+                self.unknown = Some(format!("{name} takes a whole number, not {value:?}"));
+            }
+            _ => {
+                self.unknown =
+                    Some(format!("{name:?} is not known; there are batch.size, buffer.memory, linger.ms"));
+            }
+        }
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let wrong = |reason: String| Err(Error::invalid("producer config", reason));
+        if let Some(reason) = &self.unknown {
+            return wrong(reason.clone());
+        }
+        if self.batch_bytes > i32::MAX as usize {
+            return wrong(format!(
+                "batch.size is {}, but no batch is larger than {} bytes",
+                self.batch_bytes,
+                i32::MAX
+            ));
+        }
+        if self.buffer_bytes < self.batch_bytes {
+            return wrong(format!(
+                "buffer.memory is {} and must hold one batch of batch.size, {} bytes",
+                self.buffer_bytes, self.batch_bytes
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,273 @@
+//! Consumers: partitions in, records out.
+//!
+//! A consumer holds one cursor per partition and serves them in turn. It takes no lock of a writer and never waits
+//! for one; while it sleeps it is registered with every partition it reads.
+
+mod records;
+mod view;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use records::{OwnedRecordIter, PartitionIter, PartitionRecords, RecordIter, Records};
+pub use view::{Headers, OwnedRecord, RecordView};
+pub use waiting::ConsumerWaker;
+use waiting::Wake;
+
+use crate::clock::Timestamp;
+use crate::config::{ConsumerConfig, StartFrom};
+use crate::directory::OpenDirectory;
+use crate::error::{Error, Result};
+use crate::partition::{Cursor, FetchLimits};
+use crate::position::{Position, TopicPartition};
+
+/// Reads records from partitions. One thread at a time uses it, through `&mut`.
+///
+/// Dropping a consumer commits nothing; what it has handed out stays valid.
+///
+/// ```
+/// use std::time::Duration;
+/// use stratalog::{EventLog, Record, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::open(dir.path())?;
+/// let orders = log.create_topic("orders", TopicConfig::new().partitions(3))?;
+/// log.producer()?.send(&orders, Record::new("paid").key("order-17"))?;
+///
+/// let mut reader = log.reader()?;
+/// reader.assign(orders.partitions())?;
+/// for record in &reader.poll(Duration::from_secs(1))? {
+///     println!("{}-{}@{}", record.topic(), record.partition(), record.offset());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Consumer {
+    directory: Arc<OpenDirectory>,
+    config: ConsumerConfig,
+    assigned: Vec<Assigned>,
+    /// The names of `assigned`, in the same order.
+    assignment: Vec<TopicPartition>,
+    /// Which partition is served first next time.
+    next: usize,
+    wake: Wake,
+}
+
+/// A partition this consumer reads.
+#[derive(Debug)]
+struct Assigned {
+    cursor: Cursor,
+    paused: bool,
+}
+
+impl Consumer {
+    pub(crate) fn new(directory: &Arc<OpenDirectory>, config: ConsumerConfig) -> Result<Self> {
+        directory.check_open()?;
+        config.validate()?;
+        Ok(Self {
+            directory: Arc::clone(directory),
+            config,
+            assigned: Vec::new(),
+            assignment: Vec::new(),
+            next: 0,
+            wake: Wake::default(),
+        })
+    }
+
+    /// Reads these partitions from now on, and no others. A partition that was assigned before keeps its position;
+    /// the others begin at [`ConsumerConfig::start_from`]. On an error nothing changes.
+    pub fn assign<P: Into<TopicPartition>>(&mut self, to: impl IntoIterator<Item = P>) -> Result<()> {
+        let mut assigned: Vec<Assigned> = Vec::new();
+        for partition in to {
+            let partition = partition.into();
+            if assigned.iter().all(|known| *known.cursor.log().id() != partition) {
+                assigned.push(self.assigned_to(&partition)?);
+            }
+        }
+        self.assignment = assigned.iter().map(|one| one.cursor.log().id().clone()).collect();
+        self.assigned = assigned;
+        self.next = 0;
+        Ok(())
+    }
+
+    fn assigned_to(&self, partition: &TopicPartition) -> Result<Assigned> {
+        let topic = self.directory.topic(partition.topic())?;
+        let log = Arc::clone(topic.partition(partition.partition())?.log());
+        let before = self.assigned.iter().find(|known| Arc::ptr_eq(known.cursor.log(), &log));
+        let (offset, paused) = match before {
+            Some(known) => (known.cursor.offset(), known.paused),
+            None => {
+                let bounds = log.bounds()?;
+                let offset = match self.config.start_from {
+                    StartFrom::Beginning => bounds.log_start,
+                    StartFrom::End => bounds.log_end,
+                };
+                (offset, self.config.start_paused)
+            }
+        };
+        Ok(Assigned { cursor: Cursor::new(log, offset), paused })
+    }
+
+    /// The partitions this consumer reads.
+    pub fn assignment(&self) -> &[TopicPartition] {
+        &self.assignment
+    }
+
+    /// The next records, waiting up to `timeout` for the first. Empty: caught up, timed out, woken, or all paused.
+    ///
+    /// Every record is checked before it is returned. Behind damage nothing is skipped in silence: the good records
+    /// before it come first, then every poll gives the error, whose
+    /// [`resume_at`](crate::Damage::resume_at) can be given to [`seek`](Self::seek).
+    ///
+    /// # Errors
+    /// `InvalidInput` while nothing is assigned, `OffsetOutOfRange` when the position lies outside the log, `NotFound`
+    /// once the topic is deleted, `Closed` after the log was closed, `Corrupt` and `Unsupported` for what cannot be
+    /// read, `Io`.
+    pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
+        self.directory.check_open()?;
+        if self.assigned.is_empty() {
+            let reason = "no partition is assigned; call assign first";
+            return Err(Error::invalid("poll", reason));
+        }
+        let records = self.fetch()?;
+        if !records.is_empty() || timeout.is_zero() {
+            return Ok(records);
+        }
+        // Beyond what the clock can show means without end.
+        let deadline = Instant::now().checked_add(timeout);
+        while self.wait(deadline) {
+            self.directory.check_open()?;
+            let records = self.fetch()?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+        }
+        Ok(Records::default())
+    }
+
+    /// What there is now: each partition in turn, until the limits are reached.
+    fn fetch(&mut self) -> Result<Records> {
+        let mut records = Records::default();
+        let mut limits =
+            FetchLimits { bytes: self.config.max_poll_bytes, records: self.config.max_poll_records };
+        let count = self.assigned.len();
+        for at in (self.next..count).chain(0..self.next) {
+            let Assigned { cursor, paused: false } = &mut self.assigned[at] else { continue };
+            if !cursor.may_have_data() {
+                continue;
+            }
+            match cursor.fetch(limits) {
+                Ok(None) => {}
+                Ok(Some(fetched)) => {
+                    limits.bytes = limits.bytes.saturating_sub(fetched.bytes.as_ref().len());
+                    limits.records = limits.records.saturating_sub(fetched.records);
+                    self.next = (at + 1) % count;
+                    records.push(cursor.log().id().clone(), fetched);
+                }
+                // What was read before the failure is handed out; the next poll meets the failure again.
+                Err(_) if !records.is_empty() => break,
+                Err(failure) => return Err(failure),
+            }
+            if limits.bytes == 0 || limits.records == 0 {
+                break;
+            }
+        }
+        Ok(records)
+    }
+
+    /// The position in a partition: the offset of the next record to be handed out.
+    pub fn position(&self, of: impl Into<TopicPartition>) -> Result<Position> {
+        let at = self.find(&of.into())?;
+        Ok(self.position_at(at))
+    }
+
+    /// All positions, in the order of [`assignment`](Self::assignment).
+    pub fn positions(&self) -> Vec<Position> {
+        (0..self.assigned.len()).map(|at| self.position_at(at)).collect()
+    }
+
+    fn position_at(&self, at: usize) -> Position {
+        let cursor = &self.assigned[at].cursor;
+        Position::new(cursor.log().id(), cursor.offset())
+    }
+
+    /// Goes on at another offset of an assigned partition. An offset outside the log shows at the next poll.
+    pub fn seek(&mut self, to: Position) -> Result<()> {
+        let at = self.find(to.partition())?;
+        self.assigned[at].cursor.seek(to.offset());
+        Ok(())
+    }
+
+    /// Goes to the first record there is, in every assigned partition.
+    pub fn seek_to_beginning(&mut self) -> Result<()> {
+        self.seek_all(|cursor| Ok(cursor.log().bounds()?.log_start))
+    }
+
+    /// Goes behind the last record there is, in every assigned partition.
+    pub fn seek_to_end(&mut self) -> Result<()> {
+        self.seek_all(|cursor| Ok(cursor.log().bounds()?.log_end))
+    }
+
+    /// Goes to the first record with a timestamp of `at` or later, in every assigned partition; to the end where there
+    /// is none.
+    pub fn seek_to_time(&mut self, at: Timestamp) -> Result<()> {
+        self.seek_all(|cursor| {
+            let bounds = cursor.log().bounds()?;
+            let found = Cursor::offset_for_time(cursor.log(), at.as_millis(), bounds.log_start)?;
+            Ok(found.unwrap_or(bounds.log_end))
+        })
+    }
+
+    /// All partitions or, on an error, none.
+    fn seek_all(&mut self, to: impl Fn(&Cursor) -> Result<u64>) -> Result<()> {
+        let offsets = self.assigned.iter().map(|one| to(&one.cursor)).collect::<Result<Vec<_>>>()?;
+        for (one, offset) in self.assigned.iter_mut().zip(offsets) {
+            one.cursor.seek(offset);
+        }
+        Ok(())
+    }
+
+    /// How many offsets lie between the position and the end of the log.
+    pub fn lag(&self, of: impl Into<TopicPartition>) -> Result<u64> {
+        let cursor = &self.assigned[self.find(&of.into())?].cursor;
+        Ok(cursor.log().bounds()?.log_end.saturating_sub(cursor.offset()))
+    }
+
+    /// Hands out nothing of these partitions until they are resumed. Positions stay. On an error nothing changes.
+    pub fn pause<P: Into<TopicPartition>>(&mut self, of: impl IntoIterator<Item = P>) -> Result<()> {
+        self.set_paused(of.into_iter().map(Into::into), true)
+    }
+
+    /// Hands out records of these partitions again. On an error nothing changes.
+    pub fn resume<P: Into<TopicPartition>>(&mut self, of: impl IntoIterator<Item = P>) -> Result<()> {
+        self.set_paused(of.into_iter().map(Into::into), false)
+    }
+
+    fn set_paused(&mut self, of: impl Iterator<Item = TopicPartition>, paused: bool) -> Result<()> {
+        let found = of.map(|partition| self.find(&partition)).collect::<Result<Vec<_>>>()?;
+        for at in found {
+            self.assigned[at].paused = paused;
+        }
+        Ok(())
+    }
+
+    fn find(&self, partition: &TopicPartition) -> Result<usize> {
+        self.assignment.iter().position(|assigned| assigned == partition).ok_or_else(|| {
+            Error::invalid(
+                "partition",
+                format!("{partition} is not assigned to this consumer; call assign first"),
+            )
+        })
+    }
+
+    /// A way for other threads to end this consumer's wait.
+    pub fn waker(&self) -> ConsumerWaker {
+        self.wake.waker()
+    }
+
+    /// Ends the consumer. Dropping it does the same.
+    #[expect(clippy::unused_self, reason = "takes the consumer: it cannot be used afterwards")]
+    pub fn close(self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! What a poll returns: whole batches, checked, and the records in them.
+
+use std::sync::Arc;
+
+use super::view::{Origin, OwnedRecord, RecordView};
+use crate::format::batch::Batch;
+use crate::format::header::BatchHeader;
+use crate::format::record::RawRecord;
+use crate::format::varint::Input;
+use crate::partition::Fetched;
+use crate::position::TopicPartition;
+use crate::sys::Confirmed;
+
+/// Records of one poll, owned: they outlive the consumer and the log, and holding them keeps their segments mapped.
+///
+/// Iterating cannot fail: checksums and framing were checked by the poll.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use stratalog::{EventLog, Record, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// # let log = EventLog::open(dir.path())?;
+/// # let topic = log.create_topic("t", TopicConfig::new())?;
+/// # log.producer()?.send(&topic, Record::new("hello"))?;
+/// # let mut consumer = log.reader()?;
+/// # consumer.assign(topic.partitions())?;
+/// let records = consumer.poll(Duration::ZERO)?;
+/// drop((consumer, log));
+/// for record in &records {
+///     assert_eq!(record.value(), Some(&b"hello"[..]));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "polled records count as handed out"]
+pub struct Records {
+    chunks: Vec<Chunk>,
+    records: usize,
+}
+
+/// Batches of one partition.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) partition: TopicPartition,
+    pub(super) bytes: Confirmed,
+    from: u64,
+    upto: u64,
+    records: usize,
+}
+
+impl Records {
+    pub(super) fn push(&mut self, partition: TopicPartition, fetched: Fetched) {
+        let Fetched { bytes, from, upto, records } = fetched;
+        self.records += records;
+        self.chunks.push(Chunk { partition, bytes, from, upto, records });
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.records
+    }
+
+    /// Whether there are none: caught up, timed out, woken, or everything is paused.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// The records, partition by partition, in the order of their offsets.
+    pub fn iter(&self) -> RecordIter<'_> {
+        RecordIter { chunks: self.chunks.iter(), present: None, left: self.records }
+    }
+
+    /// The records by partition.
+    pub fn partitions(&self) -> PartitionIter<'_> {
+        PartitionIter { chunks: self.chunks.iter() }
+    }
+}
+
+impl<'r> IntoIterator for &'r Records {
+    type Item = RecordView<'r>;
+    type IntoIter = RecordIter<'r>;
+
+    fn into_iter(self) -> RecordIter<'r> {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Records {
+    type Item = OwnedRecord;
+    type IntoIter = OwnedRecordIter;
+
+    fn into_iter(self) -> OwnedRecordIter {
+        OwnedRecordIter { chunks: self.chunks.into_iter(), present: None }
+    }
+}
+
+/// Iterates over the records of a poll.
+#[derive(Debug, Clone)]
+pub struct RecordIter<'r> {
+    chunks: std::slice::Iter<'r, Chunk>,
+    present: Option<(&'r Chunk, &'r [u8], Walk)>,
+    left: usize,
+}
+
+impl<'r> Iterator for RecordIter<'r> {
+    type Item = RecordView<'r>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RecordView<'r>> {
+        loop {
+            if let Some((chunk, bytes, walk)) = &mut self.present {
+                if let Some(record) = walk.next(chunk, bytes) {
+                    self.left = self.left.saturating_sub(1);
+                    return Some(record);
+                }
+                self.present = None;
+            }
+            let chunk = self.chunks.next()?;
+            self.present = Some((chunk, chunk.bytes.as_ref(), Walk::default()));
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for RecordIter<'_> {}
+
+/// Iterates over the records of a poll, each without a copy and keeping its segment mapped.
+#[derive(Debug)]
+pub struct OwnedRecordIter {
+    chunks: std::vec::IntoIter<Chunk>,
+    present: Option<(Arc<Chunk>, Walk)>,
+}
+
+impl Iterator for OwnedRecordIter {
+    type Item = OwnedRecord;
+
+    fn next(&mut self) -> Option<OwnedRecord> {
+        loop {
+            if let Some((chunk, walk)) = &mut self.present {
+                if let Some(record) = walk.next(chunk, chunk.bytes.as_ref()) {
+                    return Some(record.share());
+                }
+                self.present = None;
+            }
+            self.present = Some((Arc::new(self.chunks.next()?), Walk::default()));
+        }
+    }
+}
+
+/// Iterates over the partitions of a poll.
+#[derive(Debug, Clone)]
+pub struct PartitionIter<'r> {
+    chunks: std::slice::Iter<'r, Chunk>,
+}
+
+impl<'r> Iterator for PartitionIter<'r> {
+    type Item = PartitionRecords<'r>;
+
+    fn next(&mut self) -> Option<PartitionRecords<'r>> {
+        self.chunks.next().map(|chunk| PartitionRecords { chunk })
+    }
+}
+
+/// The records of one partition.
+#[derive(Debug, Clone, Copy)]
+pub struct PartitionRecords<'r> {
+    chunk: &'r Chunk,
+}
+
+impl<'r> PartitionRecords<'r> {
+    /// The partition.
+    pub fn partition(&self) -> &'r TopicPartition {
+        &self.chunk.partition
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.chunk.records
+    }
+
+    /// Whether there are none, which a poll does not return.
+    pub fn is_empty(&self) -> bool {
+        self.chunk.records == 0
+    }
+
+    /// The records in the order of their offsets.
+    pub fn iter(&self) -> RecordIter<'r> {
+        let chunks = std::slice::from_ref(self.chunk).iter();
+        RecordIter { chunks, present: None, left: self.chunk.records }
+    }
+}
+
+/// A place in a chunk: positions and plain numbers, so that it needs no borrow of what it walks over.
+#[derive(Debug, Clone, Default)]
+struct Walk {
+    /// Position of the next record in the chunk, and where its batch ends.
+    position: usize,
+    batch_end: usize,
+    /// Records left in the batch.
+    left: i32,
+    header: Option<BatchHeader>,
+}
+
+impl Walk {
+    /// The next record that is meant. What the poll checked cannot fail here; if it did, the walk would end.
+    #[inline]
+    fn next<'r>(&mut self, chunk: &'r Chunk, bytes: &'r [u8]) -> Option<RecordView<'r>> {
+        loop {
+            if self.left == 0 {
+                self.enter_batch(bytes)?;
+                continue;
+            }
+            let header = self.header.as_ref()?;
+            let mut input = Input::new(bytes.get(self.position..self.batch_end)?);
+            let record = RawRecord::take(&mut input).ok()?;
+            self.position = self.batch_end - input.remaining();
+            self.left -= 1;
+            let offset = (header.base_offset + i64::from(record.offset_delta)).cast_unsigned();
+            if offset < chunk.from {
+                continue;
+            }
+            if offset >= chunk.upto {
+                return None;
+            }
+            return Some(RecordView::new(Origin::Chunk(chunk), header, offset, &record));
+        }
+    }
+
+    /// Moves to the next batch with records for users.
+    fn enter_batch(&mut self, bytes: &[u8]) -> Option<()> {
+        let (batch, rest) = Batch::take_checked(bytes.get(self.batch_end..)?)?;
+        self.position = self.batch_end + crate::format::header::HEADER_BYTES;
+        self.batch_end = bytes.len() - rest.len();
+        self.left = if batch.header.is_control() { 0 } else { batch.header.record_count };
+        self.header = Some(batch.header);
+        Some(())
+    }
+}

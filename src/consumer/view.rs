@@ -1,0 +1,251 @@
+//! One record, looked at or owned.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::records::Chunk;
+use crate::clock::Timestamp;
+use crate::config::TimestampType;
+use crate::format::header::BatchHeader;
+use crate::format::record::{Header, RawHeaders, RawRecord};
+use crate::position::{Position, TopicPartition};
+use crate::producer::Record;
+
+/// A record, borrowed from what a poll returned: key, value and headers are slices of the log itself.
+#[derive(Clone, Copy)]
+pub struct RecordView<'a> {
+    origin: Origin<'a>,
+    offset: u64,
+    timestamp: i64,
+    leader_epoch: i32,
+    appended_at: bool,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: RawHeaders<'a>,
+}
+
+/// What a view borrows from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin<'a> {
+    Chunk(&'a Chunk),
+    Owned(&'a OwnedRecord),
+}
+
+/// A record that owns what it needs: [`RecordView::share`] and [`RecordView::detach`] say which is which.
+#[derive(Clone)]
+pub struct OwnedRecord {
+    partition: TopicPartition,
+    offset: u64,
+    timestamp: i64,
+    leader_epoch: i32,
+    appended_at: bool,
+    key: Option<Bytes>,
+    value: Option<Bytes>,
+    header_count: u32,
+    headers: Bytes,
+}
+
+/// The headers of a record, in order.
+#[derive(Debug, Clone, Copy)]
+pub struct Headers<'a> {
+    raw: RawHeaders<'a>,
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = Header<'a>;
+
+    fn next(&mut self) -> Option<Header<'a>> {
+        self.raw.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.raw.len(), Some(self.raw.len()))
+    }
+}
+
+impl ExactSizeIterator for Headers<'_> {}
+
+impl<'a> RecordView<'a> {
+    #[inline]
+    pub(super) fn new(origin: Origin<'a>, header: &BatchHeader, offset: u64, record: &RawRecord<'a>) -> Self {
+        let appended_at = header.is_log_append_time();
+        let timestamp = if appended_at {
+            header.max_timestamp
+        } else {
+            header.base_timestamp.wrapping_add(record.timestamp_delta)
+        };
+        Self {
+            origin,
+            offset,
+            timestamp,
+            leader_epoch: header.leader_epoch,
+            appended_at,
+            key: record.key,
+            value: record.value,
+            headers: record.headers,
+        }
+    }
+
+    fn of(&self) -> &'a TopicPartition {
+        match self.origin {
+            Origin::Chunk(chunk) => &chunk.partition,
+            Origin::Owned(record) => &record.partition,
+        }
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &'a str {
+        self.of().topic()
+    }
+
+    /// The partition's number.
+    pub fn partition(&self) -> u32 {
+        self.of().partition()
+    }
+
+    /// The record's offset in its partition.
+    #[inline]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// When the event happened, or when the record was appended: [`timestamp_type`](Self::timestamp_type) tells.
+    /// −1 ms for a record without a time, which only other programs write.
+    #[inline]
+    pub fn timestamp(&self) -> Timestamp {
+        Timestamp::from_millis(self.timestamp)
+    }
+
+    /// What the timestamp means.
+    pub fn timestamp_type(&self) -> TimestampType {
+        if self.appended_at { TimestampType::LogAppendTime } else { TimestampType::CreateTime }
+    }
+
+    /// Leader epoch of the record's batch, if it has one.
+    pub fn leader_epoch(&self) -> Option<u32> {
+        u32::try_from(self.leader_epoch).ok()
+    }
+
+    /// The position behind this record: where to go on once it is dealt with.
+    pub fn next_position(&self) -> Position {
+        let position = Position::new(self.of(), self.offset + 1);
+        match self.leader_epoch() {
+            Some(epoch) => position.with_leader_epoch(epoch),
+            None => position,
+        }
+    }
+
+    /// The key, `None` if the record has none.
+    #[inline]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.key
+    }
+
+    /// The value, `None` for a tombstone.
+    #[inline]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.value
+    }
+
+    /// The headers, in order. A name that is not UTF-8, which only other programs write, reads as U+FFFD.
+    pub fn headers(&self) -> Headers<'a> {
+        Headers { raw: self.headers }
+    }
+
+    /// Value of the last header of this name, as Kafka's `lastHeader`. `None` if there is none, or its value is null.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().filter(|header| header.name() == name).last()?.value()
+    }
+
+    /// The record without a copy. It keeps its whole segment mapped, and on disk after the segment was deleted:
+    /// [`detach`](Self::detach) what is kept for long.
+    pub fn share(&self) -> OwnedRecord {
+        match self.origin {
+            Origin::Owned(record) => record.clone(),
+            Origin::Chunk(chunk) => self.owned(|part| chunk.bytes.share(part)),
+        }
+    }
+
+    /// A copy of the record, which keeps nothing else alive.
+    pub fn detach(&self) -> OwnedRecord {
+        let parts = [self.key.unwrap_or_default(), self.value.unwrap_or_default(), self.headers.encoded()];
+        let copy = Bytes::from(parts.concat());
+        let mut rest = copy;
+        let mut next = |part: &[u8]| rest.split_to(part.len());
+        self.owned(&mut next)
+    }
+
+    /// Makes each part owned, in the order key, value, headers.
+    fn owned(&self, mut own: impl FnMut(&[u8]) -> Bytes) -> OwnedRecord {
+        OwnedRecord {
+            partition: self.of().clone(),
+            offset: self.offset,
+            timestamp: self.timestamp,
+            leader_epoch: self.leader_epoch,
+            appended_at: self.appended_at,
+            key: self.key.map(&mut own),
+            value: self.value.map(&mut own),
+            header_count: self.headers.count(),
+            headers: own(self.headers.encoded()),
+        }
+    }
+}
+
+impl OwnedRecord {
+    /// The record to look at.
+    pub fn view(&self) -> RecordView<'_> {
+        RecordView {
+            origin: Origin::Owned(self),
+            offset: self.offset,
+            timestamp: self.timestamp,
+            leader_epoch: self.leader_epoch,
+            appended_at: self.appended_at,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers: RawHeaders::of(self.header_count, &self.headers),
+        }
+    }
+
+    /// The key, to keep or to pass on.
+    pub fn key(&self) -> Option<&Bytes> {
+        self.key.as_ref()
+    }
+
+    /// The value, to keep or to pass on.
+    pub fn value(&self) -> Option<&Bytes> {
+        self.value.as_ref()
+    }
+}
+
+impl<'a> From<RecordView<'a>> for Record<'a> {
+    /// The same key, value, headers and timestamp, for whatever topic it is sent to.
+    fn from(view: RecordView<'a>) -> Self {
+        let mut record = Record::of(view.key, view.value);
+        if view.timestamp >= 0 {
+            record = record.timestamp(view.timestamp());
+        }
+        for header in view.headers() {
+            record.add_header(header);
+        }
+        record
+    }
+}
+
+impl fmt::Debug for RecordView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("at", &format_args!("{}@{}", self.of(), self.offset))
+            .field("timestamp", &self.timestamp)
+            .field("key", &self.key.map(<[u8]>::escape_ascii).map(|key| key.to_string()))
+            .field("value_bytes", &self.value.map(<[u8]>::len))
+            .field("headers", &self.headers.len())
+            .finish()
+    }
+}
+
+impl fmt::Debug for OwnedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}

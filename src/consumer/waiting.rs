@@ -1,0 +1,120 @@
+//! How a consumer waits for records, and how it is woken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::Consumer;
+use crate::config::WaitStrategy;
+use crate::wait::{Parker, before_parking};
+
+/// Looks between two looks at the clock, and looks before a spinning consumer goes to sleep: some microseconds.
+const LOOKS_PER_CLOCK: u32 = 64;
+const LOOKS_BEFORE_PARKING: u32 = 2048;
+
+/// Ends the wait of a consumer, from any thread.
+///
+/// The wake is remembered: the poll that waits, or else the next one that would, returns early and empty.
+#[derive(Debug, Clone)]
+pub struct ConsumerWaker {
+    woken: Arc<AtomicBool>,
+    parker: Parker,
+}
+
+/// The consumer's side of its wakers.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    /// Set by wakers, cleared by the poll that it ends.
+    woken: Arc<AtomicBool>,
+    parker: Parker,
+}
+
+impl ConsumerWaker {
+    /// Ends the wait.
+    pub fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.parker.wake();
+    }
+}
+
+impl Wake {
+    pub(super) fn waker(&self) -> ConsumerWaker {
+        ConsumerWaker { woken: Arc::clone(&self.woken), parker: self.parker.clone() }
+    }
+
+    fn take(&self) -> bool {
+        self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
+    }
+}
+
+impl Consumer {
+    /// Waits until there may be records. `false`: the deadline has passed or a waker was used.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
+        let looks = match self.config.wait {
+            WaitStrategy::Spin => None,
+            WaitStrategy::SpinThenPark => Some(LOOKS_BEFORE_PARKING),
+            WaitStrategy::Park => Some(1),
+        };
+        let mut look = 0;
+        loop {
+            if self.wake.take() {
+                return false;
+            }
+            if self.may_have_data() {
+                return true;
+            }
+            look += 1;
+            if looks.is_some_and(|looks| look >= looks) {
+                return self.sleep(deadline);
+            }
+            if look % LOOKS_PER_CLOCK == 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn may_have_data(&self) -> bool {
+        self.assigned.iter().any(|one| !one.paused && one.cursor.may_have_data())
+    }
+
+    /// Sleeps until something may be there: registers everywhere, looks once more, parks.
+    fn sleep(&self, deadline: Option<Instant>) -> bool {
+        let waker = self.wake.parker.waker();
+        let awake = self.assigned.iter().filter(|one| !one.paused);
+        let tickets: Vec<_> = awake
+            .map(|one| {
+                let sleepers = one.cursor.log().sleepers();
+                (sleepers, sleepers.enter(&waker))
+            })
+            .collect();
+        before_parking();
+        let outcome = loop {
+            if self.wake.take() {
+                break false;
+            }
+            if self.may_have_data() {
+                break true;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break false;
+            }
+            // A signal may be an old one: a writer that has woken this sleeper is no longer asked to, so go and
+            // register again.
+            self.wake.parker.park(deadline);
+            if !self.may_have_data() && !self.wake.peek() {
+                break deadline.is_none_or(|deadline| Instant::now() < deadline);
+            }
+        };
+        for (sleepers, ticket) in tickets {
+            sleepers.leave(ticket);
+        }
+        outcome
+    }
+}
+
+impl Wake {
+    fn peek(&self) -> bool {
+        self.woken.load(Ordering::Relaxed)
+    }
+}

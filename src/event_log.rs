@@ -1,0 +1,144 @@
+//! The log itself: a table of contents.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::{ConsumerConfig, ProducerConfig, TopicConfig};
+use crate::consumer::Consumer;
+use crate::directory::{OpenDirectory, OpenOptions, RecoveryReport, Topic};
+use crate::error::Result;
+use crate::producer::Producer;
+
+/// A log directory, open for reading and writing. Cheap to clone, shared by any number of threads.
+///
+/// The directory is a Kafka log directory: a stock broker takes it over once it is closed, and stratalog takes it back.
+/// It is closed by [`close`](Self::close), or when the last handle of any kind made from it is dropped.
+///
+/// ```
+/// use stratalog::{EventLog, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::open(dir.path().join("data"))?;
+/// let orders = log.ensure_topic("orders", TopicConfig::new().partitions(3))?;
+/// log.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct EventLog {
+    directory: Arc<OpenDirectory>,
+}
+
+impl EventLog {
+    /// Opens the log in a directory, which is made if it is missing.
+    ///
+    /// After an unclean stop (a crash, `kill -9`) what was not known to be on the medium is checked first, and a batch
+    /// that was being written is cut off: [`recovery`](Self::recovery) tells.
+    ///
+    /// # Errors
+    /// `Locked` if another log or a Kafka broker holds the directory, `InvalidInput` if the path is not a directory or the
+    /// directory not a log's, `Corrupt` if what describes the log as a whole is damaged, `Io`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// How to open a log in other ways than [`open`](Self::open) does.
+    pub fn options() -> OpenOptions {
+        OpenOptions::default()
+    }
+
+    pub(crate) fn open_with(path: &Path, options: OpenOptions) -> Result<Self> {
+        Ok(Self { directory: OpenDirectory::open(path, options)? })
+    }
+
+    /// What opening found.
+    pub fn recovery(&self) -> &RecoveryReport {
+        self.directory.recovery()
+    }
+
+    /// Makes a topic. It is on the medium when this returns; its partitions' directories appear with their first record.
+    ///
+    /// # Errors
+    /// `AlreadyExists`; `InvalidInput` for a name or a configuration that Kafka would refuse.
+    pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        let mut made = self.create_topics([(name, config)])?;
+        made.pop().ok_or_else(|| crate::Error::not_found("topic", name))
+    }
+
+    /// Makes topics at once: all of them or, on an error, none.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let topics = log.create_topics([("orders", TopicConfig::new().partitions(3)), ("audit", TopicConfig::new())])?;
+    /// assert_eq!(topics.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_topics<'a>(
+        &self,
+        topics: impl IntoIterator<Item = (&'a str, TopicConfig)>,
+    ) -> Result<Vec<Topic>> {
+        let wanted: Vec<_> = topics.into_iter().collect();
+        let made = self.directory.catalog()?.create(&wanted, self.directory.now().as_millis())?;
+        Ok(made.into_iter().map(|entry| Topic::new(Arc::clone(&self.directory), entry)).collect())
+    }
+
+    /// The topic of this name, made if there is none. One that exists is returned unchanged, whatever `config` says.
+    pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
+        let entry = self.directory.catalog()?.ensure(name, config, self.directory.now().as_millis())?;
+        Ok(Topic::new(Arc::clone(&self.directory), entry))
+    }
+
+    /// The topic of this name, or `NotFound`.
+    pub fn topic(&self, name: &str) -> Result<Topic> {
+        self.directory.topic(name)
+    }
+
+    /// All topics, by name; Kafka's internal ones among them.
+    pub fn topics(&self) -> Result<Vec<Topic>> {
+        let entries = self.directory.catalog()?.topics();
+        Ok(entries.into_iter().map(|entry| Topic::new(Arc::clone(&self.directory), entry)).collect())
+    }
+
+    /// Deletes a topic and its records. Works while it is read: what consumers were given stays valid, their next polls
+    /// say `NotFound`. The name can be used again at once, for a topic with another id.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.directory.catalog()?.delete(name, self.directory.now().as_millis()).map(drop)
+    }
+
+    /// A producer with default settings.
+    pub fn producer(&self) -> Result<Producer> {
+        self.producer_with(ProducerConfig::new())
+    }
+
+    /// A producer.
+    pub fn producer_with(&self, config: ProducerConfig) -> Result<Producer> {
+        Producer::new(&self.directory, config, None)
+    }
+
+    /// A consumer without a group, with default settings: [`Consumer::assign`] tells it what to read.
+    pub fn reader(&self) -> Result<Consumer> {
+        self.consumer_with(ConsumerConfig::new())
+    }
+
+    /// A consumer.
+    pub fn consumer_with(&self, config: ConsumerConfig) -> Result<Consumer> {
+        Consumer::new(&self.directory, config)
+    }
+
+    /// Returns when everything appended before the call is on the medium, in all topics.
+    ///
+    /// After an error the partition that failed takes no more records until the log is opened anew.
+    pub fn sync(&self) -> Result<()> {
+        self.directory.sync()
+    }
+
+    /// Closes the log: appends in flight finish, waiting polls end, everything goes to the medium, and the directory is
+    /// free for a broker or another process. Calls on handles that are left give `Closed`; records already handed out
+    /// stay valid. Closing twice is fine.
+    ///
+    /// # Errors
+    /// The first thing that went wrong. The directory is free all the same and is recovered at the next open.
+    pub fn close(&self) -> Result<()> {
+        self.directory.close()
+    }
+}

@@ -1,0 +1,257 @@
+//! A producer that collects records into batches.
+//!
+//! The batches belong to the owner and, for those that have waited long enough, to the thread ahead: one lock, which
+//! nobody else ever takes. A batch that cannot be written stays where it is, so no record is lost or doubled.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::record::Record;
+use super::{Producer, append, check_size};
+use crate::catalog::TopicEntry;
+use crate::clock::Timestamp;
+use crate::directory::{OpenDirectory, Topic};
+use crate::error::Result;
+use crate::format::batch::BatchBuilder;
+use crate::partition::PartitionLog;
+use crate::upkeep::Lingering;
+
+/// Collects records into batches and writes each when it is full, when it has lingered, or at
+/// [`flush`](Self::flush).
+///
+/// For one thread, which gets every error of its records. A record counts as written when `flush` has returned `Ok`;
+/// records that are only enqueued die with the process. Dropping flushes; close with `flush` to see errors.
+///
+/// ```
+/// use stratalog::{EventLog, Record, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::open(dir.path())?;
+/// let clicks = log.create_topic("clicks", TopicConfig::new())?;
+/// let mut producer = log.producer()?.buffered();
+/// for n in 0..1000u32 {
+///     producer.enqueue(&clicks, Record::new(&n.to_be_bytes()))?;
+/// }
+/// producer.flush()?;
+/// assert_eq!(clicks.partition(0)?.offsets()?.log_end, 1000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct BufferedProducer {
+    producer: Producer,
+    shared: Arc<Shared>,
+}
+
+/// What the owner shares with the thread ahead.
+#[derive(Debug)]
+struct Shared {
+    pending: Mutex<Pending>,
+    linger: Duration,
+}
+
+/// Batches that are not written yet.
+#[derive(Debug, Default)]
+struct Pending {
+    topics: Vec<TopicBatches>,
+    /// Bytes and records in all batches.
+    bytes: usize,
+    records: usize,
+    stamp: Stamp,
+    /// Whether the thread ahead will look after these.
+    registered: bool,
+}
+
+/// The batches of one topic, by partition.
+#[derive(Debug)]
+struct TopicBatches {
+    entry: Arc<TopicEntry>,
+    batches: Vec<PendingBatch>,
+}
+
+#[derive(Debug, Default)]
+struct PendingBatch {
+    builder: BatchBuilder,
+    /// When to write it if nothing else does.
+    due: Option<Instant>,
+}
+
+impl BufferedProducer {
+    pub(super) fn new(producer: Producer) -> Self {
+        let shared = Shared { pending: Mutex::default(), linger: producer.config.linger };
+        Self { producer, shared: Arc::new(shared) }
+    }
+
+    /// Takes a record into its partition's batch, writing that batch first if it is full. On an error the record was
+    /// not taken, and no other was lost.
+    #[inline]
+    pub fn enqueue(&mut self, topic: &Topic, record: Record<'_>) -> Result<()> {
+        let producer = &self.producer;
+        producer.check_topic(topic)?;
+        record.check(topic.entry().settings().compacts)?;
+        let (partition, log) = producer.choose(topic, &record)?;
+        let pending = &mut *self.shared.pending.lock();
+        if pending.bytes > producer.config.buffer_bytes {
+            pending.write_all()?;
+        }
+        let clock = &producer.directory;
+        let timestamp = record.wanted_timestamp().unwrap_or_else(|| pending.stamp.take(clock)).as_millis();
+        let fields = record.fields();
+        let batch = pending.topics.batch(topic.entry(), partition);
+        let limit = producer.config.batch_bytes.min(log.max_batch_bytes() as usize);
+        let mut measured = batch.builder.measure(&fields, timestamp);
+        if batch.builder.bytes_with(&measured) > limit && !batch.builder.is_empty() {
+            let written = batch.write(log)?;
+            pending.bytes -= written.bytes;
+            pending.records -= written.records;
+            pending.stamp = Stamp::default();
+            measured = batch.builder.measure(&fields, timestamp);
+        }
+        check_size(batch.builder.bytes_with(&measured), log)?;
+        let before = if batch.builder.is_empty() { 0 } else { batch.builder.bytes() };
+        batch.builder.push(&fields, measured, timestamp);
+        pending.bytes += batch.builder.bytes() - before;
+        pending.records += 1;
+        if before == 0 {
+            batch.due = Instant::now().checked_add(self.shared.linger);
+            if let Some(due) = batch.due.filter(|_| !pending.registered) {
+                let shared = Arc::downgrade(&self.shared);
+                // Without the thread the log is being closed, and a flush will say so.
+                pending.registered = producer.directory.linger().send((due, shared)).is_ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all batches. On an error those that could not be written stay pending; the others are in the log.
+    pub fn flush(&mut self) -> Result<()> {
+        self.shared.pending.lock().write_all()
+    }
+
+    /// Records that are enqueued and not in the log yet.
+    pub fn pending(&self) -> usize {
+        self.shared.pending.lock().records
+    }
+
+    /// Drops the records that are not in the log yet and tells how many they were.
+    pub fn discard(&mut self) -> usize {
+        let mut pending = self.shared.pending.lock();
+        pending.topics.clear();
+        pending.bytes = 0;
+        std::mem::take(&mut pending.records)
+    }
+}
+
+impl Drop for BufferedProducer {
+    fn drop(&mut self) {
+        // Whoever wants to know of a failure calls `flush` before.
+        let _ = self.flush();
+    }
+}
+
+impl Lingering for Shared {
+    fn write_overdue(&self, now: Instant) -> Option<Instant> {
+        /// A batch that could not be written is tried again, but not all the time.
+        const SOONEST_RETRY: Duration = Duration::from_millis(10);
+        let pending = &mut *self.pending.lock();
+        let failed = pending.write_where(|batch| batch.due.is_some_and(|due| due <= now)).is_err();
+        let next = pending.topics.iter().flat_map(|topic| &topic.batches).filter_map(|batch| batch.due).min();
+        pending.registered = next.is_some();
+        next.map(|next| if failed { next.max(now + SOONEST_RETRY) } else { next })
+    }
+}
+
+/// What a written batch held.
+struct Written {
+    bytes: usize,
+    records: usize,
+}
+
+impl Pending {
+    fn write_all(&mut self) -> Result<()> {
+        self.stamp = Stamp::default();
+        self.write_where(|_| true)
+    }
+
+    /// Writes the batches that are wanted, each as far as it goes; the first failure is told.
+    fn write_where(&mut self, wanted: impl Fn(&PendingBatch) -> bool) -> Result<()> {
+        let mut outcome = Ok(());
+        for topic in &mut self.topics {
+            let logs = topic.entry.partitions();
+            for (batch, log) in topic.batches.iter_mut().zip(logs) {
+                if batch.builder.is_empty() || !wanted(batch) {
+                    continue;
+                }
+                match batch.write(log) {
+                    Ok(written) => {
+                        self.bytes -= written.bytes;
+                        self.records -= written.records;
+                    }
+                    Err(failure) => outcome = outcome.and(Err(failure)),
+                }
+            }
+        }
+        outcome
+    }
+}
+
+trait FindBatch {
+    fn batch(&mut self, entry: &Arc<TopicEntry>, partition: u32) -> &mut PendingBatch;
+}
+
+impl FindBatch for Vec<TopicBatches> {
+    #[inline]
+    fn batch(&mut self, entry: &Arc<TopicEntry>, partition: u32) -> &mut PendingBatch {
+        // Few topics per producer: a walk beats a map, and the last one used is first.
+        let known = self.iter().position(|topic| Arc::ptr_eq(&topic.entry, entry));
+        let at = known.unwrap_or_else(|| {
+            let batches = entry.partitions().iter().map(|_| PendingBatch::default()).collect();
+            self.push(TopicBatches { entry: Arc::clone(entry), batches });
+            self.len() - 1
+        });
+        self.swap(0, at);
+        &mut self[0].batches[partition as usize]
+    }
+}
+
+impl PendingBatch {
+    fn write(&mut self, log: &Arc<PartitionLog>) -> Result<Written> {
+        let written = Written { bytes: self.builder.bytes(), records: self.builder.records() as usize };
+        append(&mut self.builder, log, None)?;
+        self.builder.clear(written.bytes);
+        self.due = None;
+        Ok(written)
+    }
+}
+
+/// The time of records in a row. The clock is read for the first record of a batch and then as often as the time
+/// changes by a millisecond, at least every 64th record; a clock of the user's is read for every record.
+#[derive(Debug)]
+struct Stamp {
+    now: Timestamp,
+    left: u32,
+    stride: u32,
+}
+
+impl Default for Stamp {
+    fn default() -> Self {
+        Self { now: Timestamp::from_millis(-1), left: 0, stride: 1 }
+    }
+}
+
+impl Stamp {
+    const LONGEST_STRIDE: u32 = 64;
+
+    #[inline]
+    fn take(&mut self, clock: &OpenDirectory) -> Timestamp {
+        if self.left == 0 {
+            let now = clock.now();
+            let slow = now != self.now || !clock.has_system_clock();
+            self.stride = if slow { 1 } else { (self.stride * 2).min(Self::LONGEST_STRIDE) };
+            self.now = now;
+            self.left = self.stride;
+        }
+        self.left -= 1;
+        self.now
+    }
+}

@@ -1,0 +1,250 @@
+//! Producers: records in, batches out.
+//!
+//! A producer encodes records into a batch buffer of its own, with the checksum, and hands the finished batch to a
+//! partition, which only fills in offset and epoch. No code of the user's runs while a partition is locked.
+
+mod buffered;
+mod partitioner;
+mod record;
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub use buffered::BufferedProducer;
+pub use partitioner::Partitioner;
+use partitioner::{Partitioning, Sticky};
+pub use record::Record;
+
+use crate::clock::Timestamp;
+use crate::config::ProducerConfig;
+use crate::directory::{OpenDirectory, Partition, Topic};
+use crate::error::{Error, Result};
+use crate::format::batch::BatchBuilder;
+use crate::partition::PartitionLog;
+use crate::sys::random_bytes;
+
+/// What a thread's buffer for unbuffered sends may keep.
+const KEEP_BYTES: usize = 1 << 20;
+
+thread_local! {
+    /// The batch a thread is encoding. Taken out while code of the user's runs, which may send in turn.
+    static SCRATCH: RefCell<BatchBuilder> = RefCell::default();
+}
+
+/// Writes records. Cheap to clone, shared by any number of threads; each thread's records keep their order within a
+/// partition.
+///
+/// `Ok` means: in the log, visible to consumers, and safe from the death of the process. [`Partition::sync`]
+/// makes it safe from power loss.
+///
+/// ```
+/// use stratalog::{EventLog, Record, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::open(dir.path())?;
+/// let orders = log.create_topic("orders", TopicConfig::new().partitions(3))?;
+/// let producer = log.producer()?;
+/// let sent = producer.send(&orders, Record::new("paid").key("order-17"))?;
+/// assert_eq!(sent.offset, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Producer {
+    directory: Arc<OpenDirectory>,
+    config: Arc<ProducerConfig>,
+    partitioning: Arc<Partitioning>,
+}
+
+/// Where a record went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordMetadata {
+    /// The partition's number.
+    pub partition: u32,
+    /// The record's offset.
+    pub offset: u64,
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+}
+
+/// Where a batch went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchMetadata {
+    /// The partition's number.
+    pub partition: u32,
+    /// The records' offsets. Empty, at the log end, for a batch without records.
+    pub offsets: Range<u64>,
+}
+
+impl Producer {
+    pub(crate) fn new(
+        directory: &Arc<OpenDirectory>,
+        config: ProducerConfig,
+        partitioner: Option<Box<dyn Partitioner>>,
+    ) -> Result<Self> {
+        directory.check_open()?;
+        config.validate()?;
+        let [a, b, c, d, ..] = random_bytes()?;
+        let sticky =
+            || Partitioning::Kafka(Sticky::new(u32::from_le_bytes([a, b, c, d]), config.batch_bytes));
+        let partitioning = Arc::new(partitioner.map_or_else(sticky, Partitioning::Own));
+        Ok(Self { directory: Arc::clone(directory), config: Arc::new(config), partitioning })
+    }
+
+    /// The same producer with a partitioner of your own instead of Kafka's.
+    #[must_use]
+    pub fn with_partitioner(&self, partitioner: impl Partitioner) -> Self {
+        Self { partitioning: Arc::new(Partitioning::Own(Box::new(partitioner))), ..self.clone() }
+    }
+
+    /// Writes one record, as a batch of its own. In the log when it returns, whatever the settings.
+    ///
+    /// Kafka's counterpart is `send(…).get()` with `linger.ms=0`. For compact storage and fast replay write many
+    /// records at once: [`send_batch`](Self::send_batch), [`buffered`](Self::buffered).
+    pub fn send(&self, topic: &Topic, record: Record<'_>) -> Result<RecordMetadata> {
+        self.check_topic(topic)?;
+        record.check(topic.entry().settings().compacts)?;
+        let (partition, log) = self.choose(topic, &record)?;
+        let timestamp = record.wanted_timestamp().unwrap_or_else(|| self.directory.now());
+        SCRATCH.with_borrow_mut(|batch| {
+            let fields = record.fields();
+            let measured = batch.measure(&fields, timestamp.as_millis());
+            check_size(batch.bytes_with(&measured), log)?;
+            batch.push(&fields, measured, timestamp.as_millis());
+            let offset = append(batch, log, None);
+            batch.clear(KEEP_BYTES);
+            Ok(RecordMetadata { partition, offset: offset?.start, timestamp })
+        })
+    }
+
+    /// Writes records as one batch: all of them or none are in the log, one behind the other.
+    ///
+    /// Records that name another partition are refused. Without records nothing is written.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// # let ledger = log.create_topic("ledger", TopicConfig::new())?.partition(0)?;
+    /// let rows = ["debit 5", "credit 5"];
+    /// let batch = log.producer()?.send_batch(&ledger, rows.iter().map(|row| Record::new(*row)))?;
+    /// assert_eq!(batch.offsets, 0..2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_batch<'a>(
+        &self,
+        to: &Partition,
+        records: impl IntoIterator<Item = Record<'a>>,
+    ) -> Result<BatchMetadata> {
+        self.write_batch(to, None, &mut records.into_iter())
+    }
+
+    /// Writes records as one batch that begins at offset `at`, or nothing and [`Error::Conflict`] if the log ends
+    /// elsewhere: optimistic concurrency.
+    pub fn send_batch_at<'a>(
+        &self,
+        to: &Partition,
+        at: u64,
+        records: impl IntoIterator<Item = Record<'a>>,
+    ) -> Result<BatchMetadata> {
+        self.write_batch(to, Some(at), &mut records.into_iter())
+    }
+
+    /// A producer that collects records into batches, for one thread.
+    pub fn buffered(&self) -> BufferedProducer {
+        BufferedProducer::new(self.clone())
+    }
+
+    fn write_batch<'a>(
+        &self,
+        to: &Partition,
+        at: Option<u64>,
+        records: &mut dyn Iterator<Item = Record<'a>>,
+    ) -> Result<BatchMetadata> {
+        if !Arc::ptr_eq(to.directory(), &self.directory) {
+            return Err(foreign(to.id().topic()));
+        }
+        self.directory.check_open()?;
+        let now = self.directory.now();
+        let mut batch = SCRATCH.take();
+        let outcome = fill(&mut batch, to, now, records).and_then(|()| match batch.is_empty() {
+            false => append(&mut batch, to.log(), at),
+            true => empty(to.log(), at),
+        });
+        batch.clear(KEEP_BYTES);
+        SCRATCH.set(batch);
+        Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
+    }
+
+    fn check_topic(&self, topic: &Topic) -> Result<()> {
+        if Arc::ptr_eq(topic.directory(), &self.directory) {
+            self.directory.check_open()
+        } else {
+            Err(foreign(topic.name()))
+        }
+    }
+
+    #[inline]
+    fn choose<'t>(&self, topic: &'t Topic, record: &Record<'_>) -> Result<(u32, &'t Arc<PartitionLog>)> {
+        let partition = self.partitioning.choose(topic.name(), record, topic.partition_count())?;
+        let missing = || Error::not_found("partition", format_args!("{}-{partition}", topic.name()));
+        Ok((partition, topic.log_of(partition).ok_or_else(missing)?))
+    }
+}
+
+fn foreign(topic: &str) -> Error {
+    Error::invalid(
+        "topic",
+        format!("{topic:?} belongs to another open log; get the topic from the producer's own"),
+    )
+}
+
+/// Refuses what no partition takes, before it is encoded.
+#[inline]
+fn check_size(bytes: usize, log: &PartitionLog) -> Result<()> {
+    let limit = log.max_batch_bytes();
+    if bytes > limit as usize {
+        return Err(Error::TooLarge { bytes: bytes as u64, limit: u64::from(limit) });
+    }
+    Ok(())
+}
+
+fn fill<'a>(
+    batch: &mut BatchBuilder,
+    to: &Partition,
+    now: Timestamp,
+    records: &mut dyn Iterator<Item = Record<'a>>,
+) -> Result<()> {
+    let compacted = to.entry().settings().compacts;
+    for record in records {
+        record.check(compacted)?;
+        if record.wanted_partition().is_some_and(|wanted| wanted != to.id().partition()) {
+            let reason = format!("a record names another partition than {}, where its batch goes", to.id());
+            return Err(Error::invalid("record partition", reason));
+        }
+        let timestamp = record.wanted_timestamp().unwrap_or(now).as_millis();
+        let fields = record.fields();
+        let measured = batch.measure(&fields, timestamp);
+        check_size(batch.bytes_with(&measured), to.log())?;
+        batch.push(&fields, measured, timestamp);
+    }
+    Ok(())
+}
+
+/// Hands a batch that is not empty to its partition.
+#[inline]
+fn append(batch: &mut BatchBuilder, log: &Arc<PartitionLog>, at: Option<u64>) -> Result<Range<u64>> {
+    let records = u64::from(batch.records());
+    let Some(mut finished) = batch.finish() else { return empty(log, at) };
+    let base = log.append(&mut finished, at)?;
+    Ok(base..base + records)
+}
+
+fn empty(log: &PartitionLog, at: Option<u64>) -> Result<Range<u64>> {
+    let end = log.bounds()?.log_end;
+    match at {
+        Some(expected) if expected != end => Err(Error::Conflict { expected, actual: end }),
+        _ => Ok(end..end),
+    }
+}
