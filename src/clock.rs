@@ -24,7 +24,11 @@ impl Timestamp {
 impl From<SystemTime> for Timestamp {
     /// Fractions of a millisecond are dropped.
     fn from(time: SystemTime) -> Self {
-        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        // Not `as_millis`, whose 128 bits would be divided on every send.
+        let millis = |span: Duration| {
+            let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+            seconds.saturating_mul(1000).saturating_add(i64::from(span.subsec_millis()))
+        };
         Self(match time.duration_since(UNIX_EPOCH) {
             Ok(since) => millis(since),
             Err(before) => -millis(before.duration()),

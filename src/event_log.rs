@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{ConsumerConfig, ProducerConfig, TopicConfig};
+use crate::config::{ConsumerConfig, TopicConfig};
 use crate::consumer::Consumer;
 use crate::directory::{OpenDirectory, OpenOptions, RecoveryReport, Topic};
 use crate::error::Result;
-use crate::producer::Producer;
+use crate::producer::{Producer, ProducerConfig};
 
 /// A log directory, open for reading and writing. Cheap to clone, shared by any number of threads.
 ///
@@ -112,7 +112,7 @@ impl EventLog {
 
     /// A producer.
     pub fn producer_with(&self, config: ProducerConfig) -> Result<Producer> {
-        Producer::new(&self.directory, config, None)
+        Producer::new(&self.directory, config)
     }
 
     /// A consumer without a group, with default settings: [`Consumer::assign`] tells it what to read.

@@ -51,8 +51,8 @@ mod wait;
 pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
-    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, ProducerConfig, StartFrom, TimestampType,
-    TopicConfig, WaitStrategy,
+    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, StartFrom, TimestampType, TopicConfig,
+    WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,
@@ -65,4 +65,6 @@ pub use format::record::Header;
 pub use format::uuid::Uuid as TopicId;
 pub use partition::PartitionRecovery;
 pub use position::{Position, TopicPartition};
-pub use producer::{BatchMetadata, BufferedProducer, Partitioner, Producer, Record, RecordMetadata};
+pub use producer::{
+    BatchMetadata, BufferedProducer, Partitioner, Producer, ProducerConfig, Record, RecordMetadata,
+};

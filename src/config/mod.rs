@@ -7,7 +7,6 @@
 
 mod choice;
 mod consumer;
-mod producer;
 mod setting;
 mod topic;
 pub(crate) mod topic_name;
@@ -15,6 +14,5 @@ mod topic_setting;
 
 pub use choice::{CleanupPolicy, Compression, TimestampType};
 pub use consumer::{ConsumerConfig, StartFrom, WaitStrategy};
-pub use producer::ProducerConfig;
 pub use topic::{ConfigEntries, TopicConfig};
 pub(crate) use topic_setting::TopicSettings;

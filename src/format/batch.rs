@@ -76,7 +76,7 @@ impl BatchBuilder {
     /// Writes the header with its checksum; offset and epoch are the log's to fill in. `None` without records.
     pub(crate) fn finish(&mut self) -> Option<FinishedBatch<'_>> {
         let last_offset_delta = i32::try_from(self.records.checked_sub(1)?).ok()?;
-        let mut header = BatchHeader {
+        let header = BatchHeader {
             base_offset: 0,
             batch_length: i32::try_from(self.bytes.len() - LENGTH_OVERHEAD).ok()?,
             leader_epoch: 0,
@@ -92,8 +92,8 @@ impl BatchBuilder {
             record_count: last_offset_delta + 1,
         };
         header.write(self.bytes.first_chunk_mut()?);
-        header.crc = crc32c(&self.bytes[CHECKSUMMED..]);
-        header.write(self.bytes.first_chunk_mut()?);
+        let crc = crc32c(&self.bytes[CHECKSUMMED..]);
+        BatchHeader::seal(self.bytes.first_chunk_mut()?, crc);
         Some(FinishedBatch {
             bytes: &mut self.bytes,
             records: self.records,

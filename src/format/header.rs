@@ -101,6 +101,7 @@ impl BatchHeader {
         }
     }
 
+    #[inline]
     pub(crate) fn write(&self, to: &mut [u8; HEADER_BYTES]) {
         let mut put = |at: usize, value: &[u8]| to[at..at + value.len()].copy_from_slice(value);
         put(BASE_OFFSET, &self.base_offset.to_be_bytes());
@@ -123,6 +124,12 @@ impl BatchHeader {
     pub(crate) fn assign(to: &mut [u8; HEADER_BYTES], base_offset: i64, leader_epoch: i32) {
         to[BASE_OFFSET..BASE_OFFSET + 8].copy_from_slice(&base_offset.to_be_bytes());
         to[LEADER_EPOCH..LEADER_EPOCH + 4].copy_from_slice(&leader_epoch.to_be_bytes());
+    }
+
+    /// The checksum, once everything that it covers is written.
+    #[inline]
+    pub(crate) fn seal(to: &mut [u8; HEADER_BYTES], crc: u32) {
+        to[CRC..CRC + 4].copy_from_slice(&crc.to_be_bytes());
     }
 
     /// Offset of the last record the batch was made with. Saturates instead of overflowing.

@@ -4,6 +4,7 @@
 //! partition, which only fills in offset and epoch. No code of the user's runs while a partition is locked.
 
 mod buffered;
+mod config;
 mod partitioner;
 mod record;
 
@@ -12,12 +13,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use buffered::BufferedProducer;
+pub use config::ProducerConfig;
 pub use partitioner::Partitioner;
 use partitioner::{Partitioning, Sticky};
 pub use record::Record;
 
 use crate::clock::Timestamp;
-use crate::config::ProducerConfig;
 use crate::directory::{OpenDirectory, Partition, Topic};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
@@ -78,24 +79,14 @@ pub struct BatchMetadata {
 }
 
 impl Producer {
-    pub(crate) fn new(
-        directory: &Arc<OpenDirectory>,
-        config: ProducerConfig,
-        partitioner: Option<Box<dyn Partitioner>>,
-    ) -> Result<Self> {
+    pub(crate) fn new(directory: &Arc<OpenDirectory>, config: ProducerConfig) -> Result<Self> {
         directory.check_open()?;
         config.validate()?;
         let [a, b, c, d, ..] = random_bytes()?;
         let sticky =
             || Partitioning::Kafka(Sticky::new(u32::from_le_bytes([a, b, c, d]), config.batch_bytes));
-        let partitioning = Arc::new(partitioner.map_or_else(sticky, Partitioning::Own));
+        let partitioning = Arc::new(config.partitioner.clone().map_or_else(sticky, Partitioning::Own));
         Ok(Self { directory: Arc::clone(directory), config: Arc::new(config), partitioning })
-    }
-
-    /// The same producer with a partitioner of your own instead of Kafka's.
-    #[must_use]
-    pub fn with_partitioner(&self, partitioner: impl Partitioner) -> Self {
-        Self { partitioning: Arc::new(Partitioning::Own(Box::new(partitioner))), ..self.clone() }
     }
 
     /// Writes one record, as a batch of its own. In the log when it returns, whatever the settings.

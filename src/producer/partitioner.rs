@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::Record;
@@ -29,7 +30,7 @@ where
 /// The partitioner of a producer: Kafka's own unless the user gave one.
 pub(super) enum Partitioning {
     Kafka(Sticky),
-    Own(Box<dyn Partitioner>),
+    Own(Arc<dyn Partitioner>),
 }
 
 /// Records without a key stay on one random partition until a batch full of bytes went there.

@@ -1,7 +1,10 @@
 //! Settings of a producer.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::partitioner::Partitioner;
 use crate::error::{Error, Result};
 
 /// Bytes of a batch that is written when it is full.
@@ -19,12 +22,13 @@ const DEFAULT_LINGER: Duration = Duration::from_millis(5);
 /// let producer = log.producer_with(ProducerConfig::new().linger(Duration::from_millis(20)))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 #[must_use]
 pub struct ProducerConfig {
     pub(crate) batch_bytes: usize,
     pub(crate) buffer_bytes: usize,
     pub(crate) linger: Duration,
+    pub(crate) partitioner: Option<Arc<dyn Partitioner>>,
     pub(crate) unknown: Option<String>,
 }
 
@@ -34,6 +38,7 @@ impl Default for ProducerConfig {
             batch_bytes: DEFAULT_BATCH_BYTES,
             buffer_bytes: DEFAULT_BUFFER_BYTES,
             linger: DEFAULT_LINGER,
+            partitioner: None,
             unknown: None,
         }
     }
@@ -63,6 +68,13 @@ impl ProducerConfig {
     /// [`Duration::MAX`] waits for `flush` or a full batch. Kafka: `linger.ms`.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
+        self
+    }
+
+    /// Chooses partitions in place of Kafka's own rule, which hashes the key with murmur2 and spreads records without
+    /// one. A record that names its partition is not asked about. Kafka: `partitioner.class`.
+    pub fn partitioner(mut self, partitioner: impl Partitioner) -> Self {
+        self.partitioner = Some(Arc::new(partitioner));
         self
     }
 
@@ -105,5 +117,16 @@ impl ProducerConfig {
             ));
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for ProducerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProducerConfig")
+            .field("batch_bytes", &self.batch_bytes)
+            .field("buffer_bytes", &self.buffer_bytes)
+            .field("linger", &self.linger)
+            .field("own_partitioner", &self.partitioner.is_some())
+            .finish_non_exhaustive()
     }
 }
