@@ -68,3 +68,8 @@ pub use position::{Position, TopicPartition};
 pub use producer::{
     BatchMetadata, BufferedProducer, Partitioner, Producer, ProducerConfig, Record, RecordMetadata,
 };
+
+/// The examples of README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

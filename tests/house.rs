@@ -1,0 +1,123 @@
+//! The rules of the house that a machine can keep: rooms, unsafe, the operating system, sizes, leftovers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rooms from the ground up. A room may use those before it and itself.
+const ROOMS: [&[&str]; 11] = [
+    &["error", "clock", "position"],
+    &["config"],
+    &["format"],
+    &["sys"],
+    &["wait"],
+    &["segment"],
+    &["partition"],
+    &["upkeep"],
+    &["catalog"],
+    &["directory"],
+    &["producer", "consumer"],
+];
+
+/// Names that stand for things of any room: the face may use all, and ground types are re-exported at the root.
+const FACE: [&str; 2] = ["lib", "event_log"];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|suffix| suffix == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let path =
+                    path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap().to_owned();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(found.len() > 40, "only {} files found", found.len());
+    found
+}
+
+/// What is shipped: without test modules and without comments.
+fn shipped(text: &str) -> String {
+    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs")
+}
+
+fn room_of(path: &Path) -> String {
+    let first = path.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn level(room: &str) -> Option<usize> {
+    ROOMS.iter().position(|level| level.contains(&room))
+}
+
+#[test]
+fn rooms_depend_downwards_only() {
+    for (path, text) in sources() {
+        let room = room_of(&path);
+        if FACE.contains(&room.as_str()) || is_test(&path) {
+            continue;
+        }
+        let own = level(&room).unwrap_or_else(|| panic!("{} is in no room of the table", path.display()));
+        let code = shipped(&text);
+        for used in code.split("crate::").skip(1) {
+            let name: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if let Some(other) = level(&name) {
+                assert!(other <= own, "{} uses {name}, which is above it", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_and_the_operating_system_stay_in_their_room() {
+    for (path, text) in sources() {
+        if room_of(&path) == "sys" || is_test(&path) {
+            continue;
+        }
+        let code = shipped(&text);
+        for word in ["unsafe ", "std::fs", "fs::", "File::", "memmap2", "libc::"] {
+            assert!(!code.contains(word), "{} reaches for {word:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_are_one_concept_long() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 600, "{} has {lines} lines: two concepts?", path.display());
+    }
+}
+
+#[test]
+fn nothing_is_left_over() {
+    for (path, text) in sources() {
+        let code = if is_test(&path) { text } else { shipped(&text) };
+        for leftover in ["todo!(", "unimplemented!(", "dbg!(", "thread::sleep", "TODO", "FIXME", "#[ignore]"]
+        {
+            assert!(!code.contains(leftover), "{} holds {leftover:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_dependency_opens_a_socket() {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let own = lock.split("[dev-dependencies]").next().unwrap();
+    for network in ["tokio", "mio", "socket2", "hyper", "reqwest", "async-std"] {
+        assert!(!own.contains(network), "{network} is a dependency");
+    }
+    for (path, text) in sources() {
+        assert!(!shipped(&text).contains("std::net"), "{} opens a socket", path.display());
+    }
+}
