@@ -100,10 +100,15 @@ impl RecordFields<'_> {
         at += put_varlong(measured.timestamp_delta, &mut prefix[at..]);
         at += put_varlong(i64::from(measured.offset_delta), &mut prefix[at..]);
         at += put_varlong(length(self.key), &mut prefix[at..]);
+        to.reserve(measured.bytes());
         to.extend_from_slice(&prefix[..at]);
         to.extend_from_slice(self.key.unwrap_or_default());
         push_length(length(self.value), to);
         to.extend_from_slice(self.value.unwrap_or_default());
+        if self.headers.is_empty() {
+            to.push(0);
+            return;
+        }
         push_length(index(self.headers.len()), to);
         for header in self.headers {
             push_field(Some(header.name.as_bytes()), to);
@@ -145,6 +150,42 @@ impl<'a> RawRecord<'a> {
     /// Takes the next record off `input` and checks all of its framing but the headers'.
     #[inline(always)]
     pub(crate) fn take(input: &mut Input<'a>) -> Result<Self, Malformed> {
+        match Self::take_short(input.rest()) {
+            Some((record, bytes)) => {
+                input.take(bytes)?;
+                Ok(record)
+            }
+            None => Self::take_any(input),
+        }
+    }
+
+    /// The same for what nearly all records are: no headers, numbers of one or two bytes. Decodes the front of the
+    /// record from one word. `None` says nothing about the record but that it is not of this kind.
+    #[inline(always)]
+    fn take_short(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let mut front = ShortNumbers::new(bytes)?;
+        let length = usize::try_from(front.next()?).ok()?;
+        let end = front.used + length;
+        front.skip_byte();
+        let (timestamp_delta, offset_delta, key_length) = (front.next()?, front.next()?, front.next()?);
+        if front.used > ShortNumbers::WORD {
+            return None;
+        }
+        let record = bytes.get(..end)?;
+        let mut at = front.used;
+        let key = short_field(record, &mut at, key_length)?;
+        let value_length = short_number(record, &mut at)?;
+        let value = short_field(record, &mut at, value_length)?;
+        // What is left must be the header count, 0.
+        if record.get(at..)? != [0] {
+            return None;
+        }
+        let headers = RawHeaders::default();
+        Some((Self { timestamp_delta: i64::from(timestamp_delta), offset_delta, key, value, headers }, end))
+    }
+
+    /// Any record, and the reason for one that is malformed.
+    fn take_any(input: &mut Input<'a>) -> Result<Self, Malformed> {
         let length =
             usize::try_from(input.varint()?).map_err(|_| Malformed("a record's length is negative"))?;
         let mut body =
@@ -166,6 +207,74 @@ impl<'a> RawRecord<'a> {
         }
         Ok(Self { timestamp_delta, offset_delta, key, value, headers: RawHeaders { count, bytes } })
     }
+}
+
+/// Zig-zag numbers of one or two bytes, taken off a word of eight.
+struct ShortNumbers {
+    word: u64,
+    used: usize,
+}
+
+impl ShortNumbers {
+    const WORD: usize = 8;
+
+    #[inline(always)]
+    fn new(bytes: &[u8]) -> Option<Self> {
+        Some(Self { word: u64::from_le_bytes(*bytes.first_chunk()?), used: 0 })
+    }
+
+    /// The next number. Past the end of the word it is 0, and `used` tells.
+    #[inline(always)]
+    fn next(&mut self) -> Option<i32> {
+        #[expect(clippy::cast_possible_truncation, reason = "looks at the lowest two bytes")]
+        let two = self.word as u32 & 0xffff;
+        let z = if two & 0x80 == 0 {
+            self.skip_byte();
+            two & 0x7f
+        } else if two & 0x8000 == 0 {
+            self.word >>= 16;
+            self.used += 2;
+            (two & 0x7f) | (two >> 1 & 0x3f80)
+        } else {
+            return None;
+        };
+        Some(unzigzag(z))
+    }
+
+    #[inline(always)]
+    fn skip_byte(&mut self) {
+        self.word >>= 8;
+        self.used += 1;
+    }
+}
+
+#[inline(always)]
+fn unzigzag(z: u32) -> i32 {
+    (z >> 1).cast_signed() ^ -(z & 1).cast_signed()
+}
+
+#[inline(always)]
+fn short_number(bytes: &[u8], at: &mut usize) -> Option<i32> {
+    let first = u32::from(*bytes.get(*at)?);
+    if first < 0x80 {
+        *at += 1;
+        return Some(unzigzag(first));
+    }
+    let second = u32::from(*bytes.get(*at + 1)?);
+    *at += 2;
+    (second < 0x80).then(|| unzigzag((first & 0x7f) | second << 7))
+}
+
+/// The bytes of a field of this length, behind `at`.
+#[inline(always)]
+#[expect(clippy::option_option, reason = "the field may be null, and it may not be there")]
+fn short_field<'a>(record: &'a [u8], at: &mut usize, length: i32) -> Option<Option<&'a [u8]>> {
+    if length == -1 {
+        return Some(None);
+    }
+    let start = *at;
+    *at += usize::try_from(length).ok()?;
+    Some(Some(record.get(start..*at)?))
 }
 
 #[inline(always)]

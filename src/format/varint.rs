@@ -21,6 +21,11 @@ impl<'a> Input<'a> {
         self.rest.len()
     }
 
+    #[inline(always)]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

@@ -209,7 +209,9 @@ impl FindBatch for Vec<TopicBatches> {
             self.push(TopicBatches { entry: Arc::clone(entry), batches });
             self.len() - 1
         });
-        self.swap(0, at);
+        if at > 0 {
+            self.swap(0, at);
+        }
         &mut self[0].batches[partition as usize]
     }
 }
