@@ -3,15 +3,18 @@
 //! A cursor is an offset. Segment, map and byte position are kept beside it while they last, and found again by the
 //! offset when they do not. Nothing here waits and no lock of a writer is taken.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{PartitionLog, SegmentList};
 use crate::error::{Damage, Error, Result};
+use crate::format::Malformed;
 use crate::format::batch::{Batch, Unreadable};
 use crate::format::frame::{Frame, FrameKind, NotWhole, frame_length, whole_batch_at};
+use crate::format::header::HEADER_BYTES;
 use crate::format::record::RawRecord;
 use crate::position::Position;
-use crate::segment::SegmentView;
+use crate::segment::{SegmentEnd, SegmentView};
 use crate::sys::Confirmed;
 
 /// Reads one partition in order.
@@ -29,6 +32,8 @@ pub(crate) struct Cursor {
 struct Place {
     view: SegmentView,
     position: u64,
+    /// The batch there begins at this offset or behind it.
+    expected: u64,
 }
 
 /// Whole batches, checked, from one segment.
@@ -53,6 +58,8 @@ struct Taken {
     bytes: usize,
     records: usize,
     next_offset: u64,
+    /// Where the batch behind those taken to their end begins, at least.
+    expected: u64,
     /// The last batch was not taken to its end.
     split_at: Option<usize>,
     problem: Option<Problem>,
@@ -115,7 +122,7 @@ impl Cursor {
                 }
                 return Ok(None);
             }
-            if let Some(fetched) = self.fetch_here(end.position, limits)? {
+            if let Some(fetched) = self.fetch_here(end, limits)? {
                 return Ok(Some(fetched));
             }
         }
@@ -138,7 +145,7 @@ impl Cursor {
             if let Some(segment) = list.holding(self.offset) {
                 let view = segment.view()?;
                 let position = view.position_of(self.offset)?;
-                self.at = Some(Place { view, position });
+                self.at = Some(Place { view, position, expected: segment.base() });
             }
         }
         Ok(self.at.as_mut())
@@ -150,7 +157,7 @@ impl Cursor {
         let list: Arc<SegmentList> = self.log.segments();
         let Some(next) = list.after(place.view.segment().base()) else { return Ok(false) };
         self.offset = self.offset.max(next.base());
-        self.at = Some(Place { view: next.view()?, position: 0 });
+        self.at = Some(Place { view: next.view()?, position: 0, expected: next.base() });
         Ok(true)
     }
 
@@ -164,26 +171,27 @@ impl Cursor {
     }
 
     /// Takes batches at the present place. `None`: there was nothing for users among them; the cursor went past.
-    fn fetch_here(&mut self, end: u64, limits: FetchLimits) -> Result<Option<Fetched>> {
+    fn fetch_here(&mut self, end: SegmentEnd, limits: FetchLimits) -> Result<Option<Fetched>> {
         let offset = self.offset;
         let Some(place) = &mut self.at else { return Ok(None) };
-        let position = place.position;
-        let mut window = place.view.read(position..end.min(position.saturating_add(limits.bytes as u64)))?;
+        let (position, left) = (place.position, end.position - place.position);
+        let wanted = (limits.bytes as u64).max(HEADER_BYTES as u64);
+        let mut window = place.view.read(position..position + left.min(wanted))?;
         if let Ok(needs) = frame_length(window.as_ref())
             && needs > window.as_ref().len() as u64
-            && position + needs <= end
+            && needs <= left
         {
             window = place.view.read(position..position + needs)?;
-        } else if window.as_ref().len() < crate::format::header::HEADER_BYTES && position + 61 <= end {
-            window = place.view.read(position..end)?;
         }
-        let taken = take(window.as_ref(), offset, limits.records);
+        let next_offset = place.view.segment().base() + u64::from(end.relative_next);
+        let taken = take(window.as_ref(), place.expected, offset..next_offset, limits.records.max(1));
         if taken.bytes == 0
             && let Some(problem) = taken.problem
         {
             return Err(self.damage(&problem, window.as_ref()));
         }
         place.position = position + taken.split_at.unwrap_or(taken.bytes) as u64;
+        place.expected = taken.expected;
         self.offset = self.offset.max(taken.next_offset);
         if taken.records == 0 {
             return Ok(None);
@@ -201,14 +209,7 @@ impl Cursor {
             damage.resume_at = self.resume_at(window).map(|offset| Position::new(self.log.id(), offset));
             Box::new(damage)
         };
-        match problem {
-            Problem::NotWhole(reason) => Error::Corrupt(damage(reason.to_string())),
-            Problem::Unreadable(Unreadable::Malformed(reason)) => Error::Corrupt(damage(reason.to_string())),
-            Problem::Unreadable(codec) => Error::Unsupported(damage(codec.to_string())),
-            Problem::Legacy => Error::Unsupported(damage(
-                "a message of a format before 2, which this version does not read".into(),
-            )),
-        }
+        problem.error(damage)
     }
 
     /// The first offset behind unreadable bytes from which reading can go on.
@@ -218,7 +219,7 @@ impl Cursor {
         let (position, end) = (place.position, segment.end());
         let next = self.offset + 1;
         let readable = |at: u64| -> Option<u64> {
-            let bytes = place.view.read(at..end.position).ok()?;
+            let bytes = place.view.batch_at(at).ok()??;
             let frame = whole_batch_at(bytes.as_ref(), next).ok()?;
             match frame.kind {
                 FrameKind::Batch(header) => u64::try_from(header.base_offset).ok(),
@@ -226,21 +227,14 @@ impl Cursor {
             }
         };
         // The damage may have left the length alone; else the index knows where a later batch begins.
-        if let Some(behind) =
-            frame_length(window).ok().map(|length| position + length).filter(|at| *at < end.position)
-            && let Some(offset) = readable(behind)
-        {
-            return Some(offset);
-        }
-        if let Ok(length) = frame_length(window)
-            && position + length == end.position
-        {
+        let behind = frame_length(window).ok().map(|length| position + length);
+        if behind == Some(end.position) {
             return Some(segment.next_offset());
         }
-        segment
-            .positions_behind(position)
-            .into_iter()
-            .find_map(readable)
+        let behind = behind.filter(|behind| *behind < end.position);
+        behind
+            .and_then(readable)
+            .or_else(|| segment.positions_behind(position).into_iter().find_map(readable))
             .or_else(|| Some(segment.next_offset()).filter(|next| *next > self.offset))
     }
 
@@ -255,44 +249,74 @@ impl Cursor {
             let Some(mut position) = view.position_of_time(at, from.max(segment.base()))? else { continue };
             let end = segment.end().position;
             while position < end {
-                let header = view.read(position..end.min(position + 61))?;
-                let Ok(length) = frame_length(header.as_ref()) else { break };
-                let bytes = view.read(position..end.min(position.saturating_add(length)))?;
-                if let Some(offset) = first_at(bytes.as_ref(), at, from) {
-                    return Ok(Some(offset));
+                let Some(batch) = view.batch_at(position)? else { break };
+                match first_at(batch.as_ref(), at, from) {
+                    Ok(None) => position += batch.as_ref().len() as u64,
+                    Ok(found) => return Ok(found),
+                    Err(reason) => {
+                        return Err(Problem::Unreadable(reason)
+                            .error(|reason| Box::new(Damage::new(segment.path(), position, reason))));
+                    }
                 }
-                position += length;
             }
         }
         Ok(None)
     }
 }
 
-/// Offset of the first record in a batch at or behind `from` with a timestamp of `at` or later.
-fn first_at(batch: &[u8], at: i64, from: u64) -> Option<u64> {
-    let batch = Batch::of_frame(batch)?;
-    if batch.header.max_timestamp < at || batch.header.is_control() || batch.check_records().is_err() {
-        return None;
-    }
-    let base = u64::try_from(batch.header.base_offset).ok()?;
-    let mut records = batch.records();
-    for _ in 0..batch.header.record_count {
-        let record = RawRecord::take(&mut records).ok()?;
-        let offset = base + u64::from(record.offset_delta.unsigned_abs());
-        if offset >= from && batch.timestamp_of(&record) >= at {
-            return Some(offset);
+impl Problem {
+    fn error(&self, damage: impl FnOnce(String) -> Box<Damage>) -> Error {
+        match self {
+            Self::NotWhole(reason) => Error::Corrupt(damage(reason.to_string())),
+            Self::Unreadable(Unreadable::Malformed(reason)) => Error::Corrupt(damage(reason.to_string())),
+            Self::Unreadable(codec) => Error::Unsupported(damage(codec.to_string())),
+            Self::Legacy => Error::Unsupported(damage(
+                "a message of a format before 2, which this version does not read".into(),
+            )),
         }
     }
-    None
 }
 
-/// Takes whole, readable batches off the front of `window`, up to `most` records at or behind `from`.
-fn take(window: &[u8], from: u64, most: usize) -> Taken {
-    let mut taken = Taken { bytes: 0, records: 0, next_offset: from, split_at: None, problem: None };
-    // Inside a log offsets only grow, so the first batch may begin before `from`, but not end there.
-    let mut expected = 0;
+/// Offset of the first record in a batch at or behind `from` with a timestamp of `at` or later.
+fn first_at(batch: &[u8], at: i64, from: u64) -> std::result::Result<Option<u64>, Unreadable> {
+    let Some(batch) = Batch::of_frame(batch).filter(|batch| batch.header.magic == 2) else { return Ok(None) };
+    let base = u64::try_from(batch.header.base_offset).unwrap_or(u64::MAX);
+    if batch.header.max_timestamp < at || batch.header.is_control() || batch_end(&batch) < from {
+        return Ok(None);
+    }
+    batch.check_records()?;
+    let mut records = batch.records();
+    for _ in 0..batch.header.record_count {
+        let record = RawRecord::take(&mut records)?;
+        let offset = base.saturating_add(u64::from(record.offset_delta.unsigned_abs()));
+        if offset >= from && batch.timestamp_of(&record) >= at {
+            return Ok(Some(offset));
+        }
+    }
+    Ok(None)
+}
+
+fn batch_end(batch: &Batch<'_>) -> u64 {
+    u64::try_from(batch.header.last_offset()).unwrap_or(0)
+}
+
+impl Taken {
+    /// A batch was taken to its end.
+    fn step_behind(&mut self, bytes: usize, next_offset: u64) {
+        self.bytes += bytes;
+        self.expected = next_offset;
+        self.next_offset = self.next_offset.max(next_offset);
+    }
+}
+
+/// Takes whole, readable batches off the front of `window`, up to `most` records at or behind the first of `offsets`.
+/// They begin at `expected` or behind it; at the last of `offsets` the segment ends.
+fn take(window: &[u8], expected: u64, offsets: Range<u64>, most: usize) -> Taken {
+    let from = offsets.start;
+    let mut taken =
+        Taken { bytes: 0, records: 0, next_offset: from, expected, split_at: None, problem: None };
     while let Some(rest) = window.get(taken.bytes..).filter(|rest| !rest.is_empty()) {
-        let frame = match whole_batch_at(rest, expected) {
+        let frame = match whole_batch_at(rest, taken.expected) {
             Ok(frame) => frame,
             Err(NotWhole::Incomplete { .. } | NotWhole::End) if taken.bytes > 0 => break,
             Err(reason) => {
@@ -305,10 +329,15 @@ fn take(window: &[u8], from: u64, most: usize) -> Taken {
             break;
         };
         let Some(batch) = rest.get(..bytes).and_then(Batch::of_frame) else { break };
-        expected = frame.last_offset() + 1;
+        if frame.last_offset() >= offsets.end {
+            // The checksum does not cover the offset.
+            let reason = Malformed("the offset lies behind the segment's end");
+            taken.problem = Some(Problem::NotWhole(reason.into()));
+            break;
+        }
+        let behind = frame.last_offset() + 1;
         if header.is_control() {
-            taken.next_offset = taken.next_offset.max(expected);
-            taken.bytes += bytes;
+            taken.step_behind(bytes, behind);
             continue;
         }
         if let Err(reason) = batch.check_records() {
@@ -323,8 +352,7 @@ fn take(window: &[u8], from: u64, most: usize) -> Taken {
             taken.next_offset = taken.next_offset.max(next);
             break;
         }
-        taken.bytes += bytes;
-        taken.next_offset = taken.next_offset.max(expected);
+        taken.step_behind(bytes, behind);
         if taken.records >= most {
             break;
         }

@@ -12,14 +12,19 @@ const PARTITION_METADATA: &str = "partition.metadata";
 const MOST_BYTES: u64 = 16 << 20;
 
 impl PartitionLog {
-    /// Makes the directory, with the id that ties it to its topic, before the first record can be in it.
+    /// Makes the directory, with the id that ties it to its topic, before the first record can be in it. Durable after
+    /// [`sync_new_directory`](Self::sync_new_directory).
     pub(super) fn make_directory(&self) -> Result<()> {
         let metadata = self.directory.join(PARTITION_METADATA);
         if kind_of(&metadata).is_some() {
             return Ok(());
         }
         self.disk.create_directory(&self.directory)?;
-        self.disk.replace(&metadata, partition_metadata::encode(self.topic_id).as_bytes())?;
+        self.disk.replace(&metadata, partition_metadata::encode(self.topic_id).as_bytes())
+    }
+
+    /// What is in the directory, and the directory itself, on the medium.
+    pub(super) fn sync_new_directory(&self) -> Result<()> {
         self.disk.sync_directory(&self.directory)?;
         match self.directory.parent() {
             Some(root) => self.disk.sync_directory(root),

@@ -13,14 +13,18 @@
 
 mod chores;
 mod cursor;
+mod durability;
 mod epochs;
 mod load;
 mod segments;
+#[cfg(test)]
+mod tests;
+mod unclean;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -35,7 +39,7 @@ use crate::error::{Error, PoisonCause, Result};
 use crate::format::batch::FinishedBatch;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::segment::{SegmentWriter, Unsealed};
+use crate::segment::{FinishFailure, MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
 use crate::sys::{Disk, PutFailure};
 use crate::wait::Sleepers;
 
@@ -80,8 +84,11 @@ pub(crate) struct PartitionLog {
     ended: AtomicBool,
     appender: Mutex<Appender>,
     unsealed: Mutex<VecDeque<Unsealed>>,
-    /// Held while sealed segments are finished, so that they are in order.
+    /// Held while segments are synced and finished, so that they are in order and each failure is seen by all. Taken
+    /// after `appender`, or without it.
     finishing: Mutex<()>,
+    /// The failure that ended appending, for those who do not look at `appender`.
+    failure: OnceLock<PoisonCause>,
 }
 
 #[derive(Debug)]
@@ -144,6 +151,7 @@ impl PartitionLog {
             appender: Mutex::new(Appender::Unloaded),
             unsealed: Mutex::default(),
             finishing: Mutex::default(),
+            failure: OnceLock::new(),
         })
     }
 
@@ -166,7 +174,7 @@ impl PartitionLog {
     }
 
     /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.
-    pub(crate) fn load(&self) -> Result<Option<PartitionRecovery>> {
+    pub(crate) fn load(self: &Arc<Self>) -> Result<Option<PartitionRecovery>> {
         let mut appender = self.appender.lock();
         match &*appender {
             Appender::Unloaded => self.load_into(&mut appender).map(Some),
@@ -176,9 +184,20 @@ impl PartitionLog {
         }
     }
 
-    fn load_into(&self, appender: &mut Appender) -> Result<PartitionRecovery> {
-        let Found { segments, log_start, last, next_offset, epoch, tail, report } = load::find(self)?;
-        let unclean = !tail.is_empty();
+    /// Changes nothing here unless all of it succeeds: the next attempt begins anew.
+    fn load_into(self: &Arc<Self>, appender: &mut Appender) -> Result<PartitionRecovery> {
+        let Found { mut segments, log_start, last, next_offset, epoch, tail, report, .. } = load::find(self)?;
+        let mut sealed = VecDeque::new();
+        let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
+        let state = match recovered {
+            None => Appender::Idle { next_offset, epoch, last },
+            Some(writer) => {
+                self.begin_epoch(epoch, next_offset)?;
+                // Entries and names may be as little on the medium as the records are.
+                self.disk.sync_directory(&self.directory)?;
+                Appender::Active { writer, epoch }
+            }
+        };
         self.log_start.store(log_start, Ordering::Relaxed);
         if self.checkpointed.clean {
             self.recovery_point.store(next_offset, Ordering::Relaxed);
@@ -186,31 +205,42 @@ impl PartitionLog {
             // Whatever was behind the point is checked now, but not on the medium for certain.
             self.recovery_point.fetch_min(next_offset, Ordering::Relaxed);
         }
+        let unfinished = !sealed.is_empty();
+        *self.unsealed.lock() = sealed;
         self.segments.set(SegmentList::of(segments));
-        *appender = Appender::Idle { next_offset, epoch, last };
-        if unclean && last.is_some() {
-            self.reopen_recovered(appender, tail)?;
+        *appender = state;
+        if unfinished {
+            self.chores.finish_sealed(self);
         }
         Ok(report)
     }
 
-    /// Takes recovered segments over for writing, so that they are trimmed, indexed and synced like any other.
-    fn reopen_recovered(&self, appender: &mut Appender, tail: Vec<load::RecoveredSegment>) -> Result<()> {
-        let Appender::Idle { epoch, .. } = *appender else { return Ok(()) };
-        let mut last_writer = None;
+    /// Takes recovered segments over for writing, so that they are trimmed, indexed and synced like any other. Returns
+    /// the writer of the last one.
+    fn reopen_recovered(
+        &self,
+        tail: Vec<load::RecoveredSegment>,
+        segments: &mut Vec<Arc<Segment>>,
+        sealed: &mut VecDeque<Unsealed>,
+    ) -> Result<Option<Box<SegmentWriter>>> {
+        let mut last: Option<SegmentWriter> = None;
         for recovered in tail {
+            if let Some(before) = last.take() {
+                sealed.push_back(before.seal());
+            }
+            // Each holds a descriptor until it is finished.
+            if sealed.len() > MOST_UNSEALED
+                && let Some(oldest) = sealed.pop_front()
+            {
+                oldest.finish(&self.disk).map_err(FinishFailure::into_error)?;
+            }
             let at = (recovered.base, recovered.position, recovered.next_offset);
             let mut writer = self.reopen(at, Some(recovered.entries))?;
             writer.rewrite_from(recovered.unsynced_from);
-            if let Some(sealed) = last_writer.replace(writer) {
-                self.unsealed.lock().push_back(sealed.seal());
-            }
+            segments.push(Arc::clone(writer.segment()));
+            last = Some(writer);
         }
-        if let Some(writer) = last_writer {
-            self.segments.add(writer.segment());
-            *appender = Appender::Active { writer: Box::new(writer), epoch };
-        }
-        Ok(())
+        Ok(last.map(Box::new))
     }
 
     fn reopen(
@@ -223,7 +253,7 @@ impl PartitionLog {
     }
 
     /// Offsets as they are now, loading the partition if need be.
-    pub(crate) fn bounds(&self) -> Result<Bounds> {
+    pub(crate) fn bounds(self: &Arc<Self>) -> Result<Bounds> {
         if self.segments.version() == 0 {
             self.load()?;
         }
@@ -296,7 +326,7 @@ impl PartitionLog {
 
     /// Brings the appender to a state in which a batch can be taken, short of making a segment.
     #[cold]
-    fn prepare(&self, appender: &mut Appender) -> Result<()> {
+    fn prepare(self: &Arc<Self>, appender: &mut Appender) -> Result<()> {
         if matches!(appender, Appender::Unloaded) {
             self.load_into(appender)?;
         }
@@ -322,6 +352,9 @@ impl PartitionLog {
     fn roll(self: &Arc<Self>, appender: &mut Appender) -> Result<()> {
         let (capacity, interval) = (self.settings.segment_bytes, self.settings.index_interval_bytes);
         let next_offset = appender.next_offset();
+        if next_offset > MAX_OFFSET - MOST_OFFSETS {
+            return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
+        }
         let epoch = match appender {
             Appender::Active { epoch, .. } => *epoch,
             Appender::Idle { epoch, .. } => {
@@ -334,7 +367,7 @@ impl PartitionLog {
         let first = matches!(appender, Appender::Idle { .. });
         let writer = SegmentWriter::create(&self.disk, &self.directory, next_offset, capacity, interval)?;
         if first {
-            self.disk.sync_directory(&self.directory)?;
+            self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
         }
         self.segments.add(writer.segment());
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
@@ -345,83 +378,10 @@ impl PartitionLog {
             drop(unsealed);
             if !self.chores.finish_sealed(self) || waiting >= MOST_UNSEALED {
                 // Nobody else does it, or not as fast as segments fill up.
-                self.finish_queue().map_err(|failure| self.poison(appender, &failure))?;
+                self.finish_at_roll(appender, waiting)?;
             }
         }
         Ok(())
-    }
-
-    fn poison(&self, appender: &mut Appender, failure: &Error) -> Error {
-        if let Appender::Poisoned(cause) = appender {
-            return Error::Poisoned(Box::new(cause.clone()));
-        }
-        let cause = PoisonCause { partition: self.id.clone(), failure: failure.to_string().into() };
-        if !matches!(appender, Appender::Deleted | Appender::Closed) {
-            *appender = Appender::Poisoned(cause.clone());
-        }
-        Error::Poisoned(Box::new(cause))
-    }
-
-    /// Finishes sealed segments, oldest first: exact length, indexes, sync; then the recovery point passes them.
-    /// A failure poisons the partition: what the kernel could not write once it takes for written.
-    pub(crate) fn finish_sealed(&self) -> Result<()> {
-        self.finish_queue().map_err(|failure| self.poison(&mut self.appender.lock(), &failure))
-    }
-
-    fn finish_queue(&self) -> Result<()> {
-        let _order = self.finishing.lock();
-        loop {
-            let Some(next) = self.unsealed.lock().pop_front() else { return Ok(()) };
-            next.finish(&self.disk)?;
-            self.disk.sync_directory(&self.directory)?;
-            self.recovery_point.fetch_max(next.segment().next_offset(), Ordering::Relaxed);
-        }
-    }
-
-    /// Everything appended before the call on the medium. Appends go on meanwhile.
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.finish_sealed()?;
-        let (unsynced, next_offset) = match &mut *self.appender.lock() {
-            Appender::Active { writer, .. } => (writer.unsynced(), writer.next_offset()),
-            Appender::Poisoned(cause) => return Err(Error::Poisoned(Box::new(cause.clone()))),
-            Appender::Deleted => return Err(self.deleted()),
-            Appender::Closed => return Err(Error::Closed),
-            Appender::Unloaded | Appender::Idle { .. } => return Ok(()),
-        };
-        // A roll in between has queued what came before: everything older is on the medium only with this.
-        self.finish_sealed()?;
-        match unsynced.sync() {
-            Ok(()) => {
-                self.recovery_point.fetch_max(next_offset, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(failure) => Err(self.poison(&mut self.appender.lock(), &failure)),
-        }
-    }
-
-    /// Ends appending for good and brings the files to their final form. Idempotent. After an error the partition
-    /// must be recovered at the next open.
-    pub(crate) fn close(&self) -> Result<()> {
-        let state = self.end(Appender::Closed);
-        match state {
-            Appender::Active { writer, .. } => {
-                let next_offset = writer.next_offset();
-                self.finish_sealed()?;
-                let mut writer = writer;
-                writer.unsynced().finish(&self.disk)?;
-                self.disk.sync_directory(&self.directory)?;
-                self.recovery_point.fetch_max(next_offset, Ordering::Relaxed);
-                Ok(())
-            }
-            Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause))),
-            Appender::Unloaded if !self.checkpointed.clean => {
-                match crate::sys::disk::kind_of(&self.directory) {
-                    None => Ok(()),
-                    Some(_) => Err(Error::Closed),
-                }
-            }
-            Appender::Unloaded | Appender::Idle { .. } | Appender::Deleted | Appender::Closed => Ok(()),
-        }
     }
 
     /// Ends the partition because its topic is deleted: nothing is written any more, readers keep what they hold.
@@ -437,12 +397,6 @@ impl PartitionLog {
         self.ended.store(true, Ordering::Release);
         self.sleepers.wake_all();
         before
-    }
-
-    /// What the checkpoint of recovery points is to say; `None` if there is nothing on disk to speak of.
-    pub(crate) fn recovery_point(&self) -> Option<u64> {
-        let point = self.recovery_point.load(Ordering::Relaxed);
-        (point > 0 || self.checkpointed.recovery_point.is_some()).then_some(point)
     }
 }
 

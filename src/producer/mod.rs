@@ -232,7 +232,7 @@ fn append(batch: &mut BatchBuilder, log: &Arc<PartitionLog>, at: Option<u64>) ->
     Ok(base..base + records)
 }
 
-fn empty(log: &PartitionLog, at: Option<u64>) -> Result<Range<u64>> {
+fn empty(log: &Arc<PartitionLog>, at: Option<u64>) -> Result<Range<u64>> {
     let end = log.bounds()?.log_end;
     match at {
         Some(expected) if expected != end => Err(Error::Conflict { expected, actual: end }),

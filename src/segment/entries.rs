@@ -38,6 +38,11 @@ impl IndexEntries {
         behind.checked_sub(1).and_then(|at| self.times.get(at)).map_or(0, |entry| entry.relative_offset)
     }
 
+    /// Largest timestamp entered.
+    pub(crate) fn largest(&self) -> Option<i64> {
+        self.times.last().map(|entry| entry.timestamp)
+    }
+
     /// The last entries, where a scan for the end of the segment may begin.
     pub(crate) fn last(&self) -> Option<OffsetEntry> {
         self.offsets.last().copied()

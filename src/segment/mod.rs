@@ -5,6 +5,7 @@
 
 mod entries;
 mod scan;
+mod search;
 mod stored_index;
 mod writer;
 
@@ -15,14 +16,14 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-pub(crate) use entries::{IndexEntries, IndexPace};
-pub(crate) use scan::{Batches, check_batches};
+pub(crate) use entries::IndexEntries;
+pub(crate) use scan::{Batches, Indexing, check_batches, skip_batches};
 pub(crate) use stored_index::load as stored_entries;
-pub(crate) use writer::{SegmentWriter, Unsealed};
+pub(crate) use writer::{FinishFailure, SegmentWriter, Unsealed};
 
 use crate::error::{Damage, Error, Result};
 use crate::format::frame::frame_length;
-use crate::format::header::{BatchHeader, HEADER_BYTES};
+use crate::format::header::HEADER_BYTES;
 use crate::sys::tail::TailWord;
 use crate::sys::{Confirmed, Disk, Mapping, PlainFile, Tail};
 
@@ -31,15 +32,21 @@ pub(crate) const LOG: &str = "log";
 pub(crate) const OFFSET_INDEX: &str = "index";
 pub(crate) const TIME_INDEX: &str = "timeindex";
 
+/// Offsets of a segment stay within this distance of its base.
+pub(crate) const MOST_OFFSETS: u64 = 1 << 31;
+/// Largest offset there can be.
+pub(crate) const MAX_OFFSET: u64 = i64::MAX.unsigned_abs();
+
 /// `NNNNNNNNNNNNNNNNNNNN.log` and its like.
 pub(crate) fn file_name(base: u64, suffix: &str) -> String {
     format!("{base:020}.{suffix}")
 }
 
-/// The base offset in the name of a segment's file.
+/// The base offset in the name of a segment's file. One above 2⁶³−1 is no offset, and the file not a segment.
 pub(crate) fn base_of(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?.strip_suffix('.')?;
-    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+    let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok())?.filter(|base| *base <= MAX_OFFSET)
 }
 
 /// How far a segment reaches: one word, published at once.
@@ -230,9 +237,6 @@ enum Source {
     File(PlainFile),
 }
 
-/// Bytes looked at in one step of a walk along batch headers.
-const HEADER_WINDOW: u64 = 64 << 10;
-
 impl SegmentView {
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         &self.segment
@@ -263,44 +267,13 @@ impl SegmentView {
         Error::Corrupt(Box::new(Damage::new(&self.segment.path, range.start, reason)))
     }
 
-    /// Position of the first batch whose last offset is `offset` or more; the segment's end if there is none.
-    pub(crate) fn position_of(&self, offset: u64) -> Result<u64> {
-        let from = self.segment.scan_from_offset(offset)?;
-        self.walk(from, |header| header.last_offset() >= i64::try_from(offset).unwrap_or(i64::MAX))
-    }
-
-    /// Position of the first batch at or behind `offset` that has a record at `at` or later, if there is one.
-    pub(crate) fn position_of_time(&self, at: i64, offset: u64) -> Result<Option<u64>> {
-        if self.segment.is_before(at)? {
-            return Ok(None);
-        }
-        let from = self.position_of(self.segment.scan_from_time(at)?.max(offset))?;
-        let found = self.walk(from, |header| header.max_timestamp >= at)?;
-        Ok((found < self.segment.end().position).then_some(found))
-    }
-
-    /// Goes from batch header to batch header, starting at one, until `wanted`.
-    fn walk(&self, mut position: u64, wanted: impl Fn(&BatchHeader) -> bool) -> Result<u64> {
+    /// The bytes of the batch at `position` as its length field tells them; `None` if that makes no sense.
+    pub(crate) fn batch_at(&self, position: u64) -> Result<Option<Confirmed>> {
         let end = self.segment.end().position;
-        while position < end {
-            let window = self.read(position..end.min(position + HEADER_WINDOW))?;
-            let mut rest: &[u8] = window.as_ref();
-            while let Some(header) = rest.first_chunk::<HEADER_BYTES>() {
-                if wanted(&BatchHeader::read(header)) {
-                    return Ok(position);
-                }
-                let length = frame_length(rest).map_err(|reason| {
-                    let damage = Damage::new(&self.segment.path, position, reason.to_string());
-                    Error::Corrupt(Box::new(damage))
-                })?;
-                position += length;
-                rest = usize::try_from(length).ok().and_then(|length| rest.get(length..)).unwrap_or_default();
-            }
-            // Fewer bytes than a header to the end: a legacy message, or damage that reading it will tell.
-            if end.saturating_sub(position) < HEADER_BYTES as u64 {
-                return Ok(position.min(end));
-            }
+        let header = self.read(position..end.min(position + HEADER_BYTES as u64))?;
+        match frame_length(header.as_ref()) {
+            Ok(length) if length <= end - position => self.read(position..position + length).map(Some),
+            _ => Ok(None),
         }
-        Ok(end)
     }
 }

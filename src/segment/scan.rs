@@ -1,8 +1,10 @@
 //! Going through a log file batch by batch, as recovery does: reads by system call, never maps.
 
-use super::{IndexEntries, IndexPace};
+use super::entries::IndexPace;
+use super::{IndexEntries, MOST_OFFSETS};
 use crate::error::Result;
-use crate::format::frame::{Frame, NotWhole, frame_length, whole_batch_at};
+use crate::format::Malformed;
+use crate::format::frame::{Frame, FrameKind, NotWhole, frame_length, whole_batch_at};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::sys::PlainFile;
 
@@ -17,6 +19,8 @@ pub(crate) struct Batches<'f> {
     /// Where the next batch begins, in the file and in offsets.
     pub(crate) position: u64,
     pub(crate) expected: u64,
+    /// No offset was missing so far: nothing was taken out by a compaction.
+    pub(crate) dense: bool,
     buffer: Vec<u8>,
     /// File position of the buffer's first byte.
     buffered_from: u64,
@@ -30,7 +34,7 @@ pub(crate) struct Stop {
 
 impl<'f> Batches<'f> {
     pub(crate) fn new(file: &'f PlainFile, length: u64, position: u64, expected: u64) -> Self {
-        Self { file, length, position, expected, buffer: Vec::new(), buffered_from: 0 }
+        Self { file, length, position, expected, dense: true, buffer: Vec::new(), buffered_from: 0 }
     }
 
     /// The bytes from the present position on, at least `wanted` of them unless the file ends before.
@@ -63,6 +67,10 @@ impl<'f> Batches<'f> {
             Ok(frame) => {
                 let position = self.position;
                 self.position += frame.bytes as u64;
+                self.dense &= match frame.kind {
+                    FrameKind::Batch(header) => is_dense(&header, expected),
+                    FrameKind::Legacy { .. } => false,
+                };
                 self.expected = frame.last_offset() + 1;
                 Ok((position, frame))
             }
@@ -82,6 +90,7 @@ impl<'f> Batches<'f> {
             return Ok(None);
         }
         self.position += length;
+        self.dense &= is_dense(&header, expected);
         self.expected = u64::try_from(header.last_offset()).unwrap_or(0) + 1;
         Ok(Some((position, header, length)))
     }
@@ -128,43 +137,103 @@ impl<'f> Batches<'f> {
     }
 }
 
+fn is_dense(header: &BatchHeader, expected: u64) -> bool {
+    u64::try_from(header.base_offset) == Ok(expected)
+        && header.last_offset_delta.checked_add(1) == Some(header.record_count)
+}
+
+/// The index of a segment, made while going through its batches in order.
+#[derive(Debug)]
+pub(crate) struct Indexing {
+    base: u64,
+    pace: IndexPace,
+    entries: IndexEntries,
+}
+
+impl Indexing {
+    pub(crate) fn new(base: u64, interval: u32) -> Self {
+        let entries = IndexEntries::default();
+        Self { base, pace: IndexPace::new(interval, &entries), entries }
+    }
+
+    /// `false`: the offset is too far from the base to be one of this segment.
+    fn note(&mut self, position: u64, bytes: u64, last_offset: u64, timestamp: i64) -> bool {
+        let distance = last_offset.saturating_sub(self.base);
+        let Some(relative) = u32::try_from(distance).ok().filter(|_| distance < MOST_OFFSETS) else {
+            return false;
+        };
+        if self.pace.is_due() {
+            self.pace.enter(relative, position, &mut self.entries);
+        }
+        self.pace.note(bytes, relative, timestamp);
+        true
+    }
+
+    fn finish(mut self) -> IndexEntries {
+        self.entries.add_time(self.pace.largest());
+        self.entries
+    }
+}
+
+/// Passes over batches by their headers alone, except the last one that ends at or before offset `upto`: whether the
+/// way led along real batches shows where it ends. Stops before a header that makes no sense.
+pub(crate) fn skip_batches(batches: &mut Batches<'_>, upto: u64, index: &mut Indexing) -> Result<()> {
+    while batches.expected < upto {
+        let before = (batches.position, batches.expected, batches.dense);
+        let skipped = batches.skip()?.filter(|_| batches.expected < upto);
+        let noted = skipped.is_some_and(|(position, header, length)| {
+            index.note(position, length, batches.expected - 1, header.max_timestamp)
+        });
+        if !noted {
+            (batches.position, batches.expected, batches.dense) = before;
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Index entries of `length` bytes of whole batches that end before offset `next`, made anew.
+pub(crate) fn make_entries(
+    file: &PlainFile,
+    length: u64,
+    base: u64,
+    next: u64,
+    interval: u32,
+) -> Result<IndexEntries> {
+    let mut batches = Batches::new(file, length, 0, base);
+    let mut index = Indexing::new(base, interval);
+    skip_batches(&mut batches, next, &mut index)?;
+    Ok(check_batches(&mut batches, index, |_| ())?.entries)
+}
+
 /// What [`check_batches`] found out about a segment.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) position: u64,
     pub(crate) next_offset: u64,
     pub(crate) entries: IndexEntries,
-    pub(crate) stop: Stop,
+    pub(crate) reason: NotWhole,
 }
 
-/// Checks batches from where `batches` stands to the end, collecting index entries and what `each` wants.
+/// Checks batches from where `batches` stands to the first that is not whole or cannot belong to the segment.
 pub(crate) fn check_batches(
     batches: &mut Batches<'_>,
-    base: u64,
-    mut entries: IndexEntries,
-    interval: u32,
+    mut index: Indexing,
     mut each: impl FnMut(&Frame),
 ) -> Result<Checked> {
-    let mut pace = IndexPace::new(interval, &entries);
-    let stop = loop {
+    let reason = loop {
+        let expected = batches.expected;
         match batches.next()? {
-            Err(stop) => break stop,
+            Err(stop) => break stop.reason,
             Ok((position, frame)) => {
-                let Ok(relative) = u32::try_from(frame.last_offset().saturating_sub(base)) else {
-                    batches.position = position;
-                    break Stop {
-                        reason: crate::format::Malformed("the offset is too far from the segment's base")
-                            .into(),
-                    };
-                };
-                if pace.is_due() {
-                    pace.enter(relative, position, &mut entries);
+                if !index.note(position, frame.bytes as u64, frame.last_offset(), frame.max_timestamp()) {
+                    (batches.position, batches.expected) = (position, expected);
+                    break Malformed("the offset is too far from the segment's base").into();
                 }
-                pace.note(frame.bytes as u64, relative, frame.max_timestamp());
                 each(&frame);
             }
         }
     };
-    entries.add_time(pace.largest());
-    Ok(Checked { position: batches.position, next_offset: batches.expected, entries, stop })
+    let (position, next_offset) = (batches.position, batches.expected);
+    Ok(Checked { position, next_offset, entries: index.finish(), reason })
 }

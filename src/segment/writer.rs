@@ -3,14 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::entries::{IndexEntries, IndexPace};
-use super::{Index, LOG, OFFSET_INDEX, Segment, SegmentEnd, TIME_INDEX, file_name, stored_index};
+use super::scan::make_entries;
+use super::{
+    Index, LOG, MAX_OFFSET, MOST_OFFSETS, OFFSET_INDEX, Segment, SegmentEnd, TIME_INDEX, file_name,
+    stored_index,
+};
 use crate::error::{Error, Result};
 use crate::format::batch::FinishedBatch;
 use crate::sys::{Disk, Growth, LogWriter, PlainFile, PutFailure, Tail};
-
-/// Offsets of a segment stay within this distance of its base.
-const MOST_OFFSETS: u64 = 1 << 31;
 
 /// The one writer of a segment.
 #[derive(Debug)]
@@ -19,9 +22,14 @@ pub(crate) struct SegmentWriter {
     log: LogWriter,
     pace: IndexPace,
     next_offset: u64,
-    /// Behind this position the file may differ from the medium although the kernel holds its pages for clean.
-    rewrite_from: Option<u64>,
+    /// How many offsets fit behind the base.
+    most_offsets: u64,
+    rewrite: Arc<Mutex<Rewrite>>,
 }
+
+/// Behind this position a file may differ from the medium although the kernel holds its pages for clean. Shared by all
+/// who may sync the segment, so that none of them counts on a sync before the bytes were written again.
+type Rewrite = Option<u64>;
 
 /// A batch was taken.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +69,7 @@ impl SegmentWriter {
         let end = SegmentEnd { position, relative_next, sealed: false };
         let entries = match entries {
             Some(entries) => entries,
-            None => stored_index::load(disk, &path, position)?.unwrap_or_default(),
+            None => stored_or_made(disk, &path, (base, position, next_offset), interval)?,
         };
         let log = LogWriter::open(disk, &path, u64::from(capacity), position, end.mark())?;
         Ok(Self::over(disk, log, base, next_offset, entries.thinned(), interval))
@@ -83,7 +91,9 @@ impl SegmentWriter {
         {
             *segment.mapping.lock() = Arc::downgrade(mapping);
         }
-        Self { segment: Arc::new(segment), log, pace, next_offset, rewrite_from: None }
+        let most_offsets = MOST_OFFSETS.min(MAX_OFFSET.saturating_sub(base));
+        let segment = Arc::new(segment);
+        Self { segment, log, pace, next_offset, most_offsets, rewrite: Arc::default() }
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {
@@ -104,7 +114,7 @@ impl SegmentWriter {
 
     /// After an unclean stop: the bytes behind `position` must be written again before a sync means anything.
     pub(crate) fn rewrite_from(&mut self, position: u64) {
-        self.rewrite_from = Some(position);
+        *self.rewrite.lock() = Some(position);
     }
 
     /// Whether the batch may go into this segment: offsets and positions must fit.
@@ -113,7 +123,7 @@ impl SegmentWriter {
         let position = self.position();
         let end = position + bytes as u64;
         let last = self.next_offset - self.segment.base() + u64::from(records);
-        position == 0 || (end <= u64::from(limit).min(Tail::MAX_POSITION) && last < MOST_OFFSETS)
+        last < self.most_offsets && (position == 0 || end <= u64::from(limit).min(Tail::MAX_POSITION))
     }
 
     /// Puts the batch behind the last one and publishes it.
@@ -148,14 +158,14 @@ impl SegmentWriter {
     }
 
     /// A handle for syncing what was appended up to now without holding up appends.
-    pub(crate) fn unsynced(&mut self) -> Unsealed {
+    pub(crate) fn unsynced(&self) -> Unsealed {
         Unsealed {
             segment: Arc::clone(&self.segment),
             file: Arc::clone(self.log.file()),
             growth: Arc::clone(self.log.growth()),
             pace_largest: self.pace.largest(),
             position: self.position(),
-            rewrite_from: self.rewrite_from.take(),
+            rewrite: Arc::clone(&self.rewrite),
         }
     }
 
@@ -168,6 +178,20 @@ impl SegmentWriter {
     }
 }
 
+/// The index entries of a segment that was closed in order. Files that are missing or make no sense are made anew, and
+/// so is a time index without entries: without the largest timestamp so far it would become wrong.
+fn stored_or_made(
+    disk: &Disk,
+    path: &Path,
+    (base, position, next_offset): (u64, u64, u64),
+    interval: u32,
+) -> Result<IndexEntries> {
+    match stored_index::load(disk, path, position)? {
+        Some(entries) if position == 0 || entries.largest().is_some() => Ok(entries),
+        _ => make_entries(&disk.open(path, false)?, position, base, next_offset, interval),
+    }
+}
+
 /// A segment whose appended bytes are not on the medium yet. Keeps its descriptor until they are, or the system would
 /// forget to tell of a failure.
 #[derive(Debug)]
@@ -177,7 +201,24 @@ pub(crate) struct Unsealed {
     growth: Arc<Growth>,
     pace_largest: Option<crate::format::index::TimeEntry>,
     position: u64,
-    rewrite_from: Option<u64>,
+    rewrite: Arc<Mutex<Rewrite>>,
+}
+
+/// Why a segment did not get its final form.
+#[derive(Debug)]
+pub(crate) enum FinishFailure {
+    /// Bytes may be lost, and no later sync would tell.
+    Lost(Error),
+    /// The bytes are on the medium, the indexes are not: that can be done again later.
+    Unindexed(Error),
+}
+
+impl FinishFailure {
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Lost(failure) | Self::Unindexed(failure) => failure,
+        }
+    }
 }
 
 impl Unsealed {
@@ -187,16 +228,22 @@ impl Unsealed {
 
     /// Bytes on the medium.
     pub(crate) fn sync(&self) -> Result<()> {
-        if let Some(from) = self.rewrite_from {
+        let mut rewrite = self.rewrite.lock();
+        if let Some(from) = *rewrite {
             self.rewrite(from)?;
         }
-        self.file.sync().map_err(|e| Error::io("sync", self.file.path(), e))
+        self.file.sync().map_err(|e| Error::io("sync", self.file.path(), e))?;
+        *rewrite = None;
+        Ok(())
     }
 
     /// The final form of a segment nothing is appended to any more: exact length, index files, all on the medium.
-    pub(crate) fn finish(&self, disk: &Disk) -> Result<()> {
-        self.growth.seal(self.position)?;
-        self.sync()?;
+    pub(crate) fn finish(&self, disk: &Disk) -> std::result::Result<(), FinishFailure> {
+        self.growth.seal(self.position).and_then(|()| self.sync()).map_err(FinishFailure::Lost)?;
+        self.write_indexes(disk).map_err(FinishFailure::Unindexed)
+    }
+
+    fn write_indexes(&self, disk: &Disk) -> Result<()> {
         let (offsets, times) = match &mut *self.segment.index.lock() {
             Index::Stored => return Ok(()),
             Index::Growing(entries) => {

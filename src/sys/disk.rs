@@ -198,7 +198,12 @@ impl PlainFile {
 
     /// Writes all of `bytes`. After an error any part of them may be in the file.
     pub(crate) fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.faults.check(Operation::Write)?;
+        if let Err(failure) = self.faults.check(Operation::Write) {
+            // As a disk does that fills up: a part is written.
+            let part = bytes.get(..bytes.len() / 2).unwrap_or_default();
+            let _ = platform::write_at(&self.file, part, position);
+            return Err(failure);
+        }
         let mut written = 0;
         while written < bytes.len() {
             match platform::write_at(&self.file, &bytes[written..], position + written as u64) {

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Kinds of operations that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +29,15 @@ struct Plan {
     left: AtomicI64,
     /// Whether every later one fails too, as on a full disk.
     lasting: bool,
+    struck: AtomicBool,
 }
 
 impl Faults {
     /// Lets `successes` operations of the kind pass and fails the next one, or all that follow.
     #[cfg(test)]
     pub(crate) fn after(operation: Operation, successes: i64, error: io::ErrorKind, lasting: bool) -> Self {
-        Self { plan: Some(Arc::new(Plan { operation, error, left: AtomicI64::new(successes), lasting })) }
+        let (left, struck) = (AtomicI64::new(successes), AtomicBool::new(false));
+        Self { plan: Some(Arc::new(Plan { operation, error, left, lasting, struck })) }
     }
 
     /// Ends a lasting fault.
@@ -44,6 +46,12 @@ impl Faults {
         if let Some(plan) = &self.plan {
             plan.left.store(i64::MAX, Ordering::Relaxed);
         }
+    }
+
+    /// Whether something failed.
+    #[cfg(test)]
+    pub(crate) fn have_struck(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.struck.load(Ordering::Relaxed))
     }
 
     #[inline]
@@ -63,6 +71,7 @@ impl Plan {
         }
         let left = self.left.fetch_sub(1, Ordering::Relaxed);
         if left == 0 || (left < 0 && self.lasting) {
+            self.struck.store(true, Ordering::Relaxed);
             return Err(io::Error::new(self.error, "made to fail by a test"));
         }
         Ok(())

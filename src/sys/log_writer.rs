@@ -100,8 +100,9 @@ impl LogWriter {
 
     fn over(disk: &Disk, file: PlainFile, capacity: u64, length: u64, confirmed: u64, mark: u64) -> Self {
         let (file, tail) = (Arc::new(file), Arc::new(Tail::new(confirmed, mark)));
-        let mapping =
-            disk.map_writes.then(|| Mapping::of_growing(&file, &tail, capacity, &disk.budget)).flatten();
+        // A store through the map needs space taken before it.
+        let mapped = disk.map_writes && disk.allocates;
+        let mapping = mapped.then(|| Mapping::of_growing(&file, &tail, capacity, &disk.budget)).flatten();
         let growth = Arc::new(Growth {
             file: Arc::clone(&file),
             mapping: mapping.clone(),
@@ -242,6 +243,8 @@ impl Growth {
             self.refill_at.store(position + SMALLEST_STEP, Ordering::Relaxed);
             return;
         };
+        // Also if nothing comes of it: on a full disk not every append is to ask again.
+        self.refill_at.store(position + step / 2, Ordering::Relaxed);
         let end = (position + step).min(self.capacity);
         let allocated = self.allocated.load(Ordering::Relaxed);
         if end > allocated && self.allocate(allocated, end).is_err() {
@@ -249,7 +252,6 @@ impl Growth {
         }
         let end = end.min(self.allocated.load(Ordering::Relaxed));
         let mut start = self.ready.load(Ordering::Relaxed).max(position);
-        self.refill_at.store(position + step / 2, Ordering::Relaxed);
         while start < end {
             let piece = end.min(start + POPULATE_PIECE);
             if mapping.populate(start..piece).is_err() {

@@ -1,0 +1,320 @@
+//! A partition in a directory of its own, and what tests write to it and read from it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use tempfile::TempDir;
+
+use crate::error::Result;
+use crate::format::batch::{Batch, BatchBuilder};
+use crate::format::frame::{FrameKind, whole_batch_at};
+use crate::format::header::BatchHeader;
+use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
+use crate::format::record::{Header, RawRecord, RecordFields};
+use crate::format::uuid::Uuid;
+use crate::partition::{
+    Appender, Checkpointed, Chores, Cursor, FetchLimits, Fetched, PartitionLog, PartitionSettings,
+};
+use crate::segment;
+use crate::sys::Disk;
+use crate::sys::faults::Faults;
+
+/// The ways a disk can be reached.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Modes {
+    pub(super) map_writes: bool,
+    pub(super) map_reads: bool,
+    pub(super) allocates: bool,
+}
+
+pub(super) const MAPPED: Modes = Modes { map_writes: true, map_reads: true, allocates: true };
+pub(super) const POSITIONED: Modes = Modes { map_writes: false, map_reads: false, allocates: true };
+pub(super) const EXACT: Modes = Modes { map_writes: false, map_reads: false, allocates: false };
+
+impl Modes {
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..8).map(|bits| Self {
+            map_writes: bits & 1 != 0,
+            map_reads: bits & 2 != 0,
+            allocates: bits & 4 != 0,
+        })
+    }
+}
+
+pub(super) const ANY: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
+
+/// A log directory for one partition, opened again and again.
+#[derive(Debug)]
+pub(super) struct Fixture {
+    root: TempDir,
+    pub(super) disk: Disk,
+    pub(super) settings: PartitionSettings,
+    pub(super) chores: Chores,
+    /// Keeps the chores of a background that never gets to them.
+    waiting: Option<Receiver<Arc<PartitionLog>>>,
+}
+
+impl Fixture {
+    pub(super) fn new(modes: Modes, segment_bytes: u32) -> Self {
+        // In memory where there is such a place: thousands of syncs of a disk take minutes.
+        let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let mut disk = Disk::of(root.path(), modes.map_writes, modes.map_reads);
+        disk.allocates = modes.allocates;
+        let settings = PartitionSettings {
+            segment_bytes,
+            max_batch_bytes: 1 << 20,
+            index_interval_bytes: 300,
+            first_epoch: 0,
+        };
+        Self { root, disk, settings, chores: Chores::default(), waiting: None }
+    }
+
+    /// Leaves sealed segments to a background that never gets to them.
+    pub(super) fn finish_late(&mut self) {
+        let (finish, waiting) = crossbeam_channel::unbounded();
+        self.chores.finish = Some(finish);
+        self.waiting = Some(waiting);
+    }
+
+    pub(super) fn directory(&self) -> PathBuf {
+        self.root.path().join("orders-0")
+    }
+
+    pub(super) fn log_file(&self, base: u64) -> PathBuf {
+        self.directory().join(segment::file_name(base, segment::LOG))
+    }
+
+    /// A topic id that matches the one of the sample log directory.
+    pub(super) fn topic_id() -> Uuid {
+        Uuid::parse("ayn8QMpHQGezHQDdAQZi2g").unwrap()
+    }
+
+    pub(super) fn open(&self, checkpointed: Checkpointed) -> Arc<PartitionLog> {
+        self.open_on(&self.disk, checkpointed)
+    }
+
+    pub(super) fn open_with(&self, faults: &Faults, checkpointed: Checkpointed) -> Arc<PartitionLog> {
+        self.open_on(&Disk { faults: faults.clone(), ..self.disk.clone() }, checkpointed)
+    }
+
+    fn open_on(&self, disk: &Disk, checkpointed: Checkpointed) -> Arc<PartitionLog> {
+        let id = ("orders", 0).into();
+        let (settings, chores) = (self.settings.clone(), self.chores.clone());
+        PartitionLog::new(id, Self::topic_id(), self.root.path(), disk, settings, checkpointed, chores)
+    }
+
+    pub(super) fn open_new(&self) -> Arc<PartitionLog> {
+        self.open(Checkpointed::default())
+    }
+
+    /// As after a crash: nothing was closed, and this was the recovery point.
+    pub(super) fn open_unclean(&self, point: u64) -> Arc<PartitionLog> {
+        self.open(Checkpointed { clean: false, recovery_point: Some(point), log_start: 0 })
+    }
+
+    pub(super) fn open_clean(&self, point: u64) -> Arc<PartitionLog> {
+        self.open(Checkpointed { clean: true, recovery_point: Some(point), log_start: 0 })
+    }
+
+    /// Every file of the partition with its bytes.
+    pub(super) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(self.directory()).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_file() {
+                let name = entry.file_name().into_string().unwrap();
+                files.insert(name, fs::read(entry.path()).unwrap());
+            }
+        }
+        files
+    }
+
+    /// Asserts that there are these files with these bytes and no others.
+    pub(super) fn assert_files(&self, expected: &BTreeMap<String, Vec<u8>>) {
+        let files = self.files();
+        let names = files.keys().chain(expected.keys());
+        let different: Vec<_> = names.filter(|name| files.get(*name) != expected.get(*name)).collect();
+        assert!(different.is_empty(), "these differ: {different:?}");
+    }
+
+    /// Puts the directory back to what [`files`](Self::files) had returned.
+    pub(super) fn restore(&self, files: &BTreeMap<String, Vec<u8>>) {
+        let _ = fs::remove_dir_all(self.directory());
+        fs::create_dir(self.directory()).unwrap();
+        for (name, bytes) in files {
+            fs::write(self.directory().join(name), bytes).unwrap();
+        }
+    }
+
+    /// Base offsets of the log files, ascending.
+    pub(super) fn bases(&self) -> Vec<u64> {
+        self.files().keys().filter_map(|name| segment::base_of(name, segment::LOG)).collect()
+    }
+
+    /// After a close: files end at their last batch, and the indexes say the truth about them.
+    pub(super) fn check_closed(&self) {
+        for base in self.bases() {
+            check_closed_segment(self, base);
+        }
+    }
+}
+
+/// Where a batch lies and what its header says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) position: usize,
+    pub(super) bytes: usize,
+    pub(super) header: BatchHeader,
+}
+
+/// The batches of a log file, all of which must be whole.
+pub(super) fn batches_of(file: &[u8], base: u64) -> Vec<At> {
+    let (mut found, mut position, mut expected) = (Vec::new(), 0, base);
+    while position < file.len() {
+        let frame = whole_batch_at(&file[position..], expected).unwrap();
+        let FrameKind::Batch(header) = frame.kind else { panic!("a legacy message") };
+        found.push(At { position, bytes: frame.bytes, header });
+        position += frame.bytes;
+        expected = frame.last_offset() + 1;
+    }
+    found
+}
+
+fn check_closed_segment(fixture: &Fixture, base: u64) {
+    let path = fixture.log_file(base);
+    let file = fs::read(&path).unwrap();
+    let batches = batches_of(&file, base);
+    let entries = segment::stored_entries(&fixture.disk, &path, file.len() as u64).unwrap();
+    let entries = entries.unwrap_or_else(|| panic!("indexes of {} do not fit", path.display()));
+    let base = i64::try_from(base).unwrap();
+    for entry in entries.offset_file().as_chunks::<OFFSET_ENTRY>().0 {
+        let entry = OffsetEntry::decode(entry);
+        let batch = batches.iter().find(|batch| batch.position == entry.position as usize).unwrap();
+        assert_eq!(batch.header.last_offset(), base + i64::from(entry.relative_offset));
+    }
+    let times = entries.time_file();
+    let times: Vec<_> = times.as_chunks::<TIME_ENTRY>().0.iter().map(TimeEntry::decode).collect();
+    for entry in &times {
+        let upto = base + i64::from(entry.relative_offset);
+        let before = batches.iter().filter(|batch| batch.header.base_offset <= upto);
+        assert_eq!(before.map(|batch| batch.header.max_timestamp).max(), Some(entry.timestamp));
+    }
+    let largest = batches.iter().map(|batch| batch.header.max_timestamp).max();
+    assert_eq!(times.last().map(|entry| entry.timestamp), largest.filter(|largest| *largest >= 0));
+}
+
+/// A record as tests compare it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct TestRecord {
+    pub(super) timestamp: i64,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl TestRecord {
+    pub(super) fn of(value: impl Into<Vec<u8>>) -> Self {
+        Self { timestamp: 1000, value: Some(value.into()), ..Self::default() }
+    }
+}
+
+pub(super) fn batch(records: &[TestRecord]) -> BatchBuilder {
+    let mut builder = BatchBuilder::default();
+    for record in records {
+        let headers: Vec<_> = record
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                value.as_ref().map_or_else(|| Header::null(name), |value| Header::new(name, value))
+            })
+            .collect();
+        let fields =
+            RecordFields { key: record.key.as_deref(), value: record.value.as_deref(), headers: &headers };
+        builder.push(&fields, builder.measure(&fields, record.timestamp), record.timestamp);
+    }
+    builder
+}
+
+pub(super) fn append(log: &Arc<PartitionLog>, records: &[TestRecord]) -> Result<u64> {
+    log.append(&mut batch(records).finish().unwrap(), None)
+}
+
+/// Appends a batch of `count` records with recognisable values.
+pub(super) fn append_numbered(log: &Arc<PartitionLog>, count: u64, bytes: usize) -> Result<u64> {
+    let next = log.bounds()?.log_end;
+    let records: Vec<_> = (next..next + count).map(|offset| numbered(offset, bytes)).collect();
+    append(log, &records)
+}
+
+/// What [`append_numbered`] writes at an offset.
+pub(super) fn numbered(offset: u64, bytes: usize) -> TestRecord {
+    let timestamp = 1000 + i64::try_from(offset).unwrap();
+    TestRecord { timestamp, ..TestRecord::of(format!("{offset:>bytes$}")) }
+}
+
+/// The records of one fetch, with their offsets.
+pub(super) fn records_of(fetched: &Fetched) -> Vec<(u64, TestRecord)> {
+    let (mut rest, mut found) = (fetched.bytes.as_ref(), Vec::new());
+    while let Some((batch, behind)) = Batch::take_checked(rest) {
+        rest = behind;
+        let mut input = batch.records();
+        let count = if batch.header.is_control() { 0 } else { batch.header.record_count };
+        for _ in 0..count {
+            let record = RawRecord::take(&mut input).unwrap();
+            let offset = u64::try_from(batch.header.base_offset + i64::from(record.offset_delta)).unwrap();
+            if (fetched.from..fetched.upto).contains(&offset) {
+                found.push((offset, owned(&record, batch.timestamp_of(&record))));
+            }
+        }
+    }
+    assert!(rest.is_empty(), "whole batches only");
+    assert_eq!(found.len(), fetched.records, "as many as were counted");
+    found
+}
+
+fn owned(record: &RawRecord<'_>, timestamp: i64) -> TestRecord {
+    let mut headers = record.headers;
+    TestRecord {
+        timestamp,
+        key: record.key.map(<[u8]>::to_vec),
+        value: record.value.map(<[u8]>::to_vec),
+        headers: std::iter::from_fn(|| headers.next())
+            .map(|header| (header.name().to_owned(), header.value().map(<[u8]>::to_vec)))
+            .collect(),
+    }
+}
+
+/// Everything from `from` to the end.
+pub(super) fn read(
+    log: &Arc<PartitionLog>,
+    from: u64,
+    limits: FetchLimits,
+) -> Result<Vec<(u64, TestRecord)>> {
+    let mut cursor = Cursor::new(Arc::clone(log), from);
+    let mut found = Vec::new();
+    while let Some(fetched) = cursor.fetch(limits)? {
+        assert!(fetched.records > 0 && fetched.records <= limits.records);
+        found.extend(records_of(&fetched));
+        assert_eq!(cursor.offset(), fetched.upto);
+    }
+    Ok(found)
+}
+
+/// Asserts that the log holds exactly the numbered records of these offsets.
+pub(super) fn assert_numbered(log: &Arc<PartitionLog>, offsets: std::ops::Range<u64>, bytes: usize) {
+    let bounds = log.bounds().unwrap();
+    assert_eq!((bounds.log_start, bounds.log_end), (offsets.start, offsets.end));
+    let expected: Vec<_> = offsets.clone().map(|offset| (offset, numbered(offset, bytes))).collect();
+    assert_eq!(read(log, offsets.start, ANY).unwrap(), expected);
+}
+
+/// What the thread ahead does, at once.
+pub(super) fn work_ahead(log: &PartitionLog) {
+    if let Appender::Active { writer, .. } = &*log.appender.lock() {
+        let (growth, tail) = writer.growth();
+        growth.work_ahead(tail.load().position);
+    }
+}

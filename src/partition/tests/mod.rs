@@ -1,0 +1,9 @@
+//! The storage core against a model, against crashes, against failing disks and against threads.
+
+mod damage;
+mod faults;
+mod fixture;
+mod lookups;
+mod model;
+mod recovery;
+mod threads;

@@ -1,0 +1,400 @@
+//! Opening a partition that was not closed: what survives, what is cut, what is refused.
+
+use std::fs;
+
+use super::fixture::{
+    ANY, At, EXACT, Fixture, MAPPED, POSITIONED, TestRecord, append, append_numbered, assert_numbered, batch,
+    batches_of, numbered, read,
+};
+use crate::error::Error;
+use crate::format::header::HEADER_BYTES;
+use crate::partition::Checkpointed;
+
+/// A closed partition of one segment: batches of 3, 1, 2 and 4 records.
+fn four_batches() -> (Fixture, Vec<u8>, Vec<At>) {
+    let fixture = Fixture::new(POSITIONED, 1 << 20);
+    let log = fixture.open_new();
+    for count in [3, 1, 2, 4] {
+        append_numbered(&log, count, 20).unwrap();
+    }
+    log.close().unwrap();
+    let file = fs::read(fixture.log_file(0)).unwrap();
+    let batches = batches_of(&file, 0);
+    (fixture, file, batches)
+}
+
+fn next_of(batch: &At) -> u64 {
+    u64::try_from(batch.header.last_offset()).unwrap() + 1
+}
+
+/// A closed partition of several segments, with the base offset of each and how many records there are.
+fn several_segments(fixture: &Fixture) -> (Vec<u64>, u64) {
+    let log = fixture.open_new();
+    for _ in 0..12 {
+        append_numbered(&log, 5, 100).unwrap();
+    }
+    log.close().unwrap();
+    let bases = fixture.bases();
+    assert!(bases.len() >= 4, "{bases:?}");
+    (bases, 60)
+}
+
+#[test]
+fn a_log_cut_anywhere_keeps_exactly_its_whole_batches() {
+    let (fixture, file, batches) = four_batches();
+    let files = fixture.files();
+    for length in 0..=file.len() {
+        fixture.restore(&files);
+        fs::write(fixture.log_file(0), &file[..length]).unwrap();
+        let whole = batches.iter().take_while(|batch| batch.position + batch.bytes <= length).last();
+        let (end, next) = whole.map_or((0, 0), |last| (last.position + last.bytes, next_of(last)));
+
+        // A batch begins with zeros, which are no loss.
+        let torn = file[end..length].iter().any(|byte| *byte != 0);
+        let lost = if torn { length - end } else { 0 };
+
+        let log = fixture.open_unclean(0);
+        let report = log.load().unwrap().unwrap();
+        assert_eq!((report.log_end, report.bytes_cut), (next, lost as u64), "{length}");
+        assert_eq!(report.bytes_scanned, end as u64);
+        assert_eq!(report.kept, None);
+        assert_numbered(&log, 0..next, 20);
+        if length % 16 == 0 {
+            append_numbered(&log, 2, 20).unwrap();
+            log.close().unwrap();
+            fixture.check_closed();
+            assert_numbered(&fixture.open_clean(next + 2), 0..next + 2, 20);
+        }
+    }
+}
+
+#[test]
+fn zeros_behind_the_last_batch_are_trimmed_and_no_loss() {
+    let (fixture, file, _) = four_batches();
+    for point in [0, 4, 10] {
+        for zeros in [1, 17, 61, 5000, 2 << 20] {
+            let mut longer = file.clone();
+            longer.resize(file.len() + zeros, 0);
+            fs::write(fixture.log_file(0), longer).unwrap();
+            let log = fixture.open_unclean(point);
+            let report = log.load().unwrap().unwrap();
+            assert_eq!((report.log_end, report.bytes_cut, report.kept), (10, 0, None));
+            assert_numbered(&log, 0..10, 20);
+            log.close().unwrap();
+            assert!(fs::read(fixture.log_file(0)).unwrap() == file);
+        }
+    }
+}
+
+#[test]
+fn anything_else_behind_the_last_batch_is_cut_and_reported() {
+    let (fixture, file, _) = four_batches();
+    for garbage in [&b"x"[..], &[0; 60], &[2; 200], &[0xff; 70]] {
+        let mut longer = file.clone();
+        longer.extend_from_slice(garbage);
+        longer.extend_from_slice(b"end");
+        fs::write(fixture.log_file(0), longer).unwrap();
+        let log = fixture.open_unclean(10);
+        let report = log.load().unwrap().unwrap();
+        assert_eq!((report.log_end, report.bytes_cut), (10, garbage.len() as u64 + 3));
+        assert_numbered(&log, 0..10, 20);
+        log.close().unwrap();
+        assert!(fs::read(fixture.log_file(0)).unwrap() == file);
+    }
+}
+
+/// Each bit of the header of the last batch: file, byte and how the log opens with this recovery point.
+fn flips(point: u64, mut check: impl FnMut(usize, &Fixture, &[At], Result<u64, Error>)) {
+    let (fixture, file, batches) = four_batches();
+    let (files, last) = (fixture.files(), batches[3]);
+    for byte in 0..HEADER_BYTES {
+        for bit in 0..8 {
+            fixture.restore(&files);
+            let mut flipped = file.clone();
+            flipped[last.position + byte] ^= 1 << bit;
+            fs::write(fixture.log_file(0), flipped).unwrap();
+            let before = fixture.files();
+            let log = fixture.open_unclean(point);
+            let loaded = log.load().map(|report| report.unwrap().log_end);
+            if loaded.is_err() {
+                fixture.assert_files(&before);
+            }
+            check(byte, &fixture, &batches, loaded);
+        }
+    }
+}
+
+#[test]
+fn a_flipped_header_behind_the_recovery_point_cuts_that_batch() {
+    for point in [0, 6] {
+        flips(point, |byte, fixture, batches, loaded| {
+            let end = loaded.unwrap();
+            // The checksum covers neither the offset nor the epoch: a larger one can be right.
+            let cut = end == 6 && fs::read(fixture.log_file(0)).unwrap().len() == batches[3].position;
+            let legal = end > 10 && byte < 8 || end == 10 && (12..16).contains(&byte);
+            assert!(cut || legal, "byte {byte}: ends at {end}");
+            assert!(end < 1 << 31);
+        });
+    }
+}
+
+#[test]
+fn a_flipped_header_below_the_recovery_point_is_damage_and_nothing_is_touched() {
+    flips(10, |byte, fixture, batches, loaded| match loaded {
+        Err(Error::Corrupt(damage)) => {
+            assert_eq!(damage.path, fixture.log_file(0));
+            assert_eq!(damage.position, batches[3].position as u64, "{damage}");
+            assert_eq!(damage.offset.as_ref().map(|at| at.offset()), Some(6), "{damage}");
+        }
+        Ok(end) => {
+            assert!(end > 10 && byte < 8 || end == 10 && (12..16).contains(&byte), "byte {byte}: {end}")
+        }
+        Err(other) => panic!("byte {byte}: {other}"),
+    });
+}
+
+#[test]
+fn a_hole_with_records_behind_it_is_cut_but_kept_aside() {
+    let (fixture, file, batches) = four_batches();
+    let hole = batches[1];
+    let mut holed = file.clone();
+    holed[hole.position + 61..hole.position + hole.bytes].fill(0);
+    fs::write(fixture.log_file(0), &holed).unwrap();
+    let log = fixture.open_unclean(0);
+    let report = log.load().unwrap().unwrap();
+    assert_eq!((report.log_end, report.bytes_cut), (3, (file.len() - hole.position) as u64));
+    assert_eq!(fs::read(report.kept.unwrap()).unwrap(), holed[hole.position..]);
+    assert_numbered(&log, 0..3, 20);
+    append_numbered(&log, 2, 20).unwrap();
+    log.close().unwrap();
+    fixture.check_closed();
+    assert_numbered(&fixture.open_clean(5), 0..5, 20);
+}
+
+#[test]
+fn nothing_follows_a_cut_in_the_middle_and_what_did_is_kept_aside() {
+    for modes in [POSITIONED, MAPPED] {
+        let fixture = Fixture::new(modes, 2000);
+        let (bases, _) = several_segments(&fixture);
+        let path = fixture.log_file(bases[1]);
+        let file = fs::read(&path).unwrap();
+        let last = *batches_of(&file, bases[1]).last().unwrap();
+        let files = fixture.files();
+        for length in [last.position, last.position + 1, file.len() - 3, 0] {
+            for zeros in [0, 4096] {
+                fixture.restore(&files);
+                let mut cut = file[..length].to_vec();
+                cut.resize(length + zeros, 0);
+                fs::write(&path, &cut).unwrap();
+                let next =
+                    if length == 0 { bases[1] } else { u64::try_from(last.header.base_offset).unwrap() };
+                let log = fixture.open_unclean(bases[1]);
+                let report = log.load().unwrap().unwrap();
+                assert_eq!(report.log_end, next, "cut at {length} and {zeros} zeros");
+                assert!(report.bytes_cut > 0);
+                assert!(report.kept.unwrap().exists());
+                assert_numbered(&log, 0..next, 100);
+                append_numbered(&log, 3, 100).unwrap();
+                log.close().unwrap();
+                fixture.check_closed();
+                for base in &bases[2..] {
+                    let aside = fixture.directory().join(format!("{base:020}.log.cut-whole"));
+                    assert!(fs::read(aside).unwrap() == files[&format!("{base:020}.log")]);
+                }
+                assert_numbered(&fixture.open_clean(next + 3), 0..next + 3, 100);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gap_that_a_compaction_left_is_kept() {
+    let fixture = Fixture::new(POSITIONED, 2000);
+    let (bases, end) = several_segments(&fixture);
+    let path = fixture.log_file(bases[1]);
+    let file = fs::read(&path).unwrap();
+    let batches = batches_of(&file, bases[1]);
+    // The first and the last batch are gone.
+    fs::write(&path, &file[batches[1].position..batches.last().unwrap().position]).unwrap();
+    let log = fixture.open_unclean(0);
+    let report = log.load().unwrap().unwrap();
+    assert_eq!((report.log_end, report.bytes_cut), (end, 0));
+    let offsets: Vec<_> = read(&log, 0, ANY).unwrap().into_iter().map(|(offset, _)| offset).collect();
+    let (first, last) = (next_of(&batches[0]), batches.last().unwrap().header.base_offset.unsigned_abs());
+    let expected: Vec<_> = (0..bases[1]).chain(first..last).chain(bases[2]..end).collect();
+    assert_eq!(offsets, expected);
+}
+
+#[test]
+fn every_recovery_point_gives_the_same_log() {
+    for modes in [POSITIONED, MAPPED, EXACT] {
+        let fixture = Fixture::new(modes, 2000);
+        let (_, end) = several_segments(&fixture);
+        let files = fixture.files();
+        for point in 0..=end {
+            fixture.restore(&files);
+            let log = fixture.open_unclean(point);
+            assert_numbered(&log, 0..end, 100);
+            assert_eq!(log.recovery_point(), Some(point));
+            log.sync().unwrap();
+            assert_eq!(log.recovery_point(), Some(end));
+            log.close().unwrap();
+            fixture.assert_files(&files);
+        }
+        fixture.restore(&files);
+        let failure = fixture.open_unclean(end + 1).load().unwrap_err();
+        assert!(matches!(failure, Error::Corrupt(_)), "{failure}");
+        fixture.assert_files(&files);
+    }
+}
+
+#[test]
+fn a_recovery_point_at_the_end_of_an_unfinished_segment_does_not_vouch_for_it() {
+    for modes in [POSITIONED, MAPPED, EXACT] {
+        let mut fixture = Fixture::new(modes, 2000);
+        fixture.finish_late();
+        let log = fixture.open_new();
+        append_numbered(&log, 5, 100).unwrap();
+        while fixture.bases().len() < 2 {
+            log.sync().unwrap();
+            append_numbered(&log, 5, 100).unwrap();
+        }
+        let (point, end) = (log.recovery_point().unwrap(), log.bounds().unwrap().log_end);
+        assert_eq!(point, fixture.bases()[1]);
+        drop(log);
+        fixture.chores = crate::partition::Chores::default();
+        let log = fixture.open_unclean(point);
+        assert_numbered(&log, 0..end, 100);
+        log.close().unwrap();
+        fixture.check_closed();
+    }
+}
+
+#[test]
+fn what_is_missing_below_the_recovery_point_is_damage() {
+    let fixture = Fixture::new(POSITIONED, 2000);
+    let unclean = |point| fixture.open_unclean(point).load();
+    assert_eq!(unclean(0).unwrap().unwrap().log_end, 0, "an empty partition has no directory");
+    assert!(matches!(unclean(1), Err(Error::Corrupt(_))), "no directory");
+    let (bases, end) = several_segments(&fixture);
+    fs::remove_file(fixture.log_file(*bases.last().unwrap())).unwrap();
+    assert!(matches!(unclean(end), Err(Error::Corrupt(_))), "no last segment");
+    for base in &bases[..bases.len() - 1] {
+        fs::remove_file(fixture.log_file(*base)).unwrap();
+    }
+    assert!(matches!(unclean(end), Err(Error::Corrupt(_))), "no segment");
+    assert!(matches!(fixture.open_clean(end).load(), Err(Error::Corrupt(_))), "no segment, closed in order");
+}
+
+#[test]
+fn a_value_that_looks_like_a_batch_is_a_value() {
+    let fixture = Fixture::new(POSITIONED, 1 << 20);
+    let log = fixture.open_new();
+    append_numbered(&log, 3, 20).unwrap();
+    // An image of the batch that could stand behind the one it is in.
+    let mut image = batch(&[TestRecord::of("not appended")]);
+    let image = image.finish().unwrap().placed_at(4, 0).to_vec();
+    let record = TestRecord::of([&image[..], &image[..]].concat());
+    append(&log, std::slice::from_ref(&record)).unwrap();
+    drop(log);
+    let file = fs::read(fixture.log_file(0)).unwrap();
+    let log = fixture.open_unclean(0);
+    assert_eq!(read(&log, 3, ANY).unwrap(), [(3, record)]);
+    drop(log);
+    // Torn before its end, the image is cut with it, but kept: it could have been a record.
+    let end = file.iter().rposition(|byte| *byte != 0).unwrap();
+    fs::write(fixture.log_file(0), &file[..end - 3]).unwrap();
+    let log = fixture.open_unclean(3);
+    let report = log.load().unwrap().unwrap();
+    assert_eq!(report.log_end, 3);
+    assert!(report.kept.is_some());
+    assert_eq!(read(&log, 0, ANY).unwrap(), (0..3).map(|at| (at, numbered(at, 20))).collect::<Vec<_>>());
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    let (fixture, ..) = four_batches();
+    for name in
+        ["notes.txt", "1.log", "00000000000000000003.log.deleted", "99999999999999999999.log", "x.index"]
+    {
+        fs::write(fixture.directory().join(name), "mine").unwrap();
+    }
+    fs::create_dir(fixture.directory().join("00000000000000000007.snapshots")).unwrap();
+    let before = fixture.files();
+    let log = fixture.open_unclean(3);
+    assert_numbered(&log, 0..10, 20);
+    log.close().unwrap();
+    fixture.assert_files(&before);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_and_folders_where_files_should_be_are_refused() {
+    let (fixture, ..) = four_batches();
+    let elsewhere = fixture.directory().join("elsewhere");
+    fs::write(&elsewhere, "not ours").unwrap();
+    let put_link =
+        |name: &str| std::os::unix::fs::symlink(&elsewhere, fixture.directory().join(name)).unwrap();
+    let put_folder = |name: &str| fs::create_dir(fixture.directory().join(name)).unwrap();
+    let name = "00000000000000000010.log";
+    for put in [&put_link as &dyn Fn(&str), &put_folder] {
+        put(name);
+        for log in [fixture.open_unclean(0), fixture.open_clean(10)] {
+            let failure = log.load().unwrap_err();
+            assert!(
+                matches!(&failure, Error::Unsupported(damage) if damage.path.ends_with(name)),
+                "{failure}"
+            );
+            assert!(append_numbered(&log, 1, 20).is_err());
+        }
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"not ours");
+        let path = fixture.directory().join(name);
+        if fs::remove_file(&path).is_err() {
+            fs::remove_dir(&path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_leader_epoch_goes_on_and_its_checkpoint_follows_the_batches() {
+    let mut fixture = Fixture::new(POSITIONED, 1 << 20);
+    fixture.settings.first_epoch = 4;
+    let log = fixture.open_new();
+    append_numbered(&log, 3, 20).unwrap();
+    log.close().unwrap();
+    let checkpoint = fixture.directory().join("leader-epoch-checkpoint");
+    assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n1\n4 0\n");
+    // A broker went on in epoch 7 and was killed.
+    let mut theirs = batch(&[TestRecord::of("theirs")]);
+    let mut file = fs::read(fixture.log_file(0)).unwrap();
+    file.extend_from_slice(theirs.finish().unwrap().placed_at(3, 7));
+    fs::write(fixture.log_file(0), &file).unwrap();
+    fixture.settings.first_epoch = 0;
+    let log = fixture.open_unclean(0);
+    assert_eq!(append_numbered(&log, 1, 20).unwrap(), 4);
+    log.close().unwrap();
+    assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n2\n4 0\n7 3\n");
+    let epochs = |base| {
+        let file = fs::read(fixture.log_file(base)).unwrap();
+        batches_of(&file, base).iter().map(|batch| batch.header.leader_epoch).collect::<Vec<_>>()
+    };
+    assert_eq!(epochs(0), [4, 7, 7]);
+    // Without the checkpoint the last batch still tells, whether it was closed in order or not.
+    for clean in [true, false] {
+        fs::remove_file(&checkpoint).unwrap();
+        let log = fixture.open(Checkpointed { clean, recovery_point: Some(0), log_start: 0 });
+        append_numbered(&log, 1, 20).unwrap();
+        log.close().unwrap();
+        assert_eq!(*epochs(0).last().unwrap(), 7);
+        assert!(checkpoint.exists());
+    }
+    // Cut back, the checkpoint does not speak of what is gone; the epoch does not go back.
+    fs::write(&checkpoint, "0\n2\n4 0\n7 3\n").unwrap();
+    fs::write(fixture.log_file(0), &file[..file.len() - 5]).unwrap();
+    let log = fixture.open_unclean(0);
+    assert_eq!(log.load().unwrap().unwrap().log_end, 3);
+    append_numbered(&log, 1, 20).unwrap();
+    log.close().unwrap();
+    assert_eq!(epochs(0), [4, 7]);
+    assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n2\n4 0\n7 3\n");
+}

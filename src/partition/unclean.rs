@@ -1,0 +1,148 @@
+//! Recovery after an unclean stop.
+//!
+//! Everything behind the recovery point is checked batch by batch, by reading, never by mapping. A tail that does not
+//! hold together is cut; damage below the recovery point is an error and nothing is touched. Nothing may follow a cut,
+//! nor records that are missing: what comes later is set aside.
+
+use std::path::PathBuf;
+
+use super::LastSegment;
+use super::load::{Found, Loader, PartitionRecovery, RecoveredSegment};
+use crate::error::{Error, Result};
+use crate::format::checkpoint::EpochStart;
+use crate::format::frame::{Frame, FrameKind, NotWhole};
+use crate::segment::{self, Batches, Indexing, check_batches, skip_batches};
+use crate::sys::PlainFile;
+
+impl Loader<'_> {
+    /// Checks what lies behind the recovery point, cuts what does not hold together.
+    pub(super) fn unclean(&self, bases: &[u64]) -> Result<Found> {
+        let point = self.log.checkpointed.recovery_point.unwrap_or(0);
+        let mut found = Found { epoch: 0, ..self.empty(0) };
+        let mut cut = false;
+        for (at, &base) in bases.iter().enumerate() {
+            let next_base = bases.get(at + 1).copied();
+            if cut {
+                self.set_aside(base, &mut found.report)?;
+                continue;
+            }
+            if let Some(next) = next_base.filter(|next| *next <= point) {
+                let (file, length) = self.open(base)?;
+                // The point may have come to the segment's very end before the segment was finished.
+                if next < point || self.is_finished(&file, base, length, next)? {
+                    found.segments.push(self.segment(base, length, next, true)?);
+                    continue;
+                }
+            }
+            let recovered = self.recover(base, next_base, point, &mut found, &mut cut)?;
+            found.next_offset = recovered.next_offset;
+            found.last = Some(LastSegment { base, position: recovered.position });
+            found.tail.push(recovered);
+        }
+        Ok(found)
+    }
+
+    /// Checks one segment and tells how far it is whole.
+    fn recover(
+        &self,
+        base: u64,
+        next_base: Option<u64>,
+        point: u64,
+        found: &mut Found,
+        cut: &mut bool,
+    ) -> Result<RecoveredSegment> {
+        let (file, length) = self.open(base)?;
+        let mut batches = Batches::new(&file, length, 0, base);
+        let mut index = Indexing::new(base, self.log.settings.index_interval_bytes);
+        // What is known to be on the medium is passed over: only the index is made anew for it.
+        skip_batches(&mut batches, point, &mut index)?;
+        let unsynced_from = batches.position;
+        let epochs = &mut found.epochs;
+        let checked = check_batches(&mut batches, index, |frame| note_epoch(epochs, frame))?;
+        found.report.bytes_scanned += checked.position - unsynced_from;
+        if checked.next_offset < point {
+            return Err(self.damage_below(point, &file, base, length)?);
+        }
+        if next_base.is_some_and(|next| next < checked.next_offset) {
+            let reason = "the next segment begins inside this one";
+            return Err(self.corrupt(file.path(), checked.position, reason, base));
+        }
+        if checked.position < length && !batches.rest_is_zero()? {
+            *cut = true;
+            found.report.bytes_cut += length - checked.position;
+            if checked.reason != NotWhole::End && batches.whole_batch_follows()? {
+                found.report.kept = Some(self.keep(&file, checked.position, length)?);
+            }
+        }
+        // Records missing before the next segment: a compaction took them out, or they never reached the medium. The
+        // first leaves a file of exact length with more of them missing.
+        *cut |= next_base.is_some_and(|next| checked.next_offset < next)
+            && (checked.position < length || batches.dense);
+        Ok(RecoveredSegment {
+            base,
+            position: checked.position,
+            next_offset: checked.next_offset,
+            entries: checked.entries,
+            unsynced_from,
+        })
+    }
+
+    /// Records that were on the medium are not there: looks from the beginning where the damage is.
+    fn damage_below(&self, point: u64, file: &PlainFile, base: u64, length: u64) -> Result<Error> {
+        let mut batches = Batches::new(file, length, 0, base);
+        let index = Indexing::new(base, self.log.settings.index_interval_bytes);
+        let checked = check_batches(&mut batches, index, |_| ())?;
+        let (position, offset) = (checked.position, checked.next_offset);
+        let found =
+            if position < length { checked.reason.to_string() } else { "the file ends before".into() };
+        let reason = format!("records below offset {point} were on the medium, but: {found}");
+        Ok(self.corrupt(file.path(), position, reason, offset))
+    }
+
+    /// Copies bytes that are about to be cut, although records may be among them, to a file of their own.
+    fn keep(&self, file: &PlainFile, from: u64, to: u64) -> Result<PathBuf> {
+        let mut name = file.path().as_os_str().to_owned();
+        name.push(format!(".cut-at-{from}"));
+        let path = PathBuf::from(name);
+        self.log.disk.remove_file(&path)?;
+        let kept = self.log.disk.create(&path)?;
+        let mut buffer = vec![0; 1 << 20];
+        let mut position = from;
+        while position < to {
+            let read = file.read_at(&mut buffer, position)?;
+            if read == 0 {
+                break;
+            }
+            kept.append_all(buffer.get(..read).unwrap_or_default())?;
+            position += read as u64;
+        }
+        kept.sync().map_err(|e| Error::io("sync", &path, e))?;
+        Ok(path)
+    }
+
+    /// Takes a segment behind a cut out of the log, as a broker does, but keeps its records for inspection.
+    fn set_aside(&self, base: u64, report: &mut PartitionRecovery) -> Result<()> {
+        let path = self.log.directory.join(segment::file_name(base, segment::LOG));
+        let (_, length) = self.open(base)?;
+        report.bytes_cut += length;
+        let mut aside = path.clone().into_os_string();
+        aside.push(".cut-whole");
+        self.log.disk.rename(&path, &PathBuf::from(&aside))?;
+        self.log.disk.remove_file(&path.with_extension(segment::OFFSET_INDEX))?;
+        self.log.disk.remove_file(&path.with_extension(segment::TIME_INDEX))?;
+        report.kept = Some(PathBuf::from(aside));
+        Ok(())
+    }
+}
+
+/// Remembers where an epoch begins.
+fn note_epoch(epochs: &mut Vec<EpochStart>, frame: &Frame) {
+    let FrameKind::Batch(header) = frame.kind else { return };
+    let (Ok(epoch), Ok(start)) = (u32::try_from(header.leader_epoch), u64::try_from(header.base_offset))
+    else {
+        return;
+    };
+    if epochs.last().is_none_or(|last| last.epoch < epoch) {
+        epochs.push(EpochStart { epoch, start });
+    }
+}
