@@ -135,12 +135,7 @@ impl PartitionLog {
                 finished
             }
             Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause))),
-            Appender::Unloaded if !self.checkpointed.clean => {
-                match crate::sys::disk::kind_of(&self.directory) {
-                    None => Ok(()),
-                    Some(_) => Err(Error::Closed),
-                }
-            }
+            // Never looked at, or it could not be loaded, which whoever opened the directory knows.
             Appender::Unloaded | Appender::Idle { .. } | Appender::Deleted | Appender::Closed => {
                 self.refuse_failed()
             }
