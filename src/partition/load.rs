@@ -152,7 +152,7 @@ impl Loader<'_> {
         for (name, kind) in self.log.disk.list(&self.log.directory)? {
             let path = || self.log.directory.join(&name);
             let unsupported = |reason: &str| Error::Unsupported(Box::new(Damage::new(path(), 0, reason)));
-            if name.ends_with(".swap") {
+            if name.strip_suffix(".swap").is_some() {
                 return Err(unsupported(
                     "a compaction was interrupted while it replaced segments; let a broker finish it",
                 ));

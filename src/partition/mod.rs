@@ -310,18 +310,18 @@ impl PartitionLog {
             _ => self.roll(&mut appender)?,
         }
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
-        let appended = match writer.append(batch, *epoch) {
-            Ok(appended) => appended,
+        let taken = match writer.append(batch, *epoch) {
+            Ok(taken) => taken,
             Err(PutFailure::NothingWritten(failure)) => return Err(failure),
             Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
         };
-        if appended.wants_growth {
+        if taken.wants_growth {
             let (growth, tail) = writer.growth();
             self.chores.grow_ahead(growth, tail);
         }
         drop(appender);
         self.sleepers.wake_all();
-        Ok(appended.base_offset)
+        Ok(taken.base_offset)
     }
 
     /// Brings the appender to a state in which a batch can be taken, short of making a segment.
@@ -331,11 +331,10 @@ impl PartitionLog {
             self.load_into(appender)?;
         }
         match appender {
-            Appender::Unloaded | Appender::Active { .. } => Ok(()),
+            Appender::Unloaded | Appender::Active { .. } | Appender::Idle { last: None, .. } => Ok(()),
             Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
             Appender::Deleted => Err(self.deleted()),
             Appender::Closed => Err(Error::Closed),
-            Appender::Idle { last: None, .. } => Ok(()),
             Appender::Idle { next_offset, epoch, last: Some(last) } => {
                 let (epoch, at) = (*epoch, (last.base, last.position, *next_offset));
                 self.begin_epoch(epoch, at.2)?;

@@ -122,6 +122,7 @@ impl Disk {
     }
 
     /// Removes a file; one that is not there is fine. Tells whether it was there.
+    #[expect(clippy::unused_self, reason = "operations are asked of the disk")]
     pub(crate) fn remove_file(&self, path: &Path) -> Result<bool> {
         match fs::remove_file(path) {
             Ok(()) => Ok(true),
@@ -130,6 +131,7 @@ impl Disk {
         }
     }
 
+    #[expect(clippy::unused_self, reason = "operations are asked of the disk")]
     pub(crate) fn remove_directory(&self, path: &Path) -> Result<()> {
         match fs::remove_dir_all(path) {
             Err(failure) if failure.kind() != io::ErrorKind::NotFound => {
@@ -152,6 +154,7 @@ impl Disk {
     }
 
     /// Names and kinds of what is in a directory, sorted. Names that are not UTF-8 are not ours and left out.
+    #[expect(clippy::unused_self, reason = "operations are asked of the disk")]
     pub(crate) fn list(&self, directory: &Path) -> Result<Vec<(String, EntryKind)>> {
         let failed = |e| Error::io("list", directory, e);
         let mut entries = Vec::new();

@@ -85,7 +85,7 @@ fn check_damaged(log: &Arc<PartitionLog>, batch: &At, length_is_right: bool, lim
 
 /// Damages one batch in each segment, one bit of each of these bytes after the other.
 fn each_flip(
-    bytes: impl Iterator<Item = usize> + Clone,
+    bytes: &(impl Iterator<Item = usize> + Clone),
     check: impl Fn(&Arc<PartitionLog>, &At, usize, FetchLimits),
 ) {
     for modes in [MAPPED, POSITIONED] {
@@ -110,25 +110,25 @@ fn each_flip(
 
 #[test]
 fn a_damaged_batch_is_told_and_stepped_over() {
-    each_flip((16..HEADER_BYTES).chain([70, 100, 150]), |log, batch, _, limits| {
+    each_flip(&(16..HEADER_BYTES).chain([70, 100, 150]), |log, batch, _, limits| {
         check_damaged(log, batch, true, limits);
     });
 }
 
 #[test]
 fn a_damaged_length_is_told_and_the_index_leads_past_it() {
-    each_flip(8..12, |log, batch, _, limits| check_damaged(log, batch, false, limits));
+    each_flip(&(8..12), |log, batch, _, limits| check_damaged(log, batch, false, limits));
 }
 
 #[test]
 fn an_impossible_offset_is_told_and_stepped_over() {
     // A smaller change of the offset gives another offset of the segment, which nothing can tell.
-    each_flip(0..7, |log, batch, _, limits| check_damaged(log, batch, true, limits));
+    each_flip(&(0..7), |log, batch, _, limits| check_damaged(log, batch, true, limits));
 }
 
 #[test]
 fn nothing_panics_or_hangs_whatever_is_flipped() {
-    each_flip((7..8).chain(12..16), |log, _, _, limits| {
+    each_flip(&(7..8).chain(12..16), |log, _, _, limits| {
         let mut cursor = Cursor::new(Arc::clone(log), 0);
         while cursor.offset() < END {
             let before = cursor.offset();

@@ -25,7 +25,7 @@ struct Run {
     /// Offsets below were acknowledged as durable.
     durable: u64,
     /// The recovery point when the partition refused to go on.
-    poisoned_at: Option<Option<u64>>,
+    poisoned_at: Option<u64>,
     failures: Vec<Error>,
 }
 
@@ -66,12 +66,12 @@ impl Run {
                 Ok(()) => assert!(self.poisoned_at.is_none() || step % 5 == 4),
                 Err(failure) => self.note(failure),
             }
-            assert!(self.log.recovery_point().unwrap_or(0) >= self.durable);
+            assert!(self.recovery_point() >= self.durable);
         }
         let closed = self.log.close();
         if let Some(point) = self.poisoned_at {
             assert!(closed.is_err());
-            assert_eq!(self.log.recovery_point(), point, "nothing more is durable");
+            assert_eq!(self.recovery_point(), point, "nothing more is durable");
         }
         if closed.is_err() {
             assert!(self.log.close().is_err(), "a close that failed did not succeed later");
@@ -79,17 +79,21 @@ impl Run {
         closed
     }
 
+    fn recovery_point(&self) -> u64 {
+        self.log.recovery_point().unwrap_or(0)
+    }
+
     fn note(&mut self, failure: Error) {
         if matches!(failure, Error::Poisoned(_)) {
-            let point = *self.poisoned_at.get_or_insert(self.log.recovery_point());
-            assert_eq!(self.log.recovery_point(), point, "nothing more is durable");
+            let point = *self.poisoned_at.get_or_insert(self.recovery_point());
+            assert_eq!(self.recovery_point(), point, "nothing more is durable");
         }
         self.failures.push(failure);
     }
 
     /// Opens the directory again on a disk that works.
     fn check_what_survived(&self, closed: bool) {
-        let point = self.log.recovery_point().unwrap_or(0);
+        let point = self.recovery_point();
         let log = if closed { self.fixture.open_clean(point) } else { self.fixture.open_unclean(point) };
         let bounds = log.bounds().unwrap();
         assert!(bounds.log_end >= self.acknowledged);
@@ -139,7 +143,7 @@ fn only_failed_writes_and_syncs_poison() {
     let poisoned = std::cell::Cell::new(0);
     for operation in [Operation::Write, Operation::Sync] {
         each(operation, ErrorKind::Other, |run, _| {
-            poisoned.set(poisoned.get() + u32::from(run.poisoned_at.is_some()))
+            poisoned.set(poisoned.get() + u32::from(run.poisoned_at.is_some()));
         });
     }
     assert!(poisoned.get() > 40, "{}", poisoned.get());
@@ -163,7 +167,7 @@ fn appending_goes_on_when_there_is_space_again() {
             for n in 0..12 {
                 let faults = Faults::after(operation, n, ErrorKind::StorageFull, true);
                 let mut run = Run::new(modes, n % 2 == 0, faults);
-                let mut fill = |run: &mut Run| {
+                let fill = |run: &mut Run| {
                     for _ in 0..20 {
                         match append_numbered(&run.log, 2, BYTES) {
                             Ok(_) => run.acknowledged += 2,
@@ -205,5 +209,36 @@ fn after_a_failed_sync_reading_goes_on_and_nothing_else() {
         assert_eq!(read(&log, 3, ANY).unwrap().len(), 7);
         assert!(log.close().is_err());
         assert_numbered(&fixture.open_unclean(5), 0..10, BYTES);
+    }
+}
+
+#[test]
+fn an_open_that_fails_can_be_tried_again() {
+    for modes in [POSITIONED, MAPPED] {
+        let mut fixture = Fixture::new(modes, 2000);
+        fixture.finish_late();
+        let log = fixture.open_new();
+        for _ in 0..20 {
+            append_numbered(&log, 2, BYTES).unwrap();
+        }
+        drop(log);
+        std::fs::remove_file(fixture.directory().join("leader-epoch-checkpoint")).unwrap();
+        let files = fixture.files();
+        for operation in OPERATIONS {
+            for n in 0..4 {
+                fixture.restore(&files);
+                let faults = Faults::after(operation, n, ErrorKind::Other, false);
+                let unclean =
+                    crate::partition::Checkpointed { recovery_point: Some(3), ..Default::default() };
+                let log = fixture.open_with(&faults, unclean);
+                if log.load().is_err() {
+                    assert!(faults.have_struck());
+                    let report = log.load().unwrap().unwrap();
+                    assert_eq!((report.log_end, report.bytes_cut), (40, 0));
+                }
+                assert_numbered(&log, 0..40, BYTES);
+                assert_eq!(log.recovery_point(), Some(3));
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The storage core against a model, against crashes, against failing disks and against threads.
 
 mod damage;
+mod directory;
 mod faults;
 mod fixture;
 mod lookups;

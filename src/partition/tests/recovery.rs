@@ -8,7 +8,7 @@ use super::fixture::{
 };
 use crate::error::Error;
 use crate::format::header::HEADER_BYTES;
-use crate::partition::Checkpointed;
+use crate::position::Position;
 
 /// A closed partition of one segment: batches of 3, 1, 2 and 4 records.
 fn four_batches() -> (Fixture, Vec<u8>, Vec<At>) {
@@ -144,7 +144,7 @@ fn a_flipped_header_below_the_recovery_point_is_damage_and_nothing_is_touched() 
         Err(Error::Corrupt(damage)) => {
             assert_eq!(damage.path, fixture.log_file(0));
             assert_eq!(damage.position, batches[3].position as u64, "{damage}");
-            assert_eq!(damage.offset.as_ref().map(|at| at.offset()), Some(6), "{damage}");
+            assert_eq!(damage.offset.as_ref().map(Position::offset), Some(6), "{damage}");
         }
         Ok(end) => {
             assert!(end > 10 && byte < 8 || end == 10 && (12..16).contains(&byte), "byte {byte}: {end}")
@@ -287,6 +287,26 @@ fn what_is_missing_below_the_recovery_point_is_damage() {
 }
 
 #[test]
+fn a_first_append_that_was_interrupted_is_begun_again() {
+    let name = "partition.metadata";
+    let metadata = format!("version: 0\ntopic_id: {}", Fixture::topic_id());
+    for (left, content) in
+        [(None, ""), (Some("partition.metadata.tmp"), "ver"), (Some(name), metadata.as_str())]
+    {
+        let fixture = Fixture::new(POSITIONED, 2000);
+        fs::create_dir(fixture.directory()).unwrap();
+        if let Some(left) = left {
+            fs::write(fixture.directory().join(left), content).unwrap();
+        }
+        let log = fixture.open_unclean(0);
+        append_numbered(&log, 3, 20).unwrap();
+        log.close().unwrap();
+        assert_eq!(fs::read_to_string(fixture.directory().join(name)).unwrap(), metadata);
+        assert_numbered(&fixture.open_clean(3), 0..3, 20);
+    }
+}
+
+#[test]
 fn a_value_that_looks_like_a_batch_is_a_value() {
     let fixture = Fixture::new(POSITIONED, 1 << 20);
     let log = fixture.open_new();
@@ -309,92 +329,4 @@ fn a_value_that_looks_like_a_batch_is_a_value() {
     assert_eq!(report.log_end, 3);
     assert!(report.kept.is_some());
     assert_eq!(read(&log, 0, ANY).unwrap(), (0..3).map(|at| (at, numbered(at, 20))).collect::<Vec<_>>());
-}
-
-#[test]
-fn files_of_others_are_left_alone() {
-    let (fixture, ..) = four_batches();
-    for name in
-        ["notes.txt", "1.log", "00000000000000000003.log.deleted", "99999999999999999999.log", "x.index"]
-    {
-        fs::write(fixture.directory().join(name), "mine").unwrap();
-    }
-    fs::create_dir(fixture.directory().join("00000000000000000007.snapshots")).unwrap();
-    let before = fixture.files();
-    let log = fixture.open_unclean(3);
-    assert_numbered(&log, 0..10, 20);
-    log.close().unwrap();
-    fixture.assert_files(&before);
-}
-
-#[cfg(unix)]
-#[test]
-fn links_and_folders_where_files_should_be_are_refused() {
-    let (fixture, ..) = four_batches();
-    let elsewhere = fixture.directory().join("elsewhere");
-    fs::write(&elsewhere, "not ours").unwrap();
-    let put_link =
-        |name: &str| std::os::unix::fs::symlink(&elsewhere, fixture.directory().join(name)).unwrap();
-    let put_folder = |name: &str| fs::create_dir(fixture.directory().join(name)).unwrap();
-    let name = "00000000000000000010.log";
-    for put in [&put_link as &dyn Fn(&str), &put_folder] {
-        put(name);
-        for log in [fixture.open_unclean(0), fixture.open_clean(10)] {
-            let failure = log.load().unwrap_err();
-            assert!(
-                matches!(&failure, Error::Unsupported(damage) if damage.path.ends_with(name)),
-                "{failure}"
-            );
-            assert!(append_numbered(&log, 1, 20).is_err());
-        }
-        assert_eq!(fs::read(&elsewhere).unwrap(), b"not ours");
-        let path = fixture.directory().join(name);
-        if fs::remove_file(&path).is_err() {
-            fs::remove_dir(&path).unwrap();
-        }
-    }
-}
-
-#[test]
-fn the_leader_epoch_goes_on_and_its_checkpoint_follows_the_batches() {
-    let mut fixture = Fixture::new(POSITIONED, 1 << 20);
-    fixture.settings.first_epoch = 4;
-    let log = fixture.open_new();
-    append_numbered(&log, 3, 20).unwrap();
-    log.close().unwrap();
-    let checkpoint = fixture.directory().join("leader-epoch-checkpoint");
-    assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n1\n4 0\n");
-    // A broker went on in epoch 7 and was killed.
-    let mut theirs = batch(&[TestRecord::of("theirs")]);
-    let mut file = fs::read(fixture.log_file(0)).unwrap();
-    file.extend_from_slice(theirs.finish().unwrap().placed_at(3, 7));
-    fs::write(fixture.log_file(0), &file).unwrap();
-    fixture.settings.first_epoch = 0;
-    let log = fixture.open_unclean(0);
-    assert_eq!(append_numbered(&log, 1, 20).unwrap(), 4);
-    log.close().unwrap();
-    assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n2\n4 0\n7 3\n");
-    let epochs = |base| {
-        let file = fs::read(fixture.log_file(base)).unwrap();
-        batches_of(&file, base).iter().map(|batch| batch.header.leader_epoch).collect::<Vec<_>>()
-    };
-    assert_eq!(epochs(0), [4, 7, 7]);
-    // Without the checkpoint the last batch still tells, whether it was closed in order or not.
-    for clean in [true, false] {
-        fs::remove_file(&checkpoint).unwrap();
-        let log = fixture.open(Checkpointed { clean, recovery_point: Some(0), log_start: 0 });
-        append_numbered(&log, 1, 20).unwrap();
-        log.close().unwrap();
-        assert_eq!(*epochs(0).last().unwrap(), 7);
-        assert!(checkpoint.exists());
-    }
-    // Cut back, the checkpoint does not speak of what is gone; the epoch does not go back.
-    fs::write(&checkpoint, "0\n2\n4 0\n7 3\n").unwrap();
-    fs::write(fixture.log_file(0), &file[..file.len() - 5]).unwrap();
-    let log = fixture.open_unclean(0);
-    assert_eq!(log.load().unwrap().unwrap().log_end, 3);
-    append_numbered(&log, 1, 20).unwrap();
-    log.close().unwrap();
-    assert_eq!(epochs(0), [4, 7]);
-    assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n2\n4 0\n7 3\n");
 }

@@ -1,0 +1,106 @@
+//! What stands in a partition's directory beside segments, or in their place.
+
+use std::fs;
+
+use super::fixture::{Fixture, POSITIONED, TestRecord, append_numbered, assert_numbered, batch, batches_of};
+use crate::error::Error;
+use crate::partition::Checkpointed;
+
+/// A closed partition of ten records.
+fn ten_records() -> Fixture {
+    let fixture = Fixture::new(POSITIONED, 1 << 20);
+    let log = fixture.open_new();
+    for count in [3, 1, 2, 4] {
+        append_numbered(&log, count, 20).unwrap();
+    }
+    log.close().unwrap();
+    fixture
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    let fixture = ten_records();
+    for name in
+        ["notes.txt", "1.log", "00000000000000000003.log.deleted", "99999999999999999999.log", "x.index"]
+    {
+        fs::write(fixture.directory().join(name), "mine").unwrap();
+    }
+    fs::create_dir(fixture.directory().join("00000000000000000007.snapshots")).unwrap();
+    let before = fixture.files();
+    let log = fixture.open_unclean(3);
+    assert_numbered(&log, 0..10, 20);
+    log.close().unwrap();
+    fixture.assert_files(&before);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_and_folders_where_files_should_be_are_refused() {
+    let fixture = ten_records();
+    let elsewhere = fixture.directory().join("elsewhere");
+    fs::write(&elsewhere, "not ours").unwrap();
+    let put_link =
+        |name: &str| std::os::unix::fs::symlink(&elsewhere, fixture.directory().join(name)).unwrap();
+    let put_folder = |name: &str| fs::create_dir(fixture.directory().join(name)).unwrap();
+    let name = "00000000000000000010.log";
+    for put in [&put_link as &dyn Fn(&str), &put_folder] {
+        put(name);
+        for log in [fixture.open_unclean(0), fixture.open_clean(10)] {
+            let failure = log.load().unwrap_err();
+            assert!(
+                matches!(&failure, Error::Unsupported(damage) if damage.path.ends_with(name)),
+                "{failure}"
+            );
+            assert!(append_numbered(&log, 1, 20).is_err());
+        }
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"not ours");
+        let path = fixture.directory().join(name);
+        if fs::remove_file(&path).is_err() {
+            fs::remove_dir(&path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_leader_epoch_goes_on_and_its_checkpoint_follows_the_batches() {
+    let mut fixture = Fixture::new(POSITIONED, 1 << 20);
+    fixture.settings.first_epoch = 4;
+    let log = fixture.open_new();
+    append_numbered(&log, 3, 20).unwrap();
+    log.close().unwrap();
+    let checkpoint = fixture.directory().join("leader-epoch-checkpoint");
+    assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n1\n4 0\n");
+    // A broker went on in epoch 7 and was killed.
+    let mut theirs = batch(&[TestRecord::of("theirs")]);
+    let mut file = fs::read(fixture.log_file(0)).unwrap();
+    file.extend_from_slice(theirs.finish().unwrap().placed_at(3, 7));
+    fs::write(fixture.log_file(0), &file).unwrap();
+    fixture.settings.first_epoch = 0;
+    let log = fixture.open_unclean(0);
+    assert_eq!(append_numbered(&log, 1, 20).unwrap(), 4);
+    log.close().unwrap();
+    assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n2\n4 0\n7 3\n");
+    let epochs = |base| {
+        let file = fs::read(fixture.log_file(base)).unwrap();
+        batches_of(&file, base).iter().map(|batch| batch.header.leader_epoch).collect::<Vec<_>>()
+    };
+    assert_eq!(epochs(0), [4, 7, 7]);
+    // Without the checkpoint the last batch still tells, whether it was closed in order or not.
+    for clean in [true, false] {
+        fs::remove_file(&checkpoint).unwrap();
+        let log = fixture.open(Checkpointed { clean, recovery_point: Some(0), log_start: 0 });
+        append_numbered(&log, 1, 20).unwrap();
+        log.close().unwrap();
+        assert_eq!(*epochs(0).last().unwrap(), 7);
+        assert!(checkpoint.exists());
+    }
+    // Cut back, the checkpoint does not speak of what is gone; the epoch does not go back.
+    fs::write(&checkpoint, "0\n2\n4 0\n7 3\n").unwrap();
+    fs::write(fixture.log_file(0), &file[..file.len() - 5]).unwrap();
+    let log = fixture.open_unclean(0);
+    assert_eq!(log.load().unwrap().unwrap().log_end, 3);
+    append_numbered(&log, 1, 20).unwrap();
+    log.close().unwrap();
+    assert_eq!(epochs(0), [4, 7]);
+    assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n2\n4 0\n7 3\n");
+}
