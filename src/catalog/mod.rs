@@ -48,10 +48,9 @@ use crate::error::{Damage, Error, Result};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
-use crate::position::TopicPartition;
 use crate::sys::Disk;
 use crate::sys::disk::kind_of;
-use crate::upkeep::checkpoints::Checkpoints;
+use crate::upkeep::checkpoints::{Checkpoints, write_recovery_points};
 
 /// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
 const WRITTEN_LEVEL: i16 = 21;
@@ -209,11 +208,14 @@ impl Catalog {
         self.snapshot().values().flat_map(|topic| topic.partitions()).cloned().collect()
     }
 
-    /// Recovery points of everything that stands in this directory, for its checkpoint.
-    pub(crate) fn recovery_points(&self) -> Vec<(TopicPartition, u64)> {
+    /// Writes the checkpoint of recovery points, of everything that stands in this directory.
+    pub(crate) fn write_recovery_points(&self) -> Result<()> {
+        // Held to the end: a topic that is deleted meanwhile must not get back into the file, and two writers must not
+        // meet in it.
+        let changes = self.changes.lock();
         let partitions = self.partitions();
         let points = partitions.iter().filter_map(|log| Some((log.id().clone(), log.recovery_point()?)));
-        points.chain(self.changes.lock().log.recovery_point()).collect()
+        write_recovery_points(&self.disk, &self.root, points.chain(changes.log.recovery_point()))
     }
 
     /// Directories that were found at the open and belong to no topic. They are left alone.

@@ -166,7 +166,7 @@ impl Consumer {
                 }
                 // What was read before the failure is handed out; the next poll meets the failure again.
                 Err(_) if !records.is_empty() => break,
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(told(cursor, failure)),
             }
             if limits.bytes == 0 || limits.records == 0 {
                 break;
@@ -213,8 +213,8 @@ impl Consumer {
     pub fn seek_to_time(&mut self, at: Timestamp) -> Result<()> {
         self.seek_all(|cursor| {
             let bounds = cursor.log().bounds()?;
-            let found = Cursor::offset_for_time(cursor.log(), at.as_millis(), bounds.log_start)?;
-            Ok(found.unwrap_or(bounds.log_end))
+            let found = Cursor::offset_for_time(cursor.log(), at.as_millis(), bounds.log_start);
+            Ok(found.map_err(|failure| told(cursor, failure))?.unwrap_or(bounds.log_end))
         })
     }
 
@@ -270,4 +270,9 @@ impl Consumer {
     pub fn close(self) -> Result<()> {
         Ok(())
     }
+}
+
+/// A file that is missing, for one, because the topic was just deleted: then that is what there is to tell.
+fn told(cursor: &Cursor, failure: Error) -> Error {
+    cursor.log().refuse_ended().err().unwrap_or(failure)
 }

@@ -48,7 +48,7 @@ impl Wake {
 }
 
 impl Consumer {
-    /// Waits until there may be records. `false`: the deadline has passed or a waker was used.
+    /// Waits until there may be records, or the log is closed. `false`: the deadline has passed or a waker was used.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
         let looks = match self.config.wait {
             WaitStrategy::Spin => None,
@@ -76,18 +76,18 @@ impl Consumer {
 
     fn may_have_data(&self) -> bool {
         self.assigned.iter().any(|one| !one.paused && one.cursor.may_have_data())
+            || self.directory.is_closing()
     }
 
     /// Sleeps until something may be there: registers everywhere, looks once more, parks.
     fn sleep(&self, deadline: Option<Instant>) -> bool {
         let waker = self.wake.parker.waker();
         let awake = self.assigned.iter().filter(|one| !one.paused);
-        let tickets: Vec<_> = awake
-            .map(|one| {
-                let sleepers = one.cursor.log().sleepers();
-                (sleepers, sleepers.enter(&waker))
-            })
-            .collect();
+        let mut places: Vec<_> = awake.map(|one| one.cursor.log().sleepers()).collect();
+        if places.is_empty() {
+            places.push(self.directory.idlers());
+        }
+        let tickets: Vec<_> = places.into_iter().map(|at| (at, at.enter(&waker))).collect();
         before_parking();
         let outcome = loop {
             if self.wake.take() {

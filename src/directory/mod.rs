@@ -26,8 +26,9 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{Error, Result};
 use crate::sys::{DirectoryLock, Disk, disk};
-use crate::upkeep::checkpoints::{Checkpoints, write_recovery_points};
+use crate::upkeep::checkpoints::Checkpoints;
 use crate::upkeep::{Inboxes, Linger, Threads};
+use crate::wait::Sleepers;
 
 const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
 /// What a broker writes; only that the file is there matters.
@@ -45,6 +46,8 @@ pub(crate) struct OpenDirectory {
     linger: Sender<Linger>,
     /// Set first by closing: nothing new begins after it.
     closing: AtomicBool,
+    /// Those who wait for the close alone. Woken after `closing` is set.
+    idlers: Sleepers,
     /// Taken by whoever closes.
     running: Mutex<Option<Running>>,
 }
@@ -70,11 +73,10 @@ impl OpenDirectory {
         let catalog = Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, now)?);
         let recovery = recovery::recover(&catalog, clean);
         let linger = inboxes.linger.clone();
-        let for_checkpoints = (root.clone(), disk.clone(), Arc::clone(&catalog));
+        let for_checkpoints = Arc::clone(&catalog);
         let threads = inboxes.start(move || {
-            let (root, disk, catalog) = &for_checkpoints;
             // A failure only means a longer scan after a crash; the next one may succeed.
-            let _ = write_points(disk, root, catalog);
+            let _ = for_checkpoints.write_recovery_points();
         })?;
         Ok(Arc::new(Self {
             root,
@@ -84,6 +86,7 @@ impl OpenDirectory {
             recovery,
             linger,
             closing: AtomicBool::new(false),
+            idlers: Sleepers::default(),
             running: Mutex::new(Some(Running { threads, _lock: lock })),
         }))
     }
@@ -96,15 +99,27 @@ impl OpenDirectory {
 
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closing.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+        if self.is_closing() { Err(Error::Closed) } else { Ok(()) }
     }
 
     #[inline]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Where to wait if there is nothing to wait for but the close.
+    pub(crate) fn idlers(&self) -> &Sleepers {
+        &self.idlers
+    }
+
+    /// The time for records that come without. Before 1970 it is 1970: Kafka takes nothing earlier.
+    #[inline]
     pub(crate) fn now(&self) -> Timestamp {
-        match &self.clock {
+        let now = match &self.clock {
             None => SystemClock.now(),
             Some(clock) => clock.now(),
-        }
+        };
+        now.max(Timestamp::from_millis(0))
     }
 
     pub(crate) fn has_system_clock(&self) -> bool {
@@ -128,15 +143,25 @@ impl OpenDirectory {
     /// Everything appended before the call on the medium.
     pub(crate) fn sync(&self) -> Result<()> {
         for partition in self.catalog()?.partitions() {
-            partition.sync()?;
+            match partition.sync() {
+                // Deleted since the list was made: nothing of it is to be kept.
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(failure) => return Err(failure),
+            }
         }
-        write_points(&self.disk, &self.root, &self.catalog)?;
+        // Once it is closed the directory may be somebody else's.
+        let running = self.running.lock();
+        if running.is_none() {
+            return Err(Error::Closed);
+        }
+        self.catalog.write_recovery_points()?;
         self.disk.sync_directory(&self.root)
     }
 
     /// Idempotent; whoever comes second waits for the first and gets `Ok`.
     pub(crate) fn close(&self) -> Result<()> {
         self.closing.store(true, Ordering::Release);
+        self.idlers.wake_all();
         let mut running = self.running.lock();
         let Some(Running { threads, _lock: lock }) = running.take() else { return Ok(()) };
         threads.stop();
@@ -147,7 +172,7 @@ impl OpenDirectory {
             outcome = outcome.and(closed);
         }
         outcome = outcome.and(self.catalog.close());
-        outcome = outcome.and(write_points(&self.disk, &self.root, &self.catalog));
+        outcome = outcome.and(self.catalog.write_recovery_points());
         if outcome.is_ok() && self.recovery.is_complete() {
             outcome = self
                 .disk
@@ -165,8 +190,4 @@ impl Drop for OpenDirectory {
         // Nobody is left to tell; an unclean directory is recovered at the next open.
         let _ = self.close();
     }
-}
-
-fn write_points(disk: &Disk, root: &Path, catalog: &Catalog) -> Result<()> {
-    write_recovery_points(disk, root, catalog.recovery_points())
 }

@@ -149,6 +149,7 @@ impl Partition {
         self.directory.check_open()?;
         let start = self.log.bounds()?.log_start;
         Cursor::offset_for_time(&self.log, at.as_millis(), start)
+            .map_err(|failure| self.log.refuse_ended().err().unwrap_or(failure))
     }
 
     /// Bytes of records on disk.

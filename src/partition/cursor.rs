@@ -88,6 +88,8 @@ impl Cursor {
         if offset != self.offset {
             self.offset = offset;
             self.at = None;
+            // Whatever was looked at before, here it was not.
+            self.version = 0;
         }
     }
 

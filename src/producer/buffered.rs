@@ -13,7 +13,7 @@ use super::{Producer, append, check_size};
 use crate::catalog::TopicEntry;
 use crate::clock::Timestamp;
 use crate::directory::{OpenDirectory, Topic};
-use crate::error::Result;
+use crate::error::{Remedy, Result};
 use crate::format::batch::BatchBuilder;
 use crate::partition::PartitionLog;
 use crate::upkeep::Lingering;
@@ -51,7 +51,7 @@ struct Shared {
 }
 
 /// Batches that are not written yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pending {
     topics: Vec<TopicBatches>,
     /// Bytes and records in all batches.
@@ -78,8 +78,10 @@ struct PendingBatch {
 
 impl BufferedProducer {
     pub(super) fn new(producer: Producer) -> Self {
-        let shared = Shared { pending: Mutex::default(), linger: producer.config.linger };
-        Self { producer, shared: Arc::new(shared) }
+        let linger = producer.config.linger;
+        let stamp = Stamp::new(linger);
+        let pending = Pending { topics: Vec::new(), bytes: 0, records: 0, stamp, registered: false };
+        Self { producer, shared: Arc::new(Shared { pending: Mutex::new(pending), linger }) }
     }
 
     /// Takes a record into its partition's batch, writing that batch first if it is full. On an error the record was
@@ -104,7 +106,7 @@ impl BufferedProducer {
             let written = batch.write(log)?;
             pending.bytes -= written.bytes;
             pending.records -= written.records;
-            pending.stamp = Stamp::default();
+            pending.stamp.forget();
             measured = batch.builder.measure(&fields, timestamp);
         }
         check_size(batch.builder.bytes_with(&measured), log)?;
@@ -119,6 +121,10 @@ impl BufferedProducer {
                 // Without the thread the log is being closed, and a flush will say so.
                 pending.registered = producer.directory.linger().send((due, shared)).is_ok();
             }
+        }
+        if pending.bytes > producer.config.buffer_bytes {
+            // This record was taken; if something cannot be written, the next call says so.
+            let _ = pending.write_all();
         }
         Ok(())
     }
@@ -137,6 +143,7 @@ impl BufferedProducer {
     pub fn discard(&mut self) -> usize {
         let mut pending = self.shared.pending.lock();
         pending.topics.clear();
+        pending.stamp.forget();
         pending.bytes = 0;
         std::mem::take(&mut pending.records)
     }
@@ -154,6 +161,7 @@ impl Lingering for Shared {
         /// A batch that could not be written is tried again, but not all the time.
         const SOONEST_RETRY: Duration = Duration::from_millis(10);
         let pending = &mut *self.pending.lock();
+        pending.stamp.forget();
         let failed = pending.write_where(|batch| batch.due.is_some_and(|due| due <= now)).is_err();
         let next = pending.topics.iter().flat_map(|topic| &topic.batches).filter_map(|batch| batch.due).min();
         pending.registered = next.is_some();
@@ -169,7 +177,7 @@ struct Written {
 
 impl Pending {
     fn write_all(&mut self) -> Result<()> {
-        self.stamp = Stamp::default();
+        self.stamp.forget();
         self.write_where(|_| true)
     }
 
@@ -187,7 +195,13 @@ impl Pending {
                         self.bytes -= written.bytes;
                         self.records -= written.records;
                     }
-                    Err(failure) => outcome = outcome.and(Err(failure)),
+                    Err(failure) => {
+                        if failure.remedy() != Remedy::Retry {
+                            // Trying again by itself is of no use: the owner is told by the next flush.
+                            batch.due = None;
+                        }
+                        outcome = outcome.and(Err(failure));
+                    }
                 }
             }
         }
@@ -227,29 +241,38 @@ impl PendingBatch {
 }
 
 /// The time of records in a row. The clock is read for the first record of a batch and then as often as the time
-/// changes by a millisecond, at least every 64th record; a clock of the user's is read for every record.
+/// changes by a millisecond, at least every 64th record; a clock of the user's is read for every record. When a batch
+/// is written the time is forgotten, so that no record's is older than the linger; if that is long, the clock is read
+/// for every record too.
 #[derive(Debug)]
 struct Stamp {
     now: Timestamp,
     left: u32,
     stride: u32,
-}
-
-impl Default for Stamp {
-    fn default() -> Self {
-        Self { now: Timestamp::from_millis(-1), left: 0, stride: 1 }
-    }
+    longest_stride: u32,
 }
 
 impl Stamp {
     const LONGEST_STRIDE: u32 = 64;
+    const LONG_LINGER: Duration = Duration::from_millis(20);
+
+    fn new(linger: Duration) -> Self {
+        let longest_stride = if linger > Self::LONG_LINGER { 1 } else { Self::LONGEST_STRIDE };
+        Self { now: Timestamp::from_millis(-1), left: 0, stride: 1, longest_stride }
+    }
+
+    /// The next record's time is read from the clock.
+    fn forget(&mut self) {
+        self.left = 0;
+        self.stride = 1;
+    }
 
     #[inline]
     fn take(&mut self, clock: &OpenDirectory) -> Timestamp {
         if self.left == 0 {
             let now = clock.now();
             let slow = now != self.now || !clock.has_system_clock();
-            self.stride = if slow { 1 } else { (self.stride * 2).min(Self::LONGEST_STRIDE) };
+            self.stride = if slow { 1 } else { (self.stride * 2).min(self.longest_stride) };
             self.now = now;
             self.left = self.stride;
         }

@@ -11,7 +11,7 @@ mod writer;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -150,7 +150,7 @@ impl Segment {
 
     /// Opens the segment for reading.
     pub(crate) fn view(self: &Arc<Self>) -> Result<SegmentView> {
-        Ok(SegmentView { segment: Arc::clone(self), source: self.source()? })
+        Ok(SegmentView { segment: Arc::clone(self), source: self.source()?, warmed: AtomicU64::new(0) })
     }
 
     fn source(&self) -> Result<Source> {
@@ -229,6 +229,8 @@ impl Segment {
 pub(crate) struct SegmentView {
     segment: Arc<Segment>,
     source: Source,
+    /// What was last brought into memory for this reader: from and to, 32 bits each, which positions fit.
+    warmed: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -247,7 +249,11 @@ impl SegmentView {
         let path = &self.segment.path;
         match &self.source {
             Source::Mapped(mapping) => {
-                mapping.confirmed(range.clone(), path)?.ok_or_else(|| self.behind_end(range))
+                let before = self.warmed.load(Ordering::Relaxed);
+                let mut warmed = before >> 32..before & u64::from(u32::MAX);
+                let confirmed = mapping.confirmed(range.clone(), path, &mut warmed);
+                self.warmed.store(warmed.start << 32 | warmed.end, Ordering::Relaxed);
+                confirmed?.ok_or_else(|| self.behind_end(range))
             }
             Source::File(_) if range.end > self.segment.end().position => Err(self.behind_end(range)),
             Source::File(file) => {

@@ -84,16 +84,22 @@ impl Mapping {
         Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, _ticket: ticket }))
     }
 
-    /// The bytes of `range`, if all of it is published.
-    pub(crate) fn confirmed(self: &Arc<Self>, range: Range<u64>, path: &Path) -> Result<Option<Confirmed>> {
+    /// The bytes of `range`, if all of it is published. `warmed` is what the reader has had brought in last.
+    pub(crate) fn confirmed(
+        self: &Arc<Self>,
+        range: Range<u64>,
+        path: &Path,
+        warmed: &mut Range<u64>,
+    ) -> Result<Option<Confirmed>> {
         if range.start > range.end
             || range.end > self.tail.load().position
             || range.end > self.raw.len() as u64
         {
             return Ok(None);
         }
-        if range.start < self.cold_below {
-            self.warm(&range).map_err(|e| Error::io("read", path, e))?;
+        let is_warm = warmed.start <= range.start && range.end <= warmed.end;
+        if range.start < self.cold_below && !is_warm {
+            *warmed = self.warm(&range).map_err(|e| Error::io("read", path, e))?;
         }
         let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
             return Ok(None);
@@ -102,9 +108,10 @@ impl Mapping {
     }
 
     /// Brings pages in where a failure is an error; touching them could only be a signal.
-    fn warm(&self, range: &Range<u64>) -> io::Result<()> {
+    fn warm(&self, range: &Range<u64>) -> io::Result<Range<u64>> {
         let end = self.tail.load().position.min(range.end.max(range.start + WINDOW));
-        platform::populate_for_reading(&self.raw, range.start, end)
+        platform::populate_for_reading(&self.raw, range.start, end)?;
+        Ok(range.start..end)
     }
 
     /// Makes the pages of `range`, which must be allocated, present and writable, so that stores do not fault.

@@ -50,14 +50,13 @@ fn entries(disk: &Disk, path: &Path) -> Result<Vec<PartitionOffset>> {
     Ok(parse_offsets(&bytes).unwrap_or_default())
 }
 
-/// Rewrites the recovery points.
+/// Rewrites the recovery points. One caller at a time, and none beside [`forget_topic`].
 pub(crate) fn write_recovery_points(
     disk: &Disk,
     root: &Path,
-    points: Vec<(TopicPartition, u64)>,
+    points: impl Iterator<Item = (TopicPartition, u64)>,
 ) -> Result<()> {
     let mut entries: Vec<_> = points
-        .into_iter()
         .map(|(of, offset)| PartitionOffset {
             topic: of.topic().to_owned(),
             partition: of.partition(),

@@ -1,0 +1,122 @@
+//! What the suites share: directories, the four ways to write and read, and reading everything back.
+
+#![allow(dead_code, reason = "each suite uses its part of it")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use stratalog::{
+    ConsumerConfig, EventLog, OpenOptions, OwnedRecord, Position, ReadMode, Topic, TopicPartition, WriteMode,
+};
+
+/// Longer than anything here takes; a test that waits so long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One of the ways in and out of files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mode(pub(crate) WriteMode, pub(crate) ReadMode);
+
+pub(crate) const MODES: [Mode; 4] = [
+    Mode(WriteMode::Auto, ReadMode::Auto),
+    Mode(WriteMode::Auto, ReadMode::Copy),
+    Mode(WriteMode::Positioned, ReadMode::Auto),
+    Mode(WriteMode::Positioned, ReadMode::Copy),
+];
+
+impl Mode {
+    pub(crate) fn options(self) -> OpenOptions {
+        EventLog::options().write_mode(self.0).read_mode(self.1)
+    }
+
+    pub(crate) fn open(self, path: &Path) -> EventLog {
+        self.options().open(path).unwrap()
+    }
+}
+
+/// Runs a suite in a fresh directory for each way to write and read.
+pub(crate) fn in_every_mode(suite: impl Fn(Mode, &Path)) {
+    for mode in MODES {
+        eprintln!("{mode:?}");
+        let dir = tempfile::tempdir().unwrap();
+        suite(mode, dir.path());
+    }
+}
+
+/// Everything in these partitions now, in the order it is handed out.
+pub(crate) fn read<P: Into<TopicPartition>>(
+    log: &EventLog,
+    of: impl IntoIterator<Item = P>,
+) -> Vec<OwnedRecord> {
+    let mut reader = log.consumer_with(ConsumerConfig::new()).unwrap();
+    reader.assign(of).unwrap();
+    let mut found = Vec::new();
+    loop {
+        let records = reader.poll(Duration::ZERO).unwrap();
+        if records.is_empty() {
+            return found;
+        }
+        found.extend(records);
+    }
+}
+
+/// Values of a topic's records as texts.
+pub(crate) fn texts(log: &EventLog, topic: &Topic) -> Vec<String> {
+    read(log, topic.partitions()).iter().map(text).collect()
+}
+
+pub(crate) fn text(record: &OwnedRecord) -> String {
+    String::from_utf8(record.value().expect("a value").to_vec()).unwrap()
+}
+
+/// Where a partition ends.
+pub(crate) fn end(topic: &Topic, partition: u32) -> u64 {
+    topic.partition(partition).unwrap().offsets().unwrap().log_end
+}
+
+pub(crate) fn at(topic: &Topic, partition: u32, offset: u64) -> Position {
+    Position::new((topic.name(), partition), offset)
+}
+
+/// Waits until something holds, or fails.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Copies a directory with everything in it, as it is.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Names in a directory, sorted.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Numbers that look random and are the same in every run.
+#[derive(Debug)]
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}

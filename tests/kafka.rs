@@ -1,0 +1,131 @@
+//! Kafka judges: a real broker serves what we wrote, and we read what a broker left.
+//!
+//! Needs Java 17 or later, Maven (which fetches Kafka on first use) and bash; without them the tests say so and pass.
+//! `KAFKA_VERSION` chooses the Kafka: see `tests/kafka/README.md`.
+
+#[path = "kafka/judge.rs"]
+mod judge;
+#[path = "kafka/ours.rs"]
+mod ours;
+#[path = "kafka/topics.rs"]
+mod topics;
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use stratalog::{EventLog, Record};
+
+use judge::{Served, adopt, check, kafka_is_missing};
+
+/// A directory with a bit of everything, there and back: we write, a broker serves and writes, we go on, and a broker
+/// once more.
+#[test]
+fn directory_passes_between_us_and_a_broker() {
+    if kafka_is_missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (written, from_broker) = (dir.path().join("written"), dir.path().join("from-broker"));
+
+    let log = EventLog::open(&written).unwrap();
+    topics::write(&log);
+    let expected = ours::everything(&log);
+    log.close().unwrap();
+    check(&written);
+    let served = adopt(&written, Some(&from_broker));
+    assert_same(&served, &expected);
+
+    let log = EventLog::open(&from_broker).unwrap();
+    assert!(log.recovery().clean, "{:?}", log.recovery());
+    let now = ours::everything(&log);
+    assert_eq!(now.records.len(), expected.records.len() + served.produced.len());
+    for produced in &served.produced {
+        let ours = now.records.iter().find(|ours| {
+            ["topic", "partition", "offset"].iter().all(|field| ours[*field] == produced[*field])
+        });
+        let ours = ours.unwrap_or_else(|| panic!("the broker's record is missing: {produced}"));
+        assert_eq!((&ours["key"], &ours["value"]), (&"70726f6265".into(), &"70726f6265".into()));
+    }
+    let old: Vec<_> = now.records.iter().filter(|record| !is_probe(record)).collect();
+    assert!(old.into_iter().eq(&expected.records), "the broker's copy holds other records than it served");
+
+    topics::write_more(&log);
+    let expected = ours::everything(&log);
+    assert!(expected.records.len() > now.records.len());
+    log.close().unwrap();
+    check(&from_broker);
+    assert_same(&adopt(&from_broker, None), &expected);
+}
+
+/// The directory that the main example leaves with `--dir`.
+#[test]
+fn broker_serves_what_the_main_example_wrote() {
+    if kafka_is_missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("example");
+    run_main_example(&path);
+    check(&path);
+    let served = adopt(&path, None);
+    let log = EventLog::open(&path).unwrap();
+    assert!(log.recovery().clean);
+    assert_same(&served, &ours::everything(&log));
+    assert_eq!(served.topics.len(), 2);
+    assert!(served.records.len() > 30_000);
+}
+
+/// A program stops without closing, another goes on: what a broker gets then is whole again.
+#[test]
+fn broker_takes_a_directory_that_was_recovered() {
+    if kafka_is_missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("recovered");
+    let log = EventLog::open(&path).unwrap();
+    topics::write(&log);
+    log.close().unwrap();
+    let torn = path.join("singles-0").join("00000000000000000000.log");
+    let length = std::fs::metadata(&torn).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&torn).unwrap().set_len(length - 1).unwrap();
+    std::fs::remove_file(path.join(".kafka_cleanshutdown")).unwrap();
+    std::fs::remove_file(path.join("recovery-point-offset-checkpoint")).unwrap();
+
+    let log = EventLog::open(&path).unwrap();
+    assert!(!log.recovery().clean);
+    assert!(log.recovery().bytes_cut() > 0);
+    let singles = log.topic("singles").unwrap();
+    log.producer().unwrap().send(&singles, Record::new("after the recovery").partition(0)).unwrap();
+    let expected = ours::everything(&log);
+    log.close().unwrap();
+    check(&path);
+    assert_same(&adopt(&path, None), &expected);
+}
+
+fn run_main_example(dir: &Path) {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["run", "--quiet", "--example", "produce_consume"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = cargo.args(["--", "--records", "30000", "--dir"]).arg(dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The record that `kafka-adopt` produces to every partition.
+fn is_probe(record: &Value) -> bool {
+    record["key"] == "70726f6265"
+}
+
+fn assert_same(served: &Served, ours: &Served) {
+    for (theirs, ours) in served.topics.iter().zip(&ours.topics) {
+        assert_eq!(theirs, ours);
+    }
+    assert_eq!(served.topics.len(), ours.topics.len());
+    for (theirs, ours) in served.records.iter().zip(&ours.records) {
+        assert_eq!(theirs, ours);
+    }
+    assert_eq!(served.records.len(), ours.records.len());
+}

@@ -1,0 +1,131 @@
+//! Topics with a bit of everything, written through the public API.
+
+use std::thread;
+use std::time::Duration;
+
+use stratalog::{CleanupPolicy, EventLog, Header, ProducerConfig, Record, Timestamp, Topic, TopicConfig};
+
+const MIB: u32 = 1 << 20;
+
+/// Makes all topics and writes to most of them.
+pub(crate) fn write(log: &EventLog) {
+    let small_segments = TopicConfig::new().segment_bytes(MIB).retention(None);
+    let made = log
+        .create_topics([
+            ("orders", small_segments.clone().partitions(3)),
+            ("singles", TopicConfig::new().partitions(2)),
+            ("shapes", TopicConfig::new().max_batch_bytes(4 * MIB)),
+            ("doomed", TopicConfig::new().set("segment.ms", "86400000")),
+            ("state", small_segments.cleanup(CleanupPolicy::Compact).set("min.cleanable.dirty.ratio", "0.1")),
+            ("empty", TopicConfig::new().partitions(2)),
+            ("again", TopicConfig::new().partitions(5)),
+        ])
+        .unwrap();
+    let [orders, singles, shapes, doomed, state, _, again] = &made[..] else { panic!("seven topics") };
+
+    thread::scope(|scope| {
+        for thread in 0..3 {
+            scope.spawn(move || write_orders(log, orders, thread));
+        }
+        scope.spawn(|| write_singles(log, singles));
+    });
+    write_shapes(log, shapes);
+    write_state(log, state);
+    for value in ["one", "two", "three"] {
+        log.producer().unwrap().send(doomed, Record::new(value)).unwrap();
+    }
+
+    let old = log.producer().unwrap();
+    for number in 0..50_u32 {
+        old.send(again, Record::new("of the topic before").key(&number.to_be_bytes())).unwrap();
+    }
+    log.delete_topic("again").unwrap();
+    let again = log.create_topic("again", TopicConfig::new().partitions(2)).unwrap();
+    log.producer().unwrap().send(&again, Record::new("of the topic after").partition(1)).unwrap();
+}
+
+/// Goes on in a directory that a broker has had.
+pub(crate) fn write_more(log: &EventLog) {
+    let orders = log.topic("orders").unwrap();
+    write_orders(log, &orders, 9);
+    write_singles(log, &log.topic("singles").unwrap());
+    write_shapes(log, &log.topic("shapes").unwrap());
+    write_state(log, &log.topic("state").unwrap());
+    let empty = log.topic("empty").unwrap();
+    log.producer().unwrap().send(&empty, Record::new("not any more").partition(1)).unwrap();
+    let new = log.create_topic("new", TopicConfig::new().partitions(2)).unwrap();
+    log.producer().unwrap().send(&new, Record::new("made after the broker").key("k")).unwrap();
+    log.delete_topic("doomed").unwrap();
+}
+
+/// Keyed records in batches, enough for several segments in each partition.
+fn write_orders(log: &EventLog, orders: &Topic, thread: u64) {
+    let config = ProducerConfig::new().batch_bytes(16 << 10).linger(Duration::from_millis(1));
+    let mut producer = log.producer_with(config).unwrap().buffered();
+    for number in 0..12_000_u64 {
+        let key = (thread << 32 | number).to_be_bytes();
+        let value = key.repeat(8 + usize::try_from(number % 25).unwrap());
+        producer.enqueue(orders, Record::new(&value).key(&key)).unwrap();
+    }
+    producer.flush().unwrap();
+}
+
+/// A batch for every record, with and without a key.
+fn write_singles(log: &EventLog, singles: &Topic) {
+    let producer = log.producer().unwrap();
+    for number in 0..3_000_u32 {
+        let value = format!("single {number}");
+        let record = Record::new(&value);
+        let key = number.to_le_bytes();
+        let record = if number % 3 == 0 { record } else { record.key(&key) };
+        producer.send(singles, record).unwrap();
+    }
+}
+
+/// Everything a record can look like.
+fn write_shapes(log: &EventLog, shapes: &Topic) {
+    let producer = log.producer().unwrap();
+    let partition = shapes.partition(0).unwrap();
+    let at = Timestamp::from_millis;
+    let headers = [
+        Header::new("trace", &[0_u8, 255]),
+        Header::new("trace", "twice"),
+        Header::new("leer", ""),
+        Header::null("null"),
+        Header::new("größe", "naïve ☃"),
+    ];
+    let many: Vec<_> = (0..100).map(|_| Header::new("many", "headers")).collect();
+    let batch = [
+        Record::new("").key(""),
+        Record::new("value without key"),
+        Record::tombstone("key without value"),
+        Record::new("headers").key("k").headers(&headers),
+        Record::tombstone("tombstone with headers").headers(&many),
+        Record::new("epoch").timestamp(at(0)),
+        Record::new("later").timestamp(at(1_700_000_000_123)),
+        Record::new("earlier than the one before").timestamp(at(1_600_000_000_000)),
+    ];
+    producer.send_batch(&partition, batch.clone()).unwrap();
+    for record in batch {
+        producer.send(shapes, record).unwrap();
+    }
+    let filler = vec![b'x'; 3_000_000];
+    for length in [63, 64, 255, 256, 257, 8_191, 8_192, 100_000, filler.len()] {
+        producer.send(shapes, Record::new(&filler[..length]).key(&length.to_be_bytes())).unwrap();
+    }
+    let end = partition.offsets().unwrap().log_end;
+    producer.send_batch_at(&partition, end, (0..300).map(|_| Record::new("one of many"))).unwrap();
+    producer.send_batch(&partition, []).unwrap();
+}
+
+/// Keys that are written again and again, and deleted.
+fn write_state(log: &EventLog, state: &Topic) {
+    let partition = state.partition(0).unwrap();
+    let producer = log.producer().unwrap();
+    let (keys, value) = ([b"red", b"blu", b"gre"], [7; 200]);
+    for _ in 0..100 {
+        let puts = keys.iter().cycle().take(90).map(|key| Record::new(&value).key(*key));
+        producer.send_batch(&partition, puts).unwrap();
+        producer.send(state, Record::tombstone(keys[1])).unwrap();
+    }
+}

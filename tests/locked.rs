@@ -1,0 +1,100 @@
+//! A directory that is held: by this process or another one.
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::texts;
+use stratalog::{Error, EventLog, Record, Remedy, TopicConfig};
+
+const DIRECTORY: &str = "STRATALOG_LOCKED_DIRECTORY";
+
+fn is_held(path: &Path, by: u32) {
+    let error = EventLog::open(path).unwrap_err();
+    let message = error.to_string();
+    assert_eq!(error.remedy(), Remedy::Retry);
+    let Error::Locked { path: named, holder } = error else { panic!("{error:?}") };
+    assert_eq!(named, path.canonicalize().unwrap().into());
+    if cfg!(target_os = "linux") {
+        assert_eq!(holder, Some(by));
+        assert!(message.contains(&format!("by process {by}")), "{message}");
+    }
+    assert!(message.contains(path.to_str().unwrap()) && message.contains("close the log"), "{message}");
+}
+
+/// The child: holds the directory until its input ends.
+#[test]
+fn child() {
+    let Ok(path) = std::env::var(DIRECTORY) else { return };
+    let log = EventLog::open(path).unwrap();
+    let topic = log.ensure_topic("t", TopicConfig::new()).unwrap();
+    log.producer().unwrap().send(&topic, Record::new("theirs")).unwrap();
+    println!("\nheld");
+    std::io::stdin().lines().count();
+    log.close().unwrap();
+}
+
+#[test]
+fn by_another_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(DIRECTORY, dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "held"));
+    is_held(dir.path(), child.id());
+    is_held(dir.path(), child.id());
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    let log = EventLog::open(dir.path()).unwrap();
+    assert!(log.recovery().clean);
+    assert_eq!(texts(&log, &log.topic("t").unwrap()), ["theirs"]);
+}
+
+#[test]
+fn by_this_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    is_held(dir.path(), std::process::id());
+    // The refused attempt has not let go of the first one's lock.
+    is_held(dir.path(), std::process::id());
+    log.producer().unwrap().send(&topic, Record::new("ours")).unwrap();
+    assert_eq!(texts(&log, &topic), ["ours"]);
+    log.close().unwrap();
+    let again = EventLog::open(dir.path()).unwrap();
+    assert!(again.recovery().clean);
+    is_held(dir.path(), std::process::id());
+}
+
+/// Whatever handle is left keeps the directory; the last one to go closes it in order.
+#[test]
+fn until_the_last_handle_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = || is_held(dir.path(), std::process::id());
+    for last in 0..5 {
+        let log = EventLog::open(dir.path()).unwrap();
+        assert!(last == 0 || log.recovery().clean);
+        let topic = log.ensure_topic("t", TopicConfig::new()).unwrap();
+        let mut handles: Vec<(usize, Box<dyn std::any::Any>)> = vec![
+            (0, Box::new(topic.partition(0).unwrap())),
+            (1, Box::new(log.producer().unwrap())),
+            (2, Box::new(log.reader().unwrap())),
+            (3, Box::new(log.producer().unwrap().buffered())),
+            (4, Box::new(topic)),
+        ];
+        drop(log);
+        handles.sort_by_key(|(handle, _)| *handle == last);
+        while !handles.is_empty() {
+            held();
+            handles.remove(0);
+        }
+    }
+    assert!(EventLog::open(dir.path()).unwrap().recovery().clean);
+}
