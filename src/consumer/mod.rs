@@ -94,16 +94,15 @@ impl Consumer {
         let topic = self.directory.topic(partition.topic())?;
         let log = Arc::clone(topic.partition(partition.partition())?.log());
         let before = self.assigned.iter().find(|known| Arc::ptr_eq(known.cursor.log(), &log));
-        let (offset, paused) = match before {
-            Some(known) => (known.cursor.offset(), known.paused),
-            None => {
-                let bounds = log.bounds()?;
-                let offset = match self.config.start_from {
-                    StartFrom::Beginning => bounds.log_start,
-                    StartFrom::End => bounds.log_end,
-                };
-                (offset, self.config.start_paused)
-            }
+        let (offset, paused) = if let Some(known) = before {
+            (known.cursor.offset(), known.paused)
+        } else {
+            let bounds = log.bounds()?;
+            let offset = match self.config.start_from {
+                StartFrom::Beginning => bounds.log_start,
+                StartFrom::End => bounds.log_end,
+            };
+            (offset, self.config.start_paused)
         };
         Ok(Assigned { cursor: Cursor::new(log, offset), paused })
     }
@@ -266,7 +265,6 @@ impl Consumer {
     }
 
     /// Ends the consumer. Dropping it does the same.
-    #[expect(clippy::unused_self, reason = "takes the consumer: it cannot be used afterwards")]
     pub fn close(self) -> Result<()> {
         Ok(())
     }

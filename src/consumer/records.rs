@@ -193,6 +193,15 @@ impl<'r> PartitionRecords<'r> {
     }
 }
 
+impl<'r> IntoIterator for &PartitionRecords<'r> {
+    type Item = RecordView<'r>;
+    type IntoIter = RecordIter<'r>;
+
+    fn into_iter(self) -> RecordIter<'r> {
+        self.iter()
+    }
+}
+
 /// A place in a chunk: positions and plain numbers, so that it needs no borrow of what it walks over.
 #[derive(Debug, Clone, Default)]
 struct Walk {

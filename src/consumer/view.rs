@@ -47,7 +47,7 @@ pub struct OwnedRecord {
 }
 
 /// The headers of a record, in order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Headers<'a> {
     raw: RawHeaders<'a>,
 }

@@ -147,11 +147,11 @@ impl Producer {
         BufferedProducer::new(self.clone())
     }
 
-    fn write_batch<'a>(
+    fn write_batch(
         &self,
         to: &Partition,
         at: Option<u64>,
-        records: &mut dyn Iterator<Item = Record<'a>>,
+        records: &mut dyn Iterator<Item = Record<'_>>,
     ) -> Result<BatchMetadata> {
         if !Arc::ptr_eq(to.directory(), &self.directory) {
             return Err(foreign(to.id().topic()));
@@ -159,9 +159,8 @@ impl Producer {
         self.directory.check_open()?;
         let now = self.directory.now();
         let mut batch = SCRATCH.take();
-        let outcome = fill(&mut batch, to, now, records).and_then(|()| match batch.is_empty() {
-            false => append(&mut batch, to.log(), at),
-            true => empty(to.log(), at),
+        let outcome = fill(&mut batch, to, now, records).and_then(|()| {
+            if batch.is_empty() { empty(to.log(), at) } else { append(&mut batch, to.log(), at) }
         });
         batch.clear(KEEP_BYTES);
         SCRATCH.set(batch);
@@ -201,11 +200,11 @@ fn check_size(bytes: usize, log: &PartitionLog) -> Result<()> {
     Ok(())
 }
 
-fn fill<'a>(
+fn fill(
     batch: &mut BatchBuilder,
     to: &Partition,
     now: Timestamp,
-    records: &mut dyn Iterator<Item = Record<'a>>,
+    records: &mut dyn Iterator<Item = Record<'_>>,
 ) -> Result<()> {
     let compacted = to.entry().settings().compacts;
     for record in records {

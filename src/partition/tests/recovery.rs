@@ -147,7 +147,7 @@ fn a_flipped_header_below_the_recovery_point_is_damage_and_nothing_is_touched() 
             assert_eq!(damage.offset.as_ref().map(Position::offset), Some(6), "{damage}");
         }
         Ok(end) => {
-            assert!(end > 10 && byte < 8 || end == 10 && (12..16).contains(&byte), "byte {byte}: {end}")
+            assert!(end > 10 && byte < 8 || end == 10 && (12..16).contains(&byte), "byte {byte}: {end}");
         }
         Err(other) => panic!("byte {byte}: {other}"),
     });
