@@ -41,6 +41,14 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Releases the lock, whoever holds copies of the descriptor.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(crate) fn unlock(file: &File) {
+    let request = whole_file(libc::F_UNLCK);
+    // SAFETY: the descriptor is open, and `request` is a valid `flock` that outlives the call.
+    let _ = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const request) };
+}
+
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn whole_file(kind: impl TryInto<libc::c_short>) -> libc::flock {
     // SAFETY: `flock` is plain data, for which all zeros is a valid value: from the start, to the end of the file.
@@ -58,6 +66,11 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
         Err(std::fs::TryLockError::WouldBlock) => Ok(false),
         Err(std::fs::TryLockError::Error(failure)) => Err(failure),
     }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn unlock(file: &File) {
+    let _ = file.unlock();
 }
 
 /// The process that holds the lock of `file`. A broker's kind of lock tells its owner; an open-file-description lock

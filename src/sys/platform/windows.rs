@@ -35,6 +35,10 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+pub(crate) fn unlock(file: &File) {
+    let _ = file.unlock();
+}
+
 pub(crate) fn lock_holder(_file: &File, _path: &Path) -> Option<u32> {
     None
 }

@@ -1,0 +1,211 @@
+//! A full disk: `StorageFull`, nothing acknowledged is lost, and all goes on once there is space.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use common::{MODES, Mode, read};
+use stratalog::{Error, EventLog, ProducerConfig, Record, Remedy, Topic, TopicConfig};
+
+/// A file system of 4 MiB in memory, mounted as long as this lives.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    /// `None`, with the reason printed, where it cannot be had.
+    fn mount() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m", "stratalog-test"])
+            .arg(dir.path())
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(dir)),
+            Ok(output) => {
+                let reason = String::from_utf8_lossy(&output.stderr);
+                eprintln!("skipped: a small file system cannot be mounted, which takes root: {reason}");
+                None
+            }
+            Err(error) => {
+                eprintln!("skipped: there is no mount command: {error}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A file that leaves little room.
+    fn filler(&self) -> PathBuf {
+        let filler = self.path().join("filler");
+        std::fs::write(&filler, vec![0; 2 << 20]).unwrap();
+        filler
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: a process just being started by another test may hold copies of descriptors for a moment.
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.path().display());
+    }
+}
+
+fn is_full<T: std::fmt::Debug>(outcome: stratalog::Result<T>, below: &Path) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.remedy(), Remedy::Retry);
+    let message = error.to_string();
+    assert!(message.contains("no space left"), "{message}");
+    let Error::StorageFull { path } = error else { panic!("{error:?}") };
+    assert!(path.starts_with(below.canonicalize().unwrap()), "{}", path.display());
+}
+
+fn value(number: u64, bytes: usize) -> Vec<u8> {
+    let mut value = number.to_be_bytes().to_vec();
+    value.resize(8 + bytes, number.to_be_bytes()[7]);
+    value
+}
+
+fn check(log: &EventLog, topic: &Topic, acknowledged: &[Vec<u8>]) {
+    let found = read(log, topic.partitions());
+    assert_eq!(found.len(), acknowledged.len());
+    assert!(found.iter().zip(acknowledged).all(|(found, sent)| found.value().unwrap() == &sent[..]));
+}
+
+/// One partition in small segments.
+fn open(mode: Mode, path: &Path) -> (EventLog, Topic) {
+    let log = mode.open(path);
+    let topic = log.ensure_topic("t", TopicConfig::new().segment_bytes(1 << 20)).unwrap();
+    (log, topic)
+}
+
+fn send_until_full(bytes: usize) {
+    for mode in MODES {
+        let Some(small) = Small::mount() else { return };
+        let filler = small.filler();
+        let (log, topic) = open(mode, &small.path().join("log"));
+        let producer = log.producer().unwrap();
+        let mut acknowledged = Vec::new();
+        let full = loop {
+            let value = value(acknowledged.len() as u64, bytes);
+            match producer.send(&topic, Record::new(&value)) {
+                Ok(sent) => {
+                    assert_eq!(sent.offset, acknowledged.len() as u64);
+                    acknowledged.push(value);
+                }
+                Err(error) => break error,
+            }
+        };
+        is_full::<()>(Err(full), small.path());
+        assert!(acknowledged.len() * bytes > 1 << 20, "only {} records fitted", acknowledged.len());
+        for _ in 0..20 {
+            is_full(producer.send(&topic, Record::new(&value(0, 500_000))), small.path());
+            is_full(
+                producer.send_batch(&topic.partition(0).unwrap(), vec![Record::new(&[0; 100_000]); 5]),
+                small.path(),
+            );
+        }
+        check(&log, &topic, &acknowledged);
+
+        std::fs::remove_file(&filler).unwrap();
+        for _ in 0..200_000 / bytes {
+            let value = value(acknowledged.len() as u64, bytes);
+            assert_eq!(producer.send(&topic, Record::new(&value)).unwrap().offset, acknowledged.len() as u64);
+            acknowledged.push(value);
+        }
+        check(&log, &topic, &acknowledged);
+        log.close().unwrap();
+        let (log, topic) = open(mode, &small.path().join("log"));
+        assert!(log.recovery().clean);
+        check(&log, &topic, &acknowledged);
+    }
+}
+
+#[test]
+fn small_records() {
+    send_until_full(150);
+}
+
+#[test]
+fn large_records() {
+    send_until_full(50_000);
+}
+
+#[test]
+fn buffered_records_stay_pending_until_there_is_space() {
+    for mode in MODES {
+        let Some(small) = Small::mount() else { return };
+        let filler = small.filler();
+        let (log, topic) = open(mode, &small.path().join("log"));
+        let config = ProducerConfig::new().linger(Duration::MAX).batch_bytes(100_000).buffer_bytes(300_000);
+        let mut producer = log.producer_with(config).unwrap().buffered();
+        let mut taken = Vec::new();
+        let full = loop {
+            let value = value(taken.len() as u64, 3000);
+            match producer.enqueue(&topic, Record::new(&value)) {
+                Ok(()) => taken.push(value),
+                Err(error) => break error,
+            }
+        };
+        is_full::<()>(Err(full), small.path());
+        let pending = producer.pending();
+        assert!(pending > 0);
+        is_full(producer.flush(), small.path());
+        assert_eq!(producer.pending(), pending, "a failed flush loses or doubles nothing");
+        check(&log, &topic, &taken[..taken.len() - pending]);
+        std::fs::remove_file(&filler).unwrap();
+        producer.flush().unwrap();
+        assert_eq!(producer.pending(), 0);
+        check(&log, &topic, &taken);
+        log.close().unwrap();
+    }
+}
+
+/// Closing on a full disk may fail, but loses nothing, and catalog changes leave no half topics.
+#[test]
+fn closing_and_creating_topics_while_it_is_full() {
+    for mode in MODES {
+        let Some(small) = Small::mount() else { return };
+        let (path, filler) = (small.path().join("log"), small.filler());
+        let (log, topic) = open(mode, &path);
+        let producer = log.producer().unwrap();
+        let mut acknowledged = Vec::new();
+        for bytes in [100_000, 1000, 10] {
+            loop {
+                let value = value(acknowledged.len() as u64, bytes);
+                if producer.send(&topic, Record::new(&value)).is_err() {
+                    break;
+                }
+                acknowledged.push(value);
+            }
+        }
+        let made: Vec<_> = (0..100)
+            .map(|number| format!("new-{number}"))
+            .take_while(|name| match log.create_topic(name, TopicConfig::new().partitions(100)) {
+                Ok(_) => true,
+                Err(error) => {
+                    is_full::<()>(Err(error), small.path());
+                    assert!(matches!(log.topic(name), Err(Error::NotFound { .. })));
+                    false
+                }
+            })
+            .collect();
+        assert!(made.len() < 100);
+        let is_new = |topics: Vec<Topic>| topics.iter().filter(|topic| topic.name() != "t").count();
+        assert_eq!(is_new(log.topics().unwrap()), made.len());
+        let closed = log.close();
+        std::fs::remove_file(&filler).unwrap();
+        drop((log, topic, producer));
+        let (log, topic) = open(mode, &path);
+        assert_eq!(log.recovery().clean, closed.is_ok(), "{closed:?}");
+        assert!(log.recovery().failed.is_empty(), "{:?}", log.recovery().failed);
+        check(&log, &topic, &acknowledged);
+        assert_eq!(is_new(log.topics().unwrap()), made.len());
+        log.create_topic("after", TopicConfig::new()).unwrap();
+        log.close().unwrap();
+    }
+}
