@@ -29,7 +29,7 @@ macro_rules! refused {
     };
 }
 
-/// A log with a topic of two partitions, in which the first record is `first`. Afterwards only `last` may be new.
+/// A log with a topic of two partitions and one record, which nothing in the suite may change.
 fn unharmed(test: impl Fn(&EventLog, &Topic)) {
     in_every_mode(|mode, dir| {
         let log = mode.open(dir);
@@ -90,7 +90,9 @@ fn names_that_no_topic_can_have() {
         refused!(log.create_topic("a_b", TopicConfig::new()), Error::InvalidInput { .. }, "a_b", "a.b");
         let twice = log.create_topics([("d", TopicConfig::new()), ("d", TopicConfig::new())]);
         refused!(twice, Error::InvalidInput { .. }, "\"d\"", "twice");
-        made.iter().for_each(|topic| log.delete_topic(topic.name()).unwrap());
+        for topic in made {
+            log.delete_topic(topic.name()).unwrap();
+        }
     });
 }
 
@@ -230,7 +232,6 @@ fn the_largest_record_fits_and_one_byte_more_does_not() {
         too_large.push(7);
         producer.send(&topic, Record::new(&fits)).unwrap();
         assert_eq!(to.size().unwrap(), 5000);
-        let words = (Error::TooLarge { bytes: 5001, limit: 5000 }).to_string();
         let mut buffered = producer.buffered();
         for outcome in [
             producer.send(&topic, Record::new(&too_large)).map(drop),
@@ -240,7 +241,7 @@ fn the_largest_record_fits_and_one_byte_more_does_not() {
         ] {
             let error = outcome.unwrap_err();
             assert!(matches!(error, Error::TooLarge { bytes: 5001.., limit: 5000 }), "{error:?}");
-            assert_eq!(error.to_string().split(' ').nth(2), words.split(' ').nth(2));
+            assert!(error.to_string().contains("the limit is 5000"), "{error}");
         }
         // Where records gather, one that fits alone goes alone.
         buffered.enqueue(&topic, Record::new("small")).unwrap();
@@ -407,25 +408,20 @@ fn foreign_files_are_left_alone() {
             std::fs::write(&foreign[at].0, foreign[at].1).unwrap();
         };
         (0..2).for_each(write);
-        for (life, sent) in (1_usize..5).enumerate() {
+        for life in 0..4 {
             let log = mode.open(dir);
-            let unknown = if life > 1 { vec![dir.canonicalize().unwrap().join("strange")] } else { vec![] };
+            let strange = dir.canonicalize().unwrap().join("strange");
+            let unknown = if life < 2 { vec![] } else { vec![strange] };
             assert_eq!(log.recovery().unknown_directories, unknown);
             let topic = log.ensure_topic("t", TopicConfig::new()).unwrap();
             log.producer().unwrap().send(&topic, Record::new("x")).unwrap();
-            assert_eq!(texts(&log, &topic).len(), sent);
+            assert_eq!(texts(&log, &topic).len(), life + 1);
             log.close().unwrap();
             if life == 1 {
                 (2..foreign.len()).for_each(write);
             }
-            let written = if life < 1 {
-                2
-            } else if life < 2 {
-                2
-            } else {
-                foreign.len()
-            };
-            for (path, content) in &foreign[..written] {
+            let present = if life == 0 { 2 } else { foreign.len() };
+            for (path, content) in &foreign[..present] {
                 assert_eq!(std::fs::read_to_string(path).unwrap(), *content, "{}", path.display());
             }
         }

@@ -138,8 +138,7 @@ fn the_name_is_free_at_once_and_old_handles_mean_the_old_topic() {
             ids.push(old.id());
             assert_eq!((end(&old, 0), end(&old, 1)), (0, 0), "a new topic is empty");
             producer.send(&old, Record::new(&format!("life {life}")).partition(0)).unwrap();
-            buffered.enqueue(&old, Record::new("never written").partition(1)).unwrap();
-            // Not by the linger thread either.
+            buffered.enqueue(&old, Record::new("too late, most times").partition(1)).unwrap();
             let mut reader = log.reader().unwrap();
             reader.assign(old.partitions()).unwrap();
             log.delete_topic("t").unwrap();
@@ -159,8 +158,8 @@ fn the_name_is_free_at_once_and_old_handles_mean_the_old_topic() {
             is_gone(reader.poll(Duration::ZERO));
             is_gone(reader.lag(("t", 0)));
             assert_eq!((old.name(), old.id(), old.partitions().len()), ("t", ids[ids.len() - 2], 2));
-            let lost = if buffered.pending() == 0 { 0 } else { 1 };
-            if lost > 0 {
+            // The thread that looks after lingering records may have been faster than the deletion.
+            if buffered.pending() > 0 {
                 is_gone(buffered.flush());
                 assert_eq!(buffered.discard(), 1);
             }
@@ -182,47 +181,6 @@ fn the_name_is_free_at_once_and_old_handles_mean_the_old_topic() {
         assert!(!ids.contains(&topic.id()));
         assert_eq!(texts(&log, &topic), [""; 0]);
     });
-}
-
-/// Deleting and syncing both rewrite the checkpoints: neither may undo the other, or fail over it.
-#[test]
-fn creating_and_deleting_beside_syncs() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = stratalog::EventLog::open(dir.path()).unwrap();
-    let kept = log.create_topic("kept", TopicConfig::new()).unwrap();
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                let producer = log.producer().unwrap();
-                while !done.load(Ordering::Relaxed) {
-                    producer.send(&kept, Record::new("x")).unwrap();
-                    match log.sync() {
-                        Ok(()) => {}
-                        Err(error) => {
-                            done.store(true, Ordering::Relaxed);
-                            panic!("{error:?}");
-                        }
-                    }
-                }
-            });
-        }
-        let producer = log.producer().unwrap();
-        for _ in 0..30 {
-            if done.load(Ordering::Relaxed) {
-                break;
-            }
-            let topic = log.create_topic("t", TopicConfig::new()).unwrap();
-            producer.send_batch(&topic.partition(0).unwrap(), [Record::new("x"); 0]).unwrap();
-            producer.send(&topic, Record::new("x")).unwrap();
-            topic.partition(0).unwrap().sync().unwrap();
-            log.delete_topic("t").unwrap();
-            let points = std::fs::read_to_string(dir.path().join("recovery-point-offset-checkpoint"));
-            assert!(!points.unwrap_or_default().contains("\nt 0 "), "the checkpoint knows a deleted topic");
-        }
-        done.store(true, Ordering::Relaxed);
-    });
-    log.close().unwrap();
 }
 
 /// Readers that open segments while they are moved away are told what happened, not that a file is missing.

@@ -105,7 +105,7 @@ fn send_until_full(bytes: usize) {
         for _ in 0..20 {
             is_full(producer.send(&topic, Record::new(&value(0, 500_000))), small.path());
             is_full(
-                producer.send_batch(&topic.partition(0).unwrap(), vec![Record::new(&[0; 100_000]); 5]),
+                producer.send_batch(&topic.partition(0).unwrap(), vec![Record::new(&vec![0; 100_000]); 5]),
                 small.path(),
             );
         }

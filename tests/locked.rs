@@ -98,3 +98,24 @@ fn until_the_last_handle_is_dropped() {
     }
     assert!(EventLog::open(dir.path()).unwrap().recovery().clean);
 }
+
+/// A process being started has copies of all descriptors for a moment. It must not keep the directory.
+#[cfg(unix)]
+#[test]
+fn not_by_processes_that_other_threads_start() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let dir = tempfile::tempdir().unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                assert!(Command::new("true").status().is_ok());
+            }
+        });
+        let lives = (0..100).map(|_| EventLog::open(dir.path()).and_then(|log| log.close()));
+        let outcome = lives.collect::<stratalog::Result<()>>();
+        done.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
+}

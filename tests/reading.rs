@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{Dice, at, in_every_mode};
 use stratalog::{
-    Consumer, ConsumerConfig, EventLog, Record, Records, StartFrom, Timestamp, Topic, TopicConfig,
+    Consumer, ConsumerConfig, EventLog, Position, Record, Records, StartFrom, Timestamp, Topic, TopicConfig,
     TopicPartition,
 };
 
@@ -64,7 +64,7 @@ fn positions_lag_and_seeks() {
         let all: Vec<TopicPartition> = (0..3).map(|number| ("t", number).into()).collect();
         assert_eq!(reader.assignment(), all);
         let places =
-            |reader: &Consumer| -> Vec<_> { reader.positions().iter().map(|p| p.offset()).collect() };
+            |reader: &Consumer| -> Vec<_> { reader.positions().iter().map(Position::offset).collect() };
         assert_eq!(places(&reader), [0, 0, 0]);
         let lags = |reader: &Consumer| -> Vec<_> { all.iter().map(|of| reader.lag(of).unwrap()).collect() };
         assert_eq!(lags(&reader), [20, 0, 7]);
@@ -232,7 +232,9 @@ fn much_data_in_one_partition_does_not_starve_the_others() {
         let log = mode.open(dir);
         let topic = topic(&log, 4);
         fill(&log, &topic, 1, &[100; 50]);
-        [0, 2, 3].into_iter().for_each(|partition| fill(&log, &topic, partition, &[1; 20]));
+        for partition in [0, 2, 3] {
+            fill(&log, &topic, partition, &[1; 20]);
+        }
         let limits = [ConsumerConfig::new().max_poll_bytes(1000), ConsumerConfig::new().max_poll_records(10)];
         for config in limits {
             let mut reader = log.consumer_with(config).unwrap();

@@ -64,7 +64,9 @@ fn every_field_comes_back_as_it_was_sent() {
         }
         producer.send_batch(&to, shapes().into_iter().map(|(record, _)| record)).unwrap();
         let mut buffered = producer.buffered();
-        shapes().into_iter().for_each(|(record, _)| buffered.enqueue(&topic, record).unwrap());
+        for (record, _) in shapes() {
+            buffered.enqueue(&topic, record).unwrap();
+        }
         buffered.flush().unwrap();
 
         let records = everything(&log, &topic);
@@ -107,7 +109,9 @@ fn shared_detached_and_owned_records_are_the_same_record() {
         let log = mode.open(dir);
         let topic = log.create_topic("t", TopicConfig::new()).unwrap();
         let producer = log.producer().unwrap();
-        shapes().into_iter().for_each(|(record, _)| assert!(producer.send(&topic, record).is_ok()));
+        for (record, _) in shapes() {
+            producer.send(&topic, record).unwrap();
+        }
         let records = everything(&log, &topic);
         drop((log, topic, producer));
         let mut kept = Vec::new();
@@ -139,8 +143,8 @@ fn records_are_grouped_by_partition() {
         let log = mode.open(dir);
         let topic = log.create_topic("t", TopicConfig::new().partitions(3)).unwrap();
         let producer = log.producer().unwrap();
-        for (number, partition) in [2, 0, 2, 2, 0].into_iter().enumerate() {
-            producer.send(&topic, Record::new(&[number as u8]).partition(partition)).unwrap();
+        for (number, partition) in (0_u8..).zip([2, 0, 2, 2, 0]) {
+            producer.send(&topic, Record::new(&[number]).partition(partition)).unwrap();
         }
         let records = everything(&log, &topic);
         let values = |of: stratalog::RecordIter<'_>| of.map(|r| r.value().unwrap()[0]).collect::<Vec<_>>();
@@ -167,7 +171,9 @@ fn a_view_is_sent_on_as_it_is() {
         let from = log.create_topic("from", TopicConfig::new()).unwrap();
         let to = log.create_topic("to", TopicConfig::new().partitions(2)).unwrap();
         let producer = log.producer().unwrap();
-        shapes().into_iter().for_each(|(record, _)| assert!(producer.send(&from, record).is_ok()));
+        for (record, _) in shapes() {
+            producer.send(&from, record).unwrap();
+        }
         let records = everything(&log, &from);
         for record in &records {
             producer.send(&to, Record::from(record).partition(0)).unwrap();

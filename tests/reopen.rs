@@ -187,7 +187,9 @@ impl Run {
             let known = &self.model[name].partitions[found.partition.partition() as usize];
             assert_eq!(found.log_end, known.len() as u64);
         }
-        NAMES.iter().for_each(|name| self.check(name));
+        for name in NAMES {
+            self.check(name);
+        }
     }
 
     /// The topic is what the model says.
@@ -207,12 +209,12 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_log_is_what_was_written_to_it(
         mode in 0..MODES.len(),
-        operations in prop::collection::vec(operation(), 1..40),
+        operations in prop::collection::vec(operation(), 1..32),
     ) {
         let mut run = Run::new(MODES[mode]);
         for operation in [Operation::Create(0), Operation::Create(2)].into_iter().chain(operations) {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 /// Bytes of a record's key where it has one.
 pub(crate) const KEY_BYTES: usize = 8;
 /// A record of 100 bytes with a key takes these bytes in a large batch.
-pub(crate) const STORED_BYTES: u64 = 117;
+pub(crate) const STORED_BYTES: u64 = 118;
 
 const GIB: usize = 1 << 30;
 const PAGE: usize = 4096;

@@ -56,7 +56,12 @@ pub(crate) fn adopt(dir: &Path, keep: Option<&Path>) -> Served {
 
 fn run(script: &str, arguments: &[&Path]) -> Output {
     let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "kafka", script].iter().collect();
-    Command::new(script).args(arguments).output().unwrap()
+    let mut command = Command::new(script);
+    if std::env::var_os("KAFKA_TIMEOUT").is_none() {
+        // Other tests run beside this one, and Kafka may have to be fetched first.
+        command.env("KAFKA_TIMEOUT", "300");
+    }
+    command.args(arguments).output().unwrap()
 }
 
 fn text(output: &Output) -> String {
