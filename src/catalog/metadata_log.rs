@@ -95,6 +95,7 @@ impl MetadataLog {
         }
         let is_new = bounds.log_end == 0 && state == State::default();
         read(&log, upto, &mut state)?;
+        state.check().map_err(|reason| Error::Corrupt(Box::new(Damage::new(log.directory(), 0, reason))))?;
         Ok(Read { log: Self { log, builder: BatchBuilder::default() }, state, is_new, recovery })
     }
 

@@ -130,6 +130,18 @@ impl State {
         self.removed.insert(id, name);
     }
 
+    /// Whether every topic has the partitions 0 to n − 1, at least one. Topics are made in one step, so nothing less is
+    /// ever there between two steps.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.topics().find(|(_, topic)| !(0..).zip(topic.partitions.keys()).all(|(n, key)| n == *key)) {
+            Some((_, topic)) => Err(format!("topic {:?} lacks one of its partitions", topic.name)),
+            None => match self.topics().find(|(_, topic)| topic.partitions.is_empty()) {
+                Some((_, topic)) => Err(format!("topic {:?} has no partitions", topic.name)),
+                None => Ok(()),
+            },
+        }
+    }
+
     pub(super) fn topics(&self) -> impl Iterator<Item = (Uuid, &TopicState)> {
         self.topics.iter().map(|(id, topic)| (*id, topic))
     }
@@ -297,5 +309,31 @@ mod tests {
         let other = MetadataRecord::Other { api_key: 27, version: 0, fields: vec![1, 2] };
         let state = folded([level(21), ids(1000), other, level(25), ids(3000)]);
         assert_eq!((state.feature(METADATA_VERSION), state.next_producer_id()), (Some(25), 3000));
+    }
+
+    #[test]
+    fn a_topic_without_all_its_partitions_is_noticed() {
+        let topic = |name: &str, id| MetadataRecord::Topic { name: name.into(), id };
+        let partition = |partition, topic_id| MetadataRecord::Partition {
+            partition,
+            topic_id,
+            replicas: vec![1],
+            isr: vec![1],
+            leader: 1,
+            leader_epoch: 0,
+            partition_epoch: 0,
+            directories: Vec::new(),
+        };
+        let check = |records: Vec<MetadataRecord>| {
+            let mut state = State::default();
+            for record in records {
+                state.apply(record).unwrap();
+            }
+            state.check()
+        };
+        let id = Uuid::from_bytes([9; 16]);
+        assert_eq!(check(vec![topic("a", id), partition(0, id), partition(1, id)]), Ok(()));
+        assert!(check(vec![topic("a", id)]).unwrap_err().contains("\"a\" has no partitions"));
+        assert!(check(vec![topic("a", id), partition(1, id)]).unwrap_err().contains("lacks one"));
     }
 }

@@ -82,7 +82,7 @@ impl Topic {
     /// The partition that records with this key go to, the same that Kafka's clients choose.
     pub fn partition_for_key(&self, key: &[u8]) -> Partition {
         let number = partition_for_key(key, self.partition_count());
-        self.handle(self.log_of(number).unwrap_or(&self.entry.partitions()[0]))
+        self.handle(&self.entry.partitions()[number as usize])
     }
 
     /// The topic's configuration: what was set when it was created.

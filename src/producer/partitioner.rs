@@ -65,6 +65,11 @@ impl Partitioning {
         if chosen < count.get() {
             return Ok(chosen);
         }
+        if record.wanted_partition().is_none() {
+            let reason =
+                format!("it chose partition {chosen} of {topic}, which has {count}; it must be below that");
+            return Err(Error::invalid("partitioner", reason));
+        }
         Err(Error::not_found("partition", format_args!("{topic}-{chosen} (the topic has {count})")))
     }
 }
