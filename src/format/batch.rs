@@ -42,6 +42,7 @@ impl BatchBuilder {
     }
 
     /// Size of the batch as it would be written now.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len().max(HEADER_BYTES)
     }

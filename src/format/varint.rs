@@ -153,9 +153,13 @@ pub(crate) fn put_varlong(value: i64, to: &mut [u8]) -> usize {
 /// Bytes that [`put_varlong`] will use.
 #[inline(always)]
 pub(crate) fn varlong_len(value: i64) -> usize {
-    // The bits divided by 7, rounded up, for every number of bits from 1 to 64.
-    let highest_bit = 63 - (zigzag(value) | 1).leading_zeros() as usize;
-    (highest_bit * 9 + 73) / 64
+    match zigzag(value) {
+        // One and two bytes are nearly all there is.
+        ..0x80 => 1,
+        ..0x4000 => 2,
+        // The bits divided by 7, rounded up, for every number of bits from 1 to 64.
+        long => ((63 - long.leading_zeros() as usize) * 9 + 73) / 64,
+    }
 }
 
 /// Appends an unsigned number.
