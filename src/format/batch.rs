@@ -93,7 +93,7 @@ impl BatchBuilder {
             record_count: last_offset_delta + 1,
         };
         header.write(self.bytes.first_chunk_mut()?);
-        let crc = crc32c(&self.bytes[CHECKSUMMED..]);
+        let crc = crc32c(self.bytes.get(CHECKSUMMED..)?);
         BatchHeader::seal(self.bytes.first_chunk_mut()?, crc);
         Some(FinishedBatch {
             bytes: &mut self.bytes,

@@ -65,7 +65,7 @@ pub(crate) fn frame_at(bytes: &[u8]) -> Result<Frame, NotWhole> {
         .ok()
         .and_then(|needs| bytes.get(..needs))
         .ok_or(NotWhole::Incomplete { needs })?;
-    let magic = i8::from_be_bytes([frame[MAGIC]]);
+    let magic = frame.get(MAGIC).map(|byte| byte.cast_signed()).ok_or(NotWhole::End)?;
     let kind = if magic < 2 { legacy(frame, magic)? } else { batch(frame)? };
     Ok(Frame { bytes: frame.len(), kind })
 }
@@ -74,14 +74,14 @@ fn batch(frame: &[u8]) -> Result<FrameKind, NotWhole> {
     let header: &[u8; HEADER_BYTES] =
         frame.first_chunk().ok_or(Malformed("a batch of format 2 is at least 61 bytes long"))?;
     let header = BatchHeader::read(header);
-    if crc32c(&frame[CHECKSUMMED..]) != header.crc {
+    if crc32c(frame.get(CHECKSUMMED..).unwrap_or_default()) != header.crc {
         return Err(NotWhole::Checksum);
     }
     Ok(FrameKind::Batch(header))
 }
 
 fn legacy(frame: &[u8], magic: i8) -> Result<FrameKind, NotWhole> {
-    let message = &frame[LENGTH_OVERHEAD..];
+    let message = frame.get(LENGTH_OVERHEAD..).unwrap_or_default();
     let (crc, body) = message.split_first_chunk::<4>().ok_or(NotWhole::End)?;
     if crc32(body) != u32::from_be_bytes(*crc) {
         return Err(NotWhole::Checksum);
@@ -103,7 +103,7 @@ pub(crate) fn whole_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, NotWh
             (header.base_offset, header.last_offset())
         }
         FrameKind::Legacy { offset, .. } => {
-            if !(0..=1).contains(&bytes[MAGIC]) {
+            if bytes.get(MAGIC).is_none_or(|magic| *magic > 1) {
                 return Err(Malformed("unknown magic, it must be 0, 1 or 2").into());
             }
             (offset, offset)

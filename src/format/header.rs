@@ -75,6 +75,7 @@ pub(crate) struct BatchHeader {
     pub(crate) record_count: i32,
 }
 
+#[expect(clippy::indexing_slicing, reason = "the positions are those of the fields above")]
 fn field<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
     let mut value = [0; N];
     value.copy_from_slice(&bytes[at..at + N]);
@@ -102,6 +103,7 @@ impl BatchHeader {
     }
 
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the positions are those of the fields above")]
     pub(crate) fn write(&self, to: &mut [u8; HEADER_BYTES]) {
         let mut put = |at: usize, value: &[u8]| to[at..at + value.len()].copy_from_slice(value);
         put(BASE_OFFSET, &self.base_offset.to_be_bytes());

@@ -3,6 +3,8 @@
 //! Whatever is decoded here may come from a damaged or hostile file: decoders check every length against the
 //! bytes at hand before using it, allocate nothing sized by an unchecked length, and return [`Malformed`].
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
+
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
 #[cfg_attr(

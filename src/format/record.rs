@@ -93,6 +93,7 @@ impl RecordFields<'_> {
 
     /// Appends the encoded record. The caller has bounded its size.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a prefix holds the longest numbers")]
     pub(crate) fn encode(&self, measured: Measured, to: &mut Vec<u8>) {
         let mut prefix = [0; MAX_PREFIX];
         let mut at = put_varlong(index(measured.body), &mut prefix);
@@ -118,6 +119,7 @@ impl RecordFields<'_> {
 }
 
 #[inline]
+#[expect(clippy::indexing_slicing, reason = "the array holds the longest number")]
 fn push_length(length: i64, to: &mut Vec<u8>) {
     let mut bytes = [0; MAX_VARLONG];
     let used = put_varlong(length, &mut bytes);

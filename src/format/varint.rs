@@ -155,8 +155,8 @@ pub(crate) fn put_varlong(value: i64, to: &mut [u8]) -> usize {
 pub(crate) fn varlong_len(value: i64) -> usize {
     match zigzag(value) {
         // One and two bytes are nearly all there is.
-        ..0x80 => 1,
-        ..0x4000 => 2,
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
         // The bits divided by 7, rounded up, for every number of bits from 1 to 64.
         long => ((63 - long.leading_zeros() as usize) * 9 + 73) / 64,
     }

@@ -189,7 +189,11 @@ impl PlainFile {
     pub(crate) fn read_at(&self, to: &mut [u8], position: u64) -> Result<usize> {
         let mut filled = 0;
         while filled < to.len() {
-            match platform::read_at(&self.file, &mut to[filled..], position + filled as u64) {
+            match platform::read_at(
+                &self.file,
+                to.get_mut(filled..).unwrap_or_default(),
+                position + filled as u64,
+            ) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
@@ -209,7 +213,11 @@ impl PlainFile {
         }
         let mut written = 0;
         while written < bytes.len() {
-            match platform::write_at(&self.file, &bytes[written..], position + written as u64) {
+            match platform::write_at(
+                &self.file,
+                bytes.get(written..).unwrap_or_default(),
+                position + written as u64,
+            ) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(more) => written += more,
                 Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}

@@ -145,7 +145,9 @@ impl LogWriter {
             && end <= self.growth.ready.load(Ordering::Acquire)
             && let Some(to) = self.mapping.as_ref().and_then(|map| map.pointer_at(position, batch.len()))
         {
-            store(batch, to);
+            // SAFETY: `pointer_at` checked the length against the map, which `self.mapping` keeps; `ready` says that the
+            // pages are there; behind the published end this only writer (`&mut self`) writes, and slices end below it.
+            unsafe { store(batch, to) };
         } else {
             self.put_positioned(batch, position, end)?;
         }
@@ -185,18 +187,20 @@ impl LogWriter {
     }
 }
 
-/// Copies a batch into ready pages, its commit byte last.
+/// Copies a batch, longer than its commit byte's place, into ready pages, that byte last.
+///
+/// # Safety
+/// `to` points at `batch.len()` bytes of a live map whose pages are present and writable, and which nobody else
+/// writes to or has a slice of. Other processes may look at them through the file.
 #[inline]
-fn store(batch: &[u8], to: *mut u8) {
-    // SAFETY: `to` points at `batch.len()` bytes of a live map (`Mapping::pointer_at` checked the length and the caller
-    // keeps the map) whose pages are allocated and writable (`Growth::ready`), behind the published end: the only
-    // writer of the file is the caller, and no reader makes a slice there. The commit byte may be looked at by other
-    // processes through the file while it is stored, hence the atomic; an `AtomicU8` is always aligned.
+unsafe fn store(batch: &[u8], to: *mut u8) {
+    let Some((before, [commit, behind @ ..])) = batch.split_at_checked(COMMIT_BYTE) else { return };
+    // SAFETY: the parts lie inside the bytes that the caller vouches for, one behind the other. The commit byte may be
+    // looked at while it is stored, hence the atomic; an `AtomicU8` is always aligned.
     unsafe {
-        to.copy_from_nonoverlapping(batch.as_ptr(), COMMIT_BYTE);
-        let behind = COMMIT_BYTE + 1;
-        to.add(behind).copy_from_nonoverlapping(batch.as_ptr().add(behind), batch.len() - behind);
-        AtomicU8::from_ptr(to.add(COMMIT_BYTE)).store(batch[COMMIT_BYTE], Ordering::Release);
+        to.copy_from_nonoverlapping(before.as_ptr(), before.len());
+        to.add(COMMIT_BYTE + 1).copy_from_nonoverlapping(behind.as_ptr(), behind.len());
+        AtomicU8::from_ptr(to.add(COMMIT_BYTE)).store(*commit, Ordering::Release);
     }
 }
 

@@ -15,6 +15,8 @@
 //! | [`sync`] | atomics and locks of the protocols that loom checks |
 //! | [`platform`] | what differs between systems |
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
+
 pub(crate) mod disk;
 pub(crate) mod faults;
 pub(crate) mod lock;
