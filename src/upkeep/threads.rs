@@ -61,7 +61,7 @@ impl Threads {
     pub(crate) fn stop(self) {
         drop(self.stop);
         for handle in self.handles {
-            // A panic there has poisoned what it held; closing the log finds out.
+            // After a panic there closing the log does what was left undone.
             let _ = handle.join();
         }
     }
