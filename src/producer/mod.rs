@@ -99,13 +99,14 @@ impl Producer {
         let (partition, log) = self.choose(topic, &record)?;
         let timestamp = record.wanted_timestamp().unwrap_or_else(|| self.directory.now());
         SCRATCH.with_borrow_mut(|batch| {
+            // Before and not after: whatever ended the last use of it, nothing of that is sent with this record.
+            batch.clear(KEEP_BYTES);
             let fields = record.fields();
             let measured = batch.measure(&fields, timestamp.as_millis());
             check_size(batch.bytes_with(&measured), log)?;
             batch.push(&fields, measured, timestamp.as_millis());
-            let offset = append(batch, log, None);
-            batch.clear(KEEP_BYTES);
-            Ok(RecordMetadata { partition, offset: offset?.start, timestamp })
+            let offset = append(batch, log, None)?.start;
+            Ok(RecordMetadata { partition, offset, timestamp })
         })
     }
 
@@ -159,10 +160,10 @@ impl Producer {
         self.directory.check_open()?;
         let now = self.directory.now();
         let mut batch = SCRATCH.take();
+        batch.clear(KEEP_BYTES);
         let outcome = fill(&mut batch, to, now, records).and_then(|()| {
             if batch.is_empty() { empty(to.log(), at) } else { append(&mut batch, to.log(), at) }
         });
-        batch.clear(KEEP_BYTES);
         SCRATCH.set(batch);
         Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
     }
