@@ -44,7 +44,7 @@ impl fmt::Debug for Timestamp {
 
 /// Where timestamps come from. Implemented by [`SystemClock`] and [`ManualClock`].
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
-    /// The time now. Called while a record is sent, never under a lock of the log.
+    /// The time now. Called while a record is sent, never under the lock of a partition.
     fn now(&self) -> Timestamp;
 }
 

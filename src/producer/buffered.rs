@@ -99,7 +99,7 @@ impl BufferedProducer {
         let clock = &producer.directory;
         let timestamp = record.wanted_timestamp().unwrap_or_else(|| pending.stamp.take(clock)).as_millis();
         let fields = record.fields();
-        let batch = pending.topics.batch(topic.entry(), partition);
+        let batch = batch_of(&mut pending.topics, topic.entry(), partition);
         let limit = producer.config.batch_bytes.min(log.max_batch_bytes() as usize);
         let mut measured = batch.builder.measure(&fields, timestamp);
         if batch.builder.bytes_with(&measured) > limit && !batch.builder.is_empty() {
@@ -209,25 +209,24 @@ impl Pending {
     }
 }
 
-trait FindBatch {
-    fn batch(&mut self, entry: &Arc<TopicEntry>, partition: u32) -> &mut PendingBatch;
-}
-
-impl FindBatch for Vec<TopicBatches> {
-    #[inline]
-    fn batch(&mut self, entry: &Arc<TopicEntry>, partition: u32) -> &mut PendingBatch {
-        // Few topics per producer: a walk beats a map, and the last one used is first.
-        let known = self.iter().position(|topic| Arc::ptr_eq(&topic.entry, entry));
-        let at = known.unwrap_or_else(|| {
-            let batches = entry.partitions().iter().map(|_| PendingBatch::default()).collect();
-            self.push(TopicBatches { entry: Arc::clone(entry), batches });
-            self.len() - 1
-        });
-        if at > 0 {
-            self.swap(0, at);
-        }
-        &mut self[0].batches[partition as usize]
+/// The batch of a partition, empty if it has none yet.
+#[inline]
+fn batch_of<'b>(
+    topics: &'b mut Vec<TopicBatches>,
+    entry: &Arc<TopicEntry>,
+    partition: u32,
+) -> &'b mut PendingBatch {
+    // Few topics per producer: a walk beats a map, and the last one used is first.
+    let known = topics.iter().position(|topic| Arc::ptr_eq(&topic.entry, entry));
+    let at = known.unwrap_or_else(|| {
+        let batches = entry.partitions().iter().map(|_| PendingBatch::default()).collect();
+        topics.push(TopicBatches { entry: Arc::clone(entry), batches });
+        topics.len() - 1
+    });
+    if at > 0 {
+        topics.swap(0, at);
     }
+    &mut topics[0].batches[partition as usize]
 }
 
 impl PendingBatch {

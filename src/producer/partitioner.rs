@@ -27,6 +27,9 @@ where
     }
 }
 
+/// Bytes of a record without key, value and headers. Counted, or empty records would never leave their partition.
+const SMALLEST_RECORD: usize = 7;
+
 /// The partitioner of a producer: Kafka's own unless the user gave one.
 pub(super) enum Partitioning {
     Kafka(Sticky),
@@ -59,7 +62,7 @@ impl Partitioning {
             (None, Self::Kafka(_)) if count.get() == 1 => 0,
             (None, Self::Kafka(sticky)) => match record.key_bytes() {
                 Some(key) => partition_for_key(key, count),
-                None => sticky.choose(record.value_bytes().map_or(0, <[u8]>::len)) % count,
+                None => sticky.choose(SMALLEST_RECORD + record.value_bytes().map_or(0, <[u8]>::len)) % count,
             },
         };
         if chosen < count.get() {
@@ -95,4 +98,18 @@ impl Sticky {
 fn next_random(random: u64) -> u64 {
     let mixed = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     mixed >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_without_a_value_move_on_too() {
+        let partitioning = Partitioning::Kafka(Sticky::new(1, 100));
+        let four = NonZeroU32::new(4).unwrap();
+        let choose = |_| partitioning.choose("t", &Record::new(""), four).unwrap();
+        let chosen: std::collections::BTreeSet<_> = (0..1000).map(choose).collect();
+        assert_eq!(chosen.len(), 4, "{chosen:?}");
+    }
 }
