@@ -35,6 +35,9 @@ pub enum Error {
         /// The topic's name.
         name: Box<str>,
     },
+    /// The log was opened to read it only. Nothing was written.
+    #[error("the log was opened read-only; open it with EventLog::open to change it")]
+    ReadOnly,
     /// A record or batch is larger than the topic takes. Nothing was written.
     #[error(
         "{bytes} bytes in one batch, but the limit is {limit} (max.message.bytes of the topic, segment.bytes)"
@@ -123,6 +126,7 @@ impl Error {
             Self::InvalidInput { .. }
             | Self::NotFound { .. }
             | Self::AlreadyExists { .. }
+            | Self::ReadOnly
             | Self::TooLarge { .. }
             | Self::OffsetOutOfRange { .. } => Remedy::FixTheCall,
             Self::Locked { .. } | Self::StorageFull { .. } | Self::Conflict { .. } => Remedy::Retry,
@@ -137,6 +141,11 @@ impl Error {
 
     pub(crate) fn not_found(what: &'static str, name: impl fmt::Display) -> Self {
         Self::NotFound { what, name: name.to_string().into() }
+    }
+
+    /// Whether this says that a file or directory is not there.
+    pub(crate) fn is_file_not_found(&self) -> bool {
+        matches!(self, Self::Io(failure) if failure.source.kind() == io::ErrorKind::NotFound)
     }
 
     /// An error of the operating system while doing `action` to `path`; a full disk gets its own variant.

@@ -9,7 +9,7 @@ use crate::directory::{OpenDirectory, OpenOptions, RecoveryReport, Topic};
 use crate::error::Result;
 use crate::producer::{Producer, ProducerConfig};
 
-/// A log directory, open for reading and writing. Cheap to clone, shared by any number of threads.
+/// An open log directory. Cheap to clone, shared by any number of threads.
 ///
 /// The directory is a Kafka log directory: a stock broker takes it over once it is closed, and stratalog takes it back.
 /// It is closed by [`close`](Self::close), or when the last handle of any kind made from it is dropped.
@@ -38,6 +38,35 @@ impl EventLog {
     /// directory not a log's, `Corrupt` if what describes the log as a whole is damaged, `Io`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(path)
+    }
+
+    /// Opens a log to read it, whoever writes it meanwhile: another process with this crate, a Kafka broker, or nobody.
+    ///
+    /// Takes no lock and changes nothing in the directory, which must be there. Calls that would write or change
+    /// something give [`ReadOnly`](crate::Error::ReadOnly). What the writer appends, and topics it makes and deletes,
+    /// appear as they come; what it is just writing, or was when it died, does not count yet. A consumer that waits
+    /// sees new records about a millisecond after they were appended.
+    ///
+    /// Kafka has no counterpart: its readers ask a broker.
+    ///
+    /// ```
+    /// use stratalog::{Error, EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?;
+    ///
+    /// let other = EventLog::open_read_only(dir.path())?; // in another process, as a rule
+    /// log.producer()?.send(&orders, Record::new("paid"))?;
+    /// assert_eq!(other.topic("orders")?.partition(0)?.offsets()?.log_end, 1);
+    /// assert!(matches!(other.producer(), Err(Error::ReadOnly)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Io` if the directory does not exist, `NotFound` if no log is in it yet, `Corrupt` if what describes the log as a
+    /// whole is damaged.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().read_only(true).open(path)
     }
 
     /// How to open a log in other ways than [`open`](Self::open) does.
@@ -84,7 +113,9 @@ impl EventLog {
 
     /// The topic of this name, made if there is none. One that exists is returned unchanged, whatever `config` says.
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
-        let entry = self.directory.catalog()?.ensure(name, config, self.directory.now().as_millis())?;
+        let catalog = self.directory.catalog()?;
+        self.directory.look_around()?;
+        let entry = catalog.ensure(name, config, self.directory.now().as_millis())?;
         Ok(Topic::new(Arc::clone(&self.directory), entry))
     }
 
@@ -95,7 +126,9 @@ impl EventLog {
 
     /// All topics, by name; Kafka's internal ones among them.
     pub fn topics(&self) -> Result<Vec<Topic>> {
-        let entries = self.directory.catalog()?.topics();
+        let catalog = self.directory.catalog()?;
+        self.directory.look_around()?;
+        let entries = catalog.topics();
         Ok(entries.into_iter().map(|entry| Topic::new(Arc::clone(&self.directory), entry)).collect())
     }
 

@@ -71,6 +71,14 @@ impl TopicEntry {
         Self { name, id, config, settings, partitions, copies, replicas, node: around.node, deleted }
     }
 
+    /// The same with the partitions that are open already, so that those who read them notice nothing.
+    pub(super) fn with_partitions_of(mut self, known: &Self) -> Self {
+        for (partition, open) in self.partitions.iter_mut().zip(&known.partitions) {
+            *partition = Arc::clone(open);
+        }
+        self
+    }
+
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }

@@ -49,6 +49,8 @@ const KEPT_BUFFER_BYTES: usize = 64 << 10;
 pub(super) struct MetadataLog {
     log: Arc<PartitionLog>,
     builder: BatchBuilder,
+    /// For whoever follows another process: offset behind the last record that was read.
+    read_to: u64,
 }
 
 /// An opened metadata log and what stands in it.
@@ -76,27 +78,33 @@ impl MetadataLog {
         let (id, topic_id, disk) = (TopicPartition::from((TOPIC, 0)), Uuid::METADATA_TOPIC, disk.exact());
         let log = PartitionLog::new(id, topic_id, root, &disk, SETTINGS, checkpointed, Chores::default());
         let recovery = log.load()?;
-        // What is acted upon must not be gone after a power failure; a stopped process may have left it unsynced.
-        log.sync()?;
-
-        let mut state = State::default();
-        let bounds = log.bounds()?;
-        let snapshot = newest_snapshot(&disk, log.directory())?;
-        let upto = snapshot.as_ref().map_or(0, |snapshot| snapshot.upto);
-        if upto < bounds.log_start || upto > bounds.log_end {
-            let reason = format!(
-                "the snapshots cover the records below offset {upto}, but the log holds {} to {}",
-                bounds.log_start, bounds.log_end
-            );
-            return Err(Error::Corrupt(Box::new(Damage::new(log.directory(), 0, reason))));
+        if !disk.read_only {
+            // What is acted upon must not be gone after a power failure; a stopped process may have left it unsynced.
+            log.sync()?;
         }
-        if let Some(snapshot) = &snapshot {
-            snapshot.read(&disk, &mut state)?;
-        }
-        let is_new = bounds.log_end == 0 && state == State::default();
-        read(&log, upto, &mut state)?;
+        let (state, read_to) = read_all(&log, &disk)?;
+        let is_new = read_to == 0 && state == State::default();
         state.check().map_err(|reason| Error::Corrupt(Box::new(Damage::new(log.directory(), 0, reason))))?;
-        Ok(Read { log: Self { log, builder: BatchBuilder::default() }, state, is_new, recovery })
+        let log = Self { log, builder: BatchBuilder::default(), read_to };
+        Ok(Read { log, state, is_new, recovery })
+    }
+
+    /// What another process has written since the open or the last call, folded into `state`; `None`: nothing.
+    pub(super) fn read_on(&mut self, disk: &Disk, state: &State) -> Result<Option<State>> {
+        let bounds = self.log.bounds()?;
+        if bounds.log_end == self.read_to {
+            return Ok(None);
+        }
+        let (state, read_to) = if (bounds.log_start..bounds.log_end).contains(&self.read_to) {
+            let mut state = state.clone();
+            let read_to = read(&self.log, self.read_to, &mut state)?;
+            (state, read_to)
+        } else {
+            // A snapshot has taken the place of records that were not read yet.
+            read_all(&self.log, disk)?
+        };
+        self.read_to = read_to;
+        Ok(Some(state))
     }
 
     /// Which partition this is, and up to where it is on the medium.
@@ -134,8 +142,28 @@ impl MetadataLog {
     }
 }
 
-/// Folds the records of the log from an offset on.
-fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<()> {
+/// The newest snapshot and what follows it; with the offset behind the last record.
+fn read_all(log: &Arc<PartitionLog>, disk: &Disk) -> Result<(State, u64)> {
+    let mut state = State::default();
+    let bounds = log.bounds()?;
+    let snapshot = newest_snapshot(disk, log.directory())?;
+    let upto = snapshot.as_ref().map_or(0, |snapshot| snapshot.upto);
+    if upto < bounds.log_start || upto > bounds.log_end {
+        let reason = format!(
+            "the snapshots cover the records below offset {upto}, but the log holds {} to {}",
+            bounds.log_start, bounds.log_end
+        );
+        return Err(Error::Corrupt(Box::new(Damage::new(log.directory(), 0, reason))));
+    }
+    if let Some(snapshot) = &snapshot {
+        snapshot.read(disk, &mut state)?;
+    }
+    let read_to = read(log, upto, &mut state)?;
+    Ok((state, read_to))
+}
+
+/// Folds the records of the log from an offset on, and tells where they end.
+fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<u64> {
     let mut cursor = Cursor::new(Arc::clone(log), from);
     while let Some(fetched) = cursor.fetch(LIMITS)? {
         let mut rest = fetched.bytes.as_ref();
@@ -147,7 +175,7 @@ fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<()> {
             })?;
         }
     }
-    Ok(())
+    Ok(cursor.offset())
 }
 
 /// Folds the records of a batch whose offsets are meant. An error comes with the offset of its record.

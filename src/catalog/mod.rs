@@ -17,11 +17,13 @@
 //! | [`directories`] | whose a directory is, and how those of deleted topics go |
 //! | [`creation`] | checks and records of new topics |
 //! | [`entry`] | a topic with its partitions |
+//! | [`following`] | the same for a directory that is only read |
 
 mod creation;
 mod describe;
 mod directories;
 mod entry;
+mod following;
 mod identity;
 mod metadata_log;
 mod opening;
@@ -57,7 +59,7 @@ const WRITTEN_LEVEL: i16 = 21;
 /// The newest one whose records are known, that of Kafka 4.4.
 const NEWEST_LEVEL: i16 = 33;
 
-/// The topics of a log directory that is open for writing.
+/// The topics of an open log directory.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     root: PathBuf,
@@ -176,6 +178,7 @@ impl Catalog {
     /// Deletes a topic: from the log first, then its directories. If the directories cannot be moved, that is an
     /// error, but the topic is gone; what is left is dealt with before the next topic is made, or at the next open.
     pub(crate) fn delete(&self, name: &str, now: i64) -> Result<Arc<TopicEntry>> {
+        self.refuse_read_only()?;
         let mut changes = self.changes.lock();
         let topic = self.topic(name).ok_or_else(|| Error::not_found("topic", name))?;
         if topic.is_internal() {
@@ -249,6 +252,10 @@ impl Catalog {
         *self.present.write() = Arc::new(topics);
     }
 
+    fn refuse_read_only(&self) -> Result<()> {
+        if self.disk.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
     fn add(
         &self,
         changes: &mut Changes,
@@ -256,6 +263,7 @@ impl Catalog {
         who: For,
         now: i64,
     ) -> Result<Vec<Arc<TopicEntry>>> {
+        self.refuse_read_only()?;
         creation::check(&changes.state, wanted, who)?;
         changes.finish_removals(&self.root, &self.disk)?;
         wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, config.partition_count()))?;

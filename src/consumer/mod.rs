@@ -3,6 +3,7 @@
 //! A consumer holds one cursor per partition and serves them in turn. It takes no lock of a writer and never waits
 //! for one; while it sleeps it is registered with every partition it reads.
 
+mod following;
 mod records;
 mod view;
 mod waiting;
@@ -146,6 +147,7 @@ impl Consumer {
 
     /// What there is now: each partition in turn, until the limits are reached.
     fn fetch(&mut self) -> Result<Records> {
+        self.look_further()?;
         let mut records = Records::default();
         let mut limits =
             FetchLimits { bytes: self.config.max_poll_bytes, records: self.config.max_poll_records };
@@ -165,7 +167,7 @@ impl Consumer {
                 }
                 // What was read before the failure is handed out; the next poll meets the failure again.
                 Err(_) if !records.is_empty() => break,
-                Err(failure) => return Err(told(cursor, failure)),
+                Err(failure) => return Err(told(&self.directory, cursor, failure)),
             }
             if limits.bytes == 0 || limits.records == 0 {
                 break;
@@ -210,10 +212,11 @@ impl Consumer {
     /// Goes to the first record with a timestamp of `at` or later, in every assigned partition; to the end where there
     /// is none.
     pub fn seek_to_time(&mut self, at: Timestamp) -> Result<()> {
+        let directory = Arc::clone(&self.directory);
         self.seek_all(|cursor| {
             let bounds = cursor.log().bounds()?;
             let found = Cursor::offset_for_time(cursor.log(), at.as_millis(), bounds.log_start);
-            Ok(found.map_err(|failure| told(cursor, failure))?.unwrap_or(bounds.log_end))
+            Ok(found.map_err(|failure| told(&directory, cursor, failure))?.unwrap_or(bounds.log_end))
         })
     }
 
@@ -271,6 +274,9 @@ impl Consumer {
 }
 
 /// A file that is missing, for one, because the topic was just deleted: then that is what there is to tell.
-fn told(cursor: &Cursor, failure: Error) -> Error {
-    cursor.log().refuse_ended().err().unwrap_or(failure)
+fn told(directory: &OpenDirectory, cursor: &Cursor, failure: Error) -> Error {
+    match directory.look_around() {
+        Ok(()) => cursor.log().refuse_ended().err().unwrap_or(failure),
+        Err(_) => failure,
+    }
 }

@@ -42,7 +42,7 @@ impl Wake {
         ConsumerWaker { woken: Arc::clone(&self.woken), parker: self.parker.clone() }
     }
 
-    fn take(&self) -> bool {
+    pub(super) fn take(&self) -> bool {
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::Acquire)
     }
 }
@@ -50,6 +50,9 @@ impl Wake {
 impl Consumer {
     /// Waits until there may be records, or the log is closed. `false`: the deadline has passed or a waker was used.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
+        if self.directory.is_read_only() {
+            return self.wait_for_others(deadline);
+        }
         let looks = match self.config.wait {
             WaitStrategy::Spin => None,
             WaitStrategy::SpinThenPark => Some(LOOKS_BEFORE_PARKING),
@@ -74,7 +77,7 @@ impl Consumer {
         }
     }
 
-    fn may_have_data(&self) -> bool {
+    pub(super) fn may_have_data(&self) -> bool {
         self.assigned.iter().any(|one| !one.paused && one.cursor.may_have_data())
             || self.directory.is_closing()
     }
@@ -114,6 +117,11 @@ impl Consumer {
 }
 
 impl Wake {
+    /// Sleeps until `until`, or until somebody uses a waker.
+    pub(super) fn park(&self, until: Instant) {
+        self.parker.park(Some(until));
+    }
+
     fn peek(&self) -> bool {
         self.woken.load(Ordering::Relaxed)
     }

@@ -7,6 +7,7 @@
 //!
 //! Handles hold an [`OpenDirectory`]; the last one to go closes it. The threads hold the catalog alone.
 
+mod following;
 mod options;
 mod recovery;
 mod topic;
@@ -34,7 +35,7 @@ const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
 /// What a broker writes; only that the file is there matters.
 const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 
-/// A directory open for writing.
+/// An open directory.
 #[derive(Debug)]
 pub(crate) struct OpenDirectory {
     root: PathBuf,
@@ -48,11 +49,12 @@ pub(crate) struct OpenDirectory {
     closing: AtomicBool,
     /// Those who wait for the close alone. Woken after `closing` is set.
     idlers: Sleepers,
-    /// Taken by whoever closes.
+    /// Taken by whoever closes; never there in a directory that is only read.
     running: Mutex<Option<Running>>,
+    following: Mutex<following::Following>,
 }
 
-/// What only an open directory has.
+/// What only a directory open for writing has.
 #[derive(Debug)]
 struct Running {
     threads: Threads,
@@ -61,6 +63,9 @@ struct Running {
 
 impl OpenDirectory {
     pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Arc<Self>> {
+        if options.read_only {
+            return Self::open_read_only(path, options);
+        }
         let root = disk::open_root(path, options.create_if_missing)?;
         let lock = DirectoryLock::take(&root)?;
         let disk =
@@ -88,6 +93,7 @@ impl OpenDirectory {
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
             running: Mutex::new(Some(Running { threads, _lock: lock })),
+            following: Mutex::default(),
         }))
     }
 
@@ -100,6 +106,12 @@ impl OpenDirectory {
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.is_closing() { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Whether the directory is open, and for writing.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        if self.is_read_only() { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
     #[inline]
@@ -136,12 +148,15 @@ impl OpenDirectory {
     }
 
     pub(crate) fn topic(self: &Arc<Self>, name: &str) -> Result<Topic> {
-        let entry = self.catalog()?.topic(name).ok_or_else(|| Error::not_found("topic", name))?;
+        let catalog = self.catalog()?;
+        self.look_around()?;
+        let entry = catalog.topic(name).ok_or_else(|| Error::not_found("topic", name))?;
         Ok(Topic::new(Arc::clone(self), entry))
     }
 
     /// Everything appended before the call on the medium.
     pub(crate) fn sync(&self) -> Result<()> {
+        self.check_writable()?;
         for partition in self.catalog()?.partitions() {
             match partition.sync() {
                 // Deleted since the list was made: nothing of it is to be kept.
@@ -163,6 +178,9 @@ impl OpenDirectory {
         self.closing.store(true, Ordering::Release);
         self.idlers.wake_all();
         let mut running = self.running.lock();
+        if self.is_read_only() {
+            self.catalog.partitions().into_iter().try_for_each(|partition| partition.close())?;
+        }
         let Some(Running { threads, _lock: lock }) = running.take() else { return Ok(()) };
         threads.stop();
         let mut outcome = Ok(());

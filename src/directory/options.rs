@@ -39,6 +39,7 @@ pub enum ReadMode {
 /// ```
 #[must_use]
 pub struct OpenOptions {
+    pub(crate) read_only: bool,
     pub(crate) create_if_missing: bool,
     pub(crate) write_mode: WriteMode,
     pub(crate) read_mode: ReadMode,
@@ -48,6 +49,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     fn default() -> Self {
         Self {
+            read_only: false,
             create_if_missing: true,
             write_mode: WriteMode::default(),
             read_mode: ReadMode::default(),
@@ -57,6 +59,13 @@ impl Default for OpenOptions {
 }
 
 impl OpenOptions {
+    /// Whether the log is only read: see [`EventLog::open_read_only`](crate::EventLog::open_read_only). Nothing is made
+    /// then, whatever [`create_if_missing`](Self::create_if_missing) says. Default: `false`.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
     /// Whether a directory that does not exist is made. Default: `true`.
     pub fn create_if_missing(mut self, create: bool) -> Self {
         self.create_if_missing = create;
@@ -90,6 +99,7 @@ impl OpenOptions {
 impl fmt::Debug for OpenOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenOptions")
+            .field("read_only", &self.read_only)
             .field("create_if_missing", &self.create_if_missing)
             .field("write_mode", &self.write_mode)
             .field("read_mode", &self.read_mode)

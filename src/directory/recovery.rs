@@ -9,7 +9,7 @@ use crate::partition::PartitionRecovery;
 #[non_exhaustive]
 pub struct RecoveryReport {
     /// Whether the directory had been closed in order. Then nothing was scanned, and partitions are looked at when
-    /// they are first used.
+    /// they are first used. So are those of a log that is only read, in any case.
     pub clean: bool,
     /// Partitions that were scanned after an unclean stop.
     pub partitions: Vec<PartitionRecovery>,
@@ -35,6 +35,12 @@ impl RecoveryReport {
     pub fn bytes_cut(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.bytes_cut).sum()
     }
+}
+
+/// What a reader finds out at the open. It recovers nothing, so there is little to tell.
+pub(super) fn of_reader(catalog: &Catalog, clean: bool) -> RecoveryReport {
+    let unknown_directories = catalog.unknown_directories().to_vec();
+    RecoveryReport { clean, unknown_directories, ..RecoveryReport::default() }
 }
 
 /// After an unclean stop every partition is recovered before anything is served.

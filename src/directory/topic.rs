@@ -134,6 +134,7 @@ impl Partition {
     /// Where the partition begins and ends now.
     pub fn offsets(&self) -> Result<PartitionOffsets> {
         self.directory.check_open()?;
+        self.directory.look_around()?;
         let bounds = self.log.bounds()?;
         Ok(PartitionOffsets {
             log_start: bounds.log_start,
@@ -148,8 +149,12 @@ impl Partition {
     pub fn offset_for_time(&self, at: Timestamp) -> Result<Option<u64>> {
         self.directory.check_open()?;
         let start = self.log.bounds()?.log_start;
-        Cursor::offset_for_time(&self.log, at.as_millis(), start)
-            .map_err(|failure| self.log.refuse_ended().err().unwrap_or(failure))
+        Cursor::offset_for_time(&self.log, at.as_millis(), start).map_err(|failure| {
+            match self.directory.look_around() {
+                Ok(()) => self.log.refuse_ended().err().unwrap_or(failure),
+                Err(_) => failure,
+            }
+        })
     }
 
     /// Bytes of records on disk.
@@ -163,7 +168,7 @@ impl Partition {
     ///
     /// After an error the partition takes no more records until the log is opened anew: see [`Error::Poisoned`].
     pub fn sync(&self) -> Result<()> {
-        self.directory.check_open()?;
+        self.directory.check_writable()?;
         self.log.sync()
     }
 

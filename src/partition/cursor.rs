@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{PartitionLog, SegmentList};
 use crate::error::{Damage, Error, Result};
@@ -111,6 +112,16 @@ impl Cursor {
 
     /// The next batches, at least one if there is one, or `None` at the end of the log.
     pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Option<Fetched>> {
+        match self.fetch_now(limits) {
+            Err(failure) if self.log.has_moved_on(&failure) => {
+                self.at = None;
+                self.fetch_now(limits)
+            }
+            fetched => fetched,
+        }
+    }
+
+    fn fetch_now(&mut self, limits: FetchLimits) -> Result<Option<Fetched>> {
         loop {
             if self.log.has_ended() {
                 self.log.refuse_ended()?;
@@ -158,7 +169,14 @@ impl Cursor {
         let Some(place) = &self.at else { return Ok(false) };
         let list: Arc<SegmentList> = self.log.segments();
         let Some(next) = list.after(place.view.segment().base()) else { return Ok(false) };
-        self.offset = self.offset.max(next.base());
+        let offset = self.offset.max(place.view.segment().next_offset());
+        if offset < next.base() && offset < self.log.log_start.load(Ordering::Acquire) {
+            // The records between were removed: that is to be told, other than offsets that nothing is at.
+            self.offset = offset;
+            self.at = None;
+            return Ok(true);
+        }
+        self.offset = offset.max(next.base());
         self.at = Some(Place { view: next.view()?, position: 0, expected: next.base() });
         Ok(true)
     }

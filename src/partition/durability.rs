@@ -93,6 +93,7 @@ impl PartitionLog {
             Appender::Poisoned(cause) => return Err(Error::Poisoned(Box::new(cause.clone()))),
             Appender::Deleted => return Err(self.deleted()),
             Appender::Closed => return Err(Error::Closed),
+            Appender::Following => return Err(Error::ReadOnly),
             Appender::Unloaded | Appender::Idle { .. } => return Ok(()),
         };
         let synced = {
@@ -136,9 +137,11 @@ impl PartitionLog {
             }
             Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause))),
             // Never looked at, or it could not be loaded, which whoever opened the directory knows.
-            Appender::Unloaded | Appender::Idle { .. } | Appender::Deleted | Appender::Closed => {
-                self.refuse_failed()
-            }
+            Appender::Unloaded
+            | Appender::Idle { .. }
+            | Appender::Following
+            | Appender::Deleted
+            | Appender::Closed => self.refuse_failed(),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{LastSegment, PartitionLog};
+use super::{LastSegment, PartitionLog, SegmentList};
 use crate::error::{Damage, Error, Result};
 use crate::format::checkpoint::EpochStart;
 use crate::format::frame::NotWhole;
@@ -56,11 +56,12 @@ pub(super) struct RecoveredSegment {
     pub(super) unsynced_from: u64,
 }
 
-pub(super) fn find(log: &PartitionLog) -> Result<Found> {
+/// `known`: segments that whoever follows another process has found before.
+pub(super) fn find(log: &PartitionLog, known: &SegmentList) -> Result<Found> {
     let loader = Loader { log };
     match kind_of(&log.directory) {
         None => loader.missing(),
-        Some(EntryKind::Directory) => loader.found(),
+        Some(EntryKind::Directory) => loader.found(known),
         Some(_) => {
             let reason = "something else stands where the partition's directory should be; it is left alone";
             Err(Error::Unsupported(Box::new(Damage::new(&log.directory, 0, reason))))
@@ -112,15 +113,20 @@ impl Loader<'_> {
         PartitionRecovery { partition, bytes_scanned: 0, bytes_cut: 0, kept: None, log_end }
     }
 
-    fn found(&self) -> Result<Found> {
+    fn found(&self, known: &SegmentList) -> Result<Found> {
         if self.log.is_only_begun()? {
             return self.missing();
         }
         self.log.check_topic_id()?;
         let bases = self.bases()?;
-        let epochs = self.log.read_epochs()?;
+        let read_only = self.log.disk.read_only;
+        let epochs = if read_only { Vec::new() } else { self.log.read_epochs()? };
         let Some(&first) = bases.first() else { return self.without_segments(&epochs) };
-        let mut found = if self.log.checkpointed.clean { self.clean(&bases)? } else { self.unclean(&bases)? };
+        let mut found = match self.log.checkpointed.clean {
+            _ if read_only => self.followed(&bases, known)?,
+            true => self.clean(&bases)?,
+            false => self.unclean(&bases)?,
+        };
         found.log_start = self.log.checkpointed.log_start.max(first);
         if found.log_start > found.next_offset {
             let reason = format!(
@@ -129,7 +135,9 @@ impl Loader<'_> {
             );
             return Err(self.corrupt(&self.log.directory, 0, reason, found.next_offset));
         }
-        self.settle_epochs(&mut found, epochs)?;
+        if !read_only {
+            self.settle_epochs(&mut found, epochs)?;
+        }
         found.report.log_end = found.next_offset;
         Ok(found)
     }
@@ -178,18 +186,20 @@ impl Loader<'_> {
     }
 
     pub(super) fn segment(&self, base: u64, position: u64, next: u64, sealed: bool) -> Result<Arc<Segment>> {
+        self.found_segment(base, position, next, sealed).map(Arc::new)
+    }
+
+    pub(super) fn found_segment(&self, base: u64, position: u64, next: u64, sealed: bool) -> Result<Segment> {
         let directory = &self.log.directory;
-        Segment::found(&self.log.disk, directory, base, (position, next), sealed).map(Arc::new).ok_or_else(
-            || {
-                let path = directory.join(segment::file_name(base, segment::LOG));
-                self.corrupt(
-                    path,
-                    position,
-                    format!("the next segment's offset {next} does not fit this one"),
-                    next,
-                )
-            },
-        )
+        Segment::found(&self.log.disk, directory, base, (position, next), sealed).ok_or_else(|| {
+            let path = directory.join(segment::file_name(base, segment::LOG));
+            self.corrupt(
+                path,
+                position,
+                format!("the next segment's offset {next} does not fit this one"),
+                next,
+            )
+        })
     }
 
     /// After an orderly close: lengths are exact, every segment but the last ends where the next begins.

@@ -15,6 +15,7 @@ mod chores;
 mod cursor;
 mod durability;
 mod epochs;
+mod follow;
 mod load;
 mod segments;
 #[cfg(test)]
@@ -105,6 +106,8 @@ enum Appender {
         writer: Box<SegmentWriter>,
         epoch: u32,
     },
+    /// Another process appends, if anybody does.
+    Following,
     Poisoned(PoisonCause),
     /// Removed from the catalog.
     Deleted,
@@ -186,7 +189,11 @@ impl PartitionLog {
 
     /// Changes nothing here unless all of it succeeds: the next attempt begins anew.
     fn load_into(self: &Arc<Self>, appender: &mut Appender) -> Result<PartitionRecovery> {
-        let Found { mut segments, log_start, last, next_offset, epoch, tail, report, .. } = load::find(self)?;
+        if self.disk.read_only {
+            return self.follow_from_here(appender);
+        }
+        let Found { mut segments, log_start, last, next_offset, epoch, tail, report, .. } =
+            load::find(self, &SegmentList::default())?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
         let state = match recovered {
@@ -254,6 +261,7 @@ impl PartitionLog {
 
     /// Offsets as they are now, loading the partition if need be.
     pub(crate) fn bounds(self: &Arc<Self>) -> Result<Bounds> {
+        self.refresh()?;
         if self.segments.version() == 0 {
             self.load()?;
         }
@@ -332,6 +340,7 @@ impl PartitionLog {
         }
         match appender {
             Appender::Unloaded | Appender::Active { .. } | Appender::Idle { last: None, .. } => Ok(()),
+            Appender::Following => Err(Error::ReadOnly),
             Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
             Appender::Deleted => Err(self.deleted()),
             Appender::Closed => Err(Error::Closed),

@@ -26,8 +26,18 @@ impl SegmentList {
         Self { segments }
     }
 
+    /// Whether both hold the very same segments.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.segments.len() == other.segments.len()
+            && self.iter().zip(other.iter()).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> {
         self.segments.iter()
+    }
+
+    pub(crate) fn first(&self) -> Option<&Arc<Segment>> {
+        self.segments.first()
     }
 
     pub(crate) fn last(&self) -> Option<&Arc<Segment>> {
@@ -38,6 +48,12 @@ impl SegmentList {
     pub(crate) fn holding(&self, offset: u64) -> Option<&Arc<Segment>> {
         let behind = self.segments.partition_point(|segment| segment.base() <= offset);
         self.segments.get(behind.saturating_sub(1))
+    }
+
+    /// The segment with exactly this base offset.
+    pub(crate) fn with_base(&self, base: u64) -> Option<&Arc<Segment>> {
+        let at = self.segments.binary_search_by_key(&base, |segment| segment.base()).ok()?;
+        self.segments.get(at)
     }
 
     /// The segment after the one with this base offset.

@@ -88,7 +88,7 @@ impl Loader<'_> {
     }
 
     /// Records that were on the medium are not there: looks from the beginning where the damage is.
-    fn damage_below(&self, point: u64, file: &PlainFile, base: u64, length: u64) -> Result<Error> {
+    pub(super) fn damage_below(&self, point: u64, file: &PlainFile, base: u64, length: u64) -> Result<Error> {
         let mut batches = Batches::new(file, length, 0, base);
         let index = Indexing::new(base, self.log.settings.index_interval_bytes);
         let checked = check_batches(&mut batches, index, |_| ())?;

@@ -80,7 +80,7 @@ pub struct BatchMetadata {
 
 impl Producer {
     pub(crate) fn new(directory: &Arc<OpenDirectory>, config: ProducerConfig) -> Result<Self> {
-        directory.check_open()?;
+        directory.check_writable()?;
         config.validate()?;
         let [a, b, c, d, ..] = random_bytes()?;
         let sticky =

@@ -12,13 +12,13 @@ mod writer;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
 pub(crate) use entries::IndexEntries;
 pub(crate) use scan::{Batches, Indexing, check_batches, skip_batches};
-pub(crate) use stored_index::load as stored_entries;
+pub(crate) use stored_index::{load as stored_entries, position_of as indexed_position};
 pub(crate) use writer::{FinishFailure, SegmentWriter, Unsealed};
 
 use crate::error::{Damage, Error, Result};
@@ -129,6 +129,18 @@ impl Segment {
         }
     }
 
+    /// The same, with an index made by going through it.
+    pub(crate) fn indexed(self, entries: IndexEntries) -> Self {
+        Self { index: Mutex::new(Index::Growing(entries)), ..self }
+    }
+
+    /// For whoever follows a segment that another process writes: publishes what was found whole behind the end. One
+    /// caller at a time; the end of a segment never goes back.
+    pub(crate) fn follow_to(&self, position: u64, relative_next: u32, sealed: bool) {
+        let end = SegmentEnd { position, relative_next, sealed };
+        self.tail.publish(position, end.mark());
+    }
+
     pub(crate) fn base(&self) -> u64 {
         self.base
     }
@@ -150,7 +162,8 @@ impl Segment {
 
     /// Opens the segment for reading.
     pub(crate) fn view(self: &Arc<Self>) -> Result<SegmentView> {
-        Ok(SegmentView { segment: Arc::clone(self), source: self.source()?, warmed: AtomicU64::new(0) })
+        let (source, warmed) = (self.source()?, AtomicU64::new(0));
+        Ok(SegmentView { segment: Arc::clone(self), source, grown: OnceLock::new(), warmed })
     }
 
     fn source(&self) -> Result<Source> {
@@ -207,7 +220,8 @@ impl Segment {
 
     /// Whether every record of this sealed segment is older than `at`, as far as the time index tells.
     fn is_before(&self, at: i64) -> Result<bool> {
-        if !self.end().sealed {
+        // Where another process writes, the index may not have its final form yet.
+        if !self.end().sealed || self.disk.read_only {
             return Ok(false);
         }
         let mut largest = self.largest_timestamp.load(Ordering::Relaxed);
@@ -229,6 +243,8 @@ impl Segment {
 pub(crate) struct SegmentView {
     segment: Arc<Segment>,
     source: Source,
+    /// The file, once a segment that another process writes has grown behind the map.
+    grown: OnceLock<PlainFile>,
     /// What was last brought into memory for this reader: from and to, 32 bits each, which positions fit.
     warmed: AtomicU64,
 }
@@ -248,6 +264,13 @@ impl SegmentView {
     pub(crate) fn read(&self, range: Range<u64>) -> Result<Confirmed> {
         let path = &self.segment.path;
         match &self.source {
+            Source::Mapped(mapping) if range.end > mapping.len() && self.segment.disk.read_only => {
+                if let Some(file) = self.grown.get() {
+                    return self.copied(file, range);
+                }
+                let opened = self.segment.disk.open(path, false)?;
+                self.copied(self.grown.get_or_init(|| opened), range)
+            }
             Source::Mapped(mapping) => {
                 let before = self.warmed.load(Ordering::Relaxed);
                 let mut warmed = before >> 32..before & u64::from(u32::MAX);
@@ -255,17 +278,21 @@ impl SegmentView {
                 self.warmed.store(warmed.start << 32 | warmed.end, Ordering::Relaxed);
                 confirmed?.ok_or_else(|| self.behind_end(range))
             }
-            Source::File(_) if range.end > self.segment.end().position => Err(self.behind_end(range)),
-            Source::File(file) => {
-                let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
-                let mut bytes = vec![0; length];
-                let read = file.read_at(&mut bytes, range.start)?;
-                if read < length {
-                    return Err(self.behind_end(range));
-                }
-                Ok(Confirmed::copied(bytes))
-            }
+            Source::File(file) => self.copied(file, range),
         }
+    }
+
+    fn copied(&self, file: &PlainFile, range: Range<u64>) -> Result<Confirmed> {
+        if range.end > self.segment.end().position {
+            return Err(self.behind_end(range));
+        }
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+        let mut bytes = vec![0; length];
+        let read = file.read_at(&mut bytes, range.start)?;
+        if read < length {
+            return Err(self.behind_end(range));
+        }
+        Ok(Confirmed::copied(bytes))
     }
 
     fn behind_end(&self, range: Range<u64>) -> Error {

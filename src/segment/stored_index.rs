@@ -1,10 +1,9 @@
 //! Index files of sealed segments. They are derived: one that is missing or makes no sense costs a longer scan.
 
-use std::io;
 use std::path::Path;
 
 use super::{IndexEntries, OFFSET_INDEX, TIME_INDEX};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::sys::{Disk, PlainFile};
 
@@ -21,7 +20,7 @@ impl<const N: usize> Entries<N> {
                 let count = file.len()? / N as u64;
                 Ok(Some(Self { file, count }))
             }
-            Err(Error::Io(failure)) if failure.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(failure) if failure.is_file_not_found() => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -49,7 +48,7 @@ impl<const N: usize> Entries<N> {
     }
 }
 
-pub(super) fn position_of(disk: &Disk, log: &Path, relative: u32, end: u64) -> Result<u64> {
+pub(crate) fn position_of(disk: &Disk, log: &Path, relative: u32, end: u64) -> Result<u64> {
     let Some(entries) = Entries::<OFFSET_ENTRY>::open(disk, log, OFFSET_INDEX)? else { return Ok(0) };
     // Zeros behind the last entry, as a killed broker leaves them, end the ascending part.
     let found = entries.last_where(|entry| {

@@ -13,11 +13,14 @@ use crate::error::{Damage, Error, Result};
 
 /// How this log reaches the disk: which ways are open to it. Cloned into every room that touches files.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each way is open or not, for reasons of its own")]
 pub(crate) struct Disk {
     pub(crate) map_writes: bool,
     pub(crate) map_reads: bool,
     /// Whether growing files take space in steps; without, they always end at their last written byte.
     pub(crate) allocates: bool,
+    /// Whether every operation that would change something is refused: the directory is somebody else's.
+    pub(crate) read_only: bool,
     pub(crate) faults: Faults,
     pub(crate) budget: Arc<MapBudget>,
 }
@@ -47,9 +50,19 @@ impl Disk {
             map_writes: map_writes && safe,
             map_reads: map_reads && safe,
             allocates: true,
+            read_only: false,
             faults: Faults::default(),
             budget: Arc::default(),
         }
+    }
+
+    /// The ways to read a directory that another process may be writing.
+    pub(crate) fn for_reading(directory: &Path, map_reads: bool) -> Self {
+        Self { read_only: true, ..Self::of(directory, false, map_reads) }
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
     }
 
     /// The same disk for files that must have their exact length at any time and are small.
@@ -58,11 +71,15 @@ impl Disk {
     }
 
     pub(crate) fn open(&self, path: &Path, writable: bool) -> Result<PlainFile> {
+        if writable {
+            self.check_writable()?;
+        }
         self.opened(path, OpenOptions::new().read(true).write(writable))
     }
 
     /// Makes a file that must not be there yet.
     pub(crate) fn create(&self, path: &Path) -> Result<PlainFile> {
+        self.check_writable()?;
         self.faults.check(Operation::Create).map_err(|e| Error::io("create", path, e))?;
         self.opened(path, OpenOptions::new().read(true).write(true).create_new(true))
     }
@@ -92,7 +109,7 @@ impl Disk {
     pub(crate) fn read_small(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         let file = match self.open(path, false) {
             Ok(file) => file,
-            Err(Error::Io(failure)) if failure.source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(failure) if failure.is_file_not_found() => return Ok(None),
             Err(failure) => return Err(failure),
         };
         let mut bytes = Vec::new();
@@ -117,13 +134,14 @@ impl Disk {
     }
 
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.check_writable()?;
         let renamed = self.faults.check(Operation::Rename).and_then(|()| fs::rename(from, to));
         renamed.map_err(|e| Error::io("rename", from, e))
     }
 
     /// Removes a file; one that is not there is fine. Tells whether it was there.
-    #[expect(clippy::unused_self, reason = "operations are asked of the disk")]
     pub(crate) fn remove_file(&self, path: &Path) -> Result<bool> {
+        self.check_writable()?;
         match fs::remove_file(path) {
             Ok(()) => Ok(true),
             Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -131,8 +149,8 @@ impl Disk {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "operations are asked of the disk")]
     pub(crate) fn remove_directory(&self, path: &Path) -> Result<()> {
+        self.check_writable()?;
         match fs::remove_dir_all(path) {
             Err(failure) if failure.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io("remove", path, failure))
@@ -143,6 +161,7 @@ impl Disk {
 
     /// Makes a directory, whose parent must exist. One that is there is fine.
     pub(crate) fn create_directory(&self, path: &Path) -> Result<()> {
+        self.check_writable()?;
         let made = self.faults.check(Operation::Create).and_then(|()| fs::create_dir(path));
         match made {
             Err(failure) if failure.kind() != io::ErrorKind::AlreadyExists => {
@@ -171,6 +190,7 @@ impl Disk {
 
     /// Makes entries that were added to or removed from a directory durable.
     pub(crate) fn sync_directory(&self, directory: &Path) -> Result<()> {
+        self.check_writable()?;
         let synced = self.faults.check(Operation::Sync).and_then(|()| platform::sync_directory(directory));
         synced.map_err(|e| Error::io("sync directory", directory, e))
     }
@@ -253,6 +273,21 @@ impl PlainFile {
 /// What is at `path`, links not followed; `None` if nothing is, or it cannot be seen.
 pub(crate) fn kind_of(path: &Path) -> Option<EntryKind> {
     fs::symlink_metadata(path).ok().map(|metadata| entry_kind(metadata.file_type()))
+}
+
+/// What changes whenever a small file is replaced by another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    length: u64,
+    modified: Option<std::time::SystemTime>,
+    number: u64,
+}
+
+/// The stamp of a file; `None` if there is none.
+pub(crate) fn stamp_of(path: &Path) -> Option<Stamp> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let (length, modified) = (metadata.len(), metadata.modified().ok());
+    Some(Stamp { length, modified, number: platform::file_number(&metadata) })
 }
 
 /// The directory a log is opened at: made if wanted, links in the path itself are fine.

@@ -2,7 +2,8 @@
 //!
 //! A slice of a map is only sound while nobody changes the bytes under it. The [`Tail`] makes that checkable: its one
 //! writer stores at or behind the published position only, and files are never cut below it. So [`Confirmed`]
-//! bytes, which end at or below the position, never change and never vanish. What the directory lock cannot keep
+//! bytes, which end at or below the position, never change and never vanish. Where another process is the writer, the
+//! position is that of batches found whole, and the same rules bind that process. What the directory lock cannot keep
 //! away (another program that cuts the file) is outside the promise, as for any mapped program.
 
 use std::io;
@@ -82,6 +83,11 @@ impl Mapping {
         let raw = MmapOptions::new().len(length).map_raw(&file.file).ok()?;
         let cold_below = tail.load().position;
         Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, _ticket: ticket }))
+    }
+
+    /// Bytes of the file that the map covers.
+    pub(crate) fn len(&self) -> u64 {
+        self.raw.len() as u64
     }
 
     /// The bytes of `range`, if all of it is published. `warmed` is what the reader has had brought in last.

@@ -10,8 +10,9 @@ const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
 
 /// Byte position up to which a file is whole, and a mark of the room above, in one word.
 ///
-/// Written only by the file's one [`LogWriter`](super::LogWriter) with release order, after the bytes below the
-/// position are in place; read by anybody with acquire order. The position never goes back.
+/// Written only by the file's one [`LogWriter`](super::LogWriter), or by the one who follows what another process
+/// writes, with release order, after the bytes below the position are in place; read by anybody with acquire order.
+/// The position never goes back.
 #[derive(Debug)]
 pub(crate) struct Tail(AtomicU64);
 

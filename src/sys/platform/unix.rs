@@ -12,6 +12,11 @@ pub(crate) fn refuse_links(options: &mut OpenOptions) {
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
 }
 
+/// What tells a file from one that takes its name.
+pub(crate) fn file_number(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
 pub(crate) fn read_at(file: &File, to: &mut [u8], position: u64) -> io::Result<usize> {
     file.read_at(to, position)
 }

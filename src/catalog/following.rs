@@ -1,0 +1,100 @@
+//! The catalog of a directory that is only read, while another process may be changing it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::entry::Surroundings;
+use super::metadata_log::{self, MetadataLog};
+use super::state::State;
+use super::{Catalog, Changes, TopicEntry, directories, identity, opening};
+use crate::error::{Damage, Error, Result};
+use crate::partition::Chores;
+use crate::sys::Disk;
+use crate::upkeep::checkpoints::Checkpoints;
+
+impl Catalog {
+    /// Reads the catalog of `root` and leaves everything as it is. `NotFound` where no log is yet: whoever makes one
+    /// may be about to finish.
+    pub(crate) fn open_read_only(root: &Path, disk: &Disk, checkpoints: &Checkpoints) -> Result<Self> {
+        let found = directories::survey(root, disk)?;
+        let not_yet = || Error::not_found("log", root.display());
+        let Some(identity) = identity::read(root, disk)? else {
+            opening::refuse_without_identity(root, disk, &found)?;
+            return Err(not_yet());
+        };
+        let metadata_log::Read { log, state, is_new, recovery } = MetadataLog::open(root, disk, checkpoints)?;
+        if is_new {
+            opening::refuse_lost_topics(root, disk, &found)?;
+            return Err(not_yet());
+        }
+        let unknown = opening::leftovers(&state, found).unknown;
+        let catalog = Self {
+            root: root.to_owned(),
+            disk: disk.clone(),
+            chores: Chores::default(),
+            identity,
+            unknown,
+            recovery,
+            present: RwLock::default(),
+            changes: Mutex::new(Changes { log, state: State::default(), unfinished: Vec::new() }),
+        };
+        catalog.take_over(&mut catalog.changes.lock(), state, checkpoints);
+        Ok(catalog)
+    }
+
+    /// Looks what another process has changed. Of a log of our own there is nothing to learn.
+    pub(crate) fn refresh(&self) -> Result<()> {
+        if !self.disk.read_only {
+            return Ok(());
+        }
+        let mut changes = self.changes.lock();
+        let Changes { log, state, .. } = &mut *changes;
+        let Some(state) = log.read_on(&self.disk, state)? else { return Ok(()) };
+        let damage = |reason| Error::Corrupt(Box::new(Damage::new(log.directory(), 0, reason)));
+        state.check().map_err(damage)?;
+        let checkpoints = Checkpoints::read(&self.disk, &self.root, false)?;
+        self.take_over(&mut changes, state, &checkpoints);
+        Ok(())
+    }
+
+    /// Log starts as the checkpoints have them now.
+    pub(crate) fn raise_log_starts(&self) -> Result<()> {
+        let checkpoints = Checkpoints::read(&self.disk, &self.root, false)?;
+        for partition in self.partitions() {
+            partition.raise_log_start(checkpoints.of(partition.id()).log_start);
+        }
+        Ok(())
+    }
+
+    /// Replaces what readers see. Topics that did not change keep their handles, and partitions that were there stay
+    /// the same for those who read them.
+    fn take_over(&self, changes: &mut Changes, state: State, checkpoints: &Checkpoints) {
+        let before = self.snapshot();
+        let (root, disk, chores, node) = (&self.root, &self.disk, &self.chores, self.identity.node_id);
+        let around = Surroundings { root, disk, chores, node };
+        let entry = |(id, topic): (_, &super::state::TopicState)| {
+            let known = before.get(topic.name.as_str()).filter(|known| known.id() == id);
+            let same = known.filter(|_| {
+                changes.state.topic(id) == Some(topic)
+                    && changes.state.settings_of(&topic.name).eq(state.settings_of(&topic.name))
+            });
+            let entry = same.cloned().unwrap_or_else(|| {
+                let set = state.settings_of(&topic.name);
+                let entry = TopicEntry::new(id, topic, set, &around, |of| checkpoints.of(of));
+                Arc::new(match known {
+                    Some(known) => entry.with_partitions_of(known),
+                    None => entry,
+                })
+            });
+            (Arc::clone(entry.name()), entry)
+        };
+        let topics: super::Topics = state.topics().map(entry).collect();
+        *self.present.write() = Arc::new(topics);
+        for gone in before.values().filter(|known| state.topic(known.id()).is_none()) {
+            gone.set_deleted();
+        }
+        changes.state = state;
+    }
+}
