@@ -316,6 +316,7 @@ impl PartitionLog {
         match self.end_with_order(Appender::Closed) {
             (Appender::Active { writer, .. }, _order) => {
                 let last = writer.unsynced();
+                self.remove_prepared();
                 let finished = self
                     .finish_queue()
                     .map_err(FinishFailure::into_error)
@@ -345,6 +346,7 @@ impl PartitionLog {
         // topic's, none is.
         let (before, _order) = self.end_with_order(Appender::Deleted);
         drop(before);
+        drop(self.take_prepared());
         self.durable.unsealed.lock().clear();
     }
 }

@@ -16,6 +16,7 @@ mod cursor;
 mod durability;
 mod epochs;
 mod load;
+mod prepared;
 mod segments;
 #[cfg(test)]
 mod tests;
@@ -28,11 +29,12 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
-pub(crate) use chores::{BackgroundSync, Chore, Chores, GrowAhead, SyncBy};
+pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use durability::Durable;
 use load::Found;
 pub use load::PartitionRecovery;
+use prepared::Prepared;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 
@@ -82,6 +84,7 @@ pub(crate) struct PartitionLog {
     sleepers: Sleepers,
     log_start: AtomicU64,
     durable: Durable,
+    prepared: Prepared,
     /// Set once; readers look at it when they find nothing.
     ended: AtomicBool,
     appender: Mutex<Appender>,
@@ -149,6 +152,7 @@ impl PartitionLog {
             sleepers: Sleepers::default(),
             log_start: AtomicU64::new(checkpointed.log_start),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
+            prepared: Prepared::default(),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
             finishing: Mutex::default(),
@@ -187,6 +191,9 @@ impl PartitionLog {
 
     /// Changes nothing here unless all of it succeeds: the next attempt begins anew.
     fn load_into(self: &Arc<Self>, appender: &mut Appender) -> Result<PartitionRecovery> {
+        if !self.checkpointed.clean {
+            self.remove_prepared();
+        }
         let Found { mut segments, log_start, last, next_offset, epoch, tail, report, .. } = load::find(self)?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
@@ -328,7 +335,9 @@ impl PartitionLog {
             let (growth, tail) = writer.growth();
             self.chores.grow_ahead(growth, tail);
         }
-        let long = writer.position() >= self.durable.sync_from.load(Ordering::Relaxed);
+        let position = writer.position();
+        let long = position >= self.durable.sync_from.load(Ordering::Relaxed);
+        self.ask_for_next(position);
         drop(appender);
         self.sleepers.wake_all();
         self.ask_for_sync(level);
@@ -355,6 +364,7 @@ impl PartitionLog {
                 let writer = self.reopen(at, None)?;
                 self.segments.add(writer.segment());
                 self.expect_sync_from(writer.position());
+                self.expect_roll_at(self.settings.segment_bytes);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
                 Ok(())
             }
@@ -379,12 +389,13 @@ impl PartitionLog {
             _ => return Ok(()),
         };
         let first = matches!(appender, Appender::Idle { .. });
-        let writer = SegmentWriter::create(&self.disk, &self.directory, next_offset, capacity, interval)?;
+        let writer = self.begin_segment(next_offset, (capacity, interval))?;
         if first {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
         }
         self.segments.add(writer.segment());
         self.expect_sync_from(0);
+        self.expect_roll_at(capacity);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
         if let Appender::Active { writer, .. } = before {
             let partition = || self.id.clone();
@@ -398,6 +409,15 @@ impl PartitionLog {
             }
         }
         Ok(())
+    }
+
+    /// The writer of a new segment. A prepared file that cannot be used is none.
+    fn begin_segment(&self, base: u64, limits: (u32, u32)) -> Result<SegmentWriter> {
+        let create = |prepared| SegmentWriter::create(&self.disk, &self.directory, base, limits, prepared);
+        match self.take_prepared() {
+            Some(file) => create(Some(file)).or_else(|_| create(None)),
+            None => create(None),
+        }
     }
 
     /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.
