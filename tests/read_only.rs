@@ -74,6 +74,7 @@ fn closed_log_is_read_and_stays_as_it_is() {
             log.delete_topic("t"),
             log.producer().map(drop),
             log.sync(),
+            log.run_maintenance().map(drop),
             topic.partition(0).unwrap().sync(),
         ];
         for refused in refused {
@@ -147,6 +148,8 @@ fn what_a_writer_does_appears() {
         reader.seek_to_end().unwrap();
         log.close().unwrap();
         assert!(polled(&mut reader).is_empty());
+        let offsets = seen.partition(0).unwrap().offsets().unwrap();
+        assert_eq!((offsets.log_end, offsets.durable), (300, 300));
         let log = mode.open(path);
         let topic = log.topic("t").unwrap();
         log.producer().unwrap().send(&topic, Record::new("after")).unwrap();

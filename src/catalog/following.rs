@@ -59,11 +59,11 @@ impl Catalog {
         Ok(())
     }
 
-    /// Log starts as the checkpoints have them now.
-    pub(crate) fn raise_log_starts(&self) -> Result<()> {
+    /// Takes over where partitions start and what of them is on the medium, as the checkpoints have it now.
+    pub(crate) fn raise_marks(&self) -> Result<()> {
         let checkpoints = Checkpoints::read(&self.disk, &self.root, false)?;
         for partition in self.partitions() {
-            partition.raise_log_start(checkpoints.of(partition.id()).log_start);
+            partition.raise_marks(&checkpoints.of(partition.id()));
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::state::State;
+use crate::config::{Durability, ReadUpTo};
 use crate::error::{Damage, Error, Result};
 use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder, MAX_BATCH_BYTES};
@@ -128,7 +129,7 @@ impl MetadataLog {
             self.builder.push(&fields, measured, now);
         }
         let Some(mut batch) = self.builder.finish() else { return Ok(()) };
-        self.log.append(&mut batch, None)?;
+        self.log.append(&mut batch, None, Durability::Synced)?;
         self.log.sync()
     }
 
@@ -164,7 +165,7 @@ fn read_all(log: &Arc<PartitionLog>, disk: &Disk) -> Result<(State, u64)> {
 
 /// Folds the records of the log from an offset on, and tells where they end.
 fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<u64> {
-    let mut cursor = Cursor::new(Arc::clone(log), from);
+    let mut cursor = Cursor::new(Arc::clone(log), from, ReadUpTo::Visible);
     while let Some(fetched) = cursor.fetch(LIMITS)? {
         let mut rest = fetched.bytes.as_ref();
         while let Some((batch, behind)) = Batch::take_checked(rest) {

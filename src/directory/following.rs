@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::{CLEAN_MARKER, OpenDirectory, OpenOptions, ReadMode, recovery};
 use crate::catalog::Catalog;
+use crate::clock::Pace;
 use crate::error::Result;
 use crate::sys::disk::{self, Stamp, kind_of};
 use crate::sys::{Disk, EntryKind};
@@ -25,7 +26,7 @@ const CATALOG_LOOKS: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(super) struct Following {
     last: Option<Instant>,
-    log_starts: Option<Stamp>,
+    marks: [Option<Stamp>; 2],
 }
 
 impl OpenDirectory {
@@ -33,19 +34,21 @@ impl OpenDirectory {
         let root = disk::open_root(path, false)?;
         let disk = Disk::for_reading(&root, options.read_mode == ReadMode::Auto);
         let clean = kind_of(&root.join(CLEAN_MARKER)) == Some(EntryKind::File);
-        let following =
-            Following { last: None, log_starts: disk::stamp_of(&root.join(checkpoints::LOG_STARTS)) };
+        let following = Following { last: None, marks: marks(&root) };
         let checkpoints = Checkpoints::read(&disk, &root, clean)?;
         let catalog = Arc::new(Catalog::open_read_only(&root, &disk, &checkpoints)?);
         let recovery = recovery::of_reader(&catalog, clean);
+        // Nobody buffers what nobody may write, and nothing is to be done in the background.
+        let idle = Inboxes::new(Pace::default(), options.background_sync);
         Ok(Arc::new(Self {
             root,
             disk,
             clock: options.clock,
             catalog,
             recovery,
-            // Nobody buffers what nobody may write.
-            linger: Inboxes::new().linger,
+            linger: idle.linger,
+            pace: Pace::default(),
+            events: idle.chores.events,
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
             running: Mutex::new(None),
@@ -67,10 +70,10 @@ impl OpenDirectory {
         let mut following = self.following.lock();
         following.last = Some(Instant::now());
         self.catalog.refresh()?;
-        let log_starts = disk::stamp_of(&self.root.join(checkpoints::LOG_STARTS));
-        if log_starts != following.log_starts {
-            self.catalog.raise_log_starts()?;
-            following.log_starts = log_starts;
+        let marks = marks(&self.root);
+        if marks != following.marks {
+            self.catalog.raise_marks()?;
+            following.marks = marks;
         }
         Ok(())
     }
@@ -80,4 +83,9 @@ impl OpenDirectory {
         let last = self.following.lock().last;
         if last.is_some_and(|last| last.elapsed() < CATALOG_LOOKS) { Ok(()) } else { self.look_around() }
     }
+}
+
+/// The checkpoints that tell of every partition where it starts and what of it is on the medium.
+fn marks(root: &Path) -> [Option<Stamp>; 2] {
+    [checkpoints::LOG_STARTS, checkpoints::RECOVERY_POINTS].map(|name| disk::stamp_of(&root.join(name)))
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::load::{self, Found, Loader, PartitionRecovery};
-use super::{Appender, PartitionLog, SegmentList};
+use super::{Appender, Checkpointed, PartitionLog, SegmentList};
 use crate::error::{Error, Result};
 use crate::format::frame::{SMALLEST_PREFIX, frame_length};
 use crate::segment::{self, Batches, Indexing, MOST_OFFSETS, Segment, check_batches, skip_batches};
@@ -62,9 +62,10 @@ impl PartitionLog {
         }
     }
 
-    /// The log starts at `start` at least.
-    pub(crate) fn raise_log_start(&self, start: u64) {
-        self.log_start.fetch_max(start, Ordering::AcqRel);
+    /// What the checkpoints say by now.
+    pub(crate) fn raise_marks(&self, found: &Checkpointed) {
+        self.log_start.fetch_max(found.log_start, Ordering::AcqRel);
+        self.raise_durable(found.recovery_point.unwrap_or(0));
     }
 
     /// After reading has failed: whether that is because the files were exchanged under the reader, who then should
@@ -155,7 +156,7 @@ impl PartitionLog {
             }
         };
         let Found { segments, log_start, report, .. } = found;
-        self.raise_log_start(log_start);
+        self.log_start.fetch_max(log_start, Ordering::AcqRel);
         let complete = segments.len().saturating_sub(1);
         let list = SegmentList::of(segments);
         if self.segments.version() > 0 && list.is_same(&self.segments()) {

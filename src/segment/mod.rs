@@ -160,6 +160,11 @@ impl Segment {
         self.base + u64::from(self.end().relative_next)
     }
 
+    /// Its files were deleted. Tells how many bytes somebody who reads them keeps on the device.
+    pub(crate) fn pinned(&self) -> u64 {
+        self.mapping.lock().upgrade().map_or(0, |mapping| mapping.pin())
+    }
+
     /// Opens the segment for reading.
     pub(crate) fn view(self: &Arc<Self>) -> Result<SegmentView> {
         let (source, warmed) = (self.source()?, AtomicU64::new(0));

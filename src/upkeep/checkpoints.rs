@@ -11,7 +11,7 @@ use crate::partition::Checkpointed;
 use crate::position::TopicPartition;
 use crate::sys::Disk;
 
-const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 const ALL: [&str; 4] =
     [RECOVERY_POINTS, LOG_STARTS, "replication-offset-checkpoint", "cleaner-offset-checkpoint"];
