@@ -89,6 +89,43 @@ fn closed_log_is_read_and_stays_as_it_is() {
     });
 }
 
+/// Whether a broker stopped in order or was killed: its directories are read as they are, to the same ends that it would
+/// have found itself, and without a trace.
+#[test]
+fn directories_of_brokers_stay_as_they_are() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    for name in ["broker/clean-4.1", "broker/killed-4.1"] {
+        let path = vectors.join(name);
+        let before = tree(&path.join("logdir"));
+        let log = EventLog::open_read_only(path.join("logdir")).unwrap();
+        let expected: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path.join("expected.json")).unwrap()).unwrap();
+        let number = |value: &serde_json::Value| value.as_u64().unwrap();
+        let mut partitions = 0;
+        for topic in expected["topics"].as_array().unwrap() {
+            let seen = log.topic(topic["topic"].as_str().unwrap()).unwrap();
+            assert_eq!(seen.id().to_string(), topic["id"].as_str().unwrap());
+            for partition in topic["partitions"].as_array().unwrap() {
+                let of = seen.partition(u32::try_from(number(&partition["partition"])).unwrap()).unwrap();
+                let offsets = of.offsets().unwrap();
+                let found = (offsets.log_start, offsets.log_end);
+                assert_eq!(found, (number(&partition["start"]), number(&partition["hw"])), "{}", of.id());
+                let mut reader = log.reader().unwrap();
+                reader.assign([&of]).unwrap();
+                // What this version does not read it says so, and changes nothing either.
+                while reader.poll(Duration::ZERO).is_ok_and(|records| !records.is_empty()) {}
+                partitions += 1;
+            }
+        }
+        assert!(partitions > 15);
+        assert_eq!(tree(&path.join("logdir")), before);
+    }
+    let path = vectors.join("catalog/logdir");
+    let before = tree(&path);
+    assert!(!EventLog::open_read_only(&path).unwrap().topics().unwrap().is_empty());
+    assert_eq!(tree(&path), before);
+}
+
 #[test]
 fn nothing_is_made_where_no_log_is() {
     let dir = tempfile::tempdir().unwrap();

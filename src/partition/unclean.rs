@@ -3,8 +3,14 @@
 //! Everything behind the recovery point is checked batch by batch, by reading, never by mapping. A tail that does not
 //! hold together is cut; damage below the recovery point is an error and nothing is touched. Nothing may follow a cut,
 //! nor records that are missing: what comes later is set aside.
+//!
+//! Processes that read along may have maps of a file and have shown their users every batch that was ever whole in it.
+//! So a file is cut in place only where nothing behind the cut is whole; else a shorter file takes its name, and theirs
+//! stays as it is. A batch at the very end that was whole and is not any more is the work of a failing device: what was
+//! written stays in the page cache for as long as this boot lasts.
 
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use super::LastSegment;
 use super::load::{Found, Loader, PartitionRecovery, RecoveredSegment};
@@ -72,6 +78,7 @@ impl Loader<'_> {
             found.report.bytes_cut += length - checked.position;
             if checked.reason != NotWhole::End && batches.whole_batch_follows()? {
                 found.report.kept = Some(self.keep(&file, checked.position, length)?);
+                self.replace_by_prefix(&file, checked.position)?;
             }
         }
         // Records missing before the next segment: a compaction took them out, or they never reached the medium. The
@@ -104,20 +111,35 @@ impl Loader<'_> {
         let mut name = file.path().as_os_str().to_owned();
         name.push(format!(".cut-at-{from}"));
         let path = PathBuf::from(name);
-        self.log.disk.remove_file(&path)?;
-        let kept = self.log.disk.create(&path)?;
+        self.copy_part(file, from..to, &path)?;
+        Ok(path)
+    }
+
+    /// Puts a file that ends at `length` in the place of this one, which stays whole for those who have it open.
+    fn replace_by_prefix(&self, file: &PlainFile, length: u64) -> Result<()> {
+        let mut beside = file.path().as_os_str().to_owned();
+        beside.push(".tmp");
+        let beside = PathBuf::from(beside);
+        self.copy_part(file, 0..length, &beside)?;
+        self.log.disk.rename(&beside, file.path())
+    }
+
+    fn copy_part(&self, file: &PlainFile, range: Range<u64>, to: &Path) -> Result<()> {
+        self.log.disk.remove_file(to)?;
+        let copy = self.log.disk.create(to)?;
         let mut buffer = vec![0; 1 << 20];
-        let mut position = from;
-        while position < to {
-            let read = file.read_at(&mut buffer, position)?;
+        let mut position = range.start;
+        while position < range.end {
+            let left = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(buffer.len());
+            let part = buffer.get_mut(..left).unwrap_or_default();
+            let read = file.read_at(part, position)?;
             if read == 0 {
                 break;
             }
-            kept.append_all(buffer.get(..read).unwrap_or_default())?;
+            copy.append_all(part.get(..read).unwrap_or_default())?;
             position += read as u64;
         }
-        kept.sync().map_err(|e| Error::io("sync", &path, e))?;
-        Ok(path)
+        copy.sync().map_err(|e| Error::io("sync", to, e))
     }
 
     /// Takes a segment behind a cut out of the log, as a broker does, but keeps its records for inspection.
