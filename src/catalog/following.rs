@@ -17,7 +17,12 @@ use crate::upkeep::checkpoints::Checkpoints;
 impl Catalog {
     /// Reads the catalog of `root` and leaves everything as it is. `NotFound` where no log is yet: whoever makes one
     /// may be about to finish.
-    pub(crate) fn open_read_only(root: &Path, disk: &Disk, checkpoints: &Checkpoints) -> Result<Self> {
+    pub(crate) fn open_read_only(
+        root: &Path,
+        disk: &Disk,
+        checkpoints: &Checkpoints,
+        chores: &Chores,
+    ) -> Result<Self> {
         let found = directories::survey(root, disk)?;
         let not_yet = || Error::not_found("log", root.display());
         let Some(identity) = identity::read(root, disk)? else {
@@ -33,7 +38,7 @@ impl Catalog {
         let catalog = Self {
             root: root.to_owned(),
             disk: disk.clone(),
-            chores: Chores::default(),
+            chores: chores.clone(),
             identity,
             unknown,
             recovery,

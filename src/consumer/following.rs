@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use super::Consumer;
 use crate::config::WaitStrategy;
 use crate::error::Result;
+use crate::wait::before_parking;
 
 /// Looks in a row before a consumer that may spin goes to sleep.
 const LOOKS_BEFORE_SLEEPING: u32 = 16;
-/// How long it sleeps between two looks.
+/// How long it sleeps between two looks if nobody wakes it.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 impl Consumer {
@@ -21,7 +22,7 @@ impl Consumer {
             self.directory.look_around_at_times()?;
             for one in &self.assigned {
                 if !one.paused && !one.cursor.may_have_data() {
-                    one.cursor.log().refresh()?;
+                    one.cursor.log().glance()?;
                 }
             }
         }
@@ -50,9 +51,28 @@ impl Consumer {
             }
             look = if looks == u32::MAX { 0 } else { look + 1 };
             if look >= looks {
-                let next = now + BETWEEN_LOOKS;
-                self.wake.park(deadline.map_or(next, |deadline| deadline.min(next)));
+                self.sleep_until_told(deadline.map(|deadline| deadline - now));
             }
+        }
+    }
+
+    /// Sleeps until the writer may have appended something, or a moment if it will not tell.
+    fn sleep_until_told(&self, left: Option<Duration>) {
+        let left = left.unwrap_or(Duration::MAX);
+        let view = self.directory.watch().and_then(|watch| watch.view());
+        let asked = view.as_ref().and_then(|view| {
+            let seen = view.seen()?;
+            view.ask_for_new_slots();
+            let awake = self.assigned.iter().filter(|one| !one.paused);
+            let mut awake = awake.map(|one| one.cursor.log().ask_to_be_woken(view));
+            awake.all(|asked| asked).then_some((view, seen))
+        });
+        let Some((view, seen)) = asked else {
+            return self.wake.park(Instant::now() + left.min(BETWEEN_LOOKS));
+        };
+        before_parking();
+        if self.look_further().is_ok() && !self.may_have_data() && !self.wake.peek() {
+            view.wait(seen, left);
         }
     }
 }

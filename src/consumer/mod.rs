@@ -266,7 +266,7 @@ impl Consumer {
 
     /// A way for other threads to end this consumer's wait.
     pub fn waker(&self) -> ConsumerWaker {
-        self.wake.waker()
+        self.wake.waker(self.directory.watch())
     }
 
     /// Ends the consumer. Dropping it does the same.

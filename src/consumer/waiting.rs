@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::Consumer;
 use crate::config::WaitStrategy;
+use crate::partition::LiveWatch;
 use crate::wait::{Parker, before_parking};
 
 /// Looks between two looks at the clock, and looks before a spinning consumer goes to sleep: some microseconds.
@@ -19,6 +20,8 @@ const LOOKS_BEFORE_PARKING: u32 = 2048;
 pub struct ConsumerWaker {
     woken: Arc<AtomicBool>,
     parker: Parker,
+    /// Where the consumer of a log that another process writes may be waiting.
+    watch: Option<Arc<LiveWatch>>,
 }
 
 /// The consumer's side of its wakers.
@@ -34,12 +37,16 @@ impl ConsumerWaker {
     pub fn wake(&self) {
         self.woken.store(true, Ordering::Release);
         self.parker.wake();
+        if let Some(watch) = &self.watch {
+            watch.ring();
+        }
     }
 }
 
 impl Wake {
-    pub(super) fn waker(&self) -> ConsumerWaker {
-        ConsumerWaker { woken: Arc::clone(&self.woken), parker: self.parker.clone() }
+    pub(super) fn waker(&self, watch: Option<&Arc<LiveWatch>>) -> ConsumerWaker {
+        let (woken, parker) = (Arc::clone(&self.woken), self.parker.clone());
+        ConsumerWaker { woken, parker, watch: watch.cloned() }
     }
 
     pub(super) fn take(&self) -> bool {
@@ -122,7 +129,7 @@ impl Wake {
         self.parker.park(Some(until));
     }
 
-    fn peek(&self) -> bool {
+    pub(super) fn peek(&self) -> bool {
         self.woken.load(Ordering::Relaxed)
     }
 }

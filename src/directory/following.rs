@@ -1,6 +1,7 @@
 //! A directory that is only read, while another process may be writing it.
 //!
-//! Nothing is locked and nothing is changed. There are no threads: whoever reads looks what is new.
+//! Nothing is locked and nothing is changed, but for a flag in `stratalog.live` that asks to be woken. There are no
+//! threads: whoever reads looks what is new.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::{CLEAN_MARKER, OpenDirectory, OpenOptions, ReadMode, recovery};
 use crate::catalog::Catalog;
 use crate::clock::Pace;
 use crate::error::Result;
+use crate::partition::LiveWatch;
 use crate::sys::disk::{self, Stamp, kind_of};
 use crate::sys::{Disk, EntryKind};
 use crate::upkeep::Inboxes;
@@ -36,10 +38,11 @@ impl OpenDirectory {
         let clean = kind_of(&root.join(CLEAN_MARKER)) == Some(EntryKind::File);
         let following = Following { last: None, marks: marks(&root) };
         let checkpoints = Checkpoints::read(&disk, &root, clean)?;
-        let catalog = Arc::new(Catalog::open_read_only(&root, &disk, &checkpoints)?);
-        let recovery = recovery::of_reader(&catalog, clean);
         // Nobody buffers what nobody may write, and nothing is to be done in the background.
-        let idle = Inboxes::new(Pace::default(), options.background_sync);
+        let mut idle = Inboxes::new(Pace::default(), options.background_sync);
+        idle.chores.watch = disk.map_reads.then(|| Arc::new(LiveWatch::new(&root)));
+        let catalog = Arc::new(Catalog::open_read_only(&root, &disk, &checkpoints, &idle.chores)?);
+        let recovery = recovery::of_reader(&catalog, clean);
         Ok(Arc::new(Self {
             root,
             disk,
@@ -53,6 +56,7 @@ impl OpenDirectory {
             idlers: Sleepers::default(),
             running: Mutex::new(None),
             following: Mutex::new(following),
+            watch: idle.chores.watch,
         }))
     }
 
@@ -60,6 +64,11 @@ impl OpenDirectory {
     #[inline]
     pub(crate) fn is_read_only(&self) -> bool {
         self.disk.read_only
+    }
+
+    /// Where another process tells what it appends.
+    pub(crate) fn watch(&self) -> Option<&Arc<LiveWatch>> {
+        self.watch.as_ref()
     }
 
     /// Looks for topics and settings that another process has changed. Of a log of our own there is nothing to learn.

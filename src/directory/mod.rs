@@ -29,6 +29,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
+use crate::partition::{LiveWatch, LiveWriter};
 use crate::sys::{DirectoryLock, Disk, disk};
 use crate::upkeep::checkpoints::Checkpoints;
 use crate::upkeep::{Inboxes, Linger, MaintenanceReport, Threads, Work};
@@ -57,6 +58,8 @@ pub(crate) struct OpenDirectory {
     /// Taken by whoever closes; never there in a directory that is only read.
     running: Mutex<Option<Running>>,
     following: Mutex<following::Following>,
+    /// Where another process tells what it appends.
+    watch: Option<Arc<LiveWatch>>,
 }
 
 /// What only a directory open for writing has.
@@ -65,6 +68,7 @@ struct Running {
     work: Arc<Work>,
     /// None: the user drives the work.
     threads: Option<Threads>,
+    live: Option<Arc<LiveWriter>>,
     _lock: DirectoryLock,
 }
 
@@ -86,7 +90,11 @@ impl OpenDirectory {
             None if by_hand => Pace::Clock(Arc::new(SystemClock)),
             _ => Pace::default(),
         };
-        let inboxes = Inboxes::new(pace.clone(), options.background_sync);
+        let mut inboxes = Inboxes::new(pace.clone(), options.background_sync);
+        let partitions = disk.list(&root)?.len();
+        // Without it readers in other processes look more often, that is all.
+        let live = LiveWriter::make(&disk, &root, partitions).ok().flatten();
+        inboxes.chores.live = live.clone();
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
         let catalog = Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, now)?);
         let recovery = recovery::recover(&catalog, clean);
@@ -104,7 +112,8 @@ impl OpenDirectory {
             events,
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
-            running: Mutex::new(Some(Running { work, threads, _lock: lock })),
+            running: Mutex::new(Some(Running { work, threads, live, _lock: lock })),
+            watch: None,
             following: Mutex::default(),
         }))
     }
@@ -216,7 +225,10 @@ impl OpenDirectory {
         if self.is_read_only() {
             self.catalog.partitions().into_iter().try_for_each(|partition| partition.close())?;
         }
-        let Some(Running { threads, _lock: lock, .. }) = running.take() else {
+        if let Some(watch) = &self.watch {
+            watch.ring();
+        }
+        let Some(Running { threads, live, _lock: lock, .. }) = running.take() else {
             self.events.end();
             return Ok(());
         };
@@ -237,6 +249,9 @@ impl OpenDirectory {
                 .sync_directory(&self.root)
                 .and_then(|()| self.disk.replace(&self.root.join(CLEAN_MARKER), MARKER_TEXT))
                 .and_then(|()| self.disk.sync_directory(&self.root));
+        }
+        if let Some(live) = live {
+            live.end(&self.disk);
         }
         drop(lock);
         self.events.end();

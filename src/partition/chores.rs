@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use super::PartitionLog;
+use super::{LiveWatch, LiveWriter, PartitionLog};
 use crate::clock::{Moment, Pace};
 use crate::events::Announcer;
 use crate::sys::{Growth, Tail};
@@ -58,6 +58,10 @@ pub(crate) struct Chores {
     pub(crate) pace: Pace,
     pub(crate) events: Announcer,
     pub(crate) background_sync: BackgroundSync,
+    /// Where readers in other processes are told of appends.
+    pub(crate) live: Option<Arc<LiveWriter>>,
+    /// Where a reader is told of them.
+    pub(crate) watch: Option<Arc<LiveWatch>>,
 }
 
 impl Chores {

@@ -276,7 +276,7 @@ impl PartitionLog {
             Appender::Poisoned(cause) => return Err(Error::Poisoned(Box::new(cause.clone()))),
             Appender::Deleted => return Err(self.deleted()),
             Appender::Closed => return Err(Error::Closed),
-            Appender::Following => return Err(Error::ReadOnly),
+            Appender::Following(_) => return Err(Error::ReadOnly),
             Appender::Unloaded | Appender::Idle { .. } => return Ok(()),
         };
         let synced = {
@@ -339,7 +339,7 @@ impl PartitionLog {
             (
                 Appender::Unloaded
                 | Appender::Idle { .. }
-                | Appender::Following
+                | Appender::Following(_)
                 | Appender::Deleted
                 | Appender::Closed,
                 _,
@@ -353,7 +353,7 @@ impl PartitionLog {
         // topic's, none is.
         let (before, _order) = self.end_with_order(Appender::Deleted);
         drop(before);
-        drop(self.take_prepared());
+        self.with_prepared(drop);
         self.durable.unsealed.lock().clear();
         self.tell_pinned(self.segments().iter());
     }

@@ -19,6 +19,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::live::{LiveView, Shown};
 use super::load::{self, Found, Loader, PartitionRecovery};
 use super::{Appender, Checkpointed, PartitionLog, SegmentList};
 use crate::error::{Error, Result};
@@ -47,6 +48,43 @@ enum Look {
     Lost,
 }
 
+/// What a follower knows of the live writer's file.
+#[derive(Debug, Default)]
+pub(super) struct Watching {
+    view: Option<Arc<LiveView>>,
+    slot: Option<usize>,
+    /// Slots before this one are not it.
+    searched: usize,
+}
+
+impl Watching {
+    fn shows_nothing_new(&mut self, view: &Arc<LiveView>, log: &PartitionLog) -> bool {
+        if self.view.as_ref().is_none_or(|known| !Arc::ptr_eq(known, view)) {
+            // From here on it tells of every append; what came before shows in the files.
+            *self = Self { view: Some(Arc::clone(view)), slot: None, searched: 0 };
+            return false;
+        }
+        if self.slot.is_none() {
+            let in_use = view.in_use();
+            self.slot = view.slot_of(log.topic_id, log.id.partition(), self.searched);
+            self.searched = in_use;
+        }
+        let Some(slot) = self.slot else { return !view.is_full() };
+        let known = log.segments();
+        let known = known.last().map(|last| Shown { base: last.base(), word: last.end_word() });
+        known.is_some() && view.shown(slot) == known
+    }
+
+    fn ask(&self, view: &Arc<LiveView>) -> bool {
+        let same = self.view.as_ref().is_some_and(|known| Arc::ptr_eq(known, view));
+        match self.slot {
+            Some(slot) if same => view.raise(Some(slot)),
+            _ => return same && !view.is_full(),
+        }
+        true
+    }
+}
+
 impl PartitionLog {
     /// Looks what another process has done to the partition since the last look. Of a log of our own there is nothing
     /// to learn.
@@ -57,8 +95,28 @@ impl PartitionLog {
         let mut appender = self.appender.lock();
         match &*appender {
             Appender::Unloaded => self.follow_from_here(&mut appender).map(drop),
-            Appender::Following => self.look_further(),
+            Appender::Following(_) => self.look_further(),
             _ => Ok(()),
+        }
+    }
+
+    /// The same, but where a live writer tells that it has appended nothing that is enough.
+    pub(crate) fn glance(&self) -> Result<()> {
+        let view = || self.chores.watch.as_ref()?.view();
+        if self.disk.read_only
+            && let Appender::Following(watching) = &mut *self.appender.lock()
+            && view().is_some_and(|view| watching.shows_nothing_new(&view, self))
+        {
+            return Ok(());
+        }
+        self.refresh()
+    }
+
+    /// Asks the writer to ring when it appends. `false`: it will not, for what is known of it.
+    pub(crate) fn ask_to_be_woken(&self, view: &Arc<LiveView>) -> bool {
+        match &*self.appender.lock() {
+            Appender::Following(watching) => watching.ask(view),
+            _ => false,
         }
     }
 
@@ -76,13 +134,13 @@ impl PartitionLog {
             return false;
         }
         let appender = self.appender.lock();
-        matches!(*appender, Appender::Following) && self.list_anew(&SegmentList::default()).is_ok()
+        matches!(*appender, Appender::Following(_)) && self.list_anew(&SegmentList::default()).is_ok()
     }
 
     /// The first look.
     pub(super) fn follow_from_here(&self, appender: &mut Appender) -> Result<PartitionRecovery> {
         let report = self.list_anew(&SegmentList::default())?;
-        *appender = Appender::Following;
+        *appender = Appender::Following(Watching::default());
         Ok(report)
     }
 

@@ -156,6 +156,18 @@ impl Loader<'_> {
 
     /// Base offsets of the segments, ascending. Files of other kinds are left alone.
     fn bases(&self) -> Result<Vec<u64>> {
+        let mut bases = self.listed_bases()?;
+        if self.log.disk.read_only {
+            // A list may lack what is renamed while it is made, as a new segment is, and yet have a later one. All that
+            // came before that one are in a second list.
+            let last = bases.last().copied();
+            bases = self.listed_bases()?;
+            bases.retain(|base| Some(*base) <= last);
+        }
+        Ok(bases)
+    }
+
+    fn listed_bases(&self) -> Result<Vec<u64>> {
         let mut bases = Vec::new();
         for (name, kind) in self.log.disk.list(&self.log.directory)? {
             let path = || self.log.directory.join(&name);

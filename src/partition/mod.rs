@@ -17,6 +17,7 @@ mod cursor;
 mod durability;
 mod epochs;
 mod follow;
+mod live;
 mod load;
 mod prepared;
 mod segments;
@@ -35,6 +36,8 @@ pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
 use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use durability::Durable;
+use live::LiveSlot;
+pub(crate) use live::{LiveWatch, LiveWriter};
 use load::Found;
 pub use load::PartitionRecovery;
 use prepared::Prepared;
@@ -50,6 +53,7 @@ use crate::position::TopicPartition;
 use crate::segment::{MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
 use crate::sys::{Disk, PutFailure};
 use crate::wait::Sleepers;
+use follow::Watching;
 
 /// Recovered segments that wait for the background, each with a descriptor.
 const MOST_RECOVERED: usize = 64;
@@ -89,6 +93,8 @@ pub(crate) struct PartitionLog {
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
+    /// Where readers in other processes look. `None` inside: they are not told.
+    live: OnceLock<Option<LiveSlot>>,
     /// Set once; readers look at it when they find nothing.
     ended: AtomicBool,
     appender: Mutex<Appender>,
@@ -114,7 +120,7 @@ enum Appender {
         epoch: u32,
     },
     /// Another process appends, if anybody does.
-    Following,
+    Following(Watching),
     Poisoned(PoisonCause),
     /// Removed from the catalog.
     Deleted,
@@ -160,6 +166,7 @@ impl PartitionLog {
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),
             counters: Counters::default(),
+            live: OnceLock::new(),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
             finishing: Mutex::default(),
@@ -212,6 +219,7 @@ impl PartitionLog {
             None => Appender::Idle { next_offset, epoch, last },
             Some(writer) => {
                 self.begin_epoch(epoch, next_offset)?;
+                self.show(&writer);
                 // Entries and names may be as little on the medium as the records are.
                 self.disk.sync_directory(&self.directory)?;
                 Appender::Active { writer, epoch }
@@ -347,12 +355,19 @@ impl PartitionLog {
             let (growth, tail) = writer.growth();
             self.chores.grow_ahead(growth, tail);
         }
+        let live = self.live.get().and_then(Option::as_ref);
+        if let Some(live) = live {
+            live.publish(writer.segment().end_word());
+        }
         self.counters.appended(batch.records(), bytes);
         let position = writer.position();
         let long = position >= self.durable.sync_from.load(Ordering::Relaxed);
         self.ask_for_next(position);
         drop(appender);
         self.sleepers.wake_all();
+        if let Some(live) = live {
+            live.wake();
+        }
         self.ask_for_sync(level);
         if long {
             self.sync_long_tail();
@@ -368,7 +383,7 @@ impl PartitionLog {
         }
         match appender {
             Appender::Unloaded | Appender::Active { .. } | Appender::Idle { last: None, .. } => Ok(()),
-            Appender::Following => Err(Error::ReadOnly),
+            Appender::Following(_) => Err(Error::ReadOnly),
             Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
             Appender::Deleted => Err(self.deleted()),
             Appender::Closed => Err(Error::Closed),
@@ -379,9 +394,18 @@ impl PartitionLog {
                 self.segments.add(writer.segment());
                 self.expect_sync_from(writer.position());
                 self.expect_roll_at(self.settings.segment_bytes);
+                self.show(&writer);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
                 Ok(())
             }
+        }
+    }
+
+    /// Tells readers in other processes which segment grows now.
+    fn show(&self, writer: &SegmentWriter) {
+        let take = || self.chores.live.as_ref()?.take(self.topic_id, self.id.partition());
+        if let Some(live) = self.live.get_or_init(take) {
+            live.begin(writer.segment().base(), writer.segment().end_word());
         }
     }
 
@@ -410,6 +434,7 @@ impl PartitionLog {
         self.segments.add(writer.segment());
         self.expect_sync_from(0);
         self.expect_roll_at(capacity);
+        self.show(&writer);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
         if let Appender::Active { writer, .. } = before {
             let partition = || self.id.clone();
@@ -428,10 +453,10 @@ impl PartitionLog {
     /// The writer of a new segment. A prepared file that cannot be used is none.
     fn begin_segment(&self, base: u64, limits: (u32, u32)) -> Result<SegmentWriter> {
         let create = |prepared| SegmentWriter::create(&self.disk, &self.directory, base, limits, prepared);
-        match self.take_prepared() {
+        self.with_prepared(|prepared| match prepared {
             Some(file) => create(Some(file)).or_else(|_| create(None)),
             None => create(None),
-        }
+        })
     }
 
     /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.

@@ -56,14 +56,17 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// The file for a segment that begins now, if it was made.
-    pub(super) fn take_prepared(&self) -> Option<PlainFile> {
-        self.prepared.file.lock().take()
+    /// Begins a segment, with the file for it if that was made. Nobody makes the next file meanwhile: it would take the
+    /// name from this one, which then would never be where the segment is looked for.
+    pub(super) fn with_prepared<T>(&self, begin: impl FnOnce(Option<PlainFile>) -> T) -> T {
+        let mut file = self.prepared.file.lock();
+        begin(file.take())
     }
 
     /// Removes the file, of this life of the partition or of one before. The partition has ended, or has no writer yet.
     pub(super) fn remove_prepared(&self) {
-        drop(self.take_prepared());
+        let mut file = self.prepared.file.lock();
+        *file = None;
         // One that stays is in nobody's way, and is removed before the next is made.
         let _ = self.disk.remove_file(&self.directory.join(NAME));
     }

@@ -154,6 +154,12 @@ impl Segment {
         SegmentEnd::of(self.tail.load())
     }
 
+    /// What [`end`](Self::end) tells, as one number to be compared.
+    #[inline]
+    pub(crate) fn end_word(&self) -> u64 {
+        self.tail.word()
+    }
+
     /// Offset behind the segment's last record.
     #[inline]
     pub(crate) fn next_offset(&self) -> u64 {

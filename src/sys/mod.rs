@@ -11,6 +11,7 @@
 //! | [`tail`] | the published word of a growing file |
 //! | [`mapping`] | memory maps and the slices of them that may be looked at |
 //! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
+//! | [`shared`] | a file of words that processes share, and the bell at it |
 //! | [`lock`] | the directory lock |
 //! | [`sync`] | atomics and locks of the protocols that loom checks |
 //! | [`platform`] | what differs between systems |
@@ -26,6 +27,8 @@ pub(crate) mod log_writer;
 pub(crate) mod mapping;
 #[cfg_attr(unix, expect(unsafe_code, reason = "calls into libc for what std and memmap2 lack"))]
 pub(crate) mod platform;
+#[expect(unsafe_code, reason = "makes atomic words of memory maps")]
+pub(crate) mod shared;
 pub(crate) mod sync;
 pub(crate) mod tail;
 

@@ -49,6 +49,12 @@ impl Tail {
         TailWord::unpack(self.0.load(Ordering::Acquire))
     }
 
+    /// What was published, as one number that tells apart any two states of a file.
+    #[inline]
+    pub(crate) fn word(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
     /// For the writer's side alone: bytes first, then this.
     #[inline]
     pub(crate) fn publish(&self, position: u64, mark: u64) {

@@ -203,3 +203,25 @@ fn a_reader_that_waits_learns_of_the_end() {
         assert_eq!(matches!(failure, Error::Closed), !delete, "{failure}");
     }
 }
+
+/// The next segment's file is made late, just while another segment begins: it must not take that one's place.
+#[test]
+fn file_made_in_advance_never_takes_the_name_of_another() {
+    let fixture = Fixture::new(POSITIONED, 600);
+    let log = fixture.open_clean(0);
+    append_numbered(&log, 1, 100).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                log.prepare_segment().unwrap();
+            }
+        });
+        for _ in 1..600 {
+            append_numbered(&log, 1, 100).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    log.close().unwrap();
+    super::fixture::assert_numbered(&fixture.open_clean(600), 0..600, 100);
+}

@@ -188,3 +188,45 @@ pub(crate) fn populate_for_writing(raw: &MmapRaw, start: u64, end: u64) -> io::R
 pub(crate) fn populate_for_writing(_raw: &MmapRaw, _start: u64, _end: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// Whether processes can share words through a mapped file and wake each other at them.
+pub(crate) const SHARES_MEMORY: bool = cfg!(all(target_os = "linux", target_pointer_width = "64"));
+
+/// Whether a lock on the file is held through another descriptor, here or in another process.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_locked_elsewhere(file: &File) -> bool {
+    let mut request = whole_file(libc::F_WRLCK);
+    // SAFETY: the descriptor is open, and `request` is a valid `flock` that the call may write to.
+    let outcome = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut request) };
+    outcome == 0 && i32::from(request.l_type) != libc::F_UNLCK
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_locked_elsewhere(_file: &File) -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn futex_wait(word: &std::sync::atomic::AtomicU32, seen: u32, timeout: std::time::Duration) {
+    let timeout = libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    // SAFETY: `word` is four aligned bytes that live through the call, `timeout` is valid and only read. Whatever ends
+    // the wait, the caller looks again.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, seen, &raw const timeout) };
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn futex_wake(word: &std::sync::atomic::AtomicU32) {
+    // SAFETY: `word` is four aligned bytes that live through the call, which does not touch them.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn futex_wait(_word: &std::sync::atomic::AtomicU32, _seen: u32, timeout: std::time::Duration) {
+    std::thread::park_timeout(timeout);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn futex_wake(_word: &std::sync::atomic::AtomicU32) {}

@@ -63,3 +63,16 @@ pub(crate) fn populate_for_reading(_raw: &MmapRaw, _start: u64, _end: u64) -> io
 pub(crate) fn populate_for_writing(_raw: &MmapRaw, _start: u64, _end: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// A mapped file can be neither replaced nor deleted there: readers look again and again instead.
+pub(crate) const SHARES_MEMORY: bool = false;
+
+pub(crate) fn is_locked_elsewhere(_file: &File) -> bool {
+    false
+}
+
+pub(crate) fn futex_wait(_word: &std::sync::atomic::AtomicU32, _seen: u32, timeout: std::time::Duration) {
+    std::thread::park_timeout(timeout);
+}
+
+pub(crate) fn futex_wake(_word: &std::sync::atomic::AtomicU32) {}

@@ -1,0 +1,150 @@
+//! A small file of words that processes share through memory, and a bell that one rings and others wait for.
+//!
+//! Everything in it is atomic and nothing is believed: whoever reads treats a word as a hint. One process makes the file
+//! and holds its lock for as long as it lives, so others can tell whether anybody still writes. The file is never cut
+//! or grown, only replaced by another one of the same name, so touching its pages raises no signal.
+//!
+//! The words from a given position on are for all to write, the others for the maker alone.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::disk::Disk;
+use super::platform;
+use crate::error::{Error, Result};
+
+/// A mapped file of words.
+#[derive(Debug)]
+pub(crate) struct SharedWords {
+    /// All of it. Only for reading in a process that did not make it.
+    whole: MmapRaw,
+    /// The part that all write: in `whole` for the maker, mapped once more for others who may write.
+    common: Option<MmapRaw>,
+    common_from: usize,
+    is_maker: bool,
+    file: File,
+}
+
+/// Where the common part of a file begins: a page of its own.
+pub(crate) const PAGE: usize = 4096;
+/// How many bytes tell the shape of a file.
+pub(crate) const HEAD: usize = 64;
+
+impl SharedWords {
+    /// Makes the file of `length` bytes, all zero until `fill` has been at it, and gives it its name. `None` where
+    /// processes cannot share memory in this way.
+    pub(crate) fn make(
+        disk: &Disk,
+        path: &Path,
+        (length, common_from): (usize, usize),
+        fill: impl FnOnce(&Self),
+    ) -> Result<Option<Self>> {
+        if !platform::SHARES_MEMORY || disk.read_only || !(disk.map_writes || disk.map_reads) {
+            return Ok(None);
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".tmp");
+        let beside = std::path::PathBuf::from(beside);
+        disk.remove_file(&beside)?;
+        let made = disk.create(&beside)?;
+        let failed = |e| Error::io("make", path, e);
+        made.allocate(0, length as u64).map_err(failed)?;
+        if !platform::try_lock(&made.file).map_err(failed)? {
+            return Ok(None);
+        }
+        let whole = MmapOptions::new().len(length).map_raw(&made.file).map_err(failed)?;
+        let words = Self { whole, common: None, common_from, is_maker: true, file: made.file };
+        fill(&words);
+        disk.rename(&beside, path)?;
+        Ok(Some(words))
+    }
+
+    /// The file that another process has made. `shape` tells from its first bytes where the common part begins and how
+    /// long the whole must be. `None` if there is none like that, or, if it is to be `held`, nobody holds it.
+    pub(crate) fn open(
+        path: &Path,
+        held: bool,
+        shape: impl FnOnce(&[u8; HEAD]) -> Option<(usize, usize)>,
+    ) -> Option<Self> {
+        if !platform::SHARES_MEMORY {
+            return None;
+        }
+        let open = |writable| {
+            let mut options = OpenOptions::new();
+            platform::refuse_links(options.read(true).write(writable));
+            options.open(path)
+        };
+        let (file, writable) = match open(true) {
+            Ok(file) => (file, true),
+            Err(_) => (open(false).ok()?, false),
+        };
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let mut head = [0; HEAD];
+        let read = platform::read_at(&file, &mut head, 0).ok()?;
+        let (common_from, length) = shape(&head).filter(|_| read == HEAD)?;
+        if metadata.len() != length as u64 || common_from > length || !common_from.is_multiple_of(PAGE) {
+            return None;
+        }
+        let whole = MmapOptions::new().len(length).map_raw_read_only(&file).ok()?;
+        let common = |length| MmapOptions::new().offset(common_from as u64).len(length).map_raw(&file).ok();
+        let common = Some(length - common_from).filter(|length| writable && *length > 0).and_then(common);
+        let words = Self { whole, common, common_from, is_maker: false, file };
+        (!held || words.is_held()).then_some(words)
+    }
+
+    /// Whether the process that made the file still has it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_maker || platform::is_locked_elsewhere(&self.file)
+    }
+
+    /// Whether `path` names this very file.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        match (self.file.metadata(), std::fs::symlink_metadata(path)) {
+            (Ok(own), Ok(there)) => platform::file_number(&own) == platform::file_number(&there),
+            _ => false,
+        }
+    }
+
+    /// The word at a position, which must be a multiple of 8. Only the maker may store to it.
+    #[inline]
+    pub(crate) fn word(&self, at: usize) -> Option<&AtomicU64> {
+        if !at.is_multiple_of(8) || at.checked_add(8)? > self.whole.len() {
+            return None;
+        }
+        // SAFETY: the eight bytes lie inside the map, as was just checked, which `self` keeps; they are aligned, as maps
+        // begin at a page. Every process looks at them by atomic operations only. Storing through a map that is only
+        // for reading would fault: stores are made by the maker, whose map is writable.
+        Some(unsafe { AtomicU64::from_ptr(self.whole.as_mut_ptr().add(at).cast()) })
+    }
+
+    /// The word of four bytes at a position in the common part, if this process may write there.
+    #[inline]
+    pub(crate) fn common(&self, at: usize) -> Option<&AtomicU32> {
+        let (map, from) = match &self.common {
+            Some(map) => (map, self.common_from),
+            None if self.is_maker => (&self.whole, 0),
+            None => return None,
+        };
+        let at = at.checked_sub(from)?;
+        if !at.is_multiple_of(4) || at.checked_add(4)? > map.len() {
+            return None;
+        }
+        // SAFETY: as above, of a map that is writable in this process.
+        Some(unsafe { AtomicU32::from_ptr(map.as_mut_ptr().add(at).cast()) })
+    }
+}
+
+/// Waits until somebody rings at `bell`, or it is not at `seen` any more, or the time is over.
+pub(crate) fn wait_at(bell: &AtomicU32, seen: u32, timeout: Duration) {
+    platform::futex_wait(bell, seen, timeout);
+}
+
+/// Wakes all who wait at `bell`, in any process.
+pub(crate) fn ring(bell: &AtomicU32) {
+    bell.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    platform::futex_wake(bell);
+}
