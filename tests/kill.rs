@@ -1,5 +1,5 @@
-//! `kill -9` of a process that writes: what was acknowledged is there afterwards, and nothing but a prefix is.
-#![cfg(unix)]
+//! `kill -9` of a process that writes (`TerminateProcess` on Windows): what was acknowledged is there afterwards, and
+//! nothing but a prefix is.
 
 mod common;
 

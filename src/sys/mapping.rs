@@ -25,15 +25,34 @@ const MAP_LIMIT: usize = 8192;
 const WINDOW: u64 = 2 << 20;
 
 /// How many maps of a log live.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct MapBudget {
     used: AtomicUsize,
+    limit: usize,
+}
+
+impl Default for MapBudget {
+    /// None at all where a map would keep its file from being trimmed or removed: whatever ways are asked for, what is
+    /// held there are copies.
+    fn default() -> Self {
+        Self::of(if platform::MAPS_PIN_FILES { 0 } else { MAP_LIMIT })
+    }
 }
 
 impl MapBudget {
+    pub(crate) fn of(limit: usize) -> Self {
+        Self { used: AtomicUsize::new(0), limit }
+    }
+
     fn take(self: &Arc<Self>) -> Option<MapTicket> {
         let ticket = MapTicket(Arc::clone(self));
-        (self.used.fetch_add(1, Ordering::Relaxed) < MAP_LIMIT).then_some(ticket)
+        (self.used.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(ticket)
+    }
+
+    /// Maps that live now.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
     }
 }
 
