@@ -13,6 +13,7 @@ use crate::error::{Damage, Error, Result};
 
 /// How this log reaches the disk: which ways are open to it. Cloned into every room that touches files.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that a system can do or not, by itself")]
 pub(crate) struct Disk {
     pub(crate) map_writes: bool,
     pub(crate) map_reads: bool,
