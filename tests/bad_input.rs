@@ -500,6 +500,7 @@ fn a_folder_where_a_segment_should_be() {
     }
 }
 
+/// Only on Unix can anybody make links.
 #[cfg(unix)]
 #[test]
 fn a_link_where_a_segment_should_be() {
