@@ -288,6 +288,7 @@ impl PartitionLog {
             }
             .inspect_err(|failure| drop(self.note_failure(failure)))
             .inspect(|finished| {
+                self.counters.synced();
                 self.raise_durable(next_offset);
                 if finished.is_ok() {
                     self.durable.recovery_point.fetch_max(next_offset, Ordering::AcqRel);
@@ -348,5 +349,6 @@ impl PartitionLog {
         drop(before);
         drop(self.take_prepared());
         self.durable.unsealed.lock().clear();
+        self.tell_pinned(self.segments().iter());
     }
 }

@@ -12,6 +12,7 @@
 //! [`Chores`].
 
 mod chores;
+mod counters;
 mod cursor;
 mod durability;
 mod epochs;
@@ -30,6 +31,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
+use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use durability::Durable;
 use load::Found;
@@ -85,6 +87,7 @@ pub(crate) struct PartitionLog {
     log_start: AtomicU64,
     durable: Durable,
     prepared: Prepared,
+    counters: Counters,
     /// Set once; readers look at it when they find nothing.
     ended: AtomicBool,
     appender: Mutex<Appender>,
@@ -153,6 +156,7 @@ impl PartitionLog {
             log_start: AtomicU64::new(checkpointed.log_start),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),
+            counters: Counters::default(),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
             finishing: Mutex::default(),
@@ -335,6 +339,7 @@ impl PartitionLog {
             let (growth, tail) = writer.growth();
             self.chores.grow_ahead(growth, tail);
         }
+        self.counters.appended(batch.records(), bytes);
         let position = writer.position();
         let long = position >= self.durable.sync_from.load(Ordering::Relaxed);
         self.ask_for_next(position);

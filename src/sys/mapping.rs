@@ -9,7 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
@@ -28,7 +28,10 @@ const WINDOW: u64 = 2 << 20;
 #[derive(Debug)]
 pub(crate) struct MapBudget {
     used: AtomicUsize,
+    /// Most maps there may be.
     limit: usize,
+    /// Bytes of files that were deleted and are still mapped.
+    pinned: AtomicU64,
 }
 
 impl Default for MapBudget {
@@ -41,28 +44,35 @@ impl Default for MapBudget {
 
 impl MapBudget {
     pub(crate) fn of(limit: usize) -> Self {
-        Self { used: AtomicUsize::new(0), limit }
+        Self { used: AtomicUsize::new(0), limit, pinned: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn pinned(&self) -> u64 {
+        self.pinned.load(Ordering::Relaxed)
     }
 
     fn take(self: &Arc<Self>) -> Option<MapTicket> {
-        let ticket = MapTicket(Arc::clone(self));
+        let ticket = MapTicket { budget: Arc::clone(self), pinned: AtomicU64::new(0) };
         (self.used.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(ticket)
-    }
-
-    /// Maps that live now.
-    #[cfg(test)]
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
     }
 }
 
 /// One map's share of the budget.
 #[derive(Debug)]
-struct MapTicket(Arc<MapBudget>);
+struct MapTicket {
+    budget: Arc<MapBudget>,
+    /// Bytes that this map keeps on the device although their file was deleted.
+    pinned: AtomicU64,
+}
 
 impl Drop for MapTicket {
     fn drop(&mut self) {
-        self.0.used.fetch_sub(1, Ordering::Relaxed);
+        self.budget.used.fetch_sub(1, Ordering::Relaxed);
+        self.budget.pinned.fetch_sub(*self.pinned.get_mut(), Ordering::Relaxed);
     }
 }
 
@@ -73,7 +83,7 @@ pub(crate) struct Mapping {
     tail: Arc<Tail>,
     /// Pages below may be cold: they were not written by this process.
     cold_below: u64,
-    _ticket: MapTicket,
+    ticket: MapTicket,
 }
 
 impl Mapping {
@@ -86,7 +96,7 @@ impl Mapping {
         let ticket = budget.take()?;
         let length = usize::try_from(tail.load().position).ok()?;
         let raw = MmapOptions::new().len(length).map_raw_read_only(&file.file).ok()?;
-        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below: length as u64, _ticket: ticket }))
+        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below: length as u64, ticket }))
     }
 
     /// Maps a growing file for its writer and all readers, `capacity` bytes of it whether they exist yet or not.
@@ -100,7 +110,15 @@ impl Mapping {
         let length = usize::try_from(capacity).ok()?;
         let raw = MmapOptions::new().len(length).map_raw(&file.file).ok()?;
         let cold_below = tail.load().position;
-        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, _ticket: ticket }))
+        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, ticket }))
+    }
+
+    /// The file was deleted: what it takes on the device goes when this map goes. Tells how much that is.
+    pub(crate) fn pin(&self) -> u64 {
+        let bytes = self.tail.load().position;
+        let before = self.ticket.pinned.swap(bytes, Ordering::Relaxed);
+        self.ticket.budget.pinned.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
+        bytes
     }
 
     /// The bytes of `range`, if all of it is published. `warmed` is what the reader has had brought in last.
