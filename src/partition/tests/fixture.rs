@@ -64,7 +64,8 @@ pub(super) struct Fixture {
 impl Fixture {
     pub(super) fn new(modes: Modes, segment_bytes: u32) -> Self {
         // In memory where there is such a place: thousands of syncs of a disk take minutes.
-        let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let memory = if cfg!(unix) { "/dev/shm" } else { "no such place" };
+        let root = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
         let mut disk = Disk::of(root.path(), modes.map_writes, modes.map_reads);
         disk.allocates = modes.allocates;
         let settings = PartitionSettings {
