@@ -51,8 +51,8 @@ mod wait;
 pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
-    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, StartFrom, TimestampType, TopicConfig,
-    WaitStrategy,
+    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, IsolationLevel, StartFrom, TimestampType,
+    TopicConfig, WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,

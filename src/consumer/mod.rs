@@ -16,10 +16,10 @@ pub use waiting::ConsumerWaker;
 use waiting::Wake;
 
 use crate::clock::Timestamp;
-use crate::config::{ConsumerConfig, StartFrom};
+use crate::config::{ConsumerConfig, IsolationLevel, StartFrom};
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
-use crate::partition::{Cursor, FetchLimits};
+use crate::partition::{Bounds, Cursor, FetchLimits};
 use crate::position::{Position, TopicPartition};
 
 /// Reads records from partitions. One thread at a time uses it, through `&mut`.
@@ -100,11 +100,19 @@ impl Consumer {
             let bounds = log.bounds()?;
             let offset = match self.config.start_from {
                 StartFrom::Beginning => bounds.log_start,
-                StartFrom::End => bounds.log_end,
+                StartFrom::End => self.end_of(&bounds),
             };
             (offset, self.config.start_paused)
         };
-        Ok(Assigned { cursor: Cursor::new(log, offset), paused })
+        Ok(Assigned { cursor: Cursor::new(log, offset).isolated(self.config.isolation), paused })
+    }
+
+    /// Up to where this consumer reads.
+    fn end_of(&self, bounds: &Bounds) -> u64 {
+        match self.config.isolation {
+            IsolationLevel::ReadUncommitted => bounds.log_end,
+            IsolationLevel::ReadCommitted => bounds.last_stable,
+        }
     }
 
     /// The partitions this consumer reads.
@@ -199,37 +207,40 @@ impl Consumer {
 
     /// Goes to the first record there is, in every assigned partition.
     pub fn seek_to_beginning(&mut self) -> Result<()> {
-        self.seek_all(|cursor| Ok(cursor.log().bounds()?.log_start))
+        self.seek_all(|_, cursor| Ok(cursor.log().bounds()?.log_start))
     }
 
-    /// Goes behind the last record there is, in every assigned partition.
+    /// Goes behind the last record there is for this consumer, in every assigned partition: with
+    /// [`IsolationLevel::ReadCommitted`] to the last stable offset.
     pub fn seek_to_end(&mut self) -> Result<()> {
-        self.seek_all(|cursor| Ok(cursor.log().bounds()?.log_end))
+        self.seek_all(|consumer, cursor| Ok(consumer.end_of(&cursor.log().bounds()?)))
     }
 
     /// Goes to the first record with a timestamp of `at` or later, in every assigned partition; to the end where there
     /// is none.
     pub fn seek_to_time(&mut self, at: Timestamp) -> Result<()> {
-        self.seek_all(|cursor| {
+        self.seek_all(|consumer, cursor| {
             let bounds = cursor.log().bounds()?;
             let found = Cursor::offset_for_time(cursor.log(), at.as_millis(), bounds.log_start);
-            Ok(found.map_err(|failure| told(cursor, failure))?.unwrap_or(bounds.log_end))
+            let (found, end) = (found.map_err(|failure| told(cursor, failure))?, consumer.end_of(&bounds));
+            Ok(found.map_or(end, |found| found.min(end)))
         })
     }
 
     /// All partitions or, on an error, none.
-    fn seek_all(&mut self, to: impl Fn(&Cursor) -> Result<u64>) -> Result<()> {
-        let offsets = self.assigned.iter().map(|one| to(&one.cursor)).collect::<Result<Vec<_>>>()?;
+    fn seek_all(&mut self, to: impl Fn(&Self, &Cursor) -> Result<u64>) -> Result<()> {
+        let offsets = self.assigned.iter().map(|one| to(self, &one.cursor)).collect::<Result<Vec<_>>>()?;
         for (one, offset) in self.assigned.iter_mut().zip(offsets) {
             one.cursor.seek(offset);
         }
         Ok(())
     }
 
-    /// How many offsets lie between the position and the end of the log.
+    /// How many offsets lie between the position and the end of the log, or with [`IsolationLevel::ReadCommitted`] the
+    /// last stable offset.
     pub fn lag(&self, of: impl Into<TopicPartition>) -> Result<u64> {
         let cursor = &self.assigned[self.find(&of.into())?].cursor;
-        Ok(cursor.log().bounds()?.log_end.saturating_sub(cursor.offset()))
+        Ok(self.end_of(&cursor.log().bounds()?).saturating_sub(cursor.offset()))
     }
 
     /// Hands out nothing of these partitions until they are resumed. Positions stay. On an error nothing changes.

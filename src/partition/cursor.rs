@@ -6,7 +6,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::aborted::{Aborted, Front};
 use super::{PartitionLog, SegmentList};
+use crate::config::IsolationLevel;
 use crate::error::{Damage, Error, Result};
 use crate::format::Malformed;
 use crate::format::batch::{Batch, Unreadable};
@@ -25,6 +27,8 @@ pub(crate) struct Cursor {
     /// Version of the segment list that was looked at last.
     version: u64,
     at: Option<Place>,
+    /// Only committed records are wanted: the aborted transactions of the segment that the cursor stands in.
+    committed: Option<Aborted>,
 }
 
 /// Where the batch with the cursor's offset begins, or will begin.
@@ -73,7 +77,13 @@ enum Problem {
 
 impl Cursor {
     pub(crate) fn new(log: Arc<PartitionLog>, offset: u64) -> Self {
-        Self { log, offset, version: 0, at: None }
+        Self { log, offset, version: 0, at: None, committed: None }
+    }
+
+    pub(crate) fn isolated(mut self, level: IsolationLevel) -> Self {
+        self.committed = (level == IsolationLevel::ReadCommitted).then(Aborted::default);
+        self.at = None;
+        self
     }
 
     pub(crate) fn log(&self) -> &Arc<PartitionLog> {
@@ -97,12 +107,19 @@ impl Cursor {
     #[inline]
     pub(crate) fn may_have_data(&self) -> bool {
         match &self.at {
+            Some(_) if self.is_held_back() => self.log.has_ended(),
             Some(place) => {
                 let end = place.view.segment().end();
                 end.position > place.position || end.sealed || self.list_changed()
             }
             None => self.list_changed(),
         }
+    }
+
+    /// Whether everything from here on waits for a transaction to be decided.
+    #[inline]
+    fn is_held_back(&self) -> bool {
+        self.committed.is_some() && self.offset >= self.log.first_open()
     }
 
     fn list_changed(&self) -> bool {
@@ -115,7 +132,10 @@ impl Cursor {
             if self.log.has_ended() {
                 self.log.refuse_ended()?;
             }
-            let Some(place) = self.place()? else { return Ok(None) };
+            if self.place()?.is_none() || self.is_held_back() {
+                return Ok(None);
+            }
+            let Some(place) = &self.at else { return Ok(None) };
             let end = place.view.segment().end();
             if place.position >= end.position {
                 // A sealed segment has a successor; one that only stands still may have got a writer.
@@ -130,27 +150,39 @@ impl Cursor {
         }
     }
 
+    fn check_bounds(&self) -> Result<()> {
+        let bounds = self.log.bounds()?;
+        if (bounds.log_start..=bounds.log_end).contains(&self.offset) {
+            return Ok(());
+        }
+        let at = Box::new(Position::new(self.log.id(), self.offset));
+        Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end })
+    }
+
     /// Finds the segment and the position for the offset, if they are not known.
-    fn place(&mut self) -> Result<Option<&mut Place>> {
+    fn place(&mut self) -> Result<Option<&Place>> {
         if self.at.is_none() {
-            let bounds = self.log.bounds()?;
-            if self.offset < bounds.log_start || self.offset > bounds.log_end {
-                let at = Position::new(self.log.id(), self.offset);
-                return Err(Error::OffsetOutOfRange {
-                    at: Box::new(at),
-                    valid: bounds.log_start..bounds.log_end,
-                });
-            }
+            self.check_bounds()?;
             // First the version: a change in between is then seen as one.
             self.version = self.log.segments.version();
             let list = self.log.segments();
             if let Some(segment) = list.holding(self.offset) {
                 let view = segment.view()?;
                 let position = view.position_of(self.offset)?;
-                self.at = Some(Place { view, position, expected: segment.base() });
+                self.enter(Place { view, position, expected: segment.base() })?;
             }
         }
-        Ok(self.at.as_mut())
+        Ok(self.at.as_ref())
+    }
+
+    fn enter(&mut self, place: Place) -> Result<()> {
+        if let Some(aborted) = &mut self.committed {
+            *aborted = self.log.aborted_in(place.view.segment(), self.offset)?;
+            // An index of a segment that was deleted meanwhile is gone, and nothing would be hidden.
+            self.check_bounds()?;
+        }
+        self.at = Some(place);
+        Ok(())
     }
 
     /// Moves behind a sealed segment that was read to its end.
@@ -159,7 +191,7 @@ impl Cursor {
         let list: Arc<SegmentList> = self.log.segments();
         let Some(next) = list.after(place.view.segment().base()) else { return Ok(false) };
         self.offset = self.offset.max(next.base());
-        self.at = Some(Place { view: next.view()?, position: 0, expected: next.base() });
+        self.enter(Place { view: next.view()?, position: 0, expected: next.base() })?;
         Ok(true)
     }
 
@@ -186,6 +218,21 @@ impl Cursor {
             window = place.view.read(position..position + needs)?;
         }
         let next_offset = place.view.segment().base() + u64::from(end.relative_next);
+        if let Some(aborted) = &self.committed {
+            match aborted.front(window.as_ref(), place.expected..next_offset, self.log.first_open()) {
+                Front::Shown(bytes) => window = window.truncated(bytes),
+                Front::Hidden { bytes, next_offset } => {
+                    place.position += bytes as u64;
+                    place.expected = next_offset;
+                    self.offset = offset.max(next_offset);
+                    return Ok(None);
+                }
+                Front::Undecided => {
+                    self.offset = offset.max(self.log.first_open());
+                    return Ok(None);
+                }
+            }
+        }
         let taken = take(window.as_ref(), place.expected, offset..next_offset, limits.records.max(1));
         if taken.bytes == 0
             && let Some(problem) = taken.problem

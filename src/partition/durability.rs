@@ -69,6 +69,9 @@ impl PartitionLog {
             let Some(next) = self.unsealed.lock().pop_front() else { return Ok(()) };
             let finished = next
                 .finish(&self.disk)
+                .and_then(|()| {
+                    self.keep_snapshot(next.segment().next_offset()).map_err(FinishFailure::Unindexed)
+                })
                 .and_then(|()| self.disk.sync_directory(&self.directory).map_err(FinishFailure::Lost));
             match &finished {
                 Ok(()) => {
@@ -123,6 +126,7 @@ impl PartitionLog {
                     .finish_queue()
                     .and_then(|()| writer.unsynced().finish(&self.disk))
                     .map_err(FinishFailure::into_error)
+                    .and_then(|()| self.keep_snapshot(writer.next_offset()))
                     .and_then(|()| self.disk.sync_directory(&self.directory));
                 match &finished {
                     Ok(()) => {

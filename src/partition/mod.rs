@@ -11,12 +11,15 @@
 //! the old one is sealed. Topics, groups and threads are not known here: work for the background goes through
 //! [`Chores`].
 
+mod aborted;
 mod chores;
 mod cursor;
 mod durability;
 mod epochs;
 mod load;
+mod producers;
 mod segments;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 mod unclean;
@@ -34,6 +37,7 @@ use load::Found;
 pub use load::PartitionRecovery;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
+use snapshots::Producers;
 
 use crate::error::{Error, PoisonCause, Result};
 use crate::format::batch::FinishedBatch;
@@ -78,6 +82,10 @@ pub(crate) struct PartitionLog {
     segments: Segments,
     sleepers: Sleepers,
     log_start: AtomicU64,
+    /// Set by loading. Whoever keeps snapshots holds `finishing`; readers look at it when they enter a segment.
+    producers: Mutex<Producers>,
+    /// First offset of the oldest transaction that is open, or `u64::MAX`. Set by loading.
+    first_open: AtomicU64,
     /// Everything below is on the medium, with its indexes where segments are sealed.
     recovery_point: AtomicU64,
     /// Set once; readers look at it when they find nothing.
@@ -122,6 +130,8 @@ struct LastSegment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) log_start: u64,
+    /// Every transaction with records below is decided.
+    pub(crate) last_stable: u64,
     pub(crate) log_end: u64,
 }
 
@@ -146,6 +156,8 @@ impl PartitionLog {
             segments: Segments::default(),
             sleepers: Sleepers::default(),
             log_start: AtomicU64::new(checkpointed.log_start),
+            producers: Mutex::default(),
+            first_open: AtomicU64::new(u64::MAX),
             recovery_point: AtomicU64::new(checkpointed.recovery_point.unwrap_or(0)),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
@@ -186,7 +198,8 @@ impl PartitionLog {
 
     /// Changes nothing here unless all of it succeeds: the next attempt begins anew.
     fn load_into(self: &Arc<Self>, appender: &mut Appender) -> Result<PartitionRecovery> {
-        let Found { mut segments, log_start, last, next_offset, epoch, tail, report, .. } = load::find(self)?;
+        let Found { mut segments, log_start, last, next_offset, epoch, tail, producers, report, .. } =
+            load::find(self)?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
         let state = match recovered {
@@ -198,6 +211,7 @@ impl PartitionLog {
                 Appender::Active { writer, epoch }
             }
         };
+        self.set_producers(producers, next_offset);
         self.log_start.store(log_start, Ordering::Relaxed);
         if self.checkpointed.clean {
             self.recovery_point.store(next_offset, Ordering::Relaxed);
@@ -262,7 +276,8 @@ impl PartitionLog {
         }
         let log_end = self.segments.present().last().map(|segment| segment.next_offset());
         let log_start = self.log_start.load(Ordering::Acquire);
-        Ok(Bounds { log_start, log_end: log_end.unwrap_or(log_start).max(log_start) })
+        let log_end = log_end.unwrap_or(log_start).max(log_start);
+        Ok(Bounds { log_start, last_stable: self.first_open().clamp(log_start, log_end), log_end })
     }
 
     /// Why nothing is read any more, if that is so.

@@ -8,3 +8,4 @@ mod lookups;
 mod model;
 mod recovery;
 mod threads;
+mod transactions;
