@@ -46,6 +46,8 @@ pub struct Partition {
 pub struct PartitionOffsets {
     /// Offset of the first record that can be read.
     pub log_start: u64,
+    /// Offset behind the last record that is on the medium.
+    pub durable: u64,
     /// Offset before which every transaction is decided: up to here a consumer reads that wants
     /// [committed](crate::IsolationLevel::ReadCommitted) records only. The high watermark while no transaction is open.
     pub last_stable: u64,
@@ -140,6 +142,7 @@ impl Partition {
         let bounds = self.log.bounds()?;
         Ok(PartitionOffsets {
             log_start: bounds.log_start,
+            durable: bounds.durable,
             last_stable: bounds.last_stable,
             high_watermark: bounds.log_end,
             log_end: bounds.log_end,

@@ -23,14 +23,6 @@ pub(super) enum Front {
     Shown(usize),
     /// Whole batches of aborted transactions.
     Hidden { bytes: usize, next_offset: u64 },
-    /// From here on nothing is decided yet.
-    Undecided,
-}
-
-impl Front {
-    fn hidden(bytes: usize, next_offset: u64) -> Self {
-        Self::Hidden { bytes, next_offset }
-    }
 }
 
 impl Aborted {
@@ -40,34 +32,34 @@ impl Aborted {
     }
 
     /// Looks at the headers in `window`, whose first batch begins at the first of `offsets` or behind it; at the last the
-    /// segment ends. What is left out is checked: nothing is because of a damaged header.
-    pub(super) fn front(&self, window: &[u8], offsets: Range<u64>, first_open: u64) -> Front {
-        if self.sorted.is_empty() && first_open == u64::MAX {
+    /// segment ends. Nothing from offset `bound` on is left out, nor what is not whole: a damaged header hides nothing.
+    pub(super) fn front(&self, window: &[u8], offsets: Range<u64>, bound: u64) -> Front {
+        let (mut shown, mut hidden, mut expected) = (0_usize, 0_usize, offsets.start);
+        if self.sorted.is_empty() {
             return Front::Shown(window.len());
         }
-        let (mut shown, mut hidden, mut expected) = (0_usize, 0_usize, offsets.start);
         while let Some(rest) = window.get(shown + hidden..).filter(|rest| !rest.is_empty()) {
             let (Ok(bytes), Some(header)) = (frame_length(rest), rest.first_chunk()) else { break };
             let header = BatchHeader::read(header);
-            let is_open = u64::try_from(header.base_offset).is_ok_and(|base| base >= first_open);
-            if header.magic == 2 && (is_open || self.hides(&header)) {
-                let whole = whole_batch_at(rest, expected).ok();
-                let Some(frame) = whole.filter(|frame| frame.last_offset() < offsets.end) else { break };
-                if shown > 0 {
-                    return Front::Shown(shown);
-                }
-                if is_open {
-                    return if hidden > 0 { Front::hidden(hidden, expected) } else { Front::Undecided };
-                }
-                hidden += frame.bytes;
-                expected = frame.last_offset() + 1;
-            } else if hidden > 0 {
-                break;
-            } else {
+            let is_shown = header.magic != 2 || !self.hides(&header);
+            if is_shown && hidden == 0 {
                 shown = shown.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX));
+                continue;
             }
+            let whole = whole_batch_at(rest, expected).ok().filter(|_| !is_shown);
+            let Some(frame) = whole.filter(|frame| frame.last_offset() < offsets.end.min(bound)) else {
+                break;
+            };
+            if shown > 0 {
+                return Front::Shown(shown);
+            }
+            hidden += frame.bytes;
+            expected = frame.last_offset() + 1;
         }
-        if hidden > 0 { Front::hidden(hidden, expected) } else { Front::Shown(window.len()) }
+        match hidden {
+            0 => Front::Shown(window.len()),
+            bytes => Front::Hidden { bytes, next_offset: expected },
+        }
     }
 
     /// Whether the batch belongs to a transaction that was aborted. Those of one producer do not overlap.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::aborted::{Aborted, Front};
 use super::{PartitionLog, SegmentList};
-use crate::config::IsolationLevel;
+use crate::config::{IsolationLevel, ReadUpTo};
 use crate::error::{Damage, Error, Result};
 use crate::format::Malformed;
 use crate::format::batch::{Batch, Unreadable};
@@ -24,6 +24,7 @@ use crate::sys::Confirmed;
 pub(crate) struct Cursor {
     log: Arc<PartitionLog>,
     offset: u64,
+    level: ReadUpTo,
     /// Version of the segment list that was looked at last.
     version: u64,
     at: Option<Place>,
@@ -76,8 +77,8 @@ enum Problem {
 }
 
 impl Cursor {
-    pub(crate) fn new(log: Arc<PartitionLog>, offset: u64) -> Self {
-        Self { log, offset, version: 0, at: None, committed: None }
+    pub(crate) fn new(log: Arc<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
+        Self { log, offset, level, version: 0, at: None, committed: None }
     }
 
     pub(crate) fn isolated(mut self, level: IsolationLevel) -> Self {
@@ -107,19 +108,26 @@ impl Cursor {
     #[inline]
     pub(crate) fn may_have_data(&self) -> bool {
         match &self.at {
-            Some(_) if self.is_held_back() => self.log.has_ended(),
             Some(place) => {
                 let end = place.view.segment().end();
-                end.position > place.position || end.sealed || self.list_changed()
+                ((end.position > place.position || end.sealed) && self.offset < self.bound())
+                    || self.list_changed()
             }
             None => self.list_changed(),
         }
     }
 
-    /// Whether everything from here on waits for a transaction to be decided.
+    /// Records from this offset on are not shown yet.
     #[inline]
-    fn is_held_back(&self) -> bool {
-        self.committed.is_some() && self.offset >= self.log.first_open()
+    fn bound(&self) -> u64 {
+        let durable = match self.level {
+            ReadUpTo::Visible => u64::MAX,
+            ReadUpTo::Durable => self.log.durable_end(),
+        };
+        match &self.committed {
+            None => durable,
+            Some(_) => durable.min(self.log.first_open()),
+        }
     }
 
     fn list_changed(&self) -> bool {
@@ -132,10 +140,15 @@ impl Cursor {
             if self.log.has_ended() {
                 self.log.refuse_ended()?;
             }
-            if self.place()?.is_none() || self.is_held_back() {
+            let bound = self.bound();
+            let held_back = self.offset >= bound;
+            let Some(place) = self.place()? else { return Ok(None) };
+            if held_back {
+                if self.look_again() {
+                    continue;
+                }
                 return Ok(None);
             }
-            let Some(place) = &self.at else { return Ok(None) };
             let end = place.view.segment().end();
             if place.position >= end.position {
                 // A sealed segment has a successor; one that only stands still may have got a writer.
@@ -144,7 +157,7 @@ impl Cursor {
                 }
                 return Ok(None);
             }
-            if let Some(fetched) = self.fetch_here(end, limits)? {
+            if let Some(fetched) = self.fetch_here(end, bound, limits)? {
                 return Ok(Some(fetched));
             }
         }
@@ -205,7 +218,7 @@ impl Cursor {
     }
 
     /// Takes batches at the present place. `None`: there was nothing for users among them; the cursor went past.
-    fn fetch_here(&mut self, end: SegmentEnd, limits: FetchLimits) -> Result<Option<Fetched>> {
+    fn fetch_here(&mut self, end: SegmentEnd, bound: u64, limits: FetchLimits) -> Result<Option<Fetched>> {
         let offset = self.offset;
         let Some(place) = &mut self.at else { return Ok(None) };
         let (position, left) = (place.position, end.position - place.position);
@@ -218,8 +231,9 @@ impl Cursor {
             window = place.view.read(position..position + needs)?;
         }
         let next_offset = place.view.segment().base() + u64::from(end.relative_next);
+        let offsets = offset..next_offset;
         if let Some(aborted) = &self.committed {
-            match aborted.front(window.as_ref(), place.expected..next_offset, self.log.first_open()) {
+            match aborted.front(window.as_ref(), place.expected..next_offset, bound) {
                 Front::Shown(bytes) => window = window.truncated(bytes),
                 Front::Hidden { bytes, next_offset } => {
                     place.position += bytes as u64;
@@ -227,13 +241,9 @@ impl Cursor {
                     self.offset = offset.max(next_offset);
                     return Ok(None);
                 }
-                Front::Undecided => {
-                    self.offset = offset.max(self.log.first_open());
-                    return Ok(None);
-                }
             }
         }
-        let taken = take(window.as_ref(), place.expected, offset..next_offset, limits.records.max(1));
+        let taken = take(window.as_ref(), place.expected, offsets, bound, limits.records.max(1));
         if taken.bytes == 0
             && let Some(problem) = taken.problem
         {
@@ -360,7 +370,9 @@ impl Taken {
 
 /// Takes whole, readable batches off the front of `window`, up to `most` records at or behind the first of `offsets`.
 /// They begin at `expected` or behind it; at the last of `offsets` the segment ends.
-fn take(window: &[u8], expected: u64, offsets: Range<u64>, most: usize) -> Taken {
+///
+/// Batches from offset `bound` on are left alone.
+fn take(window: &[u8], expected: u64, offsets: Range<u64>, bound: u64, most: usize) -> Taken {
     let from = offsets.start;
     let mut taken =
         Taken { bytes: 0, records: 0, next_offset: from, expected, split_at: None, problem: None };
@@ -382,6 +394,11 @@ fn take(window: &[u8], expected: u64, offsets: Range<u64>, most: usize) -> Taken
             // The checksum does not cover the offset.
             let reason = Malformed("the offset lies behind the segment's end");
             taken.problem = Some(Problem::NotWhole(reason.into()));
+            break;
+        }
+        if u64::try_from(header.base_offset).is_ok_and(|base| base >= bound) {
+            // What lies before the bound was taken, whether or not there were records.
+            taken.next_offset = taken.next_offset.max(bound);
             break;
         }
         let behind = frame.last_offset() + 1;

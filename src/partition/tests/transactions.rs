@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::fixture::{ANY, Fixture, POSITIONED, TestRecord, append, batch, batches_of, records_of};
-use crate::config::IsolationLevel;
+use crate::config::{IsolationLevel, ReadUpTo};
 use crate::format::crc::crc32c;
 use crate::format::header::{BatchHeader, CHECKSUMMED, HEADER_BYTES};
 use crate::format::transaction_index::{self, AbortedTransaction};
@@ -243,7 +243,7 @@ fn file(fixture: &Fixture, at: u64, suffix: &str) -> PathBuf {
 }
 
 fn offsets(log: &Arc<PartitionLog>, from: u64, level: IsolationLevel, limits: FetchLimits) -> Vec<u64> {
-    let mut cursor = Cursor::new(Arc::clone(log), from).isolated(level);
+    let mut cursor = Cursor::new(Arc::clone(log), from, ReadUpTo::Visible).isolated(level);
     let mut found = Vec::new();
     while let Some(fetched) = cursor.fetch(limits).unwrap() {
         assert!(cursor.offset() > from || fetched.records > 0);
@@ -343,7 +343,8 @@ fn the_sample_partition_hides_its_aborted_records() {
     let before = fixture.files();
     let committed = [3, 4, 5, 7, 8, 9];
     let read = |log: &Arc<PartitionLog>| {
-        let mut cursor = Cursor::new(Arc::clone(log), 0).isolated(IsolationLevel::ReadCommitted);
+        let mut cursor =
+            Cursor::new(Arc::clone(log), 0, ReadUpTo::Visible).isolated(IsolationLevel::ReadCommitted);
         let mut found = Vec::new();
         while let Some(fetched) = cursor.fetch(ANY).unwrap() {
             found.extend(records_of(&fetched).into_iter().map(|(offset, _)| offset));
@@ -408,7 +409,8 @@ fn damage_is_told_and_not_hidden() {
                 let log = fixture.open(clean(&model));
                 log.bounds().unwrap();
                 fs::write(fixture.log_file(0), &damaged).unwrap();
-                let mut cursor = Cursor::new(Arc::clone(&log), 0).isolated(IsolationLevel::ReadCommitted);
+                let mut cursor = Cursor::new(Arc::clone(&log), 0, ReadUpTo::Visible)
+                    .isolated(IsolationLevel::ReadCommitted);
                 let mut found = Vec::new();
                 let outcome = loop {
                     match cursor.fetch(ANY) {
