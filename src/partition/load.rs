@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::epochs::begin_at;
 use super::snapshots::FoundProducers;
 use super::{LastSegment, PartitionLog};
 use crate::error::{Damage, Error, Result};
@@ -265,10 +266,12 @@ impl Loader<'_> {
         let highest = epochs.last().map(|last| last.epoch);
         epochs.retain(|known| known.start < found.next_offset || known.start == found.log_start);
         for seen in &found.epochs {
-            if epochs.last().is_none_or(|last| last.epoch < seen.epoch && last.start < seen.start) {
+            if epochs.last().is_none_or(|last| last.epoch < seen.epoch) {
+                epochs.retain(|known| known.start < seen.start);
                 epochs.push(*seen);
             }
         }
+        begin_at(&mut epochs, found.log_start);
         let known = highest.max(epochs.last().map(|last| last.epoch));
         found.epoch = known.unwrap_or(self.log.settings.first_epoch).max(found.epoch);
         if epochs == before { Ok(()) } else { self.log.write_epochs(&epochs) }

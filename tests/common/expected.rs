@@ -16,7 +16,7 @@ use stratalog::{
 pub(crate) struct Expected {
     pub(crate) directory: PathBuf,
     topics: Vec<Value>,
-    records: Vec<Value>,
+    pub(crate) records: Vec<Value>,
     aborted: Vec<Value>,
 }
 
@@ -26,6 +26,12 @@ fn vectors(path: &str) -> PathBuf {
 
 fn list(of: &Value) -> Vec<Value> {
     of.as_array().cloned().unwrap_or_default()
+}
+
+/// A line as `kafka-adopt` prints it, without its kind.
+pub(crate) fn untyped(mut line: Value) -> Value {
+    line.as_object_mut().unwrap().remove("type");
+    line
 }
 
 impl Expected {
@@ -43,9 +49,8 @@ impl Expected {
         let text = std::fs::read_to_string(vectors("catalog/served.jsonl")).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let of = |kind: &str| {
-            let mut lines: Vec<_> = lines.iter().filter(|line| line["type"] == kind).cloned().collect();
-            lines.iter_mut().for_each(|line| drop(line.as_object_mut().unwrap().remove("type")));
-            lines
+            let lines = lines.iter().filter(|line| line["type"] == kind);
+            lines.cloned().map(untyped).collect::<Vec<_>>()
         };
         let (topics, records) = (of("topic"), of("record"));
         Self { directory: vectors("catalog/logdir"), topics, records, aborted: Vec::new() }
