@@ -13,10 +13,12 @@
 
 mod aborted;
 mod chores;
+mod counters;
 mod cursor;
 mod durability;
 mod epochs;
 mod load;
+mod prepared;
 mod producers;
 mod segments;
 mod snapshots;
@@ -31,11 +33,13 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
-pub(crate) use chores::{BackgroundSync, Chore, Chores, GrowAhead, SyncBy};
+pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
+use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use durability::Durable;
 use load::Found;
 pub use load::PartitionRecovery;
+use prepared::Prepared;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 use snapshots::Producers;
@@ -90,6 +94,8 @@ pub(crate) struct PartitionLog {
     /// First offset of the oldest transaction that is open, or `u64::MAX`. Set by loading.
     first_open: AtomicU64,
     durable: Durable,
+    prepared: Prepared,
+    counters: Counters,
     /// Set once; readers look at it when they find nothing.
     ended: AtomicBool,
     appender: Mutex<Appender>,
@@ -161,6 +167,8 @@ impl PartitionLog {
             producers: Mutex::default(),
             first_open: AtomicU64::new(u64::MAX),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
+            prepared: Prepared::default(),
+            counters: Counters::default(),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
             finishing: Mutex::default(),
@@ -199,6 +207,9 @@ impl PartitionLog {
 
     /// Changes nothing here unless all of it succeeds: the next attempt begins anew.
     fn load_into(self: &Arc<Self>, appender: &mut Appender) -> Result<PartitionRecovery> {
+        if !self.checkpointed.clean {
+            self.remove_prepared();
+        }
         let Found { mut segments, log_start, last, next_offset, epoch, tail, producers, report, .. } =
             load::find(self)?;
         let mut sealed = VecDeque::new();
@@ -344,7 +355,10 @@ impl PartitionLog {
             let (growth, tail) = writer.growth();
             self.chores.grow_ahead(growth, tail);
         }
-        let long = writer.position() >= self.durable.sync_from.load(Ordering::Relaxed);
+        self.counters.appended(batch.records(), bytes);
+        let position = writer.position();
+        let long = position >= self.durable.sync_from.load(Ordering::Relaxed);
+        self.ask_for_next(position);
         drop(appender);
         self.sleepers.wake_all();
         self.ask_for_sync(level);
@@ -371,6 +385,7 @@ impl PartitionLog {
                 let writer = self.reopen(at, None)?;
                 self.segments.add(writer.segment());
                 self.expect_sync_from(writer.position());
+                self.expect_roll_at(self.settings.segment_bytes);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
                 Ok(())
             }
@@ -395,12 +410,13 @@ impl PartitionLog {
             _ => return Ok(()),
         };
         let first = matches!(appender, Appender::Idle { .. });
-        let writer = SegmentWriter::create(&self.disk, &self.directory, next_offset, capacity, interval)?;
+        let writer = self.begin_segment(next_offset, (capacity, interval))?;
         if first {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
         }
         self.segments.add(writer.segment());
         self.expect_sync_from(0);
+        self.expect_roll_at(capacity);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
         if let Appender::Active { writer, .. } = before {
             let partition = || self.id.clone();
@@ -414,6 +430,15 @@ impl PartitionLog {
             }
         }
         Ok(())
+    }
+
+    /// The writer of a new segment. A prepared file that cannot be used is none.
+    fn begin_segment(&self, base: u64, limits: (u32, u32)) -> Result<SegmentWriter> {
+        let create = |prepared| SegmentWriter::create(&self.disk, &self.directory, base, limits, prepared);
+        match self.take_prepared() {
+            Some(file) => create(Some(file)).or_else(|_| create(None)),
+            None => create(None),
+        }
     }
 
     /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.

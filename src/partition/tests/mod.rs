@@ -6,6 +6,7 @@ mod faults;
 mod fixture;
 mod lookups;
 mod model;
+mod prepared;
 mod recovery;
 mod threads;
 mod transactions;
