@@ -46,7 +46,9 @@ impl AbortedTransaction {
 /// The bytes of an index with these entries.
 pub(crate) fn encode(entries: &[AbortedTransaction]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(entries.len() * ABORTED_ENTRY);
-    entries.iter().for_each(|entry| entry.push(&mut bytes));
+    for entry in entries {
+        entry.push(&mut bytes);
+    }
     bytes
 }
 

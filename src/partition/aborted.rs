@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn header(producer_id: i64, base_offset: i64, attributes: i16) -> BatchHeader {
-        BatchHeader { producer_id, base_offset, attributes, ..BatchHeader::read(&[0; 61]) }
+        BatchHeader { base_offset, attributes, producer_id, ..BatchHeader::read(&[0; 61]) }
     }
 
     #[test]

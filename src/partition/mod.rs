@@ -137,9 +137,9 @@ struct LastSegment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) log_start: u64,
+    pub(crate) durable: u64,
     /// Every transaction with records below is decided.
     pub(crate) last_stable: u64,
-    pub(crate) durable: u64,
     pub(crate) log_end: u64,
 }
 

@@ -202,8 +202,8 @@ mod tests {
     #[test]
     fn sequences_begin_anew_behind_the_largest() {
         let header = |base_sequence, last_offset_delta| BatchHeader {
-            base_sequence,
             last_offset_delta,
+            base_sequence,
             ..BatchHeader::read(&[0; 61])
         };
         assert_eq!(last_sequence(&header(i32::MAX - 1, 1)), i32::MAX);

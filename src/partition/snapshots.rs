@@ -43,7 +43,7 @@ pub(super) struct FoundProducers {
     snapshots: Vec<u64>,
     /// Base offsets in the names of transaction indexes and of offset indexes.
     indexed: BTreeSet<u64>,
-    offset_indexed: BTreeSet<u64>,
+    offset_indexed: Vec<u64>,
     pub(super) state: ProducerState,
     /// The snapshot that was loaded, or the log start, and the offset that the state was then brought to.
     loaded: Range<u64>,
@@ -67,7 +67,7 @@ impl FoundProducers {
 
     /// A segment without an offset index has lost its other indexes too, for a broker.
     fn is_indexed(&self, segment: &Segment) -> bool {
-        self.offset_indexed.contains(&segment.base()) || segment.end().position == 0
+        self.offset_indexed.binary_search(&segment.base()).is_ok() || segment.end().position == 0
     }
 }
 

@@ -1,6 +1,7 @@
 //! Transactions that brokers' clients wrote, against a naive model of what is seen of them.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::format::transaction_index::{self, AbortedTransaction};
 use crate::partition::producers::ProducerState;
 use crate::partition::{Checkpointed, Cursor, FetchLimits, PartitionLog};
 use crate::segment;
+use crate::sys::faults::{Faults, Operation};
 
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
@@ -355,7 +357,7 @@ fn the_sample_partition_hides_its_aborted_records() {
     assert_eq!(read(&fixture.open_clean(11)), committed);
     fixture.assert_files(&before);
     // The index is found out to be wrong only when it is needed; it can be made from the batches.
-    for wrong in [&b"nonsense"[..], &[1; 34], &[0xff; 100_000]] {
+    for wrong in [&b"nonsense"[..], &[1; 34], &vec![0xff; 100_000]] {
         fs::write(file(&fixture, 0, segment::TRANSACTION_INDEX), wrong).unwrap();
         assert_eq!(read(&fixture.open_clean(11)), committed);
     }
@@ -456,4 +458,64 @@ fn stale_snapshots_go() {
     let log = fixture.open_clean(5);
     log.bounds().unwrap();
     assert_eq!(fs::read(file(&fixture, 5, segment::PRODUCER_SNAPSHOT)).unwrap(), model.state.encode());
+}
+
+/// A bit of everything, in three segments.
+fn steps() -> Vec<Step> {
+    let data = |producer, count| Step::Data { producer, count };
+    let end = |producer, commits| Step::End { producer, commits };
+    let first = [data(1, 2), data(2, 1), Step::Idempotent, end(1, false), data(1, 1), Step::Roll];
+    let second = [data(3, 1), end(1, true), data(1, 3), end(3, false), Step::Roll];
+    let third = [data(4, 2), end(2, false), end(4, true), data(2, 1), end(1, false), Step::Idempotent];
+    [&first[..], &second, &third].concat()
+}
+
+#[test]
+fn a_log_cut_anywhere_keeps_what_it_says_of_transactions() {
+    let steps = steps();
+    let whole = Model::of(&steps);
+    let fixture = Fixture::new(POSITIONED, 1 << 20);
+    whole.write(&fixture, true);
+    let files = fixture.files();
+    let (base, bytes) = whole.segments.last().unwrap();
+    let prefixes: Vec<_> = (0..=steps.len()).map(|count| Model::of(&steps[..count])).collect();
+    for length in 0..bytes.len() {
+        fixture.restore(&files);
+        fs::write(fixture.log_file(*base), &bytes[..length]).unwrap();
+        let is_left = |model: &&Model| model.segments.len() == 3 && model.segments[2].1.len() <= length;
+        let model = prefixes.iter().rfind(is_left).unwrap();
+        let log = fixture.open_unclean(*base);
+        model.check(&log);
+        log.close().unwrap();
+        model.check_files(&fixture);
+    }
+}
+
+/// Whatever fails while a log is recovered, the next attempt comes to the same.
+#[test]
+fn recovery_that_failed_can_be_tried_again() {
+    let model = Model::of(&steps());
+    let fixture = Fixture::new(POSITIONED, 1 << 20);
+    for operation in [Operation::Create, Operation::Write, Operation::Rename, Operation::Sync] {
+        for successes in 0.. {
+            model.write(&fixture, false);
+            let faults = Faults::after(operation, successes, ErrorKind::Other, false);
+            let log = fixture.open_with(&faults, Checkpointed::default());
+            if log.load().is_err() {
+                log.load().unwrap();
+            }
+            model.check(&log);
+            let closed = log.close();
+            if !faults.have_struck() {
+                break;
+            }
+            let log = match closed {
+                Ok(()) => fixture.open(clean(&model)),
+                Err(_) => fixture.open_unclean(0),
+            };
+            model.check(&log);
+            log.close().unwrap();
+            model.check_files(&fixture);
+        }
+    }
 }
