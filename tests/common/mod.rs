@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each suite uses its part of it")]
 
+pub(crate) mod expected;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -110,3 +110,23 @@ fn the_leader_epoch_goes_on_and_its_checkpoint_follows_the_batches() {
     assert_eq!(epochs(0), [4, 7]);
     assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n2\n4 0\n7 3\n");
 }
+
+#[test]
+fn leader_epochs_begin_where_the_log_does() {
+    let fixture = ten_records();
+    let checkpoint = fixture.directory().join("leader-epoch-checkpoint");
+    for (before, log_start, after) in [
+        ("3\n0 0\n2 3\n5 6\n", 0, "3\n0 0\n2 3\n5 6\n"),
+        ("3\n0 0\n2 3\n5 6\n", 2, "3\n0 2\n2 3\n5 6\n"),
+        ("3\n0 0\n2 3\n5 6\n", 3, "2\n2 3\n5 6\n"),
+        ("3\n0 0\n2 3\n5 6\n", 8, "1\n5 8\n"),
+        ("2\n2 3\n5 6\n", 1, "2\n2 3\n5 6\n"),
+    ] {
+        for clean in [true, false] {
+            fs::write(&checkpoint, format!("0\n{before}")).unwrap();
+            let log = fixture.open(Checkpointed { clean, recovery_point: Some(10), log_start });
+            log.bounds().unwrap();
+            assert_eq!(fs::read_to_string(&checkpoint).unwrap(), format!("0\n{after}"), "from {log_start}");
+        }
+    }
+}

@@ -166,6 +166,17 @@ impl Fixture {
         for base in self.bases() {
             check_closed_segment(self, base);
         }
+        // The state of producers, where each segment but the first begins, and where the log ends.
+        let files = self.files();
+        let bases = self.bases();
+        let last =
+            bases.last().map(|base| batches_of(&files[&segment::file_name(*base, segment::LOG)], *base));
+        let end = last.and_then(|last| last.last().map(|last| last.header.last_offset() + 1));
+        let ends = bases.into_iter().skip(1).chain(end.map(i64::cast_unsigned));
+        for at in ends {
+            let snapshot = files.get(&segment::file_name(at, segment::PRODUCER_SNAPSHOT));
+            assert_eq!(snapshot.map(Vec::len), Some(10), "the snapshot of {at}");
+        }
     }
 }
 

@@ -10,3 +10,4 @@ mod model;
 mod prepared;
 mod recovery;
 mod threads;
+mod transactions;
