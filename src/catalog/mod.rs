@@ -16,8 +16,10 @@
 //! | [`opening`] | what a directory is, and what to do about directories of no topic |
 //! | [`directories`] | whose a directory is, and how those of deleted topics go |
 //! | [`creation`] | checks and records of new topics |
-//! | [`entry`] | a topic with its partitions |
+//! | [`alteration`] | other settings and more partitions |
+//! | [`entry`] | a topic with its partitions, what it asks of records ([`rules`]) |
 
+mod alteration;
 mod creation;
 mod describe;
 mod directories;
@@ -25,11 +27,14 @@ mod entry;
 mod identity;
 mod metadata_log;
 mod opening;
+mod partitions;
+mod rules;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,6 +62,21 @@ const WRITTEN_LEVEL: i16 = 21;
 /// The newest one whose records are known, that of Kafka 4.4.
 const NEWEST_LEVEL: i16 = 33;
 
+/// What whoever opens a log decides about its topics.
+#[derive(Debug, Clone)]
+pub(crate) struct CatalogOptions {
+    /// Settings of new topics where these say nothing.
+    pub(crate) topic_defaults: TopicConfig,
+    /// Whatever `segment.bytes` says, segments do not grow beyond this.
+    pub(crate) most_segment_bytes: u32,
+}
+
+impl Default for CatalogOptions {
+    fn default() -> Self {
+        Self { topic_defaults: TopicConfig::new(), most_segment_bytes: u32::MAX }
+    }
+}
+
 /// The topics of a log directory that is open for writing.
 #[derive(Debug)]
 pub(crate) struct Catalog {
@@ -64,6 +84,7 @@ pub(crate) struct Catalog {
     disk: Disk,
     chores: Chores,
     identity: MetaProperties,
+    options: CatalogOptions,
     unknown: Vec<PathBuf>,
     recovery: Option<PartitionRecovery>,
     /// Replaced as a whole under the lock of `changes`; readers only copy the pointer.
@@ -90,8 +111,10 @@ impl Catalog {
         disk: &Disk,
         checkpoints: &Checkpoints,
         chores: &Chores,
+        options: CatalogOptions,
         now: i64,
     ) -> Result<Self> {
+        options.topic_defaults.validate()?;
         let found = directories::survey(root, disk)?;
         let identity = identity::read(root, disk)?;
         if identity.is_none() {
@@ -111,7 +134,8 @@ impl Catalog {
         for removal in &leftovers.removals {
             removal.carry_out(root, disk)?;
         }
-        let around = Surroundings { root, disk, chores, node: identity.node_id };
+        let most_segment_bytes = options.most_segment_bytes;
+        let around = Surroundings { root, disk, chores, node: identity.node_id, most_segment_bytes };
         let topics = changes.state.topics().map(|(id, topic)| {
             let set = changes.state.settings_of(&topic.name);
             let entry = TopicEntry::new(id, topic, set, &around, |of| {
@@ -128,6 +152,7 @@ impl Catalog {
             disk: disk.clone(),
             chores: chores.clone(),
             identity,
+            options,
             unknown: leftovers.unknown,
             recovery,
             present: RwLock::new(Arc::new(topics.collect())),
@@ -205,7 +230,7 @@ impl Catalog {
 
     /// All partitions, by topic and number.
     pub(crate) fn partitions(&self) -> Vec<Arc<PartitionLog>> {
-        self.snapshot().values().flat_map(|topic| topic.partitions()).cloned().collect()
+        self.snapshot().values().flat_map(|topic| topic.partitions().iter()).cloned().collect()
     }
 
     /// Writes the checkpoint of recovery points, of everything that stands in this directory.
@@ -256,21 +281,23 @@ impl Catalog {
         who: For,
         now: i64,
     ) -> Result<Vec<Arc<TopicEntry>>> {
-        creation::check(&changes.state, wanted, who)?;
+        let defaults = &self.options.topic_defaults;
+        let wanted: Vec<_> =
+            wanted.iter().map(|(name, config)| (*name, config.clone().or(defaults))).collect();
+        creation::check(&changes.state, &wanted, who)?;
         changes.finish_removals(&self.root, &self.disk)?;
-        wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, config.partition_count()))?;
+        wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, 0..config.partition_count()))?;
 
         let mut records = Vec::new();
         let mut ids = Vec::with_capacity(wanted.len());
-        for (name, config) in wanted {
+        for (name, config) in &wanted {
             let (id, more) = creation::records(name, config, &self.identity)?;
             ids.push(id);
             records.extend(more);
         }
         changes.write(records, now)?;
 
-        let (root, disk, chores, node) = (&self.root, &self.disk, &self.chores, self.identity.node_id);
-        let around = Surroundings { root, disk, chores, node };
+        let around = self.around();
         let made = ids.into_iter().filter_map(|id| {
             let topic = changes.state.topic(id)?;
             let set = changes.state.settings_of(&topic.name);
@@ -284,9 +311,19 @@ impl Catalog {
         Ok(made)
     }
 
-    /// Refuses a topic with a partition where something stands already.
-    fn refuse_taken(&self, name: &str, partitions: u32) -> Result<()> {
-        let mut paths = (0..partitions).map(|partition| self.root.join(format!("{name}-{partition}")));
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings {
+            root: &self.root,
+            disk: &self.disk,
+            chores: &self.chores,
+            node: self.identity.node_id,
+            most_segment_bytes: self.options.most_segment_bytes,
+        }
+    }
+
+    /// Refuses partitions of a topic where something stands already.
+    fn refuse_taken(&self, name: &str, partitions: Range<u32>) -> Result<()> {
+        let mut paths = partitions.map(|partition| self.root.join(format!("{name}-{partition}")));
         match paths.find(|path| kind_of(path).is_some()) {
             Some(path) => Err(Error::invalid(
                 "topic name",
@@ -314,12 +351,12 @@ impl Changes {
         let level = self.state.feature(METADATA_VERSION).unwrap_or(WRITTEN_LEVEL);
         let reason = if self.state.in_transaction() {
             "a Kafka broker was stopped in the middle of a change that it makes in several steps; topics can be \
-             read, but not created or deleted until a broker has been started here once and has finished it"
+             read, but not created, altered or deleted until a broker has been started here once and has finished it"
                 .to_owned()
         } else if level > NEWEST_LEVEL {
             format!(
                 "{METADATA_VERSION} is {level}, but this version knows the levels up to {NEWEST_LEVEL}; topics \
-                 can be read, but not created or deleted"
+                 can be read, but not created, altered or deleted"
             )
         } else {
             return Ok(());

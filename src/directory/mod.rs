@@ -61,6 +61,7 @@ struct Running {
 
 impl OpenDirectory {
     pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Arc<Self>> {
+        options.validate()?;
         let root = disk::open_root(path, options.create_if_missing)?;
         let lock = DirectoryLock::take(&root)?;
         let disk =
@@ -70,7 +71,8 @@ impl OpenDirectory {
         let checkpoints = Checkpoints::read(&disk, &root, clean)?;
         let inboxes = Inboxes::new();
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
-        let catalog = Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, now)?);
+        let catalog =
+            Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, options.catalog, now)?);
         let recovery = recovery::recover(&catalog, clean);
         let linger = inboxes.linger.clone();
         let for_checkpoints = Arc::clone(&catalog);
@@ -115,11 +117,22 @@ impl OpenDirectory {
     /// The time for records that come without. Before 1970 it is 1970: Kafka takes nothing earlier.
     #[inline]
     pub(crate) fn now(&self) -> Timestamp {
-        let now = match &self.clock {
+        Self::time_of(self.clock.as_deref())
+    }
+
+    /// The same by a clock from [`clock`](Self::clock).
+    #[inline]
+    pub(crate) fn time_of(clock: Option<&dyn Clock>) -> Timestamp {
+        let now = match clock {
             None => SystemClock.now(),
             Some(clock) => clock.now(),
         };
         now.max(Timestamp::from_millis(0))
+    }
+
+    /// The user's clock; `None` is the system's.
+    pub(crate) fn clock(&self) -> Option<Arc<dyn Clock>> {
+        self.clock.clone()
     }
 
     pub(crate) fn has_system_clock(&self) -> bool {

@@ -70,8 +70,7 @@ impl Topic {
     /// One of the topic's partitions, counted from 0. `NotFound` if there are fewer.
     pub fn partition(&self, number: u32) -> Result<Partition> {
         let missing = || Error::not_found("partition", format_args!("{}-{number}", self.name()));
-        let log = usize::try_from(number).ok().and_then(|number| self.entry.partitions().get(number));
-        Ok(self.handle(log.ok_or_else(missing)?))
+        Ok(self.handle(self.entry.partitions().get(number).ok_or_else(missing)?))
     }
 
     /// All partitions, in order.
@@ -85,9 +84,62 @@ impl Topic {
         self.handle(&self.entry.partitions()[number as usize])
     }
 
-    /// The topic's configuration: what was set when it was created.
+    /// The topic's configuration: its number of partitions, and what was set when it was created or altered.
     pub fn config(&self) -> TopicConfig {
-        self.entry.config().clone()
+        self.entry.config()
+    }
+
+    /// Alters the topic's configuration: `change` gets the present one and returns the one to come. Several threads
+    /// may do this at once without one undoing what another did. Returns when the change is on the medium; it is in
+    /// effect then for records sent from now on, also through producers and handles that exist. What is in the log
+    /// stays as it is.
+    ///
+    /// Entries that a broker made and this version does not know stay unless `change` takes them away.
+    /// Kafka's counterpart is `incrementalAlterConfigs`, and `kafka-configs --alter`.
+    ///
+    /// A smaller `segment.bytes` counts at once, a larger one from the next segment on. With a smaller
+    /// `max.message.bytes` a batch that is still pending in a buffered producer may turn out to be too large.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what Kafka would refuse, for another number of partitions, and when called by `change`
+    /// itself for the same topic; `NotFound` once the topic is deleted; `Unsupported` if a newer Kafka wrote the
+    /// catalog. After an error nothing is changed, unless it is [`Error::Poisoned`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stratalog::{EventLog, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new().retention_bytes(1 << 30))?;
+    /// orders.alter_config(|now| now.retention(Duration::from_secs(3600)).unset("retention.bytes"))?;
+    /// assert!(orders.config().entries().eq([("retention.ms", "3600000")]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn alter_config(&self, change: impl FnOnce(TopicConfig) -> TopicConfig) -> Result<()> {
+        self.directory.catalog()?.alter(&self.entry, change, self.directory.now().as_millis())
+    }
+
+    /// Adds partitions until there are `total`. Returns when that is on the medium. Handles and producers that exist
+    /// see the new partitions at once; a consumer reads those it was assigned.
+    ///
+    /// From then on records of a key may go to another partition than before. Kafka's counterpart is
+    /// `createPartitions`, and `kafka-topics --alter --partitions`.
+    ///
+    /// # Errors
+    /// `InvalidInput` unless `total` is more than there are and no more than Kafka takes; `NotFound` once the topic is
+    /// deleted; `Unsupported` if a newer Kafka wrote the catalog.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// orders.add_partitions(3)?;
+    /// assert_eq!(orders.partitions().len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_partitions(&self, total: u32) -> Result<()> {
+        self.directory.catalog()?.add_partitions(&self.entry, total, self.directory.now().as_millis())
     }
 
     /// The topic as Kafka's `--describe` shows it.
@@ -109,11 +161,11 @@ impl Topic {
     }
 
     pub(crate) fn partition_count(&self) -> NonZeroU32 {
-        u32::try_from(self.entry.partitions().len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+        NonZeroU32::new(self.entry.partitions().len()).unwrap_or(NonZeroU32::MIN)
     }
 
     pub(crate) fn log_of(&self, number: u32) -> Option<&Arc<PartitionLog>> {
-        self.entry.partitions().get(usize::try_from(number).ok()?)
+        self.entry.partitions().get(number)
     }
 
     pub(crate) fn entry(&self) -> &Arc<TopicEntry> {

@@ -100,7 +100,7 @@ impl Loader<'_> {
             log_start: next_offset,
             last: None,
             next_offset,
-            epoch: self.log.settings.first_epoch,
+            epoch: self.log.settings.all().first_epoch,
             tail: Vec::new(),
             epochs: Vec::new(),
             report: self.report(next_offset),
@@ -258,7 +258,7 @@ impl Loader<'_> {
             }
         }
         let known = highest.max(epochs.last().map(|last| last.epoch));
-        found.epoch = known.unwrap_or(self.log.settings.first_epoch).max(found.epoch);
+        found.epoch = known.unwrap_or(self.log.settings.all().first_epoch).max(found.epoch);
         if epochs == before { Ok(()) } else { self.log.write_epochs(&epochs) }
     }
 }

@@ -17,6 +17,7 @@ mod durability;
 mod epochs;
 mod load;
 mod segments;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod unclean;
@@ -34,27 +35,21 @@ use load::Found;
 pub use load::PartitionRecovery;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
+use settings::LiveSettings;
+pub(crate) use settings::{PartitionSettings, Retention};
 
 use crate::error::{Error, PoisonCause, Result};
 use crate::format::batch::FinishedBatch;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::segment::{FinishFailure, MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
+use crate::segment::{
+    FinishFailure, IndexEntries, MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed,
+};
 use crate::sys::{Disk, PutFailure};
 use crate::wait::Sleepers;
 
 /// Sealed segments that may wait for the background; then whoever appends finishes them.
 const MOST_UNSEALED: usize = 64;
-
-/// What stays the same in the life of a partition.
-#[derive(Debug, Clone)]
-pub(crate) struct PartitionSettings {
-    pub(crate) segment_bytes: u32,
-    pub(crate) max_batch_bytes: u32,
-    pub(crate) index_interval_bytes: u32,
-    /// Leader epoch of the first record of a partition that has none yet.
-    pub(crate) first_epoch: u32,
-}
 
 /// What the directory's checkpoints say of a partition.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,7 +67,7 @@ pub(crate) struct PartitionLog {
     topic_id: Uuid,
     directory: PathBuf,
     disk: Disk,
-    settings: PartitionSettings,
+    settings: LiveSettings,
     checkpointed: Checkpointed,
     chores: Chores,
     segments: Segments,
@@ -140,7 +135,7 @@ impl PartitionLog {
             id,
             topic_id,
             disk: disk.clone(),
-            settings,
+            settings: LiveSettings::new(settings),
             checkpointed,
             chores,
             segments: Segments::default(),
@@ -170,7 +165,17 @@ impl PartitionLog {
     /// Largest batch this partition takes.
     #[inline]
     pub(crate) fn max_batch_bytes(&self) -> u32 {
-        self.settings.max_batch_bytes.min(self.settings.segment_bytes)
+        self.settings.max_batch_bytes()
+    }
+
+    /// Leader epoch of the first record, as the catalog has it.
+    pub(crate) fn first_epoch(&self) -> u32 {
+        self.settings.all().first_epoch
+    }
+
+    /// Goes by other settings from now on.
+    pub(crate) fn set_settings(&self, settings: PartitionSettings) {
+        self.settings.set(settings);
     }
 
     /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.
@@ -243,12 +248,9 @@ impl PartitionLog {
         Ok(last.map(Box::new))
     }
 
-    fn reopen(
-        &self,
-        at: (u64, u64, u64),
-        entries: Option<crate::segment::IndexEntries>,
-    ) -> Result<SegmentWriter> {
-        let (capacity, interval) = (self.settings.segment_bytes, self.settings.index_interval_bytes);
+    fn reopen(&self, at: (u64, u64, u64), entries: Option<IndexEntries>) -> Result<SegmentWriter> {
+        let PartitionSettings { segment_bytes: capacity, index_interval_bytes: interval, .. } =
+            self.settings.all();
         SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)
     }
 
@@ -304,10 +306,12 @@ impl PartitionLog {
         {
             return Err(Error::Conflict { expected, actual: next_offset });
         }
-        let limit = self.settings.segment_bytes;
+        let limit = self.settings.segment_bytes();
         match &*appender {
-            Appender::Active { writer, .. } if writer.has_room(bytes, batch.records(), limit) => {}
-            _ => self.roll(&mut appender)?,
+            Appender::Active { writer, .. }
+                if writer.has_room(bytes, batch.records(), limit)
+                    && !writer.is_too_old_for(batch.max_timestamp(), self.settings.segment_ms()) => {}
+            _ => self.roll(&mut appender, bytes)?,
         }
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         let taken = match writer.append(batch, *epoch) {
@@ -346,15 +350,22 @@ impl PartitionLog {
         }
     }
 
-    /// Begins a new segment at the log end. The list gets it before the old one is sealed.
+    /// Begins a new segment at the log end, for a batch of so many bytes. The list gets it before the old one is
+    /// sealed.
     #[cold]
-    fn roll(self: &Arc<Self>, appender: &mut Appender) -> Result<()> {
-        let (capacity, interval) = (self.settings.segment_bytes, self.settings.index_interval_bytes);
+    fn roll(self: &Arc<Self>, appender: &mut Appender, bytes: usize) -> Result<()> {
+        let settings = self.settings.all();
+        // Segments may have become smaller since the batch was found small enough.
+        let capacity = settings.segment_bytes.max(u32::try_from(bytes).unwrap_or(0));
+        let interval = settings.index_interval_bytes;
         let next_offset = appender.next_offset();
         if next_offset > MAX_OFFSET - MOST_OFFSETS {
             return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
         }
         let epoch = match appender {
+            Appender::Active { writer, .. } if writer.position() == 0 => {
+                return self.widen(appender, capacity);
+            }
             Appender::Active { epoch, .. } => *epoch,
             Appender::Idle { epoch, .. } => {
                 self.make_directory()?;
@@ -364,7 +375,8 @@ impl PartitionLog {
             _ => return Ok(()),
         };
         let first = matches!(appender, Appender::Idle { .. });
-        let writer = SegmentWriter::create(&self.disk, &self.directory, next_offset, capacity, interval)?;
+        let mut writer = SegmentWriter::create(&self.disk, &self.directory, next_offset, capacity, interval)?;
+        writer.set_jitter(settings.draw_jitter()?);
         if first {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
         }
@@ -379,6 +391,22 @@ impl PartitionLog {
                 // Nobody else does it, or not as fast as segments fill up.
                 self.finish_at_roll(appender, waiting)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Makes room in a segment without records that was begun when segments were to be smaller. There is none behind it
+    /// to roll to: it would have the same name.
+    fn widen(&self, appender: &mut Appender, capacity: u32) -> Result<()> {
+        if let Appender::Active { writer, .. } = appender {
+            writer.growth().0.seal(0)?;
+            let base = writer.segment().base();
+            let (interval, entries) =
+                (self.settings.all().index_interval_bytes, Some(IndexEntries::default()));
+            let at = (base, 0, base);
+            let wider = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
+            self.segments.add(wider.segment());
+            **writer = wider;
         }
         Ok(())
     }

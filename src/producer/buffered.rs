@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::record::Record;
 use super::{Producer, append, check_size};
 use crate::catalog::TopicEntry;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::directory::{OpenDirectory, Topic};
 use crate::error::{Remedy, Result};
 use crate::format::batch::BatchBuilder;
@@ -48,6 +48,8 @@ pub struct BufferedProducer {
 struct Shared {
     pending: Mutex<Pending>,
     linger: Duration,
+    /// For the thread ahead, which must not keep the directory. None: the system's.
+    clock: Option<Arc<dyn Clock>>,
 }
 
 /// Batches that are not written yet.
@@ -81,7 +83,8 @@ impl BufferedProducer {
         let linger = producer.config.linger;
         let stamp = Stamp::new(linger);
         let pending = Pending { topics: Vec::new(), bytes: 0, records: 0, stamp, registered: false };
-        Self { producer, shared: Arc::new(Shared { pending: Mutex::new(pending), linger }) }
+        let clock = producer.directory.clock();
+        Self { producer, shared: Arc::new(Shared { pending: Mutex::new(pending), linger, clock }) }
     }
 
     /// Takes a record into its partition's batch, writing that batch first if it is full. On an error the record was
@@ -90,20 +93,19 @@ impl BufferedProducer {
     pub fn enqueue(&mut self, topic: &Topic, record: Record<'_>) -> Result<()> {
         let producer = &self.producer;
         producer.check_topic(topic)?;
-        record.check(topic.entry().settings().compacts)?;
+        record.check(topic.entry().rules().compacts())?;
         let (partition, log) = producer.choose(topic, &record)?;
         let pending = &mut *self.shared.pending.lock();
         if pending.bytes > producer.config.buffer_bytes {
-            pending.write_all()?;
+            pending.write_all(producer.directory.now())?;
         }
-        let clock = &producer.directory;
-        let timestamp = record.wanted_timestamp().unwrap_or_else(|| pending.stamp.take(clock)).as_millis();
+        let timestamp = pending.timestamp_of(&record, topic.entry(), &producer.directory)?.as_millis();
         let fields = record.fields();
         let batch = batch_of(&mut pending.topics, topic.entry(), partition);
         let limit = producer.config.batch_bytes.min(log.max_batch_bytes() as usize);
         let mut measured = batch.builder.measure(&fields, timestamp);
         if batch.builder.bytes_with(&measured) > limit && !batch.builder.is_empty() {
-            let written = batch.write(log)?;
+            let written = batch.write(topic.entry(), log, || producer.directory.now())?;
             pending.bytes -= written.bytes;
             pending.records -= written.records;
             pending.stamp.forget();
@@ -124,14 +126,15 @@ impl BufferedProducer {
         }
         if pending.bytes > producer.config.buffer_bytes {
             // This record was taken; if something cannot be written, the next call says so.
-            let _ = pending.write_all();
+            let _ = pending.write_all(producer.directory.now());
         }
         Ok(())
     }
 
     /// Writes all batches. On an error those that could not be written stay pending; the others are in the log.
     pub fn flush(&mut self) -> Result<()> {
-        self.shared.pending.lock().write_all()
+        let now = self.producer.directory.now();
+        self.shared.pending.lock().write_all(now)
     }
 
     /// Records that are enqueued and not in the log yet.
@@ -156,13 +159,20 @@ impl Drop for BufferedProducer {
     }
 }
 
+impl Shared {
+    fn now(&self) -> Timestamp {
+        OpenDirectory::time_of(self.clock.as_deref())
+    }
+}
+
 impl Lingering for Shared {
     fn write_overdue(&self, now: Instant) -> Option<Instant> {
         /// A batch that could not be written is tried again, but not all the time.
         const SOONEST_RETRY: Duration = Duration::from_millis(10);
         let pending = &mut *self.pending.lock();
         pending.stamp.forget();
-        let failed = pending.write_where(|batch| batch.due.is_some_and(|due| due <= now)).is_err();
+        let written = pending.write_where(self.now(), |batch| batch.due.is_some_and(|due| due <= now));
+        let failed = written.is_err();
         let next = pending.topics.iter().flat_map(|topic| &topic.batches).filter_map(|batch| batch.due).min();
         pending.registered = next.is_some();
         next.map(|next| if failed { next.max(now + SOONEST_RETRY) } else { next })
@@ -176,21 +186,38 @@ struct Written {
 }
 
 impl Pending {
-    fn write_all(&mut self) -> Result<()> {
+    /// The record's own time, which its topic must take, or the time now.
+    #[inline]
+    fn timestamp_of(
+        &mut self,
+        record: &Record<'_>,
+        topic: &TopicEntry,
+        clock: &OpenDirectory,
+    ) -> Result<Timestamp> {
+        let now = self.stamp.take(clock);
+        match record.wanted_timestamp() {
+            None => Ok(now),
+            Some(at) if topic.rules().takes_timestamp(at, now) => Ok(at),
+            // By the clock itself: what was read before may be a little old.
+            Some(at) => topic.rules().check_timestamp(at, clock.now(), topic.name()).map(|()| at),
+        }
+    }
+
+    fn write_all(&mut self, now: Timestamp) -> Result<()> {
         self.stamp.forget();
-        self.write_where(|_| true)
+        self.write_where(now, |_| true)
     }
 
     /// Writes the batches that are wanted, each as far as it goes; the first failure is told.
-    fn write_where(&mut self, wanted: impl Fn(&PendingBatch) -> bool) -> Result<()> {
+    fn write_where(&mut self, now: Timestamp, wanted: impl Fn(&PendingBatch) -> bool) -> Result<()> {
         let mut outcome = Ok(());
         for topic in &mut self.topics {
-            let logs = topic.entry.partitions();
+            let logs = topic.entry.partitions().iter();
             for (batch, log) in topic.batches.iter_mut().zip(logs) {
                 if batch.builder.is_empty() || !wanted(batch) {
                     continue;
                 }
-                match batch.write(log) {
+                match batch.write(&topic.entry, log, || now) {
                     Ok(written) => {
                         self.bytes -= written.bytes;
                         self.records -= written.records;
@@ -219,20 +246,30 @@ fn batch_of<'b>(
     // Few topics per producer: a walk beats a map, and the last one used is first.
     let known = topics.iter().position(|topic| Arc::ptr_eq(&topic.entry, entry));
     let at = known.unwrap_or_else(|| {
-        let batches = entry.partitions().iter().map(|_| PendingBatch::default()).collect();
-        topics.push(TopicBatches { entry: Arc::clone(entry), batches });
+        topics.push(TopicBatches { entry: Arc::clone(entry), batches: Vec::new() });
         topics.len() - 1
     });
     if at > 0 {
         topics.swap(0, at);
     }
-    &mut topics[0].batches[partition as usize]
+    let (batches, at) = (&mut topics[0].batches, partition as usize);
+    if at >= batches.len() {
+        // Also when partitions were added since.
+        batches.resize_with(at + 1, PendingBatch::default);
+    }
+    &mut batches[at]
 }
 
 impl PendingBatch {
-    fn write(&mut self, log: &Arc<PartitionLog>) -> Result<Written> {
+    fn write(
+        &mut self,
+        topic: &TopicEntry,
+        log: &Arc<PartitionLog>,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Result<Written> {
         let written = Written { bytes: self.builder.bytes(), records: self.builder.records() as usize };
-        append(&mut self.builder, log, None)?;
+        let append_time = topic.rules().log_append_time().then(now);
+        append(&mut self.builder, log, append_time, None)?;
         self.builder.clear(written.bytes);
         self.due = None;
         Ok(written)

@@ -18,6 +18,7 @@ pub use partitioner::Partitioner;
 use partitioner::{Partitioning, Sticky};
 pub use record::Record;
 
+use crate::catalog::TopicEntry;
 use crate::clock::Timestamp;
 use crate::directory::{OpenDirectory, Partition, Topic};
 use crate::error::{Error, Result};
@@ -64,7 +65,9 @@ pub struct RecordMetadata {
     pub partition: u32,
     /// The record's offset.
     pub offset: u64,
-    /// The record's timestamp.
+    /// The record's timestamp: its own or, in a topic with [`TimestampType::LogAppendTime`], the time of appending.
+    ///
+    /// [`TimestampType::LogAppendTime`]: crate::TimestampType::LogAppendTime
     pub timestamp: Timestamp,
 }
 
@@ -91,13 +94,19 @@ impl Producer {
 
     /// Writes one record, as a batch of its own. In the log when it returns, whatever the settings.
     ///
+    /// A record with a timestamp of its own is refused where that is too far from the clock for the topic's
+    /// `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`, by default an hour ahead.
+    ///
     /// Kafka's counterpart is `send(…).get()` with `linger.ms=0`. For compact storage and fast replay write many
     /// records at once: [`send_batch`](Self::send_batch), [`buffered`](Self::buffered).
     pub fn send(&self, topic: &Topic, record: Record<'_>) -> Result<RecordMetadata> {
         self.check_topic(topic)?;
-        record.check(topic.entry().settings().compacts)?;
+        let rules = topic.entry().rules();
+        record.check(rules.compacts())?;
         let (partition, log) = self.choose(topic, &record)?;
-        let timestamp = record.wanted_timestamp().unwrap_or_else(|| self.directory.now());
+        let now = self.directory.now();
+        let timestamp = timestamp_of(&record, now, topic.entry())?;
+        let append_time = rules.log_append_time().then_some(now);
         SCRATCH.with_borrow_mut(|batch| {
             // Before and not after: whatever ended the last use of it, nothing of that is sent with this record.
             batch.clear(KEEP_BYTES);
@@ -105,8 +114,8 @@ impl Producer {
             let measured = batch.measure(&fields, timestamp.as_millis());
             check_size(batch.bytes_with(&measured), log)?;
             batch.push(&fields, measured, timestamp.as_millis());
-            let offset = append(batch, log, None)?.start;
-            Ok(RecordMetadata { partition, offset, timestamp })
+            let offset = append(batch, log, append_time, None)?.start;
+            Ok(RecordMetadata { partition, offset, timestamp: append_time.unwrap_or(timestamp) })
         })
     }
 
@@ -162,7 +171,11 @@ impl Producer {
         let mut batch = SCRATCH.take();
         batch.clear(KEEP_BYTES);
         let outcome = fill(&mut batch, to, now, records).and_then(|()| {
-            if batch.is_empty() { empty(to.log(), at) } else { append(&mut batch, to.log(), at) }
+            if batch.is_empty() {
+                return empty(to.log(), at);
+            }
+            let append_time = to.entry().rules().log_append_time().then_some(now);
+            append(&mut batch, to.log(), append_time, at)
         });
         SCRATCH.set(batch);
         Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
@@ -191,6 +204,18 @@ fn foreign(topic: &str) -> Error {
     )
 }
 
+/// The timestamp a record is written with: `now` unless it has one of its own, which the topic must take.
+#[inline]
+fn timestamp_of(record: &Record<'_>, now: Timestamp, topic: &TopicEntry) -> Result<Timestamp> {
+    match record.wanted_timestamp() {
+        Some(at) if !topic.rules().takes_timestamp(at, now) => {
+            topic.rules().check_timestamp(at, now, topic.name()).map(|()| at)
+        }
+        Some(at) => Ok(at),
+        None => Ok(now),
+    }
+}
+
 /// Refuses what no partition takes, before it is encoded.
 #[inline]
 fn check_size(bytes: usize, log: &PartitionLog) -> Result<()> {
@@ -207,14 +232,14 @@ fn fill(
     now: Timestamp,
     records: &mut dyn Iterator<Item = Record<'_>>,
 ) -> Result<()> {
-    let compacted = to.entry().settings().compacts;
+    let compacted = to.entry().rules().compacts();
     for record in records {
         record.check(compacted)?;
         if record.wanted_partition().is_some_and(|wanted| wanted != to.id().partition()) {
             let reason = format!("a record names another partition than {}, where its batch goes", to.id());
             return Err(Error::invalid("record partition", reason));
         }
-        let timestamp = record.wanted_timestamp().unwrap_or(now).as_millis();
+        let timestamp = timestamp_of(&record, now, to.entry())?.as_millis();
         let fields = record.fields();
         let measured = batch.measure(&fields, timestamp);
         check_size(batch.bytes_with(&measured), to.log())?;
@@ -223,9 +248,15 @@ fn fill(
     Ok(())
 }
 
-/// Hands a batch that is not empty to its partition.
+/// Hands a batch that is not empty to its partition. `append_time` takes the place of its records' own timestamps.
 #[inline]
-fn append(batch: &mut BatchBuilder, log: &Arc<PartitionLog>, at: Option<u64>) -> Result<Range<u64>> {
+fn append(
+    batch: &mut BatchBuilder,
+    log: &Arc<PartitionLog>,
+    append_time: Option<Timestamp>,
+    at: Option<u64>,
+) -> Result<Range<u64>> {
+    batch.set_append_time(append_time.map(Timestamp::as_millis));
     let records = u64::from(batch.records());
     let Some(mut finished) = batch.finish() else { return empty(log, at) };
     let base = log.append(&mut finished, at)?;
