@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::catalog::CatalogOptions;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
 use crate::error::Error;
+use crate::partition::BackgroundSync;
 
 /// How records get into files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +36,17 @@ pub enum ReadMode {
 
 /// Below this a segment would hold hardly more than the header of a batch.
 const SMALLEST_SEGMENT: u32 = 1024;
+/// Who does the work beside the calls: lingering batches, syncs, final forms of segments, retention, checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Maintenance {
+    /// Two threads of the log.
+    #[default]
+    Threads,
+    /// The caller, by [`EventLog::run_maintenance`](crate::EventLog::run_maintenance). No thread is started, and all
+    /// deadlines go by the log's clock: with a [`ManualClock`](crate::ManualClock) nothing depends on time.
+    ByHand,
+}
 
 /// Settings of [`EventLog::options`](crate::EventLog::options).
 ///
@@ -50,6 +63,8 @@ pub struct OpenOptions {
     pub(crate) read_mode: ReadMode,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) catalog: CatalogOptions,
+    pub(crate) maintenance: Maintenance,
+    pub(crate) background_sync: BackgroundSync,
 }
 
 impl Default for OpenOptions {
@@ -60,6 +75,8 @@ impl Default for OpenOptions {
             read_mode: ReadMode::default(),
             clock: None,
             catalog: CatalogOptions::default(),
+            maintenance: Maintenance::default(),
+            background_sync: BackgroundSync::default(),
         }
     }
 }
@@ -86,6 +103,20 @@ impl OpenOptions {
     /// Where timestamps come from. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Who does the work beside the calls. Default: [`Maintenance::Threads`].
+    pub fn maintenance(mut self, by: Maintenance) -> Self {
+        self.maintenance = by;
+        self
+    }
+
+    /// When records that nobody has synced are synced in the background: as soon as there are `bytes` of them in a
+    /// partition, and at latest `age` after the first; `None` is never. Default: 64 MiB and 5 s. Bounds what is lost with
+    /// the power, and what is checked at the open after a crash. Kafka's counterparts are `flush.messages` and `flush.ms`.
+    pub fn sync_behind(mut self, bytes: impl Into<Option<u64>>, age: impl Into<Option<Duration>>) -> Self {
+        self.background_sync = BackgroundSync { bytes: bytes.into(), age: age.into() };
         self
     }
 
@@ -138,6 +169,8 @@ impl fmt::Debug for OpenOptions {
             .field("create_if_missing", &self.create_if_missing)
             .field("write_mode", &self.write_mode)
             .field("read_mode", &self.read_mode)
+            .field("maintenance", &self.maintenance)
+            .field("background_sync", &self.background_sync)
             .finish_non_exhaustive()
     }
 }

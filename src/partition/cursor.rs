@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{PartitionLog, SegmentList};
+use crate::config::ReadUpTo;
 use crate::error::{Damage, Error, Result};
 use crate::format::Malformed;
 use crate::format::batch::{Batch, Unreadable};
@@ -22,6 +23,7 @@ use crate::sys::Confirmed;
 pub(crate) struct Cursor {
     log: Arc<PartitionLog>,
     offset: u64,
+    level: ReadUpTo,
     /// Version of the segment list that was looked at last.
     version: u64,
     at: Option<Place>,
@@ -72,8 +74,8 @@ enum Problem {
 }
 
 impl Cursor {
-    pub(crate) fn new(log: Arc<PartitionLog>, offset: u64) -> Self {
-        Self { log, offset, version: 0, at: None }
+    pub(crate) fn new(log: Arc<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
+        Self { log, offset, level, version: 0, at: None }
     }
 
     pub(crate) fn log(&self) -> &Arc<PartitionLog> {
@@ -99,9 +101,19 @@ impl Cursor {
         match &self.at {
             Some(place) => {
                 let end = place.view.segment().end();
-                end.position > place.position || end.sealed || self.list_changed()
+                ((end.position > place.position || end.sealed) && self.offset < self.bound())
+                    || self.list_changed()
             }
             None => self.list_changed(),
+        }
+    }
+
+    /// Records from this offset on are not shown yet.
+    #[inline]
+    fn bound(&self) -> u64 {
+        match self.level {
+            ReadUpTo::Visible => u64::MAX,
+            ReadUpTo::Durable => self.log.durable_end(),
         }
     }
 
@@ -115,7 +127,15 @@ impl Cursor {
             if self.log.has_ended() {
                 self.log.refuse_ended()?;
             }
+            let bound = self.bound();
+            let held_back = self.offset >= bound;
             let Some(place) = self.place()? else { return Ok(None) };
+            if held_back {
+                if self.look_again() {
+                    continue;
+                }
+                return Ok(None);
+            }
             let end = place.view.segment().end();
             if place.position >= end.position {
                 // A sealed segment has a successor; one that only stands still may have got a writer.
@@ -124,7 +144,7 @@ impl Cursor {
                 }
                 return Ok(None);
             }
-            if let Some(fetched) = self.fetch_here(end, limits)? {
+            if let Some(fetched) = self.fetch_here(end, bound, limits)? {
                 return Ok(Some(fetched));
             }
         }
@@ -173,7 +193,7 @@ impl Cursor {
     }
 
     /// Takes batches at the present place. `None`: there was nothing for users among them; the cursor went past.
-    fn fetch_here(&mut self, end: SegmentEnd, limits: FetchLimits) -> Result<Option<Fetched>> {
+    fn fetch_here(&mut self, end: SegmentEnd, bound: u64, limits: FetchLimits) -> Result<Option<Fetched>> {
         let offset = self.offset;
         let Some(place) = &mut self.at else { return Ok(None) };
         let (position, left) = (place.position, end.position - place.position);
@@ -186,7 +206,8 @@ impl Cursor {
             window = place.view.read(position..position + needs)?;
         }
         let next_offset = place.view.segment().base() + u64::from(end.relative_next);
-        let taken = take(window.as_ref(), place.expected, offset..next_offset, limits.records.max(1));
+        let offsets = offset..next_offset;
+        let taken = take(window.as_ref(), place.expected, offsets, bound, limits.records.max(1));
         if taken.bytes == 0
             && let Some(problem) = taken.problem
         {
@@ -313,7 +334,9 @@ impl Taken {
 
 /// Takes whole, readable batches off the front of `window`, up to `most` records at or behind the first of `offsets`.
 /// They begin at `expected` or behind it; at the last of `offsets` the segment ends.
-fn take(window: &[u8], expected: u64, offsets: Range<u64>, most: usize) -> Taken {
+///
+/// Batches from offset `bound` on are left alone.
+fn take(window: &[u8], expected: u64, offsets: Range<u64>, bound: u64, most: usize) -> Taken {
     let from = offsets.start;
     let mut taken =
         Taken { bytes: 0, records: 0, next_offset: from, expected, split_at: None, problem: None };
@@ -335,6 +358,11 @@ fn take(window: &[u8], expected: u64, offsets: Range<u64>, most: usize) -> Taken
             // The checksum does not cover the offset.
             let reason = Malformed("the offset lies behind the segment's end");
             taken.problem = Some(Problem::NotWhole(reason.into()));
+            break;
+        }
+        if u64::try_from(header.base_offset).is_ok_and(|base| base >= bound) {
+            // What lies before the bound was taken, whether or not there were records.
+            taken.next_offset = taken.next_offset.max(bound);
             break;
         }
         let behind = frame.last_offset() + 1;

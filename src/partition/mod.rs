@@ -27,10 +27,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-pub(crate) use chores::{Chores, GrowAhead};
+pub(crate) use chores::{BackgroundSync, Chore, Chores, GrowAhead, SyncBy};
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
+use durability::Durable;
 use load::Found;
 pub use load::PartitionRecovery;
 pub(crate) use segments::SegmentList;
@@ -38,18 +39,18 @@ use segments::Segments;
 use settings::LiveSettings;
 pub(crate) use settings::{PartitionSettings, Retention};
 
+use crate::config::Durability;
 use crate::error::{Error, PoisonCause, Result};
+use crate::events::Event;
 use crate::format::batch::FinishedBatch;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::segment::{
-    FinishFailure, IndexEntries, MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed,
-};
+use crate::segment::{IndexEntries, MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
 use crate::sys::{Disk, PutFailure};
 use crate::wait::Sleepers;
 
-/// Sealed segments that may wait for the background; then whoever appends finishes them.
-const MOST_UNSEALED: usize = 64;
+/// Recovered segments that wait for the background, each with a descriptor.
+const MOST_RECOVERED: usize = 64;
 
 /// What the directory's checkpoints say of a partition.
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,12 +74,10 @@ pub(crate) struct PartitionLog {
     segments: Segments,
     sleepers: Sleepers,
     log_start: AtomicU64,
-    /// Everything below is on the medium, with its indexes where segments are sealed.
-    recovery_point: AtomicU64,
+    durable: Durable,
     /// Set once; readers look at it when they find nothing.
     ended: AtomicBool,
     appender: Mutex<Appender>,
-    unsealed: Mutex<VecDeque<Unsealed>>,
     /// Held while segments are synced and finished, so that they are in order and each failure is seen by all. Taken
     /// after `appender`, or without it.
     finishing: Mutex<()>,
@@ -117,6 +116,7 @@ struct LastSegment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) log_start: u64,
+    pub(crate) durable: u64,
     pub(crate) log_end: u64,
 }
 
@@ -141,10 +141,9 @@ impl PartitionLog {
             segments: Segments::default(),
             sleepers: Sleepers::default(),
             log_start: AtomicU64::new(checkpointed.log_start),
-            recovery_point: AtomicU64::new(checkpointed.recovery_point.unwrap_or(0)),
+            durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
-            unsealed: Mutex::default(),
             finishing: Mutex::default(),
             failure: OnceLock::new(),
         })
@@ -204,18 +203,13 @@ impl PartitionLog {
             }
         };
         self.log_start.store(log_start, Ordering::Relaxed);
-        if self.checkpointed.clean {
-            self.recovery_point.store(next_offset, Ordering::Relaxed);
-        } else {
-            // Whatever was behind the point is checked now, but not on the medium for certain.
-            self.recovery_point.fetch_min(next_offset, Ordering::Relaxed);
-        }
-        let unfinished = !sealed.is_empty();
-        *self.unsealed.lock() = sealed;
+        let clean = self.checkpointed.clean || matches!(state, Appender::Idle { .. });
+        self.durable.loaded(next_offset, clean, sealed);
         self.segments.set(SegmentList::of(segments));
         *appender = state;
-        if unfinished {
-            self.chores.finish_sealed(self);
+        if !clean {
+            // Served at once; on the medium soon.
+            self.sync_long_tail();
         }
         Ok(report)
     }
@@ -226,18 +220,18 @@ impl PartitionLog {
         &self,
         tail: Vec<load::RecoveredSegment>,
         segments: &mut Vec<Arc<Segment>>,
-        sealed: &mut VecDeque<Unsealed>,
+        sealed: &mut VecDeque<Arc<Unsealed>>,
     ) -> Result<Option<Box<SegmentWriter>>> {
         let mut last: Option<SegmentWriter> = None;
         for recovered in tail {
             if let Some(before) = last.take() {
-                sealed.push_back(before.seal());
+                sealed.push_back(Arc::new(before.seal()));
             }
-            // Each holds a descriptor until it is finished.
-            if sealed.len() > MOST_UNSEALED
+            if sealed.len() > MOST_RECOVERED
                 && let Some(oldest) = sealed.pop_front()
             {
-                oldest.finish(&self.disk).map_err(FinishFailure::into_error)?;
+                oldest.seal_and_sync()?;
+                oldest.write_indexes(&self.disk)?;
             }
             let at = (recovered.base, recovered.position, recovered.next_offset);
             let mut writer = self.reopen(at, Some(recovered.entries))?;
@@ -262,9 +256,12 @@ impl PartitionLog {
         if self.ended.load(Ordering::Acquire) {
             self.refuse_ended()?;
         }
+        // First, so that it is not beyond the end.
+        let durable = self.durable_end();
         let log_end = self.segments.present().last().map(|segment| segment.next_offset());
         let log_start = self.log_start.load(Ordering::Acquire);
-        Ok(Bounds { log_start, log_end: log_end.unwrap_or(log_start).max(log_start) })
+        let log_end = log_end.unwrap_or(log_start).max(log_start);
+        Ok(Bounds { log_start, durable: durable.clamp(log_start, log_end), log_end })
     }
 
     /// Why nothing is read any more, if that is so.
@@ -291,7 +288,15 @@ impl PartitionLog {
 
     /// Appends one finished batch and returns its base offset. `at`: the log end offset the caller insists on.
     #[inline]
-    pub(crate) fn append(self: &Arc<Self>, batch: &mut FinishedBatch<'_>, at: Option<u64>) -> Result<u64> {
+    ///
+    /// What `level` promises beyond that is asked for here, but for [`Durability::Synced`]: the caller goes on to
+    /// [`await_durable`](Self::await_durable).
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        batch: &mut FinishedBatch<'_>,
+        at: Option<u64>,
+        level: Durability,
+    ) -> Result<u64> {
         let bytes = batch.len();
         if bytes as u64 > u64::from(self.max_batch_bytes()) {
             return Err(Error::TooLarge { bytes: bytes as u64, limit: u64::from(self.max_batch_bytes()) });
@@ -314,7 +319,9 @@ impl PartitionLog {
             _ => self.roll(&mut appender, bytes)?,
         }
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
-        let taken = match writer.append(batch, *epoch) {
+        // A store through the map would make the sync that follows write far more than the batch.
+        let positioned = matches!(level, Durability::Synced);
+        let taken = match writer.append(batch, *epoch, positioned) {
             Ok(taken) => taken,
             Err(PutFailure::NothingWritten(failure)) => return Err(failure),
             Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
@@ -323,8 +330,13 @@ impl PartitionLog {
             let (growth, tail) = writer.growth();
             self.chores.grow_ahead(growth, tail);
         }
+        let long = writer.position() >= self.durable.sync_from.load(Ordering::Relaxed);
         drop(appender);
         self.sleepers.wake_all();
+        self.ask_for_sync(level);
+        if long {
+            self.sync_long_tail();
+        }
         Ok(taken.base_offset)
     }
 
@@ -344,6 +356,7 @@ impl PartitionLog {
                 self.begin_epoch(epoch, at.2)?;
                 let writer = self.reopen(at, None)?;
                 self.segments.add(writer.segment());
+                self.expect_sync_from(writer.position());
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
                 Ok(())
             }
@@ -381,15 +394,17 @@ impl PartitionLog {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
         }
         self.segments.add(writer.segment());
+        self.expect_sync_from(0);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
         if let Appender::Active { writer, .. } = before {
-            let mut unsealed = self.unsealed.lock();
-            unsealed.push_back(writer.seal());
-            let waiting = unsealed.len();
-            drop(unsealed);
-            if !self.chores.finish_sealed(self) || waiting >= MOST_UNSEALED {
+            let partition = || self.id.clone();
+            self.chores
+                .events
+                .tell(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
+            let too_many = self.queue_sealed(writer.seal());
+            if !self.chores.finish_sealed(self) || too_many {
                 // Nobody else does it, or not as fast as segments fill up.
-                self.finish_at_roll(appender, waiting)?;
+                self.finish_at_roll(appender, too_many)?;
             }
         }
         Ok(())
@@ -401,9 +416,8 @@ impl PartitionLog {
         if let Appender::Active { writer, .. } = appender {
             writer.growth().0.seal(0)?;
             let base = writer.segment().base();
-            let (interval, entries) =
-                (self.settings.all().index_interval_bytes, Some(IndexEntries::default()));
-            let at = (base, 0, base);
+            let interval = self.settings.all().index_interval_bytes;
+            let (at, entries) = ((base, 0, base), Some(IndexEntries::default()));
             let wider = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
             self.segments.add(wider.segment());
             **writer = wider;
@@ -411,19 +425,16 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Ends the partition because its topic is deleted: nothing is written any more, readers keep what they hold.
-    pub(crate) fn delete(&self) {
-        drop(self.end(Appender::Deleted));
-        self.unsealed.lock().clear();
-        // A segment being finished writes its indexes by name: wait, before the name can be another topic's.
-        drop(self.finishing.lock());
-    }
-
-    fn end(&self, state: Appender) -> Appender {
-        let before = std::mem::replace(&mut *self.appender.lock(), state);
+    /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.
+    fn end_with_order(&self, state: Appender) -> (Appender, MutexGuard<'_, ()>) {
+        let mut appender = self.appender.lock();
+        let before = std::mem::replace(&mut *appender, state);
+        // Before anybody can see the end: whoever waits for what is durable waits for the close then.
+        let order = self.finishing.lock();
+        drop(appender);
         self.ended.store(true, Ordering::Release);
         self.sleepers.wake_all();
-        before
+        (before, order)
     }
 }
 

@@ -20,6 +20,7 @@ pub use record::Record;
 
 use crate::catalog::TopicEntry;
 use crate::clock::Timestamp;
+use crate::config::Durability;
 use crate::directory::{OpenDirectory, Partition, Topic};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
@@ -37,8 +38,9 @@ thread_local! {
 /// Writes records. Cheap to clone, shared by any number of threads; each thread's records keep their order within a
 /// partition.
 ///
-/// `Ok` means: in the log, visible to consumers, and safe from the death of the process. [`Partition::sync`]
-/// makes it safe from power loss.
+/// `Ok` means: in the log, visible to consumers, and safe from the death of the process. What more it means
+/// [`Durability`] says; the default is no more. With [`Durability::Synced`] an [`Error::Poisoned`] means that the
+/// outcome is unknown: the records may or may not be there when the log is opened again.
 ///
 /// ```
 /// use stratalog::{EventLog, Record, TopicConfig};
@@ -114,7 +116,8 @@ impl Producer {
             let measured = batch.measure(&fields, timestamp.as_millis());
             check_size(batch.bytes_with(&measured), log)?;
             batch.push(&fields, measured, timestamp.as_millis());
-            let offset = append(batch, log, append_time, None)?.start;
+            batch.set_append_time(append_time.map(Timestamp::as_millis));
+            let offset = append(batch, log, None, self.config.durability)?.start;
             Ok(RecordMetadata { partition, offset, timestamp: append_time.unwrap_or(timestamp) })
         })
     }
@@ -152,6 +155,24 @@ impl Producer {
         self.write_batch(to, Some(at), &mut records.into_iter())
     }
 
+    /// The same producer with another durability.
+    ///
+    /// ```
+    /// # use stratalog::{Durability, EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// # let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// let producer = log.producer()?;
+    /// producer.send(&orders, Record::new("seen"))?;
+    /// producer.with_durability(Durability::Synced).send(&orders, Record::new("paid"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_durability(&self, level: Durability) -> Self {
+        let config = ProducerConfig::clone(&self.config).durability(level);
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// A producer that collects records into batches, for one thread.
     pub fn buffered(&self) -> BufferedProducer {
         BufferedProducer::new(self.clone())
@@ -175,7 +196,8 @@ impl Producer {
                 return empty(to.log(), at);
             }
             let append_time = to.entry().rules().log_append_time().then_some(now);
-            append(&mut batch, to.log(), append_time, at)
+            batch.set_append_time(append_time.map(Timestamp::as_millis));
+            append(&mut batch, to.log(), at, self.config.durability)
         });
         SCRATCH.set(batch);
         Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
@@ -248,18 +270,32 @@ fn fill(
     Ok(())
 }
 
-/// Hands a batch that is not empty to its partition. `append_time` takes the place of its records' own timestamps.
+/// Hands a batch that is not empty to its partition, and returns when it is as safe as `level` says.
 #[inline]
 fn append(
     batch: &mut BatchBuilder,
     log: &Arc<PartitionLog>,
-    append_time: Option<Timestamp>,
     at: Option<u64>,
+    level: Durability,
 ) -> Result<Range<u64>> {
-    batch.set_append_time(append_time.map(Timestamp::as_millis));
+    let offsets = hand_over(batch, log, at, level)?;
+    if matches!(level, Durability::Synced) {
+        log.await_durable(offsets.end)?;
+    }
+    Ok(offsets)
+}
+
+/// The same without waiting for a sync.
+#[inline]
+fn hand_over(
+    batch: &mut BatchBuilder,
+    log: &Arc<PartitionLog>,
+    at: Option<u64>,
+    level: Durability,
+) -> Result<Range<u64>> {
     let records = u64::from(batch.records());
     let Some(mut finished) = batch.finish() else { return empty(log, at) };
-    let base = log.append(&mut finished, at)?;
+    let base = log.append(&mut finished, at, level)?;
     Ok(base..base + records)
 }
 

@@ -135,12 +135,12 @@ impl LogWriter {
     }
 
     /// Puts one whole batch behind the published end. Nobody sees it before [`publish`](Self::publish).
-    /// Tells whether somebody should work ahead.
+    /// Tells whether somebody should work ahead. `positioned`: not through the map.
     #[inline]
-    pub(crate) fn put(&mut self, batch: &[u8]) -> std::result::Result<bool, PutFailure> {
+    pub(crate) fn put(&mut self, batch: &[u8], positioned: bool) -> std::result::Result<bool, PutFailure> {
         let position = self.tail.load().position;
         let end = position + batch.len() as u64;
-        let small = batch.len() < POSITIONED_FROM && batch.len() > COMMIT_BYTE;
+        let small = batch.len() < POSITIONED_FROM && batch.len() > COMMIT_BYTE && !positioned;
         if small
             && end <= self.growth.ready.load(Ordering::Acquire)
             && let Some(to) = self.mapping.as_ref().and_then(|map| map.pointer_at(position, batch.len()))
