@@ -60,7 +60,8 @@ pub use consumer::{
     RecordIter, RecordView, Records,
 };
 pub use directory::{
-    Maintenance, OpenOptions, Partition, PartitionOffsets, ReadMode, RecoveryReport, Topic, WriteMode,
+    Maintenance, OpenOptions, Partition, PartitionOffsets, ReadMode, RecoveryReport, SegmentInfo, Topic,
+    WriteMode,
 };
 pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result};
 pub use event_log::EventLog;

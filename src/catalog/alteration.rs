@@ -33,6 +33,7 @@ impl Catalog {
             changes.write(records, now)?;
             // Partitions may have been added meanwhile; they are not part of the change.
             topic.set_config(after.partitions(topic.partitions().len()));
+            self.chores.retain();
             Ok(())
         });
         altered.unwrap_or_else(|| {

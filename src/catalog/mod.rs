@@ -56,7 +56,7 @@ use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
 use crate::sys::Disk;
 use crate::sys::disk::kind_of;
 use crate::upkeep::Holdings;
-use crate::upkeep::checkpoints::{Checkpoints, write_recovery_points};
+use crate::upkeep::checkpoints::{Checkpoints, write_log_starts, write_recovery_points};
 
 /// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
 const WRITTEN_LEVEL: i16 = 21;
@@ -244,6 +244,19 @@ impl Catalog {
         write_recovery_points(&self.disk, &self.root, points.chain(changes.log.recovery_point()))
     }
 
+    /// Writes the checkpoint of log starts; it is on the medium when this returns.
+    pub(crate) fn write_log_starts(&self) -> Result<()> {
+        let _changes = self.changes.lock();
+        let partitions = self.partitions();
+        let starts = partitions.iter().map(|log| (log.id().clone(), log.log_start()));
+        write_log_starts(&self.disk, &self.root, starts)
+    }
+
+    /// Has retention remove what is due before long.
+    pub(crate) fn look_after_files(&self) {
+        self.chores.retain();
+    }
+
     /// Directories that were found at the open and belong to no topic. They are left alone.
     pub(crate) fn unknown_directories(&self) -> &[PathBuf] {
         &self.unknown
@@ -337,7 +350,16 @@ impl Catalog {
 
 impl Holdings for Catalog {
     fn write_checkpoints(&self) -> Result<()> {
+        self.write_log_starts()?;
         self.write_recovery_points()
+    }
+
+    fn write_log_starts(&self) -> Result<()> {
+        Self::write_log_starts(self)
+    }
+
+    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
+        Self::partitions(self)
     }
 }
 

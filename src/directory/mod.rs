@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 pub use options::{Maintenance, OpenOptions, ReadMode, WriteMode};
 pub use recovery::RecoveryReport;
-pub use topic::{Partition, PartitionOffsets, Topic};
+pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
@@ -86,7 +86,7 @@ impl OpenDirectory {
             Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, options.catalog, now)?);
         let recovery = recovery::recover(&catalog, clean);
         let (linger, events) = (inboxes.linger.clone(), inboxes.chores.events.clone());
-        let work = Arc::new(inboxes.work_on(Arc::clone(&catalog) as _));
+        let work = Arc::new(inboxes.work_on(Arc::clone(&catalog) as _, options.clock.clone()));
         let threads = if by_hand { None } else { Some(Threads::start(&work)?) };
         Ok(Arc::new(Self {
             root,
@@ -203,6 +203,21 @@ impl OpenDirectory {
         self.disk.sync_directory(&self.root)
     }
 
+    /// Has files removed that were deleted.
+    pub(crate) fn look_after_files(&self) {
+        self.catalog.look_after_files();
+    }
+
+    /// Log starts on the medium.
+    pub(crate) fn write_log_starts(&self) -> Result<()> {
+        // Once it is closed the directory may be somebody else's.
+        let running = self.running.lock();
+        if running.is_none() {
+            return Err(Error::Closed);
+        }
+        self.catalog.write_log_starts()
+    }
+
     /// Idempotent; whoever comes second waits for the first and gets `Ok`.
     pub(crate) fn close(&self) -> Result<()> {
         self.closing.store(true, Ordering::Release);
@@ -219,6 +234,7 @@ impl OpenDirectory {
             outcome = outcome.and(closed);
         }
         outcome = outcome.and(self.catalog.close());
+        outcome = outcome.and(self.catalog.write_log_starts());
         outcome = outcome.and(self.catalog.write_recovery_points());
         if outcome.is_ok() && self.recovery.is_complete() {
             outcome = self

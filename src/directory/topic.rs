@@ -1,6 +1,7 @@
 //! Handles to topics and partitions.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::OpenDirectory;
@@ -10,7 +11,7 @@ use crate::config::TopicConfig;
 use crate::error::{Error, Result};
 use crate::format::murmur2::partition_for_key;
 use crate::format::uuid::Uuid;
-use crate::partition::{Cursor, PartitionLog};
+use crate::partition::{Cursor, PartitionLog, SegmentFacts};
 use crate::position::TopicPartition;
 
 /// A topic of an open log. Cheap to clone, shared by any number of threads.
@@ -52,6 +53,20 @@ pub struct PartitionOffsets {
     pub high_watermark: u64,
     /// Offset behind the last record; the next one gets it.
     pub log_end: u64,
+}
+
+/// A part of a partition: a log file and its indexes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// From its base offset, the name of its files, to behind its last record.
+    pub offsets: Range<u64>,
+    /// Bytes of records.
+    pub bytes: u64,
+    /// The largest timestamp of its records, by which retention judges it; without any, when the file was last changed.
+    pub newest: Timestamp,
+    /// Whether it is complete. The last one grows.
+    pub sealed: bool,
 }
 
 impl Topic {
@@ -207,7 +222,62 @@ impl Partition {
             .map_err(|failure| self.log.refuse_ended().err().unwrap_or(failure))
     }
 
-    /// Bytes of records on disk.
+    /// Deletes all records below an offset and returns where the partition begins now.
+    ///
+    /// They cannot be read from then on, also after a crash or a power failure: when this returns the new beginning is on
+    /// the medium, and so is what lies below it. Segments that hold nothing else are removed from the disk after
+    /// `file.delete.delay.ms`; what shares a segment with records that stay is removed with it. A consumer that stands
+    /// before the new beginning gets [`Error::OffsetOutOfRange`]. An offset at or below the present beginning changes
+    /// nothing. Kafka's counterpart has the same name.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` behind the high watermark; then nothing is deleted. After other errors the records are hidden
+    /// in this process, and perhaps not after a reopen.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?.partition(0)?;
+    /// log.producer()?.send_batch(&orders, ["a", "b", "c"].map(|value| Record::new(value)))?;
+    /// assert_eq!(orders.delete_records(2)?, 2);
+    /// assert_eq!(orders.offsets()?.log_start, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn delete_records(&self, before: u64) -> Result<u64> {
+        self.directory.check_open()?;
+        let log_start = self.log.delete_records(before)?;
+        self.directory.write_log_starts()?;
+        self.log.drop_front(self.directory.now().as_millis())?;
+        self.directory.look_after_files();
+        Ok(log_start)
+    }
+
+    /// The segments, oldest first: the files that retention deletes as a whole.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// # let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// log.producer()?.send(&orders, Record::new("paid"))?;
+    /// let segments = orders.partition(0)?.segments()?;
+    /// assert_eq!(segments.len(), 1);
+    /// assert_eq!(segments[0].offsets, 0..1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
+        self.directory.check_open()?;
+        let info = |facts: SegmentFacts| SegmentInfo {
+            offsets: facts.base..facts.next_offset,
+            bytes: facts.bytes,
+            newest: Timestamp::from_millis(facts.newest),
+            sealed: facts.sealed,
+        };
+        Ok(self.log.facts()?.into_iter().map(info).collect())
+    }
+
+    /// Bytes of records on disk, those that are hidden by [`delete_records`](Self::delete_records) included.
     pub fn size(&self) -> Result<u64> {
         self.directory.check_open()?;
         self.log.bounds()?;

@@ -127,6 +127,9 @@ impl Cursor {
             if self.log.has_ended() {
                 self.log.refuse_ended()?;
             }
+            if self.at.is_some() && self.offset < self.log.log_start() {
+                self.refuse_deleted(self.log.bounds()?.log_end)?;
+            }
             let bound = self.bound();
             let held_back = self.offset >= bound;
             let Some(place) = self.place()? else { return Ok(None) };
@@ -164,8 +167,14 @@ impl Cursor {
             // First the version: a change in between is then seen as one.
             self.version = self.log.segments.version();
             let list = self.log.segments();
+            // After the list: whatever is missing at its front, the log start tells of it.
+            self.refuse_deleted(bounds.log_end)?;
             if let Some(segment) = list.holding(self.offset) {
-                let view = segment.view()?;
+                // A file that is gone was below the log start before.
+                let view = segment.view().or_else(|failure| {
+                    self.refuse_deleted(bounds.log_end)?;
+                    Err(failure)
+                })?;
                 let position = view.position_of(self.offset)?;
                 self.at = Some(Place { view, position, expected: segment.base() });
             }
@@ -173,11 +182,23 @@ impl Cursor {
         Ok(self.at.as_mut())
     }
 
+    /// Records that were deleted are not skipped in silence.
+    fn refuse_deleted(&self, log_end: u64) -> Result<()> {
+        let log_start = self.log.log_start();
+        if self.offset >= log_start {
+            return Ok(());
+        }
+        let at = Box::new(Position::new(self.log.id(), self.offset));
+        Err(Error::OffsetOutOfRange { at, valid: log_start..log_end.max(log_start) })
+    }
+
     /// Moves behind a sealed segment that was read to its end.
     fn next_segment(&mut self) -> Result<bool> {
         let Some(place) = &self.at else { return Ok(false) };
         let list: Arc<SegmentList> = self.log.segments();
         let Some(next) = list.after(place.view.segment().base()) else { return Ok(false) };
+        // After the list, and before what comes next in it is taken for what comes next in the log.
+        self.refuse_deleted(next.next_offset())?;
         self.offset = self.offset.max(next.base());
         self.at = Some(Place { view: next.view()?, position: 0, expected: next.base() });
         Ok(true)
@@ -268,7 +289,11 @@ impl Cursor {
             if segment.next_offset() <= from {
                 continue;
             }
-            let view = segment.view()?;
+            let view = match segment.view() {
+                // Deleted meanwhile.
+                Err(_) if segment.next_offset() <= log.log_start() => continue,
+                view => view?,
+            };
             let Some(mut position) = view.position_of_time(at, from.max(segment.base()))? else { continue };
             let end = segment.end().position;
             while position < end {

@@ -146,9 +146,9 @@ impl Loader<'_> {
         Ok(found)
     }
 
-    /// Base offsets of the segments, ascending. Files of other kinds are left alone.
+    /// Base offsets of the segments, ascending, without those that were deleted. Files of other kinds are left alone.
     fn bases(&self) -> Result<Vec<u64>> {
-        let mut bases = Vec::new();
+        let (mut bases, mut names) = (Vec::new(), Vec::new());
         for (name, kind) in self.log.disk.list(&self.log.directory)? {
             let path = || self.log.directory.join(&name);
             let unsupported = |reason: &str| Error::Unsupported(Box::new(Damage::new(path(), 0, reason)));
@@ -157,13 +157,16 @@ impl Loader<'_> {
                     "a compaction was interrupted while it replaced segments; let a broker finish it",
                 ));
             }
-            let Some(base) = segment::base_of(&name, segment::LOG) else { continue };
+            let Some(base) = segment::base_of(&name, segment::LOG) else {
+                names.push(name);
+                continue;
+            };
             if kind != EntryKind::File {
                 return Err(unsupported("something else stands where a segment should be; it is left alone"));
             }
             bases.push(base);
         }
-        Ok(bases)
+        Ok(self.log.clear_front(&names, bases))
     }
 
     pub(super) fn open(&self, base: u64) -> Result<(PlainFile, u64)> {

@@ -15,6 +15,7 @@ mod chores;
 mod cursor;
 mod durability;
 mod epochs;
+mod front;
 mod load;
 mod segments;
 mod settings;
@@ -32,6 +33,8 @@ use parking_lot::{Mutex, MutexGuard};
 pub(crate) use chores::{BackgroundSync, Chore, Chores, GrowAhead, SyncBy};
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use durability::Durable;
+use front::Front;
+pub(crate) use front::SegmentFacts;
 use load::Found;
 pub use load::PartitionRecovery;
 pub(crate) use segments::SegmentList;
@@ -74,6 +77,8 @@ pub(crate) struct PartitionLog {
     segments: Segments,
     sleepers: Sleepers,
     log_start: AtomicU64,
+    /// Held while segments leave. No other lock is taken under it.
+    front: Mutex<Front>,
     durable: Durable,
     /// Set once; readers look at it when they find nothing.
     ended: AtomicBool,
@@ -141,6 +146,7 @@ impl PartitionLog {
             segments: Segments::default(),
             sleepers: Sleepers::default(),
             log_start: AtomicU64::new(checkpointed.log_start),
+            front: Mutex::default(),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
@@ -392,6 +398,7 @@ impl PartitionLog {
         writer.set_jitter(settings.draw_jitter()?);
         if first {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
+            self.chores.retain();
         }
         self.segments.add(writer.segment());
         self.expect_sync_from(0);
@@ -434,6 +441,8 @@ impl PartitionLog {
         drop(appender);
         self.ended.store(true, Ordering::Release);
         self.sleepers.wake_all();
+        // Files are renamed and removed by name: from here on none is.
+        drop(self.front.lock());
         (before, order)
     }
 }

@@ -20,7 +20,6 @@ pub(crate) struct PartitionSettings {
     pub(crate) segment_ms: i64,
     /// Each segment ends earlier than that, by less than this.
     pub(crate) segment_jitter_ms: i64,
-    #[expect(dead_code, reason = "retention comes next")]
     pub(crate) retention: Retention,
 }
 

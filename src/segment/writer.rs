@@ -149,6 +149,11 @@ impl SegmentWriter {
         last < self.most_offsets && fits && end <= self.capacity
     }
 
+    /// Largest timestamp so far, if any record has one.
+    pub(crate) fn largest_timestamp(&self) -> Option<i64> {
+        self.pace.largest().map(|largest| largest.timestamp).filter(|timestamp| *timestamp >= 0)
+    }
+
     /// The segment ends by so much earlier than [`is_too_old_for`](Self::is_too_old_for) would have it.
     pub(crate) fn set_jitter(&mut self, millis: i64) {
         self.jitter_ms = millis;
@@ -214,6 +219,9 @@ impl SegmentWriter {
     /// The files get their final form by [`Unsealed::seal_and_sync`] and
     /// [`Unsealed::write_indexes`].
     pub(crate) fn seal(mut self) -> Unsealed {
+        if let Some(largest) = self.largest_timestamp() {
+            self.segment.largest_timestamp.store(largest, Ordering::Relaxed);
+        }
         let end = SegmentEnd { sealed: true, ..self.segment.end() };
         self.log.publish_mark(end.mark());
         self.unsynced()

@@ -4,6 +4,7 @@ mod damage;
 mod directory;
 mod faults;
 mod fixture;
+mod front;
 mod lookups;
 mod model;
 mod recovery;
