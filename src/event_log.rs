@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{ConsumerConfig, TopicConfig};
 use crate::consumer::Consumer;
-use crate::directory::{OpenDirectory, OpenOptions, RecoveryReport, Topic};
+use crate::directory::{Metrics, OpenDirectory, OpenOptions, RecoveryReport, Topic};
 use crate::error::Result;
 use crate::events::Events;
 use crate::producer::{Producer, ProducerConfig};
@@ -130,6 +130,22 @@ impl EventLog {
     /// What happens in the background from now on. Each call gets a queue of its own.
     pub fn events(&self) -> Events {
         self.directory.listen()
+    }
+
+    /// Counters of what was done since the open, and of what there is. Kafka's counterparts are its JMX metrics.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// log.producer()?.send(&orders, Record::new("paid"))?;
+    /// let metrics = log.metrics();
+    /// assert_eq!((metrics.topics, metrics.records_appended, metrics.records_unsynced), (1, 1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.directory.metrics()
     }
 
     /// Does everything that is due in the background by now, in a fixed order: lingering batches, space in front of

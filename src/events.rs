@@ -38,6 +38,15 @@ pub enum Event {
         /// Where the partition begins now.
         log_start: u64,
     },
+    /// A segment was deleted while somebody holds records of it: its bytes leave the device when they are dropped.
+    SegmentPinned {
+        /// The partition.
+        partition: TopicPartition,
+        /// The segment's first offset.
+        base_offset: u64,
+        /// Its bytes.
+        bytes: u64,
+    },
     /// A write or sync failed: the partition takes no more records until the log is opened anew.
     PartitionPoisoned {
         /// The partition.

@@ -7,6 +7,7 @@
 //!
 //! Handles hold an [`OpenDirectory`]; the last one to go closes it. The threads hold the catalog alone.
 
+mod metrics;
 mod options;
 mod recovery;
 mod topic;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
+pub use metrics::Metrics;
 pub use options::{Maintenance, OpenOptions, ReadMode, WriteMode};
 pub use recovery::RecoveryReport;
 pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};

@@ -13,9 +13,11 @@ use crate::sys::{Growth, Tail};
 
 /// Work in front of the writer; must not wait for the disk.
 #[derive(Debug)]
-pub(crate) struct GrowAhead {
-    pub(crate) growth: Arc<Growth>,
-    pub(crate) tail: Arc<Tail>,
+pub(crate) enum AheadChore {
+    /// Space in the active segment.
+    Grow { growth: Arc<Growth>, tail: Arc<Tail> },
+    /// A file for the next one.
+    PrepareSegment(Arc<PartitionLog>),
 }
 
 /// Work that waits for the disk.
@@ -53,7 +55,7 @@ impl Default for BackgroundSync {
 /// Where chores go. Without receivers a partition does what cannot be left out by itself, and leaves out the rest.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chores {
-    pub(crate) ahead: Option<Sender<GrowAhead>>,
+    pub(crate) ahead: Option<Sender<AheadChore>>,
     pub(crate) upkeep: Option<Sender<Chore>>,
     pub(crate) pace: Pace,
     pub(crate) events: Announcer,
@@ -65,9 +67,17 @@ impl Chores {
         if let Some(ahead) = &self.ahead
             && growth.request()
         {
-            let chore = GrowAhead { growth: Arc::clone(growth), tail: Arc::clone(tail) };
+            let chore = AheadChore::Grow { growth: Arc::clone(growth), tail: Arc::clone(tail) };
             // A thread that has ended means a log that is being closed: nothing to work ahead for.
             let _ = ahead.try_send(chore);
+        }
+    }
+
+    /// Has the file of the next segment made.
+    pub(super) fn prepare_segment(&self, partition: &Arc<PartitionLog>) {
+        if let Some(ahead) = &self.ahead {
+            // As above.
+            let _ = ahead.try_send(AheadChore::PrepareSegment(Arc::clone(partition)));
         }
     }
 

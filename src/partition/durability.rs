@@ -295,6 +295,7 @@ impl PartitionLog {
             }
             .inspect_err(|failure| drop(self.note_failure(failure)))
             .inspect(|finished| {
+                self.counters.synced();
                 self.raise_durable(next_offset);
                 if finished.is_ok() {
                     self.durable.recovery_point.fetch_max(next_offset, Ordering::AcqRel);
@@ -323,6 +324,7 @@ impl PartitionLog {
         match self.end_with_order(Appender::Closed) {
             (Appender::Active { writer, .. }, _order) => {
                 let last = writer.unsynced();
+                self.remove_prepared();
                 let finished = self
                     .finish_queue()
                     .map_err(FinishFailure::into_error)
@@ -352,6 +354,8 @@ impl PartitionLog {
         // topic's, none is.
         let (before, _order) = self.end_with_order(Appender::Deleted);
         drop(before);
+        drop(self.take_prepared());
         self.durable.unsealed.lock().clear();
+        self.tell_pinned(self.segments().iter());
     }
 }

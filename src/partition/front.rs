@@ -32,7 +32,7 @@ pub(super) struct Front {
 
 #[derive(Debug)]
 struct Doomed {
-    base: u64,
+    segment: Arc<Segment>,
     /// When to remove the files, by the log's clock.
     due: i64,
     renamed: bool,
@@ -157,7 +157,11 @@ impl PartitionLog {
             next.base() <= log_start && self.durable.is_finished(segment.next_offset())
         });
         let due = now.saturating_add(self.retention().file_delete_delay_ms);
-        front.doomed.extend(gone.iter().map(|segment| Doomed { base: segment.base(), due, renamed: false }));
+        front.doomed.extend(gone.iter().map(|segment| Doomed {
+            segment: Arc::clone(segment),
+            due,
+            renamed: false,
+        }));
         let dropped =
             Dropped { segments: gone.len(), bytes: gone.iter().map(|segment| segment.end().position).sum() };
         if dropped.segments > 0 {
@@ -182,9 +186,10 @@ impl PartitionLog {
         }
         self.rename_doomed(&mut front)?;
         while let Some(next) = front.doomed.front().filter(|doomed| doomed.due <= now) {
-            for path in self.files_of(next.base) {
+            for path in self.files_of(next.segment.base()) {
                 self.disk.remove_file(&deleted(&path))?;
             }
+            self.tell_pinned(std::iter::once(&next.segment));
             front.doomed.pop_front();
         }
         Ok(front.doomed.front().map(|doomed| doomed.due))
@@ -192,7 +197,7 @@ impl PartitionLog {
 
     fn rename_doomed(&self, front: &mut Front) -> Result<()> {
         for doomed in front.doomed.iter_mut().filter(|doomed| !doomed.renamed) {
-            for path in self.files_of(doomed.base).filter(|path| kind_of(path).is_some()) {
+            for path in self.files_of(doomed.segment.base()).filter(|path| kind_of(path).is_some()) {
                 self.disk.rename(&path, &deleted(&path))?;
             }
             doomed.renamed = true;
@@ -207,7 +212,8 @@ impl PartitionLog {
     /// Removes what an earlier process had deleted: files renamed for that, and segments below the log start. Returns
     /// the base offsets that are left. What cannot be removed is not part of the log all the same.
     pub(super) fn clear_front(&self, names: &[String], bases: Vec<u64>) -> Vec<u64> {
-        for name in names.iter().filter(|name| name.ends_with(DELETED)) {
+        let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
+        for name in names.iter().filter(|name| name.strip_suffix(DELETED).is_some_and(is_segments)) {
             let _ = self.disk.remove_file(&self.directory.join(name));
         }
         let start = self.checkpointed.log_start;

@@ -12,11 +12,13 @@
 //! [`Chores`].
 
 mod chores;
+mod counters;
 mod cursor;
 mod durability;
 mod epochs;
 mod front;
 mod load;
+mod prepared;
 mod segments;
 mod settings;
 #[cfg(test)]
@@ -30,13 +32,15 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
-pub(crate) use chores::{BackgroundSync, Chore, Chores, GrowAhead, SyncBy};
+pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
+use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use durability::Durable;
 use front::Front;
 pub(crate) use front::SegmentFacts;
 use load::Found;
 pub use load::PartitionRecovery;
+use prepared::Prepared;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 use settings::LiveSettings;
@@ -80,6 +84,8 @@ pub(crate) struct PartitionLog {
     /// Held while segments leave. No other lock is taken under it.
     front: Mutex<Front>,
     durable: Durable,
+    prepared: Prepared,
+    counters: Counters,
     /// Set once; readers look at it when they find nothing.
     ended: AtomicBool,
     appender: Mutex<Appender>,
@@ -148,6 +154,8 @@ impl PartitionLog {
             log_start: AtomicU64::new(checkpointed.log_start),
             front: Mutex::default(),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
+            prepared: Prepared::default(),
+            counters: Counters::default(),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
             finishing: Mutex::default(),
@@ -196,6 +204,9 @@ impl PartitionLog {
 
     /// Changes nothing here unless all of it succeeds: the next attempt begins anew.
     fn load_into(self: &Arc<Self>, appender: &mut Appender) -> Result<PartitionRecovery> {
+        if !self.checkpointed.clean {
+            self.remove_prepared();
+        }
         let Found { mut segments, log_start, last, next_offset, epoch, tail, report, .. } = load::find(self)?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
@@ -336,7 +347,10 @@ impl PartitionLog {
             let (growth, tail) = writer.growth();
             self.chores.grow_ahead(growth, tail);
         }
-        let long = writer.position() >= self.durable.sync_from.load(Ordering::Relaxed);
+        self.counters.appended(batch.records(), bytes);
+        let position = writer.position();
+        let long = position >= self.durable.sync_from.load(Ordering::Relaxed);
+        self.ask_for_next(position);
         drop(appender);
         self.sleepers.wake_all();
         self.ask_for_sync(level);
@@ -363,6 +377,7 @@ impl PartitionLog {
                 let writer = self.reopen(at, None)?;
                 self.segments.add(writer.segment());
                 self.expect_sync_from(writer.position());
+                self.expect_roll_at(self.settings.segment_bytes());
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
                 Ok(())
             }
@@ -394,7 +409,7 @@ impl PartitionLog {
             _ => return Ok(()),
         };
         let first = matches!(appender, Appender::Idle { .. });
-        let mut writer = SegmentWriter::create(&self.disk, &self.directory, next_offset, capacity, interval)?;
+        let mut writer = self.begin_segment(next_offset, (capacity, interval))?;
         writer.set_jitter(settings.draw_jitter()?);
         if first {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
@@ -402,6 +417,7 @@ impl PartitionLog {
         }
         self.segments.add(writer.segment());
         self.expect_sync_from(0);
+        self.expect_roll_at(capacity);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
         if let Appender::Active { writer, .. } = before {
             let partition = || self.id.clone();
@@ -415,6 +431,15 @@ impl PartitionLog {
             }
         }
         Ok(())
+    }
+
+    /// The writer of a new segment. A prepared file that cannot be used is none.
+    fn begin_segment(&self, base: u64, limits: (u32, u32)) -> Result<SegmentWriter> {
+        let create = |prepared| SegmentWriter::create(&self.disk, &self.directory, base, limits, prepared);
+        match self.take_prepared() {
+            Some(file) => create(Some(file)).or_else(|_| create(None)),
+            None => create(None),
+        }
     }
 
     /// Makes room in a segment without records that was begun when segments were to be smaller. There is none behind it

@@ -48,19 +48,28 @@ pub(crate) struct Appended {
 }
 
 impl SegmentWriter {
-    /// Begins a new segment.
+    /// Begins a new segment, in a file made by [`prepare`](Self::prepare) if there is one.
     pub(crate) fn create(
         disk: &Disk,
         directory: &Path,
         base: u64,
-        capacity: u32,
-        interval: u32,
+        (capacity, interval): (u32, u32),
+        prepared: Option<PlainFile>,
     ) -> Result<Self> {
         let path = directory.join(file_name(base, LOG));
-        let end = SegmentEnd { position: 0, relative_next: 0, sealed: false };
-        let log = LogWriter::create(disk, &path, u64::from(capacity), end.mark())?;
+        let mark = SegmentEnd { position: 0, relative_next: 0, sealed: false }.mark();
+        let capacity = u64::from(capacity);
+        let log = match prepared {
+            None => LogWriter::create(disk, &path, capacity, mark)?,
+            Some(file) => LogWriter::adopt(disk, disk.rename_new(file, &path)?, capacity, mark)?,
+        };
         let new = Self::over(disk, log, base, base, IndexEntries::default(), interval);
-        Ok(Self { capacity: u64::from(capacity), ..new })
+        Ok(Self { capacity, ..new })
+    }
+
+    /// Makes a file for a segment whose base offset is not known yet.
+    pub(crate) fn prepare(disk: &Disk, path: &Path, capacity: u32) -> Result<PlainFile> {
+        LogWriter::prepare(disk, path, u64::from(capacity))
     }
 
     /// Goes on with a segment found on disk whose first `position` bytes are whole and end before `next_offset`.

@@ -89,6 +89,22 @@ impl LogWriter {
         Ok(Self::over(disk, disk.create(path)?, capacity, 0, 0, mark))
     }
 
+    /// A new, empty file that was made before, with space up to its length.
+    pub(crate) fn adopt(disk: &Disk, prepared: PlainFile, capacity: u64, mark: u64) -> Result<Self> {
+        let length = prepared.len()?;
+        Ok(Self::over(disk, prepared, capacity, length, 0, mark))
+    }
+
+    /// Makes a file that [`adopt`](Self::adopt) takes, with space for the first appends.
+    pub(crate) fn prepare(disk: &Disk, path: &Path, capacity: u64) -> Result<PlainFile> {
+        let file = disk.create(path)?;
+        if disk.allocates {
+            // A disk that is full or cannot: whoever appends finds out and says so.
+            let _ = file.allocate(0, SMALLEST_AHEAD.min(capacity));
+        }
+        Ok(file)
+    }
+
     /// A file whose first `confirmed` bytes were found whole. What lies behind them is cut off.
     pub(crate) fn open(disk: &Disk, path: &Path, capacity: u64, confirmed: u64, mark: u64) -> Result<Self> {
         let file = disk.open(path, true)?;

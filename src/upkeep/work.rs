@@ -21,7 +21,7 @@ use super::retention::{Retained, retain};
 use crate::clock::{Clock, Moment, Pace, SystemClock};
 use crate::error::Result;
 use crate::events::{Announcer, Event};
-use crate::partition::{BackgroundSync, Chore, Chores, GrowAhead, PartitionLog, SyncBy};
+use crate::partition::{AheadChore, BackgroundSync, Chore, Chores, PartitionLog, SyncBy};
 
 /// How long a recovery point may be newer than the file that tells of it.
 const CHECKPOINT_DELAY: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ pub(crate) trait Holdings: Send + Sync + std::fmt::Debug {
 pub(crate) struct Inboxes {
     pub(crate) chores: Chores,
     pub(crate) linger: Sender<Linger>,
-    grow: Receiver<GrowAhead>,
+    grow: Receiver<AheadChore>,
     lingering: Receiver<Linger>,
     upkeep: Receiver<Chore>,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Inboxes {
 /// Everything that is done in the background of one open log.
 #[derive(Debug)]
 pub(crate) struct Work {
-    pub(super) grow: Receiver<GrowAhead>,
+    pub(super) grow: Receiver<AheadChore>,
     pub(super) lingering: Receiver<Linger>,
     pub(super) upkeep: Receiver<Chore>,
     pub(super) pace: Pace,
@@ -150,8 +150,13 @@ impl Work {
                 })
             });
         }
-        for GrowAhead { growth, tail } in self.grow.try_iter() {
-            growth.work_ahead(tail.load().position);
+        for chore in self.grow.try_iter() {
+            match chore {
+                AheadChore::Grow { growth, tail } => growth.work_ahead(tail.load().position),
+                AheadChore::PrepareSegment(partition) => {
+                    let _ = self.attempt("preparing a segment", None, || partition.prepare_segment());
+                }
+            }
         }
         waiting.iter().map(|(moment, _)| *moment).min()
     }

@@ -7,5 +7,6 @@ mod fixture;
 mod front;
 mod lookups;
 mod model;
+mod prepared;
 mod recovery;
 mod threads;
