@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::identity::random_id;
 use super::state::{State, TOPIC_RESOURCE, likeness};
-use crate::config::{Compression, TimestampType, TopicConfig, topic_name};
+use crate::config::{Compression, TopicConfig, topic_name};
 use crate::error::{Error, Result};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
@@ -40,6 +40,11 @@ pub(super) fn check(state: &State, wanted: &[(&str, TopicConfig)], who: For, rul
         check_supported(config)?;
         partitions = partitions.saturating_add(config.partition_count() as usize);
     }
+    check_total(partitions)
+}
+
+/// Checks the number of partitions of all topics together.
+pub(super) fn check_total(partitions: usize) -> Result<()> {
     if partitions > MAX_PARTITIONS {
         return Err(Error::invalid(
             "partitions",
@@ -69,15 +74,27 @@ fn check_name(state: &State, name: &str, who: For, rules: NameRules) -> Result<(
 }
 
 /// What Kafka takes but this version does not do yet must not be promised.
-fn check_supported(config: &TopicConfig) -> Result<()> {
+pub(super) fn check_supported(config: &TopicConfig) -> Result<()> {
     let settings = config.settings();
     let later = |what: &str| Error::invalid("topic config", format!("{what} comes with a later version"));
-    if settings.timestamp_type == TimestampType::LogAppendTime {
-        return Err(later("message.timestamp.type LogAppendTime"));
-    }
     match settings.compression {
         None | Some(Compression::None) => Ok(()),
         Some(_) => Err(later("a compression.type other than producer or uncompressed")),
+    }
+}
+
+/// The record that makes one partition.
+pub(super) fn partition(partition: u32, topic_id: Uuid, of: &MetaProperties) -> MetadataRecord {
+    MetadataRecord::Partition {
+        partition,
+        topic_id,
+        replicas: vec![of.node_id],
+        isr: vec![of.node_id],
+        leader: of.node_id,
+        leader_epoch: 0,
+        partition_epoch: 0,
+        // A broker that finds no directory.id makes one up, and then reports where a partition lies by itself.
+        directories: vec![of.directory_id.unwrap_or(Uuid::METADATA_TOPIC)],
     }
 }
 
@@ -88,19 +105,8 @@ pub(super) fn records(
     of: &MetaProperties,
 ) -> Result<(Uuid, Vec<MetadataRecord>)> {
     let id = random_id()?;
-    // A broker that finds no directory.id makes one up, and then reports where a partition lies by itself.
-    let directory = of.directory_id.unwrap_or(Uuid::METADATA_TOPIC);
     let mut records = vec![MetadataRecord::Topic { name: name.to_owned(), id }];
-    records.extend((0..config.partition_count()).map(|partition| MetadataRecord::Partition {
-        partition,
-        topic_id: id,
-        replicas: vec![of.node_id],
-        isr: vec![of.node_id],
-        leader: of.node_id,
-        leader_epoch: 0,
-        partition_epoch: 0,
-        directories: vec![directory],
-    }));
+    records.extend((0..config.partition_count()).map(|number| partition(number, id, of)));
     let setting = |(key, value): (&str, &str)| MetadataRecord::Config {
         resource_type: TOPIC_RESOURCE,
         resource_name: name.to_owned(),

@@ -2,7 +2,7 @@
 
 use super::Malformed;
 use super::crc::crc32c;
-use super::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
+use super::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD, LOG_APPEND_TIME};
 use super::record::{Measured, RawRecord, RecordFields};
 use super::varint::Input;
 
@@ -16,6 +16,8 @@ pub(crate) struct BatchBuilder {
     records: u32,
     base_timestamp: i64,
     max_timestamp: i64,
+    /// When the batch is appended, if that is what counts as the time of its records.
+    append_time: Option<i64>,
 }
 
 /// A finished batch, ready for a log to fill in offset and epoch. Borrowed from its builder.
@@ -28,7 +30,7 @@ pub(crate) struct FinishedBatch<'a> {
 
 impl Default for BatchBuilder {
     fn default() -> Self {
-        Self { bytes: Vec::new(), records: 0, base_timestamp: -1, max_timestamp: -1 }
+        Self { bytes: Vec::new(), records: 0, base_timestamp: -1, max_timestamp: -1, append_time: None }
     }
 }
 
@@ -74,19 +76,26 @@ impl BatchBuilder {
         self.records += 1;
     }
 
+    /// Gives all records the time of appending in place of their own, or, with `None`, leaves them their own.
+    #[inline]
+    pub(crate) fn set_append_time(&mut self, now: Option<i64>) {
+        self.append_time = now;
+    }
+
     /// Writes the header with its checksum; offset and epoch are the log's to fill in. `None` without records.
     pub(crate) fn finish(&mut self) -> Option<FinishedBatch<'_>> {
         let last_offset_delta = i32::try_from(self.records.checked_sub(1)?).ok()?;
+        let max_timestamp = self.append_time.unwrap_or(self.max_timestamp);
         let header = BatchHeader {
             base_offset: 0,
             batch_length: i32::try_from(self.bytes.len() - LENGTH_OVERHEAD).ok()?,
             leader_epoch: 0,
             magic: 2,
             crc: 0,
-            attributes: 0,
+            attributes: if self.append_time.is_some() { LOG_APPEND_TIME } else { 0 },
             last_offset_delta,
             base_timestamp: self.base_timestamp,
-            max_timestamp: self.max_timestamp,
+            max_timestamp,
             producer_id: -1,
             producer_epoch: -1,
             base_sequence: -1,
@@ -95,11 +104,7 @@ impl BatchBuilder {
         header.write(self.bytes.first_chunk_mut()?);
         let crc = crc32c(self.bytes.get(CHECKSUMMED..)?);
         BatchHeader::seal(self.bytes.first_chunk_mut()?, crc);
-        Some(FinishedBatch {
-            bytes: &mut self.bytes,
-            records: self.records,
-            max_timestamp: self.max_timestamp,
-        })
+        Some(FinishedBatch { bytes: &mut self.bytes, records: self.records, max_timestamp })
     }
 
     /// Forgets the records, keeps the buffer unless it grew past `keep` bytes.
@@ -107,6 +112,7 @@ impl BatchBuilder {
         self.bytes.clear();
         self.bytes.shrink_to(keep);
         self.records = 0;
+        self.append_time = None;
     }
 }
 

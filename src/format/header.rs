@@ -30,7 +30,7 @@ pub(crate) const LENGTH_OVERHEAD: usize = BATCH_LENGTH + 4;
 const _: () = assert!(HEADER_BYTES == 61 && MAGIC == 16 && CHECKSUMMED == 21 && LENGTH_OVERHEAD == 12);
 
 const CODEC_BITS: i16 = 0x07;
-const LOG_APPEND_TIME: i16 = 0x08;
+pub(crate) const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 const DELETE_HORIZON: i16 = 0x40;

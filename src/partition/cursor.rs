@@ -140,6 +140,9 @@ impl Cursor {
             if self.log.has_ended() {
                 self.log.refuse_ended()?;
             }
+            if self.at.is_some() && self.offset < self.log.log_start() {
+                self.refuse_deleted(self.log.bounds()?.log_end)?;
+            }
             let bound = self.bound();
             let held_back = self.offset >= bound;
             let Some(place) = self.place()? else { return Ok(None) };
@@ -163,10 +166,11 @@ impl Cursor {
         }
     }
 
-    fn check_bounds(&self) -> Result<()> {
+    /// The log end, if the offset lies in the log.
+    fn check_bounds(&self) -> Result<u64> {
         let bounds = self.log.bounds()?;
         if (bounds.log_start..=bounds.log_end).contains(&self.offset) {
-            return Ok(());
+            return Ok(bounds.log_end);
         }
         let at = Box::new(Position::new(self.log.id(), self.offset));
         Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end })
@@ -175,12 +179,18 @@ impl Cursor {
     /// Finds the segment and the position for the offset, if they are not known.
     fn place(&mut self) -> Result<Option<&Place>> {
         if self.at.is_none() {
-            self.check_bounds()?;
+            let log_end = self.check_bounds()?;
             // First the version: a change in between is then seen as one.
             self.version = self.log.segments.version();
             let list = self.log.segments();
+            // After the list: whatever is missing at its front, the log start tells of it.
+            self.refuse_deleted(log_end)?;
             if let Some(segment) = list.holding(self.offset) {
-                let view = segment.view()?;
+                // A file that is gone was below the log start before.
+                let view = segment.view().or_else(|failure| {
+                    self.refuse_deleted(log_end)?;
+                    Err(failure)
+                })?;
                 let position = view.position_of(self.offset)?;
                 self.enter(Place { view, position, expected: segment.base() })?;
             }
@@ -192,10 +202,20 @@ impl Cursor {
         if let Some(aborted) = &mut self.committed {
             *aborted = self.log.aborted_in(place.view.segment(), self.offset)?;
             // An index of a segment that was deleted meanwhile is gone, and nothing would be hidden.
-            self.check_bounds()?;
+            let _log_end = self.check_bounds()?;
         }
         self.at = Some(place);
         Ok(())
+    }
+
+    /// Records that were deleted are not skipped in silence.
+    fn refuse_deleted(&self, log_end: u64) -> Result<()> {
+        let log_start = self.log.log_start();
+        if self.offset >= log_start {
+            return Ok(());
+        }
+        let at = Box::new(Position::new(self.log.id(), self.offset));
+        Err(Error::OffsetOutOfRange { at, valid: log_start..log_end.max(log_start) })
     }
 
     /// Moves behind a sealed segment that was read to its end.
@@ -203,6 +223,8 @@ impl Cursor {
         let Some(place) = &self.at else { return Ok(false) };
         let list: Arc<SegmentList> = self.log.segments();
         let Some(next) = list.after(place.view.segment().base()) else { return Ok(false) };
+        // After the list, and before what comes next in it is taken for what comes next in the log.
+        self.refuse_deleted(next.next_offset())?;
         self.offset = self.offset.max(next.base());
         self.enter(Place { view: next.view()?, position: 0, expected: next.base() })?;
         Ok(true)
@@ -304,7 +326,11 @@ impl Cursor {
             if segment.next_offset() <= from {
                 continue;
             }
-            let view = segment.view()?;
+            let view = match segment.view() {
+                // Deleted meanwhile.
+                Err(_) if segment.next_offset() <= log.log_start() => continue,
+                view => view?,
+            };
             let Some(mut position) = view.position_of_time(at, from.max(segment.base()))? else { continue };
             let end = segment.end().position;
             while position < end {

@@ -74,6 +74,13 @@ impl Durable {
         *self.unsealed.lock() = sealed;
     }
 
+    /// Whether all segments that begin before have their final form. The recovery point alone does not tell: it may lie
+    /// inside a segment, which is then sealed.
+    pub(super) fn is_finished(&self, offset: u64) -> bool {
+        self.recovery_point.load(Ordering::Acquire) >= offset
+            && self.unsealed.lock().iter().all(|sealed| sealed.segment().base() >= offset)
+    }
+
     fn reaches(&self, offset: u64) -> bool {
         self.end.load(Ordering::Acquire) >= offset
     }

@@ -103,7 +103,7 @@ impl Loader<'_> {
             log_start: next_offset,
             last: None,
             next_offset,
-            epoch: self.log.settings.first_epoch,
+            epoch: self.log.settings.all().first_epoch,
             tail: Vec::new(),
             epochs: Vec::new(),
             producers: FoundProducers::default(),
@@ -157,9 +157,9 @@ impl Loader<'_> {
         Ok(found)
     }
 
-    /// Base offsets of the segments, ascending. Files of other kinds are left alone.
+    /// Base offsets of the segments, ascending, without those that were deleted. Files of other kinds are left alone.
     fn bases(&self, names: &[(String, EntryKind)]) -> Result<Vec<u64>> {
-        let mut bases = Vec::new();
+        let (mut bases, mut others) = (Vec::new(), Vec::new());
         for (name, kind) in names {
             let path = || self.log.directory.join(name);
             let unsupported = |reason: &str| Error::Unsupported(Box::new(Damage::new(path(), 0, reason)));
@@ -168,13 +168,16 @@ impl Loader<'_> {
                     "a compaction was interrupted while it replaced segments; let a broker finish it",
                 ));
             }
-            let Some(base) = segment::base_of(name, segment::LOG) else { continue };
+            let Some(base) = segment::base_of(name, segment::LOG) else {
+                others.push(name.clone());
+                continue;
+            };
             if *kind != EntryKind::File {
                 return Err(unsupported("something else stands where a segment should be; it is left alone"));
             }
             bases.push(base);
         }
-        Ok(bases)
+        Ok(self.log.clear_front(&others, bases))
     }
 
     pub(super) fn open(&self, base: u64) -> Result<(PlainFile, u64)> {
@@ -273,7 +276,7 @@ impl Loader<'_> {
         }
         begin_at(&mut epochs, found.log_start);
         let known = highest.max(epochs.last().map(|last| last.epoch));
-        found.epoch = known.unwrap_or(self.log.settings.first_epoch).max(found.epoch);
+        found.epoch = known.unwrap_or(self.log.settings.all().first_epoch).max(found.epoch);
         if epochs == before { Ok(()) } else { self.log.write_epochs(&epochs) }
     }
 }

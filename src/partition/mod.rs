@@ -17,10 +17,12 @@ mod counters;
 mod cursor;
 mod durability;
 mod epochs;
+mod front;
 mod load;
 mod prepared;
 mod producers;
 mod segments;
+mod settings;
 mod snapshots;
 #[cfg(test)]
 mod tests;
@@ -37,11 +39,15 @@ pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
 use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use durability::Durable;
+use front::Front;
+pub(crate) use front::SegmentFacts;
 use load::Found;
 pub use load::PartitionRecovery;
 use prepared::Prepared;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
+use settings::LiveSettings;
+pub(crate) use settings::{PartitionSettings, Retention};
 use snapshots::Producers;
 
 use crate::config::Durability;
@@ -50,22 +56,12 @@ use crate::events::Event;
 use crate::format::batch::FinishedBatch;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::segment::{MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
+use crate::segment::{IndexEntries, MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
 use crate::sys::{Disk, PutFailure};
 use crate::wait::Sleepers;
 
 /// Recovered segments that wait for the background, each with a descriptor.
 const MOST_RECOVERED: usize = 64;
-
-/// What stays the same in the life of a partition.
-#[derive(Debug, Clone)]
-pub(crate) struct PartitionSettings {
-    pub(crate) segment_bytes: u32,
-    pub(crate) max_batch_bytes: u32,
-    pub(crate) index_interval_bytes: u32,
-    /// Leader epoch of the first record of a partition that has none yet.
-    pub(crate) first_epoch: u32,
-}
 
 /// What the directory's checkpoints say of a partition.
 #[derive(Debug, Clone, Copy, Default)]
@@ -83,7 +79,7 @@ pub(crate) struct PartitionLog {
     topic_id: Uuid,
     directory: PathBuf,
     disk: Disk,
-    settings: PartitionSettings,
+    settings: LiveSettings,
     checkpointed: Checkpointed,
     chores: Chores,
     segments: Segments,
@@ -93,6 +89,8 @@ pub(crate) struct PartitionLog {
     producers: Mutex<Producers>,
     /// First offset of the oldest transaction that is open, or `u64::MAX`. Set by loading.
     first_open: AtomicU64,
+    /// Held while segments leave. No other lock is taken under it.
+    front: Mutex<Front>,
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
@@ -158,7 +156,7 @@ impl PartitionLog {
             id,
             topic_id,
             disk: disk.clone(),
-            settings,
+            settings: LiveSettings::new(settings),
             checkpointed,
             chores,
             segments: Segments::default(),
@@ -166,6 +164,7 @@ impl PartitionLog {
             log_start: AtomicU64::new(checkpointed.log_start),
             producers: Mutex::default(),
             first_open: AtomicU64::new(u64::MAX),
+            front: Mutex::default(),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),
             counters: Counters::default(),
@@ -191,7 +190,17 @@ impl PartitionLog {
     /// Largest batch this partition takes.
     #[inline]
     pub(crate) fn max_batch_bytes(&self) -> u32 {
-        self.settings.max_batch_bytes.min(self.settings.segment_bytes)
+        self.settings.max_batch_bytes()
+    }
+
+    /// Leader epoch of the first record, as the catalog has it.
+    pub(crate) fn first_epoch(&self) -> u32 {
+        self.settings.all().first_epoch
+    }
+
+    /// Goes by other settings from now on.
+    pub(crate) fn set_settings(&self, settings: PartitionSettings) {
+        self.settings.set(settings);
     }
 
     /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.
@@ -264,12 +273,9 @@ impl PartitionLog {
         Ok(last.map(Box::new))
     }
 
-    fn reopen(
-        &self,
-        at: (u64, u64, u64),
-        entries: Option<crate::segment::IndexEntries>,
-    ) -> Result<SegmentWriter> {
-        let (capacity, interval) = (self.settings.segment_bytes, self.settings.index_interval_bytes);
+    fn reopen(&self, at: (u64, u64, u64), entries: Option<IndexEntries>) -> Result<SegmentWriter> {
+        let PartitionSettings { segment_bytes: capacity, index_interval_bytes: interval, .. } =
+            self.settings.all();
         SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)
     }
 
@@ -338,10 +344,12 @@ impl PartitionLog {
         {
             return Err(Error::Conflict { expected, actual: next_offset });
         }
-        let limit = self.settings.segment_bytes;
+        let limit = self.settings.segment_bytes();
         match &*appender {
-            Appender::Active { writer, .. } if writer.has_room(bytes, batch.records(), limit) => {}
-            _ => self.roll(&mut appender)?,
+            Appender::Active { writer, .. }
+                if writer.has_room(bytes, batch.records(), limit)
+                    && !writer.is_too_old_for(batch.max_timestamp(), self.settings.segment_ms()) => {}
+            _ => self.roll(&mut appender, bytes)?,
         }
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         // A store through the map would make the sync that follows write far more than the batch.
@@ -385,22 +393,29 @@ impl PartitionLog {
                 let writer = self.reopen(at, None)?;
                 self.segments.add(writer.segment());
                 self.expect_sync_from(writer.position());
-                self.expect_roll_at(self.settings.segment_bytes);
+                self.expect_roll_at(self.settings.segment_bytes());
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
                 Ok(())
             }
         }
     }
 
-    /// Begins a new segment at the log end. The list gets it before the old one is sealed.
+    /// Begins a new segment at the log end, for a batch of so many bytes. The list gets it before the old one is
+    /// sealed.
     #[cold]
-    fn roll(self: &Arc<Self>, appender: &mut Appender) -> Result<()> {
-        let (capacity, interval) = (self.settings.segment_bytes, self.settings.index_interval_bytes);
+    fn roll(self: &Arc<Self>, appender: &mut Appender, bytes: usize) -> Result<()> {
+        let settings = self.settings.all();
+        // Segments may have become smaller since the batch was found small enough.
+        let capacity = settings.segment_bytes.max(u32::try_from(bytes).unwrap_or(0));
+        let interval = settings.index_interval_bytes;
         let next_offset = appender.next_offset();
         if next_offset > MAX_OFFSET - MOST_OFFSETS {
             return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
         }
         let epoch = match appender {
+            Appender::Active { writer, .. } if writer.position() == 0 => {
+                return self.widen(appender, capacity);
+            }
             Appender::Active { epoch, .. } => *epoch,
             Appender::Idle { epoch, .. } => {
                 self.make_directory()?;
@@ -410,9 +425,11 @@ impl PartitionLog {
             _ => return Ok(()),
         };
         let first = matches!(appender, Appender::Idle { .. });
-        let writer = self.begin_segment(next_offset, (capacity, interval))?;
+        let mut writer = self.begin_segment(next_offset, (capacity, interval))?;
+        writer.set_jitter(settings.draw_jitter()?);
         if first {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
+            self.chores.retain();
         }
         self.segments.add(writer.segment());
         self.expect_sync_from(0);
@@ -441,6 +458,21 @@ impl PartitionLog {
         }
     }
 
+    /// Makes room in a segment without records that was begun when segments were to be smaller. There is none behind it
+    /// to roll to: it would have the same name.
+    fn widen(&self, appender: &mut Appender, capacity: u32) -> Result<()> {
+        if let Appender::Active { writer, .. } = appender {
+            writer.growth().0.seal(0)?;
+            let base = writer.segment().base();
+            let interval = self.settings.all().index_interval_bytes;
+            let (at, entries) = ((base, 0, base), Some(IndexEntries::default()));
+            let wider = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
+            self.segments.add(wider.segment());
+            **writer = wider;
+        }
+        Ok(())
+    }
+
     /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.
     fn end_with_order(&self, state: Appender) -> (Appender, MutexGuard<'_, ()>) {
         let mut appender = self.appender.lock();
@@ -450,6 +482,8 @@ impl PartitionLog {
         drop(appender);
         self.ended.store(true, Ordering::Release);
         self.sleepers.wake_all();
+        // Files are renamed and removed by name: from here on none is.
+        drop(self.front.lock());
         (before, order)
     }
 }

@@ -57,7 +57,7 @@ impl Loader<'_> {
     ) -> Result<RecoveredSegment> {
         let (file, length) = self.open(base)?;
         let mut batches = Batches::new(&file, length, 0, base);
-        let mut index = Indexing::new(base, self.log.settings.index_interval_bytes);
+        let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
         // What is known to be on the medium is passed over: only the index is made anew for it.
         let (epochs, producers, mut aborted) = (&mut found.epochs, &mut found.producers.state, Vec::new());
         let mut note = |header: &BatchHeader, control| {
@@ -99,7 +99,7 @@ impl Loader<'_> {
     /// Records that were on the medium are not there: looks from the beginning where the damage is.
     fn damage_below(&self, point: u64, file: &PlainFile, base: u64, length: u64) -> Result<Error> {
         let mut batches = Batches::new(file, length, 0, base);
-        let index = Indexing::new(base, self.log.settings.index_interval_bytes);
+        let index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
         let checked = check_batches(&mut batches, index, &mut |_, _| ())?;
         let (position, offset) = (checked.position, checked.next_offset);
         let found =

@@ -18,6 +18,7 @@ pub use partitioner::Partitioner;
 use partitioner::{Partitioning, Sticky};
 pub use record::Record;
 
+use crate::catalog::TopicEntry;
 use crate::clock::Timestamp;
 use crate::config::Durability;
 use crate::directory::{OpenDirectory, Partition, Topic};
@@ -66,7 +67,9 @@ pub struct RecordMetadata {
     pub partition: u32,
     /// The record's offset.
     pub offset: u64,
-    /// The record's timestamp.
+    /// The record's timestamp: its own or, in a topic with [`TimestampType::LogAppendTime`], the time of appending.
+    ///
+    /// [`TimestampType::LogAppendTime`]: crate::TimestampType::LogAppendTime
     pub timestamp: Timestamp,
 }
 
@@ -93,13 +96,19 @@ impl Producer {
 
     /// Writes one record, as a batch of its own. In the log when it returns, whatever the settings.
     ///
+    /// A record with a timestamp of its own is refused where that is too far from the clock for the topic's
+    /// `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`, by default an hour ahead.
+    ///
     /// Kafka's counterpart is `send(…).get()` with `linger.ms=0`. For compact storage and fast replay write many
     /// records at once: [`send_batch`](Self::send_batch), [`buffered`](Self::buffered).
     pub fn send(&self, topic: &Topic, record: Record<'_>) -> Result<RecordMetadata> {
         self.check_topic(topic)?;
-        record.check(topic.entry().settings().compacts)?;
+        let rules = topic.entry().rules();
+        record.check(rules.compacts())?;
         let (partition, log) = self.choose(topic, &record)?;
-        let timestamp = record.wanted_timestamp().unwrap_or_else(|| self.directory.now());
+        let now = self.directory.now();
+        let timestamp = timestamp_of(&record, now, topic.entry())?;
+        let append_time = rules.log_append_time().then_some(now);
         SCRATCH.with_borrow_mut(|batch| {
             // Before and not after: whatever ended the last use of it, nothing of that is sent with this record.
             batch.clear(KEEP_BYTES);
@@ -107,8 +116,9 @@ impl Producer {
             let measured = batch.measure(&fields, timestamp.as_millis());
             check_size(batch.bytes_with(&measured), log)?;
             batch.push(&fields, measured, timestamp.as_millis());
+            batch.set_append_time(append_time.map(Timestamp::as_millis));
             let offset = append(batch, log, None, self.config.durability)?.start;
-            Ok(RecordMetadata { partition, offset, timestamp })
+            Ok(RecordMetadata { partition, offset, timestamp: append_time.unwrap_or(timestamp) })
         })
     }
 
@@ -183,10 +193,11 @@ impl Producer {
         batch.clear(KEEP_BYTES);
         let outcome = fill(&mut batch, to, now, records).and_then(|()| {
             if batch.is_empty() {
-                empty(to.log(), at)
-            } else {
-                append(&mut batch, to.log(), at, self.config.durability)
+                return empty(to.log(), at);
             }
+            let append_time = to.entry().rules().log_append_time().then_some(now);
+            batch.set_append_time(append_time.map(Timestamp::as_millis));
+            append(&mut batch, to.log(), at, self.config.durability)
         });
         SCRATCH.set(batch);
         Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
@@ -215,6 +226,18 @@ fn foreign(topic: &str) -> Error {
     )
 }
 
+/// The timestamp a record is written with: `now` unless it has one of its own, which the topic must take.
+#[inline]
+fn timestamp_of(record: &Record<'_>, now: Timestamp, topic: &TopicEntry) -> Result<Timestamp> {
+    match record.wanted_timestamp() {
+        Some(at) if !topic.rules().takes_timestamp(at, now) => {
+            topic.rules().check_timestamp(at, now, topic.name()).map(|()| at)
+        }
+        Some(at) => Ok(at),
+        None => Ok(now),
+    }
+}
+
 /// Refuses what no partition takes, before it is encoded.
 #[inline]
 fn check_size(bytes: usize, log: &PartitionLog) -> Result<()> {
@@ -231,14 +254,14 @@ fn fill(
     now: Timestamp,
     records: &mut dyn Iterator<Item = Record<'_>>,
 ) -> Result<()> {
-    let compacted = to.entry().settings().compacts;
+    let compacted = to.entry().rules().compacts();
     for record in records {
         record.check(compacted)?;
         if record.wanted_partition().is_some_and(|wanted| wanted != to.id().partition()) {
             let reason = format!("a record names another partition than {}, where its batch goes", to.id());
             return Err(Error::invalid("record partition", reason));
         }
-        let timestamp = record.wanted_timestamp().unwrap_or(now).as_millis();
+        let timestamp = timestamp_of(&record, now, to.entry())?.as_millis();
         let fields = record.fields();
         let measured = batch.measure(&fields, timestamp);
         check_size(batch.bytes_with(&measured), to.log())?;

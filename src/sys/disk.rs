@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::faults::{Faults, Operation};
 use super::mapping::MapBudget;
 use super::platform;
+use crate::clock::Timestamp;
 use crate::error::{Damage, Error, Result};
 
 /// How this log reaches the disk: which ways are open to it. Cloned into every room that touches files.
@@ -153,9 +154,8 @@ impl Disk {
     }
 
     /// Removes a file; one that is not there is fine. Tells whether it was there.
-    #[expect(clippy::unused_self, reason = "operations are asked of the disk")]
     pub(crate) fn remove_file(&self, path: &Path) -> Result<bool> {
-        match platform::remove_file(path) {
+        match self.faults.check(Operation::Remove).and_then(|()| platform::remove_file(path)) {
             Ok(()) => Ok(true),
             Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(failure) => Err(Error::io("remove", path, failure)),
@@ -214,6 +214,12 @@ impl PlainFile {
 
     pub(crate) fn len(&self) -> Result<u64> {
         Ok(self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len())
+    }
+
+    /// When the file was last changed, in milliseconds since 1970.
+    pub(crate) fn changed_at(&self) -> Result<i64> {
+        let changed = self.file.metadata().and_then(|metadata| metadata.modified());
+        Ok(Timestamp::from(changed.map_err(|e| Error::io("look at", &self.path, e))?).as_millis())
     }
 
     /// Fills `to` as far as the file goes and tells how many bytes that were.

@@ -1,9 +1,11 @@
 //! Topics with a bit of everything, written through the public API.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use stratalog::{CleanupPolicy, EventLog, Header, ProducerConfig, Record, Timestamp, Topic, TopicConfig};
+use stratalog::{
+    CleanupPolicy, EventLog, Header, ProducerConfig, Record, Timestamp, TimestampType, Topic, TopicConfig,
+};
 
 const MIB: u32 = 1 << 20;
 
@@ -35,6 +37,7 @@ pub(crate) fn write(log: &EventLog) {
         log.producer().unwrap().send(doomed, Record::new(value)).unwrap();
     }
 
+    write_altered(log);
     let old = log.producer().unwrap();
     for number in 0..50_u32 {
         old.send(again, Record::new("of the topic before").key(&number.to_be_bytes())).unwrap();
@@ -44,6 +47,30 @@ pub(crate) fn write(log: &EventLog) {
     log.producer().unwrap().send(&again, Record::new("of the topic after").partition(1)).unwrap();
 }
 
+/// A topic that was changed while it was used, and that does not begin at its beginning.
+fn write_altered(log: &EventLog) {
+    let config = TopicConfig::new().segment_age(Duration::from_secs(60)).set("flush.ms", "7");
+    let topic = log.create_topic("altered", config).unwrap();
+    let producer = log.producer().unwrap();
+    let send = |value: &str, minutes_ago: i64| {
+        let at = Timestamp::from(SystemTime::now()).as_millis() - minutes_ago * 60_000;
+        producer.send(&topic, Record::new(value).timestamp(Timestamp::from_millis(at)).partition(0)).unwrap();
+    };
+    ["a", "b", "c", "d"].into_iter().zip([9, 9, 5, 1]).for_each(|(value, minutes)| send(value, minutes));
+    topic
+        .alter_config(|now| {
+            now.timestamp_type(TimestampType::LogAppendTime).unset("flush.ms").retention(None)
+        })
+        .unwrap();
+    topic.add_partitions(3).unwrap();
+    send("whose time does not count", 100);
+    producer.send(&topic, Record::new("in a new partition").partition(2)).unwrap();
+    let first = topic.partition(0).unwrap();
+    assert_eq!(first.segments().unwrap().len(), 3);
+    // Inside the second segment: the first goes, a record of the second is hidden.
+    assert_eq!(first.delete_records(3).unwrap(), 3);
+}
+
 /// Goes on in a directory that a broker has had.
 pub(crate) fn write_more(log: &EventLog) {
     let orders = log.topic("orders").unwrap();
@@ -51,6 +78,11 @@ pub(crate) fn write_more(log: &EventLog) {
     write_singles(log, &log.topic("singles").unwrap());
     write_shapes(log, &log.topic("shapes").unwrap());
     write_state(log, &log.topic("state").unwrap());
+    let altered = log.topic("altered").unwrap();
+    altered.add_partitions(4).unwrap();
+    altered.alter_config(|now| now.segment_age(Duration::from_secs(1))).unwrap();
+    log.producer().unwrap().send(&altered, Record::new("after the broker").partition(3)).unwrap();
+    altered.partition(0).unwrap().delete_records(4).unwrap();
     let empty = log.topic("empty").unwrap();
     log.producer().unwrap().send(&empty, Record::new("not any more").partition(1)).unwrap();
     let new = log.create_topic("new", TopicConfig::new().partitions(2)).unwrap();

@@ -1,7 +1,7 @@
 //! What is refused: topics that cannot be, directories that are no log, logs that others must finish.
 
 use super::*;
-use crate::config::{Compression, TimestampType};
+use crate::config::Compression;
 use crate::error::Remedy;
 
 #[test]
@@ -20,10 +20,6 @@ fn topics_that_cannot_be_say_why() {
         (vec![("x", one().partitions(100_000))], "partitions: there would be 100001 in all topics"),
         (vec![("x", one().replication_factor(2))], "replication factor: is 2"),
         (vec![("x", one().segment_bytes(5))], "segment.bytes is \"5\""),
-        (
-            vec![("x", one().timestamp_type(TimestampType::LogAppendTime))],
-            "topic config: message.timestamp.type LogAppendTime comes with a later version",
-        ),
         (
             vec![("x", one().compression(Compression::Zstd))],
             "topic config: a compression.type other than producer or uncompressed comes with a later version",
@@ -165,6 +161,11 @@ fn changes_behind_what_a_broker_has_not_finished_are_refused() {
             let error = catalog.create(&[("b", TopicConfig::new())], NOW).unwrap_err();
             assert!(matches!(error, Error::Unsupported(_)) && error.to_string().contains(reason), "{error}");
             assert!(matches!(catalog.delete("a", NOW), Err(Error::Unsupported(_))));
+            let a = catalog.topic("a").unwrap();
+            assert!(matches!(catalog.add_partitions(&a, 2, NOW), Err(Error::Unsupported(_))));
+            let altered = catalog.alter(&a, |now| now.set("segment.ms", "5"), NOW);
+            assert!(matches!(altered, Err(Error::Unsupported(_))));
+            assert_eq!((a.config().entries().count(), a.partitions().len()), (1, 1));
             let kept = catalog.ensure("a", TopicConfig::new(), NOW).unwrap();
             fill(&kept);
             kept.partitions()[0].close().unwrap();

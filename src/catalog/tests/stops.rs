@@ -17,6 +17,11 @@ fn a_log_cut_anywhere_holds_a_prefix_of_the_changes() {
     note(&catalog);
     catalog.create(&[("b", TopicConfig::new()), ("c", TopicConfig::new().partitions(2))], NOW).unwrap();
     note(&catalog);
+    let b = catalog.topic("b").unwrap();
+    catalog.alter(&b, |now| now.set("segment.ms", "5").unset("retention.ms"), NOW).unwrap();
+    note(&catalog);
+    catalog.add_partitions(&b, 3, NOW).unwrap();
+    note(&catalog);
     catalog.delete("a", NOW).unwrap();
     note(&catalog);
     let whole = fs::read(&log).unwrap();
@@ -142,7 +147,7 @@ fn a_deletion_that_could_not_move_its_directories_is_finished_before_the_name_is
     assert!(matches!(catalog.create(&[("a", TopicConfig::new())], NOW), Err(Error::Io(_))));
     disk.faults.heal();
     catalog.create(&[("a", TopicConfig::new().partitions(2))], NOW).unwrap();
-    for partition in catalog.topic("a").unwrap().partitions() {
+    for partition in catalog.topic("a").unwrap().partitions().iter() {
         assert_eq!(partition.bounds().unwrap().log_end, 0);
     }
     // What had been moved before is removed by the next open.

@@ -20,14 +20,26 @@ fn ten_records() -> Fixture {
 #[test]
 fn files_of_others_are_left_alone() {
     let fixture = ten_records();
-    for name in
-        ["notes.txt", "1.log", "00000000000000000003.log.deleted", "99999999999999999999.log", "x.index"]
-    {
+    for name in ["notes.txt", "1.log", "notes.txt.deleted", "99999999999999999999.log", "x.index"] {
         fs::write(fixture.directory().join(name), "mine").unwrap();
     }
     fs::create_dir(fixture.directory().join("00000000000000000007.snapshots")).unwrap();
     let before = fixture.files();
     let log = fixture.open_unclean(3);
+    assert_numbered(&log, 0..10, 20);
+    log.close().unwrap();
+    fixture.assert_files(&before);
+}
+
+#[test]
+fn files_of_deleted_segments_are_removed() {
+    let fixture = ten_records();
+    let before = fixture.files();
+    for suffix in ["log", "index", "timeindex", "txnindex", "snapshot"] {
+        let name = format!("00000000000000000003.{suffix}.deleted");
+        fs::write(fixture.directory().join(name), "gone").unwrap();
+    }
+    let log = fixture.open_clean(10);
     assert_numbered(&log, 0..10, 20);
     log.close().unwrap();
     fixture.assert_files(&before);

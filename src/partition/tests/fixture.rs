@@ -18,6 +18,7 @@ use crate::format::record::{Header, RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
     Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, PartitionLog, PartitionSettings,
+    Retention,
 };
 use crate::segment;
 use crate::sys::Disk;
@@ -73,6 +74,9 @@ impl Fixture {
             max_batch_bytes: 1 << 20,
             index_interval_bytes: 300,
             first_epoch: 0,
+            segment_ms: i64::MAX,
+            segment_jitter_ms: 0,
+            retention: Retention::NEVER,
         };
         Self { root, disk, settings, chores: Chores::default(), waiting: None }
     }

@@ -5,6 +5,7 @@ mod damage;
 mod directory;
 mod faults;
 mod fixture;
+mod front;
 mod lookups;
 mod model;
 mod prepared;

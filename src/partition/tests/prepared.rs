@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fixture::{Fixture, MAPPED, Modes, append_numbered, assert_numbered};
 use crate::clock::Pace;
 use crate::error::Result;
-use crate::partition::BackgroundSync;
+use crate::partition::{BackgroundSync, PartitionLog};
 use crate::sys::faults::{Faults, Operation};
 use crate::upkeep::{Holdings, Inboxes, Work};
 
@@ -17,6 +17,14 @@ impl Holdings for Nothing {
     fn write_checkpoints(&self) -> Result<()> {
         Ok(())
     }
+
+    fn write_log_starts(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
+        Vec::new()
+    }
 }
 
 /// A fixture whose background is driven by hand.
@@ -24,7 +32,7 @@ fn driven(modes: Modes, segment_bytes: u32) -> (Fixture, Work) {
     let mut fixture = Fixture::new(modes, segment_bytes);
     let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
     fixture.chores = inboxes.chores.clone();
-    (fixture, inboxes.work_on(Arc::new(Nothing)))
+    (fixture, inboxes.work_on(Arc::new(Nothing), None))
 }
 
 #[test]
