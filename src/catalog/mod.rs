@@ -48,8 +48,8 @@ use crate::error::{Damage, Error, Result};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
-use crate::sys::Disk;
 use crate::sys::disk::kind_of;
+use crate::sys::{Disk, NameRules};
 use crate::upkeep::Holdings;
 use crate::upkeep::checkpoints::{Checkpoints, write_recovery_points};
 
@@ -64,6 +64,7 @@ pub(crate) struct Catalog {
     root: PathBuf,
     disk: Disk,
     chores: Chores,
+    names: NameRules,
     identity: MetaProperties,
     unknown: Vec<PathBuf>,
     recovery: Option<PartitionRecovery>,
@@ -128,6 +129,7 @@ impl Catalog {
             root: root.to_owned(),
             disk: disk.clone(),
             chores: chores.clone(),
+            names: disk.name_rules(&root.join(identity::FILE)),
             identity,
             unknown: leftovers.unknown,
             recovery,
@@ -257,7 +259,7 @@ impl Catalog {
         who: For,
         now: i64,
     ) -> Result<Vec<Arc<TopicEntry>>> {
-        creation::check(&changes.state, wanted, who)?;
+        creation::check(&changes.state, wanted, who, self.names)?;
         changes.finish_removals(&self.root, &self.disk)?;
         wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, config.partition_count()))?;
 
