@@ -13,6 +13,7 @@
 
 mod chores;
 mod cursor;
+mod decoding;
 mod durability;
 mod epochs;
 mod load;
