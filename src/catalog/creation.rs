@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::identity::random_id;
 use super::state::{State, TOPIC_RESOURCE, likeness};
-use crate::config::{Compression, TimestampType, TopicConfig, topic_name};
+use crate::config::{TimestampType, TopicConfig, topic_name};
 use crate::error::{Error, Result};
+use crate::format::compression::check_built_in;
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
@@ -72,10 +73,7 @@ fn check_supported(config: &TopicConfig) -> Result<()> {
     if settings.timestamp_type == TimestampType::LogAppendTime {
         return Err(later("message.timestamp.type LogAppendTime"));
     }
-    match settings.compression {
-        None | Some(Compression::None) => Ok(()),
-        Some(_) => Err(later("a compression.type other than producer or uncompressed")),
-    }
+    settings.compression.map_or(Ok(()), check_built_in)
 }
 
 /// The records that make one topic, and its new id.

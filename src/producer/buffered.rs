@@ -12,9 +12,11 @@ use super::record::Record;
 use super::{Producer, append, check_size};
 use crate::catalog::TopicEntry;
 use crate::clock::Timestamp;
+use crate::config::Compression;
 use crate::directory::{OpenDirectory, Topic};
 use crate::error::{Remedy, Result};
 use crate::format::batch::BatchBuilder;
+use crate::format::compression::Encoding;
 use crate::partition::PartitionLog;
 use crate::upkeep::Lingering;
 
@@ -58,6 +60,8 @@ struct Pending {
     bytes: usize,
     records: usize,
     stamp: Stamp,
+    /// The producer's own setting.
+    compression: Compression,
     /// Whether the thread ahead will look after these.
     registered: bool,
 }
@@ -80,7 +84,9 @@ impl BufferedProducer {
     pub(super) fn new(producer: Producer) -> Self {
         let linger = producer.config.linger;
         let stamp = Stamp::new(linger);
-        let pending = Pending { topics: Vec::new(), bytes: 0, records: 0, stamp, registered: false };
+        let compression = producer.config.compression;
+        let pending =
+            Pending { topics: Vec::new(), bytes: 0, records: 0, stamp, compression, registered: false };
         Self { producer, shared: Arc::new(Shared { pending: Mutex::new(pending), linger }) }
     }
 
@@ -100,16 +106,17 @@ impl BufferedProducer {
         let timestamp = record.wanted_timestamp().unwrap_or_else(|| pending.stamp.take(clock)).as_millis();
         let fields = record.fields();
         let batch = batch_of(&mut pending.topics, topic.entry(), partition);
+        let encoding = Encoding::of(topic.entry().settings(), producer.config.compression)?;
         let limit = producer.config.batch_bytes.min(log.max_batch_bytes() as usize);
         let mut measured = batch.builder.measure(&fields, timestamp);
         if batch.builder.bytes_with(&measured) > limit && !batch.builder.is_empty() {
-            let written = batch.write(log)?;
+            let written = batch.write(encoding, log)?;
             pending.bytes -= written.bytes;
             pending.records -= written.records;
             pending.stamp.forget();
             measured = batch.builder.measure(&fields, timestamp);
         }
-        check_size(batch.builder.bytes_with(&measured), log)?;
+        check_size(batch.builder.bytes_with(&measured), encoding, log)?;
         let before = if batch.builder.is_empty() { 0 } else { batch.builder.bytes() };
         batch.builder.push(&fields, measured, timestamp);
         pending.bytes += batch.builder.bytes() - before;
@@ -190,7 +197,8 @@ impl Pending {
                 if batch.builder.is_empty() || !wanted(batch) {
                     continue;
                 }
-                match batch.write(log) {
+                let encoding = Encoding::of(topic.entry.settings(), self.compression);
+                match encoding.and_then(|encoding| batch.write(encoding, log)) {
                     Ok(written) => {
                         self.bytes -= written.bytes;
                         self.records -= written.records;
@@ -230,9 +238,9 @@ fn batch_of<'b>(
 }
 
 impl PendingBatch {
-    fn write(&mut self, log: &Arc<PartitionLog>) -> Result<Written> {
+    fn write(&mut self, encoding: Encoding, log: &Arc<PartitionLog>) -> Result<Written> {
         let written = Written { bytes: self.builder.bytes(), records: self.builder.records() as usize };
-        append(&mut self.builder, log, None)?;
+        append(&mut self.builder, encoding, log, None)?;
         self.builder.clear(written.bytes);
         self.due = None;
         Ok(written)

@@ -22,6 +22,7 @@ use crate::clock::Timestamp;
 use crate::directory::{OpenDirectory, Partition, Topic};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
+use crate::format::compression::Encoding;
 use crate::partition::PartitionLog;
 use crate::sys::random_bytes;
 
@@ -97,15 +98,16 @@ impl Producer {
         self.check_topic(topic)?;
         record.check(topic.entry().settings().compacts)?;
         let (partition, log) = self.choose(topic, &record)?;
+        let encoding = Encoding::of(topic.entry().settings(), self.config.compression)?;
         let timestamp = record.wanted_timestamp().unwrap_or_else(|| self.directory.now());
         SCRATCH.with_borrow_mut(|batch| {
             // Before and not after: whatever ended the last use of it, nothing of that is sent with this record.
             batch.clear(KEEP_BYTES);
             let fields = record.fields();
             let measured = batch.measure(&fields, timestamp.as_millis());
-            check_size(batch.bytes_with(&measured), log)?;
+            check_size(batch.bytes_with(&measured), encoding, log)?;
             batch.push(&fields, measured, timestamp.as_millis());
-            let offset = append(batch, log, None)?.start;
+            let offset = append(batch, encoding, log, None)?.start;
             Ok(RecordMetadata { partition, offset, timestamp })
         })
     }
@@ -159,10 +161,11 @@ impl Producer {
         }
         self.directory.check_open()?;
         let now = self.directory.now();
+        let encoding = Encoding::of(to.entry().settings(), self.config.compression)?;
         let mut batch = SCRATCH.take();
         batch.clear(KEEP_BYTES);
-        let outcome = fill(&mut batch, to, now, records).and_then(|()| {
-            if batch.is_empty() { empty(to.log(), at) } else { append(&mut batch, to.log(), at) }
+        let outcome = fill(&mut batch, to, (now, encoding), records).and_then(|()| {
+            if batch.is_empty() { empty(to.log(), at) } else { append(&mut batch, encoding, to.log(), at) }
         });
         SCRATCH.set(batch);
         Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
@@ -193,10 +196,10 @@ fn foreign(topic: &str) -> Error {
 
 /// Refuses what no partition takes, before it is encoded.
 #[inline]
-fn check_size(bytes: usize, log: &PartitionLog) -> Result<()> {
-    let limit = log.max_batch_bytes();
-    if bytes > limit as usize {
-        return Err(Error::TooLarge { bytes: bytes as u64, limit: u64::from(limit) });
+fn check_size(bytes: usize, encoding: Encoding, log: &PartitionLog) -> Result<()> {
+    let limit = encoding.largest_batch(log.max_batch_bytes());
+    if bytes > limit {
+        return Err(Error::TooLarge { bytes: bytes as u64, limit: limit as u64 });
     }
     Ok(())
 }
@@ -204,7 +207,7 @@ fn check_size(bytes: usize, log: &PartitionLog) -> Result<()> {
 fn fill(
     batch: &mut BatchBuilder,
     to: &Partition,
-    now: Timestamp,
+    (now, encoding): (Timestamp, Encoding),
     records: &mut dyn Iterator<Item = Record<'_>>,
 ) -> Result<()> {
     let compacted = to.entry().settings().compacts;
@@ -217,17 +220,23 @@ fn fill(
         let timestamp = record.wanted_timestamp().unwrap_or(now).as_millis();
         let fields = record.fields();
         let measured = batch.measure(&fields, timestamp);
-        check_size(batch.bytes_with(&measured), to.log())?;
+        check_size(batch.bytes_with(&measured), encoding, to.log())?;
         batch.push(&fields, measured, timestamp);
     }
     Ok(())
 }
 
-/// Hands a batch that is not empty to its partition.
+/// Hands a batch that is not empty to its partition. It is compressed before, while nothing is locked.
 #[inline]
-fn append(batch: &mut BatchBuilder, log: &Arc<PartitionLog>, at: Option<u64>) -> Result<Range<u64>> {
+fn append(
+    batch: &mut BatchBuilder,
+    encoding: Encoding,
+    log: &Arc<PartitionLog>,
+    at: Option<u64>,
+) -> Result<Range<u64>> {
     let records = u64::from(batch.records());
-    let Some(mut finished) = batch.finish() else { return empty(log, at) };
+    let limit = log.max_batch_bytes() as usize;
+    let Some(mut finished) = batch.finish_with(encoding, limit) else { return empty(log, at) };
     let base = log.append(&mut finished, at)?;
     Ok(base..base + records)
 }
