@@ -2,6 +2,7 @@
 
 mod damage;
 mod directory;
+mod encoded;
 mod faults;
 mod fixture;
 mod lookups;
