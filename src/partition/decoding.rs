@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::cursor::{FetchLimits, Problem, Taken, batch_end, count_from, next_frame};
+use crate::format::Malformed;
 use crate::format::batch::Batch;
 use crate::format::compression::{MAX_DECOMPRESSED_BYTES, Unreadable};
 use crate::format::decode::{decode, is_encoded};
@@ -54,7 +55,7 @@ impl Held {
 }
 
 /// As [`take`](super::cursor::take), decoding what must be decoded and copying what need not. The bytes taken are those
-/// of the window. Stops when one more batch like the last would exceed the limit.
+/// of the window, whose first batch must be decoded. Stops when one more batch like the last would exceed the limit.
 pub(super) fn take_decoded(
     window: &[u8],
     expected: u64,
@@ -72,6 +73,10 @@ pub(super) fn take_decoded(
             if is_control(frame) {
                 taken.step_behind(bytes, behind);
                 return Ok(true);
+            }
+            if !is_encoded(frame) && start + bytes > limits.bytes {
+                // Too large to be copied for company: it is handed out by itself, as it lies in the segment.
+                return Ok(false);
             }
             let batch = decode_checked(frame, taken.expected, &mut made).map_err(Problem::Unreadable)?;
             let counted = count_from(&batch, from, most - taken.records);
@@ -96,7 +101,6 @@ fn is_control(frame: &[u8]) -> bool {
 
 /// Appends the batch in `frame` decoded, and checks what is in it.
 fn decode_checked<'m>(frame: &[u8], expected: u64, made: &'m mut Vec<u8>) -> Result<Batch<'m>, Unreadable> {
-    use crate::format::Malformed;
     const SHORT: Malformed = Malformed("the batch is shorter than its header");
     let start = made.len();
     decode(frame, MAX_DECOMPRESSED_BYTES, made)?;

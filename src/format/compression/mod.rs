@@ -30,6 +30,10 @@ pub(crate) enum Unreadable {
         "the records are compressed with {0}, which this build does not read: enable the cargo feature `{0}`"
     )]
     NotBuiltIn(Codec),
+    #[cfg_attr(
+        not(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")),
+        allow(dead_code, reason = "without codecs nothing is decompressed")
+    )]
     #[error("the records decompress to more than {limit} bytes, the most that is read of one batch")]
     TooLarge { limit: usize },
     #[cfg(feature = "zstd")]
@@ -117,11 +121,9 @@ pub(crate) enum Lz4Header {
     Unchecked,
 }
 
-/// Appends what `from` decompresses to, at most `limit` bytes. On an error `to` holds some of it.
-#[cfg_attr(
-    not(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")),
-    expect(unused_variables, reason = "without codecs there is nothing to decompress")
-)]
+/// Appends what `from` decompresses to, at most `limit` bytes; without a codec there is no limit, as nothing grows. On an
+/// error `to` holds some of it.
+#[cfg_attr(not(feature = "lz4"), allow(unused_variables, reason = "only some codecs look at these"))]
 pub(crate) fn decompress(
     codec: Codec,
     lz4_header: Lz4Header,
@@ -148,10 +150,6 @@ pub(crate) fn decompress(
 }
 
 /// Appends `from`, compressed. `None`: the codec is not built in, or it refused.
-#[cfg_attr(
-    not(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")),
-    expect(unused_variables, reason = "without codecs there is nothing to compress")
-)]
 pub(crate) fn compress(encoding: Encoding, from: &[u8], to: &mut Vec<u8>) -> Option<()> {
     match encoding.codec {
         #[cfg(feature = "gzip")]
