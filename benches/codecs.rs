@@ -13,11 +13,14 @@ use support::{is_smoke_run, read, touch_memory};
 /// Bytes of a batch's header, which are not compressed.
 const HEADER_BYTES: usize = 61;
 
+/// Appends what a batch's records decompress to, by the library alone.
+type Decompress = fn(&[u8], &mut Vec<u8>);
+
 fn main() {
     touch_memory();
     let mut criterion = Criterion::default().configure_from_args();
     let records = if is_smoke_run() { 1000 } else { 500_000 };
-    let codecs: [(&str, Compression, fn(&[u8], &mut Vec<u8>)); 4] = [
+    let codecs: [(&str, Compression, Decompress); 4] = [
         ("gzip", Compression::Gzip, |frame, to| {
             let mut stream = flate2::Decompress::new_gzip(15);
             stream.decompress_vec(frame, to, flate2::FlushDecompress::Finish).expect("gzip");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in time, in milliseconds since 1970 in UTC, as Kafka stores it. May lie before 1970.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,5 +94,47 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.millis.load(Ordering::Relaxed))
+    }
+}
+
+/// The scale by which deadlines of background work go. Real time, so that a manual clock that stands still does not
+/// stop a running thread; or the log's clock, where no thread runs and everything is driven by hand.
+#[derive(Debug, Clone)]
+pub(crate) enum Pace {
+    Real { since: Instant },
+    Clock(Arc<dyn Clock>),
+}
+
+/// A moment on the scale of a [`Pace`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(Duration);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::Real { since: Instant::now() }
+    }
+}
+
+impl Pace {
+    pub(crate) fn now(&self) -> Moment {
+        Moment(match self {
+            Self::Real { since } => since.elapsed(),
+            Self::Clock(clock) => Duration::from_millis(u64::try_from(clock.now().0).unwrap_or(0)),
+        })
+    }
+
+    /// When real time comes to `moment`; `None` if it does not say.
+    pub(crate) fn instant_of(&self, moment: Moment) -> Option<Instant> {
+        match self {
+            Self::Real { since } => since.checked_add(moment.0),
+            Self::Clock(_) => None,
+        }
+    }
+}
+
+impl Moment {
+    /// `None`: never.
+    pub(crate) fn after(self, delay: Duration) -> Option<Self> {
+        self.0.checked_add(delay).map(Self)
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use crate::config::{ConsumerConfig, TopicConfig};
 use crate::consumer::Consumer;
-use crate::directory::{OpenDirectory, OpenOptions, RecoveryReport, Topic};
+use crate::directory::{Metrics, OpenDirectory, OpenOptions, RecoveryReport, Topic};
 use crate::error::Result;
+use crate::events::Events;
 use crate::producer::{Producer, ProducerConfig};
+use crate::upkeep::MaintenanceReport;
 
 /// A log directory, open for reading and writing. Cheap to clone, shared by any number of threads.
 ///
@@ -123,6 +125,51 @@ impl EventLog {
     /// A consumer.
     pub fn consumer_with(&self, config: ConsumerConfig) -> Result<Consumer> {
         Consumer::new(&self.directory, config)
+    }
+
+    /// What happens in the background from now on. Each call gets a queue of its own.
+    pub fn events(&self) -> Events {
+        self.directory.listen()
+    }
+
+    /// Counters of what was done since the open, and of what there is. Kafka's counterparts are its JMX metrics.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// log.producer()?.send(&orders, Record::new("paid"))?;
+    /// let metrics = log.metrics();
+    /// assert_eq!((metrics.topics, metrics.records_appended, metrics.records_unsynced), (1, 1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.directory.metrics()
+    }
+
+    /// Does everything that is due in the background by now, in a fixed order: lingering batches, space in front of
+    /// writers, final forms of sealed segments, syncs, retention, checkpoints. With [`Maintenance::ByHand`](crate::Maintenance::ByHand)
+    /// nothing else does it; beside running threads it is merely early.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stratalog::{EventLog, Maintenance, ManualClock, Record, Timestamp, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let clock = ManualClock::new(Timestamp::from_millis(0));
+    /// let log = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// log.producer()?.send(&orders, Record::new("paid"))?;
+    /// assert_eq!(log.run_maintenance()?.partitions_synced, 0);
+    /// clock.advance(Duration::from_secs(5));
+    /// assert_eq!(log.run_maintenance()?.partitions_synced, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first thing that went wrong; everything else was done all the same, and what failed is tried again.
+    pub fn run_maintenance(&self) -> Result<MaintenanceReport> {
+        self.directory.run_maintenance()
     }
 
     /// Returns when everything appended before the call is on the medium, in all topics.

@@ -39,6 +39,7 @@ mod consumer;
 mod directory;
 mod error;
 mod event_log;
+mod events;
 mod format;
 mod partition;
 mod position;
@@ -51,16 +52,20 @@ mod wait;
 pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
-    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, StartFrom, TimestampType, TopicConfig,
-    WaitStrategy,
+    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, ReadUpTo, StartFrom,
+    TimestampType, TopicConfig, WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,
     RecordIter, RecordView, Records,
 };
-pub use directory::{OpenOptions, Partition, PartitionOffsets, ReadMode, RecoveryReport, Topic, WriteMode};
+pub use directory::{
+    Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, ReadMode, RecoveryReport, Topic,
+    WriteMode,
+};
 pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result};
 pub use event_log::EventLog;
+pub use events::{Event, Events};
 pub use format::record::Header;
 pub use format::uuid::Uuid as TopicId;
 pub use partition::PartitionRecovery;
@@ -68,6 +73,7 @@ pub use position::{Position, TopicPartition};
 pub use producer::{
     BatchMetadata, BufferedProducer, Partitioner, Producer, ProducerConfig, Record, RecordMetadata,
 };
+pub use upkeep::MaintenanceReport;
 
 /// The examples of README are tests.
 #[cfg(doctest)]

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the ground up. A room may use those before it and itself.
-const ROOMS: [&[&str]; 11] = [
+const ROOMS: [&[&str]; 12] = [
     &["error", "clock", "position"],
+    &["events"],
     &["config"],
     &["format"],
     &["sys"],

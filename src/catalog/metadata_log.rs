@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::state::State;
+use crate::config::{Durability, ReadUpTo};
 use crate::error::{Damage, Error, Result};
 use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder, MAX_BATCH_BYTES};
@@ -120,7 +121,7 @@ impl MetadataLog {
             self.builder.push(&fields, measured, now);
         }
         let Some(mut batch) = self.builder.finish() else { return Ok(()) };
-        self.log.append(&mut batch, None)?;
+        self.log.append(&mut batch, None, Durability::Synced)?;
         self.log.sync()
     }
 
@@ -136,7 +137,7 @@ impl MetadataLog {
 
 /// Folds the records of the log from an offset on.
 fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<()> {
-    let mut cursor = Cursor::new(Arc::clone(log), from);
+    let mut cursor = Cursor::new(Arc::clone(log), from, ReadUpTo::Visible);
     while let Some(fetched) = cursor.fetch(LIMITS)? {
         let mut rest = fetched.bytes.as_ref();
         while let Some((batch, behind)) = Batch::take_checked(rest) {

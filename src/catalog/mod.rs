@@ -50,6 +50,7 @@ use crate::format::properties::MetaProperties;
 use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
 use crate::sys::Disk;
 use crate::sys::disk::kind_of;
+use crate::upkeep::Holdings;
 use crate::upkeep::checkpoints::{Checkpoints, write_recovery_points};
 
 /// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
@@ -294,6 +295,12 @@ impl Catalog {
             )),
             None => Ok(()),
         }
+    }
+}
+
+impl Holdings for Catalog {
+    fn write_checkpoints(&self) -> Result<()> {
+        self.write_recovery_points()
     }
 }
 

@@ -1,5 +1,32 @@
 //! Settings that are a choice among few, and Kafka's words for them.
 
+use std::time::Duration;
+
+/// What `Ok` from [`Producer::send`](crate::Producer::send) and [`BufferedProducer::flush`](crate::BufferedProducer::flush)
+/// means beyond: the records are in the log, visible, and safe from the death of the process.
+///
+/// ```
+/// use stratalog::{Durability, EventLog, ProducerConfig, Record, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::open(dir.path())?;
+/// let ledger = log.create_topic("ledger", TopicConfig::new())?;
+/// let producer = log.producer_with(ProducerConfig::new().durability(Durability::Synced))?;
+/// producer.send(&ledger, Record::new("debit 5"))?; // on the medium when it returns
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// No more than that. Power loss may take the last seconds: [`OpenOptions::sync_behind`](crate::OpenOptions::sync_behind).
+    #[default]
+    Buffered,
+    /// A sync begins at most this long after the append, or as soon as the device is done with an earlier one. Kafka's
+    /// counterpart is `flush.ms`.
+    Interval(Duration),
+    /// Safe from power loss: a sync that covers the records has ended. Callers that wait at the same time share one.
+    Synced,
+}
+
 /// What happens to records that are no longer wanted. Kafka's `cleanup.policy`; the default is
 /// [`Delete`](Self::Delete).
 ///

@@ -16,6 +16,18 @@ pub enum StartFrom {
     End,
 }
 
+/// Which records a consumer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ReadUpTo {
+    /// Everything that is in the log.
+    #[default]
+    Visible,
+    /// Only what is on the medium, so that what is done about a record never outlives the record. Wakes up when a sync has
+    /// ended: have producers sync, or set [`OpenOptions::sync_behind`](crate::OpenOptions::sync_behind).
+    Durable,
+}
+
 /// How `poll` waits for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -42,6 +54,7 @@ pub enum WaitStrategy {
 #[must_use]
 pub struct ConsumerConfig {
     pub(crate) start_from: StartFrom,
+    pub(crate) read_up_to: ReadUpTo,
     pub(crate) wait: WaitStrategy,
     pub(crate) max_poll_bytes: usize,
     pub(crate) max_poll_records: usize,
@@ -53,6 +66,7 @@ impl Default for ConsumerConfig {
     fn default() -> Self {
         Self {
             start_from: StartFrom::default(),
+            read_up_to: ReadUpTo::default(),
             wait: WaitStrategy::default(),
             max_poll_bytes: DEFAULT_POLL_BYTES,
             max_poll_records: usize::MAX,
@@ -72,6 +86,12 @@ impl ConsumerConfig {
     /// sends and then reads sees its records. Kafka: `auto.offset.reset`.
     pub fn start_from(mut self, start: StartFrom) -> Self {
         self.start_from = start;
+        self
+    }
+
+    /// Which records are shown. Default: [`ReadUpTo::Visible`].
+    pub fn read_up_to(mut self, what: ReadUpTo) -> Self {
+        self.read_up_to = what;
         self
     }
 

@@ -12,7 +12,7 @@ mod topic;
 pub(crate) mod topic_name;
 mod topic_setting;
 
-pub use choice::{CleanupPolicy, Compression, TimestampType};
-pub use consumer::{ConsumerConfig, StartFrom, WaitStrategy};
+pub use choice::{CleanupPolicy, Compression, Durability, TimestampType};
+pub use consumer::{ConsumerConfig, ReadUpTo, StartFrom, WaitStrategy};
 pub use topic::{ConfigEntries, TopicConfig};
 pub(crate) use topic_setting::TopicSettings;

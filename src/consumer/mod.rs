@@ -16,10 +16,10 @@ pub use waiting::ConsumerWaker;
 use waiting::Wake;
 
 use crate::clock::Timestamp;
-use crate::config::{ConsumerConfig, StartFrom};
+use crate::config::{ConsumerConfig, ReadUpTo, StartFrom};
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
-use crate::partition::{Cursor, FetchLimits};
+use crate::partition::{Bounds, Cursor, FetchLimits};
 use crate::position::{Position, TopicPartition};
 
 /// Reads records from partitions. One thread at a time uses it, through `&mut`.
@@ -100,11 +100,11 @@ impl Consumer {
             let bounds = log.bounds()?;
             let offset = match self.config.start_from {
                 StartFrom::Beginning => bounds.log_start,
-                StartFrom::End => bounds.log_end,
+                StartFrom::End => shown(bounds, self.config.read_up_to),
             };
             (offset, self.config.start_paused)
         };
-        Ok(Assigned { cursor: Cursor::new(log, offset), paused })
+        Ok(Assigned { cursor: Cursor::new(log, offset, self.config.read_up_to), paused })
     }
 
     /// The partitions this consumer reads.
@@ -202,18 +202,20 @@ impl Consumer {
         self.seek_all(|cursor| Ok(cursor.log().bounds()?.log_start))
     }
 
-    /// Goes behind the last record there is, in every assigned partition.
+    /// Goes behind the last record that this consumer is shown, in every assigned partition.
     pub fn seek_to_end(&mut self) -> Result<()> {
-        self.seek_all(|cursor| Ok(cursor.log().bounds()?.log_end))
+        let level = self.config.read_up_to;
+        self.seek_all(|cursor| Ok(shown(cursor.log().bounds()?, level)))
     }
 
     /// Goes to the first record with a timestamp of `at` or later, in every assigned partition; to the end where there
     /// is none.
     pub fn seek_to_time(&mut self, at: Timestamp) -> Result<()> {
+        let level = self.config.read_up_to;
         self.seek_all(|cursor| {
             let bounds = cursor.log().bounds()?;
             let found = Cursor::offset_for_time(cursor.log(), at.as_millis(), bounds.log_start);
-            Ok(found.map_err(|failure| told(cursor, failure))?.unwrap_or(bounds.log_end))
+            Ok(found.map_err(|failure| told(cursor, failure))?.unwrap_or(shown(bounds, level)))
         })
     }
 
@@ -226,10 +228,10 @@ impl Consumer {
         Ok(())
     }
 
-    /// How many offsets lie between the position and the end of the log.
+    /// How many offsets lie between the position and the end of what this consumer is shown.
     pub fn lag(&self, of: impl Into<TopicPartition>) -> Result<u64> {
         let cursor = &self.assigned[self.find(&of.into())?].cursor;
-        Ok(cursor.log().bounds()?.log_end.saturating_sub(cursor.offset()))
+        Ok(shown(cursor.log().bounds()?, self.config.read_up_to).saturating_sub(cursor.offset()))
     }
 
     /// Hands out nothing of these partitions until they are resumed. Positions stay. On an error nothing changes.
@@ -267,6 +269,14 @@ impl Consumer {
     /// Ends the consumer. Dropping it does the same.
     pub fn close(self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Where what a consumer is shown ends.
+fn shown(bounds: Bounds, level: ReadUpTo) -> u64 {
+    match level {
+        ReadUpTo::Visible => bounds.log_end,
+        ReadUpTo::Durable => bounds.durable,
     }
 }
 

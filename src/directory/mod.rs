@@ -7,6 +7,7 @@
 //!
 //! Handles hold an [`OpenDirectory`]; the last one to go closes it. The threads hold the catalog alone.
 
+mod metrics;
 mod options;
 mod recovery;
 mod topic;
@@ -18,16 +19,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
-pub use options::{OpenOptions, ReadMode, WriteMode};
+pub use metrics::Metrics;
+pub use options::{Maintenance, OpenOptions, ReadMode, WriteMode};
 pub use recovery::RecoveryReport;
 pub use topic::{Partition, PartitionOffsets, Topic};
 
 use crate::catalog::Catalog;
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
 use crate::error::{Error, Result};
+use crate::events::{Announcer, Event, Events};
 use crate::sys::{DirectoryLock, Disk, disk};
 use crate::upkeep::checkpoints::Checkpoints;
-use crate::upkeep::{Inboxes, Linger, Threads};
+use crate::upkeep::{Inboxes, Linger, MaintenanceReport, Threads, Work};
 use crate::wait::Sleepers;
 
 const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
@@ -44,6 +47,8 @@ pub(crate) struct OpenDirectory {
     catalog: Arc<Catalog>,
     recovery: RecoveryReport,
     linger: Sender<Linger>,
+    pace: Pace,
+    events: Announcer,
     /// Set first by closing: nothing new begins after it.
     closing: AtomicBool,
     /// Those who wait for the close alone. Woken after `closing` is set.
@@ -55,7 +60,9 @@ pub(crate) struct OpenDirectory {
 /// What only an open directory has.
 #[derive(Debug)]
 struct Running {
-    threads: Threads,
+    work: Arc<Work>,
+    /// None: the user drives the work.
+    threads: Option<Threads>,
     _lock: DirectoryLock,
 }
 
@@ -68,16 +75,19 @@ impl OpenDirectory {
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
         let checkpoints = Checkpoints::read(&disk, &root, clean)?;
-        let inboxes = Inboxes::new();
+        let by_hand = options.maintenance == Maintenance::ByHand;
+        let pace = match &options.clock {
+            Some(clock) if by_hand => Pace::Clock(Arc::clone(clock)),
+            None if by_hand => Pace::Clock(Arc::new(SystemClock)),
+            _ => Pace::default(),
+        };
+        let inboxes = Inboxes::new(pace.clone(), options.background_sync);
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
         let catalog = Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, now)?);
         let recovery = recovery::recover(&catalog, clean);
-        let linger = inboxes.linger.clone();
-        let for_checkpoints = Arc::clone(&catalog);
-        let threads = inboxes.start(move || {
-            // A failure only means a longer scan after a crash; the next one may succeed.
-            let _ = for_checkpoints.write_recovery_points();
-        })?;
+        let (linger, events) = (inboxes.linger.clone(), inboxes.chores.events.clone());
+        let work = Arc::new(inboxes.work_on(Arc::clone(&catalog) as _));
+        let threads = if by_hand { None } else { Some(Threads::start(&work)?) };
         Ok(Arc::new(Self {
             root,
             disk,
@@ -85,9 +95,11 @@ impl OpenDirectory {
             catalog,
             recovery,
             linger,
+            pace,
+            events,
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
-            running: Mutex::new(Some(Running { threads, _lock: lock })),
+            running: Mutex::new(Some(Running { work, threads, _lock: lock })),
         }))
     }
 
@@ -124,6 +136,28 @@ impl OpenDirectory {
 
     pub(crate) fn has_system_clock(&self) -> bool {
         self.clock.is_none()
+    }
+
+    /// The time by which deadlines of background work go.
+    pub(crate) fn moment(&self) -> Moment {
+        self.pace.now()
+    }
+
+    pub(crate) fn listen(&self) -> Events {
+        self.events.listen()
+    }
+
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        self.events.tell(event);
+    }
+
+    /// Everything that is due in the background, done here and now.
+    pub(crate) fn run_maintenance(&self) -> Result<MaintenanceReport> {
+        let work = match &*self.running.lock() {
+            Some(running) => Arc::clone(&running.work),
+            None => return Err(Error::Closed),
+        };
+        work.run()
     }
 
     pub(crate) fn recovery(&self) -> &RecoveryReport {
@@ -163,8 +197,10 @@ impl OpenDirectory {
         self.closing.store(true, Ordering::Release);
         self.idlers.wake_all();
         let mut running = self.running.lock();
-        let Some(Running { threads, _lock: lock }) = running.take() else { return Ok(()) };
-        threads.stop();
+        let Some(Running { threads, _lock: lock, .. }) = running.take() else { return Ok(()) };
+        if let Some(threads) = threads {
+            threads.stop();
+        }
         let mut outcome = Ok(());
         for partition in self.catalog.partitions() {
             // Every partition is brought as far as it goes; the first failure is told.
@@ -181,6 +217,7 @@ impl OpenDirectory {
                 .and_then(|()| self.disk.sync_directory(&self.root));
         }
         drop(lock);
+        self.events.end();
         outcome
     }
 }

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::partition::BackgroundSync;
 
 /// How records get into files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +31,18 @@ pub enum ReadMode {
     Copy,
 }
 
+/// Who does the work beside the calls: lingering batches, syncs, final forms of segments, retention, checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Maintenance {
+    /// Two threads of the log.
+    #[default]
+    Threads,
+    /// The caller, by [`EventLog::run_maintenance`](crate::EventLog::run_maintenance). No thread is started, and all
+    /// deadlines go by the log's clock: with a [`ManualClock`](crate::ManualClock) nothing depends on time.
+    ByHand,
+}
+
 /// Settings of [`EventLog::options`](crate::EventLog::options).
 ///
 /// ```
@@ -43,6 +57,8 @@ pub struct OpenOptions {
     pub(crate) write_mode: WriteMode,
     pub(crate) read_mode: ReadMode,
     pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) maintenance: Maintenance,
+    pub(crate) background_sync: BackgroundSync,
 }
 
 impl Default for OpenOptions {
@@ -52,6 +68,8 @@ impl Default for OpenOptions {
             write_mode: WriteMode::default(),
             read_mode: ReadMode::default(),
             clock: None,
+            maintenance: Maintenance::default(),
+            background_sync: BackgroundSync::default(),
         }
     }
 }
@@ -81,6 +99,20 @@ impl OpenOptions {
         self
     }
 
+    /// Who does the work beside the calls. Default: [`Maintenance::Threads`].
+    pub fn maintenance(mut self, by: Maintenance) -> Self {
+        self.maintenance = by;
+        self
+    }
+
+    /// When records that nobody has synced are synced in the background: as soon as there are `bytes` of them in a
+    /// partition, and at latest `age` after the first; `None` is never. Default: 64 MiB and 5 s. Bounds what is lost with
+    /// the power, and what is checked at the open after a crash. Kafka's counterparts are `flush.messages` and `flush.ms`.
+    pub fn sync_behind(mut self, bytes: impl Into<Option<u64>>, age: impl Into<Option<Duration>>) -> Self {
+        self.background_sync = BackgroundSync { bytes: bytes.into(), age: age.into() };
+        self
+    }
+
     /// Opens the log. See [`EventLog::open`](crate::EventLog::open).
     pub fn open(self, path: impl AsRef<Path>) -> crate::Result<crate::EventLog> {
         crate::EventLog::open_with(path.as_ref(), self)
@@ -93,6 +125,8 @@ impl fmt::Debug for OpenOptions {
             .field("create_if_missing", &self.create_if_missing)
             .field("write_mode", &self.write_mode)
             .field("read_mode", &self.read_mode)
+            .field("maintenance", &self.maintenance)
+            .field("background_sync", &self.background_sync)
             .finish_non_exhaustive()
     }
 }

@@ -46,6 +46,8 @@ pub struct Partition {
 pub struct PartitionOffsets {
     /// Offset of the first record that can be read.
     pub log_start: u64,
+    /// Offset behind the last record that is on the medium.
+    pub durable: u64,
     /// Offset behind the last record that a consumer may read. With one replica this is the log end.
     pub high_watermark: u64,
     /// Offset behind the last record; the next one gets it.
@@ -137,6 +139,7 @@ impl Partition {
         let bounds = self.log.bounds()?;
         Ok(PartitionOffsets {
             log_start: bounds.log_start,
+            durable: bounds.durable,
             high_watermark: bounds.log_end,
             log_end: bounds.log_end,
         })

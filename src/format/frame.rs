@@ -152,7 +152,16 @@ fn plausible(header: &BatchHeader) -> Result<(), Malformed> {
 }
 
 impl Frame {
-    /// First and last offset the frame takes. A legacy message's first offset is not known from outside.
+    /// The first offset of a batch. That of a legacy message is not known from outside: its last one.
+    #[inline]
+    pub(crate) fn known_first_offset(&self) -> u64 {
+        let first = match self.kind {
+            FrameKind::Batch(header) => header.base_offset,
+            FrameKind::Legacy { offset, .. } => offset,
+        };
+        u64::try_from(first).unwrap_or(0)
+    }
+
     pub(crate) fn last_offset(&self) -> u64 {
         let last = match self.kind {
             FrameKind::Batch(header) => header.last_offset(),

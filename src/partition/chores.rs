@@ -1,24 +1,63 @@
-//! What a partition leaves to the background: working ahead of its writer, and finishing sealed segments.
+//! What a partition leaves to the background: working ahead of its writer, finishing sealed segments, syncs that are
+//! not waited for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
 use super::PartitionLog;
+use crate::clock::{Moment, Pace};
+use crate::events::Announcer;
 use crate::sys::{Growth, Tail};
 
 /// Work in front of the writer; must not wait for the disk.
 #[derive(Debug)]
-pub(crate) struct GrowAhead {
-    pub(crate) growth: Arc<Growth>,
-    pub(crate) tail: Arc<Tail>,
+pub(crate) enum AheadChore {
+    /// Space in the active segment.
+    Grow { growth: Arc<Growth>, tail: Arc<Tail> },
+    /// A file for the next one.
+    PrepareSegment(Arc<PartitionLog>),
+}
+
+/// Work that waits for the disk.
+#[derive(Debug)]
+pub(crate) enum Chore {
+    /// Sealed segments wait for their final form.
+    FinishSealed(Arc<PartitionLog>),
+    Sync(SyncBy),
+}
+
+/// A sync that is to begin at a moment.
+#[derive(Debug)]
+pub(crate) struct SyncBy {
+    pub(crate) due: Moment,
+    pub(crate) partition: Arc<PartitionLog>,
+    /// Void if a sync began since.
+    pub(super) round: u64,
+}
+
+/// When an unsynced tail is synced although nobody asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BackgroundSync {
+    pub(crate) bytes: Option<u64>,
+    pub(crate) age: Option<Duration>,
+}
+
+impl Default for BackgroundSync {
+    fn default() -> Self {
+        Self { bytes: Some(64 << 20), age: Some(Duration::from_secs(5)) }
+    }
 }
 
 /// Where chores go. Without receivers a partition does what cannot be left out by itself, and leaves out the rest.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chores {
-    pub(crate) ahead: Option<Sender<GrowAhead>>,
-    pub(crate) finish: Option<Sender<Arc<PartitionLog>>>,
+    pub(crate) ahead: Option<Sender<AheadChore>>,
+    pub(crate) upkeep: Option<Sender<Chore>>,
+    pub(crate) pace: Pace,
+    pub(crate) events: Announcer,
+    pub(crate) background_sync: BackgroundSync,
 }
 
 impl Chores {
@@ -26,14 +65,33 @@ impl Chores {
         if let Some(ahead) = &self.ahead
             && growth.request()
         {
-            let chore = GrowAhead { growth: Arc::clone(growth), tail: Arc::clone(tail) };
+            let chore = AheadChore::Grow { growth: Arc::clone(growth), tail: Arc::clone(tail) };
             // A thread that has ended means a log that is being closed: nothing to work ahead for.
             let _ = ahead.try_send(chore);
         }
     }
 
+    /// Has the file of the next segment made.
+    pub(super) fn prepare_segment(&self, partition: &Arc<PartitionLog>) {
+        if let Some(ahead) = &self.ahead {
+            // As above.
+            let _ = ahead.try_send(AheadChore::PrepareSegment(Arc::clone(partition)));
+        }
+    }
+
     /// Has the sealed segments of `partition` finished. `false`: nobody is there to do it.
     pub(super) fn finish_sealed(&self, partition: &Arc<PartitionLog>) -> bool {
-        self.finish.as_ref().is_some_and(|finish| finish.send(Arc::clone(partition)).is_ok())
+        let chore = || Chore::FinishSealed(Arc::clone(partition));
+        self.upkeep.as_ref().is_some_and(|upkeep| upkeep.send(chore()).is_ok())
+    }
+
+    /// Has `partition` synced, beginning at most `delay` from now.
+    pub(super) fn sync_within(&self, delay: Duration, partition: &Arc<PartitionLog>, round: u64) {
+        if let Some(upkeep) = &self.upkeep
+            && let Some(due) = self.pace.now().after(delay)
+        {
+            // Without the thread the log is being closed, which syncs.
+            let _ = upkeep.send(Chore::Sync(SyncBy { due, partition: Arc::clone(partition), round }));
+        }
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::decoding::{Held, first_at, first_offset, take_decoded};
 use super::{PartitionLog, SegmentList};
+use crate::config::ReadUpTo;
 use crate::error::{Damage, Error, Result};
 use crate::format::Malformed;
 use crate::format::batch::Batch;
@@ -27,6 +28,7 @@ use crate::sys::Confirmed;
 pub(crate) struct Cursor {
     log: Arc<PartitionLog>,
     offset: u64,
+    level: ReadUpTo,
     /// Version of the segment list that was looked at last.
     version: u64,
     at: Option<Place>,
@@ -60,6 +62,16 @@ pub(crate) struct FetchLimits {
     pub(crate) records: usize,
 }
 
+/// What may be taken off the front of a window.
+pub(super) struct Within {
+    /// The first batch begins at this offset or behind it.
+    pub(super) expected: u64,
+    /// Records from the first of these offsets on are meant; at the last the segment ends.
+    pub(super) offsets: Range<u64>,
+    /// Batches from this offset on are left alone. It is the end of one.
+    pub(super) bound: u64,
+}
+
 /// What was found at the front of a window.
 pub(super) struct Taken {
     pub(super) bytes: usize,
@@ -80,8 +92,8 @@ pub(super) enum Problem {
 }
 
 impl Cursor {
-    pub(crate) fn new(log: Arc<PartitionLog>, offset: u64) -> Self {
-        Self { log, offset, version: 0, at: None, held: None }
+    pub(crate) fn new(log: Arc<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
+        Self { log, offset, level, version: 0, at: None, held: None }
     }
 
     pub(crate) fn log(&self) -> &Arc<PartitionLog> {
@@ -108,9 +120,19 @@ impl Cursor {
         match &self.at {
             Some(place) => {
                 let end = place.view.segment().end();
-                end.position > place.position || end.sealed || self.list_changed()
+                ((end.position > place.position || end.sealed) && self.offset < self.bound())
+                    || self.list_changed()
             }
             None => self.list_changed(),
+        }
+    }
+
+    /// Records from this offset on are not shown yet.
+    #[inline]
+    fn bound(&self) -> u64 {
+        match self.level {
+            ReadUpTo::Visible => u64::MAX,
+            ReadUpTo::Durable => self.log.durable_end(),
         }
     }
 
@@ -124,7 +146,15 @@ impl Cursor {
             if self.log.has_ended() {
                 self.log.refuse_ended()?;
             }
+            let bound = self.bound();
+            let held_back = self.offset >= bound;
             let Some(place) = self.place()? else { return Ok(None) };
+            if held_back {
+                if self.look_again() {
+                    continue;
+                }
+                return Ok(None);
+            }
             let end = place.view.segment().end();
             if place.position >= end.position {
                 // A sealed segment has a successor; one that only stands still may have got a writer.
@@ -133,7 +163,7 @@ impl Cursor {
                 }
                 return Ok(None);
             }
-            if let Some(fetched) = self.fetch_here(end, limits)? {
+            if let Some(fetched) = self.fetch_here(end, bound, limits)? {
                 return Ok(Some(fetched));
             }
         }
@@ -182,7 +212,7 @@ impl Cursor {
     }
 
     /// Takes batches at the present place. `None`: there was nothing for users among them; the cursor went past.
-    fn fetch_here(&mut self, end: SegmentEnd, limits: FetchLimits) -> Result<Option<Fetched>> {
+    fn fetch_here(&mut self, end: SegmentEnd, bound: u64, limits: FetchLimits) -> Result<Option<Fetched>> {
         let offset = self.offset;
         let Some(place) = &mut self.at else { return Ok(None) };
         let (position, left) = (place.position, end.position - place.position);
@@ -199,9 +229,10 @@ impl Cursor {
             window = place.view.read(position..position + needs)?;
         }
         let next_offset = place.view.segment().base() + u64::from(end.relative_next);
-        let taken = take(window.as_ref(), place.expected, offset..next_offset, limits.records.max(1));
+        let within = Within { expected: place.expected, offsets: offset..next_offset, bound };
+        let taken = take(window.as_ref(), &within, limits.records.max(1));
         if taken.bytes == 0 && taken.is_encoded {
-            return self.fetch_encoded(window.as_ref(), offset..next_offset, limits);
+            return self.fetch_encoded(window.as_ref(), &within, limits);
         }
         if taken.bytes == 0
             && let Some(problem) = &taken.problem
@@ -230,12 +261,12 @@ impl Cursor {
     fn fetch_encoded(
         &mut self,
         window: &[u8],
-        offsets: Range<u64>,
+        within: &Within,
         limits: FetchLimits,
     ) -> Result<Option<Fetched>> {
         let Some(place) = &self.at else { return Ok(None) };
         let (base, position) = (place.view.segment().base(), place.position);
-        let (taken, made) = take_decoded(window, place.expected, offsets, limits);
+        let (taken, made) = take_decoded(window, within, limits);
         if taken.bytes == 0
             && let Some(problem) = &taken.problem
         {
@@ -377,13 +408,12 @@ impl Taken {
     }
 }
 
-/// Takes whole, readable batches off the front of `window`, up to `most` records at or behind the first of `offsets`.
-/// They begin at `expected` or behind it; at the last of `offsets` the segment ends.
-fn take(window: &[u8], expected: u64, offsets: Range<u64>, most: usize) -> Taken {
-    let from = offsets.start;
-    let mut taken = Taken::none(from, expected);
+/// Takes whole, readable batches off the front of `window`, up to `most` records.
+fn take(window: &[u8], within: &Within, most: usize) -> Taken {
+    let from = within.offsets.start;
+    let mut taken = Taken::none(from, within.expected);
     while let Some(rest) = window.get(taken.bytes..).filter(|rest| !rest.is_empty()) {
-        let (bytes, behind) = match next_frame(rest, &taken, offsets.end) {
+        let (bytes, behind) = match next_frame(rest, &mut taken, within) {
             Ok(Some(found)) => found,
             Ok(None) => break,
             Err(problem) => {
@@ -414,21 +444,27 @@ fn take(window: &[u8], expected: u64, offsets: Range<u64>, most: usize) -> Taken
 }
 
 /// Bytes of the batch at the front of `rest`, which follows what was taken, and the offset behind it. `None`: what was
-/// taken is all of the window.
+/// taken is all that is to be.
+#[inline]
 pub(super) fn next_frame(
     rest: &[u8],
-    taken: &Taken,
-    end: u64,
+    taken: &mut Taken,
+    within: &Within,
 ) -> std::result::Result<Option<(usize, u64)>, Problem> {
     let frame = match whole_batch_at(rest, taken.expected) {
         Ok(frame) => frame,
         Err(NotWhole::Incomplete { .. } | NotWhole::End) if taken.bytes > 0 => return Ok(None),
         Err(reason) => return Err(Problem::NotWhole(reason)),
     };
-    if frame.last_offset() >= end {
+    if frame.last_offset() >= within.offsets.end {
         // The checksum does not cover the offset.
         let reason = Malformed("the offset lies behind the segment's end");
         return Err(Problem::NotWhole(reason.into()));
+    }
+    if frame.known_first_offset() >= within.bound {
+        // What lies before the bound was taken, whether or not there were records.
+        taken.next_offset = taken.next_offset.max(within.bound);
+        return Ok(None);
     }
     Ok(Some((frame.bytes, frame.last_offset() + 1)))
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::cursor::{FetchLimits, Problem, Taken, batch_end, count_from, next_frame};
+use super::cursor::{FetchLimits, Problem, Taken, Within, batch_end, count_from, next_frame};
 use crate::format::Malformed;
 use crate::format::batch::Batch;
 use crate::format::compression::{MAX_DECOMPRESSED_BYTES, Unreadable};
@@ -56,18 +56,13 @@ impl Held {
 
 /// As [`take`](super::cursor::take), decoding what must be decoded and copying what need not. The bytes taken are those
 /// of the window, whose first batch must be decoded. Stops when one more batch like the last would exceed the limit.
-pub(super) fn take_decoded(
-    window: &[u8],
-    expected: u64,
-    offsets: Range<u64>,
-    limits: FetchLimits,
-) -> (Taken, Vec<u8>) {
-    let (from, most) = (offsets.start, limits.records.max(1));
-    let mut taken = Taken::none(from, expected);
+pub(super) fn take_decoded(window: &[u8], within: &Within, limits: FetchLimits) -> (Taken, Vec<u8>) {
+    let (from, most) = (within.offsets.start, limits.records.max(1));
+    let mut taken = Taken::none(from, within.expected);
     let mut made = Vec::with_capacity(limits.bytes.min(window.len().saturating_mul(4)));
     while let Some(rest) = window.get(taken.bytes..).filter(|rest| !rest.is_empty()) {
         let start = made.len();
-        let stepped = next_frame(rest, &taken, offsets.end).and_then(|found| {
+        let stepped = next_frame(rest, &mut taken, within).and_then(|found| {
             let Some((bytes, behind)) = found else { return Ok(false) };
             let frame = rest.get(..bytes).unwrap_or_default();
             if is_control(frame) {

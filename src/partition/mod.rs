@@ -12,11 +12,13 @@
 //! [`Chores`].
 
 mod chores;
+mod counters;
 mod cursor;
 mod decoding;
 mod durability;
 mod epochs;
 mod load;
+mod prepared;
 mod segments;
 #[cfg(test)]
 mod tests;
@@ -27,25 +29,30 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-pub(crate) use chores::{Chores, GrowAhead};
+pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
+use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
+use durability::Durable;
 use load::Found;
 pub use load::PartitionRecovery;
+use prepared::Prepared;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 
+use crate::config::Durability;
 use crate::error::{Error, PoisonCause, Result};
+use crate::events::Event;
 use crate::format::batch::FinishedBatch;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::segment::{FinishFailure, MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
+use crate::segment::{MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
 use crate::sys::{Disk, PutFailure};
 use crate::wait::Sleepers;
 
-/// Sealed segments that may wait for the background; then whoever appends finishes them.
-const MOST_UNSEALED: usize = 64;
+/// Recovered segments that wait for the background, each with a descriptor.
+const MOST_RECOVERED: usize = 64;
 
 /// What stays the same in the life of a partition.
 #[derive(Debug, Clone)]
@@ -79,12 +86,12 @@ pub(crate) struct PartitionLog {
     segments: Segments,
     sleepers: Sleepers,
     log_start: AtomicU64,
-    /// Everything below is on the medium, with its indexes where segments are sealed.
-    recovery_point: AtomicU64,
+    durable: Durable,
+    prepared: Prepared,
+    counters: Counters,
     /// Set once; readers look at it when they find nothing.
     ended: AtomicBool,
     appender: Mutex<Appender>,
-    unsealed: Mutex<VecDeque<Unsealed>>,
     /// Held while segments are synced and finished, so that they are in order and each failure is seen by all. Taken
     /// after `appender`, or without it.
     finishing: Mutex<()>,
@@ -123,6 +130,7 @@ struct LastSegment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) log_start: u64,
+    pub(crate) durable: u64,
     pub(crate) log_end: u64,
 }
 
@@ -147,10 +155,11 @@ impl PartitionLog {
             segments: Segments::default(),
             sleepers: Sleepers::default(),
             log_start: AtomicU64::new(checkpointed.log_start),
-            recovery_point: AtomicU64::new(checkpointed.recovery_point.unwrap_or(0)),
+            durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
+            prepared: Prepared::default(),
+            counters: Counters::default(),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
-            unsealed: Mutex::default(),
             finishing: Mutex::default(),
             failure: OnceLock::new(),
         })
@@ -187,6 +196,9 @@ impl PartitionLog {
 
     /// Changes nothing here unless all of it succeeds: the next attempt begins anew.
     fn load_into(self: &Arc<Self>, appender: &mut Appender) -> Result<PartitionRecovery> {
+        if !self.checkpointed.clean {
+            self.remove_prepared();
+        }
         let Found { mut segments, log_start, last, next_offset, epoch, tail, report, .. } = load::find(self)?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
@@ -200,18 +212,13 @@ impl PartitionLog {
             }
         };
         self.log_start.store(log_start, Ordering::Relaxed);
-        if self.checkpointed.clean {
-            self.recovery_point.store(next_offset, Ordering::Relaxed);
-        } else {
-            // Whatever was behind the point is checked now, but not on the medium for certain.
-            self.recovery_point.fetch_min(next_offset, Ordering::Relaxed);
-        }
-        let unfinished = !sealed.is_empty();
-        *self.unsealed.lock() = sealed;
+        let clean = self.checkpointed.clean || matches!(state, Appender::Idle { .. });
+        self.durable.loaded(next_offset, clean, sealed);
         self.segments.set(SegmentList::of(segments));
         *appender = state;
-        if unfinished {
-            self.chores.finish_sealed(self);
+        if !clean {
+            // Served at once; on the medium soon.
+            self.sync_long_tail();
         }
         Ok(report)
     }
@@ -222,18 +229,18 @@ impl PartitionLog {
         &self,
         tail: Vec<load::RecoveredSegment>,
         segments: &mut Vec<Arc<Segment>>,
-        sealed: &mut VecDeque<Unsealed>,
+        sealed: &mut VecDeque<Arc<Unsealed>>,
     ) -> Result<Option<Box<SegmentWriter>>> {
         let mut last: Option<SegmentWriter> = None;
         for recovered in tail {
             if let Some(before) = last.take() {
-                sealed.push_back(before.seal());
+                sealed.push_back(Arc::new(before.seal()));
             }
-            // Each holds a descriptor until it is finished.
-            if sealed.len() > MOST_UNSEALED
+            if sealed.len() > MOST_RECOVERED
                 && let Some(oldest) = sealed.pop_front()
             {
-                oldest.finish(&self.disk).map_err(FinishFailure::into_error)?;
+                oldest.seal_and_sync()?;
+                oldest.write_indexes(&self.disk)?;
             }
             let at = (recovered.base, recovered.position, recovered.next_offset);
             let mut writer = self.reopen(at, Some(recovered.entries))?;
@@ -261,9 +268,12 @@ impl PartitionLog {
         if self.ended.load(Ordering::Acquire) {
             self.refuse_ended()?;
         }
+        // First, so that it is not beyond the end.
+        let durable = self.durable_end();
         let log_end = self.segments.present().last().map(|segment| segment.next_offset());
         let log_start = self.log_start.load(Ordering::Acquire);
-        Ok(Bounds { log_start, log_end: log_end.unwrap_or(log_start).max(log_start) })
+        let log_end = log_end.unwrap_or(log_start).max(log_start);
+        Ok(Bounds { log_start, durable: durable.clamp(log_start, log_end), log_end })
     }
 
     /// Why nothing is read any more, if that is so.
@@ -290,7 +300,15 @@ impl PartitionLog {
 
     /// Appends one finished batch and returns its base offset. `at`: the log end offset the caller insists on.
     #[inline]
-    pub(crate) fn append(self: &Arc<Self>, batch: &mut FinishedBatch<'_>, at: Option<u64>) -> Result<u64> {
+    ///
+    /// What `level` promises beyond that is asked for here, but for [`Durability::Synced`]: the caller goes on to
+    /// [`await_durable`](Self::await_durable).
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        batch: &mut FinishedBatch<'_>,
+        at: Option<u64>,
+        level: Durability,
+    ) -> Result<u64> {
         let bytes = batch.len();
         if bytes as u64 > u64::from(self.max_batch_bytes()) {
             return Err(Error::TooLarge { bytes: bytes as u64, limit: u64::from(self.max_batch_bytes()) });
@@ -311,7 +329,9 @@ impl PartitionLog {
             _ => self.roll(&mut appender)?,
         }
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
-        let taken = match writer.append(batch, *epoch) {
+        // A store through the map would make the sync that follows write far more than the batch.
+        let positioned = matches!(level, Durability::Synced);
+        let taken = match writer.append(batch, *epoch, positioned) {
             Ok(taken) => taken,
             Err(PutFailure::NothingWritten(failure)) => return Err(failure),
             Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
@@ -320,8 +340,16 @@ impl PartitionLog {
             let (growth, tail) = writer.growth();
             self.chores.grow_ahead(growth, tail);
         }
+        self.counters.appended(batch.records(), bytes);
+        let position = writer.position();
+        let long = position >= self.durable.sync_from.load(Ordering::Relaxed);
+        self.ask_for_next(position);
         drop(appender);
         self.sleepers.wake_all();
+        self.ask_for_sync(level);
+        if long {
+            self.sync_long_tail();
+        }
         Ok(taken.base_offset)
     }
 
@@ -341,6 +369,8 @@ impl PartitionLog {
                 self.begin_epoch(epoch, at.2)?;
                 let writer = self.reopen(at, None)?;
                 self.segments.add(writer.segment());
+                self.expect_sync_from(writer.position());
+                self.expect_roll_at(self.settings.segment_bytes);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
                 Ok(())
             }
@@ -365,38 +395,47 @@ impl PartitionLog {
             _ => return Ok(()),
         };
         let first = matches!(appender, Appender::Idle { .. });
-        let writer = SegmentWriter::create(&self.disk, &self.directory, next_offset, capacity, interval)?;
+        let writer = self.begin_segment(next_offset, (capacity, interval))?;
         if first {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
         }
         self.segments.add(writer.segment());
+        self.expect_sync_from(0);
+        self.expect_roll_at(capacity);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
         if let Appender::Active { writer, .. } = before {
-            let mut unsealed = self.unsealed.lock();
-            unsealed.push_back(writer.seal());
-            let waiting = unsealed.len();
-            drop(unsealed);
-            if !self.chores.finish_sealed(self) || waiting >= MOST_UNSEALED {
+            let partition = || self.id.clone();
+            self.chores
+                .events
+                .tell(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
+            let too_many = self.queue_sealed(writer.seal());
+            if !self.chores.finish_sealed(self) || too_many {
                 // Nobody else does it, or not as fast as segments fill up.
-                self.finish_at_roll(appender, waiting)?;
+                self.finish_at_roll(appender, too_many)?;
             }
         }
         Ok(())
     }
 
-    /// Ends the partition because its topic is deleted: nothing is written any more, readers keep what they hold.
-    pub(crate) fn delete(&self) {
-        drop(self.end(Appender::Deleted));
-        self.unsealed.lock().clear();
-        // A segment being finished writes its indexes by name: wait, before the name can be another topic's.
-        drop(self.finishing.lock());
+    /// The writer of a new segment. A prepared file that cannot be used is none.
+    fn begin_segment(&self, base: u64, limits: (u32, u32)) -> Result<SegmentWriter> {
+        let create = |prepared| SegmentWriter::create(&self.disk, &self.directory, base, limits, prepared);
+        match self.take_prepared() {
+            Some(file) => create(Some(file)).or_else(|_| create(None)),
+            None => create(None),
+        }
     }
 
-    fn end(&self, state: Appender) -> Appender {
-        let before = std::mem::replace(&mut *self.appender.lock(), state);
+    /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.
+    fn end_with_order(&self, state: Appender) -> (Appender, MutexGuard<'_, ()>) {
+        let mut appender = self.appender.lock();
+        let before = std::mem::replace(&mut *appender, state);
+        // Before anybody can see the end: whoever waits for what is durable waits for the close then.
+        let order = self.finishing.lock();
+        drop(appender);
         self.ended.store(true, Ordering::Release);
         self.sleepers.wake_all();
-        before
+        (before, order)
     }
 }
 

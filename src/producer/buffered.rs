@@ -4,17 +4,18 @@
 //! nobody else ever takes. A batch that cannot be written stays where it is, so no record is lost or doubled.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::record::Record;
-use super::{Producer, append, check_size};
+use super::{Producer, check_size, hand_over};
 use crate::catalog::TopicEntry;
-use crate::clock::Timestamp;
-use crate::config::Compression;
+use crate::clock::{Moment, Timestamp};
+use crate::config::{Compression, Durability};
 use crate::directory::{OpenDirectory, Topic};
 use crate::error::{Remedy, Result};
+use crate::events::Event;
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::Encoding;
 use crate::partition::PartitionLog;
@@ -50,6 +51,7 @@ pub struct BufferedProducer {
 struct Shared {
     pending: Mutex<Pending>,
     linger: Duration,
+    durability: Durability,
 }
 
 /// Batches that are not written yet.
@@ -77,17 +79,19 @@ struct TopicBatches {
 struct PendingBatch {
     builder: BatchBuilder,
     /// When to write it if nothing else does.
-    due: Option<Instant>,
+    due: Option<Moment>,
+    /// The end of what was written and has to be on the medium before a flush returns.
+    unsynced: Option<u64>,
 }
 
 impl BufferedProducer {
     pub(super) fn new(producer: Producer) -> Self {
-        let linger = producer.config.linger;
+        let (linger, durability) = (producer.config.linger, producer.config.durability);
         let stamp = Stamp::new(linger);
         let compression = producer.config.compression;
         let pending =
             Pending { topics: Vec::new(), bytes: 0, records: 0, stamp, compression, registered: false };
-        Self { producer, shared: Arc::new(Shared { pending: Mutex::new(pending), linger }) }
+        Self { producer, shared: Arc::new(Shared { pending: Mutex::new(pending), linger, durability }) }
     }
 
     /// Takes a record into its partition's batch, writing that batch first if it is full. On an error the record was
@@ -100,7 +104,7 @@ impl BufferedProducer {
         let (partition, log) = producer.choose(topic, &record)?;
         let pending = &mut *self.shared.pending.lock();
         if pending.bytes > producer.config.buffer_bytes {
-            pending.write_all()?;
+            pending.write_all(producer.config.durability)?;
         }
         let clock = &producer.directory;
         let timestamp = record.wanted_timestamp().unwrap_or_else(|| pending.stamp.take(clock)).as_millis();
@@ -110,7 +114,7 @@ impl BufferedProducer {
         let limit = producer.config.batch_bytes.min(log.max_batch_bytes() as usize);
         let mut measured = batch.builder.measure(&fields, timestamp);
         if batch.builder.bytes_with(&measured) > limit && !batch.builder.is_empty() {
-            let written = batch.write(encoding, log)?;
+            let written = batch.write(log, (encoding, producer.config.durability))?;
             pending.bytes -= written.bytes;
             pending.records -= written.records;
             pending.stamp.forget();
@@ -122,7 +126,7 @@ impl BufferedProducer {
         pending.bytes += batch.builder.bytes() - before;
         pending.records += 1;
         if before == 0 {
-            batch.due = Instant::now().checked_add(self.shared.linger);
+            batch.due = producer.directory.moment().after(self.shared.linger);
             if let Some(due) = batch.due.filter(|_| !pending.registered) {
                 let shared = Arc::downgrade(&self.shared);
                 // Without the thread the log is being closed, and a flush will say so.
@@ -131,14 +135,20 @@ impl BufferedProducer {
         }
         if pending.bytes > producer.config.buffer_bytes {
             // This record was taken; if something cannot be written, the next call says so.
-            let _ = pending.write_all();
+            let _ = pending.write_all(producer.config.durability);
         }
         Ok(())
     }
 
-    /// Writes all batches. On an error those that could not be written stay pending; the others are in the log.
+    /// Writes all batches; with [`Durability::Synced`] returns when all that was enqueued is on the medium. On an error
+    /// those that could not be written stay pending; the others are in the log.
     pub fn flush(&mut self) -> Result<()> {
-        self.shared.pending.lock().write_all()
+        let (written, unsynced) = {
+            let pending = &mut *self.shared.pending.lock();
+            (pending.write_all(self.shared.durability), pending.take_unsynced())
+        };
+        // Every partition is brought as far as it goes; the first failure is told.
+        unsynced.into_iter().fold(written, |outcome, (log, end)| outcome.and(log.await_durable(end)))
     }
 
     /// Records that are enqueued and not in the log yet.
@@ -149,7 +159,9 @@ impl BufferedProducer {
     /// Drops the records that are not in the log yet and tells how many they were.
     pub fn discard(&mut self) -> usize {
         let mut pending = self.shared.pending.lock();
-        pending.topics.clear();
+        for batch in pending.topics.iter_mut().flat_map(|topic| &mut topic.batches) {
+            *batch = PendingBatch { unsynced: batch.unsynced, ..PendingBatch::default() };
+        }
         pending.stamp.forget();
         pending.bytes = 0;
         std::mem::take(&mut pending.records)
@@ -158,21 +170,27 @@ impl BufferedProducer {
 
 impl Drop for BufferedProducer {
     fn drop(&mut self) {
-        // Whoever wants to know of a failure calls `flush` before.
-        let _ = self.flush();
+        if let Err(failure) = self.flush() {
+            let (records, failure) = (self.pending(), failure.to_string().into());
+            if records > 0 {
+                self.producer.directory.tell(|| Event::RecordsDropped { records, failure });
+            }
+        }
     }
 }
 
 impl Lingering for Shared {
-    fn write_overdue(&self, now: Instant) -> Option<Instant> {
+    fn write_overdue(&self, now: Moment) -> Option<Moment> {
         /// A batch that could not be written is tried again, but not all the time.
         const SOONEST_RETRY: Duration = Duration::from_millis(10);
         let pending = &mut *self.pending.lock();
         pending.stamp.forget();
-        let failed = pending.write_where(|batch| batch.due.is_some_and(|due| due <= now)).is_err();
+        let overdue = |batch: &PendingBatch| batch.due.is_some_and(|due| due <= now);
+        let failed = pending.write_where(self.durability, overdue).is_err();
         let next = pending.topics.iter().flat_map(|topic| &topic.batches).filter_map(|batch| batch.due).min();
         pending.registered = next.is_some();
-        next.map(|next| if failed { next.max(now + SOONEST_RETRY) } else { next })
+        let soonest = if failed { now.after(SOONEST_RETRY) } else { None };
+        next.map(|next| soonest.map_or(next, |soonest| next.max(soonest)))
     }
 }
 
@@ -183,13 +201,20 @@ struct Written {
 }
 
 impl Pending {
-    fn write_all(&mut self) -> Result<()> {
+    fn write_all(&mut self, level: Durability) -> Result<()> {
         self.stamp.forget();
-        self.write_where(|_| true)
+        self.write_where(level, |_| true)
+    }
+
+    /// What was written and is to be synced before a flush returns.
+    fn take_unsynced(&mut self) -> Vec<(Arc<PartitionLog>, u64)> {
+        let topics = self.topics.iter_mut();
+        let batches = topics.flat_map(|topic| topic.batches.iter_mut().zip(topic.entry.partitions()));
+        batches.filter_map(|(batch, log)| Some((Arc::clone(log), batch.unsynced.take()?))).collect()
     }
 
     /// Writes the batches that are wanted, each as far as it goes; the first failure is told.
-    fn write_where(&mut self, wanted: impl Fn(&PendingBatch) -> bool) -> Result<()> {
+    fn write_where(&mut self, level: Durability, wanted: impl Fn(&PendingBatch) -> bool) -> Result<()> {
         let mut outcome = Ok(());
         for topic in &mut self.topics {
             let logs = topic.entry.partitions();
@@ -198,7 +223,7 @@ impl Pending {
                     continue;
                 }
                 let encoding = Encoding::of(topic.entry.settings(), self.compression);
-                match encoding.and_then(|encoding| batch.write(encoding, log)) {
+                match encoding.and_then(|encoding| batch.write(log, (encoding, level))) {
                     Ok(written) => {
                         self.bytes -= written.bytes;
                         self.records -= written.records;
@@ -238,9 +263,17 @@ fn batch_of<'b>(
 }
 
 impl PendingBatch {
-    fn write(&mut self, encoding: Encoding, log: &Arc<PartitionLog>) -> Result<Written> {
+    /// In the log, but no sync is waited for: a lingering batch is written by a thread that must not.
+    fn write(
+        &mut self,
+        log: &Arc<PartitionLog>,
+        (encoding, level): (Encoding, Durability),
+    ) -> Result<Written> {
         let written = Written { bytes: self.builder.bytes(), records: self.builder.records() as usize };
-        append(&mut self.builder, encoding, log, None)?;
+        let offsets = hand_over(&mut self.builder, log, None, (encoding, level))?;
+        if matches!(level, Durability::Synced) {
+            self.unsynced = Some(offsets.end);
+        }
         self.builder.clear(written.bytes);
         self.due = None;
         Ok(written)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::partitioner::Partitioner;
-use crate::config::Compression;
+use crate::config::{Compression, Durability};
 use crate::error::{Error, Result};
 use crate::format::compression::check_built_in;
 
@@ -27,6 +27,7 @@ const DEFAULT_LINGER: Duration = Duration::from_millis(5);
 #[derive(Clone)]
 #[must_use]
 pub struct ProducerConfig {
+    pub(crate) durability: Durability,
     pub(crate) batch_bytes: usize,
     pub(crate) buffer_bytes: usize,
     pub(crate) linger: Duration,
@@ -38,6 +39,7 @@ pub struct ProducerConfig {
 impl Default for ProducerConfig {
     fn default() -> Self {
         Self {
+            durability: Durability::default(),
             batch_bytes: DEFAULT_BATCH_BYTES,
             buffer_bytes: DEFAULT_BUFFER_BYTES,
             linger: DEFAULT_LINGER,
@@ -52,6 +54,12 @@ impl ProducerConfig {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What `Ok` means beyond being in the log. Default: [`Durability::Buffered`].
+    pub fn durability(mut self, level: Durability) -> Self {
+        self.durability = level;
+        self
     }
 
     /// Bytes at which a batch of enqueued records is written; a larger record goes alone. Default: 262,144.
@@ -156,6 +164,7 @@ impl ProducerConfig {
 impl fmt::Debug for ProducerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProducerConfig")
+            .field("durability", &self.durability)
             .field("batch_bytes", &self.batch_bytes)
             .field("buffer_bytes", &self.buffer_bytes)
             .field("linger", &self.linger)

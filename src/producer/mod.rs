@@ -19,6 +19,7 @@ use partitioner::{Partitioning, Sticky};
 pub use record::Record;
 
 use crate::clock::Timestamp;
+use crate::config::Durability;
 use crate::directory::{OpenDirectory, Partition, Topic};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
@@ -37,8 +38,9 @@ thread_local! {
 /// Writes records. Cheap to clone, shared by any number of threads; each thread's records keep their order within a
 /// partition.
 ///
-/// `Ok` means: in the log, visible to consumers, and safe from the death of the process. [`Partition::sync`]
-/// makes it safe from power loss.
+/// `Ok` means: in the log, visible to consumers, and safe from the death of the process. What more it means
+/// [`Durability`] says; the default is no more. With [`Durability::Synced`] an [`Error::Poisoned`] means that the
+/// outcome is unknown: the records may or may not be there when the log is opened again.
 ///
 /// ```
 /// use stratalog::{EventLog, Record, TopicConfig};
@@ -107,7 +109,7 @@ impl Producer {
             let measured = batch.measure(&fields, timestamp.as_millis());
             check_size(batch.bytes_with(&measured), encoding, log)?;
             batch.push(&fields, measured, timestamp.as_millis());
-            let offset = append(batch, encoding, log, None)?.start;
+            let offset = append(batch, log, None, (encoding, self.config.durability))?.start;
             Ok(RecordMetadata { partition, offset, timestamp })
         })
     }
@@ -145,6 +147,24 @@ impl Producer {
         self.write_batch(to, Some(at), &mut records.into_iter())
     }
 
+    /// The same producer with another durability.
+    ///
+    /// ```
+    /// # use stratalog::{Durability, EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// # let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// let producer = log.producer()?;
+    /// producer.send(&orders, Record::new("seen"))?;
+    /// producer.with_durability(Durability::Synced).send(&orders, Record::new("paid"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_durability(&self, level: Durability) -> Self {
+        let config = ProducerConfig::clone(&self.config).durability(level);
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// A producer that collects records into batches, for one thread.
     pub fn buffered(&self) -> BufferedProducer {
         BufferedProducer::new(self.clone())
@@ -165,7 +185,11 @@ impl Producer {
         let mut batch = SCRATCH.take();
         batch.clear(KEEP_BYTES);
         let outcome = fill(&mut batch, to, (now, encoding), records).and_then(|()| {
-            if batch.is_empty() { empty(to.log(), at) } else { append(&mut batch, encoding, to.log(), at) }
+            if batch.is_empty() {
+                empty(to.log(), at)
+            } else {
+                append(&mut batch, to.log(), at, (encoding, self.config.durability))
+            }
         });
         SCRATCH.set(batch);
         Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
@@ -226,18 +250,33 @@ fn fill(
     Ok(())
 }
 
-/// Hands a batch that is not empty to its partition. It is compressed before, while nothing is locked.
+/// Hands a batch that is not empty to its partition, and returns when it is as safe as the level says.
 #[inline]
 fn append(
     batch: &mut BatchBuilder,
-    encoding: Encoding,
     log: &Arc<PartitionLog>,
     at: Option<u64>,
+    (encoding, level): (Encoding, Durability),
+) -> Result<Range<u64>> {
+    let offsets = hand_over(batch, log, at, (encoding, level))?;
+    if matches!(level, Durability::Synced) {
+        log.await_durable(offsets.end)?;
+    }
+    Ok(offsets)
+}
+
+/// The same without waiting for a sync. The batch is compressed first, while nothing is locked.
+#[inline]
+fn hand_over(
+    batch: &mut BatchBuilder,
+    log: &Arc<PartitionLog>,
+    at: Option<u64>,
+    (encoding, level): (Encoding, Durability),
 ) -> Result<Range<u64>> {
     let records = u64::from(batch.records());
     let limit = log.max_batch_bytes() as usize;
     let Some(mut finished) = batch.finish_with(encoding, limit) else { return empty(log, at) };
-    let base = log.append(&mut finished, at)?;
+    let base = log.append(&mut finished, at, level)?;
     Ok(base..base + records)
 }
 

@@ -148,6 +148,11 @@ impl Segment {
         self.base + u64::from(self.end().relative_next)
     }
 
+    /// Its files were deleted. Tells how many bytes somebody who reads them keeps on the device.
+    pub(crate) fn pinned(&self) -> u64 {
+        self.mapping.lock().upgrade().map_or(0, |mapping| mapping.pin())
+    }
+
     /// Opens the segment for reading.
     pub(crate) fn view(self: &Arc<Self>) -> Result<SegmentView> {
         Ok(SegmentView { segment: Arc::clone(self), source: self.source()?, warmed: AtomicU64::new(0) })

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -40,18 +41,27 @@ pub(crate) struct Appended {
 }
 
 impl SegmentWriter {
-    /// Begins a new segment.
+    /// Begins a new segment, in a file made by [`prepare`](Self::prepare) if there is one.
     pub(crate) fn create(
         disk: &Disk,
         directory: &Path,
         base: u64,
-        capacity: u32,
-        interval: u32,
+        (capacity, interval): (u32, u32),
+        prepared: Option<PlainFile>,
     ) -> Result<Self> {
         let path = directory.join(file_name(base, LOG));
-        let end = SegmentEnd { position: 0, relative_next: 0, sealed: false };
-        let log = LogWriter::create(disk, &path, u64::from(capacity), end.mark())?;
+        let mark = SegmentEnd { position: 0, relative_next: 0, sealed: false }.mark();
+        let capacity = u64::from(capacity);
+        let log = match prepared {
+            None => LogWriter::create(disk, &path, capacity, mark)?,
+            Some(file) => LogWriter::adopt(disk, disk.rename_new(file, &path)?, capacity, mark)?,
+        };
         Ok(Self::over(disk, log, base, base, IndexEntries::default(), interval))
+    }
+
+    /// Makes a file for a segment whose base offset is not known yet.
+    pub(crate) fn prepare(disk: &Disk, path: &Path, capacity: u32) -> Result<PlainFile> {
+        LogWriter::prepare(disk, path, u64::from(capacity))
     }
 
     /// Goes on with a segment found on disk whose first `position` bytes are whole and end before `next_offset`.
@@ -126,19 +136,20 @@ impl SegmentWriter {
         last < self.most_offsets && (position == 0 || end <= u64::from(limit).min(Tail::MAX_POSITION))
     }
 
-    /// Puts the batch behind the last one and publishes it.
+    /// Puts the batch behind the last one and publishes it. `positioned`: by system call, not through the map.
     #[inline]
     pub(crate) fn append(
         &mut self,
         batch: &mut FinishedBatch<'_>,
         leader_epoch: u32,
+        positioned: bool,
     ) -> std::result::Result<Appended, PutFailure> {
         let base_offset = self.next_offset;
         let next_offset = base_offset + u64::from(batch.records());
         let position = self.position();
         let (bytes, timestamp) = (batch.len(), batch.max_timestamp());
         let offset = i64::try_from(base_offset).unwrap_or(i64::MAX);
-        let wants_growth = self.log.put(batch.placed_at(offset, leader_epoch.cast_signed()))?;
+        let wants_growth = self.log.put(batch.placed_at(offset, leader_epoch.cast_signed()), positioned)?;
 
         // Fits: `has_room` looked.
         let relative_next = u32::try_from(next_offset - self.segment.base()).unwrap_or(u32::MAX);
@@ -166,11 +177,13 @@ impl SegmentWriter {
             pace_largest: self.pace.largest(),
             position: self.position(),
             rewrite: Arc::clone(&self.rewrite),
+            sealed: AtomicBool::new(false),
         }
     }
 
     /// Nothing more will be appended: readers go on to the next segment, which the segment list must hold already.
-    /// The files get their final form by [`Unsealed::finish`].
+    /// The files get their final form by [`Unsealed::seal_and_sync`] and
+    /// [`Unsealed::write_indexes`].
     pub(crate) fn seal(mut self) -> Unsealed {
         let end = SegmentEnd { sealed: true, ..self.segment.end() };
         self.log.publish_mark(end.mark());
@@ -202,6 +215,8 @@ pub(crate) struct Unsealed {
     pace_largest: Option<crate::format::index::TimeEntry>,
     position: u64,
     rewrite: Arc<Mutex<Rewrite>>,
+    /// Has its final length and is on the medium.
+    sealed: AtomicBool,
 }
 
 /// Why a segment did not get its final form.
@@ -237,13 +252,24 @@ impl Unsealed {
         Ok(())
     }
 
-    /// The final form of a segment nothing is appended to any more: exact length, index files, all on the medium.
-    pub(crate) fn finish(&self, disk: &Disk) -> std::result::Result<(), FinishFailure> {
-        self.growth.seal(self.position).and_then(|()| self.sync()).map_err(FinishFailure::Lost)?;
-        self.write_indexes(disk).map_err(FinishFailure::Unindexed)
+    /// Bytes that a sync covers.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.position
     }
 
-    fn write_indexes(&self, disk: &Disk) -> Result<()> {
+    /// The final length of a segment nothing is appended to any more, and its bytes on the medium. Once is enough.
+    pub(crate) fn seal_and_sync(&self) -> Result<()> {
+        if self.sealed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.growth.seal(self.position)?;
+        self.sync()?;
+        self.sealed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The index files of such a segment, each on the medium; their names are once the directory is synced.
+    pub(crate) fn write_indexes(&self, disk: &Disk) -> Result<()> {
         let (offsets, times) = match &mut *self.segment.index.lock() {
             Index::Stored => return Ok(()),
             Index::Growing(entries) => {

@@ -121,6 +121,15 @@ impl Disk {
         renamed.map_err(|e| Error::io("rename", from, e))
     }
 
+    /// Gives an open file its name, which must not be taken.
+    pub(crate) fn rename_new(&self, file: PlainFile, to: &Path) -> Result<PlainFile> {
+        if kind_of(to).is_some() {
+            return Err(Error::io("create", to, io::ErrorKind::AlreadyExists.into()));
+        }
+        self.rename(&file.path, to)?;
+        Ok(PlainFile { path: to.to_owned(), ..file })
+    }
+
     /// Removes a file; one that is not there is fine. Tells whether it was there.
     #[expect(clippy::unused_self, reason = "operations are asked of the disk")]
     pub(crate) fn remove_file(&self, path: &Path) -> Result<bool> {

@@ -89,6 +89,22 @@ impl LogWriter {
         Ok(Self::over(disk, disk.create(path)?, capacity, 0, 0, mark))
     }
 
+    /// A new, empty file that was made before, with space up to its length.
+    pub(crate) fn adopt(disk: &Disk, prepared: PlainFile, capacity: u64, mark: u64) -> Result<Self> {
+        let length = prepared.len()?;
+        Ok(Self::over(disk, prepared, capacity, length, 0, mark))
+    }
+
+    /// Makes a file that [`adopt`](Self::adopt) takes, with space for the first appends.
+    pub(crate) fn prepare(disk: &Disk, path: &Path, capacity: u64) -> Result<PlainFile> {
+        let file = disk.create(path)?;
+        if disk.allocates {
+            // A disk that is full or cannot: whoever appends finds out and says so.
+            let _ = file.allocate(0, SMALLEST_AHEAD.min(capacity));
+        }
+        Ok(file)
+    }
+
     /// A file whose first `confirmed` bytes were found whole. What lies behind them is cut off.
     pub(crate) fn open(disk: &Disk, path: &Path, capacity: u64, confirmed: u64, mark: u64) -> Result<Self> {
         let file = disk.open(path, true)?;
@@ -135,12 +151,12 @@ impl LogWriter {
     }
 
     /// Puts one whole batch behind the published end. Nobody sees it before [`publish`](Self::publish).
-    /// Tells whether somebody should work ahead.
+    /// Tells whether somebody should work ahead. `positioned`: not through the map.
     #[inline]
-    pub(crate) fn put(&mut self, batch: &[u8]) -> std::result::Result<bool, PutFailure> {
+    pub(crate) fn put(&mut self, batch: &[u8], positioned: bool) -> std::result::Result<bool, PutFailure> {
         let position = self.tail.load().position;
         let end = position + batch.len() as u64;
-        let small = batch.len() < POSITIONED_FROM && batch.len() > COMMIT_BYTE;
+        let small = batch.len() < POSITIONED_FROM && batch.len() > COMMIT_BYTE && !positioned;
         if small
             && end <= self.growth.ready.load(Ordering::Acquire)
             && let Some(to) = self.mapping.as_ref().and_then(|map| map.pointer_at(position, batch.len()))

@@ -9,7 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
@@ -28,22 +28,37 @@ const WINDOW: u64 = 2 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct MapBudget {
     used: AtomicUsize,
+    /// Bytes of files that were deleted and are still mapped.
+    pinned: AtomicU64,
 }
 
 impl MapBudget {
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn pinned(&self) -> u64 {
+        self.pinned.load(Ordering::Relaxed)
+    }
+
     fn take(self: &Arc<Self>) -> Option<MapTicket> {
-        let ticket = MapTicket(Arc::clone(self));
+        let ticket = MapTicket { budget: Arc::clone(self), pinned: AtomicU64::new(0) };
         (self.used.fetch_add(1, Ordering::Relaxed) < MAP_LIMIT).then_some(ticket)
     }
 }
 
 /// One map's share of the budget.
 #[derive(Debug)]
-struct MapTicket(Arc<MapBudget>);
+struct MapTicket {
+    budget: Arc<MapBudget>,
+    /// Bytes that this map keeps on the device although their file was deleted.
+    pinned: AtomicU64,
+}
 
 impl Drop for MapTicket {
     fn drop(&mut self) {
-        self.0.used.fetch_sub(1, Ordering::Relaxed);
+        self.budget.used.fetch_sub(1, Ordering::Relaxed);
+        self.budget.pinned.fetch_sub(*self.pinned.get_mut(), Ordering::Relaxed);
     }
 }
 
@@ -54,7 +69,7 @@ pub(crate) struct Mapping {
     tail: Arc<Tail>,
     /// Pages below may be cold: they were not written by this process.
     cold_below: u64,
-    _ticket: MapTicket,
+    ticket: MapTicket,
 }
 
 impl Mapping {
@@ -67,7 +82,7 @@ impl Mapping {
         let ticket = budget.take()?;
         let length = usize::try_from(tail.load().position).ok()?;
         let raw = MmapOptions::new().len(length).map_raw_read_only(&file.file).ok()?;
-        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below: length as u64, _ticket: ticket }))
+        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below: length as u64, ticket }))
     }
 
     /// Maps a growing file for its writer and all readers, `capacity` bytes of it whether they exist yet or not.
@@ -81,7 +96,15 @@ impl Mapping {
         let length = usize::try_from(capacity).ok()?;
         let raw = MmapOptions::new().len(length).map_raw(&file.file).ok()?;
         let cold_below = tail.load().position;
-        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, _ticket: ticket }))
+        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, ticket }))
+    }
+
+    /// The file was deleted: what it takes on the device goes when this map goes. Tells how much that is.
+    pub(crate) fn pin(&self) -> u64 {
+        let bytes = self.tail.load().position;
+        let before = self.ticket.pinned.swap(bytes, Ordering::Relaxed);
+        self.ticket.budget.pinned.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
+        bytes
     }
 
     /// The bytes of `range`, if all of it is published. `warmed` is what the reader has had brought in last.

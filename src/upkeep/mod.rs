@@ -1,6 +1,11 @@
-//! Work beside the writers: checkpoints and the background threads. Sees partitions, not who produces or consumes.
+//! Work beside the writers: syncs, retention, checkpoints, and the two threads that do it. Sees partitions, not who
+//! produces or consumes.
 
 pub(crate) mod checkpoints;
+mod report;
 mod threads;
+mod work;
 
-pub(crate) use threads::{Inboxes, Linger, Lingering, Threads};
+pub use report::MaintenanceReport;
+pub(crate) use threads::Threads;
+pub(crate) use work::{Holdings, Inboxes, Linger, Lingering, Work};

@@ -1,6 +1,6 @@
 //! Waiting for a log to grow, without ever losing a wake-up and without cost while nobody waits.
 //!
-//! The one concurrency protocol of the crate besides publishing itself, checked by loom in [`tests`]:
+//! The one concurrency protocol of the crate besides publishing itself and [`Turns`], all checked by loom in [`tests`]:
 //!
 //! | writer | sleeper |
 //! |---|---|
@@ -16,11 +16,13 @@
 mod parker;
 #[cfg(all(test, loom))]
 mod tests;
+mod turns;
 
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 pub(crate) use parker::Parker;
+pub(crate) use turns::Turns;
 
 use crate::sys::sync::{AtomicUsize, Mutex, fence};
 

@@ -5,7 +5,9 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::{Parker, Sleepers, before_parking};
+use loom::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Parker, Sleepers, Turns, before_parking};
 use crate::sys::Tail;
 
 /// A file of one byte, its tail and those who wait for it.
@@ -90,4 +92,49 @@ fn two_sleepers_are_both_woken() {
         writer.join().unwrap();
         other.join().unwrap();
     });
+}
+
+/// What is appended, and how much of that one sync has brought to the medium.
+#[derive(Default)]
+struct Synced {
+    appended: AtomicU64,
+    durable: AtomicU64,
+    syncing: AtomicU64,
+    turns: Turns,
+}
+
+impl Synced {
+    fn append_and_wait(&self) {
+        let goal = self.appended.fetch_add(1, Ordering::SeqCst) + 1;
+        self.turns.until(
+            goal,
+            |goal| self.durable.load(Ordering::SeqCst) >= goal,
+            || {
+                assert_eq!(self.syncing.swap(1, Ordering::SeqCst), 0, "one at a time");
+                let covered = self.appended.load(Ordering::SeqCst);
+                self.durable.fetch_max(covered, Ordering::SeqCst);
+                self.syncing.store(0, Ordering::SeqCst);
+            },
+        );
+        assert!(self.durable.load(Ordering::SeqCst) >= goal);
+    }
+}
+
+#[test]
+fn a_sync_serves_all_who_appended_before_it_and_nobody_waits_for_ever() {
+    for (others, bound) in [(1, None), (2, Some(3))] {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = bound;
+        model.check(move || {
+            let synced = Arc::new(Synced::default());
+            let threads: Vec<_> = (0..others)
+                .map(|_| {
+                    let synced = Arc::clone(&synced);
+                    thread::spawn(move || synced.append_and_wait())
+                })
+                .collect();
+            synced.append_and_wait();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
 }

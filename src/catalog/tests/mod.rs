@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::Durability;
 use crate::format::batch::BatchBuilder;
 use crate::format::record::RecordFields;
 use crate::format::uuid::Uuid;
@@ -69,7 +70,7 @@ fn fill(topic: &TopicEntry) {
         let mut builder = BatchBuilder::default();
         let fields = RecordFields { key: None, value: Some(b"v"), headers: &[] };
         builder.push(&fields, builder.measure(&fields, NOW), NOW);
-        partition.append(&mut builder.finish().unwrap(), None).unwrap();
+        partition.append(&mut builder.finish().unwrap(), None, Durability::Buffered).unwrap();
     }
 }
 

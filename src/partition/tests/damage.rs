@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::fixture::{
     ANY, At, Fixture, MAPPED, Modes, POSITIONED, append_numbered, batches_of, numbered, records_of,
 };
+use crate::config::ReadUpTo;
 use crate::error::{Damage, Error};
 use crate::format::header::HEADER_BYTES;
 use crate::partition::{Cursor, FetchLimits, PartitionLog};
@@ -57,7 +58,7 @@ fn read_on(cursor: &mut Cursor, limits: FetchLimits) -> Result<(), Box<Damage>> 
 fn check_damaged(log: &Arc<PartitionLog>, batch: &At, length_is_right: bool, limits: FetchLimits) {
     let (first, next) =
         (batch.header.base_offset.unsigned_abs(), batch.header.last_offset().unsigned_abs() + 1);
-    let mut cursor = Cursor::new(Arc::clone(log), 0);
+    let mut cursor = Cursor::new(Arc::clone(log), 0, ReadUpTo::Visible);
     let damage = read_on(&mut cursor, limits).expect_err("damage is not passed over");
     assert_eq!(
         (damage.position, damage.offset.as_ref().unwrap().offset()),
@@ -72,7 +73,7 @@ fn check_damaged(log: &Arc<PartitionLog>, batch: &At, length_is_right: bool, lim
     read_on(&mut cursor, limits).unwrap_or_else(|damage| panic!("nothing else is damaged: {damage}"));
     assert_eq!(cursor.offset(), END);
     for offset in (next..END).step_by(4) {
-        let mut cursor = Cursor::new(Arc::clone(log), offset);
+        let mut cursor = Cursor::new(Arc::clone(log), offset, ReadUpTo::Visible);
         match read_on(&mut cursor, limits) {
             Ok(()) => assert_eq!(cursor.offset(), END),
             Err(damage) => {
@@ -129,7 +130,7 @@ fn an_impossible_offset_is_told_and_stepped_over() {
 #[test]
 fn nothing_panics_or_hangs_whatever_is_flipped() {
     each_flip(&(7..8).chain(12..16), |log, _, _, limits| {
-        let mut cursor = Cursor::new(Arc::clone(log), 0);
+        let mut cursor = Cursor::new(Arc::clone(log), 0, ReadUpTo::Visible);
         while cursor.offset() < END {
             let before = cursor.offset();
             match cursor.fetch(limits) {
@@ -150,7 +151,7 @@ fn a_file_cut_by_somebody_else_is_damage() {
         let cut = OpenOptions::new().write(true).open(&path).unwrap();
         cut.set_len(700).unwrap();
         // A new reader, none of whose pages were touched before.
-        let failure = Cursor::new(Arc::clone(&log), 0).fetch(ANY).unwrap_err();
+        let failure = Cursor::new(Arc::clone(&log), 0, ReadUpTo::Visible).fetch(ANY).unwrap_err();
         assert!(matches!(&failure, Error::Corrupt(damage) if damage.path == path), "{failure}");
         assert_eq!(log.bounds().unwrap().log_end, END);
         append_numbered(&log, 1, BYTES).unwrap();

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use super::fixture::{
     ANY, Fixture, MAPPED, Modes, POSITIONED, TestRecord, batch, numbered, read, records_of,
 };
+use crate::config::ReadUpTo;
 use crate::error::{Damage, Error};
 use crate::format::compression::{Encoding, MAX_DECOMPRESSED_BYTES, compress};
 use crate::format::crc::crc32c;
 use crate::format::frame::{frame_at, is_legacy};
 use crate::format::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
 use crate::partition::{Cursor, FetchLimits, PartitionLog};
+
+const VISIBLE: ReadUpTo = ReadUpTo::Visible;
 
 fn vector(path: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(path)).unwrap()
@@ -161,7 +164,7 @@ fn a_poll_holds_as_many_bytes_as_it_may_and_a_batch_at_least() {
     }
     let (_fixture, log) = written.open(MAPPED, true);
     let plain = batch(&vec![numbered(0, 40); 100]).bytes();
-    let mut cursor = Cursor::new(Arc::clone(&log), 0);
+    let mut cursor = Cursor::new(Arc::clone(&log), 0, VISIBLE);
     let mut next = |bytes| cursor.fetch(FetchLimits { bytes, records: usize::MAX }).unwrap().unwrap();
     for (bytes, batches) in [(0, 1), (plain, 1), (2 * plain + 200, 2), (5 * plain + 500, 5)] {
         let fetched = next(bytes);
@@ -178,7 +181,7 @@ fn a_batch_handed_out_in_part_is_decoded_once() {
     written.batch(50, codec);
     written.batch(3, codec);
     let (_fixture, log) = written.open(MAPPED, true);
-    let mut cursor = Cursor::new(log, 0);
+    let mut cursor = Cursor::new(log, 0, VISIBLE);
     let fetch = |cursor: &mut Cursor| cursor.fetch(FetchLimits { bytes: 1 << 20, records: 10 }).unwrap();
     let first = fetch(&mut cursor).unwrap();
     let second = fetch(&mut cursor).unwrap();
@@ -238,7 +241,7 @@ fn messages_of_older_formats_are_read_beside_batches() {
 /// Reads up to the damage in the second of three batches and goes on behind it.
 fn damage_of(written: &Written, count: u64) -> (bool, Box<Damage>) {
     let (_fixture, log) = written.open(MAPPED, false);
-    let mut cursor = Cursor::new(Arc::clone(&log), 0);
+    let mut cursor = Cursor::new(Arc::clone(&log), 0, VISIBLE);
     let first = cursor.fetch(ANY).unwrap().unwrap();
     assert_eq!(records_of(&first), written.records[..3]);
     let failure = cursor.fetch(ANY).unwrap_err();

@@ -59,14 +59,14 @@ impl Run {
                     continue;
                 }
                 2 => self.log.sync().map(|()| self.durable = self.acknowledged),
-                4 => self.log.finish_sealed(),
+                4 => self.log.finish_sealed().map(drop),
                 _ => continue,
             };
             match synced {
                 Ok(()) => assert!(self.poisoned_at.is_none() || step % 5 == 4),
                 Err(failure) => self.note(failure),
             }
-            assert!(self.recovery_point() >= self.durable);
+            assert!(self.log.durable_end() >= self.durable);
         }
         let closed = self.log.close();
         if let Some(point) = self.poisoned_at {

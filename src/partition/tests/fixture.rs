@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 use tempfile::TempDir;
 
+use crate::config::{Durability, ReadUpTo};
 use crate::error::Result;
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::format::frame::{FrameKind, whole_batch_at};
@@ -16,7 +17,7 @@ use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::format::record::{Header, RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    Appender, Checkpointed, Chores, Cursor, FetchLimits, Fetched, PartitionLog, PartitionSettings,
+    Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, PartitionLog, PartitionSettings,
 };
 use crate::segment;
 use crate::sys::Disk;
@@ -54,7 +55,7 @@ pub(super) struct Fixture {
     pub(super) settings: PartitionSettings,
     pub(super) chores: Chores,
     /// Keeps the chores of a background that never gets to them.
-    waiting: Option<Receiver<Arc<PartitionLog>>>,
+    waiting: Option<Receiver<Chore>>,
 }
 
 impl Fixture {
@@ -75,7 +76,7 @@ impl Fixture {
     /// Leaves sealed segments to a background that never gets to them.
     pub(super) fn finish_late(&mut self) {
         let (finish, waiting) = crossbeam_channel::unbounded();
-        self.chores.finish = Some(finish);
+        self.chores.upkeep = Some(finish);
         self.waiting = Some(waiting);
     }
 
@@ -239,7 +240,7 @@ pub(super) fn batch(records: &[TestRecord]) -> BatchBuilder {
 }
 
 pub(super) fn append(log: &Arc<PartitionLog>, records: &[TestRecord]) -> Result<u64> {
-    log.append(&mut batch(records).finish().unwrap(), None)
+    log.append(&mut batch(records).finish().unwrap(), None, Durability::Buffered)
 }
 
 /// Appends a batch of `count` records with recognisable values.
@@ -293,7 +294,7 @@ pub(super) fn read(
     from: u64,
     limits: FetchLimits,
 ) -> Result<Vec<(u64, TestRecord)>> {
-    let mut cursor = Cursor::new(Arc::clone(log), from);
+    let mut cursor = Cursor::new(Arc::clone(log), from, ReadUpTo::Visible);
     let mut found = Vec::new();
     while let Some(fetched) = cursor.fetch(limits)? {
         assert!(fetched.records > 0 && fetched.records <= limits.records);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::fixture::{ANY, Fixture, MAPPED, Modes, POSITIONED, append_numbered, records_of};
+use crate::config::ReadUpTo;
 use crate::error::Error;
 use crate::partition::{Cursor, Fetched, PartitionLog};
 use crate::segment::base_of;
@@ -37,7 +38,7 @@ fn expected(list: &str) -> Vec<Value> {
 
 /// The first record of a fetch. What this build cannot decompress must at least begin where it should.
 fn check_first(log: &Arc<PartitionLog>, offset: u64, position: u64, check: impl FnOnce(&Fetched)) {
-    match Cursor::new(Arc::clone(log), offset).fetch(ANY) {
+    match Cursor::new(Arc::clone(log), offset, ReadUpTo::Visible).fetch(ANY) {
         Ok(fetched) => {
             let fetched = fetched.unwrap();
             assert_eq!(records_of(&fetched)[0].0, offset);

@@ -7,5 +7,6 @@ mod faults;
 mod fixture;
 mod lookups;
 mod model;
+mod prepared;
 mod recovery;
 mod threads;

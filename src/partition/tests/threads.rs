@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use super::fixture::{
     ANY, EXACT, Fixture, MAPPED, Modes, POSITIONED, TestRecord, append, append_numbered, records_of,
 };
-use crate::error::Error;
-use crate::partition::{Cursor, FetchLimits, PartitionLog};
-use crate::upkeep::Inboxes;
+use crate::clock::Pace;
+use crate::config::ReadUpTo;
+use crate::error::{Error, Result};
+use crate::partition::{BackgroundSync, Cursor, FetchLimits, PartitionLog};
+use crate::upkeep::{Holdings, Inboxes, Threads};
 use crate::wait::{Parker, before_parking};
 
 const APPENDERS: u64 = 3;
@@ -58,7 +60,7 @@ fn wait(cursor: &Cursor) {
 
 /// Reads everything up to offset `end`, waiting for it, and checks the order.
 fn read_all(log: &Arc<PartitionLog>, limits: FetchLimits, end: u64) {
-    let mut cursor = Cursor::new(Arc::clone(log), 0);
+    let mut cursor = Cursor::new(Arc::clone(log), 0, ReadUpTo::Visible);
     let (mut next, mut numbers) = (0, BTreeMap::new());
     while next < end {
         let Some(fetched) = cursor.fetch(limits).unwrap() else {
@@ -82,7 +84,7 @@ fn disturb(log: &Arc<PartitionLog>, end: u64) {
         let bounds = log.bounds().unwrap();
         let offset = bounds.log_end * 7 / 9;
         if offset < bounds.log_end {
-            let mut cursor = Cursor::new(Arc::clone(log), offset);
+            let mut cursor = Cursor::new(Arc::clone(log), offset, ReadUpTo::Visible);
             let fetched = cursor.fetch(FetchLimits { bytes: 1, records: 1 }).unwrap().unwrap();
             assert_eq!(records_of(&fetched)[0].0, offset);
             assert_eq!(Cursor::offset_for_time(log, 7, offset).unwrap(), Some(offset));
@@ -96,11 +98,21 @@ fn disturb(log: &Arc<PartitionLog>, end: u64) {
     }
 }
 
+/// No checkpoints.
+#[derive(Debug)]
+struct Nothing;
+
+impl Holdings for Nothing {
+    fn write_checkpoints(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
 fn run(modes: Modes) {
     let mut fixture = Fixture::new(modes, 30_000);
-    let inboxes = Inboxes::new();
+    let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
     fixture.chores = inboxes.chores.clone();
-    let background = inboxes.start(|| ()).unwrap();
+    let background = Threads::start(&Arc::new(inboxes.work_on(Arc::new(Nothing)))).unwrap();
     let log = fixture.open_new();
     let end = APPENDERS * (0..BATCHES).map(|batch| batch % 3 + 1).sum::<u64>();
     thread::scope(|scope| {
@@ -149,7 +161,8 @@ fn bytes_in_hand_outlive_rolls_the_close_and_the_files() {
             let mut held = Vec::new();
             for _ in 0..30 {
                 let base = append_numbered(&log, 2, 300).unwrap();
-                let fetched = Cursor::new(Arc::clone(&log), base).fetch(ANY).unwrap().unwrap();
+                let fetched =
+                    Cursor::new(Arc::clone(&log), base, ReadUpTo::Visible).fetch(ANY).unwrap().unwrap();
                 let whole = fetched.bytes.as_ref();
                 let part = fetched.bytes.share(&whole[70..whole.len() - 9]);
                 held.push((whole.to_vec(), fetched.bytes.clone(), part));
@@ -176,7 +189,7 @@ fn a_reader_that_waits_learns_of_the_end() {
         let fixture = Fixture::new(MAPPED, 5000);
         let log = fixture.open_new();
         append_numbered(&log, 2, 10).unwrap();
-        let mut cursor = Cursor::new(Arc::clone(&log), 2);
+        let mut cursor = Cursor::new(Arc::clone(&log), 2, ReadUpTo::Visible);
         assert!(cursor.fetch(ANY).unwrap().is_none());
         thread::scope(|scope| {
             scope.spawn(|| {

@@ -1,0 +1,235 @@
+//! What happens in the background of a log, told to whoever listens.
+//!
+//! Each listener has a bounded queue of its own. Whoever tells something never waits: what does not fit is counted, and
+//! the listener learns how much it missed. While nobody listens, telling costs one load.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
+use parking_lot::Mutex;
+
+use crate::position::TopicPartition;
+
+/// Events one listener may leave waiting.
+const QUEUE: usize = 1024;
+
+/// Something that happened in the background of a log: [`EventLog::events`](crate::EventLog::events).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A partition goes on in a new segment.
+    SegmentRolled {
+        /// The partition.
+        partition: TopicPartition,
+        /// The new segment's first offset.
+        base_offset: u64,
+    },
+    /// Old segments of a partition were deleted: by retention, or because their records were.
+    SegmentsDeleted {
+        /// The partition.
+        partition: TopicPartition,
+        /// How many.
+        segments: usize,
+        /// The bytes of records in them.
+        bytes: u64,
+        /// Where the partition begins now.
+        log_start: u64,
+    },
+    /// A segment was deleted while somebody holds records of it: its bytes leave the device when they are dropped.
+    SegmentPinned {
+        /// The partition.
+        partition: TopicPartition,
+        /// The segment's first offset.
+        base_offset: u64,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// A write or sync failed: the partition takes no more records until the log is opened anew.
+    PartitionPoisoned {
+        /// The partition.
+        partition: TopicPartition,
+        /// The failure, in words.
+        failure: Box<str>,
+    },
+    /// A buffered producer was dropped and could not write what it still held.
+    RecordsDropped {
+        /// How many records are lost.
+        records: usize,
+        /// The failure, in words.
+        failure: Box<str>,
+    },
+    /// Something that is done again later did not succeed: a checkpoint, an index, the removal of a file.
+    MaintenanceFailed {
+        /// What was attempted.
+        task: &'static str,
+        /// The failure, in words.
+        failure: Box<str>,
+    },
+    /// Bytes at the end of a partition that were cut off at an open were copied aside first, since records are among them.
+    CutBytesKept {
+        /// The partition.
+        partition: TopicPartition,
+        /// The file they are in.
+        path: PathBuf,
+    },
+    /// So many events were not told because this listener did not take the ones before.
+    Missed(u64),
+}
+
+/// What happens in the background of a log, from the call of [`EventLog::events`](crate::EventLog::events) on.
+///
+/// Keeps the log neither open nor waiting: up to 1,024 events are held, then [`Event::Missed`] counts. As an iterator
+/// it waits for the next event and ends when the log is closed.
+///
+/// ```
+/// use stratalog::EventLog;
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::open(dir.path())?;
+/// let events = log.events();
+/// assert_eq!(events.try_next(), None);
+/// log.close()?;
+/// assert_eq!(events.into_iter().count(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Events {
+    queue: Receiver<Event>,
+    missed: Arc<AtomicU64>,
+}
+
+/// The side that tells. Cloned into the rooms where things happen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Announcer(Arc<Listeners>);
+
+#[derive(Debug, Default)]
+struct Listeners {
+    /// As many as `present` has, for a look without the lock.
+    count: AtomicUsize,
+    ended: AtomicBool,
+    present: Mutex<Vec<Listener>>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    queue: Sender<Event>,
+    missed: Arc<AtomicU64>,
+}
+
+impl Announcer {
+    /// A new listener.
+    pub(crate) fn listen(&self) -> Events {
+        let (queue, events) = bounded(QUEUE);
+        let missed = Arc::<AtomicU64>::default();
+        let mut present = self.0.present.lock();
+        // After the end the queue is left without a sender: the listener sees its end at once.
+        if !self.0.ended.load(Ordering::Relaxed) {
+            present.push(Listener { queue, missed: Arc::clone(&missed) });
+            self.0.count.store(present.len(), Ordering::Relaxed);
+        }
+        Events { queue: events, missed }
+    }
+
+    /// Tells every listener.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        if self.0.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let event = event();
+        let mut present = self.0.present.lock();
+        present.retain(|listener| match listener.queue.try_send(event.clone()) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                listener.missed.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        });
+        self.0.count.store(present.len(), Ordering::Relaxed);
+    }
+
+    /// Nothing more will be told.
+    pub(crate) fn end(&self) {
+        let mut present = self.0.present.lock();
+        self.0.ended.store(true, Ordering::Relaxed);
+        present.clear();
+        self.0.count.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Events {
+    /// The next event, if one has happened.
+    pub fn try_next(&self) -> Option<Event> {
+        match self.queue.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => self.take_missed(),
+        }
+    }
+
+    /// The next event, waiting up to `timeout` for it. `None` at once when the log is closed.
+    pub fn next_timeout(&self, timeout: Duration) -> Option<Event> {
+        if let Some(event) = self.try_next() {
+            return Some(event);
+        }
+        let received = match Instant::now().checked_add(timeout) {
+            Some(deadline) => self.queue.recv_deadline(deadline),
+            None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        received.ok().or_else(|| self.take_missed())
+    }
+
+    /// What was missed comes behind what was kept: it happened later.
+    fn take_missed(&self) -> Option<Event> {
+        match self.missed.swap(0, Ordering::Relaxed) {
+            0 => None,
+            missed => Some(Event::Missed(missed)),
+        }
+    }
+}
+
+impl Iterator for Events {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.next_timeout(Duration::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Announcer, Event, QUEUE};
+
+    fn event(bytes: usize) -> Event {
+        Event::RecordsDropped { records: bytes, failure: "full".into() }
+    }
+
+    #[test]
+    fn a_slow_listener_learns_how_much_it_missed() {
+        let announcer = Announcer::default();
+        let events = announcer.listen();
+        for n in 0..QUEUE + 3 {
+            announcer.tell(|| event(n));
+        }
+        let kept: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+        assert_eq!(kept.len(), QUEUE + 1);
+        assert_eq!(kept.last(), Some(&Event::Missed(3)));
+        announcer.tell(|| event(7));
+        assert_eq!(events.try_next(), Some(event(7)));
+    }
+
+    #[test]
+    fn listeners_come_and_go_on_their_own() {
+        let announcer = Announcer::default();
+        announcer.tell(|| unreachable!("nobody listens"));
+        let (first, second) = (announcer.listen(), announcer.listen());
+        announcer.tell(|| event(1));
+        drop(first);
+        announcer.tell(|| event(2));
+        announcer.end();
+        announcer.tell(|| unreachable!("nobody listens any more"));
+        assert_eq!(second.collect::<Vec<_>>(), [event(1), event(2)]);
+        assert_eq!(announcer.listen().count(), 0);
+    }
+}

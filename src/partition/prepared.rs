@@ -1,0 +1,70 @@
+//! The file of the next segment, made before it is needed: a roll is a rename then.
+//!
+//! It has a name of its own that no broker looks at, holds nothing, and is made anew after a crash.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::PartitionLog;
+use crate::error::Result;
+use crate::segment::SegmentWriter;
+use crate::sys::PlainFile;
+
+const NAME: &str = "next.prepared";
+/// The last part of a segment, during which the next one is made: one of so many.
+const LAST_PART: u64 = 8;
+
+#[derive(Debug)]
+pub(super) struct Prepared {
+    file: Mutex<Option<PlainFile>>,
+    /// Position in the active segment from which on a file is asked for. Written under `appender`.
+    wanted_from: AtomicU64,
+}
+
+impl Default for Prepared {
+    fn default() -> Self {
+        Self { file: Mutex::default(), wanted_from: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl PartitionLog {
+    /// A segment begins that may grow to `capacity`.
+    pub(super) fn expect_roll_at(&self, capacity: u32) {
+        let capacity = u64::from(capacity);
+        self.prepared.wanted_from.store(capacity - capacity / LAST_PART, Ordering::Relaxed);
+    }
+
+    /// Asks for the next segment's file once the active one has come to `position`.
+    #[inline]
+    pub(super) fn ask_for_next(self: &Arc<Self>, position: u64) {
+        if position >= self.prepared.wanted_from.load(Ordering::Relaxed) {
+            self.prepared.wanted_from.store(u64::MAX, Ordering::Relaxed);
+            self.chores.prepare_segment(self);
+        }
+    }
+
+    /// Makes the file, unless it is there or the partition has ended. What fails here the roll does for itself.
+    pub(crate) fn prepare_segment(&self) -> Result<()> {
+        let mut file = self.prepared.file.lock();
+        if file.is_none() && !self.has_ended() {
+            let path = self.directory.join(NAME);
+            self.disk.remove_file(&path)?;
+            *file = Some(SegmentWriter::prepare(&self.disk, &path, self.settings.segment_bytes)?);
+        }
+        Ok(())
+    }
+
+    /// The file for a segment that begins now, if it was made.
+    pub(super) fn take_prepared(&self) -> Option<PlainFile> {
+        self.prepared.file.lock().take()
+    }
+
+    /// Removes the file, of this life of the partition or of one before. The partition has ended, or has no writer yet.
+    pub(super) fn remove_prepared(&self) {
+        drop(self.take_prepared());
+        // One that stays is in nobody's way, and is removed before the next is made.
+        let _ = self.disk.remove_file(&self.directory.join(NAME));
+    }
+}

@@ -1,0 +1,92 @@
+//! The file of the next segment, made ahead.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::fixture::{Fixture, MAPPED, Modes, append_numbered, assert_numbered};
+use crate::clock::Pace;
+use crate::error::Result;
+use crate::partition::BackgroundSync;
+use crate::sys::faults::{Faults, Operation};
+use crate::upkeep::{Holdings, Inboxes, Work};
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Holdings for Nothing {
+    fn write_checkpoints(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A fixture whose background is driven by hand.
+fn driven(modes: Modes, segment_bytes: u32) -> (Fixture, Work) {
+    let mut fixture = Fixture::new(modes, segment_bytes);
+    let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
+    fixture.chores = inboxes.chores.clone();
+    (fixture, inboxes.work_on(Arc::new(Nothing)))
+}
+
+#[test]
+fn a_segment_begins_in_the_file_that_was_prepared_and_none_is_left_behind() {
+    for modes in Modes::all() {
+        let (fixture, work) = driven(modes, 4000);
+        let prepared = fixture.directory().join("next.prepared");
+        let log = fixture.open_new();
+        append_numbered(&log, 2, 100).unwrap();
+        let (mut end, mut rolls_into_prepared) = (2, 0);
+        for _ in 0..60 {
+            let (was_prepared, segments) = (prepared.exists(), fixture.bases().len());
+            append_numbered(&log, 2, 100).unwrap();
+            end += 2;
+            if fixture.bases().len() > segments && was_prepared {
+                rolls_into_prepared += 1;
+                assert!(!prepared.exists(), "renamed");
+            }
+            work.run().unwrap();
+        }
+        assert!(rolls_into_prepared > 3, "{rolls_into_prepared} of {:?}", fixture.bases());
+        log.prepare_segment().unwrap();
+        assert!(prepared.exists());
+        log.close().unwrap();
+        assert!(!prepared.exists());
+        log.prepare_segment().unwrap();
+        assert!(!prepared.exists(), "not after the end");
+        fixture.check_closed();
+        assert_numbered(&fixture.open_clean(end), 0..end, 100);
+    }
+}
+
+#[test]
+fn what_a_crash_leaves_is_removed_and_holds_nothing() {
+    let (fixture, _work) = driven(MAPPED, 4000);
+    let log = fixture.open_new();
+    append_numbered(&log, 2, 100).unwrap();
+    log.prepare_segment().unwrap();
+    drop(log);
+    let prepared = fixture.directory().join("next.prepared");
+    fs::write(&prepared, "somebody wrote into it").unwrap();
+    let log = fixture.open_unclean(0);
+    assert_numbered(&log, 0..2, 100);
+    assert!(!prepared.exists());
+    log.close().unwrap();
+    fixture.check_closed();
+}
+
+#[test]
+fn a_file_that_cannot_be_renamed_is_done_without() {
+    let (fixture, _work) = driven(MAPPED, 1000);
+    // The first two make the directory's files.
+    let faults = Faults::after(Operation::Rename, 2, std::io::ErrorKind::PermissionDenied, false);
+    let log = fixture.open_with(&faults, crate::partition::Checkpointed::default());
+    append_numbered(&log, 2, 200).unwrap();
+    log.prepare_segment().unwrap();
+    while fixture.bases().len() < 2 {
+        append_numbered(&log, 2, 200).unwrap();
+    }
+    assert!(faults.have_struck());
+    let end = log.bounds().unwrap().log_end;
+    assert_numbered(&log, 0..end, 200);
+    log.close().unwrap();
+    assert_numbered(&fixture.open_clean(end), 0..end, 200);
+}

@@ -1,0 +1,46 @@
+//! What one round of maintenance did.
+
+use crate::error::{Error, Result};
+
+/// What [`EventLog::run_maintenance`](crate::EventLog::run_maintenance) did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MaintenanceReport {
+    /// Sealed segments that got their final form: exact length, indexes, on the medium.
+    pub segments_finished: usize,
+    /// Partitions that were synced because it was time.
+    pub partitions_synced: usize,
+    /// Segments that retention deleted.
+    pub segments_deleted: usize,
+    /// Bytes of records in them.
+    pub bytes_deleted: u64,
+    /// Whether the checkpoints were rewritten.
+    pub checkpoints_written: bool,
+}
+
+/// A report in the making, and the first failure. What failed is tried again when it is due again.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) report: MaintenanceReport,
+    failure: Option<Error>,
+}
+
+impl Round {
+    /// The value, or nothing and the failure noted.
+    pub(super) fn note<T>(&mut self, outcome: Result<T>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(failure) => {
+                self.failure.get_or_insert(failure);
+                None
+            }
+        }
+    }
+
+    pub(super) fn end(self) -> Result<MaintenanceReport> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => Ok(self.report),
+        }
+    }
+}

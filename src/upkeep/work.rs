@@ -1,0 +1,245 @@
+//! What is done beside the writers, in a fixed order, whether a thread or the user's call drives it.
+//!
+//! | side | order | waits for the disk |
+//! |---|---|---|
+//! | ahead | lingering batches → space in front of writers | never |
+//! | upkeep | sealed segments → syncs → checkpoints | all the time |
+//!
+//! Each side has one lock, held while it works: a call by hand beside a running thread waits for it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::Mutex;
+
+use super::report::{MaintenanceReport, Round};
+use crate::clock::{Moment, Pace};
+use crate::error::Result;
+use crate::events::{Announcer, Event};
+use crate::partition::{AheadChore, BackgroundSync, Chore, Chores, PartitionLog, SyncBy};
+
+/// How long a recovery point may be newer than the file that tells of it.
+const CHECKPOINT_DELAY: Duration = Duration::from_secs(60);
+
+/// Records that wait in memory for more to come, until a moment.
+pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
+    /// Writes out what has waited long enough; returns when to look again, if anything still waits.
+    fn write_overdue(&self, now: Moment) -> Option<Moment>;
+}
+
+/// Asks *ahead* to look after lingering records at a moment.
+pub(crate) type Linger = (Moment, Weak<dyn Lingering>);
+
+/// What a log directory holds, as far as it is looked after here.
+pub(crate) trait Holdings: Send + Sync + std::fmt::Debug {
+    /// Writes all checkpoint files.
+    fn write_checkpoints(&self) -> Result<()>;
+}
+
+/// The ways to give work, made before there is anything to look after.
+#[derive(Debug)]
+pub(crate) struct Inboxes {
+    pub(crate) chores: Chores,
+    pub(crate) linger: Sender<Linger>,
+    grow: Receiver<AheadChore>,
+    lingering: Receiver<Linger>,
+    upkeep: Receiver<Chore>,
+}
+
+/// Everything that is done in the background of one open log.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(super) grow: Receiver<AheadChore>,
+    pub(super) lingering: Receiver<Linger>,
+    pub(super) upkeep: Receiver<Chore>,
+    pub(super) pace: Pace,
+    events: Announcer,
+    holdings: Arc<dyn Holdings>,
+    /// Lingering records that are looked after.
+    waiting: Mutex<Vec<Linger>>,
+    agenda: Mutex<Agenda>,
+}
+
+/// What upkeep is to do, and when.
+#[derive(Debug, Default)]
+struct Agenda {
+    syncs: BinaryHeap<Reverse<Due>>,
+    checkpoint: Option<Moment>,
+}
+
+/// A sync that was asked for, ordered by its moment.
+#[derive(Debug)]
+struct Due(SyncBy);
+
+impl Inboxes {
+    pub(crate) fn new(pace: Pace, background_sync: BackgroundSync) -> Self {
+        let ((ahead, grow), (linger, lingering), (upkeep, chores)) = (unbounded(), unbounded(), unbounded());
+        let (events, tasks) = (Announcer::default(), (Some(ahead), Some(upkeep)));
+        let (ahead, upkeep) = tasks;
+        Self {
+            chores: Chores { ahead, upkeep, pace, events, background_sync },
+            linger,
+            grow,
+            lingering,
+            upkeep: chores,
+        }
+    }
+
+    /// Goes to work on what is there.
+    pub(crate) fn work_on(self, holdings: Arc<dyn Holdings>) -> Work {
+        Work {
+            grow: self.grow,
+            lingering: self.lingering,
+            upkeep: self.upkeep,
+            pace: self.chores.pace,
+            events: self.chores.events,
+            holdings,
+            waiting: Mutex::default(),
+            agenda: Mutex::default(),
+        }
+    }
+}
+
+impl Work {
+    /// Everything that is due.
+    pub(crate) fn run(&self) -> Result<MaintenanceReport> {
+        self.run_ahead();
+        self.run_upkeep()
+    }
+
+    /// Writes lingering batches whose time has come, and works ahead of writers. Returns when to come again.
+    pub(super) fn run_ahead(&self) -> Option<Moment> {
+        let mut waiting = self.waiting.lock();
+        waiting.extend(self.lingering.try_iter());
+        if !waiting.is_empty() {
+            let now = self.pace.now();
+            waiting.retain_mut(|(moment, records)| {
+                if *moment > now {
+                    return true;
+                }
+                let next = records.upgrade().and_then(|records| {
+                    let written = || records.write_overdue(now);
+                    self.unless_panicked("writing lingering records", None, written).flatten()
+                });
+                next.is_some_and(|next| {
+                    *moment = next;
+                    true
+                })
+            });
+        }
+        for chore in self.grow.try_iter() {
+            match chore {
+                AheadChore::Grow { growth, tail } => growth.work_ahead(tail.load().position),
+                AheadChore::PrepareSegment(partition) => {
+                    let _ = self.attempt("preparing a segment", None, || partition.prepare_segment());
+                }
+            }
+        }
+        waiting.iter().map(|(moment, _)| *moment).min()
+    }
+
+    /// Finishes sealed segments and does the syncs and checkpoints whose time has come.
+    pub(super) fn run_upkeep(&self) -> Result<MaintenanceReport> {
+        let mut agenda = self.agenda.lock();
+        let mut round = Round::default();
+        for chore in self.upkeep.try_iter() {
+            match chore {
+                Chore::FinishSealed(partition) => self.finish_sealed(&partition, &mut agenda, &mut round),
+                Chore::Sync(sync) => agenda.syncs.push(Reverse(Due(sync))),
+            }
+        }
+        self.sync_due(&mut agenda, &mut round);
+        if agenda.checkpoint.is_some_and(|due| due <= self.pace.now()) {
+            agenda.checkpoint = None;
+            let written = self.attempt("writing a checkpoint", None, || self.holdings.write_checkpoints());
+            round.report.checkpoints_written = round.note(written).is_some();
+        }
+        round.end()
+    }
+
+    /// When upkeep has something to do next, if nothing new comes.
+    pub(super) fn next_upkeep(&self) -> Option<Moment> {
+        let agenda = self.agenda.lock();
+        let sync = agenda.syncs.peek().map(|Reverse(Due(sync))| sync.due);
+        sync.into_iter().chain(agenda.checkpoint).min()
+    }
+
+    fn finish_sealed(&self, partition: &Arc<PartitionLog>, agenda: &mut Agenda, round: &mut Round) {
+        let finish = || partition.finish_sealed();
+        let finished = self.attempt("finishing a segment", Some(partition), finish);
+        if let Some(segments) = round.note(finished) {
+            round.report.segments_finished += segments;
+            // A roll is told of at once.
+            agenda.checkpoint = Some(self.pace.now());
+        }
+    }
+
+    fn sync_due(&self, agenda: &mut Agenda, round: &mut Round) {
+        let now = self.pace.now();
+        while agenda.syncs.peek().is_some_and(|Reverse(Due(sync))| sync.due <= now) {
+            let Some(Reverse(Due(sync))) = agenda.syncs.pop() else { return };
+            let partition = &sync.partition;
+            let synced = self.attempt("a sync", Some(partition), || partition.sync_as_asked(&sync));
+            if round.note(synced) == Some(true) {
+                round.report.partitions_synced += 1;
+                if agenda.checkpoint.is_none() {
+                    agenda.checkpoint = now.after(CHECKPOINT_DELAY);
+                }
+            }
+        }
+    }
+
+    /// Does `work`; a failure is told to those who listen and returned.
+    fn attempt<T>(
+        &self,
+        task: &'static str,
+        partition: Option<&PartitionLog>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let outcome = self.unless_panicked(task, partition, work).unwrap_or(Err(crate::Error::Closed));
+        if let Err(failure) = &outcome {
+            self.events.tell(|| Event::MaintenanceFailed { task, failure: failure.to_string().into() });
+        }
+        outcome
+    }
+
+    /// A panic ends what was being done, and the partition it was done to, but not the thread.
+    fn unless_panicked<T>(
+        &self,
+        task: &'static str,
+        partition: Option<&PartitionLog>,
+        work: impl FnOnce() -> T,
+    ) -> Option<T> {
+        catch_unwind(AssertUnwindSafe(work)).ok().or_else(|| {
+            if let Some(partition) = partition {
+                partition.poison_after_panic(task);
+            }
+            self.events.tell(|| Event::MaintenanceFailed { task, failure: "panicked".into() });
+            None
+        })
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.due == other.0.due
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.due.cmp(&other.0.due)
+    }
+}
