@@ -6,13 +6,22 @@ use common::expected::Expected;
 use common::{MODES, at};
 use stratalog::{ConsumerConfig, EventLog, IsolationLevel, Record, StartFrom};
 
+fn built_in_codecs() -> usize {
+    let features =
+        [cfg!(feature = "gzip"), cfg!(feature = "snappy"), cfg!(feature = "lz4"), cfg!(feature = "zstd")];
+    features.into_iter().filter(|built_in| *built_in).count()
+}
+
 /// Opened, closed and opened again, and recovered again.
 fn check_over_and_over(expected: &Expected, is_clean: bool) {
     for mode in MODES {
         let dir = expected.copy();
         let log = mode.open(dir.path());
         assert_eq!(log.recovery().clean, is_clean);
+        // Without the codecs of Kafka's batches some records cannot be compared.
         let unread = expected.check(&log);
+        let all_codecs = built_in_codecs() == 4;
+        assert!(unread == 0 || !all_codecs, "{unread} records cannot be read");
         expected.check_aborted(dir.path());
         log.close().unwrap();
         let log = mode.open(dir.path());

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::identity::random_id;
 use super::state::{State, TOPIC_RESOURCE, likeness};
-use crate::config::{Compression, TopicConfig, topic_name};
+use crate::config::{TopicConfig, topic_name};
 use crate::error::{Error, Result};
+use crate::format::compression::check_built_in;
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
@@ -73,14 +74,9 @@ fn check_name(state: &State, name: &str, who: For, rules: NameRules) -> Result<(
     Err(Error::invalid("topic name", format!("{name:?} is too much like {existing:?}, which exists; {why}")))
 }
 
-/// What Kafka takes but this version does not do yet must not be promised.
+/// What Kafka takes but this build does not do must not be promised.
 pub(super) fn check_supported(config: &TopicConfig) -> Result<()> {
-    let settings = config.settings();
-    let later = |what: &str| Error::invalid("topic config", format!("{what} comes with a later version"));
-    match settings.compression {
-        None | Some(Compression::None) => Ok(()),
-        Some(_) => Err(later("a compression.type other than producer or uncompressed")),
-    }
+    config.settings().compression.map_or(Ok(()), check_built_in)
 }
 
 /// The record that makes one partition.

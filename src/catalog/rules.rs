@@ -1,10 +1,11 @@
 //! What a topic asks of a record, as producers read it for every one.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 
 use crate::clock::Timestamp;
-use crate::config::{TimestampType, TopicSettings};
+use crate::config::{Compression, TimestampType, TopicSettings};
 use crate::error::{Error, Result};
+use crate::format::compression::Encoding;
 
 /// The settings of a topic that concern single records. Each is read on its own, without a lock: a record that is sent
 /// while the settings change meets the old or the new ones.
@@ -14,7 +15,14 @@ pub(crate) struct RecordRules {
     log_append_time: AtomicBool,
     before_max_ms: AtomicI64,
     after_max_ms: AtomicI64,
+    /// The place of the topic's own codec in [`CODECS`], or behind it: as the producer wants.
+    codec: AtomicUsize,
+    gzip_level: AtomicI32,
+    zstd_level: AtomicI32,
 }
+
+const CODECS: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 
 impl RecordRules {
     pub(super) fn of(settings: &TopicSettings) -> Self {
@@ -23,15 +31,30 @@ impl RecordRules {
             log_append_time: AtomicBool::new(settings.timestamp_type == TimestampType::LogAppendTime),
             before_max_ms: AtomicI64::new(settings.timestamp_before_max_ms),
             after_max_ms: AtomicI64::new(settings.timestamp_after_max_ms),
+            codec: AtomicUsize::new(place_of(settings.compression)),
+            gzip_level: AtomicI32::new(settings.gzip_level),
+            zstd_level: AtomicI32::new(settings.zstd_level),
         }
     }
 
     pub(super) fn set(&self, settings: &TopicSettings) {
-        let Self { compacts, log_append_time, before_max_ms, after_max_ms } = Self::of(settings);
+        let Self { compacts, log_append_time, before_max_ms, after_max_ms, codec, gzip_level, zstd_level } =
+            Self::of(settings);
         self.compacts.store(compacts.into_inner(), Ordering::Relaxed);
         self.log_append_time.store(log_append_time.into_inner(), Ordering::Relaxed);
         self.before_max_ms.store(before_max_ms.into_inner(), Ordering::Relaxed);
         self.after_max_ms.store(after_max_ms.into_inner(), Ordering::Relaxed);
+        self.codec.store(codec.into_inner(), Ordering::Relaxed);
+        self.gzip_level.store(gzip_level.into_inner(), Ordering::Relaxed);
+        self.zstd_level.store(zstd_level.into_inner(), Ordering::Relaxed);
+    }
+
+    /// How batches are to be compressed for a producer with this setting.
+    #[inline]
+    pub(crate) fn encoding(&self, producer: Compression) -> Result<Encoding> {
+        let setting = CODECS.get(self.codec.load(Ordering::Relaxed)).copied().unwrap_or(producer);
+        let level = |of: &AtomicI32| of.load(Ordering::Relaxed);
+        Encoding::of(setting, level(&self.gzip_level), level(&self.zstd_level))
     }
 
     /// Whether every record needs a key.
@@ -73,6 +96,10 @@ impl RecordRules {
             format!("{at} is {off} ms {side} the clock, but {setting} of topic {topic:?} is {limit}");
         Err(Error::invalid("record timestamp", reason))
     }
+}
+
+fn place_of(codec: Option<Compression>) -> usize {
+    CODECS.iter().position(|known| Some(*known) == codec).unwrap_or(CODECS.len())
 }
 
 #[cfg(test)]

@@ -133,8 +133,8 @@ impl ConsumerConfig {
         self
     }
 
-    /// Bytes of batches one `poll` returns at most, about; one batch is returned even if it is larger. Default:
-    /// 262,144. Kafka: `fetch.max.bytes`.
+    /// Bytes of batches one `poll` returns at most, about; one batch is returned even if it is larger. Compressed ones
+    /// count as what they decompress to, which is never more than 64 MiB. Default: 262,144. Kafka: `fetch.max.bytes`.
     pub fn max_poll_bytes(mut self, bytes: usize) -> Self {
         self.max_poll_bytes = bytes;
         self

@@ -118,6 +118,10 @@ impl TopicConfig {
 
     /// How batches are compressed in the log, whatever the producer sent. By default they stay as the producer made
     /// them. Kafka's `compression.type`.
+    ///
+    /// Nothing is compressed twice: producers here ask the topic first. The levels of gzip and zstd are
+    /// `compression.gzip.level` and `compression.zstd.level`; lz4 is always the fast compressor, whatever
+    /// `compression.lz4.level` says. A codec needs the cargo feature of its name.
     pub fn compression(self, codec: Compression) -> Self {
         self.set(table::COMPRESSION_TYPE.name, codec.topic_word())
     }

@@ -7,11 +7,14 @@
 
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
+pub(crate) mod compression;
 pub(crate) mod control;
 pub(crate) mod crc;
+pub(crate) mod decode;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod index;
+pub(crate) mod legacy;
 pub(crate) mod metadata_record;
 pub(crate) mod murmur2;
 pub(crate) mod partition_metadata;

@@ -15,6 +15,7 @@ mod aborted;
 mod chores;
 mod counters;
 mod cursor;
+mod decoding;
 mod durability;
 mod epochs;
 mod front;

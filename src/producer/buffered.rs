@@ -12,11 +12,12 @@ use super::record::Record;
 use super::{Producer, check_size, hand_over};
 use crate::catalog::TopicEntry;
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::config::Durability;
+use crate::config::{Compression, Durability};
 use crate::directory::{OpenDirectory, Topic};
 use crate::error::{Remedy, Result};
 use crate::events::Event;
 use crate::format::batch::BatchBuilder;
+use crate::format::compression::Encoding;
 use crate::partition::PartitionLog;
 use crate::upkeep::Lingering;
 
@@ -63,6 +64,8 @@ struct Pending {
     bytes: usize,
     records: usize,
     stamp: Stamp,
+    /// The producer's own setting.
+    compression: Compression,
     /// Whether the thread ahead will look after these.
     registered: bool,
 }
@@ -87,7 +90,9 @@ impl BufferedProducer {
     pub(super) fn new(producer: Producer) -> Self {
         let (linger, durability) = (producer.config.linger, producer.config.durability);
         let stamp = Stamp::new(linger);
-        let pending = Pending { topics: Vec::new(), bytes: 0, records: 0, stamp, registered: false };
+        let compression = producer.config.compression;
+        let pending =
+            Pending { topics: Vec::new(), bytes: 0, records: 0, stamp, compression, registered: false };
         let clock = producer.directory.clock();
         let pending = Mutex::new(pending);
         Self { producer, shared: Arc::new(Shared { pending, linger, clock, durability }) }
@@ -108,16 +113,17 @@ impl BufferedProducer {
         let timestamp = pending.timestamp_of(&record, topic.entry(), &producer.directory)?.as_millis();
         let fields = record.fields();
         let batch = batch_of(&mut pending.topics, topic.entry(), partition);
+        let encoding = topic.entry().rules().encoding(producer.config.compression)?;
         let limit = producer.config.batch_bytes.min(log.max_batch_bytes() as usize);
         let mut measured = batch.builder.measure(&fields, timestamp);
         if batch.builder.bytes_with(&measured) > limit && !batch.builder.is_empty() {
-            let written = batch.write(topic.entry(), log, producer.terms())?;
+            let written = batch.write(topic.entry(), log, (encoding, producer.terms()))?;
             pending.bytes -= written.bytes;
             pending.records -= written.records;
             pending.stamp.forget();
             measured = batch.builder.measure(&fields, timestamp);
         }
-        check_size(batch.builder.bytes_with(&measured), log)?;
+        check_size(batch.builder.bytes_with(&measured), encoding, log)?;
         let before = if batch.builder.is_empty() { 0 } else { batch.builder.bytes() };
         batch.builder.push(&fields, measured, timestamp);
         pending.bytes += batch.builder.bytes() - before;
@@ -257,7 +263,8 @@ impl Pending {
                 if batch.builder.is_empty() || !wanted(batch) {
                     continue;
                 }
-                match batch.write(&topic.entry, log, terms) {
+                let encoding = topic.entry.rules().encoding(self.compression);
+                match encoding.and_then(|encoding| batch.write(&topic.entry, log, (encoding, terms))) {
                     Ok(written) => {
                         self.bytes -= written.bytes;
                         self.records -= written.records;
@@ -302,11 +309,16 @@ fn batch_of<'b>(
 
 impl PendingBatch {
     /// In the log, but no sync is waited for: a lingering batch is written by a thread that must not.
-    fn write(&mut self, topic: &TopicEntry, log: &Arc<PartitionLog>, terms: Terms) -> Result<Written> {
+    fn write(
+        &mut self,
+        topic: &TopicEntry,
+        log: &Arc<PartitionLog>,
+        (encoding, terms): (Encoding, Terms),
+    ) -> Result<Written> {
         let written = Written { bytes: self.builder.bytes(), records: self.builder.records() as usize };
         let append_time = topic.rules().log_append_time().then(|| terms.now.as_millis());
         self.builder.set_append_time(append_time);
-        let offsets = hand_over(&mut self.builder, log, None, terms.level)?;
+        let offsets = hand_over(&mut self.builder, log, None, (encoding, terms.level))?;
         if matches!(terms.level, Durability::Synced) {
             self.unsynced = Some(offsets.end);
         }

@@ -178,7 +178,7 @@ enum Source {
 }
 
 impl Confirmed {
-    pub(crate) fn copied(bytes: Vec<u8>) -> Self {
+    pub(crate) fn copied(bytes: impl Into<Bytes>) -> Self {
         Self(Source::Copied(bytes.into()))
     }
 

@@ -4,10 +4,19 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use stratalog::{
-    CleanupPolicy, EventLog, Header, ProducerConfig, Record, Timestamp, TimestampType, Topic, TopicConfig,
+    CleanupPolicy, Compression, EventLog, Header, ProducerConfig, Record, Timestamp, TimestampType, Topic,
+    TopicConfig,
 };
 
 const MIB: u32 = 1 << 20;
+
+/// Each with whether this build has it.
+const CODECS: [(Compression, bool); 4] = [
+    (Compression::Gzip, cfg!(feature = "gzip")),
+    (Compression::Snappy, cfg!(feature = "snappy")),
+    (Compression::Lz4, cfg!(feature = "lz4")),
+    (Compression::Zstd, cfg!(feature = "zstd")),
+];
 
 /// Makes all topics and writes to most of them.
 pub(crate) fn write(log: &EventLog) {
@@ -33,6 +42,9 @@ pub(crate) fn write(log: &EventLog) {
     });
     write_shapes(log, shapes);
     write_state(log, state);
+    for (codec, _) in CODECS.into_iter().filter(|(_, built_in)| *built_in) {
+        write_compressed(log, codec);
+    }
     for value in ["one", "two", "three"] {
         log.producer().unwrap().send(doomed, Record::new(value)).unwrap();
     }
@@ -148,6 +160,25 @@ fn write_shapes(log: &EventLog, shapes: &Topic) {
     let end = partition.offsets().unwrap().log_end;
     producer.send_batch_at(&partition, end, (0..300).map(|_| Record::new("one of many"))).unwrap();
     producer.send_batch(&partition, []).unwrap();
+}
+
+/// A topic that compresses, and one that keeps what its producer compressed: records that compress well, hardly, and
+/// over the borders of a codec's blocks.
+fn write_compressed(log: &EventLog, codec: Compression) {
+    let name = format!("{codec:?}").to_lowercase();
+    let topic = log.create_topic(&name, TopicConfig::new().compression(codec)).unwrap();
+    let kept = log.create_topic(&format!("{name}-kept"), TopicConfig::new()).unwrap();
+    let plain = log.producer().unwrap();
+    let coding = log.producer_with(ProducerConfig::new().compression(codec)).unwrap();
+    let noise: Vec<_> = (0..50_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    for (producer, topic) in [(plain, topic), (coding, kept)] {
+        producer.send(&topic, Record::new("alone").key("k")).unwrap();
+        producer.send(&topic, Record::new(&noise)).unwrap();
+        let partition = topic.partition(0).unwrap();
+        let text = "as said before ".repeat(20);
+        producer.send_batch(&partition, (0..900).map(|_| Record::new(&text).header("h", "v"))).unwrap();
+        producer.send_batch(&partition, noise.chunks(1000).map(Record::new)).unwrap();
+    }
 }
 
 /// Keys that are written again and again, and deleted.

@@ -3,6 +3,7 @@
 mod copies;
 mod damage;
 mod directory;
+mod encoded;
 mod faults;
 mod fixture;
 mod front;
