@@ -52,8 +52,8 @@ mod wait;
 pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
-    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, ReadUpTo, StartFrom,
-    TimestampType, TopicConfig, WaitStrategy,
+    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, IsolationLevel, ReadUpTo,
+    StartFrom, TimestampType, TopicConfig, WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,

@@ -25,7 +25,7 @@ fn fields(record: RecordView<'_>) -> Fields {
 
 /// A topic whose segments do not end by time, however far apart the records are.
 fn of_any_time() -> TopicConfig {
-    TopicConfig::new().segment_age(std::time::Duration::MAX)
+    TopicConfig::new().segment_age(Duration::MAX)
 }
 
 /// One record of every shape.

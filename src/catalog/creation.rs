@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
+use crate::sys::NameRules;
 
 /// The most partitions of all topics together.
 const MAX_PARTITIONS: usize = 100_000;
@@ -24,15 +25,15 @@ pub(super) enum For {
 }
 
 /// Checks that all of these topics can be made beside those that exist.
-pub(super) fn check(state: &State, wanted: &[(&str, TopicConfig)], who: For) -> Result<()> {
+pub(super) fn check(state: &State, wanted: &[(&str, TopicConfig)], who: For, rules: NameRules) -> Result<()> {
     let mut names = BTreeSet::new();
     let mut partitions = state.partition_count();
     for (name, config) in wanted {
-        check_name(state, name, who)?;
-        if !names.insert(likeness(name)) {
+        check_name(state, name, who, rules)?;
+        if !names.insert(likeness(name, rules.fold_case)) {
             return Err(Error::invalid(
                 "topic name",
-                format!("{name:?} is wanted twice, or together with one that differs only in '.' and '_'"),
+                format!("{name:?} is wanted twice, or together with one that is too much like it"),
             ));
         }
         config.validate()?;
@@ -53,21 +54,23 @@ pub(super) fn check_total(partitions: usize) -> Result<()> {
     Ok(())
 }
 
-fn check_name(state: &State, name: &str, who: For) -> Result<()> {
+fn check_name(state: &State, name: &str, who: For, rules: NameRules) -> Result<()> {
     match who {
         For::Users => topic_name::check_new(name)?,
         For::Ourselves => topic_name::check(name)?,
     }
+    if rules.devices {
+        topic_name::refuse_device(name)?;
+    }
     if state.id_of(name).is_some() {
         return Err(Error::AlreadyExists { name: name.into() });
     }
-    match state.alike(name) {
-        Some(existing) => Err(Error::invalid(
-            "topic name",
-            format!("{name:?} is too much like {existing:?}, which exists; Kafka does not tell '.' from '_'"),
-        )),
-        None => Ok(()),
-    }
+    let (existing, why) = match (state.alike(name, false), state.alike(name, rules.fold_case)) {
+        (Some(existing), _) => (existing, "Kafka does not tell '.' from '_'"),
+        (None, Some(existing)) => (existing, "this directory does not tell upper from lower case"),
+        (None, None) => return Ok(()),
+    };
+    Err(Error::invalid("topic name", format!("{name:?} is too much like {existing:?}, which exists; {why}")))
 }
 
 /// What Kafka takes but this version does not do yet must not be promised.

@@ -53,8 +53,8 @@ use crate::error::{Damage, Error, Result};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
-use crate::sys::Disk;
 use crate::sys::disk::kind_of;
+use crate::sys::{Disk, NameRules};
 use crate::upkeep::Holdings;
 use crate::upkeep::checkpoints::{Checkpoints, write_log_starts, write_recovery_points};
 
@@ -84,6 +84,7 @@ pub(crate) struct Catalog {
     root: PathBuf,
     disk: Disk,
     chores: Chores,
+    names: NameRules,
     identity: MetaProperties,
     options: CatalogOptions,
     unknown: Vec<PathBuf>,
@@ -152,6 +153,7 @@ impl Catalog {
             root: root.to_owned(),
             disk: disk.clone(),
             chores: chores.clone(),
+            names: disk.name_rules(&root.join(identity::FILE)),
             identity,
             options,
             unknown: leftovers.unknown,
@@ -298,7 +300,7 @@ impl Catalog {
         let defaults = &self.options.topic_defaults;
         let wanted: Vec<_> =
             wanted.iter().map(|(name, config)| (*name, config.clone().or(defaults))).collect();
-        creation::check(&changes.state, &wanted, who)?;
+        creation::check(&changes.state, &wanted, who, self.names)?;
         changes.finish_removals(&self.root, &self.disk)?;
         wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, 0..config.partition_count()))?;
 

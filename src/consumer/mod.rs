@@ -16,7 +16,7 @@ pub use waiting::ConsumerWaker;
 use waiting::Wake;
 
 use crate::clock::Timestamp;
-use crate::config::{ConsumerConfig, ReadUpTo, StartFrom};
+use crate::config::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom};
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
 use crate::partition::{Bounds, Cursor, FetchLimits};
@@ -100,11 +100,12 @@ impl Consumer {
             let bounds = log.bounds()?;
             let offset = match self.config.start_from {
                 StartFrom::Beginning => bounds.log_start,
-                StartFrom::End => shown(bounds, self.config.read_up_to),
+                StartFrom::End => shown(bounds, &self.config),
             };
             (offset, self.config.start_paused)
         };
-        Ok(Assigned { cursor: Cursor::new(log, offset, self.config.read_up_to), paused })
+        let cursor = Cursor::new(log, offset, self.config.read_up_to).isolated(self.config.isolation);
+        Ok(Assigned { cursor, paused })
     }
 
     /// The partitions this consumer reads.
@@ -199,29 +200,29 @@ impl Consumer {
 
     /// Goes to the first record there is, in every assigned partition.
     pub fn seek_to_beginning(&mut self) -> Result<()> {
-        self.seek_all(|cursor| Ok(cursor.log().bounds()?.log_start))
+        self.seek_all(|_, cursor| Ok(cursor.log().bounds()?.log_start))
     }
 
     /// Goes behind the last record that this consumer is shown, in every assigned partition.
     pub fn seek_to_end(&mut self) -> Result<()> {
-        let level = self.config.read_up_to;
-        self.seek_all(|cursor| Ok(shown(cursor.log().bounds()?, level)))
+        self.seek_all(|config, cursor| Ok(shown(cursor.log().bounds()?, config)))
     }
 
     /// Goes to the first record with a timestamp of `at` or later, in every assigned partition; to the end where there
     /// is none.
     pub fn seek_to_time(&mut self, at: Timestamp) -> Result<()> {
-        let level = self.config.read_up_to;
-        self.seek_all(|cursor| {
+        self.seek_all(|config, cursor| {
             let bounds = cursor.log().bounds()?;
             let found = Cursor::offset_for_time(cursor.log(), at.as_millis(), bounds.log_start);
-            Ok(found.map_err(|failure| told(cursor, failure))?.unwrap_or(shown(bounds, level)))
+            let (found, end) = (found.map_err(|failure| told(cursor, failure))?, shown(bounds, config));
+            Ok(found.map_or(end, |found| found.min(end)))
         })
     }
 
     /// All partitions or, on an error, none.
-    fn seek_all(&mut self, to: impl Fn(&Cursor) -> Result<u64>) -> Result<()> {
-        let offsets = self.assigned.iter().map(|one| to(&one.cursor)).collect::<Result<Vec<_>>>()?;
+    fn seek_all(&mut self, to: impl Fn(&ConsumerConfig, &Cursor) -> Result<u64>) -> Result<()> {
+        let offsets =
+            self.assigned.iter().map(|one| to(&self.config, &one.cursor)).collect::<Result<Vec<_>>>()?;
         for (one, offset) in self.assigned.iter_mut().zip(offsets) {
             one.cursor.seek(offset);
         }
@@ -231,7 +232,7 @@ impl Consumer {
     /// How many offsets lie between the position and the end of what this consumer is shown.
     pub fn lag(&self, of: impl Into<TopicPartition>) -> Result<u64> {
         let cursor = &self.assigned[self.find(&of.into())?].cursor;
-        Ok(shown(cursor.log().bounds()?, self.config.read_up_to).saturating_sub(cursor.offset()))
+        Ok(shown(cursor.log().bounds()?, &self.config).saturating_sub(cursor.offset()))
     }
 
     /// Hands out nothing of these partitions until they are resumed. Positions stay. On an error nothing changes.
@@ -273,10 +274,14 @@ impl Consumer {
 }
 
 /// Where what a consumer is shown ends.
-fn shown(bounds: Bounds, level: ReadUpTo) -> u64 {
-    match level {
+fn shown(bounds: Bounds, config: &ConsumerConfig) -> u64 {
+    let end = match config.read_up_to {
         ReadUpTo::Visible => bounds.log_end,
         ReadUpTo::Durable => bounds.durable,
+    };
+    match config.isolation {
+        IsolationLevel::ReadUncommitted => end,
+        IsolationLevel::ReadCommitted => end.min(bounds.last_stable),
     }
 }
 

@@ -27,7 +27,8 @@ pub enum WriteMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReadMode {
-    /// Without copying, from memory maps, where that is safe.
+    /// Without copying, from memory maps, where that is safe: as above, and finished segments on macOS. Never on Windows,
+    /// where a mapped file could not be deleted.
     #[default]
     Auto,
     /// Always by system calls into buffers. With [`WriteMode::Positioned`] not even a failing device raises a signal.

@@ -49,6 +49,9 @@ pub struct PartitionOffsets {
     pub log_start: u64,
     /// Offset behind the last record that is on the medium.
     pub durable: u64,
+    /// Offset before which every transaction is decided: up to here a consumer reads that wants
+    /// [committed](crate::IsolationLevel::ReadCommitted) records only. The high watermark while no transaction is open.
+    pub last_stable: u64,
     /// Offset behind the last record that a consumer may read. With one replica this is the log end.
     pub high_watermark: u64,
     /// Offset behind the last record; the next one gets it.
@@ -207,6 +210,7 @@ impl Partition {
         Ok(PartitionOffsets {
             log_start: bounds.log_start,
             durable: bounds.durable,
+            last_stable: bounds.last_stable,
             high_watermark: bounds.log_end,
             log_end: bounds.log_end,
         })

@@ -155,7 +155,7 @@ impl BatchHeader {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "isolation levels come later"))]
+    #[inline]
     pub(crate) fn is_transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL != 0
     }

@@ -7,10 +7,6 @@
 
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "control batches are skipped unread until isolation levels come")
-)]
 pub(crate) mod control;
 pub(crate) mod crc;
 pub(crate) mod frame;
@@ -19,8 +15,10 @@ pub(crate) mod index;
 pub(crate) mod metadata_record;
 pub(crate) mod murmur2;
 pub(crate) mod partition_metadata;
+pub(crate) mod producer_snapshot;
 pub(crate) mod properties;
 pub(crate) mod record;
+pub(crate) mod transaction_index;
 pub(crate) mod uuid;
 pub(crate) mod varint;
 pub(crate) mod wire;

@@ -6,8 +6,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::aborted::{Aborted, Front};
 use super::{PartitionLog, SegmentList};
-use crate::config::ReadUpTo;
+use crate::config::{IsolationLevel, ReadUpTo};
 use crate::error::{Damage, Error, Result};
 use crate::format::Malformed;
 use crate::format::batch::{Batch, Unreadable};
@@ -27,6 +28,8 @@ pub(crate) struct Cursor {
     /// Version of the segment list that was looked at last.
     version: u64,
     at: Option<Place>,
+    /// Only committed records are wanted: the aborted transactions of the segment that the cursor stands in.
+    committed: Option<Aborted>,
 }
 
 /// Where the batch with the cursor's offset begins, or will begin.
@@ -75,7 +78,13 @@ enum Problem {
 
 impl Cursor {
     pub(crate) fn new(log: Arc<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
-        Self { log, offset, level, version: 0, at: None }
+        Self { log, offset, level, version: 0, at: None, committed: None }
+    }
+
+    pub(crate) fn isolated(mut self, level: IsolationLevel) -> Self {
+        self.committed = (level == IsolationLevel::ReadCommitted).then(Aborted::default);
+        self.at = None;
+        self
     }
 
     pub(crate) fn log(&self) -> &Arc<PartitionLog> {
@@ -111,9 +120,13 @@ impl Cursor {
     /// Records from this offset on are not shown yet.
     #[inline]
     fn bound(&self) -> u64 {
-        match self.level {
+        let durable = match self.level {
             ReadUpTo::Visible => u64::MAX,
             ReadUpTo::Durable => self.log.durable_end(),
+        };
+        match &self.committed {
+            None => durable,
+            Some(_) => durable.min(self.log.first_open()),
         }
     }
 
@@ -128,7 +141,7 @@ impl Cursor {
                 self.log.refuse_ended()?;
             }
             if self.at.is_some() && self.offset < self.log.log_start() {
-                self.refuse_deleted(self.log.bounds()?.log_end)?;
+                self.check_bounds()?;
             }
             let bound = self.bound();
             let held_back = self.offset >= bound;
@@ -153,43 +166,43 @@ impl Cursor {
         }
     }
 
+    /// Records that were deleted are not skipped in silence.
+    fn check_bounds(&self) -> Result<()> {
+        let bounds = self.log.bounds()?;
+        if (bounds.log_start..=bounds.log_end).contains(&self.offset) {
+            return Ok(());
+        }
+        let at = Box::new(Position::new(self.log.id(), self.offset));
+        Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end })
+    }
+
     /// Finds the segment and the position for the offset, if they are not known.
-    fn place(&mut self) -> Result<Option<&mut Place>> {
+    fn place(&mut self) -> Result<Option<&Place>> {
         if self.at.is_none() {
-            let bounds = self.log.bounds()?;
-            if self.offset < bounds.log_start || self.offset > bounds.log_end {
-                let at = Position::new(self.log.id(), self.offset);
-                return Err(Error::OffsetOutOfRange {
-                    at: Box::new(at),
-                    valid: bounds.log_start..bounds.log_end,
-                });
-            }
+            self.check_bounds()?;
             // First the version: a change in between is then seen as one.
             self.version = self.log.segments.version();
             let list = self.log.segments();
             // After the list: whatever is missing at its front, the log start tells of it.
-            self.refuse_deleted(bounds.log_end)?;
+            self.check_bounds()?;
             if let Some(segment) = list.holding(self.offset) {
                 // A file that is gone was below the log start before.
-                let view = segment.view().or_else(|failure| {
-                    self.refuse_deleted(bounds.log_end)?;
-                    Err(failure)
-                })?;
+                let view = segment.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
                 let position = view.position_of(self.offset)?;
-                self.at = Some(Place { view, position, expected: segment.base() });
+                self.enter(Place { view, position, expected: segment.base() })?;
             }
         }
-        Ok(self.at.as_mut())
+        Ok(self.at.as_ref())
     }
 
-    /// Records that were deleted are not skipped in silence.
-    fn refuse_deleted(&self, log_end: u64) -> Result<()> {
-        let log_start = self.log.log_start();
-        if self.offset >= log_start {
-            return Ok(());
+    fn enter(&mut self, place: Place) -> Result<()> {
+        if let Some(aborted) = &mut self.committed {
+            *aborted = self.log.aborted_in(place.view.segment(), self.offset)?;
+            // An index of a segment that was deleted meanwhile is gone, and nothing would be hidden.
+            self.check_bounds()?;
         }
-        let at = Box::new(Position::new(self.log.id(), self.offset));
-        Err(Error::OffsetOutOfRange { at, valid: log_start..log_end.max(log_start) })
+        self.at = Some(place);
+        Ok(())
     }
 
     /// Moves behind a sealed segment that was read to its end.
@@ -198,9 +211,10 @@ impl Cursor {
         let list: Arc<SegmentList> = self.log.segments();
         let Some(next) = list.after(place.view.segment().base()) else { return Ok(false) };
         // After the list, and before what comes next in it is taken for what comes next in the log.
-        self.refuse_deleted(next.next_offset())?;
+        self.check_bounds()?;
+        let view = next.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
         self.offset = self.offset.max(next.base());
-        self.at = Some(Place { view: next.view()?, position: 0, expected: next.base() });
+        self.enter(Place { view, position: 0, expected: next.base() })?;
         Ok(true)
     }
 
@@ -228,6 +242,17 @@ impl Cursor {
         }
         let next_offset = place.view.segment().base() + u64::from(end.relative_next);
         let offsets = offset..next_offset;
+        if let Some(aborted) = &self.committed {
+            match aborted.front(window.as_ref(), place.expected..next_offset, bound) {
+                Front::Shown(bytes) => window = window.truncated(bytes),
+                Front::Hidden { bytes, next_offset } => {
+                    place.position += bytes as u64;
+                    place.expected = next_offset;
+                    self.offset = offset.max(next_offset);
+                    return Ok(None);
+                }
+            }
+        }
         let taken = take(window.as_ref(), place.expected, offsets, bound, limits.records.max(1));
         if taken.bytes == 0
             && let Some(problem) = taken.problem

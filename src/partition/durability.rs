@@ -251,6 +251,7 @@ impl PartitionLog {
         let mut indexed = 0;
         let outcome = queue.iter().try_for_each(|sealed| {
             sealed.write_indexes(&self.disk)?;
+            self.keep_snapshot(sealed.segment().next_offset())?;
             indexed += 1;
             Ok(())
         });
@@ -330,6 +331,7 @@ impl PartitionLog {
                     .map_err(FinishFailure::into_error)
                     .and_then(|_| last.seal_and_sync())
                     .and_then(|()| last.write_indexes(&self.disk))
+                    .and_then(|()| self.keep_snapshot(writer.next_offset()))
                     .and_then(|()| self.disk.sync_directory(&self.directory));
                 match &finished {
                     Ok(()) => {

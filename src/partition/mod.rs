@@ -11,6 +11,7 @@
 //! the old one is sealed. Topics, groups and threads are not known here: work for the background goes through
 //! [`Chores`].
 
+mod aborted;
 mod chores;
 mod counters;
 mod cursor;
@@ -19,8 +20,10 @@ mod epochs;
 mod front;
 mod load;
 mod prepared;
+mod producers;
 mod segments;
 mod settings;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 mod unclean;
@@ -45,6 +48,7 @@ pub(crate) use segments::SegmentList;
 use segments::Segments;
 use settings::LiveSettings;
 pub(crate) use settings::{PartitionSettings, Retention};
+use snapshots::Producers;
 
 use crate::config::Durability;
 use crate::error::{Error, PoisonCause, Result};
@@ -83,6 +87,10 @@ pub(crate) struct PartitionLog {
     log_start: AtomicU64,
     /// Held while segments leave. No other lock is taken under it.
     front: Mutex<Front>,
+    /// Set by loading. Whoever keeps snapshots holds `finishing`; readers look at it when they enter a segment.
+    producers: Mutex<Producers>,
+    /// First offset of the oldest transaction that is open, or `u64::MAX`. Set by loading.
+    first_open: AtomicU64,
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
@@ -128,6 +136,8 @@ struct LastSegment {
 pub(crate) struct Bounds {
     pub(crate) log_start: u64,
     pub(crate) durable: u64,
+    /// Every transaction with records below is decided.
+    pub(crate) last_stable: u64,
     pub(crate) log_end: u64,
 }
 
@@ -153,6 +163,8 @@ impl PartitionLog {
             sleepers: Sleepers::default(),
             log_start: AtomicU64::new(checkpointed.log_start),
             front: Mutex::default(),
+            producers: Mutex::default(),
+            first_open: AtomicU64::new(u64::MAX),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),
             counters: Counters::default(),
@@ -207,7 +219,8 @@ impl PartitionLog {
         if !self.checkpointed.clean {
             self.remove_prepared();
         }
-        let Found { mut segments, log_start, last, next_offset, epoch, tail, report, .. } = load::find(self)?;
+        let Found { mut segments, log_start, last, next_offset, epoch, tail, producers, report, .. } =
+            load::find(self)?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
         let state = match recovered {
@@ -219,6 +232,7 @@ impl PartitionLog {
                 Appender::Active { writer, epoch }
             }
         };
+        self.set_producers(producers, next_offset);
         self.log_start.store(log_start, Ordering::Relaxed);
         let clean = self.checkpointed.clean || matches!(state, Appender::Idle { .. });
         self.durable.loaded(next_offset, clean, sealed);
@@ -278,7 +292,9 @@ impl PartitionLog {
         let log_end = self.segments.present().last().map(|segment| segment.next_offset());
         let log_start = self.log_start.load(Ordering::Acquire);
         let log_end = log_end.unwrap_or(log_start).max(log_start);
-        Ok(Bounds { log_start, durable: durable.clamp(log_start, log_end), log_end })
+        let (durable, last_stable) =
+            (durable.clamp(log_start, log_end), self.first_open().clamp(log_start, log_end));
+        Ok(Bounds { log_start, durable, last_stable, log_end })
     }
 
     /// Why nothing is read any more, if that is so.

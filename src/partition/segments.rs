@@ -30,6 +30,10 @@ impl SegmentList {
         self.segments.iter()
     }
 
+    pub(super) fn as_slice(&self) -> &[Arc<Segment>] {
+        &self.segments
+    }
+
     pub(crate) fn last(&self) -> Option<&Arc<Segment>> {
         self.segments.last()
     }

@@ -31,6 +31,9 @@ use crate::sys::{Confirmed, Disk, Mapping, PlainFile, Tail};
 pub(crate) const LOG: &str = "log";
 pub(crate) const OFFSET_INDEX: &str = "index";
 pub(crate) const TIME_INDEX: &str = "timeindex";
+pub(crate) const TRANSACTION_INDEX: &str = "txnindex";
+/// The state of producers as of the offset in its name, which is most often that of a segment.
+pub(crate) const PRODUCER_SNAPSHOT: &str = "snapshot";
 
 /// Offsets of a segment stay within this distance of its base.
 pub(crate) const MOST_OFFSETS: u64 = 1 << 31;

@@ -40,9 +40,39 @@ fn topics_that_cannot_be_say_why() {
 
 #[test]
 fn names_that_differ_in_case_exist_beside_each_other_where_files_can() {
-    let (_dir, catalog) = fresh(&["orders"]);
-    let made = catalog.ensure("Orders", TopicConfig::new(), NOW);
-    assert_eq!(made.is_err(), cfg!(windows) || cfg!(target_os = "macos"));
+    let (dir, catalog) = fresh(&["orders"]);
+    let folds = fs::exists(dir.path().join("META.PROPERTIES")).unwrap();
+    assert!(folds || !cfg!(windows));
+    assert_eq!(catalog.ensure("Orders", TopicConfig::new(), NOW).is_err(), folds);
+    drop(catalog);
+
+    // What a directory that folds case looks like.
+    fs::copy(dir.path().join("meta.properties"), dir.path().join("META.PROPERTIES")).ok();
+    let catalog = open(dir.path()).unwrap();
+    let text = message(catalog.ensure("ORDERS", TopicConfig::new(), NOW));
+    assert!(
+        text.contains("\"ORDERS\" is too much like \"") && text.contains("upper from lower case"),
+        "{text}"
+    );
+    let both = [("new", TopicConfig::new()), ("New", TopicConfig::new())];
+    assert!(message(catalog.create(&both, NOW)).contains("\"New\" is wanted twice"));
+    catalog.delete("orders", NOW).unwrap();
+    assert_eq!(catalog.ensure("oRDERS", TopicConfig::new(), NOW).is_ok(), folds);
+    if !folds {
+        catalog.delete("Orders", NOW).unwrap();
+        catalog.ensure("oRDERS", TopicConfig::new(), NOW).unwrap();
+    }
+    // The topic that exists is found under its own name only.
+    assert!(catalog.topic("orders").is_none());
+}
+
+#[test]
+fn names_of_devices_are_refused_where_there_are_such_names() {
+    let (_dir, catalog) = fresh(&[]);
+    for name in ["con", "nul.a", "Com1"] {
+        let made = catalog.ensure(name, TopicConfig::new(), NOW);
+        assert_eq!(made.is_err(), cfg!(windows), "{name}");
+    }
 }
 
 #[test]

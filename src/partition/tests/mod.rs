@@ -1,5 +1,6 @@
 //! The storage core against a model, against crashes, against failing disks and against threads.
 
+mod copies;
 mod damage;
 mod directory;
 mod faults;
@@ -10,3 +11,4 @@ mod model;
 mod prepared;
 mod recovery;
 mod threads;
+mod transactions;
