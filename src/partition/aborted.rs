@@ -32,29 +32,32 @@ impl Aborted {
     }
 
     /// Looks at the headers in `window`, whose first batch begins at the first of `offsets` or behind it; at the last the
-    /// segment ends. Nothing from offset `bound` on is left out, nor what is not whole: a damaged header hides nothing.
+    /// segment ends. Batches from offset `bound` on are neither shown beside others nor left out. Only what is whole is
+    /// left out: a damaged header hides nothing.
     pub(super) fn front(&self, window: &[u8], offsets: Range<u64>, bound: u64) -> Front {
         let (mut shown, mut hidden, mut expected) = (0_usize, 0_usize, offsets.start);
-        if self.sorted.is_empty() {
+        if self.sorted.is_empty() && bound == u64::MAX {
             return Front::Shown(window.len());
         }
         while let Some(rest) = window.get(shown + hidden..).filter(|rest| !rest.is_empty()) {
             let (Ok(bytes), Some(header)) = (frame_length(rest), rest.first_chunk()) else { break };
             let header = BatchHeader::read(header);
-            let is_shown = header.magic != 2 || !self.hides(&header);
-            if is_shown && hidden == 0 {
-                shown = shown.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX));
-                continue;
-            }
-            let whole = whole_batch_at(rest, expected).ok().filter(|_| !is_shown);
-            let Some(frame) = whole.filter(|frame| frame.last_offset() < offsets.end.min(bound)) else {
-                break;
-            };
-            if shown > 0 {
+            let is_batch = header.magic == 2;
+            let is_behind = is_batch && u64::try_from(header.base_offset).is_ok_and(|base| base >= bound);
+            let is_hidden = is_batch && !is_behind && self.hides(&header);
+            if shown > 0 && (is_behind || is_hidden) {
                 return Front::Shown(shown);
             }
-            hidden += frame.bytes;
-            expected = frame.last_offset() + 1;
+            if is_hidden {
+                let whole = whole_batch_at(rest, expected).ok();
+                let Some(frame) = whole.filter(|frame| frame.last_offset() < offsets.end) else { break };
+                hidden += frame.bytes;
+                expected = frame.last_offset() + 1;
+            } else if is_behind || hidden > 0 {
+                break;
+            } else {
+                shown = shown.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX));
+            }
         }
         match hidden {
             0 => Front::Shown(window.len()),

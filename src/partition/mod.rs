@@ -85,12 +85,12 @@ pub(crate) struct PartitionLog {
     segments: Segments,
     sleepers: Sleepers,
     log_start: AtomicU64,
-    /// Held while segments leave. No other lock is taken under it.
-    front: Mutex<Front>,
     /// Set by loading. Whoever keeps snapshots holds `finishing`; readers look at it when they enter a segment.
     producers: Mutex<Producers>,
     /// First offset of the oldest transaction that is open, or `u64::MAX`. Set by loading.
     first_open: AtomicU64,
+    /// Held while segments leave. No other lock is taken under it.
+    front: Mutex<Front>,
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
@@ -162,9 +162,9 @@ impl PartitionLog {
             segments: Segments::default(),
             sleepers: Sleepers::default(),
             log_start: AtomicU64::new(checkpointed.log_start),
-            front: Mutex::default(),
             producers: Mutex::default(),
             first_open: AtomicU64::new(u64::MAX),
+            front: Mutex::default(),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),
             counters: Counters::default(),

@@ -277,13 +277,8 @@ fn files_are_renamed_and_go_when_their_time_has_come() {
     outcome.unwrap();
     assert_eq!((retained.segments_deleted, log.log_start()), (2, 4));
     assert_eq!(retained.next_due, Some(now + 2), "the next segment is old then");
-    let deleted = || {
-        fixture
-            .files()
-            .into_keys()
-            .filter(|name| name.ends_with(".deleted") && !name.contains("snapshot"))
-            .collect::<Vec<_>>()
-    };
+    let deleted =
+        || fixture.files().into_keys().filter(|name| name.ends_with(".deleted")).collect::<Vec<_>>();
     assert_eq!(
         deleted(),
         [
@@ -292,19 +287,20 @@ fn files_are_renamed_and_go_when_their_time_has_come() {
             "00000000000000000000.timeindex.deleted",
             "00000000000000000002.index.deleted",
             "00000000000000000002.log.deleted",
+            "00000000000000000002.snapshot.deleted",
             "00000000000000000002.timeindex.deleted",
         ]
     );
     assert_eq!(fixture.bases(), [4, 6, 8, 10, 12, 14, 16, 18]);
     retain_at(&log, now + 1).1.unwrap();
-    assert_eq!(deleted().len(), 6);
+    assert_eq!(deleted().len(), 7);
     log.set_settings(crate::partition::PartitionSettings {
         retention: Retention::NEVER,
         ..fixture.settings.clone()
     });
     let (retained, outcome) = retain_at(&log, now + DELAY - 1);
     outcome.unwrap();
-    assert_eq!((deleted().len(), retained.next_due), (6, Some(now + DELAY)));
+    assert_eq!((deleted().len(), retained.next_due), (7, Some(now + DELAY)));
     retain_at(&log, now + DELAY).1.unwrap();
     assert_eq!(deleted().len(), 0);
 }
