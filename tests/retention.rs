@@ -99,7 +99,12 @@ fn by_age_old_segments_go_and_a_consumer_behind_is_told() {
         assert!(held.len() == 2 && held.iter().all(zeros), "what was handed out stays");
         assert_eq!(partition.offset_for_time(Timestamp::from_millis(0)).unwrap(), Some(4));
 
-        let deleted = || names(&dir.join("t-0")).iter().filter(|name| name.ends_with(".deleted")).count();
+        let deleted = || {
+            names(&dir.join("t-0"))
+                .iter()
+                .filter(|name| name.ends_with("x.deleted") || name.ends_with(".log.deleted"))
+                .count()
+        };
         assert_eq!(deleted(), 6);
         clock.advance(MINUTE);
         // The files go, and everything else is old now: an empty segment is left.

@@ -160,7 +160,7 @@ impl Cursor {
                 self.log.refuse_ended()?;
             }
             if self.at.is_some() && self.offset < self.log.log_start() {
-                self.refuse_deleted(self.log.bounds()?.log_end)?;
+                self.check_bounds()?;
             }
             let bound = self.bound();
             let held_back = self.offset >= bound;
@@ -185,11 +185,11 @@ impl Cursor {
         }
     }
 
-    /// The log end, if the offset lies in the log.
-    fn check_bounds(&self) -> Result<u64> {
+    /// Records that were deleted are not skipped in silence.
+    fn check_bounds(&self) -> Result<()> {
         let bounds = self.log.bounds()?;
         if (bounds.log_start..=bounds.log_end).contains(&self.offset) {
-            return Ok(bounds.log_end);
+            return Ok(());
         }
         let at = Box::new(Position::new(self.log.id(), self.offset));
         Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end })
@@ -198,18 +198,15 @@ impl Cursor {
     /// Finds the segment and the position for the offset, if they are not known.
     fn place(&mut self) -> Result<Option<&Place>> {
         if self.at.is_none() {
-            let log_end = self.check_bounds()?;
+            self.check_bounds()?;
             // First the version: a change in between is then seen as one.
             self.version = self.log.segments.version();
             let list = self.log.segments();
             // After the list: whatever is missing at its front, the log start tells of it.
-            self.refuse_deleted(log_end)?;
+            self.check_bounds()?;
             if let Some(segment) = list.holding(self.offset) {
                 // A file that is gone was below the log start before.
-                let view = segment.view().or_else(|failure| {
-                    self.refuse_deleted(log_end)?;
-                    Err(failure)
-                })?;
+                let view = segment.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
                 let position = view.position_of(self.offset)?;
                 self.enter(Place { view, position, expected: segment.base() })?;
             }
@@ -221,20 +218,10 @@ impl Cursor {
         if let Some(aborted) = &mut self.committed {
             *aborted = self.log.aborted_in(place.view.segment(), self.offset)?;
             // An index of a segment that was deleted meanwhile is gone, and nothing would be hidden.
-            let _log_end = self.check_bounds()?;
+            self.check_bounds()?;
         }
         self.at = Some(place);
         Ok(())
-    }
-
-    /// Records that were deleted are not skipped in silence.
-    fn refuse_deleted(&self, log_end: u64) -> Result<()> {
-        let log_start = self.log.log_start();
-        if self.offset >= log_start {
-            return Ok(());
-        }
-        let at = Box::new(Position::new(self.log.id(), self.offset));
-        Err(Error::OffsetOutOfRange { at, valid: log_start..log_end.max(log_start) })
     }
 
     /// Moves behind a sealed segment that was read to its end.
@@ -243,9 +230,10 @@ impl Cursor {
         let list: Arc<SegmentList> = self.log.segments();
         let Some(next) = list.after(place.view.segment().base()) else { return Ok(false) };
         // After the list, and before what comes next in it is taken for what comes next in the log.
-        self.refuse_deleted(next.next_offset())?;
+        self.check_bounds()?;
+        let view = next.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
         self.offset = self.offset.max(next.base());
-        self.enter(Place { view: next.view()?, position: 0, expected: next.base() })?;
+        self.enter(Place { view, position: 0, expected: next.base() })?;
         Ok(true)
     }
 

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::position::Position;
 use crate::segment::{self, Segment};
+use crate::sys::EntryKind;
 use crate::sys::disk::kind_of;
 
 /// What the name of a file gets that is to be removed. Kafka's own.
@@ -209,20 +210,24 @@ impl PartitionLog {
         SUFFIXES.iter().map(move |suffix| self.directory.join(segment::file_name(base, suffix)))
     }
 
-    /// Removes what an earlier process had deleted: files renamed for that, and segments below the log start. Returns
-    /// the base offsets that are left. What cannot be removed is not part of the log all the same.
-    pub(super) fn clear_front(&self, names: &[String], bases: Vec<u64>) -> Vec<u64> {
+    /// Removes what an earlier process had deleted: files renamed for that, and segments below the log start, which are
+    /// taken out of `bases`. What cannot be removed is not part of the log all the same. Tells whether there was anything.
+    pub(super) fn clear_front(&self, names: &[(String, EntryKind)], bases: &mut Vec<u64>) -> bool {
         let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
-        for name in names.iter().filter(|name| name.strip_suffix(DELETED).is_some_and(is_segments)) {
+        let is_deleted = |name: &str| name.strip_suffix(DELETED).is_some_and(is_segments);
+        let mut found = false;
+        for (name, _) in names.iter().filter(|(name, _)| is_deleted(name)) {
             let _ = self.disk.remove_file(&self.directory.join(name));
+            found = true;
         }
         let start = self.checkpointed.log_start;
         let gone = bases.iter().skip(1).take_while(|next| **next <= start).count();
-        for base in bases.iter().take(gone) {
+        for base in bases.drain(..gone) {
             // In this order, and no further than it goes: see `SUFFIXES`.
-            let _ = self.files_of(*base).try_for_each(|path| self.disk.remove_file(&path).map(drop));
+            let _ = self.files_of(base).try_for_each(|path| self.disk.remove_file(&path).map(drop));
+            found = true;
         }
-        bases.into_iter().skip(gone).collect()
+        found
     }
 }
 

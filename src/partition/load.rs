@@ -121,8 +121,11 @@ impl Loader<'_> {
             return self.missing();
         }
         self.log.check_topic_id()?;
-        let names = self.log.disk.list(&self.log.directory)?;
-        let bases = self.bases(&names)?;
+        let mut names = self.log.disk.list(&self.log.directory)?;
+        let mut bases = self.bases(&names)?;
+        if self.log.clear_front(&names, &mut bases) {
+            names = self.log.disk.list(&self.log.directory)?;
+        }
         let epochs = self.log.read_epochs()?;
         let Some(&first) = bases.first() else { return self.without_segments(&epochs) };
         let log_start = self.log.checkpointed.log_start.max(first);
@@ -157,9 +160,9 @@ impl Loader<'_> {
         Ok(found)
     }
 
-    /// Base offsets of the segments, ascending, without those that were deleted. Files of other kinds are left alone.
+    /// Base offsets of the segments, ascending. Files of other kinds are left alone.
     fn bases(&self, names: &[(String, EntryKind)]) -> Result<Vec<u64>> {
-        let (mut bases, mut others) = (Vec::new(), Vec::new());
+        let mut bases = Vec::new();
         for (name, kind) in names {
             let path = || self.log.directory.join(name);
             let unsupported = |reason: &str| Error::Unsupported(Box::new(Damage::new(path(), 0, reason)));
@@ -168,16 +171,13 @@ impl Loader<'_> {
                     "a compaction was interrupted while it replaced segments; let a broker finish it",
                 ));
             }
-            let Some(base) = segment::base_of(name, segment::LOG) else {
-                others.push(name.clone());
-                continue;
-            };
+            let Some(base) = segment::base_of(name, segment::LOG) else { continue };
             if *kind != EntryKind::File {
                 return Err(unsupported("something else stands where a segment should be; it is left alone"));
             }
             bases.push(base);
         }
-        Ok(self.log.clear_front(&others, bases))
+        Ok(bases)
     }
 
     pub(super) fn open(&self, base: u64) -> Result<(PlainFile, u64)> {

@@ -68,7 +68,7 @@ fn write_altered(log: &EventLog) {
         let at = Timestamp::from(SystemTime::now()).as_millis() - minutes_ago * 60_000;
         producer.send(&topic, Record::new(value).timestamp(Timestamp::from_millis(at)).partition(0)).unwrap();
     };
-    ["a", "b", "c", "d"].into_iter().zip([9, 9, 5, 1]).for_each(|(value, minutes)| send(value, minutes));
+    ["a", "b", "c", "d"].into_iter().zip([9, 9, 5, 5]).for_each(|(value, minutes)| send(value, minutes));
     topic
         .alter_config(|now| {
             now.timestamp_type(TimestampType::LogAppendTime).unset("flush.ms").retention(None)
