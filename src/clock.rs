@@ -123,6 +123,10 @@ impl Pace {
         })
     }
 
+    pub(crate) fn is_by_hand(&self) -> bool {
+        matches!(self, Self::Clock(_))
+    }
+
     /// When real time comes to `moment`; `None` if it does not say.
     pub(crate) fn instant_of(&self, moment: Moment) -> Option<Instant> {
         match self {

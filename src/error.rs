@@ -89,7 +89,8 @@ pub enum Error {
     /// A file holds bytes that cannot be what was written.
     #[error("{0}")]
     Corrupt(Box<Damage>),
-    /// A file holds something that this version does not read or write.
+    /// A file holds something that this version does not read or write: a newer format, a codec whose cargo feature is
+    /// off, a batch that decompresses to more than is read of one.
     #[error("{0}")]
     Unsupported(Box<Damage>),
     /// The operating system refused an operation.

@@ -52,16 +52,16 @@ mod wait;
 pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
-    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, ReadUpTo, StartFrom,
-    TimestampType, TopicConfig, WaitStrategy,
+    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, IsolationLevel, ReadUpTo,
+    StartFrom, TimestampType, TopicConfig, WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,
     RecordIter, RecordView, Records,
 };
 pub use directory::{
-    Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, ReadMode, RecoveryReport, Topic,
-    WriteMode,
+    Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, ReadMode, RecoveryReport, SegmentInfo,
+    Topic, WriteMode,
 };
 pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result};
 pub use event_log::EventLog;

@@ -3,6 +3,7 @@
 //! Needs Java 17 or later, Maven (which fetches Kafka on first use) and bash; without them the tests say so and pass.
 //! `KAFKA_VERSION` chooses the Kafka: see `tests/kafka/README.md`.
 
+mod common;
 #[path = "kafka/judge.rs"]
 mod judge;
 #[path = "kafka/ours.rs"]
@@ -13,7 +14,8 @@ mod topics;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use common::expected::Expected;
+use serde_json::{Value, json};
 use stratalog::{EventLog, Record};
 
 use judge::{Served, adopt, check, kafka_is_missing};
@@ -102,6 +104,38 @@ fn broker_takes_a_directory_that_was_recovered() {
     log.close().unwrap();
     check(&path);
     assert_same(&adopt(&path, None), &expected);
+}
+
+/// Transactions, snapshots and indexes of a broker, as we leave them: the broker serves what it served before.
+#[test]
+fn broker_takes_back_what_a_broker_wrote() {
+    if kafka_is_missing() {
+        return;
+    }
+    for name in ["clean-4.1", "killed-4.1"] {
+        let expected = Expected::of_broker(name);
+        let dir = expected.copy();
+        let log = EventLog::open(dir.path()).unwrap();
+        let topic = log.topic("tx").unwrap();
+        let ends = [0, 1].map(|partition| common::end(&topic, partition));
+        let producer = log.producer().unwrap();
+        for partition in [0, 1] {
+            producer.send(&topic, Record::new("ours").partition(partition)).unwrap();
+        }
+        log.close().unwrap();
+        let served = adopt(dir.path(), None);
+        let (ours, theirs): (Vec<_>, Vec<_>) = served
+            .records
+            .into_iter()
+            .map(common::expected::untyped)
+            .partition(|record| record["topic"] == "tx" && record["value"] == "6f757273");
+        assert!(theirs.iter().eq(&expected.records), "{name}");
+        let found: Vec<_> = ours.iter().map(|record| (&record["offset"], &record["committed"])).collect();
+        // In the directory that was killed a transaction is open before ours.
+        let committed = [json!(name == "clean-4.1"), json!(true)];
+        let ends = ends.map(|end| json!(end));
+        assert_eq!(found, [(&ends[0], &committed[0]), (&ends[1], &committed[1])], "{name}");
+    }
 }
 
 fn run_main_example(dir: &Path) {

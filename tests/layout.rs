@@ -66,7 +66,11 @@ fn check_partition(directory: &Path, id: &str, end: u64) {
         .iter()
         .flat_map(|base| ["index", "log", "timeindex"].map(|kind| format!("{base}.{kind}")))
         .collect();
+    // The state of producers, of which there are none, where a segment or the log ends.
+    let last = format!("{end:020}");
+    wanted.extend(bases.iter().skip(1).chain([&&*last]).map(|at| format!("{at}.snapshot")));
     wanted.extend(["leader-epoch-checkpoint", "partition.metadata"].map(str::to_owned));
+    wanted.sort_unstable();
     assert_eq!(names, wanted);
     assert_eq!(text(&directory.join("partition.metadata")), format!("version: 0\ntopic_id: {id}"));
     assert_eq!(text(&directory.join("leader-epoch-checkpoint")), "0\n1\n0 0\n");

@@ -100,6 +100,7 @@ fn until_the_last_handle_is_dropped() {
 }
 
 /// A process being started has copies of all descriptors for a moment. It must not keep the directory.
+/// On Windows no process inherits handles.
 #[cfg(unix)]
 #[test]
 fn not_by_processes_that_other_threads_start() {

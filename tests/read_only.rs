@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use common::{Dice, copy, end, in_every_mode, read, text, texts, until};
 use stratalog::{
-    Consumer, Error, EventLog, ReadMode, Record, Records, Remedy, StartFrom, TopicConfig, WaitStrategy,
+    Consumer, ConsumerConfig, Error, EventLog, IsolationLevel, ReadMode, Record, Records, Remedy, StartFrom,
+    TopicConfig, WaitStrategy,
 };
 
 /// Every file and directory with its content and time of change.
@@ -75,6 +76,9 @@ fn closed_log_is_read_and_stays_as_it_is() {
             log.producer().map(drop),
             log.sync(),
             log.run_maintenance().map(drop),
+            topic.alter_config(|config| config),
+            topic.add_partitions(5),
+            topic.partition(0).unwrap().delete_records(1).map(drop),
             topic.partition(0).unwrap().sync(),
         ];
         for refused in refused {
@@ -82,6 +86,8 @@ fn closed_log_is_read_and_stays_as_it_is() {
             assert!(matches!(error, Error::ReadOnly), "{error:?}");
             assert_eq!(error.remedy(), Remedy::FixTheCall);
         }
+        let config = ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted);
+        assert!(matches!(log.consumer_with(config), Err(Error::InvalidInput { .. })));
         assert_eq!(log.ensure_topic("t", TopicConfig::new()).unwrap().id(), topic.id());
         log.close().unwrap();
         assert!(matches!(log.topics(), Err(Error::Closed)));

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{Dice, at, in_every_mode};
+use common::{Dice, STRIDE, at, in_every_mode};
 use stratalog::{
     Consumer, ConsumerConfig, EventLog, Position, Record, Records, StartFrom, Timestamp, Topic, TopicConfig,
     TopicPartition,
@@ -283,7 +283,7 @@ fn times_are_found_as_a_walk_over_all_records_finds_them() {
             assert!(to.size().unwrap() > 1 << 20);
             let mut reader = log.consumer_with(ConsumerConfig::new().max_poll_records(1)).unwrap();
             reader.assign([&to]).unwrap();
-            for wanted in (0..times.len() as u64 * 2 + 100).step_by(3) {
+            for wanted in (0..times.len() as u64 * 2 + 100).step_by(3 * STRIDE) {
                 let first = times.iter().position(|time| *time >= wanted).map(|offset| offset as u64);
                 let moment = Timestamp::from_millis(i64::try_from(wanted).unwrap());
                 assert_eq!(to.offset_for_time(moment).unwrap(), first, "{wanted}");

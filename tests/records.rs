@@ -23,6 +23,11 @@ fn fields(record: RecordView<'_>) -> Fields {
     (owned(record.key()), owned(record.value()), headers.collect(), record.timestamp().as_millis())
 }
 
+/// A topic whose segments do not end by time, however far apart the records are.
+fn of_any_time() -> TopicConfig {
+    TopicConfig::new().segment_age(Duration::MAX)
+}
+
 /// One record of every shape.
 fn shapes() -> Vec<(Record<'static>, Fields)> {
     const HEADERS: [Header<'static>; 0] = [];
@@ -57,7 +62,7 @@ fn shapes() -> Vec<(Record<'static>, Fields)> {
 fn every_field_comes_back_as_it_was_sent() {
     in_every_mode(|mode, dir| {
         let log = mode.open(dir);
-        let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+        let topic = log.create_topic("t", of_any_time()).unwrap();
         let (producer, to) = (log.producer().unwrap(), topic.partition(0).unwrap());
         for (record, _) in shapes() {
             producer.send(&topic, record).unwrap();
@@ -91,7 +96,7 @@ fn every_field_comes_back_as_it_was_sent() {
 fn null_headers_are_not_empty_ones() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
-    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    let topic = log.create_topic("t", of_any_time()).unwrap();
     let headers = [Header::null("gone"), Header::new("empty", ""), Header::null("empty")];
     log.producer().unwrap().send(&topic, Record::new("v").headers(&headers)).unwrap();
     let records = everything(&log, &topic);
@@ -107,7 +112,7 @@ fn null_headers_are_not_empty_ones() {
 fn shared_detached_and_owned_records_are_the_same_record() {
     in_every_mode(|mode, dir| {
         let log = mode.open(dir);
-        let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+        let topic = log.create_topic("t", of_any_time()).unwrap();
         let producer = log.producer().unwrap();
         for (record, _) in shapes() {
             producer.send(&topic, record).unwrap();

@@ -29,6 +29,18 @@ pub(crate) fn resident() -> [f64; 2] {
     [mib("RssAnon"), mib("RssFile")]
 }
 
+/// How often threads of this process were put to sleep whose names begin so.
+pub(crate) fn wake_ups(name: &str) -> u64 {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let named =
+        threads.filter(|thread| read(thread.path().join("comm").to_str().unwrap_or("")).starts_with(name));
+    let switches = |thread: fs::DirEntry| {
+        let status = thread.path().join("status");
+        field(status.to_str()?, "voluntary_ctxt_switches")?.parse::<u64>().ok()
+    };
+    named.filter_map(switches).sum()
+}
+
 /// The type of the file system that temporary directories are on.
 fn file_system() -> String {
     let dir = std::env::temp_dir();

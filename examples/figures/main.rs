@@ -8,6 +8,7 @@
 //! measured: in a virtual machine the first touch of a page costs some ten microseconds. Nothing else should run
 //! meanwhile; a load above 0.5 on the first line makes the rest worthless.
 
+mod durability;
 mod latency;
 mod machine;
 #[path = "../../benches/support/mod.rs"]
@@ -28,6 +29,8 @@ fn main() {
     latency::print();
     println!();
     throughput::print_open();
+    println!();
+    durability::print();
 }
 
 /// The figure in the middle, the smallest and the largest.

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use super::identity::random_id;
 use super::state::{State, TOPIC_RESOURCE, likeness};
-use crate::config::{Compression, TimestampType, TopicConfig, topic_name};
+use crate::config::{TopicConfig, topic_name};
 use crate::error::{Error, Result};
+use crate::format::compression::check_built_in;
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
+use crate::sys::NameRules;
 
 /// The most partitions of all topics together.
 const MAX_PARTITIONS: usize = 100_000;
@@ -24,21 +26,26 @@ pub(super) enum For {
 }
 
 /// Checks that all of these topics can be made beside those that exist.
-pub(super) fn check(state: &State, wanted: &[(&str, TopicConfig)], who: For) -> Result<()> {
+pub(super) fn check(state: &State, wanted: &[(&str, TopicConfig)], who: For, rules: NameRules) -> Result<()> {
     let mut names = BTreeSet::new();
     let mut partitions = state.partition_count();
     for (name, config) in wanted {
-        check_name(state, name, who)?;
-        if !names.insert(likeness(name)) {
+        check_name(state, name, who, rules)?;
+        if !names.insert(likeness(name, rules.fold_case)) {
             return Err(Error::invalid(
                 "topic name",
-                format!("{name:?} is wanted twice, or together with one that differs only in '.' and '_'"),
+                format!("{name:?} is wanted twice, or together with one that is too much like it"),
             ));
         }
         config.validate()?;
         check_supported(config)?;
         partitions = partitions.saturating_add(config.partition_count() as usize);
     }
+    check_total(partitions)
+}
+
+/// Checks the number of partitions of all topics together.
+pub(super) fn check_total(partitions: usize) -> Result<()> {
     if partitions > MAX_PARTITIONS {
         return Err(Error::invalid(
             "partitions",
@@ -48,33 +55,42 @@ pub(super) fn check(state: &State, wanted: &[(&str, TopicConfig)], who: For) -> 
     Ok(())
 }
 
-fn check_name(state: &State, name: &str, who: For) -> Result<()> {
+fn check_name(state: &State, name: &str, who: For, rules: NameRules) -> Result<()> {
     match who {
         For::Users => topic_name::check_new(name)?,
         For::Ourselves => topic_name::check(name)?,
     }
+    if rules.devices {
+        topic_name::refuse_device(name)?;
+    }
     if state.id_of(name).is_some() {
         return Err(Error::AlreadyExists { name: name.into() });
     }
-    match state.alike(name) {
-        Some(existing) => Err(Error::invalid(
-            "topic name",
-            format!("{name:?} is too much like {existing:?}, which exists; Kafka does not tell '.' from '_'"),
-        )),
-        None => Ok(()),
-    }
+    let (existing, why) = match (state.alike(name, false), state.alike(name, rules.fold_case)) {
+        (Some(existing), _) => (existing, "Kafka does not tell '.' from '_'"),
+        (None, Some(existing)) => (existing, "this directory does not tell upper from lower case"),
+        (None, None) => return Ok(()),
+    };
+    Err(Error::invalid("topic name", format!("{name:?} is too much like {existing:?}, which exists; {why}")))
 }
 
-/// What Kafka takes but this version does not do yet must not be promised.
-fn check_supported(config: &TopicConfig) -> Result<()> {
-    let settings = config.settings();
-    let later = |what: &str| Error::invalid("topic config", format!("{what} comes with a later version"));
-    if settings.timestamp_type == TimestampType::LogAppendTime {
-        return Err(later("message.timestamp.type LogAppendTime"));
-    }
-    match settings.compression {
-        None | Some(Compression::None) => Ok(()),
-        Some(_) => Err(later("a compression.type other than producer or uncompressed")),
+/// What Kafka takes but this build does not do must not be promised.
+pub(super) fn check_supported(config: &TopicConfig) -> Result<()> {
+    config.settings().compression.map_or(Ok(()), check_built_in)
+}
+
+/// The record that makes one partition.
+pub(super) fn partition(partition: u32, topic_id: Uuid, of: &MetaProperties) -> MetadataRecord {
+    MetadataRecord::Partition {
+        partition,
+        topic_id,
+        replicas: vec![of.node_id],
+        isr: vec![of.node_id],
+        leader: of.node_id,
+        leader_epoch: 0,
+        partition_epoch: 0,
+        // A broker that finds no directory.id makes one up, and then reports where a partition lies by itself.
+        directories: vec![of.directory_id.unwrap_or(Uuid::METADATA_TOPIC)],
     }
 }
 
@@ -85,19 +101,8 @@ pub(super) fn records(
     of: &MetaProperties,
 ) -> Result<(Uuid, Vec<MetadataRecord>)> {
     let id = random_id()?;
-    // A broker that finds no directory.id makes one up, and then reports where a partition lies by itself.
-    let directory = of.directory_id.unwrap_or(Uuid::METADATA_TOPIC);
     let mut records = vec![MetadataRecord::Topic { name: name.to_owned(), id }];
-    records.extend((0..config.partition_count()).map(|partition| MetadataRecord::Partition {
-        partition,
-        topic_id: id,
-        replicas: vec![of.node_id],
-        isr: vec![of.node_id],
-        leader: of.node_id,
-        leader_epoch: 0,
-        partition_epoch: 0,
-        directories: vec![directory],
-    }));
+    records.extend((0..config.partition_count()).map(|number| partition(number, id, of)));
     let setting = |(key, value): (&str, &str)| MetadataRecord::Config {
         resource_type: TOPIC_RESOURCE,
         resource_name: name.to_owned(),

@@ -4,11 +4,12 @@
 //! belongs to no topic is left alone: it may be a topic's only copy. Removing takes three steps, each durable before
 //! the next, so that it can be finished at any later open: out of the name's way, out of the checkpoints, away.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::metadata_log;
 use crate::config::topic_name;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
 use crate::segment;
@@ -102,20 +103,25 @@ impl Removal {
     /// Does all that the topic's name has to wait for, then removes what it can. What could not be removed is
     /// returned; the next open tries again.
     pub(super) fn carry_out(&self, root: &Path, disk: &Disk) -> Result<Vec<PathBuf>> {
-        let mut aside = Vec::new();
+        let (mut aside, mut in_the_way) = (Vec::new(), Vec::new());
         for directory in &self.directories {
-            aside.extend(self.put_aside(directory, disk)?);
+            match self.put_aside(directory, disk)? {
+                None => {}
+                Some(PutAside::Moved(to)) => aside.push(to),
+                Some(PutAside::Held) => in_the_way.push(directory),
+            }
         }
         disk.sync_directory(root)?;
         if let Some(name) = &self.forget {
             forget_topic(disk, root, name)?;
         }
+        in_the_way.into_iter().try_for_each(|directory| remove(directory, disk))?;
         aside.retain(|directory| remove(directory, disk).is_err());
         Ok(aside)
     }
 
-    /// The directory's new path, or `None` if there is no directory of this topic.
-    fn put_aside(&self, directory: &Path, disk: &Disk) -> Result<Option<PathBuf>> {
+    /// Moves a directory out of the name's way; `None` if there is no directory of this topic.
+    fn put_aside(&self, directory: &Path, disk: &Disk) -> Result<Option<PutAside>> {
         if kind_of(directory) != Some(EntryKind::Directory) {
             return Ok(None);
         }
@@ -125,12 +131,22 @@ impl Removal {
             return Ok(None);
         };
         if place_of(name) == Place::PutAside {
-            return Ok(Some(directory.to_owned()));
+            return Ok(Some(PutAside::Moved(directory.to_owned())));
         }
         let to = directory.with_file_name(name_put_aside(name, Uuid::from_bytes(random_bytes()?)));
-        disk.rename(directory, &to)?;
-        Ok(Some(to))
+        match disk.rename(directory, &to) {
+            Ok(()) => Ok(Some(PutAside::Moved(to))),
+            Err(_) if !disk.moves_open_directories => Ok(Some(PutAside::Held)),
+            Err(failure) => Err(failure),
+        }
     }
+}
+
+/// What became of a directory that should go out of its name's way.
+enum PutAside {
+    Moved(PathBuf),
+    /// Readers have files in it open, and this system does not move it then. The files themselves can be removed.
+    Held,
 }
 
 /// `<topic>-<partition>.<id>-delete`, the topic cut so that the whole is not too long for a file system.
@@ -153,6 +169,11 @@ fn remove(directory: &Path, disk: &Disk) -> Result<()> {
                 disk.remove_file(&path)?;
             }
         }
+    }
+    // Some systems keep the names of removed files until the last reader has closed them.
+    if let Some((held, _)) = disk.list(directory)?.iter().find(|(name, _)| name != PARTITION_METADATA) {
+        let busy = io::ErrorKind::ResourceBusy.into();
+        return Err(Error::io("remove", &directory.join(held), busy));
     }
     disk.remove_directory(directory)
 }

@@ -1,10 +1,15 @@
 //! A topic of an open log: its settings and its partitions.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::{ReentrantMutex, RwLock};
+
 use super::describe::{PartitionDescription, TopicDescription};
+use super::partitions::Partitions;
+use super::rules::RecordRules;
 use super::state::{PartitionState, TopicState};
 use crate::config::{TopicConfig, TopicSettings, topic_name};
 use crate::format::uuid::Uuid;
@@ -12,18 +17,28 @@ use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionSettings};
 use crate::position::TopicPartition;
 use crate::sys::Disk;
 
-/// One topic, from its creation or the open of the log until it is deleted. Never changes but for that.
+/// One topic, from its creation or the open of the log until it is deleted.
+///
+/// | field | written by | read by |
+/// |---|---|---|
+/// | `config`, `replicas` | the catalog, under its lock | whoever asks for them |
+/// | `rules` | the same | producers, for each record |
+/// | `partitions` | the same, which only adds | everybody |
 #[derive(Debug)]
 pub(crate) struct TopicEntry {
     name: Arc<str>,
     id: Uuid,
-    config: TopicConfig,
-    settings: TopicSettings,
-    partitions: Vec<Arc<PartitionLog>>,
+    config: RwLock<TopicConfig>,
+    rules: RecordRules,
+    partitions: Partitions,
     /// Copies of each partition.
     copies: u16,
     /// Nodes that are to have a copy, by partition.
-    replicas: Vec<Vec<i32>>,
+    replicas: RwLock<Vec<Vec<i32>>>,
+    /// Whatever `segment.bytes` says, segments do not grow beyond this.
+    most_segment_bytes: u32,
+    /// Held while a user's function makes a new configuration from the present one.
+    altering: ReentrantMutex<RefCell<()>>,
     /// The node of the directory.
     node: i32,
     /// Set once, under the catalog's lock.
@@ -36,6 +51,21 @@ pub(super) struct Surroundings<'c> {
     pub(super) disk: &'c Disk,
     pub(super) chores: &'c Chores,
     pub(super) node: i32,
+    pub(super) most_segment_bytes: u32,
+}
+
+impl Surroundings<'_> {
+    fn partition(
+        &self,
+        of: TopicPartition,
+        topic_id: Uuid,
+        settings: &TopicSettings,
+        first_epoch: u32,
+        checkpointed: Checkpointed,
+    ) -> Arc<PartitionLog> {
+        let settings = PartitionSettings::of(settings, self.most_segment_bytes, first_epoch);
+        PartitionLog::new(of, topic_id, self.root, self.disk, settings, checkpointed, self.chores.clone())
+    }
 }
 
 impl TopicEntry {
@@ -56,27 +86,31 @@ impl TopicEntry {
         let open = |(partition, found): (u32, &PartitionState)| {
             let of = TopicPartition::new(Arc::clone(&name), partition);
             let checkpointed = checkpointed(&of);
-            let settings = PartitionSettings {
-                segment_bytes: settings.segment_bytes,
-                max_batch_bytes: settings.max_message_bytes,
-                index_interval_bytes: settings.index_interval_bytes,
-                first_epoch: found.leader_epoch,
-            };
-            let chores = around.chores.clone();
-            PartitionLog::new(of, id, around.root, around.disk, settings, checkpointed, chores)
+            around.partition(of, id, &settings, found.leader_epoch, checkpointed)
         };
-        let partitions = (0..).zip(topic.partitions.values()).map(open).collect();
+        let partitions = Partitions::of((0..).zip(topic.partitions.values()).map(open));
         let replicas = topic.partitions.values().map(|partition| partition.replicas.clone()).collect();
-        let deleted = AtomicBool::new(false);
-        Self { name, id, config, settings, partitions, copies, replicas, node: around.node, deleted }
+        Self {
+            name,
+            id,
+            config: RwLock::new(config),
+            rules: RecordRules::of(&settings),
+            partitions,
+            copies,
+            replicas: RwLock::new(replicas),
+            most_segment_bytes: around.most_segment_bytes,
+            altering: ReentrantMutex::default(),
+            node: around.node,
+            deleted: AtomicBool::new(false),
+        }
     }
 
     /// The same with the partitions that are open already, so that those who read them notice nothing.
-    pub(super) fn with_partitions_of(mut self, known: &Self) -> Self {
-        for (partition, open) in self.partitions.iter_mut().zip(&known.partitions) {
-            *partition = Arc::clone(open);
-        }
-        self
+    pub(super) fn with_partitions_of(self, known: &Self) -> Self {
+        let mut open = known.partitions.iter().cloned();
+        let partitions = self.partitions.iter().map(|new| open.next().unwrap_or_else(|| Arc::clone(new)));
+        let partitions = Partitions::of(partitions);
+        Self { partitions, ..self }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -88,17 +122,66 @@ impl TopicEntry {
     }
 
     /// Partition count and settings as the metadata log holds them.
-    pub(crate) fn config(&self) -> &TopicConfig {
-        &self.config
+    pub(crate) fn config(&self) -> TopicConfig {
+        self.config.read().clone()
     }
 
-    pub(crate) fn settings(&self) -> &TopicSettings {
-        &self.settings
+    /// All settings in effect. Reads texts: for what is done once in a while.
+    pub(crate) fn settings(&self) -> TopicSettings {
+        self.config.read().settings()
     }
 
-    /// The partitions, each at the place of its number.
-    pub(crate) fn partitions(&self) -> &[Arc<PartitionLog>] {
+    /// What concerns single records.
+    #[inline]
+    pub(crate) fn rules(&self) -> &RecordRules {
+        &self.rules
+    }
+
+    /// The partitions, each at the place of its number. More may be added at any time.
+    #[inline]
+    pub(crate) fn partitions(&self) -> &Partitions {
         &self.partitions
+    }
+
+    /// Runs a user's function, which is not to be called while a lock of the catalog is held, alone with this topic's
+    /// configuration. `None`: it is running already, further out on this thread.
+    pub(super) fn alone<R>(&self, change: impl FnOnce() -> R) -> Option<R> {
+        let altering = self.altering.lock();
+        let _alone = altering.try_borrow_mut().ok()?;
+        Some(change())
+    }
+
+    /// Takes over settings that are in the log.
+    pub(super) fn set_config(&self, config: TopicConfig) {
+        let settings = config.settings();
+        *self.config.write() = config;
+        self.rules.set(&settings);
+        for partition in self.partitions.iter() {
+            let first_epoch = partition.first_epoch();
+            partition.set_settings(PartitionSettings::of(&settings, self.most_segment_bytes, first_epoch));
+        }
+    }
+
+    /// Takes over partitions that are in the log behind those known so far.
+    pub(super) fn add_partitions(&self, topic: &TopicState, around: &Surroundings<'_>) {
+        let settings = self.settings();
+        let new = || (0..).zip(topic.partitions.values()).skip(self.replicas.read().len());
+        let partitions: Vec<_> = new()
+            .map(|(partition, found)| {
+                let of = TopicPartition::new(Arc::clone(&self.name), partition);
+                around.partition(of, self.id, &settings, found.leader_epoch, Checkpointed::default())
+            })
+            .collect();
+        let replicas: Vec<_> = new().map(|(_, found)| found.replicas.clone()).collect();
+        self.replicas.write().extend(replicas);
+        self.partitions.extend(partitions.into_iter());
+        let mut config = self.config.write();
+        *config = config.clone().partitions(self.partitions.len());
+    }
+
+    /// Copies of each partition, one unless a cluster of brokers made the topic.
+    pub(super) fn copies(&self) -> u16 {
+        self.copies
     }
 
     /// Whether Kafka keeps this topic for itself.
@@ -116,7 +199,8 @@ impl TopicEntry {
     }
 
     pub(crate) fn describe(&self) -> TopicDescription {
-        let partitions = (0..).zip(&self.replicas).map(|(partition, replicas)| {
+        let replicas = self.replicas.read();
+        let partitions = (0..).zip(&*replicas).map(|(partition, replicas)| {
             // Whoever holds the log leads what the log is to have.
             let ours = replicas.contains(&self.node);
             PartitionDescription {
@@ -131,7 +215,7 @@ impl TopicEntry {
             id: self.id,
             internal: self.is_internal(),
             replication_factor: self.copies,
-            config: self.config.clone(),
+            config: self.config(),
             partitions: partitions.collect(),
         }
     }

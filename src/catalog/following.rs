@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use super::entry::Surroundings;
 use super::metadata_log::{self, MetadataLog};
 use super::state::State;
-use super::{Catalog, Changes, TopicEntry, directories, identity, opening};
+use super::{Catalog, CatalogOptions, Changes, TopicEntry, directories, identity, opening};
 use crate::error::{Damage, Error, Result};
 use crate::partition::Chores;
 use crate::sys::Disk;
@@ -39,7 +39,9 @@ impl Catalog {
             root: root.to_owned(),
             disk: disk.clone(),
             chores: chores.clone(),
+            names: disk.name_rules(&root.join(identity::FILE)),
             identity,
+            options: CatalogOptions::default(),
             unknown,
             recovery,
             present: RwLock::default(),
@@ -78,7 +80,7 @@ impl Catalog {
     fn take_over(&self, changes: &mut Changes, state: State, checkpoints: &Checkpoints) {
         let before = self.snapshot();
         let (root, disk, chores, node) = (&self.root, &self.disk, &self.chores, self.identity.node_id);
-        let around = Surroundings { root, disk, chores, node };
+        let around = Surroundings { root, disk, chores, node, most_segment_bytes: u32::MAX };
         let entry = |(id, topic): (_, &super::state::TopicState)| {
             let known = before.get(topic.name.as_str()).filter(|known| known.id() == id);
             let same = known.filter(|_| {

@@ -23,7 +23,7 @@ use crate::format::metadata_record::MetadataRecord;
 use crate::format::record::{RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    Checkpointed, Chores, Cursor, FetchLimits, PartitionLog, PartitionRecovery, PartitionSettings,
+    Checkpointed, Chores, Cursor, FetchLimits, PartitionLog, PartitionRecovery, PartitionSettings, Retention,
 };
 use crate::position::TopicPartition;
 use crate::sys::{Disk, EntryKind};
@@ -38,6 +38,9 @@ const SETTINGS: PartitionSettings = PartitionSettings {
     max_batch_bytes: i32::MAX.unsigned_abs(),
     index_interval_bytes: 4096,
     first_epoch: 1,
+    segment_ms: i64::MAX,
+    segment_jitter_ms: 0,
+    retention: Retention::NEVER,
 };
 const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
 /// A snapshot holds what is left of the log; this is far more than any cluster has.

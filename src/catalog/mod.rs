@@ -16,9 +16,11 @@
 //! | [`opening`] | what a directory is, and what to do about directories of no topic |
 //! | [`directories`] | whose a directory is, and how those of deleted topics go |
 //! | [`creation`] | checks and records of new topics |
-//! | [`entry`] | a topic with its partitions |
-//! | [`following`] | the same for a directory that is only read |
+//! | [`alteration`] | other settings and more partitions |
+//! | [`entry`] | a topic with its partitions, what it asks of records ([`rules`]) |
+//! | [`following`] | the catalog of a directory that is only read |
 
+mod alteration;
 mod creation;
 mod describe;
 mod directories;
@@ -27,11 +29,14 @@ mod following;
 mod identity;
 mod metadata_log;
 mod opening;
+mod partitions;
+mod rules;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,15 +55,30 @@ use crate::error::{Damage, Error, Result};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
-use crate::sys::Disk;
 use crate::sys::disk::kind_of;
+use crate::sys::{Disk, NameRules};
 use crate::upkeep::Holdings;
-use crate::upkeep::checkpoints::{Checkpoints, write_recovery_points};
+use crate::upkeep::checkpoints::{Checkpoints, write_log_starts, write_recovery_points};
 
 /// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
 const WRITTEN_LEVEL: i16 = 21;
 /// The newest one whose records are known, that of Kafka 4.4.
 const NEWEST_LEVEL: i16 = 33;
+
+/// What whoever opens a log decides about its topics.
+#[derive(Debug, Clone)]
+pub(crate) struct CatalogOptions {
+    /// Settings of new topics where these say nothing.
+    pub(crate) topic_defaults: TopicConfig,
+    /// Whatever `segment.bytes` says, segments do not grow beyond this.
+    pub(crate) most_segment_bytes: u32,
+}
+
+impl Default for CatalogOptions {
+    fn default() -> Self {
+        Self { topic_defaults: TopicConfig::new(), most_segment_bytes: u32::MAX }
+    }
+}
 
 /// The topics of an open log directory.
 #[derive(Debug)]
@@ -66,7 +86,9 @@ pub(crate) struct Catalog {
     root: PathBuf,
     disk: Disk,
     chores: Chores,
+    names: NameRules,
     identity: MetaProperties,
+    options: CatalogOptions,
     unknown: Vec<PathBuf>,
     recovery: Option<PartitionRecovery>,
     /// Replaced as a whole under the lock of `changes`; readers only copy the pointer.
@@ -93,8 +115,10 @@ impl Catalog {
         disk: &Disk,
         checkpoints: &Checkpoints,
         chores: &Chores,
+        options: CatalogOptions,
         now: i64,
     ) -> Result<Self> {
+        options.topic_defaults.validate()?;
         let found = directories::survey(root, disk)?;
         let identity = identity::read(root, disk)?;
         if identity.is_none() {
@@ -114,7 +138,8 @@ impl Catalog {
         for removal in &leftovers.removals {
             removal.carry_out(root, disk)?;
         }
-        let around = Surroundings { root, disk, chores, node: identity.node_id };
+        let most_segment_bytes = options.most_segment_bytes;
+        let around = Surroundings { root, disk, chores, node: identity.node_id, most_segment_bytes };
         let topics = changes.state.topics().map(|(id, topic)| {
             let set = changes.state.settings_of(&topic.name);
             let entry = TopicEntry::new(id, topic, set, &around, |of| {
@@ -130,7 +155,9 @@ impl Catalog {
             root: root.to_owned(),
             disk: disk.clone(),
             chores: chores.clone(),
+            names: disk.name_rules(&root.join(identity::FILE)),
             identity,
+            options,
             unknown: leftovers.unknown,
             recovery,
             present: RwLock::new(Arc::new(topics.collect())),
@@ -209,7 +236,7 @@ impl Catalog {
 
     /// All partitions, by topic and number.
     pub(crate) fn partitions(&self) -> Vec<Arc<PartitionLog>> {
-        self.snapshot().values().flat_map(|topic| topic.partitions()).cloned().collect()
+        self.snapshot().values().flat_map(|topic| topic.partitions().iter()).cloned().collect()
     }
 
     /// Writes the checkpoint of recovery points, of everything that stands in this directory.
@@ -220,6 +247,19 @@ impl Catalog {
         let partitions = self.partitions();
         let points = partitions.iter().filter_map(|log| Some((log.id().clone(), log.recovery_point()?)));
         write_recovery_points(&self.disk, &self.root, points.chain(changes.log.recovery_point()))
+    }
+
+    /// Writes the checkpoint of log starts; it is on the medium when this returns.
+    pub(crate) fn write_log_starts(&self) -> Result<()> {
+        let _changes = self.changes.lock();
+        let partitions = self.partitions();
+        let starts = partitions.iter().map(|log| (log.id().clone(), log.log_start()));
+        write_log_starts(&self.disk, &self.root, starts)
+    }
+
+    /// Has retention remove what is due before long.
+    pub(crate) fn look_after_files(&self) {
+        self.chores.retain();
     }
 
     /// Directories that were found at the open and belong to no topic. They are left alone.
@@ -265,21 +305,23 @@ impl Catalog {
         now: i64,
     ) -> Result<Vec<Arc<TopicEntry>>> {
         self.refuse_read_only()?;
-        creation::check(&changes.state, wanted, who)?;
+        let defaults = &self.options.topic_defaults;
+        let wanted: Vec<_> =
+            wanted.iter().map(|(name, config)| (*name, config.clone().or(defaults))).collect();
+        creation::check(&changes.state, &wanted, who, self.names)?;
         changes.finish_removals(&self.root, &self.disk)?;
-        wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, config.partition_count()))?;
+        wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, 0..config.partition_count()))?;
 
         let mut records = Vec::new();
         let mut ids = Vec::with_capacity(wanted.len());
-        for (name, config) in wanted {
+        for (name, config) in &wanted {
             let (id, more) = creation::records(name, config, &self.identity)?;
             ids.push(id);
             records.extend(more);
         }
         changes.write(records, now)?;
 
-        let (root, disk, chores, node) = (&self.root, &self.disk, &self.chores, self.identity.node_id);
-        let around = Surroundings { root, disk, chores, node };
+        let around = self.around();
         let made = ids.into_iter().filter_map(|id| {
             let topic = changes.state.topic(id)?;
             let set = changes.state.settings_of(&topic.name);
@@ -293,9 +335,19 @@ impl Catalog {
         Ok(made)
     }
 
-    /// Refuses a topic with a partition where something stands already.
-    fn refuse_taken(&self, name: &str, partitions: u32) -> Result<()> {
-        let mut paths = (0..partitions).map(|partition| self.root.join(format!("{name}-{partition}")));
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings {
+            root: &self.root,
+            disk: &self.disk,
+            chores: &self.chores,
+            node: self.identity.node_id,
+            most_segment_bytes: self.options.most_segment_bytes,
+        }
+    }
+
+    /// Refuses partitions of a topic where something stands already.
+    fn refuse_taken(&self, name: &str, partitions: Range<u32>) -> Result<()> {
+        let mut paths = partitions.map(|partition| self.root.join(format!("{name}-{partition}")));
         match paths.find(|path| kind_of(path).is_some()) {
             Some(path) => Err(Error::invalid(
                 "topic name",
@@ -308,7 +360,16 @@ impl Catalog {
 
 impl Holdings for Catalog {
     fn write_checkpoints(&self) -> Result<()> {
+        self.write_log_starts()?;
         self.write_recovery_points()
+    }
+
+    fn write_log_starts(&self) -> Result<()> {
+        Self::write_log_starts(self)
+    }
+
+    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
+        Self::partitions(self)
     }
 }
 
@@ -329,12 +390,12 @@ impl Changes {
         let level = self.state.feature(METADATA_VERSION).unwrap_or(WRITTEN_LEVEL);
         let reason = if self.state.in_transaction() {
             "a Kafka broker was stopped in the middle of a change that it makes in several steps; topics can be \
-             read, but not created or deleted until a broker has been started here once and has finished it"
+             read, but not created, altered or deleted until a broker has been started here once and has finished it"
                 .to_owned()
         } else if level > NEWEST_LEVEL {
             format!(
                 "{METADATA_VERSION} is {level}, but this version knows the levels up to {NEWEST_LEVEL}; topics \
-                 can be read, but not created or deleted"
+                 can be read, but not created, altered or deleted"
             )
         } else {
             return Ok(());

@@ -3,7 +3,8 @@
 //! Settings are kept by the topic's name, as the log has them, so it does not matter whether a topic or its
 //! settings come first. What a broker has noted of leaders is not followed: while we hold the log it is us.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::topic_name;
 use crate::format::Malformed;
@@ -20,8 +21,8 @@ pub(super) const METADATA_VERSION: &str = "metadata.version";
 pub(super) struct State {
     topics: BTreeMap<Uuid, TopicState>,
     ids: BTreeMap<String, Uuid>,
-    /// The name that stands for all names that are too much like it.
-    alike: BTreeMap<String, String>,
+    /// Names that may be too much like each other.
+    alike: BTreeMap<String, BTreeSet<String>>,
     settings: BTreeMap<String, BTreeMap<String, String>>,
     /// With the name, if the topic was known.
     removed: BTreeMap<Uuid, Option<String>>,
@@ -110,7 +111,7 @@ impl State {
             return Err(Malformed("a topic has a reserved id"));
         }
         self.removed.remove(&id);
-        self.alike.insert(likeness(&name), name.clone());
+        self.alike.entry(likeness(&name, true)).or_default().insert(name.clone());
         if let Some(before) = self.ids.insert(name.clone(), id).filter(|before| *before != id) {
             self.topics.remove(&before);
         }
@@ -123,8 +124,11 @@ impl State {
         if let Some(name) = name.as_ref().filter(|name| self.ids.get(*name) == Some(&id)) {
             self.ids.remove(name);
             self.settings.remove(name);
-            if self.alike.get(&likeness(name)) == Some(name) {
-                self.alike.remove(&likeness(name));
+            if let Entry::Occupied(mut alike) = self.alike.entry(likeness(name, true)) {
+                alike.get_mut().remove(name);
+                if alike.get().is_empty() {
+                    alike.remove();
+                }
             }
         }
         self.removed.insert(id, name);
@@ -160,9 +164,11 @@ impl State {
         settings.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// A topic whose name cannot exist beside this one.
-    pub(super) fn alike(&self, name: &str) -> Option<&str> {
-        self.alike.get(&likeness(name)).map(String::as_str)
+    /// A topic whose name cannot exist beside this one. `fold_case`: nor can those that differ in case only.
+    pub(super) fn alike(&self, name: &str, fold_case: bool) -> Option<&str> {
+        let key = likeness(name, fold_case);
+        let mut alike = self.alike.get(&likeness(name, true))?.iter();
+        alike.find(|other| likeness(other, fold_case) == key).map(String::as_str)
     }
 
     /// Whether a topic of this id was deleted.
@@ -195,10 +201,9 @@ impl State {
 }
 
 /// Two topics with equal likeness cannot both exist.
-pub(super) fn likeness(name: &str) -> String {
-    const IGNORES_CASE: bool = cfg!(windows) || cfg!(target_os = "macos");
+pub(super) fn likeness(name: &str, fold_case: bool) -> String {
     let key = topic_name::collision_key(name);
-    if IGNORES_CASE { topic_name::case_key(&key) } else { key }
+    if fold_case { topic_name::case_key(&key) } else { key }
 }
 
 #[cfg(test)]
@@ -263,7 +268,7 @@ mod tests {
         let remove = MetadataRecord::RemoveTopic { topic_id: A };
         let state = folded([topic("a", A), remove.clone(), topic("a", B), partition(B, 0), remove]);
         assert_eq!(state.id_of("a"), Some(B));
-        assert_eq!((state.partition_count(), state.alike("a")), (1, Some("a")));
+        assert_eq!((state.partition_count(), state.alike("a", true)), (1, Some("a")));
     }
 
     #[test]

@@ -60,6 +60,9 @@ impl CleanupPolicy {
 ///
 /// A topic without this setting keeps each batch as its producer made it (Kafka's word `producer`, the default).
 ///
+/// Each codec is a cargo feature of its name, all of them on by default. Without the feature, asking for the codec is
+/// [`Error::InvalidInput`](crate::Error::InvalidInput) and reading its batches [`Error::Unsupported`](crate::Error::Unsupported).
+///
 /// ```
 /// use stratalog::{Compression, TopicConfig};
 /// let config = TopicConfig::new().compression(Compression::Zstd);
@@ -87,6 +90,12 @@ impl Compression {
             Self::None => "uncompressed",
             coded => coded.producer_word(),
         }
+    }
+
+    /// What a producer's `compression.type` of this value means.
+    pub(crate) fn of_producer_word(word: &str) -> Option<Self> {
+        let all = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+        all.into_iter().find(|codec| codec.producer_word() == word)
     }
 
     /// The value of a producer's `compression.type`.
@@ -135,8 +144,11 @@ mod tests {
     fn uncompressed_has_two_words() {
         assert_eq!(Compression::None.topic_word(), "uncompressed");
         assert_eq!(Compression::None.producer_word(), "none");
+        assert_eq!(Compression::of_producer_word("none"), Some(Compression::None));
+        assert_eq!(Compression::of_producer_word("uncompressed"), None);
         for coded in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
             assert_eq!(coded.topic_word(), coded.producer_word());
+            assert_eq!(Compression::of_producer_word(coded.producer_word()), Some(coded));
         }
     }
 }

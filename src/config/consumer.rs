@@ -28,6 +28,20 @@ pub enum ReadUpTo {
     Durable,
 }
 
+/// What becomes of records that were written in transactions. Kafka: `isolation.level`.
+///
+/// Only brokers and their clients write transactions so far: this matters for directories that a broker has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum IsolationLevel {
+    /// All records are handed out. Kafka: `read_uncommitted`.
+    #[default]
+    ReadUncommitted,
+    /// Records of aborted transactions are left out, and nothing is read from the first record of a transaction on that
+    /// is still open, the [last stable offset](crate::PartitionOffsets::last_stable). Kafka: `read_committed`.
+    ReadCommitted,
+}
+
 /// How `poll` waits for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -55,6 +69,7 @@ pub enum WaitStrategy {
 pub struct ConsumerConfig {
     pub(crate) start_from: StartFrom,
     pub(crate) read_up_to: ReadUpTo,
+    pub(crate) isolation: IsolationLevel,
     pub(crate) wait: WaitStrategy,
     pub(crate) max_poll_bytes: usize,
     pub(crate) max_poll_records: usize,
@@ -67,6 +82,7 @@ impl Default for ConsumerConfig {
         Self {
             start_from: StartFrom::default(),
             read_up_to: ReadUpTo::default(),
+            isolation: IsolationLevel::default(),
             wait: WaitStrategy::default(),
             max_poll_bytes: DEFAULT_POLL_BYTES,
             max_poll_records: usize::MAX,
@@ -95,14 +111,30 @@ impl ConsumerConfig {
         self
     }
 
+    /// Whether records of transactions are read before these are decided. Default: [`IsolationLevel::ReadUncommitted`],
+    /// as in Kafka. With `ReadCommitted` the end, the lag and [`StartFrom::End`] mean the last stable offset.
+    /// Kafka: `isolation.level`.
+    ///
+    /// ```
+    /// use stratalog::{ConsumerConfig, EventLog, IsolationLevel};
+    /// # let dir = tempfile::tempdir()?;
+    /// let log = EventLog::open(dir.path())?;
+    /// let reader = log.consumer_with(ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn isolation(mut self, level: IsolationLevel) -> Self {
+        self.isolation = level;
+        self
+    }
+
     /// How `poll` waits. Default: [`WaitStrategy::SpinThenPark`].
     pub fn wait(mut self, strategy: WaitStrategy) -> Self {
         self.wait = strategy;
         self
     }
 
-    /// Bytes of batches one `poll` returns at most, about; one batch is returned even if it is larger. Default:
-    /// 262,144. Kafka: `fetch.max.bytes`.
+    /// Bytes of batches one `poll` returns at most, about; one batch is returned even if it is larger. Compressed ones
+    /// count as what they decompress to, which is never more than 64 MiB. Default: 262,144. Kafka: `fetch.max.bytes`.
     pub fn max_poll_bytes(mut self, bytes: usize) -> Self {
         self.max_poll_bytes = bytes;
         self
@@ -121,7 +153,7 @@ impl ConsumerConfig {
     }
 
     /// Sets one of the above by Kafka's name: `auto.offset.reset` (`earliest`, `latest`), `fetch.max.bytes`,
-    /// `max.poll.records`. Names and values are checked when a consumer is made.
+    /// `isolation.level` (`read_uncommitted`, `read_committed`), `max.poll.records`. Names and values are checked when a consumer is made.
     pub fn set(mut self, name: &str, value: impl AsRef<str>) -> Self {
         let value = value.as_ref().trim();
         match (name, value, value.parse::<usize>()) {
@@ -130,13 +162,18 @@ impl ConsumerConfig {
             ("auto.offset.reset", ..) => {
                 self.unknown = Some(format!("{name} is earliest or latest, not {value:?}"));
             }
+            ("isolation.level", "read_uncommitted", _) => self.isolation = IsolationLevel::ReadUncommitted,
+            ("isolation.level", "read_committed", _) => self.isolation = IsolationLevel::ReadCommitted,
+            ("isolation.level", ..) => {
+                self.unknown = Some(format!("{name} is read_uncommitted or read_committed, not {value:?}"));
+            }
             ("fetch.max.bytes", _, Ok(bytes)) => self.max_poll_bytes = bytes,
             ("max.poll.records", _, Ok(records)) => self.max_poll_records = records,
             ("fetch.max.bytes" | "max.poll.records", _, Err(_)) => {
                 self.unknown = Some(format!("{name} takes a whole number, not {value:?}"));
             }
             _ => {
-                let known = "auto.offset.reset, fetch.max.bytes, max.poll.records";
+                let known = "auto.offset.reset, fetch.max.bytes, isolation.level, max.poll.records";
                 self.unknown = Some(format!("{name:?} is not known; there are {known}"));
             }
         }

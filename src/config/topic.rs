@@ -37,10 +37,11 @@ use crate::error::{Error, Result};
 ///     ("segment.ms", "3600000"),
 /// ]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Eq)]
 #[must_use = "a configuration has no effect until a topic is created or altered with it"]
 pub struct TopicConfig {
-    partitions: u32,
+    /// 1 unless set.
+    partitions: Option<u32>,
     replication_factor: u16,
     /// What was set explicitly, as Kafka writes it. Unchecked.
     entries: BTreeMap<String, String>,
@@ -55,7 +56,7 @@ const MAX_VALUE_LEN: usize = i16::MAX.unsigned_abs() as usize;
 impl TopicConfig {
     /// One partition, and Kafka's defaults for everything else.
     pub fn new() -> Self {
-        Self { partitions: 1, replication_factor: 1, entries: BTreeMap::new() }
+        Self { partitions: None, replication_factor: 1, entries: BTreeMap::new() }
     }
 
     /// The number of partitions, 1 to 100,000. Default 1. Kafka's `--partitions`.
@@ -63,7 +64,7 @@ impl TopicConfig {
     /// Records of one key stay in order within their partition; as many consumers of a group as there are partitions
     /// can share the work.
     pub fn partitions(mut self, count: u32) -> Self {
-        self.partitions = count;
+        self.partitions = Some(count);
         self
     }
 
@@ -117,6 +118,10 @@ impl TopicConfig {
 
     /// How batches are compressed in the log, whatever the producer sent. By default they stay as the producer made
     /// them. Kafka's `compression.type`.
+    ///
+    /// Nothing is compressed twice: producers here ask the topic first. The levels of gzip and zstd are
+    /// `compression.gzip.level` and `compression.zstd.level`; lz4 is always the fast compressor, whatever
+    /// `compression.lz4.level` says. A codec needs the cargo feature of its name.
     pub fn compression(self, codec: Compression) -> Self {
         self.set(table::COMPRESSION_TYPE.name, codec.topic_word())
     }
@@ -140,6 +145,21 @@ impl TopicConfig {
         self
     }
 
+    /// Takes back what was set for a Kafka name: the default counts again. A name that is not set is fine.
+    ///
+    /// When a topic is altered a setting that is taken back is removed from the catalog, as by Kafka's
+    /// `kafka-configs --delete-config`.
+    ///
+    /// ```
+    /// use stratalog::TopicConfig;
+    /// let config = TopicConfig::new().set("retention.ms", "60000").unset("retention.ms");
+    /// assert_eq!(config, TopicConfig::new());
+    /// ```
+    pub fn unset(mut self, kafka_name: &str) -> Self {
+        self.entries.remove(kafka_name);
+        self
+    }
+
     /// What was set explicitly: Kafka names and values, sorted by name.
     pub fn entries(&self) -> ConfigEntries<'_> {
         ConfigEntries(self.entries.iter())
@@ -153,7 +173,7 @@ impl TopicConfig {
         V: Into<String>,
     {
         let entries = entries.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Self { partitions, entries, ..Self::new() }
+        Self { partitions: Some(partitions), entries, ..Self::new() }
     }
 
     /// The value set for this Kafka name, if one was.
@@ -162,7 +182,16 @@ impl TopicConfig {
     }
 
     pub(crate) fn partition_count(&self) -> u32 {
-        self.partitions
+        self.partitions.unwrap_or(1)
+    }
+
+    /// What is set here, and where nothing is, what `defaults` set.
+    pub(crate) fn or(mut self, defaults: &Self) -> Self {
+        self.partitions = self.partitions.or(defaults.partitions);
+        for (name, value) in &defaults.entries {
+            self.entries.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        self
     }
 
     /// The values in effect, with Kafka's default for what is not set or not valid.
@@ -172,12 +201,7 @@ impl TopicConfig {
 
     /// Checks everything as a Kafka 4 broker would; what passes can be written to the metadata log.
     pub(crate) fn validate(&self) -> Result<()> {
-        if !(1..=MAX_PARTITIONS).contains(&self.partitions) {
-            return Err(Error::invalid(
-                "partitions",
-                format!("{} were asked for, but a topic has 1 to {MAX_PARTITIONS}", self.partitions),
-            ));
-        }
+        self.validate_partitions()?;
         if self.replication_factor != 1 {
             return Err(Error::invalid(
                 "replication factor",
@@ -185,6 +209,40 @@ impl TopicConfig {
             ));
         }
         self.entries().try_for_each(|(name, value)| check_entry(name, value))?;
+        self.check_together()
+    }
+
+    /// Checks the number of partitions alone.
+    pub(crate) fn validate_partitions(&self) -> Result<()> {
+        let count = self.partition_count();
+        if (1..=MAX_PARTITIONS).contains(&count) {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "partitions",
+            format!("{count} were asked for, but a topic has 1 to {MAX_PARTITIONS}"),
+        ))
+    }
+
+    /// Checks what a topic that exists is to become. What stays as it is may be of a broker's making and unknown here.
+    pub(crate) fn validate_change(&self, before: &Self) -> Result<()> {
+        let (count, present) = (self.partition_count(), before.partition_count());
+        if count != present {
+            let reason =
+                format!("there are {present}, and {count} were asked for; use Topic::add_partitions");
+            return Err(Error::invalid("partitions", reason));
+        }
+        if self.replication_factor != before.replication_factor {
+            let reason = format!("is {} and cannot be altered", before.replication_factor);
+            return Err(Error::invalid("replication factor", reason));
+        }
+        let mut changed = self.entries().filter(|(name, value)| before.entry(name) != Some(value));
+        changed.try_for_each(|(name, value)| check_entry(name, value))?;
+        self.check_together()
+    }
+
+    /// What one setting demands of another.
+    fn check_together(&self) -> Result<()> {
         let settings = self.settings();
         if settings.min_compaction_lag_ms > settings.max_compaction_lag_ms {
             return Err(invalid(format!(
@@ -196,6 +254,15 @@ impl TopicConfig {
             )));
         }
         Ok(())
+    }
+}
+
+impl PartialEq for TopicConfig {
+    /// One partition by default is as good as one that was asked for.
+    fn eq(&self, other: &Self) -> bool {
+        self.partition_count() == other.partition_count()
+            && self.replication_factor == other.replication_factor
+            && self.entries == other.entries
     }
 }
 
@@ -357,6 +424,47 @@ mod tests {
         assert_eq!(config.partition_count(), 3);
         assert_eq!(config.settings().segment_bytes, 1 << 30);
         assert_eq!(config.settings().segment_ms, 5);
+    }
+
+    #[test]
+    fn defaults_fill_what_is_not_set() {
+        let defaults = TopicConfig::new().partitions(3).set("segment.ms", "5").set("flush.ms", "6");
+        let config = TopicConfig::new().set("segment.ms", "7").or(&defaults);
+        assert_eq!(config, TopicConfig::new().partitions(3).set("segment.ms", "7").set("flush.ms", "6"));
+        assert_eq!(TopicConfig::new().partitions(1).or(&defaults).partition_count(), 1);
+        assert_eq!(TopicConfig::new().or(&TopicConfig::new()), TopicConfig::new().partitions(1));
+    }
+
+    #[test]
+    fn a_change_keeps_what_a_broker_made_and_checks_the_rest() {
+        let new = TopicConfig::new;
+        let before = TopicConfig::from_entries(2, [("remote.storage.enable", "x"), ("segment.bytes", "14")])
+            .replication_factor(3);
+        for after in [
+            before.clone(),
+            before.clone().set("segment.ms", "5"),
+            before.clone().set("segment.bytes", "1048576"),
+            before.clone().unset("remote.storage.enable").unset("segment.bytes").unset("never.set"),
+        ] {
+            after.validate_change(&before).unwrap();
+        }
+        for (after, reason) in [
+            (before.clone().partitions(3), "there are 2, and 3 were asked for; use Topic::add_partitions"),
+            (before.clone().replication_factor(1), "replication factor: is 3 and cannot be altered"),
+            (
+                before.clone().set("remote.storage.enable", "y"),
+                "\"remote.storage.enable\" is not a setting of topics",
+            ),
+            (before.clone().set("segment.bytes", "15"), "segment.bytes is \"15\""),
+            (new(), "there are 2, and 1 were asked for"),
+            (
+                before.clone().set("max.compaction.lag.ms", "5").set("min.compaction.lag.ms", "6"),
+                "must not exceed",
+            ),
+        ] {
+            let text = after.validate_change(&before).unwrap_err().to_string();
+            assert!(text.contains(reason), "{text}");
+        }
     }
 
     fn name() -> impl Strategy<Value = String> {

@@ -12,6 +12,11 @@ pub(crate) const MAX_LEN: usize = 249;
 pub(crate) const RESERVED: [&str; 4] =
     ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
 
+/// What Windows takes for a device in any directory and any case, also with a dot and more behind it.
+const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+/// The same with a digit behind.
+const NUMBERED_DEVICES: [&str; 2] = ["com", "lpt"];
+
 /// Checks that a topic can have this name at all.
 pub(crate) fn check(name: &str) -> Result<()> {
     if name.is_empty() {
@@ -47,6 +52,19 @@ pub(crate) fn check_new(name: &str) -> Result<()> {
 /// Whether this is exactly one of the [`RESERVED`] names.
 pub(crate) fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
+}
+
+/// Refuses what means a device where the file system has such names, though a partition's number makes most of them
+/// harmless: other programs take the topic's name for a file's as well.
+pub(crate) fn refuse_device(name: &str) -> Result<()> {
+    let stem = case_key(name.split('.').next().unwrap_or_default());
+    let mut numbered = NUMBERED_DEVICES.iter().filter_map(|device| stem.strip_prefix(device));
+    if DEVICES.contains(&stem.as_str())
+        || numbered.any(|number| number.len() == 1 && number.bytes().all(|b| b.is_ascii_digit()))
+    {
+        return Err(invalid(name, "means a device on this system; choose another"));
+    }
+    Ok(())
 }
 
 /// Two topics whose keys are equal cannot both exist: Kafka's metric names do not tell '.' from '_'.
@@ -113,6 +131,18 @@ mod tests {
             }
         }
         assert!(!is_reserved("__consumer_offsets2"));
+    }
+
+    #[test]
+    fn names_of_devices() {
+        for name in ["con", "NUL", "Aux", "prn.log", "com1", "LPT9.a.b", "com0"] {
+            check_new(name).unwrap();
+            let text = refuse_device(name).unwrap_err().to_string();
+            assert!(text.contains(name) && text.contains("means a device"), "{text}");
+        }
+        for name in ["cons", "com", "com10", "lpt-1", "con-0", "null", "a.con", "auxiliary", ".nul", "comx"] {
+            refuse_device(name).unwrap();
+        }
     }
 
     #[test]

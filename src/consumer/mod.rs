@@ -17,7 +17,7 @@ pub use waiting::ConsumerWaker;
 use waiting::Wake;
 
 use crate::clock::Timestamp;
-use crate::config::{ConsumerConfig, ReadUpTo, StartFrom};
+use crate::config::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom};
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
 use crate::partition::{Bounds, Cursor, FetchLimits};
@@ -65,6 +65,11 @@ impl Consumer {
     pub(crate) fn new(directory: &Arc<OpenDirectory>, config: ConsumerConfig) -> Result<Self> {
         directory.check_open()?;
         config.validate()?;
+        if directory.is_read_only() && config.isolation == IsolationLevel::ReadCommitted {
+            // Which transactions are open is not followed yet: aborted records must not pass for committed ones.
+            let reason = "of a log that was opened read-only nothing but read_uncommitted can be read yet";
+            return Err(Error::invalid("isolation.level", reason));
+        }
         Ok(Self {
             directory: Arc::clone(directory),
             config,
@@ -101,11 +106,12 @@ impl Consumer {
             let bounds = log.bounds()?;
             let offset = match self.config.start_from {
                 StartFrom::Beginning => bounds.log_start,
-                StartFrom::End => shown(bounds, self.config.read_up_to),
+                StartFrom::End => shown(bounds, &self.config),
             };
             (offset, self.config.start_paused)
         };
-        Ok(Assigned { cursor: Cursor::new(log, offset, self.config.read_up_to), paused })
+        let cursor = Cursor::new(log, offset, self.config.read_up_to).isolated(self.config.isolation);
+        Ok(Assigned { cursor, paused })
     }
 
     /// The partitions this consumer reads.
@@ -201,30 +207,31 @@ impl Consumer {
 
     /// Goes to the first record there is, in every assigned partition.
     pub fn seek_to_beginning(&mut self) -> Result<()> {
-        self.seek_all(|cursor| Ok(cursor.log().bounds()?.log_start))
+        self.seek_all(|_, cursor| Ok(cursor.log().bounds()?.log_start))
     }
 
     /// Goes behind the last record that this consumer is shown, in every assigned partition.
     pub fn seek_to_end(&mut self) -> Result<()> {
-        let level = self.config.read_up_to;
-        self.seek_all(|cursor| Ok(shown(cursor.log().bounds()?, level)))
+        self.seek_all(|config, cursor| Ok(shown(cursor.log().bounds()?, config)))
     }
 
     /// Goes to the first record with a timestamp of `at` or later, in every assigned partition; to the end where there
     /// is none.
     pub fn seek_to_time(&mut self, at: Timestamp) -> Result<()> {
-        let (level, directory) = (self.config.read_up_to, Arc::clone(&self.directory));
-        self.seek_all(|cursor| {
+        let directory = Arc::clone(&self.directory);
+        self.seek_all(|config, cursor| {
             let bounds = cursor.log().bounds()?;
             let found = Cursor::offset_for_time(cursor.log(), at.as_millis(), bounds.log_start);
             let found = found.map_err(|failure| told(&directory, cursor, failure))?;
-            Ok(found.unwrap_or(shown(bounds, level)))
+            let end = shown(bounds, config);
+            Ok(found.map_or(end, |found| found.min(end)))
         })
     }
 
     /// All partitions or, on an error, none.
-    fn seek_all(&mut self, to: impl Fn(&Cursor) -> Result<u64>) -> Result<()> {
-        let offsets = self.assigned.iter().map(|one| to(&one.cursor)).collect::<Result<Vec<_>>>()?;
+    fn seek_all(&mut self, to: impl Fn(&ConsumerConfig, &Cursor) -> Result<u64>) -> Result<()> {
+        let offsets =
+            self.assigned.iter().map(|one| to(&self.config, &one.cursor)).collect::<Result<Vec<_>>>()?;
         for (one, offset) in self.assigned.iter_mut().zip(offsets) {
             one.cursor.seek(offset);
         }
@@ -234,7 +241,7 @@ impl Consumer {
     /// How many offsets lie between the position and the end of what this consumer is shown.
     pub fn lag(&self, of: impl Into<TopicPartition>) -> Result<u64> {
         let cursor = &self.assigned[self.find(&of.into())?].cursor;
-        Ok(shown(cursor.log().bounds()?, self.config.read_up_to).saturating_sub(cursor.offset()))
+        Ok(shown(cursor.log().bounds()?, &self.config).saturating_sub(cursor.offset()))
     }
 
     /// Hands out nothing of these partitions until they are resumed. Positions stay. On an error nothing changes.
@@ -276,10 +283,14 @@ impl Consumer {
 }
 
 /// Where what a consumer is shown ends.
-fn shown(bounds: Bounds, level: ReadUpTo) -> u64 {
-    match level {
+fn shown(bounds: Bounds, config: &ConsumerConfig) -> u64 {
+    let end = match config.read_up_to {
         ReadUpTo::Visible => bounds.log_end,
         ReadUpTo::Durable => bounds.durable,
+    };
+    match config.isolation {
+        IsolationLevel::ReadUncommitted => end,
+        IsolationLevel::ReadCommitted => end.min(bounds.last_stable),
     }
 }
 

@@ -12,7 +12,11 @@ use crate::format::record::{Header, RawHeaders, RawRecord};
 use crate::position::{Position, TopicPartition};
 use crate::producer::Record;
 
-/// A record, borrowed from what a poll returned: key, value and headers are slices of the log itself.
+/// A record, borrowed from what a poll returned: key, value and headers are slices of the log itself, or of what its
+/// batch was decompressed to.
+///
+/// Messages of the formats 0 and 1, which old brokers wrote, have no headers and no leader epoch; those of format 0 have
+/// a timestamp of −1, which means none.
 #[derive(Clone, Copy)]
 pub struct RecordView<'a> {
     origin: Origin<'a>,
@@ -158,7 +162,8 @@ impl<'a> RecordView<'a> {
         self.headers().filter(|header| header.name() == name).last()?.value()
     }
 
-    /// The record without a copy. It keeps its whole segment mapped, and on disk after the segment was deleted:
+    /// The record without a copy. It keeps its whole segment mapped, and on disk after the segment was deleted, or all
+    /// that a poll decompressed with it in memory:
     /// [`detach`](Self::detach) what is kept for long.
     pub fn share(&self) -> OwnedRecord {
         match self.origin {

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 pub use metrics::Metrics;
 pub use options::{Maintenance, OpenOptions, ReadMode, WriteMode};
 pub use recovery::RecoveryReport;
-pub use topic::{Partition, PartitionOffsets, Topic};
+pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
@@ -77,6 +77,7 @@ impl OpenDirectory {
         if options.read_only {
             return Self::open_read_only(path, options);
         }
+        options.validate()?;
         let root = disk::open_root(path, options.create_if_missing)?;
         let lock = DirectoryLock::take(&root)?;
         let disk =
@@ -94,12 +95,13 @@ impl OpenDirectory {
         let partitions = disk.list(&root)?.len();
         // Without it readers in other processes look more often, that is all.
         let live = LiveWriter::make(&disk, &root, partitions).ok().flatten();
-        inboxes.chores.live = live.clone();
+        inboxes.chores.live.clone_from(&live);
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
-        let catalog = Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, now)?);
+        let catalog =
+            Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, options.catalog, now)?);
         let recovery = recovery::recover(&catalog, clean);
         let (linger, events) = (inboxes.linger.clone(), inboxes.chores.events.clone());
-        let work = Arc::new(inboxes.work_on(Arc::clone(&catalog) as _));
+        let work = Arc::new(inboxes.work_on(Arc::clone(&catalog) as _, options.clock.clone()));
         let threads = if by_hand { None } else { Some(Threads::start(&work)?) };
         Ok(Arc::new(Self {
             root,
@@ -148,11 +150,22 @@ impl OpenDirectory {
     /// The time for records that come without. Before 1970 it is 1970: Kafka takes nothing earlier.
     #[inline]
     pub(crate) fn now(&self) -> Timestamp {
-        let now = match &self.clock {
+        Self::time_of(self.clock.as_deref())
+    }
+
+    /// The same by a clock from [`clock`](Self::clock).
+    #[inline]
+    pub(crate) fn time_of(clock: Option<&dyn Clock>) -> Timestamp {
+        let now = match clock {
             None => SystemClock.now(),
             Some(clock) => clock.now(),
         };
         now.max(Timestamp::from_millis(0))
+    }
+
+    /// The user's clock; `None` is the system's.
+    pub(crate) fn clock(&self) -> Option<Arc<dyn Clock>> {
+        self.clock.clone()
     }
 
     pub(crate) fn has_system_clock(&self) -> bool {
@@ -217,6 +230,21 @@ impl OpenDirectory {
         self.disk.sync_directory(&self.root)
     }
 
+    /// Has files removed that were deleted.
+    pub(crate) fn look_after_files(&self) {
+        self.catalog.look_after_files();
+    }
+
+    /// Log starts on the medium.
+    pub(crate) fn write_log_starts(&self) -> Result<()> {
+        // Once it is closed the directory may be somebody else's.
+        let running = self.running.lock();
+        if running.is_none() {
+            return Err(Error::Closed);
+        }
+        self.catalog.write_log_starts()
+    }
+
     /// Idempotent; whoever comes second waits for the first and gets `Ok`.
     pub(crate) fn close(&self) -> Result<()> {
         self.closing.store(true, Ordering::Release);
@@ -242,6 +270,7 @@ impl OpenDirectory {
             outcome = outcome.and(closed);
         }
         outcome = outcome.and(self.catalog.close());
+        outcome = outcome.and(self.catalog.write_log_starts());
         outcome = outcome.and(self.catalog.write_recovery_points());
         if outcome.is_ok() && self.recovery.is_complete() {
             outcome = self

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::catalog::CatalogOptions;
 use crate::clock::Clock;
+use crate::config::TopicConfig;
+use crate::error::Error;
 use crate::partition::BackgroundSync;
 
 /// How records get into files.
@@ -24,13 +27,16 @@ pub enum WriteMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReadMode {
-    /// Without copying, from memory maps, where that is safe.
+    /// Without copying, from memory maps, where that is safe: as above, and finished segments on macOS. Never on Windows,
+    /// where a mapped file could not be deleted.
     #[default]
     Auto,
     /// Always by system calls into buffers. With [`WriteMode::Positioned`] not even a failing device raises a signal.
     Copy,
 }
 
+/// Below this a segment would hold hardly more than the header of a batch.
+const SMALLEST_SEGMENT: u32 = 1024;
 /// Who does the work beside the calls: lingering batches, syncs, final forms of segments, retention, checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -58,6 +64,7 @@ pub struct OpenOptions {
     pub(crate) write_mode: WriteMode,
     pub(crate) read_mode: ReadMode,
     pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) catalog: CatalogOptions,
     pub(crate) maintenance: Maintenance,
     pub(crate) background_sync: BackgroundSync,
 }
@@ -70,6 +77,7 @@ impl Default for OpenOptions {
             write_mode: WriteMode::default(),
             read_mode: ReadMode::default(),
             clock: None,
+            catalog: CatalogOptions::default(),
             maintenance: Maintenance::default(),
             background_sync: BackgroundSync::default(),
         }
@@ -120,6 +128,43 @@ impl OpenOptions {
     pub fn sync_behind(mut self, bytes: impl Into<Option<u64>>, age: impl Into<Option<Duration>>) -> Self {
         self.background_sync = BackgroundSync { bytes: bytes.into(), age: age.into() };
         self
+    }
+
+    /// The number of partitions and the settings of topics that are made while the log is open, where
+    /// [`create_topic`](crate::EventLog::create_topic) is not given others. They are written down with the topic, so a
+    /// topic keeps them, and topics that exist stay as they are. Default: Kafka's own defaults.
+    ///
+    /// Opening gives `InvalidInput` for what Kafka would refuse.
+    ///
+    /// ```
+    /// use stratalog::{EventLog, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let small = TopicConfig::new().segment_bytes(16 << 20);
+    /// let log = EventLog::options().topic_defaults(small).open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new().partitions(3))?;
+    /// assert!(orders.config().entries().any(|set| set == ("segment.bytes", "16777216")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn topic_defaults(mut self, defaults: TopicConfig) -> Self {
+        self.catalog.topic_defaults = defaults;
+        self
+    }
+
+    /// Segments end at this many bytes even where `segment.bytes` of a topic allows more, and no batch is larger. For
+    /// devices with little space and for tests: Kafka takes no `segment.bytes` below 1 MiB, but reads smaller segments.
+    /// Holds while the log is open and is written nowhere. At least 1,024; default: no limit.
+    pub fn most_segment_bytes(mut self, bytes: u32) -> Self {
+        self.catalog.most_segment_bytes = bytes;
+        self
+    }
+
+    pub(super) fn validate(&self) -> crate::Result<()> {
+        let most = self.catalog.most_segment_bytes;
+        if most < SMALLEST_SEGMENT {
+            let reason = format!("{most} bytes were asked for; give at least {SMALLEST_SEGMENT}");
+            return Err(Error::invalid("most_segment_bytes", reason));
+        }
+        Ok(())
     }
 
     /// Opens the log. See [`EventLog::open`](crate::EventLog::open).

@@ -1,6 +1,7 @@
 //! Handles to topics and partitions.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::OpenDirectory;
@@ -10,7 +11,7 @@ use crate::config::TopicConfig;
 use crate::error::{Error, Result};
 use crate::format::murmur2::partition_for_key;
 use crate::format::uuid::Uuid;
-use crate::partition::{Cursor, PartitionLog};
+use crate::partition::{Cursor, PartitionLog, SegmentFacts};
 use crate::position::TopicPartition;
 
 /// A topic of an open log. Cheap to clone, shared by any number of threads.
@@ -48,10 +49,27 @@ pub struct PartitionOffsets {
     pub log_start: u64,
     /// Offset behind the last record that is on the medium.
     pub durable: u64,
+    /// Offset before which every transaction is decided: up to here a consumer reads that wants
+    /// [committed](crate::IsolationLevel::ReadCommitted) records only. The high watermark while no transaction is open.
+    pub last_stable: u64,
     /// Offset behind the last record that a consumer may read. With one replica this is the log end.
     pub high_watermark: u64,
     /// Offset behind the last record; the next one gets it.
     pub log_end: u64,
+}
+
+/// A part of a partition: a log file and its indexes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// From its base offset, the name of its files, to behind its last record.
+    pub offsets: Range<u64>,
+    /// Bytes of records.
+    pub bytes: u64,
+    /// The largest timestamp of its records, by which retention judges it; without any, when the file was last changed.
+    pub newest: Timestamp,
+    /// Whether it is complete. The last one grows.
+    pub sealed: bool,
 }
 
 impl Topic {
@@ -72,8 +90,7 @@ impl Topic {
     /// One of the topic's partitions, counted from 0. `NotFound` if there are fewer.
     pub fn partition(&self, number: u32) -> Result<Partition> {
         let missing = || Error::not_found("partition", format_args!("{}-{number}", self.name()));
-        let log = usize::try_from(number).ok().and_then(|number| self.entry.partitions().get(number));
-        Ok(self.handle(log.ok_or_else(missing)?))
+        Ok(self.handle(self.entry.partitions().get(number).ok_or_else(missing)?))
     }
 
     /// All partitions, in order.
@@ -87,9 +104,64 @@ impl Topic {
         self.handle(&self.entry.partitions()[number as usize])
     }
 
-    /// The topic's configuration: what was set when it was created.
+    /// The topic's configuration: its number of partitions, and what was set when it was created or altered.
     pub fn config(&self) -> TopicConfig {
-        self.entry.config().clone()
+        self.entry.config()
+    }
+
+    /// Alters the topic's configuration: `change` gets the present one and returns the one to come. Several threads
+    /// may do this at once without one undoing what another did. Returns when the change is on the medium; it is in
+    /// effect then for records sent from now on, also through producers and handles that exist. What is in the log
+    /// stays as it is.
+    ///
+    /// Entries that a broker made and this version does not know stay unless `change` takes them away.
+    /// Kafka's counterpart is `incrementalAlterConfigs`, and `kafka-configs --alter`.
+    ///
+    /// A smaller `segment.bytes` counts at once, a larger one from the next segment on. With a smaller
+    /// `max.message.bytes` a batch that is still pending in a buffered producer may turn out to be too large.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what Kafka would refuse, for another number of partitions, and when called by `change`
+    /// itself for the same topic; `NotFound` once the topic is deleted; `Unsupported` if a newer Kafka wrote the
+    /// catalog. After an error nothing is changed, unless it is [`Error::Poisoned`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stratalog::{EventLog, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new().retention_bytes(1 << 30))?;
+    /// orders.alter_config(|now| now.retention(Duration::from_secs(3600)).unset("retention.bytes"))?;
+    /// assert!(orders.config().entries().eq([("retention.ms", "3600000")]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn alter_config(&self, change: impl FnOnce(TopicConfig) -> TopicConfig) -> Result<()> {
+        self.directory.check_writable()?;
+        self.directory.catalog()?.alter(&self.entry, change, self.directory.now().as_millis())
+    }
+
+    /// Adds partitions until there are `total`. Returns when that is on the medium. Handles and producers that exist
+    /// see the new partitions at once; a consumer reads those it was assigned.
+    ///
+    /// From then on records of a key may go to another partition than before. Kafka's counterpart is
+    /// `createPartitions`, and `kafka-topics --alter --partitions`.
+    ///
+    /// # Errors
+    /// `InvalidInput` unless `total` is more than there are and no more than Kafka takes; `NotFound` once the topic is
+    /// deleted; `Unsupported` if a newer Kafka wrote the catalog.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// orders.add_partitions(3)?;
+    /// assert_eq!(orders.partitions().len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_partitions(&self, total: u32) -> Result<()> {
+        self.directory.check_writable()?;
+        self.directory.catalog()?.add_partitions(&self.entry, total, self.directory.now().as_millis())
     }
 
     /// The topic as Kafka's `--describe` shows it.
@@ -111,11 +183,11 @@ impl Topic {
     }
 
     pub(crate) fn partition_count(&self) -> NonZeroU32 {
-        u32::try_from(self.entry.partitions().len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+        NonZeroU32::new(self.entry.partitions().len()).unwrap_or(NonZeroU32::MIN)
     }
 
     pub(crate) fn log_of(&self, number: u32) -> Option<&Arc<PartitionLog>> {
-        self.entry.partitions().get(usize::try_from(number).ok()?)
+        self.entry.partitions().get(number)
     }
 
     pub(crate) fn entry(&self) -> &Arc<TopicEntry> {
@@ -141,6 +213,7 @@ impl Partition {
         Ok(PartitionOffsets {
             log_start: bounds.log_start,
             durable: bounds.durable,
+            last_stable: bounds.last_stable,
             high_watermark: bounds.log_end,
             log_end: bounds.log_end,
         })
@@ -160,7 +233,62 @@ impl Partition {
         })
     }
 
-    /// Bytes of records on disk.
+    /// Deletes all records below an offset and returns where the partition begins now.
+    ///
+    /// They cannot be read from then on, also after a crash or a power failure: when this returns the new beginning is on
+    /// the medium, and so is what lies below it. Segments that hold nothing else are removed from the disk after
+    /// `file.delete.delay.ms`; what shares a segment with records that stay is removed with it. A consumer that stands
+    /// before the new beginning gets [`Error::OffsetOutOfRange`]. An offset at or below the present beginning changes
+    /// nothing. Kafka's counterpart has the same name.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` behind the high watermark; then nothing is deleted. After other errors the records are hidden
+    /// in this process, and perhaps not after a reopen.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?.partition(0)?;
+    /// log.producer()?.send_batch(&orders, ["a", "b", "c"].map(|value| Record::new(value)))?;
+    /// assert_eq!(orders.delete_records(2)?, 2);
+    /// assert_eq!(orders.offsets()?.log_start, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn delete_records(&self, before: u64) -> Result<u64> {
+        self.directory.check_writable()?;
+        let log_start = self.log.delete_records(before)?;
+        self.directory.write_log_starts()?;
+        self.log.drop_front(self.directory.now().as_millis())?;
+        self.directory.look_after_files();
+        Ok(log_start)
+    }
+
+    /// The segments, oldest first: the files that retention deletes as a whole.
+    ///
+    /// ```
+    /// # use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// # let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// log.producer()?.send(&orders, Record::new("paid"))?;
+    /// let segments = orders.partition(0)?.segments()?;
+    /// assert_eq!(segments.len(), 1);
+    /// assert_eq!(segments[0].offsets, 0..1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
+        self.directory.check_open()?;
+        let info = |facts: SegmentFacts| SegmentInfo {
+            offsets: facts.base..facts.next_offset,
+            bytes: facts.bytes,
+            newest: Timestamp::from_millis(facts.newest),
+            sealed: facts.sealed,
+        };
+        Ok(self.log.facts()?.into_iter().map(info).collect())
+    }
+
+    /// Bytes of records on disk, those that are hidden by [`delete_records`](Self::delete_records) included.
     pub fn size(&self) -> Result<u64> {
         self.directory.check_open()?;
         self.log.bounds()?;

@@ -1,8 +1,9 @@
 //! Whole record batches: building one record by record, and reading one that was checked.
 
 use super::Malformed;
+use super::compression::{Encoding, compress};
 use super::crc::crc32c;
-use super::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
+use super::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD, LOG_APPEND_TIME};
 use super::record::{Measured, RawRecord, RecordFields};
 use super::varint::Input;
 
@@ -13,9 +14,13 @@ pub(crate) const MAX_BATCH_BYTES: usize = i32::MAX as usize;
 #[derive(Debug)]
 pub(crate) struct BatchBuilder {
     bytes: Vec<u8>,
+    /// The batch once more, if it was finished with a codec.
+    compressed: Vec<u8>,
     records: u32,
     base_timestamp: i64,
     max_timestamp: i64,
+    /// When the batch is appended, if that is what counts as the time of its records.
+    append_time: Option<i64>,
 }
 
 /// A finished batch, ready for a log to fill in offset and epoch. Borrowed from its builder.
@@ -28,7 +33,14 @@ pub(crate) struct FinishedBatch<'a> {
 
 impl Default for BatchBuilder {
     fn default() -> Self {
-        Self { bytes: Vec::new(), records: 0, base_timestamp: -1, max_timestamp: -1 }
+        Self {
+            bytes: Vec::new(),
+            compressed: Vec::new(),
+            records: 0,
+            base_timestamp: -1,
+            max_timestamp: -1,
+            append_time: None,
+        }
     }
 }
 
@@ -74,31 +86,55 @@ impl BatchBuilder {
         self.records += 1;
     }
 
+    /// Gives all records the time of appending in place of their own, or, with `None`, leaves them their own.
+    #[inline]
+    pub(crate) fn set_append_time(&mut self, now: Option<i64>) {
+        self.append_time = now;
+    }
+
     /// Writes the header with its checksum; offset and epoch are the log's to fill in. `None` without records.
     pub(crate) fn finish(&mut self) -> Option<FinishedBatch<'_>> {
+        let header = self.header(Codec::None)?;
+        seal(&mut self.bytes, header)?;
+        let max_timestamp = header.max_timestamp;
+        Some(FinishedBatch { bytes: &mut self.bytes, records: self.records, max_timestamp })
+    }
+
+    /// As [`finish`](Self::finish), with the records compressed. What cannot be compressed, or grows by it so that only
+    /// the plain batch has its place in `limit` bytes, stays as it is. The records are still there afterwards.
+    pub(crate) fn finish_with(&mut self, encoding: Encoding, limit: usize) -> Option<FinishedBatch<'_>> {
+        if encoding.codec == Codec::None {
+            return self.finish();
+        }
+        let header = self.header(encoding.codec)?;
+        self.compressed.clear();
+        self.compressed.resize(HEADER_BYTES, 0);
+        let done = compress(encoding, self.bytes.get(HEADER_BYTES..)?, &mut self.compressed);
+        if done.is_none() || (self.compressed.len() > limit && self.bytes.len() <= limit) {
+            return self.finish();
+        }
+        seal(&mut self.compressed, header)?;
+        let max_timestamp = header.max_timestamp;
+        Some(FinishedBatch { bytes: &mut self.compressed, records: self.records, max_timestamp })
+    }
+
+    /// The header without length and checksum.
+    fn header(&self, codec: Codec) -> Option<BatchHeader> {
         let last_offset_delta = i32::try_from(self.records.checked_sub(1)?).ok()?;
-        let header = BatchHeader {
+        Some(BatchHeader {
             base_offset: 0,
-            batch_length: i32::try_from(self.bytes.len() - LENGTH_OVERHEAD).ok()?,
+            batch_length: 0,
             leader_epoch: 0,
             magic: 2,
             crc: 0,
-            attributes: 0,
+            attributes: codec.attributes() | if self.append_time.is_some() { LOG_APPEND_TIME } else { 0 },
             last_offset_delta,
             base_timestamp: self.base_timestamp,
-            max_timestamp: self.max_timestamp,
+            max_timestamp: self.append_time.unwrap_or(self.max_timestamp),
             producer_id: -1,
             producer_epoch: -1,
             base_sequence: -1,
             record_count: last_offset_delta + 1,
-        };
-        header.write(self.bytes.first_chunk_mut()?);
-        let crc = crc32c(self.bytes.get(CHECKSUMMED..)?);
-        BatchHeader::seal(self.bytes.first_chunk_mut()?, crc);
-        Some(FinishedBatch {
-            bytes: &mut self.bytes,
-            records: self.records,
-            max_timestamp: self.max_timestamp,
         })
     }
 
@@ -106,8 +142,20 @@ impl BatchBuilder {
     pub(crate) fn clear(&mut self, keep: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(keep);
+        self.compressed.clear();
+        self.compressed.shrink_to(keep);
         self.records = 0;
+        self.append_time = None;
     }
+}
+
+/// Writes length, header and checksum before the records of `batch`.
+fn seal(batch: &mut [u8], mut header: BatchHeader) -> Option<()> {
+    header.batch_length = i32::try_from(batch.len().checked_sub(LENGTH_OVERHEAD)?).ok()?;
+    header.write(batch.first_chunk_mut()?);
+    let crc = crc32c(batch.get(CHECKSUMMED..)?);
+    BatchHeader::seal(batch.first_chunk_mut()?, crc);
+    Some(())
 }
 
 impl FinishedBatch<'_> {
@@ -131,15 +179,6 @@ impl FinishedBatch<'_> {
         }
         self.bytes
     }
-}
-
-/// Why the records of a whole batch cannot be given out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unreadable {
-    #[error("{0}")]
-    Malformed(#[from] Malformed),
-    #[error("the batch is compressed with {}, which this version does not read", .0.name())]
-    Codec(Codec),
 }
 
 /// A batch whose frame was found whole.
@@ -172,12 +211,12 @@ impl<'a> Batch<'a> {
         Input::new(self.records)
     }
 
-    /// Checks the framing of every record, so that giving them out afterwards cannot fail.
+    /// Checks the framing of every record, so that giving them out afterwards cannot fail. For records that are not
+    /// compressed, or not any more.
     #[inline]
-    pub(crate) fn check_records(&self) -> Result<(), Unreadable> {
-        match self.header.codec()? {
-            Codec::None => {}
-            codec => return Err(Unreadable::Codec(codec)),
+    pub(crate) fn check_records(&self) -> Result<(), Malformed> {
+        if self.header.codec()? != Codec::None {
+            return Err(Malformed("the records are compressed"));
         }
         let mut input = self.records();
         let mut last_delta = -1;
@@ -185,15 +224,15 @@ impl<'a> Batch<'a> {
             let record = RawRecord::take(&mut input)?;
             record.headers.check()?;
             if record.offset_delta <= last_delta {
-                return Err(Malformed("the offsets of the records do not increase").into());
+                return Err(Malformed("the offsets of the records do not increase"));
             }
             last_delta = record.offset_delta;
         }
         if last_delta > self.header.last_offset_delta {
-            return Err(Malformed("a record's offset lies behind the batch's last offset").into());
+            return Err(Malformed("a record's offset lies behind the batch's last offset"));
         }
         if !input.is_empty() {
-            return Err(Malformed("bytes are left after the last record").into());
+            return Err(Malformed("bytes are left after the last record"));
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 //! never shown to consumers. The key says which kind it is; kinds that are not known are skipped.
 
 use super::Malformed;
+use super::batch::Batch;
+use super::record::RawRecord;
 use super::varint::Input;
 
 /// A record of a batch that is marked as a control batch.
@@ -25,6 +27,14 @@ pub(crate) enum ControlRecord {
 }
 
 impl ControlRecord {
+    /// The control record in a whole batch that is marked as a control batch. `None` if a compaction took it out, or
+    /// it makes no sense.
+    pub(crate) fn of_batch(frame: &[u8]) -> Option<Self> {
+        let batch = Batch::of_frame(frame).filter(|batch| batch.header.is_control())?;
+        let record = RawRecord::take(&mut batch.records()).ok().filter(|_| batch.header.record_count > 0)?;
+        Self::decode(record.key, record.value).ok()
+    }
+
     /// Reads the key, and the value as far as the kind needs it. Newer versions may append to both.
     pub(crate) fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Self, Malformed> {
         let mut key = Input::new(key.ok_or(Malformed("a control record has no key"))?);

@@ -12,6 +12,8 @@ use super::header::{BatchHeader, CHECKSUMMED, HEADER_BYTES, LENGTH_OVERHEAD, MAG
 pub(crate) const SMALLEST_PREFIX: usize = MAGIC + 2;
 /// Smallest value of the length field, that of a legacy message without key and value.
 const SMALLEST_LENGTH: i32 = 14;
+/// Where a message of format 1 has its timestamp: behind magic and attributes.
+const LEGACY_TIMESTAMP: usize = MAGIC + 2;
 
 /// Bytes that hold together as one batch or legacy message, checksum included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,24 @@ pub(crate) fn frame_length(bytes: &[u8]) -> Result<u64, NotWhole> {
         return Err(Malformed("the length field is below 14").into());
     }
     Ok(u64::from(length.unsigned_abs()) + LENGTH_OVERHEAD as u64)
+}
+
+/// Whether a batch that begins like this is a message of format 0 or 1.
+#[inline]
+pub(crate) fn is_legacy(bytes: &[u8]) -> bool {
+    bytes.get(MAGIC).is_some_and(|magic| *magic < 2)
+}
+
+/// The largest timestamp in the batch that begins here, as its header says; −1 if it has none.
+pub(crate) fn max_timestamp_of(bytes: &[u8]) -> i64 {
+    match bytes.get(MAGIC) {
+        Some(0) => -1,
+        Some(1) => bytes
+            .get(LEGACY_TIMESTAMP..)
+            .and_then(<[u8]>::first_chunk)
+            .map_or(-1, |at| i64::from_be_bytes(*at)),
+        _ => bytes.first_chunk().map_or(-1, |header| BatchHeader::read(header).max_timestamp),
+    }
 }
 
 /// The batch or legacy message at the front of `bytes`, by the rules of a broker's recovery.
@@ -132,7 +152,16 @@ fn plausible(header: &BatchHeader) -> Result<(), Malformed> {
 }
 
 impl Frame {
-    /// First and last offset the frame takes. A legacy message's first offset is not known from outside.
+    /// The first offset of a batch. That of a legacy message is not known from outside: its last one.
+    #[inline]
+    pub(crate) fn known_first_offset(&self) -> u64 {
+        let first = match self.kind {
+            FrameKind::Batch(header) => header.base_offset,
+            FrameKind::Legacy { offset, .. } => offset,
+        };
+        u64::try_from(first).unwrap_or(0)
+    }
+
     pub(crate) fn last_offset(&self) -> u64 {
         let last = match self.kind {
             FrameKind::Batch(header) => header.last_offset(),

@@ -4,6 +4,8 @@
 //! it, so the log fills in offset and epoch after the producer computed the checksum; a flipped bit there is
 //! found by the plausibility rules of [`whole_batch_at`](super::frame::whole_batch_at) only.
 
+use std::fmt;
+
 use super::Malformed;
 
 /// Each position is built from the previous field's position and width.
@@ -29,8 +31,8 @@ pub(crate) const LENGTH_OVERHEAD: usize = BATCH_LENGTH + 4;
 
 const _: () = assert!(HEADER_BYTES == 61 && MAGIC == 16 && CHECKSUMMED == 21 && LENGTH_OVERHEAD == 12);
 
-const CODEC_BITS: i16 = 0x07;
-const LOG_APPEND_TIME: i16 = 0x08;
+pub(crate) const CODEC_BITS: i16 = 0x07;
+pub(crate) const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 const DELETE_HORIZON: i16 = 0x40;
@@ -46,6 +48,9 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -54,6 +59,35 @@ impl Codec {
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",
         }
+    }
+
+    /// The lowest three bits of attributes: of a batch, and of a legacy message, which knows no zstd.
+    pub(crate) fn of_attributes(attributes: i16) -> Result<Self, Malformed> {
+        Ok(match attributes & CODEC_BITS {
+            0 => Self::None,
+            1 => Self::Gzip,
+            2 => Self::Snappy,
+            3 => Self::Lz4,
+            4 => Self::Zstd,
+            _ => return Err(Malformed("unknown compression codec")),
+        })
+    }
+
+    /// The attributes of a batch that is compressed like this and has no other.
+    pub(crate) fn attributes(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -141,21 +175,14 @@ impl BatchHeader {
     }
 
     pub(crate) fn codec(&self) -> Result<Codec, Malformed> {
-        Ok(match self.attributes & CODEC_BITS {
-            0 => Codec::None,
-            1 => Codec::Gzip,
-            2 => Codec::Snappy,
-            3 => Codec::Lz4,
-            4 => Codec::Zstd,
-            _ => return Err(Malformed("unknown compression codec")),
-        })
+        Codec::of_attributes(self.attributes)
     }
 
     pub(crate) fn is_log_append_time(&self) -> bool {
         self.attributes & LOG_APPEND_TIME != 0
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "isolation levels come later"))]
+    #[inline]
     pub(crate) fn is_transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL != 0
     }

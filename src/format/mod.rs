@@ -7,20 +7,21 @@
 
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "control batches are skipped unread until isolation levels come")
-)]
+pub(crate) mod compression;
 pub(crate) mod control;
 pub(crate) mod crc;
+pub(crate) mod decode;
 pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod index;
+pub(crate) mod legacy;
 pub(crate) mod metadata_record;
 pub(crate) mod murmur2;
 pub(crate) mod partition_metadata;
+pub(crate) mod producer_snapshot;
 pub(crate) mod properties;
 pub(crate) mod record;
+pub(crate) mod transaction_index;
 pub(crate) mod uuid;
 pub(crate) mod varint;
 pub(crate) mod wire;

@@ -26,6 +26,8 @@ pub(crate) enum Chore {
     /// Sealed segments wait for their final form.
     FinishSealed(Arc<PartitionLog>),
     Sync(SyncBy),
+    /// Retention may have something to do that it did not count on.
+    Retain,
 }
 
 /// A sync that is to begin at a moment.
@@ -87,6 +89,14 @@ impl Chores {
     pub(super) fn finish_sealed(&self, partition: &Arc<PartitionLog>) -> bool {
         let chore = || Chore::FinishSealed(Arc::clone(partition));
         self.upkeep.as_ref().is_some_and(|upkeep| upkeep.send(chore()).is_ok())
+    }
+
+    /// Has retention look again before long.
+    pub(crate) fn retain(&self) {
+        if let Some(upkeep) = &self.upkeep {
+            // Without the thread the log is being closed.
+            let _ = upkeep.send(Chore::Retain);
+        }
     }
 
     /// Has `partition` synced, beginning at most `delay` from now.

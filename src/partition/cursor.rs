@@ -5,14 +5,19 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
+use super::aborted::{Aborted, Front};
+use super::decoding::{Held, first_at, first_offset, take_decoded};
 use super::{PartitionLog, SegmentList};
-use crate::config::ReadUpTo;
+use crate::config::{IsolationLevel, ReadUpTo};
 use crate::error::{Damage, Error, Result};
 use crate::format::Malformed;
-use crate::format::batch::{Batch, Unreadable};
-use crate::format::frame::{Frame, FrameKind, NotWhole, frame_length, whole_batch_at};
+use crate::format::batch::Batch;
+use crate::format::compression::Unreadable;
+use crate::format::decode::is_encoded;
+use crate::format::frame::{NotWhole, frame_length, whole_batch_at};
 use crate::format::header::HEADER_BYTES;
 use crate::format::record::RawRecord;
 use crate::position::Position;
@@ -28,6 +33,10 @@ pub(crate) struct Cursor {
     /// Version of the segment list that was looked at last.
     version: u64,
     at: Option<Place>,
+    /// Only committed records are wanted: the aborted transactions of the segment that the cursor stands in.
+    committed: Option<Aborted>,
+    /// The batch at the place, if it had to be decoded and was handed out in part.
+    held: Option<Held>,
 }
 
 /// Where the batch with the cursor's offset begins, or will begin.
@@ -39,7 +48,7 @@ struct Place {
     expected: u64,
 }
 
-/// Whole batches, checked, from one segment.
+/// Whole batches, checked, from one segment. Those that were compressed there are not so here.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) bytes: Confirmed,
@@ -56,27 +65,44 @@ pub(crate) struct FetchLimits {
     pub(crate) records: usize,
 }
 
-/// What was found at the front of a window.
-struct Taken {
-    bytes: usize,
-    records: usize,
-    next_offset: u64,
-    /// Where the batch behind those taken to their end begins, at least.
-    expected: u64,
-    /// The last batch was not taken to its end.
-    split_at: Option<usize>,
-    problem: Option<Problem>,
+/// What may be taken off the front of a window.
+pub(super) struct Within {
+    /// The first batch begins at this offset or behind it.
+    pub(super) expected: u64,
+    /// Records from the first of these offsets on are meant; at the last the segment ends.
+    pub(super) offsets: Range<u64>,
+    /// Batches from this offset on are left alone. It is the end of one.
+    pub(super) bound: u64,
 }
 
-enum Problem {
+/// What was found at the front of a window.
+pub(super) struct Taken {
+    pub(super) bytes: usize,
+    pub(super) records: usize,
+    pub(super) next_offset: u64,
+    /// Where the batch behind those taken to their end begins, at least.
+    pub(super) expected: u64,
+    /// The last batch was not taken to its end.
+    pub(super) split_at: Option<usize>,
+    /// The next batch must be decoded before its records can be walked over.
+    is_encoded: bool,
+    pub(super) problem: Option<Problem>,
+}
+
+pub(super) enum Problem {
     NotWhole(NotWhole),
     Unreadable(Unreadable),
-    Legacy,
 }
 
 impl Cursor {
     pub(crate) fn new(log: Arc<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
-        Self { log, offset, level, version: 0, at: None }
+        Self { log, offset, level, version: 0, at: None, committed: None, held: None }
+    }
+
+    pub(crate) fn isolated(mut self, level: IsolationLevel) -> Self {
+        self.committed = (level == IsolationLevel::ReadCommitted).then(Aborted::default);
+        self.at = None;
+        self
     }
 
     pub(crate) fn log(&self) -> &Arc<PartitionLog> {
@@ -91,6 +117,7 @@ impl Cursor {
         if offset != self.offset {
             self.offset = offset;
             self.at = None;
+            self.held = None;
             // Whatever was looked at before, here it was not.
             self.version = 0;
         }
@@ -112,9 +139,13 @@ impl Cursor {
     /// Records from this offset on are not shown yet.
     #[inline]
     fn bound(&self) -> u64 {
-        match self.level {
+        let durable = match self.level {
             ReadUpTo::Visible => u64::MAX,
             ReadUpTo::Durable => self.log.durable_end(),
+        };
+        match &self.committed {
+            None => durable,
+            Some(_) => durable.min(self.log.first_open()),
         }
     }
 
@@ -137,6 +168,9 @@ impl Cursor {
         loop {
             if self.log.has_ended() {
                 self.log.refuse_ended()?;
+            }
+            if self.at.is_some() && self.offset < self.log.log_start() {
+                self.check_bounds()?;
             }
             let bound = self.bound();
             let held_back = self.offset >= bound;
@@ -161,27 +195,43 @@ impl Cursor {
         }
     }
 
+    /// Records that were deleted are not skipped in silence.
+    fn check_bounds(&self) -> Result<()> {
+        let bounds = self.log.bounds()?;
+        if (bounds.log_start..=bounds.log_end).contains(&self.offset) {
+            return Ok(());
+        }
+        let at = Box::new(Position::new(self.log.id(), self.offset));
+        Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end })
+    }
+
     /// Finds the segment and the position for the offset, if they are not known.
-    fn place(&mut self) -> Result<Option<&mut Place>> {
+    fn place(&mut self) -> Result<Option<&Place>> {
         if self.at.is_none() {
-            let bounds = self.log.bounds()?;
-            if self.offset < bounds.log_start || self.offset > bounds.log_end {
-                let at = Position::new(self.log.id(), self.offset);
-                return Err(Error::OffsetOutOfRange {
-                    at: Box::new(at),
-                    valid: bounds.log_start..bounds.log_end,
-                });
-            }
+            self.check_bounds()?;
             // First the version: a change in between is then seen as one.
             self.version = self.log.segments.version();
             let list = self.log.segments();
+            // After the list: whatever is missing at its front, the log start tells of it.
+            self.check_bounds()?;
             if let Some(segment) = list.holding(self.offset) {
-                let view = segment.view()?;
+                // A file that is gone was below the log start before.
+                let view = segment.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
                 let position = view.position_of(self.offset)?;
-                self.at = Some(Place { view, position, expected: segment.base() });
+                self.enter(Place { view, position, expected: segment.base() })?;
             }
         }
-        Ok(self.at.as_mut())
+        Ok(self.at.as_ref())
+    }
+
+    fn enter(&mut self, place: Place) -> Result<()> {
+        if let Some(aborted) = &mut self.committed {
+            *aborted = self.log.aborted_in(place.view.segment(), self.offset)?;
+            // An index of a segment that was deleted meanwhile is gone, and nothing would be hidden.
+            self.check_bounds()?;
+        }
+        self.at = Some(place);
+        Ok(())
     }
 
     /// Moves behind a sealed segment that was read to its end.
@@ -189,15 +239,11 @@ impl Cursor {
         let Some(place) = &self.at else { return Ok(false) };
         let list: Arc<SegmentList> = self.log.segments();
         let Some(next) = list.after(place.view.segment().base()) else { return Ok(false) };
-        let offset = self.offset.max(place.view.segment().next_offset());
-        if offset < next.base() && offset < self.log.log_start.load(Ordering::Acquire) {
-            // The records between were removed: that is to be told, other than offsets that nothing is at.
-            self.offset = offset;
-            self.at = None;
-            return Ok(true);
-        }
-        self.offset = offset.max(next.base());
-        self.at = Some(Place { view: next.view()?, position: 0, expected: next.base() });
+        // After the list, and before what comes next in it is taken for what comes next in the log.
+        self.check_bounds()?;
+        let view = next.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
+        self.offset = self.offset.max(next.base());
+        self.enter(Place { view, position: 0, expected: next.base() })?;
         Ok(true)
     }
 
@@ -215,6 +261,10 @@ impl Cursor {
         let offset = self.offset;
         let Some(place) = &mut self.at else { return Ok(None) };
         let (position, left) = (place.position, end.position - place.position);
+        if let Some(held) = self.held.take().filter(|held| held.is_at(place.view.segment().base(), position))
+        {
+            return Ok(self.fetch_held(held, limits.records.max(1)));
+        }
         let wanted = (limits.bytes as u64).max(HEADER_BYTES as u64);
         let mut window = place.view.read(position..position + left.min(wanted))?;
         if let Ok(needs) = frame_length(window.as_ref())
@@ -225,20 +275,83 @@ impl Cursor {
         }
         let next_offset = place.view.segment().base() + u64::from(end.relative_next);
         let offsets = offset..next_offset;
-        let taken = take(window.as_ref(), place.expected, offsets, bound, limits.records.max(1));
+        if let Some(aborted) = &self.committed {
+            match aborted.front(window.as_ref(), place.expected..next_offset, bound) {
+                Front::Shown(bytes) => window = window.truncated(bytes),
+                Front::Hidden { bytes, next_offset } => {
+                    place.position += bytes as u64;
+                    place.expected = next_offset;
+                    self.offset = offset.max(next_offset);
+                    return Ok(None);
+                }
+            }
+        }
+        let within = Within { expected: place.expected, offsets, bound };
+        let taken = take(window.as_ref(), &within, limits.records.max(1));
+        if taken.bytes == 0 && taken.is_encoded {
+            return self.fetch_encoded(window.as_ref(), &within, limits);
+        }
         if taken.bytes == 0
-            && let Some(problem) = taken.problem
+            && let Some(problem) = &taken.problem
         {
-            return Err(self.damage(&problem, window.as_ref()));
+            return Err(self.damage(problem, window.as_ref()));
         }
-        place.position = position + taken.split_at.unwrap_or(taken.bytes) as u64;
+        Ok(self.hand_out(&taken, || window.truncated(taken.bytes)))
+    }
+
+    /// Goes behind what was taken, and hands it out if there is anything for users in it.
+    fn hand_out(&mut self, taken: &Taken, bytes: impl FnOnce() -> Confirmed) -> Option<Fetched> {
+        let place = self.at.as_mut()?;
+        place.position += taken.split_at.unwrap_or(taken.bytes) as u64;
         place.expected = taken.expected;
-        self.offset = self.offset.max(taken.next_offset);
-        if taken.records == 0 {
-            return Ok(None);
+        let from = self.offset;
+        self.offset = from.max(taken.next_offset);
+        (taken.records > 0).then(|| Fetched {
+            bytes: bytes(),
+            from,
+            upto: self.offset,
+            records: taken.records,
+        })
+    }
+
+    /// As [`fetch_here`](Self::fetch_here), where the first batch in the window must be decoded.
+    fn fetch_encoded(
+        &mut self,
+        window: &[u8],
+        within: &Within,
+        limits: FetchLimits,
+    ) -> Result<Option<Fetched>> {
+        let Some(place) = &self.at else { return Ok(None) };
+        let (base, position) = (place.view.segment().base(), place.position);
+        let (taken, made) = take_decoded(window, within, limits);
+        if taken.bytes == 0
+            && let Some(problem) = &taken.problem
+        {
+            return Err(self.damage(problem, window));
         }
-        let bytes = window.truncated(taken.bytes);
-        Ok(Some(Fetched { bytes, from: offset, upto: self.offset, records: taken.records }))
+        let made = Bytes::from(made);
+        if let Some(split_at) = taken.split_at {
+            let frame = position + split_at as u64..position + taken.bytes as u64;
+            self.held = Held::last_of(&made, base, frame);
+        }
+        Ok(self.hand_out(&taken, || Confirmed::copied(made)))
+    }
+
+    /// Hands out more of a batch that was decoded before.
+    fn fetch_held(&mut self, held: Held, most: usize) -> Option<Fetched> {
+        let batch = held.batch()?;
+        let (records, next) = count_from(&batch, self.offset, most);
+        let behind = batch_end(&batch) + 1;
+        let mut taken = Taken::none(self.offset, behind);
+        taken.bytes = held.frame_bytes();
+        (taken.records, taken.next_offset) = (records, next.unwrap_or(behind));
+        let bytes = held.confirmed();
+        if next.is_some() {
+            taken.split_at = Some(0);
+            taken.expected = self.at.as_ref()?.expected;
+            self.held = Some(held);
+        }
+        self.hand_out(&taken, || bytes)
     }
 
     fn damage(&self, problem: &Problem, window: &[u8]) -> Error {
@@ -261,11 +374,8 @@ impl Cursor {
         let next = self.offset + 1;
         let readable = |at: u64| -> Option<u64> {
             let bytes = place.view.batch_at(at).ok()??;
-            let frame = whole_batch_at(bytes.as_ref(), next).ok()?;
-            match frame.kind {
-                FrameKind::Batch(header) => u64::try_from(header.base_offset).ok(),
-                FrameKind::Legacy { offset, .. } => u64::try_from(offset).ok(),
-            }
+            whole_batch_at(bytes.as_ref(), next).ok()?;
+            first_offset(bytes.as_ref())
         };
         // The damage may have left the length alone; else the index knows where a later batch begins.
         let behind = frame_length(window).ok().map(|length| position + length);
@@ -286,7 +396,11 @@ impl Cursor {
             if segment.next_offset() <= from {
                 continue;
             }
-            let view = segment.view()?;
+            let view = match segment.view() {
+                // Deleted meanwhile.
+                Err(_) if segment.next_offset() <= log.log_start() => continue,
+                view => view?,
+            };
             let Some(mut position) = view.position_of_time(at, from.max(segment.base()))? else { continue };
             let end = segment.end().position;
             while position < end {
@@ -306,110 +420,118 @@ impl Cursor {
 }
 
 impl Problem {
-    fn error(&self, damage: impl FnOnce(String) -> Box<Damage>) -> Error {
+    pub(super) fn error(&self, damage: impl FnOnce(String) -> Box<Damage>) -> Error {
         match self {
             Self::NotWhole(reason) => Error::Corrupt(damage(reason.to_string())),
             Self::Unreadable(Unreadable::Malformed(reason)) => Error::Corrupt(damage(reason.to_string())),
-            Self::Unreadable(codec) => Error::Unsupported(damage(codec.to_string())),
-            Self::Legacy => Error::Unsupported(damage(
-                "a message of a format before 2, which this version does not read".into(),
-            )),
+            Self::Unreadable(refused) => Error::Unsupported(damage(refused.to_string())),
         }
     }
 }
 
-/// Offset of the first record in a batch at or behind `from` with a timestamp of `at` or later.
-fn first_at(batch: &[u8], at: i64, from: u64) -> std::result::Result<Option<u64>, Unreadable> {
-    let Some(batch) = Batch::of_frame(batch).filter(|batch| batch.header.magic == 2) else { return Ok(None) };
-    let base = u64::try_from(batch.header.base_offset).unwrap_or(u64::MAX);
-    if batch.header.max_timestamp < at || batch.header.is_control() || batch_end(&batch) < from {
-        return Ok(None);
-    }
-    batch.check_records()?;
-    let mut records = batch.records();
-    for _ in 0..batch.header.record_count {
-        let record = RawRecord::take(&mut records)?;
-        let offset = base.saturating_add(u64::from(record.offset_delta.unsigned_abs()));
-        if offset >= from && batch.timestamp_of(&record) >= at {
-            return Ok(Some(offset));
-        }
-    }
-    Ok(None)
-}
-
-fn batch_end(batch: &Batch<'_>) -> u64 {
+pub(super) fn batch_end(batch: &Batch<'_>) -> u64 {
     u64::try_from(batch.header.last_offset()).unwrap_or(0)
 }
 
 impl Taken {
+    /// Nothing yet of what begins at `expected` or behind it and is meant from an offset on.
+    pub(super) fn none(from: u64, expected: u64) -> Self {
+        Self {
+            bytes: 0,
+            records: 0,
+            next_offset: from,
+            expected,
+            split_at: None,
+            is_encoded: false,
+            problem: None,
+        }
+    }
+
+    /// A batch of this many bytes has these records, and if it is not taken to its end, one with this offset is the
+    /// first that is left. `true`: it was taken to its end.
+    pub(super) fn step(&mut self, bytes: usize, (count, next): (usize, Option<u64>), behind: u64) -> bool {
+        self.records += count;
+        let Some(next) = next else {
+            self.step_behind(bytes, behind);
+            return true;
+        };
+        self.split_at = Some(self.bytes);
+        self.bytes += bytes;
+        self.next_offset = self.next_offset.max(next);
+        false
+    }
+
     /// A batch was taken to its end.
-    fn step_behind(&mut self, bytes: usize, next_offset: u64) {
+    pub(super) fn step_behind(&mut self, bytes: usize, next_offset: u64) {
         self.bytes += bytes;
         self.expected = next_offset;
         self.next_offset = self.next_offset.max(next_offset);
     }
 }
 
-/// Takes whole, readable batches off the front of `window`, up to `most` records at or behind the first of `offsets`.
-/// They begin at `expected` or behind it; at the last of `offsets` the segment ends.
-///
-/// Batches from offset `bound` on are left alone.
-fn take(window: &[u8], expected: u64, offsets: Range<u64>, bound: u64, most: usize) -> Taken {
-    let from = offsets.start;
-    let mut taken =
-        Taken { bytes: 0, records: 0, next_offset: from, expected, split_at: None, problem: None };
+/// Takes whole, readable batches off the front of `window`, up to `most` records.
+fn take(window: &[u8], within: &Within, most: usize) -> Taken {
+    let from = within.offsets.start;
+    let mut taken = Taken::none(from, within.expected);
     while let Some(rest) = window.get(taken.bytes..).filter(|rest| !rest.is_empty()) {
-        let frame = match whole_batch_at(rest, taken.expected) {
-            Ok(frame) => frame,
-            Err(NotWhole::Incomplete { .. } | NotWhole::End) if taken.bytes > 0 => break,
-            Err(reason) => {
-                taken.problem = Some(Problem::NotWhole(reason));
+        let (bytes, behind) = match next_frame(rest, &mut taken, within) {
+            Ok(Some(found)) => found,
+            Ok(None) => break,
+            Err(problem) => {
+                taken.problem = Some(problem);
                 break;
             }
         };
-        let Frame { bytes, kind: FrameKind::Batch(header) } = frame else {
-            taken.problem = Some(Problem::Legacy);
-            break;
-        };
-        let Some(batch) = rest.get(..bytes).and_then(Batch::of_frame) else { break };
-        if frame.last_offset() >= offsets.end {
-            // The checksum does not cover the offset.
-            let reason = Malformed("the offset lies behind the segment's end");
-            taken.problem = Some(Problem::NotWhole(reason.into()));
+        let frame = rest.get(..bytes).unwrap_or_default();
+        if is_encoded(frame) {
+            taken.is_encoded = true;
             break;
         }
-        if u64::try_from(header.base_offset).is_ok_and(|base| base >= bound) {
-            // What lies before the bound was taken, whether or not there were records.
-            taken.next_offset = taken.next_offset.max(bound);
-            break;
-        }
-        let behind = frame.last_offset() + 1;
-        if header.is_control() {
+        let Some(batch) = Batch::of_frame(frame) else { break };
+        if batch.header.is_control() {
             taken.step_behind(bytes, behind);
             continue;
         }
         if let Err(reason) = batch.check_records() {
-            taken.problem = Some(Problem::Unreadable(reason));
+            taken.problem = Some(Problem::Unreadable(reason.into()));
             break;
         }
-        let (count, next) = count_from(&batch, from, most - taken.records);
-        taken.records += count;
-        if let Some(next) = next {
-            taken.split_at = Some(taken.bytes);
-            taken.bytes += bytes;
-            taken.next_offset = taken.next_offset.max(next);
-            break;
-        }
-        taken.step_behind(bytes, behind);
-        if taken.records >= most {
+        let counted = count_from(&batch, from, most - taken.records);
+        if !taken.step(bytes, counted, behind) || taken.records >= most {
             break;
         }
     }
     taken
 }
 
+/// Bytes of the batch at the front of `rest`, which follows what was taken, and the offset behind it. `None`: what was
+/// taken is all that is to be.
+#[inline]
+pub(super) fn next_frame(
+    rest: &[u8],
+    taken: &mut Taken,
+    within: &Within,
+) -> std::result::Result<Option<(usize, u64)>, Problem> {
+    let frame = match whole_batch_at(rest, taken.expected) {
+        Ok(frame) => frame,
+        Err(NotWhole::Incomplete { .. } | NotWhole::End) if taken.bytes > 0 => return Ok(None),
+        Err(reason) => return Err(Problem::NotWhole(reason)),
+    };
+    if frame.last_offset() >= within.offsets.end {
+        // The checksum does not cover the offset.
+        let reason = Malformed("the offset lies behind the segment's end");
+        return Err(Problem::NotWhole(reason.into()));
+    }
+    if frame.known_first_offset() >= within.bound {
+        // What lies before the bound was taken, whether or not there were records.
+        taken.next_offset = taken.next_offset.max(within.bound);
+        return Ok(None);
+    }
+    Ok(Some((frame.bytes, frame.last_offset() + 1)))
+}
+
 /// Records of a batch at or behind `from`, at most `most`; with the offset of the first one left out, if any is.
-fn count_from(batch: &Batch<'_>, from: u64, most: usize) -> (usize, Option<u64>) {
+pub(super) fn count_from(batch: &Batch<'_>, from: u64, most: usize) -> (usize, Option<u64>) {
     let count = usize::try_from(batch.header.record_count).unwrap_or(0);
     let base = u64::try_from(batch.header.base_offset).unwrap_or(0);
     if base >= from && count <= most {

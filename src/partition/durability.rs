@@ -74,6 +74,13 @@ impl Durable {
         *self.unsealed.lock() = sealed;
     }
 
+    /// Whether all segments that begin before have their final form. The recovery point alone does not tell: it may lie
+    /// inside a segment, which is then sealed.
+    pub(super) fn is_finished(&self, offset: u64) -> bool {
+        self.recovery_point.load(Ordering::Acquire) >= offset
+            && self.unsealed.lock().iter().all(|sealed| sealed.segment().base() >= offset)
+    }
+
     fn reaches(&self, offset: u64) -> bool {
         self.end.load(Ordering::Acquire) >= offset
     }
@@ -244,6 +251,7 @@ impl PartitionLog {
         let mut indexed = 0;
         let outcome = queue.iter().try_for_each(|sealed| {
             sealed.write_indexes(&self.disk)?;
+            self.keep_snapshot(sealed.segment().next_offset())?;
             indexed += 1;
             Ok(())
         });
@@ -324,6 +332,7 @@ impl PartitionLog {
                     .map_err(FinishFailure::into_error)
                     .and_then(|_| last.seal_and_sync())
                     .and_then(|()| last.write_indexes(&self.disk))
+                    .and_then(|()| self.keep_snapshot(writer.next_offset()))
                     .and_then(|()| self.disk.sync_directory(&self.directory));
                 match &finished {
                     Ok(()) => {

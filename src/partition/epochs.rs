@@ -11,6 +11,15 @@ const PARTITION_METADATA: &str = "partition.metadata";
 /// Far more than either text ever holds.
 const MOST_BYTES: u64 = 16 << 20;
 
+/// The log starts at `start`: of the epochs that began before it, the latest begins there now.
+pub(super) fn begin_at(epochs: &mut Vec<EpochStart>, start: u64) {
+    let begun = epochs.partition_point(|known| known.start <= start);
+    if let Some(gone) = begun.checked_sub(1) {
+        epochs.drain(..gone);
+        epochs.first_mut().into_iter().for_each(|first| first.start = start);
+    }
+}
+
 impl PartitionLog {
     /// Makes the directory, with the id that ties it to its topic, before the first record can be in it. Durable after
     /// [`sync_new_directory`](Self::sync_new_directory).

@@ -240,7 +240,7 @@ fn something_follows(file: &PlainFile, length: u64, position: u64) -> Result<boo
 
 impl Loader<'_> {
     /// The segments with these base offsets, each to its last whole batch.
-    pub(super) fn followed(&self, bases: &[u64], known: &SegmentList) -> Result<Found> {
+    pub(super) fn followed(&self, bases: &[u64], known: &SegmentList, begun: Found) -> Result<Found> {
         let mut segments = Vec::with_capacity(bases.len());
         for (&base, &next) in bases.iter().zip(bases.iter().skip(1)) {
             let kept = known.with_base(base).filter(|segment| segment.next_offset() == next);
@@ -257,7 +257,7 @@ impl Loader<'_> {
         };
         let next_offset = last.next_offset();
         segments.push(last);
-        Ok(Found { segments, ..self.empty(next_offset) })
+        Ok(Found { segments, next_offset, ..begun })
     }
 
     /// A segment that others follow. Below the recovery point it has its exact length; else it may still end in space
@@ -292,9 +292,9 @@ impl Loader<'_> {
             (end, None)
         } else {
             let mut batches = Batches::new(&file, length, 0, base);
-            let mut index = Indexing::new(base, self.log.settings.index_interval_bytes);
-            skip_batches(&mut batches, point, &mut index)?;
-            let checked = check_batches(&mut batches, index, |_| ())?;
+            let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
+            skip_batches(&mut batches, point, &mut index, &mut |_, _| ())?;
+            let checked = check_batches(&mut batches, index, &mut |_, _| ())?;
             let end = End { position: checked.position, next_offset: checked.next_offset };
             (end, Some(checked.entries.thinned()))
         };

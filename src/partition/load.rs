@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::epochs::begin_at;
+use super::snapshots::FoundProducers;
 use super::{LastSegment, PartitionLog, SegmentList};
 use crate::error::{Damage, Error, Result};
 use crate::format::checkpoint::EpochStart;
@@ -43,6 +45,7 @@ pub(crate) struct Found {
     pub(super) tail: Vec<RecoveredSegment>,
     /// Where leader epochs begin by the batches that were checked.
     pub(super) epochs: Vec<EpochStart>,
+    pub(super) producers: FoundProducers,
     pub(super) report: PartitionRecovery,
 }
 
@@ -101,9 +104,10 @@ impl Loader<'_> {
             log_start: next_offset,
             last: None,
             next_offset,
-            epoch: self.log.settings.first_epoch,
+            epoch: self.log.settings.all().first_epoch,
             tail: Vec::new(),
             epochs: Vec::new(),
+            producers: FoundProducers::default(),
             report: self.report(next_offset),
         }
     }
@@ -118,16 +122,28 @@ impl Loader<'_> {
             return self.missing();
         }
         self.log.check_topic_id()?;
-        let bases = self.bases()?;
+        let mut names = self.log.disk.list(&self.log.directory)?;
+        let mut bases = self.bases(&names)?;
         let read_only = self.log.disk.read_only;
+        if read_only {
+            // What is renamed while a list is made may be missing in it, and yet a later segment be there. All that came
+            // before that one are in a second list.
+            let last = bases.last().copied();
+            names = self.log.disk.list(&self.log.directory)?;
+            bases = self.bases(&names)?;
+            bases.retain(|base| Some(*base) <= last);
+        } else if self.log.clear_front(&names, &mut bases) {
+            names = self.log.disk.list(&self.log.directory)?;
+        }
         let epochs = if read_only { Vec::new() } else { self.log.read_epochs()? };
         let Some(&first) = bases.first() else { return self.without_segments(&epochs) };
+        let log_start = self.log.checkpointed.log_start.max(first);
+        let begun = Found { producers: FoundProducers::among(&names), log_start, ..self.empty(0) };
         let mut found = match self.log.checkpointed.clean {
-            _ if read_only => self.followed(&bases, known)?,
-            true => self.clean(&bases)?,
-            false => self.unclean(&bases)?,
+            _ if read_only => self.followed(&bases, known, begun)?,
+            true => self.clean(&bases, begun)?,
+            false => self.unclean(&bases, begun)?,
         };
-        found.log_start = self.log.checkpointed.log_start.max(first);
         if found.log_start > found.next_offset {
             let reason = format!(
                 "the log starts at offset {} by its checkpoint, but ends at {}",
@@ -137,6 +153,7 @@ impl Loader<'_> {
         }
         if !read_only {
             self.settle_epochs(&mut found, epochs)?;
+            self.settle_producers(&mut found)?;
         }
         found.report.log_end = found.next_offset;
         Ok(found)
@@ -155,30 +172,18 @@ impl Loader<'_> {
     }
 
     /// Base offsets of the segments, ascending. Files of other kinds are left alone.
-    fn bases(&self) -> Result<Vec<u64>> {
-        let mut bases = self.listed_bases()?;
-        if self.log.disk.read_only {
-            // A list may lack what is renamed while it is made, as a new segment is, and yet have a later one. All that
-            // came before that one are in a second list.
-            let last = bases.last().copied();
-            bases = self.listed_bases()?;
-            bases.retain(|base| Some(*base) <= last);
-        }
-        Ok(bases)
-    }
-
-    fn listed_bases(&self) -> Result<Vec<u64>> {
+    fn bases(&self, names: &[(String, EntryKind)]) -> Result<Vec<u64>> {
         let mut bases = Vec::new();
-        for (name, kind) in self.log.disk.list(&self.log.directory)? {
-            let path = || self.log.directory.join(&name);
+        for (name, kind) in names {
+            let path = || self.log.directory.join(name);
             let unsupported = |reason: &str| Error::Unsupported(Box::new(Damage::new(path(), 0, reason)));
             if name.strip_suffix(".swap").is_some() {
                 return Err(unsupported(
                     "a compaction was interrupted while it replaced segments; let a broker finish it",
                 ));
             }
-            let Some(base) = segment::base_of(&name, segment::LOG) else { continue };
-            if kind != EntryKind::File {
+            let Some(base) = segment::base_of(name, segment::LOG) else { continue };
+            if *kind != EntryKind::File {
                 return Err(unsupported("something else stands where a segment should be; it is left alone"));
             }
             bases.push(base);
@@ -215,7 +220,7 @@ impl Loader<'_> {
     }
 
     /// After an orderly close: lengths are exact, every segment but the last ends where the next begins.
-    fn clean(&self, bases: &[u64]) -> Result<Found> {
+    fn clean(&self, bases: &[u64], begun: Found) -> Result<Found> {
         let mut segments = Vec::with_capacity(bases.len());
         for (base, next) in bases.iter().zip(bases.iter().skip(1)) {
             let (_, length) = self.open(*base)?;
@@ -226,7 +231,9 @@ impl Loader<'_> {
         let (next_offset, epoch) = self.end_of_closed(&file, last_base, length)?;
         segments.push(self.segment(last_base, length, next_offset, false)?);
         let last = Some(LastSegment { base: last_base, position: length });
-        Ok(Found { segments, last, epoch, ..self.empty(next_offset) })
+        let mut found = Found { segments, last, next_offset, epoch, ..begun };
+        self.producers_of_closed(&mut found)?;
+        Ok(found)
     }
 
     /// Offset behind the last record of a file that was closed in order, and the epoch it was written in, or 0.
@@ -275,12 +282,14 @@ impl Loader<'_> {
         let highest = epochs.last().map(|last| last.epoch);
         epochs.retain(|known| known.start < found.next_offset || known.start == found.log_start);
         for seen in &found.epochs {
-            if epochs.last().is_none_or(|last| last.epoch < seen.epoch && last.start < seen.start) {
+            if epochs.last().is_none_or(|last| last.epoch < seen.epoch) {
+                epochs.retain(|known| known.start < seen.start);
                 epochs.push(*seen);
             }
         }
+        begin_at(&mut epochs, found.log_start);
         let known = highest.max(epochs.last().map(|last| last.epoch));
-        found.epoch = known.unwrap_or(self.log.settings.first_epoch).max(found.epoch);
+        found.epoch = known.unwrap_or(self.log.settings.all().first_epoch).max(found.epoch);
         if epochs == before { Ok(()) } else { self.log.write_epochs(&epochs) }
     }
 }

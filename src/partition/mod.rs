@@ -11,16 +11,22 @@
 //! the old one is sealed. Topics, groups and threads are not known here: work for the background goes through
 //! [`Chores`].
 
+mod aborted;
 mod chores;
 mod counters;
 mod cursor;
+mod decoding;
 mod durability;
 mod epochs;
 mod follow;
+mod front;
 mod live;
 mod load;
 mod prepared;
+mod producers;
 mod segments;
+mod settings;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 mod unclean;
@@ -36,6 +42,8 @@ pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
 use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use durability::Durable;
+use front::Front;
+pub(crate) use front::SegmentFacts;
 use live::LiveSlot;
 pub(crate) use live::{LiveWatch, LiveWriter};
 use load::Found;
@@ -43,6 +51,9 @@ pub use load::PartitionRecovery;
 use prepared::Prepared;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
+use settings::LiveSettings;
+pub(crate) use settings::{PartitionSettings, Retention};
+use snapshots::Producers;
 
 use crate::config::Durability;
 use crate::error::{Error, PoisonCause, Result};
@@ -50,23 +61,13 @@ use crate::events::Event;
 use crate::format::batch::FinishedBatch;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::segment::{MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
+use crate::segment::{IndexEntries, MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
 use crate::sys::{Disk, PutFailure};
 use crate::wait::Sleepers;
 use follow::Watching;
 
 /// Recovered segments that wait for the background, each with a descriptor.
 const MOST_RECOVERED: usize = 64;
-
-/// What stays the same in the life of a partition.
-#[derive(Debug, Clone)]
-pub(crate) struct PartitionSettings {
-    pub(crate) segment_bytes: u32,
-    pub(crate) max_batch_bytes: u32,
-    pub(crate) index_interval_bytes: u32,
-    /// Leader epoch of the first record of a partition that has none yet.
-    pub(crate) first_epoch: u32,
-}
 
 /// What the directory's checkpoints say of a partition.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,12 +85,18 @@ pub(crate) struct PartitionLog {
     topic_id: Uuid,
     directory: PathBuf,
     disk: Disk,
-    settings: PartitionSettings,
+    settings: LiveSettings,
     checkpointed: Checkpointed,
     chores: Chores,
     segments: Segments,
     sleepers: Sleepers,
     log_start: AtomicU64,
+    /// Set by loading. Whoever keeps snapshots holds `finishing`; readers look at it when they enter a segment.
+    producers: Mutex<Producers>,
+    /// First offset of the oldest transaction that is open, or `u64::MAX`. Set by loading.
+    first_open: AtomicU64,
+    /// Held while segments leave. No other lock is taken under it.
+    front: Mutex<Front>,
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
@@ -139,6 +146,8 @@ struct LastSegment {
 pub(crate) struct Bounds {
     pub(crate) log_start: u64,
     pub(crate) durable: u64,
+    /// Every transaction with records below is decided.
+    pub(crate) last_stable: u64,
     pub(crate) log_end: u64,
 }
 
@@ -157,12 +166,15 @@ impl PartitionLog {
             id,
             topic_id,
             disk: disk.clone(),
-            settings,
+            settings: LiveSettings::new(settings),
             checkpointed,
             chores,
             segments: Segments::default(),
             sleepers: Sleepers::default(),
             log_start: AtomicU64::new(checkpointed.log_start),
+            producers: Mutex::default(),
+            first_open: AtomicU64::new(u64::MAX),
+            front: Mutex::default(),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),
             counters: Counters::default(),
@@ -189,7 +201,17 @@ impl PartitionLog {
     /// Largest batch this partition takes.
     #[inline]
     pub(crate) fn max_batch_bytes(&self) -> u32 {
-        self.settings.max_batch_bytes.min(self.settings.segment_bytes)
+        self.settings.max_batch_bytes()
+    }
+
+    /// Leader epoch of the first record, as the catalog has it.
+    pub(crate) fn first_epoch(&self) -> u32 {
+        self.settings.all().first_epoch
+    }
+
+    /// Goes by other settings from now on.
+    pub(crate) fn set_settings(&self, settings: PartitionSettings) {
+        self.settings.set(settings);
     }
 
     /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.
@@ -211,7 +233,7 @@ impl PartitionLog {
         if !self.checkpointed.clean {
             self.remove_prepared();
         }
-        let Found { mut segments, log_start, last, next_offset, epoch, tail, report, .. } =
+        let Found { mut segments, log_start, last, next_offset, epoch, tail, producers, report, .. } =
             load::find(self, &SegmentList::default())?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
@@ -225,6 +247,7 @@ impl PartitionLog {
                 Appender::Active { writer, epoch }
             }
         };
+        self.set_producers(producers, next_offset);
         self.log_start.store(log_start, Ordering::Relaxed);
         let clean = self.checkpointed.clean || matches!(state, Appender::Idle { .. });
         self.durable.loaded(next_offset, clean, sealed);
@@ -265,12 +288,9 @@ impl PartitionLog {
         Ok(last.map(Box::new))
     }
 
-    fn reopen(
-        &self,
-        at: (u64, u64, u64),
-        entries: Option<crate::segment::IndexEntries>,
-    ) -> Result<SegmentWriter> {
-        let (capacity, interval) = (self.settings.segment_bytes, self.settings.index_interval_bytes);
+    fn reopen(&self, at: (u64, u64, u64), entries: Option<IndexEntries>) -> Result<SegmentWriter> {
+        let PartitionSettings { segment_bytes: capacity, index_interval_bytes: interval, .. } =
+            self.settings.all();
         SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)
     }
 
@@ -288,7 +308,9 @@ impl PartitionLog {
         let log_end = self.segments.present().last().map(|segment| segment.next_offset());
         let log_start = self.log_start.load(Ordering::Acquire);
         let log_end = log_end.unwrap_or(log_start).max(log_start);
-        Ok(Bounds { log_start, durable: durable.clamp(log_start, log_end), log_end })
+        let (durable, last_stable) =
+            (durable.clamp(log_start, log_end), self.first_open().clamp(log_start, log_end));
+        Ok(Bounds { log_start, durable, last_stable, log_end })
     }
 
     /// Why nothing is read any more, if that is so.
@@ -338,10 +360,12 @@ impl PartitionLog {
         {
             return Err(Error::Conflict { expected, actual: next_offset });
         }
-        let limit = self.settings.segment_bytes;
+        let limit = self.settings.segment_bytes();
         match &*appender {
-            Appender::Active { writer, .. } if writer.has_room(bytes, batch.records(), limit) => {}
-            _ => self.roll(&mut appender)?,
+            Appender::Active { writer, .. }
+                if writer.has_room(bytes, batch.records(), limit)
+                    && !writer.is_too_old_for(batch.max_timestamp(), self.settings.segment_ms()) => {}
+            _ => self.roll(&mut appender, bytes)?,
         }
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         // A store through the map would make the sync that follows write far more than the batch.
@@ -393,7 +417,7 @@ impl PartitionLog {
                 let writer = self.reopen(at, None)?;
                 self.segments.add(writer.segment());
                 self.expect_sync_from(writer.position());
-                self.expect_roll_at(self.settings.segment_bytes);
+                self.expect_roll_at(self.settings.segment_bytes());
                 self.show(&writer);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
                 Ok(())
@@ -409,15 +433,22 @@ impl PartitionLog {
         }
     }
 
-    /// Begins a new segment at the log end. The list gets it before the old one is sealed.
+    /// Begins a new segment at the log end, for a batch of so many bytes. The list gets it before the old one is
+    /// sealed.
     #[cold]
-    fn roll(self: &Arc<Self>, appender: &mut Appender) -> Result<()> {
-        let (capacity, interval) = (self.settings.segment_bytes, self.settings.index_interval_bytes);
+    fn roll(self: &Arc<Self>, appender: &mut Appender, bytes: usize) -> Result<()> {
+        let settings = self.settings.all();
+        // Segments may have become smaller since the batch was found small enough.
+        let capacity = settings.segment_bytes.max(u32::try_from(bytes).unwrap_or(0));
+        let interval = settings.index_interval_bytes;
         let next_offset = appender.next_offset();
         if next_offset > MAX_OFFSET - MOST_OFFSETS {
             return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
         }
         let epoch = match appender {
+            Appender::Active { writer, .. } if writer.position() == 0 => {
+                return self.widen(appender, capacity);
+            }
             Appender::Active { epoch, .. } => *epoch,
             Appender::Idle { epoch, .. } => {
                 self.make_directory()?;
@@ -427,9 +458,11 @@ impl PartitionLog {
             _ => return Ok(()),
         };
         let first = matches!(appender, Appender::Idle { .. });
-        let writer = self.begin_segment(next_offset, (capacity, interval))?;
+        let mut writer = self.begin_segment(next_offset, (capacity, interval))?;
+        writer.set_jitter(settings.draw_jitter()?);
         if first {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
+            self.chores.retain();
         }
         self.segments.add(writer.segment());
         self.expect_sync_from(0);
@@ -459,6 +492,22 @@ impl PartitionLog {
         })
     }
 
+    /// Makes room in a segment without records that was begun when segments were to be smaller. There is none behind it
+    /// to roll to: it would have the same name.
+    fn widen(&self, appender: &mut Appender, capacity: u32) -> Result<()> {
+        if let Appender::Active { writer, .. } = appender {
+            writer.growth().0.seal(0)?;
+            let base = writer.segment().base();
+            let interval = self.settings.all().index_interval_bytes;
+            let (at, entries) = ((base, 0, base), Some(IndexEntries::default()));
+            let wider = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
+            self.segments.add(wider.segment());
+            self.show(&wider);
+            **writer = wider;
+        }
+        Ok(())
+    }
+
     /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.
     fn end_with_order(&self, state: Appender) -> (Appender, MutexGuard<'_, ()>) {
         let mut appender = self.appender.lock();
@@ -468,6 +517,8 @@ impl PartitionLog {
         drop(appender);
         self.ended.store(true, Ordering::Release);
         self.sleepers.wake_all();
+        // Files are renamed and removed by name: from here on none is.
+        drop(self.front.lock());
         (before, order)
     }
 }

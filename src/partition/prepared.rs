@@ -51,7 +51,7 @@ impl PartitionLog {
         if file.is_none() && !self.has_ended() {
             let path = self.directory.join(NAME);
             self.disk.remove_file(&path)?;
-            *file = Some(SegmentWriter::prepare(&self.disk, &path, self.settings.segment_bytes)?);
+            *file = Some(SegmentWriter::prepare(&self.disk, &path, self.settings.segment_bytes())?);
         }
         Ok(())
     }

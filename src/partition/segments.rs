@@ -40,6 +40,10 @@ impl SegmentList {
         self.segments.first()
     }
 
+    pub(super) fn as_slice(&self) -> &[Arc<Segment>] {
+        &self.segments
+    }
+
     pub(crate) fn last(&self) -> Option<&Arc<Segment>> {
         self.segments.last()
     }
@@ -79,11 +83,28 @@ impl Segments {
 
     /// Puts a segment behind the last one, or in place of the last one if it has the same base offset.
     pub(super) fn add(&self, segment: &Arc<Segment>) {
-        let mut segments = self.present().segments.clone();
+        let mut present = self.present.lock();
+        let mut segments = present.segments.clone();
         if segments.last().is_some_and(|last| last.base() == segment.base()) {
             segments.pop();
         }
         segments.push(Arc::clone(segment));
-        self.set(SegmentList { segments });
+        *present = Arc::new(SegmentList { segments });
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes segments off the front as long as `goes` says so of one and the next. The last one stays.
+    pub(super) fn drop_front(&self, goes: impl Fn(&Segment, &Segment) -> bool) -> Vec<Arc<Segment>> {
+        let mut present = self.present.lock();
+        let pairs = present.segments.iter().zip(present.segments.iter().skip(1));
+        let gone = pairs.take_while(|(segment, next)| goes(segment, next)).count();
+        if gone == 0 {
+            return Vec::new();
+        }
+        let mut front = present.segments.clone();
+        let segments = front.split_off(gone);
+        *present = Arc::new(SegmentList { segments });
+        self.version.fetch_add(1, Ordering::Release);
+        front
     }
 }

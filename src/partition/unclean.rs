@@ -16,15 +16,16 @@ use super::LastSegment;
 use super::load::{Found, Loader, PartitionRecovery, RecoveredSegment};
 use crate::error::{Error, Result};
 use crate::format::checkpoint::EpochStart;
-use crate::format::frame::{Frame, FrameKind, NotWhole};
+use crate::format::frame::NotWhole;
+use crate::format::header::BatchHeader;
 use crate::segment::{self, Batches, Indexing, check_batches, skip_batches};
 use crate::sys::PlainFile;
 
 impl Loader<'_> {
     /// Checks what lies behind the recovery point, cuts what does not hold together.
-    pub(super) fn unclean(&self, bases: &[u64]) -> Result<Found> {
+    pub(super) fn unclean(&self, bases: &[u64], begun: Found) -> Result<Found> {
         let point = self.log.checkpointed.recovery_point.unwrap_or(0);
-        let mut found = Found { epoch: 0, ..self.empty(0) };
+        let mut found = Found { epoch: 0, ..begun };
         let mut cut = false;
         for (at, &base) in bases.iter().enumerate() {
             let next_base = bases.get(at + 1).copied();
@@ -39,6 +40,9 @@ impl Loader<'_> {
                     found.segments.push(self.segment(base, length, next, true)?);
                     continue;
                 }
+            }
+            if found.tail.is_empty() {
+                self.load_producers(&mut found, base)?;
             }
             let recovered = self.recover(base, next_base, point, &mut found, &mut cut)?;
             found.next_offset = recovered.next_offset;
@@ -59,12 +63,16 @@ impl Loader<'_> {
     ) -> Result<RecoveredSegment> {
         let (file, length) = self.open(base)?;
         let mut batches = Batches::new(&file, length, 0, base);
-        let mut index = Indexing::new(base, self.log.settings.index_interval_bytes);
+        let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
         // What is known to be on the medium is passed over: only the index is made anew for it.
-        skip_batches(&mut batches, point, &mut index)?;
+        let (epochs, producers, mut aborted) = (&mut found.epochs, &mut found.producers.state, Vec::new());
+        let mut note = |header: &BatchHeader, control| {
+            note_epoch(epochs, header);
+            aborted.extend(producers.note(header, control));
+        };
+        skip_batches(&mut batches, point, &mut index, &mut note)?;
         let unsynced_from = batches.position;
-        let epochs = &mut found.epochs;
-        let checked = check_batches(&mut batches, index, |frame| note_epoch(epochs, frame))?;
+        let checked = check_batches(&mut batches, index, &mut note)?;
         found.report.bytes_scanned += checked.position - unsynced_from;
         if checked.next_offset < point {
             return Err(self.damage_below(point, &file, base, length)?);
@@ -85,6 +93,7 @@ impl Loader<'_> {
         // first leaves a file of exact length with more of them missing.
         *cut |= next_base.is_some_and(|next| checked.next_offset < next)
             && (checked.position < length || batches.dense);
+        self.settle_recovered(&mut found.producers, base, &aborted, next_base.filter(|_| !*cut))?;
         Ok(RecoveredSegment {
             base,
             position: checked.position,
@@ -97,8 +106,8 @@ impl Loader<'_> {
     /// Records that were on the medium are not there: looks from the beginning where the damage is.
     pub(super) fn damage_below(&self, point: u64, file: &PlainFile, base: u64, length: u64) -> Result<Error> {
         let mut batches = Batches::new(file, length, 0, base);
-        let index = Indexing::new(base, self.log.settings.index_interval_bytes);
-        let checked = check_batches(&mut batches, index, |_| ())?;
+        let index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
+        let checked = check_batches(&mut batches, index, &mut |_, _| ())?;
         let (position, offset) = (checked.position, checked.next_offset);
         let found =
             if position < length { checked.reason.to_string() } else { "the file ends before".into() };
@@ -152,14 +161,14 @@ impl Loader<'_> {
         self.log.disk.rename(&path, &PathBuf::from(&aside))?;
         self.log.disk.remove_file(&path.with_extension(segment::OFFSET_INDEX))?;
         self.log.disk.remove_file(&path.with_extension(segment::TIME_INDEX))?;
+        self.log.disk.remove_file(&path.with_extension(segment::TRANSACTION_INDEX))?;
         report.kept = Some(PathBuf::from(aside));
         Ok(())
     }
 }
 
 /// Remembers where an epoch begins.
-fn note_epoch(epochs: &mut Vec<EpochStart>, frame: &Frame) {
-    let FrameKind::Batch(header) = frame.kind else { return };
+fn note_epoch(epochs: &mut Vec<EpochStart>, header: &BatchHeader) {
     let (Ok(epoch), Ok(start)) = (u32::try_from(header.leader_epoch), u64::try_from(header.base_offset))
     else {
         return;

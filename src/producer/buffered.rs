@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use super::record::Record;
 use super::{Producer, check_size, hand_over};
 use crate::catalog::TopicEntry;
-use crate::clock::{Moment, Timestamp};
-use crate::config::Durability;
+use crate::clock::{Clock, Moment, Timestamp};
+use crate::config::{Compression, Durability};
 use crate::directory::{OpenDirectory, Topic};
 use crate::error::{Remedy, Result};
 use crate::events::Event;
 use crate::format::batch::BatchBuilder;
+use crate::format::compression::Encoding;
 use crate::partition::PartitionLog;
 use crate::upkeep::Lingering;
 
@@ -50,6 +51,8 @@ pub struct BufferedProducer {
 struct Shared {
     pending: Mutex<Pending>,
     linger: Duration,
+    /// For the thread ahead, which must not keep the directory. None: the system's.
+    clock: Option<Arc<dyn Clock>>,
     durability: Durability,
 }
 
@@ -61,6 +64,8 @@ struct Pending {
     bytes: usize,
     records: usize,
     stamp: Stamp,
+    /// The producer's own setting.
+    compression: Compression,
     /// Whether the thread ahead will look after these.
     registered: bool,
 }
@@ -85,8 +90,12 @@ impl BufferedProducer {
     pub(super) fn new(producer: Producer) -> Self {
         let (linger, durability) = (producer.config.linger, producer.config.durability);
         let stamp = Stamp::new(linger);
-        let pending = Pending { topics: Vec::new(), bytes: 0, records: 0, stamp, registered: false };
-        Self { producer, shared: Arc::new(Shared { pending: Mutex::new(pending), linger, durability }) }
+        let compression = producer.config.compression;
+        let pending =
+            Pending { topics: Vec::new(), bytes: 0, records: 0, stamp, compression, registered: false };
+        let clock = producer.directory.clock();
+        let pending = Mutex::new(pending);
+        Self { producer, shared: Arc::new(Shared { pending, linger, clock, durability }) }
     }
 
     /// Takes a record into its partition's batch, writing that batch first if it is full. On an error the record was
@@ -95,26 +104,26 @@ impl BufferedProducer {
     pub fn enqueue(&mut self, topic: &Topic, record: Record<'_>) -> Result<()> {
         let producer = &self.producer;
         producer.check_topic(topic)?;
-        record.check(topic.entry().settings().compacts)?;
+        record.check(topic.entry().rules().compacts())?;
         let (partition, log) = producer.choose(topic, &record)?;
         let pending = &mut *self.shared.pending.lock();
         if pending.bytes > producer.config.buffer_bytes {
-            pending.write_all(producer.config.durability)?;
+            pending.write_all(producer.terms())?;
         }
-        let clock = &producer.directory;
-        let timestamp = record.wanted_timestamp().unwrap_or_else(|| pending.stamp.take(clock)).as_millis();
+        let timestamp = pending.timestamp_of(&record, topic.entry(), &producer.directory)?.as_millis();
         let fields = record.fields();
         let batch = batch_of(&mut pending.topics, topic.entry(), partition);
+        let encoding = topic.entry().rules().encoding(producer.config.compression)?;
         let limit = producer.config.batch_bytes.min(log.max_batch_bytes() as usize);
         let mut measured = batch.builder.measure(&fields, timestamp);
         if batch.builder.bytes_with(&measured) > limit && !batch.builder.is_empty() {
-            let written = batch.write(log, producer.config.durability)?;
+            let written = batch.write(topic.entry(), log, (encoding, producer.terms()))?;
             pending.bytes -= written.bytes;
             pending.records -= written.records;
             pending.stamp.forget();
             measured = batch.builder.measure(&fields, timestamp);
         }
-        check_size(batch.builder.bytes_with(&measured), log)?;
+        check_size(batch.builder.bytes_with(&measured), encoding, log)?;
         let before = if batch.builder.is_empty() { 0 } else { batch.builder.bytes() };
         batch.builder.push(&fields, measured, timestamp);
         pending.bytes += batch.builder.bytes() - before;
@@ -129,7 +138,7 @@ impl BufferedProducer {
         }
         if pending.bytes > producer.config.buffer_bytes {
             // This record was taken; if something cannot be written, the next call says so.
-            let _ = pending.write_all(producer.config.durability);
+            let _ = pending.write_all(producer.terms());
         }
         Ok(())
     }
@@ -137,9 +146,10 @@ impl BufferedProducer {
     /// Writes all batches; with [`Durability::Synced`] returns when all that was enqueued is on the medium. On an error
     /// those that could not be written stay pending; the others are in the log.
     pub fn flush(&mut self) -> Result<()> {
+        let terms = self.producer.terms();
         let (written, unsynced) = {
             let pending = &mut *self.shared.pending.lock();
-            (pending.write_all(self.shared.durability), pending.take_unsynced())
+            (pending.write_all(terms), pending.take_unsynced())
         };
         // Every partition is brought as far as it goes; the first failure is told.
         unsynced.into_iter().fold(written, |outcome, (log, end)| outcome.and(log.await_durable(end)))
@@ -173,6 +183,26 @@ impl Drop for BufferedProducer {
     }
 }
 
+/// How batches are written.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    level: Durability,
+    /// The time of appending.
+    now: Timestamp,
+}
+
+impl Producer {
+    fn terms(&self) -> Terms {
+        Terms { level: self.config.durability, now: self.directory.now() }
+    }
+}
+
+impl Shared {
+    fn terms(&self) -> Terms {
+        Terms { level: self.durability, now: OpenDirectory::time_of(self.clock.as_deref()) }
+    }
+}
+
 impl Lingering for Shared {
     fn write_overdue(&self, now: Moment) -> Option<Moment> {
         /// A batch that could not be written is tried again, but not all the time.
@@ -180,7 +210,7 @@ impl Lingering for Shared {
         let pending = &mut *self.pending.lock();
         pending.stamp.forget();
         let overdue = |batch: &PendingBatch| batch.due.is_some_and(|due| due <= now);
-        let failed = pending.write_where(self.durability, overdue).is_err();
+        let failed = pending.write_where(self.terms(), overdue).is_err();
         let next = pending.topics.iter().flat_map(|topic| &topic.batches).filter_map(|batch| batch.due).min();
         pending.registered = next.is_some();
         let soonest = if failed { now.after(SOONEST_RETRY) } else { None };
@@ -195,28 +225,46 @@ struct Written {
 }
 
 impl Pending {
-    fn write_all(&mut self, level: Durability) -> Result<()> {
+    /// The record's own time, which its topic must take, or the time now.
+    #[inline]
+    fn timestamp_of(
+        &mut self,
+        record: &Record<'_>,
+        topic: &TopicEntry,
+        clock: &OpenDirectory,
+    ) -> Result<Timestamp> {
+        let now = self.stamp.take(clock);
+        match record.wanted_timestamp() {
+            None => Ok(now),
+            Some(at) if topic.rules().takes_timestamp(at, now) => Ok(at),
+            // By the clock itself: what was read before may be a little old.
+            Some(at) => topic.rules().check_timestamp(at, clock.now(), topic.name()).map(|()| at),
+        }
+    }
+
+    fn write_all(&mut self, terms: Terms) -> Result<()> {
         self.stamp.forget();
-        self.write_where(level, |_| true)
+        self.write_where(terms, |_| true)
     }
 
     /// What was written and is to be synced before a flush returns.
     fn take_unsynced(&mut self) -> Vec<(Arc<PartitionLog>, u64)> {
         let topics = self.topics.iter_mut();
-        let batches = topics.flat_map(|topic| topic.batches.iter_mut().zip(topic.entry.partitions()));
+        let batches = topics.flat_map(|topic| topic.batches.iter_mut().zip(topic.entry.partitions().iter()));
         batches.filter_map(|(batch, log)| Some((Arc::clone(log), batch.unsynced.take()?))).collect()
     }
 
     /// Writes the batches that are wanted, each as far as it goes; the first failure is told.
-    fn write_where(&mut self, level: Durability, wanted: impl Fn(&PendingBatch) -> bool) -> Result<()> {
+    fn write_where(&mut self, terms: Terms, wanted: impl Fn(&PendingBatch) -> bool) -> Result<()> {
         let mut outcome = Ok(());
         for topic in &mut self.topics {
-            let logs = topic.entry.partitions();
+            let logs = topic.entry.partitions().iter();
             for (batch, log) in topic.batches.iter_mut().zip(logs) {
                 if batch.builder.is_empty() || !wanted(batch) {
                     continue;
                 }
-                match batch.write(log, level) {
+                let encoding = topic.entry.rules().encoding(self.compression);
+                match encoding.and_then(|encoding| batch.write(&topic.entry, log, (encoding, terms))) {
                     Ok(written) => {
                         self.bytes -= written.bytes;
                         self.records -= written.records;
@@ -245,22 +293,33 @@ fn batch_of<'b>(
     // Few topics per producer: a walk beats a map, and the last one used is first.
     let known = topics.iter().position(|topic| Arc::ptr_eq(&topic.entry, entry));
     let at = known.unwrap_or_else(|| {
-        let batches = entry.partitions().iter().map(|_| PendingBatch::default()).collect();
-        topics.push(TopicBatches { entry: Arc::clone(entry), batches });
+        topics.push(TopicBatches { entry: Arc::clone(entry), batches: Vec::new() });
         topics.len() - 1
     });
     if at > 0 {
         topics.swap(0, at);
     }
-    &mut topics[0].batches[partition as usize]
+    let (batches, at) = (&mut topics[0].batches, partition as usize);
+    if at >= batches.len() {
+        // Also when partitions were added since.
+        batches.resize_with(at + 1, PendingBatch::default);
+    }
+    &mut batches[at]
 }
 
 impl PendingBatch {
     /// In the log, but no sync is waited for: a lingering batch is written by a thread that must not.
-    fn write(&mut self, log: &Arc<PartitionLog>, level: Durability) -> Result<Written> {
+    fn write(
+        &mut self,
+        topic: &TopicEntry,
+        log: &Arc<PartitionLog>,
+        (encoding, terms): (Encoding, Terms),
+    ) -> Result<Written> {
         let written = Written { bytes: self.builder.bytes(), records: self.builder.records() as usize };
-        let offsets = hand_over(&mut self.builder, log, None, level)?;
-        if matches!(level, Durability::Synced) {
+        let append_time = topic.rules().log_append_time().then(|| terms.now.as_millis());
+        self.builder.set_append_time(append_time);
+        let offsets = hand_over(&mut self.builder, log, None, (encoding, terms.level))?;
+        if matches!(terms.level, Durability::Synced) {
             self.unsynced = Some(offsets.end);
         }
         self.builder.clear(written.bytes);

@@ -18,11 +18,13 @@ pub use partitioner::Partitioner;
 use partitioner::{Partitioning, Sticky};
 pub use record::Record;
 
+use crate::catalog::TopicEntry;
 use crate::clock::Timestamp;
 use crate::config::Durability;
 use crate::directory::{OpenDirectory, Partition, Topic};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
+use crate::format::compression::Encoding;
 use crate::partition::PartitionLog;
 use crate::sys::random_bytes;
 
@@ -66,7 +68,9 @@ pub struct RecordMetadata {
     pub partition: u32,
     /// The record's offset.
     pub offset: u64,
-    /// The record's timestamp.
+    /// The record's timestamp: its own or, in a topic with [`TimestampType::LogAppendTime`], the time of appending.
+    ///
+    /// [`TimestampType::LogAppendTime`]: crate::TimestampType::LogAppendTime
     pub timestamp: Timestamp,
 }
 
@@ -93,22 +97,30 @@ impl Producer {
 
     /// Writes one record, as a batch of its own. In the log when it returns, whatever the settings.
     ///
+    /// A record with a timestamp of its own is refused where that is too far from the clock for the topic's
+    /// `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`, by default an hour ahead.
+    ///
     /// Kafka's counterpart is `send(…).get()` with `linger.ms=0`. For compact storage and fast replay write many
     /// records at once: [`send_batch`](Self::send_batch), [`buffered`](Self::buffered).
     pub fn send(&self, topic: &Topic, record: Record<'_>) -> Result<RecordMetadata> {
         self.check_topic(topic)?;
-        record.check(topic.entry().settings().compacts)?;
+        let rules = topic.entry().rules();
+        record.check(rules.compacts())?;
         let (partition, log) = self.choose(topic, &record)?;
-        let timestamp = record.wanted_timestamp().unwrap_or_else(|| self.directory.now());
+        let now = self.directory.now();
+        let timestamp = timestamp_of(&record, now, topic.entry())?;
+        let append_time = rules.log_append_time().then_some(now);
+        let encoding = rules.encoding(self.config.compression)?;
         SCRATCH.with_borrow_mut(|batch| {
             // Before and not after: whatever ended the last use of it, nothing of that is sent with this record.
             batch.clear(KEEP_BYTES);
             let fields = record.fields();
             let measured = batch.measure(&fields, timestamp.as_millis());
-            check_size(batch.bytes_with(&measured), log)?;
+            check_size(batch.bytes_with(&measured), encoding, log)?;
             batch.push(&fields, measured, timestamp.as_millis());
-            let offset = append(batch, log, None, self.config.durability)?.start;
-            Ok(RecordMetadata { partition, offset, timestamp })
+            batch.set_append_time(append_time.map(Timestamp::as_millis));
+            let offset = append(batch, log, None, (encoding, self.config.durability))?.start;
+            Ok(RecordMetadata { partition, offset, timestamp: append_time.unwrap_or(timestamp) })
         })
     }
 
@@ -179,14 +191,16 @@ impl Producer {
         }
         self.directory.check_open()?;
         let now = self.directory.now();
+        let encoding = to.entry().rules().encoding(self.config.compression)?;
         let mut batch = SCRATCH.take();
         batch.clear(KEEP_BYTES);
-        let outcome = fill(&mut batch, to, now, records).and_then(|()| {
+        let outcome = fill(&mut batch, to, (now, encoding), records).and_then(|()| {
             if batch.is_empty() {
-                empty(to.log(), at)
-            } else {
-                append(&mut batch, to.log(), at, self.config.durability)
+                return empty(to.log(), at);
             }
+            let append_time = to.entry().rules().log_append_time().then_some(now);
+            batch.set_append_time(append_time.map(Timestamp::as_millis));
+            append(&mut batch, to.log(), at, (encoding, self.config.durability))
         });
         SCRATCH.set(batch);
         Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
@@ -215,12 +229,24 @@ fn foreign(topic: &str) -> Error {
     )
 }
 
+/// The timestamp a record is written with: `now` unless it has one of its own, which the topic must take.
+#[inline]
+fn timestamp_of(record: &Record<'_>, now: Timestamp, topic: &TopicEntry) -> Result<Timestamp> {
+    match record.wanted_timestamp() {
+        Some(at) if !topic.rules().takes_timestamp(at, now) => {
+            topic.rules().check_timestamp(at, now, topic.name()).map(|()| at)
+        }
+        Some(at) => Ok(at),
+        None => Ok(now),
+    }
+}
+
 /// Refuses what no partition takes, before it is encoded.
 #[inline]
-fn check_size(bytes: usize, log: &PartitionLog) -> Result<()> {
-    let limit = log.max_batch_bytes();
-    if bytes > limit as usize {
-        return Err(Error::TooLarge { bytes: bytes as u64, limit: u64::from(limit) });
+fn check_size(bytes: usize, encoding: Encoding, log: &PartitionLog) -> Result<()> {
+    let limit = encoding.largest_batch(log.max_batch_bytes());
+    if bytes > limit {
+        return Err(Error::TooLarge { bytes: bytes as u64, limit: limit as u64 });
     }
     Ok(())
 }
@@ -228,50 +254,51 @@ fn check_size(bytes: usize, log: &PartitionLog) -> Result<()> {
 fn fill(
     batch: &mut BatchBuilder,
     to: &Partition,
-    now: Timestamp,
+    (now, encoding): (Timestamp, Encoding),
     records: &mut dyn Iterator<Item = Record<'_>>,
 ) -> Result<()> {
-    let compacted = to.entry().settings().compacts;
+    let compacted = to.entry().rules().compacts();
     for record in records {
         record.check(compacted)?;
         if record.wanted_partition().is_some_and(|wanted| wanted != to.id().partition()) {
             let reason = format!("a record names another partition than {}, where its batch goes", to.id());
             return Err(Error::invalid("record partition", reason));
         }
-        let timestamp = record.wanted_timestamp().unwrap_or(now).as_millis();
+        let timestamp = timestamp_of(&record, now, to.entry())?.as_millis();
         let fields = record.fields();
         let measured = batch.measure(&fields, timestamp);
-        check_size(batch.bytes_with(&measured), to.log())?;
+        check_size(batch.bytes_with(&measured), encoding, to.log())?;
         batch.push(&fields, measured, timestamp);
     }
     Ok(())
 }
 
-/// Hands a batch that is not empty to its partition, and returns when it is as safe as `level` says.
+/// Hands a batch that is not empty to its partition, and returns when it is as safe as the level says.
 #[inline]
 fn append(
     batch: &mut BatchBuilder,
     log: &Arc<PartitionLog>,
     at: Option<u64>,
-    level: Durability,
+    (encoding, level): (Encoding, Durability),
 ) -> Result<Range<u64>> {
-    let offsets = hand_over(batch, log, at, level)?;
+    let offsets = hand_over(batch, log, at, (encoding, level))?;
     if matches!(level, Durability::Synced) {
         log.await_durable(offsets.end)?;
     }
     Ok(offsets)
 }
 
-/// The same without waiting for a sync.
+/// The same without waiting for a sync. The batch is compressed first, while nothing is locked.
 #[inline]
 fn hand_over(
     batch: &mut BatchBuilder,
     log: &Arc<PartitionLog>,
     at: Option<u64>,
-    level: Durability,
+    (encoding, level): (Encoding, Durability),
 ) -> Result<Range<u64>> {
     let records = u64::from(batch.records());
-    let Some(mut finished) = batch.finish() else { return empty(log, at) };
+    let limit = log.max_batch_bytes() as usize;
+    let Some(mut finished) = batch.finish_with(encoding, limit) else { return empty(log, at) };
     let base = log.append(&mut finished, at, level)?;
     Ok(base..base + records)
 }

@@ -31,6 +31,9 @@ use crate::sys::{Confirmed, Disk, Mapping, PlainFile, Tail};
 pub(crate) const LOG: &str = "log";
 pub(crate) const OFFSET_INDEX: &str = "index";
 pub(crate) const TIME_INDEX: &str = "timeindex";
+pub(crate) const TRANSACTION_INDEX: &str = "txnindex";
+/// The state of producers as of the offset in its name, which is most often that of a segment.
+pub(crate) const PRODUCER_SNAPSHOT: &str = "snapshot";
 
 /// Offsets of a segment stay within this distance of its base.
 pub(crate) const MOST_OFFSETS: u64 = 1 << 31;
@@ -235,17 +238,32 @@ impl Segment {
         if !self.end().sealed || self.disk.read_only {
             return Ok(false);
         }
-        let mut largest = self.largest_timestamp.load(Ordering::Relaxed);
-        if largest == UNKNOWN_TIMESTAMP {
-            let known = match &*self.index.lock() {
-                Index::Growing(_) => None,
-                Index::Stored => stored_index::largest_timestamp(&self.disk, &self.path)?,
-            };
-            let Some(known) = known else { return Ok(false) };
-            largest = known;
-            self.largest_timestamp.store(largest, Ordering::Relaxed);
+        Ok(self.largest_timestamp()?.is_some_and(|largest| largest < at))
+    }
+
+    /// Largest timestamp of a segment that is not written to, if it is known and any record has one.
+    fn largest_timestamp(&self) -> Result<Option<i64>> {
+        let largest = self.largest_timestamp.load(Ordering::Relaxed);
+        if largest != UNKNOWN_TIMESTAMP {
+            return Ok(Some(largest));
         }
-        Ok(largest < at)
+        let known = match &*self.index.lock() {
+            Index::Growing(_) => None,
+            Index::Stored => stored_index::largest_timestamp(&self.disk, &self.path)?,
+        };
+        if let Some(known) = known {
+            self.largest_timestamp.store(known, Ordering::Relaxed);
+        }
+        Ok(known)
+    }
+
+    /// The time by which a segment that is not written to is judged: its largest timestamp or, if no record has one,
+    /// when its file was last changed.
+    pub(crate) fn newest(&self) -> Result<i64> {
+        match self.largest_timestamp()? {
+            Some(largest) => Ok(largest),
+            None => self.disk.open(&self.path, false)?.changed_at(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::entries::IndexPace;
 use super::{IndexEntries, MOST_OFFSETS};
 use crate::error::Result;
 use crate::format::Malformed;
+use crate::format::control::ControlRecord;
 use crate::format::frame::{Frame, FrameKind, NotWhole, frame_length, whole_batch_at};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::sys::PlainFile;
@@ -25,6 +26,9 @@ pub(crate) struct Batches<'f> {
     /// File position of the buffer's first byte.
     buffered_from: u64,
 }
+
+/// Is told of every batch that is passed, and of the control record in it.
+pub(crate) type Note<'n> = &'n mut dyn FnMut(&BatchHeader, Option<ControlRecord>);
 
 /// Why a scan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +97,35 @@ impl<'f> Batches<'f> {
         self.dense &= is_dense(&header, expected);
         self.expected = u64::try_from(header.last_offset()).unwrap_or(0) + 1;
         Ok(Some((position, header, length)))
+    }
+
+    /// The control record of a batch that was passed just now, which begins at `position`.
+    fn control_in(
+        &mut self,
+        header: &BatchHeader,
+        position: u64,
+        length: u64,
+    ) -> Result<Option<ControlRecord>> {
+        // One record of a few bytes: what claims to be more is not read for it.
+        if !header.is_control() || length > STEP as u64 {
+            return Ok(None);
+        }
+        let behind = std::mem::replace(&mut self.position, position);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let bytes = self.bytes(length).map(|bytes| bytes.get(..length));
+        let control = bytes.map(|frame| frame.and_then(ControlRecord::of_batch));
+        self.position = behind;
+        control
+    }
+
+    /// Passes the batch here by its header alone if that makes sense, else if it is whole, and tells of it.
+    /// `Some`: why it is neither.
+    pub(crate) fn pass(&mut self, note: Note<'_>) -> Result<Option<NotWhole>> {
+        if let Some((position, header, length)) = self.skip()? {
+            note(&header, self.control_in(&header, position, length)?);
+            return Ok(None);
+        }
+        Ok(self.next()?.err().map(|stop| stop.reason))
     }
 
     /// Whether everything from here on is zero: space allocated ahead, not data.
@@ -177,17 +210,23 @@ impl Indexing {
 
 /// Passes over batches by their headers alone, except the last one that ends at or before offset `upto`: whether the
 /// way led along real batches shows where it ends. Stops before a header that makes no sense.
-pub(crate) fn skip_batches(batches: &mut Batches<'_>, upto: u64, index: &mut Indexing) -> Result<()> {
+pub(crate) fn skip_batches(
+    batches: &mut Batches<'_>,
+    upto: u64,
+    index: &mut Indexing,
+    note: Note<'_>,
+) -> Result<()> {
     while batches.expected < upto {
         let before = (batches.position, batches.expected, batches.dense);
         let skipped = batches.skip()?.filter(|_| batches.expected < upto);
-        let noted = skipped.is_some_and(|(position, header, length)| {
-            index.note(position, length, batches.expected - 1, header.max_timestamp)
+        let skipped = skipped.filter(|(position, header, length)| {
+            index.note(*position, *length, batches.expected - 1, header.max_timestamp)
         });
-        if !noted {
+        let Some((position, header, length)) = skipped else {
             (batches.position, batches.expected, batches.dense) = before;
             break;
-        }
+        };
+        note(&header, batches.control_in(&header, position, length)?);
     }
     Ok(())
 }
@@ -202,8 +241,8 @@ pub(crate) fn make_entries(
 ) -> Result<IndexEntries> {
     let mut batches = Batches::new(file, length, 0, base);
     let mut index = Indexing::new(base, interval);
-    skip_batches(&mut batches, next, &mut index)?;
-    Ok(check_batches(&mut batches, index, |_| ())?.entries)
+    skip_batches(&mut batches, next, &mut index, &mut |_, _| ())?;
+    Ok(check_batches(&mut batches, index, &mut |_, _| ())?.entries)
 }
 
 /// What [`check_batches`] found out about a segment.
@@ -219,7 +258,7 @@ pub(crate) struct Checked {
 pub(crate) fn check_batches(
     batches: &mut Batches<'_>,
     mut index: Indexing,
-    mut each: impl FnMut(&Frame),
+    note: Note<'_>,
 ) -> Result<Checked> {
     let reason = loop {
         let expected = batches.expected;
@@ -230,7 +269,9 @@ pub(crate) fn check_batches(
                     (batches.position, batches.expected) = (position, expected);
                     break Malformed("the offset is too far from the segment's base").into();
                 }
-                each(&frame);
+                if let FrameKind::Batch(header) = &frame.kind {
+                    note(header, batches.control_in(header, position, frame.bytes as u64)?);
+                }
             }
         }
     };

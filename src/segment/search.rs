@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use super::{SegmentEnd, SegmentView};
 use crate::error::Result;
-use crate::format::frame::{frame_length, whole_batch_at};
+use crate::format::frame::{frame_length, max_timestamp_of, whole_batch_at};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::sys::Confirmed;
 
@@ -25,6 +25,7 @@ struct Headers<'v> {
 /// A header whose length field leads to the next one or to the end of the segment.
 struct Found {
     header: BatchHeader,
+    max_timestamp: i64,
     behind: u64,
 }
 
@@ -42,7 +43,12 @@ impl Headers<'_> {
         let Some(bytes) = self.in_window(position) else { return Ok(None) };
         let length = frame_length(bytes).ok().filter(|length| *length <= left);
         let header = bytes.first_chunk().map(BatchHeader::read);
-        Ok(header.zip(length).map(|(header, length)| Found { header, behind: position + length }))
+        let max_timestamp = max_timestamp_of(bytes);
+        Ok(header.zip(length).map(|(header, length)| Found {
+            header,
+            max_timestamp,
+            behind: position + length,
+        }))
     }
 
     fn in_window(&self, position: u64) -> Option<&[u8]> {
@@ -108,7 +114,7 @@ impl SegmentView {
         let mut headers = self.headers();
         while position < headers.end.position {
             match headers.at(position)? {
-                Some(found) if found.header.max_timestamp < at => position = found.behind,
+                Some(found) if found.max_timestamp < at => position = found.behind,
                 _ => return Ok(Some(position)),
             }
         }
@@ -124,7 +130,7 @@ fn search(headers: &mut Headers<'_>, from: u64, offset: u64) -> Result<u64> {
     let mut hidden = None;
     while position < headers.end.position {
         let told_at = before.map_or(position, |(before, _)| before);
-        let Some(Found { header, behind }) = headers.at(position)? else {
+        let Some(Found { header, behind, .. }) = headers.at(position)? else {
             return Ok(indexed(headers, from, offset)?.unwrap_or(told_at));
         };
         match headers.offsets_of(&header) {

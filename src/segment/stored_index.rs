@@ -70,7 +70,11 @@ pub(super) fn offset_before(disk: &Disk, log: &Path, at: i64) -> Result<u32> {
 
 pub(super) fn largest_timestamp(disk: &Disk, log: &Path) -> Result<Option<i64>> {
     let Some(entries) = Entries::<TIME_ENTRY>::open(disk, log, TIME_INDEX)? else { return Ok(None) };
-    let last = entries.last_where(|entry| TimeEntry::decode(entry).timestamp > 0)?;
+    // Zeros behind the last entry are what a killed broker leaves; the first entry may hold a zero that is meant.
+    let last = match entries.last_where(|entry| TimeEntry::decode(entry).timestamp > 0)? {
+        Some(last) => Some(last),
+        None => entries.get(0)?,
+    };
     Ok(last.map(|entry| TimeEntry::decode(&entry).timestamp))
 }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::format::batch::FinishedBatch;
+use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::sys::{Disk, Growth, LogWriter, PlainFile, PutFailure, Tail};
 
 /// The one writer of a segment.
@@ -25,6 +26,12 @@ pub(crate) struct SegmentWriter {
     next_offset: u64,
     /// How many offsets fit behind the base.
     most_offsets: u64,
+    /// Bytes that can ever be in the file: as many as were asked for when it was begun.
+    capacity: u64,
+    /// Largest timestamp of the first batch, below 0 if there is none.
+    first_timestamp: i64,
+    /// By how much this segment ends earlier than its age alone would have it.
+    jitter_ms: i64,
     rewrite: Arc<Mutex<Rewrite>>,
 }
 
@@ -56,7 +63,8 @@ impl SegmentWriter {
             None => LogWriter::create(disk, &path, capacity, mark)?,
             Some(file) => LogWriter::adopt(disk, disk.rename_new(file, &path)?, capacity, mark)?,
         };
-        Ok(Self::over(disk, log, base, base, IndexEntries::default(), interval))
+        let new = Self::over(disk, log, base, base, IndexEntries::default(), interval);
+        Ok(Self { capacity, ..new })
     }
 
     /// Makes a file for a segment whose base offset is not known yet.
@@ -82,7 +90,10 @@ impl SegmentWriter {
             None => stored_or_made(disk, &path, (base, position, next_offset), interval)?,
         };
         let log = LogWriter::open(disk, &path, u64::from(capacity), position, end.mark())?;
-        Ok(Self::over(disk, log, base, next_offset, entries.thinned(), interval))
+        let first_timestamp = first_timestamp(log.file(), position)?;
+        let capacity = u64::from(capacity).max(position);
+        let found = Self::over(disk, log, base, next_offset, entries.thinned(), interval);
+        Ok(Self { capacity, first_timestamp, ..found })
     }
 
     fn over(
@@ -103,7 +114,17 @@ impl SegmentWriter {
         }
         let most_offsets = MOST_OFFSETS.min(MAX_OFFSET.saturating_sub(base));
         let segment = Arc::new(segment);
-        Self { segment, log, pace, next_offset, most_offsets, rewrite: Arc::default() }
+        Self {
+            segment,
+            log,
+            pace,
+            next_offset,
+            most_offsets,
+            capacity: 0,
+            first_timestamp: -1,
+            jitter_ms: 0,
+            rewrite: Arc::default(),
+        }
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {
@@ -133,7 +154,26 @@ impl SegmentWriter {
         let position = self.position();
         let end = position + bytes as u64;
         let last = self.next_offset - self.segment.base() + u64::from(records);
-        last < self.most_offsets && (position == 0 || end <= u64::from(limit).min(Tail::MAX_POSITION))
+        let fits = position == 0 || end <= u64::from(limit).min(Tail::MAX_POSITION);
+        last < self.most_offsets && fits && end <= self.capacity
+    }
+
+    /// Largest timestamp so far, if any record has one.
+    pub(crate) fn largest_timestamp(&self) -> Option<i64> {
+        self.pace.largest().map(|largest| largest.timestamp).filter(|timestamp| *timestamp >= 0)
+    }
+
+    /// The segment ends by so much earlier than [`is_too_old_for`](Self::is_too_old_for) would have it.
+    pub(crate) fn set_jitter(&mut self, millis: i64) {
+        self.jitter_ms = millis;
+    }
+
+    /// Whether a batch with this timestamp is more than `segment_ms` later than the first one. By the records' time
+    /// alone: what was written long ago and what is written late go into segments of their own.
+    #[inline]
+    pub(crate) fn is_too_old_for(&self, timestamp: i64, segment_ms: i64) -> bool {
+        self.first_timestamp >= 0
+            && timestamp.saturating_sub(self.first_timestamp) > segment_ms.saturating_sub(self.jitter_ms)
     }
 
     /// Puts the batch behind the last one and publishes it. `positioned`: by system call, not through the map.
@@ -151,6 +191,9 @@ impl SegmentWriter {
         let offset = i64::try_from(base_offset).unwrap_or(i64::MAX);
         let wants_growth = self.log.put(batch.placed_at(offset, leader_epoch.cast_signed()), positioned)?;
 
+        if position == 0 {
+            self.first_timestamp = timestamp;
+        }
         // Fits: `has_room` looked.
         let relative_next = u32::try_from(next_offset - self.segment.base()).unwrap_or(u32::MAX);
         let relative_last = relative_next.saturating_sub(1);
@@ -185,10 +228,23 @@ impl SegmentWriter {
     /// The files get their final form by [`Unsealed::seal_and_sync`] and
     /// [`Unsealed::write_indexes`].
     pub(crate) fn seal(mut self) -> Unsealed {
+        if let Some(largest) = self.largest_timestamp() {
+            self.segment.largest_timestamp.store(largest, Ordering::Relaxed);
+        }
         let end = SegmentEnd { sealed: true, ..self.segment.end() };
         self.log.publish_mark(end.mark());
         self.unsynced()
     }
+}
+
+/// Largest timestamp of the batch that a file begins with; −1 if there is none, or it is older than format 2.
+fn first_timestamp(file: &PlainFile, position: u64) -> Result<i64> {
+    let mut header = [0; HEADER_BYTES];
+    if position < HEADER_BYTES as u64 || file.read_at(&mut header, 0)? < HEADER_BYTES {
+        return Ok(-1);
+    }
+    let header = BatchHeader::read(&header);
+    Ok(if header.magic == 2 { header.max_timestamp } else { -1 })
 }
 
 /// The index entries of a segment that was closed in order. Files that are missing or make no sense are made anew, and

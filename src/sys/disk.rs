@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::faults::{Faults, Operation};
 use super::mapping::MapBudget;
 use super::platform;
+use crate::clock::Timestamp;
 use crate::error::{Damage, Error, Result};
 
 /// How this log reaches the disk: which ways are open to it. Cloned into every room that touches files.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each way is open or not, for reasons of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that a system can do or not, by itself")]
 pub(crate) struct Disk {
     pub(crate) map_writes: bool,
     pub(crate) map_reads: bool,
@@ -21,8 +22,19 @@ pub(crate) struct Disk {
     pub(crate) allocates: bool,
     /// Whether every operation that would change something is refused: the directory is somebody else's.
     pub(crate) read_only: bool,
+    /// Whether a directory can be renamed while files in it are open.
+    pub(crate) moves_open_directories: bool,
     pub(crate) faults: Faults,
     pub(crate) budget: Arc<MapBudget>,
+}
+
+/// Which names stand for the same file, or for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NameRules {
+    /// Names that differ in case only are the same.
+    pub(crate) fold_case: bool,
+    /// Some names mean devices.
+    pub(crate) devices: bool,
 }
 
 /// What a directory entry is, links not followed.
@@ -45,12 +57,13 @@ pub(crate) struct PlainFile {
 impl Disk {
     /// The ways that are safe on the file system of `directory`.
     pub(crate) fn of(directory: &Path, map_writes: bool, map_reads: bool) -> Self {
-        let safe = platform::maps_are_safe_on(directory);
+        let safe = platform::safe_ways_on(directory);
         Self {
-            map_writes: map_writes && safe,
-            map_reads: map_reads && safe,
+            map_writes: map_writes && safe.map_writes,
+            map_reads: map_reads && safe.map_reads,
             allocates: true,
             read_only: false,
+            moves_open_directories: platform::MOVES_OPEN_DIRECTORIES,
             faults: Faults::default(),
             budget: Arc::default(),
         }
@@ -68,6 +81,15 @@ impl Disk {
     /// The same disk for files that must have their exact length at any time and are small.
     pub(crate) fn exact(&self) -> Self {
         Self { map_writes: false, map_reads: false, allocates: false, ..self.clone() }
+    }
+
+    /// What names mean beside `existing`, a file with letters in its name. Asked of the directory itself: on some
+    /// systems each directory has its own rules.
+    #[expect(clippy::unused_self, reason = "operations are asked of the disk")]
+    pub(crate) fn name_rules(&self, existing: &Path) -> NameRules {
+        let name = existing.file_name().unwrap_or_default();
+        let upper = existing.with_file_name(name.to_ascii_uppercase());
+        NameRules { fold_case: kind_of(&upper).is_some(), devices: platform::HAS_DEVICE_NAMES }
     }
 
     pub(crate) fn open(&self, path: &Path, writable: bool) -> Result<PlainFile> {
@@ -135,7 +157,7 @@ impl Disk {
 
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         self.check_writable()?;
-        let renamed = self.faults.check(Operation::Rename).and_then(|()| fs::rename(from, to));
+        let renamed = self.faults.check(Operation::Rename).and_then(|()| platform::rename(from, to));
         renamed.map_err(|e| Error::io("rename", from, e))
     }
 
@@ -151,7 +173,7 @@ impl Disk {
     /// Removes a file; one that is not there is fine. Tells whether it was there.
     pub(crate) fn remove_file(&self, path: &Path) -> Result<bool> {
         self.check_writable()?;
-        match fs::remove_file(path) {
+        match self.faults.check(Operation::Remove).and_then(|()| platform::remove_file(path)) {
             Ok(()) => Ok(true),
             Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(failure) => Err(Error::io("remove", path, failure)),
@@ -214,6 +236,12 @@ impl PlainFile {
         Ok(self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len())
     }
 
+    /// When the file was last changed, in milliseconds since 1970.
+    pub(crate) fn changed_at(&self) -> Result<i64> {
+        let changed = self.file.metadata().and_then(|metadata| metadata.modified());
+        Ok(Timestamp::from(changed.map_err(|e| Error::io("look at", &self.path, e))?).as_millis())
+    }
+
     /// Fills `to` as far as the file goes and tells how many bytes that were.
     pub(crate) fn read_at(&self, to: &mut [u8], position: u64) -> Result<usize> {
         let mut filled = 0;
@@ -270,7 +298,7 @@ impl PlainFile {
     /// Data and length on the medium.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.faults.check(Operation::Sync)?;
-        self.file.sync_data()
+        platform::sync_file(&self.file)
     }
 
     /// Appends to a file that only grows, such as a text kept for later inspection.

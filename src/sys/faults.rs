@@ -13,6 +13,7 @@ pub(crate) enum Operation {
     Allocate,
     Create,
     Rename,
+    Remove,
 }
 
 /// Which operation is to fail, if any.

@@ -26,14 +26,28 @@ const MAP_LIMIT: usize = 8192;
 const WINDOW: u64 = 2 << 20;
 
 /// How many maps of a log live.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct MapBudget {
     used: AtomicUsize,
+    /// Most maps there may be.
+    limit: usize,
     /// Bytes of files that were deleted and are still mapped.
     pinned: AtomicU64,
 }
 
+impl Default for MapBudget {
+    /// None at all where a map would keep its file from being trimmed or removed: whatever ways are asked for, what is
+    /// held there are copies.
+    fn default() -> Self {
+        Self::of(if platform::MAPS_PIN_FILES { 0 } else { MAP_LIMIT })
+    }
+}
+
 impl MapBudget {
+    pub(crate) fn of(limit: usize) -> Self {
+        Self { used: AtomicUsize::new(0), limit, pinned: AtomicU64::new(0) }
+    }
+
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -44,7 +58,7 @@ impl MapBudget {
 
     fn take(self: &Arc<Self>) -> Option<MapTicket> {
         let ticket = MapTicket { budget: Arc::clone(self), pinned: AtomicU64::new(0) };
-        (self.used.fetch_add(1, Ordering::Relaxed) < MAP_LIMIT).then_some(ticket)
+        (self.used.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(ticket)
     }
 }
 
@@ -170,7 +184,7 @@ enum Source {
 }
 
 impl Confirmed {
-    pub(crate) fn copied(bytes: Vec<u8>) -> Self {
+    pub(crate) fn copied(bytes: impl Into<Bytes>) -> Self {
         Self(Source::Copied(bytes.into()))
     }
 

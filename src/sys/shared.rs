@@ -83,9 +83,9 @@ impl SharedWords {
             Err(_) => (open(false).ok()?, false),
         };
         let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let mut head = [0; HEAD];
-        let read = platform::read_at(&file, &mut head, 0).ok()?;
-        let (common_from, length) = shape(&head).filter(|_| read == HEAD)?;
+        let mut first = [0; HEAD];
+        let read = platform::read_at(&file, &mut first, 0).ok()?;
+        let (common_from, length) = shape(&first).filter(|_| read == HEAD)?;
         if metadata.len() != length as u64 || common_from > length || !common_from.is_multiple_of(PAGE) {
             return None;
         }

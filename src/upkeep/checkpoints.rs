@@ -56,7 +56,28 @@ pub(crate) fn write_recovery_points(
     root: &Path,
     points: impl Iterator<Item = (TopicPartition, u64)>,
 ) -> Result<()> {
-    let mut entries: Vec<_> = points
+    disk.replace(&root.join(RECOVERY_POINTS), encoded(points).as_bytes())
+}
+
+/// Rewrites the log starts, unless the file says the same, and returns when they are on the medium. One caller at a
+/// time, and none beside [`forget_topic`].
+pub(crate) fn write_log_starts(
+    disk: &Disk,
+    root: &Path,
+    starts: impl Iterator<Item = (TopicPartition, u64)>,
+) -> Result<()> {
+    let path = root.join(LOG_STARTS);
+    let text = encoded(starts.filter(|(_, start)| *start > 0));
+    let before = disk.read_small(&path, MOST_BYTES)?;
+    if before.as_deref() == Some(text.as_bytes()) || (before.is_none() && text == encode_offsets(&[])) {
+        return Ok(());
+    }
+    disk.replace(&path, text.as_bytes())?;
+    disk.sync_directory(root)
+}
+
+fn encoded(offsets: impl Iterator<Item = (TopicPartition, u64)>) -> String {
+    let mut entries: Vec<_> = offsets
         .map(|(of, offset)| PartitionOffset {
             topic: of.topic().to_owned(),
             partition: of.partition(),
@@ -64,7 +85,7 @@ pub(crate) fn write_recovery_points(
         })
         .collect();
     entries.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-    disk.replace(&root.join(RECOVERY_POINTS), encode_offsets(&entries).as_bytes())
+    encode_offsets(&entries)
 }
 
 /// Takes a topic out of every checkpoint, before its name can be used again.

@@ -3,6 +3,7 @@
 
 pub(crate) mod checkpoints;
 mod report;
+pub(crate) mod retention;
 mod threads;
 mod work;
 

@@ -3,7 +3,7 @@
 //! | side | order | waits for the disk |
 //! |---|---|---|
 //! | ahead | lingering batches → space in front of writers | never |
-//! | upkeep | sealed segments → syncs → checkpoints | all the time |
+//! | upkeep | sealed segments → syncs → retention → checkpoints | all the time |
 //!
 //! Each side has one lock, held while it works: a call by hand beside a running thread waits for it.
 
@@ -17,13 +17,20 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 
 use super::report::{MaintenanceReport, Round};
-use crate::clock::{Moment, Pace};
+use super::retention::{Retained, retain};
+use crate::clock::{Clock, Moment, Pace, SystemClock};
 use crate::error::Result;
 use crate::events::{Announcer, Event};
 use crate::partition::{AheadChore, BackgroundSync, Chore, Chores, PartitionLog, SyncBy};
 
 /// How long a recovery point may be newer than the file that tells of it.
 const CHECKPOINT_DELAY: Duration = Duration::from_secs(60);
+/// When retention is first looked at after an open, and how long it may take to notice what is due. Kafka's
+/// `log.initial.task.delay.ms` and `log.retention.check.interval.ms`.
+const FIRST_RETENTION: Duration = Duration::from_secs(30);
+const RETENTION_INTERVAL: Duration = Duration::from_secs(300);
+/// The least time between two looks of a thread.
+const RETENTION_PAUSE: Duration = Duration::from_secs(1);
 
 /// Records that wait in memory for more to come, until a moment.
 pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
@@ -38,6 +45,12 @@ pub(crate) type Linger = (Moment, Weak<dyn Lingering>);
 pub(crate) trait Holdings: Send + Sync + std::fmt::Debug {
     /// Writes all checkpoint files.
     fn write_checkpoints(&self) -> Result<()>;
+
+    /// Writes the checkpoint of log starts and returns when it is on the medium.
+    fn write_log_starts(&self) -> Result<()>;
+
+    /// All partitions there are.
+    fn partitions(&self) -> Vec<Arc<PartitionLog>>;
 }
 
 /// The ways to give work, made before there is anything to look after.
@@ -58,6 +71,8 @@ pub(crate) struct Work {
     pub(super) upkeep: Receiver<Chore>,
     pub(super) pace: Pace,
     events: Announcer,
+    /// By which records are old. None: the system's.
+    clock: Option<Arc<dyn Clock>>,
     holdings: Arc<dyn Holdings>,
     /// Lingering records that are looked after.
     waiting: Mutex<Vec<Linger>>,
@@ -69,6 +84,7 @@ pub(crate) struct Work {
 struct Agenda {
     syncs: BinaryHeap<Reverse<Due>>,
     checkpoint: Option<Moment>,
+    retention: Option<Moment>,
 }
 
 /// A sync that was asked for, ordered by its moment.
@@ -90,16 +106,19 @@ impl Inboxes {
     }
 
     /// Goes to work on what is there.
-    pub(crate) fn work_on(self, holdings: Arc<dyn Holdings>) -> Work {
+    pub(crate) fn work_on(self, holdings: Arc<dyn Holdings>, clock: Option<Arc<dyn Clock>>) -> Work {
+        let pace = self.chores.pace;
+        let retention = pace.now().after(FIRST_RETENTION);
         Work {
+            clock,
             grow: self.grow,
             lingering: self.lingering,
             upkeep: self.upkeep,
-            pace: self.chores.pace,
+            pace,
             events: self.chores.events,
             holdings,
             waiting: Mutex::default(),
-            agenda: Mutex::default(),
+            agenda: Mutex::new(Agenda { retention, ..Agenda::default() }),
         }
     }
 }
@@ -150,9 +169,11 @@ impl Work {
             match chore {
                 Chore::FinishSealed(partition) => self.finish_sealed(&partition, &mut agenda, &mut round),
                 Chore::Sync(sync) => agenda.syncs.push(Reverse(Due(sync))),
+                Chore::Retain => self.retain_within(RETENTION_INTERVAL, &mut agenda),
             }
         }
         self.sync_due(&mut agenda, &mut round);
+        self.retain_due(&mut agenda, &mut round);
         if agenda.checkpoint.is_some_and(|due| due <= self.pace.now()) {
             agenda.checkpoint = None;
             let written = self.attempt("writing a checkpoint", None, || self.holdings.write_checkpoints());
@@ -165,7 +186,7 @@ impl Work {
     pub(super) fn next_upkeep(&self) -> Option<Moment> {
         let agenda = self.agenda.lock();
         let sync = agenda.syncs.peek().map(|Reverse(Due(sync))| sync.due);
-        sync.into_iter().chain(agenda.checkpoint).min()
+        sync.into_iter().chain(agenda.checkpoint).chain(agenda.retention).min()
     }
 
     fn finish_sealed(&self, partition: &Arc<PartitionLog>, agenda: &mut Agenda, round: &mut Round) {
@@ -176,6 +197,39 @@ impl Work {
             // A roll is told of at once.
             agenda.checkpoint = Some(self.pace.now());
         }
+        self.retain_within(RETENTION_INTERVAL, agenda);
+    }
+
+    /// By hand whatever is due is done; a thread comes when something may be, but not all the time.
+    fn retain_due(&self, agenda: &mut Agenda, round: &mut Round) {
+        let is_due = |retention: Moment| retention <= self.pace.now();
+        if !self.pace.is_by_hand() && !agenda.retention.is_some_and(is_due) {
+            return;
+        }
+        let now = self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
+        let mut done = Retained::default();
+        let retain = || {
+            let partitions = self.holdings.partitions();
+            let (retained, outcome) = retain(&partitions, now, || self.holdings.write_log_starts());
+            done = retained;
+            outcome
+        };
+        let outcome = self.attempt("deleting old segments", None, retain);
+        round.report.segments_deleted += done.segments_deleted;
+        round.report.bytes_deleted += done.bytes_deleted;
+        agenda.retention = None;
+        if round.note(outcome).is_none() {
+            self.retain_within(RETENTION_INTERVAL, agenda);
+        }
+        if let Some(due) = done.next_due {
+            let wait = u64::try_from(due.saturating_sub(now)).unwrap_or(0);
+            self.retain_within(Duration::from_millis(wait).max(RETENTION_PAUSE), agenda);
+        }
+    }
+
+    fn retain_within(&self, delay: Duration, agenda: &mut Agenda) {
+        let due = self.pace.now().after(delay);
+        agenda.retention = agenda.retention.into_iter().chain(due).min();
     }
 
     fn sync_due(&self, agenda: &mut Agenda, round: &mut Round) {

@@ -1,11 +1,22 @@
 //! Topics with a bit of everything, written through the public API.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use stratalog::{CleanupPolicy, EventLog, Header, ProducerConfig, Record, Timestamp, Topic, TopicConfig};
+use stratalog::{
+    CleanupPolicy, Compression, EventLog, Header, ProducerConfig, Record, Timestamp, TimestampType, Topic,
+    TopicConfig,
+};
 
 const MIB: u32 = 1 << 20;
+
+/// Each with whether this build has it.
+const CODECS: [(Compression, bool); 4] = [
+    (Compression::Gzip, cfg!(feature = "gzip")),
+    (Compression::Snappy, cfg!(feature = "snappy")),
+    (Compression::Lz4, cfg!(feature = "lz4")),
+    (Compression::Zstd, cfg!(feature = "zstd")),
+];
 
 /// Makes all topics and writes to most of them.
 pub(crate) fn write(log: &EventLog) {
@@ -31,10 +42,14 @@ pub(crate) fn write(log: &EventLog) {
     });
     write_shapes(log, shapes);
     write_state(log, state);
+    for (codec, _) in CODECS.into_iter().filter(|(_, built_in)| *built_in) {
+        write_compressed(log, codec);
+    }
     for value in ["one", "two", "three"] {
         log.producer().unwrap().send(doomed, Record::new(value)).unwrap();
     }
 
+    write_altered(log);
     let old = log.producer().unwrap();
     for number in 0..50_u32 {
         old.send(again, Record::new("of the topic before").key(&number.to_be_bytes())).unwrap();
@@ -44,6 +59,30 @@ pub(crate) fn write(log: &EventLog) {
     log.producer().unwrap().send(&again, Record::new("of the topic after").partition(1)).unwrap();
 }
 
+/// A topic that was changed while it was used, and that does not begin at its beginning.
+fn write_altered(log: &EventLog) {
+    let config = TopicConfig::new().segment_age(Duration::from_secs(60)).set("flush.ms", "7");
+    let topic = log.create_topic("altered", config).unwrap();
+    let producer = log.producer().unwrap();
+    let send = |value: &str, minutes_ago: i64| {
+        let at = Timestamp::from(SystemTime::now()).as_millis() - minutes_ago * 60_000;
+        producer.send(&topic, Record::new(value).timestamp(Timestamp::from_millis(at)).partition(0)).unwrap();
+    };
+    ["a", "b", "c", "d"].into_iter().zip([9, 9, 5, 5]).for_each(|(value, minutes)| send(value, minutes));
+    topic
+        .alter_config(|now| {
+            now.timestamp_type(TimestampType::LogAppendTime).unset("flush.ms").retention(None)
+        })
+        .unwrap();
+    topic.add_partitions(3).unwrap();
+    send("whose time does not count", 100);
+    producer.send(&topic, Record::new("in a new partition").partition(2)).unwrap();
+    let first = topic.partition(0).unwrap();
+    assert_eq!(first.segments().unwrap().len(), 3);
+    // Inside the second segment: the first goes, a record of the second is hidden.
+    assert_eq!(first.delete_records(3).unwrap(), 3);
+}
+
 /// Goes on in a directory that a broker has had.
 pub(crate) fn write_more(log: &EventLog) {
     let orders = log.topic("orders").unwrap();
@@ -51,6 +90,11 @@ pub(crate) fn write_more(log: &EventLog) {
     write_singles(log, &log.topic("singles").unwrap());
     write_shapes(log, &log.topic("shapes").unwrap());
     write_state(log, &log.topic("state").unwrap());
+    let altered = log.topic("altered").unwrap();
+    altered.add_partitions(4).unwrap();
+    altered.alter_config(|now| now.segment_age(Duration::from_secs(1))).unwrap();
+    log.producer().unwrap().send(&altered, Record::new("after the broker").partition(3)).unwrap();
+    altered.partition(0).unwrap().delete_records(4).unwrap();
     let empty = log.topic("empty").unwrap();
     log.producer().unwrap().send(&empty, Record::new("not any more").partition(1)).unwrap();
     let new = log.create_topic("new", TopicConfig::new().partitions(2)).unwrap();
@@ -116,6 +160,25 @@ fn write_shapes(log: &EventLog, shapes: &Topic) {
     let end = partition.offsets().unwrap().log_end;
     producer.send_batch_at(&partition, end, (0..300).map(|_| Record::new("one of many"))).unwrap();
     producer.send_batch(&partition, []).unwrap();
+}
+
+/// A topic that compresses, and one that keeps what its producer compressed: records that compress well, hardly, and
+/// over the borders of a codec's blocks.
+fn write_compressed(log: &EventLog, codec: Compression) {
+    let name = format!("{codec:?}").to_lowercase();
+    let topic = log.create_topic(&name, TopicConfig::new().compression(codec)).unwrap();
+    let kept = log.create_topic(&format!("{name}-kept"), TopicConfig::new()).unwrap();
+    let plain = log.producer().unwrap();
+    let coding = log.producer_with(ProducerConfig::new().compression(codec)).unwrap();
+    let noise: Vec<_> = (0..50_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    for (producer, topic) in [(plain, topic), (coding, kept)] {
+        producer.send(&topic, Record::new("alone").key("k")).unwrap();
+        producer.send(&topic, Record::new(&noise)).unwrap();
+        let partition = topic.partition(0).unwrap();
+        let text = "as said before ".repeat(20);
+        producer.send_batch(&partition, (0..900).map(|_| Record::new(&text).header("h", "v"))).unwrap();
+        producer.send_batch(&partition, noise.chunks(1000).map(Record::new)).unwrap();
+    }
 }
 
 /// Keys that are written again and again, and deleted.

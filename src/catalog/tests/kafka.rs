@@ -26,7 +26,7 @@ fn read(catalog: &Catalog) -> Served {
         .iter()
         .map(|topic| {
             let settings = topic.config().entries().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-            let count = topic.partitions().len() as u64;
+            let count = u64::from(topic.partitions().len());
             assert_eq!(u64::from(topic.config().partition_count()), count);
             (topic.name().to_string(), (topic.id(), topic.is_internal(), count, settings))
         })

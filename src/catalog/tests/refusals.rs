@@ -1,7 +1,7 @@
 //! What is refused: topics that cannot be, directories that are no log, logs that others must finish.
 
 use super::*;
-use crate::config::{Compression, TimestampType};
+use crate::config::Compression;
 use crate::error::Remedy;
 
 #[test]
@@ -20,18 +20,17 @@ fn topics_that_cannot_be_say_why() {
         (vec![("x", one().partitions(100_000))], "partitions: there would be 100001 in all topics"),
         (vec![("x", one().replication_factor(2))], "replication factor: is 2"),
         (vec![("x", one().segment_bytes(5))], "segment.bytes is \"5\""),
-        (
-            vec![("x", one().timestamp_type(TimestampType::LogAppendTime))],
-            "topic config: message.timestamp.type LogAppendTime comes with a later version",
-        ),
-        (
-            vec![("x", one().compression(Compression::Zstd))],
-            "topic config: a compression.type other than producer or uncompressed comes with a later version",
-        ),
     ] {
         let error = catalog.create(&wanted, NOW).unwrap_err();
         assert_eq!(error.remedy(), Remedy::FixTheCall);
         assert!(error.to_string().contains(reason), "{error}");
+    }
+    let compressed = catalog.create(&[("x", one().compression(Compression::Zstd))], NOW);
+    if cfg!(feature = "zstd") {
+        catalog.delete(compressed.unwrap()[0].name(), NOW).unwrap();
+    } else {
+        let text = compressed.unwrap_err().to_string();
+        assert!(text.contains("enable the cargo feature `zstd`"), "{text}");
     }
     assert!(matches!(catalog.create(&[("a.b", one())], NOW), Err(Error::AlreadyExists { .. })));
     assert!(matches!(catalog.delete("a_b", NOW), Err(Error::NotFound { .. })));
@@ -44,9 +43,39 @@ fn topics_that_cannot_be_say_why() {
 
 #[test]
 fn names_that_differ_in_case_exist_beside_each_other_where_files_can() {
-    let (_dir, catalog) = fresh(&["orders"]);
-    let made = catalog.ensure("Orders", TopicConfig::new(), NOW);
-    assert_eq!(made.is_err(), cfg!(windows) || cfg!(target_os = "macos"));
+    let (dir, catalog) = fresh(&["orders"]);
+    let folds = fs::exists(dir.path().join("META.PROPERTIES")).unwrap();
+    assert!(folds || !cfg!(windows));
+    assert_eq!(catalog.ensure("Orders", TopicConfig::new(), NOW).is_err(), folds);
+    drop(catalog);
+
+    // What a directory that folds case looks like.
+    fs::copy(dir.path().join("meta.properties"), dir.path().join("META.PROPERTIES")).ok();
+    let catalog = open(dir.path()).unwrap();
+    let text = message(catalog.ensure("ORDERS", TopicConfig::new(), NOW));
+    assert!(
+        text.contains("\"ORDERS\" is too much like \"") && text.contains("upper from lower case"),
+        "{text}"
+    );
+    let both = [("new", TopicConfig::new()), ("New", TopicConfig::new())];
+    assert!(message(catalog.create(&both, NOW)).contains("\"New\" is wanted twice"));
+    catalog.delete("orders", NOW).unwrap();
+    assert_eq!(catalog.ensure("oRDERS", TopicConfig::new(), NOW).is_ok(), folds);
+    if !folds {
+        catalog.delete("Orders", NOW).unwrap();
+        catalog.ensure("oRDERS", TopicConfig::new(), NOW).unwrap();
+    }
+    // The topic that exists is found under its own name only.
+    assert!(catalog.topic("orders").is_none());
+}
+
+#[test]
+fn names_of_devices_are_refused_where_there_are_such_names() {
+    let (_dir, catalog) = fresh(&[]);
+    for name in ["con", "nul.a", "Com1"] {
+        let made = catalog.ensure(name, TopicConfig::new(), NOW);
+        assert_eq!(made.is_err(), cfg!(windows), "{name}");
+    }
 }
 
 #[test]
@@ -135,6 +164,11 @@ fn changes_behind_what_a_broker_has_not_finished_are_refused() {
             let error = catalog.create(&[("b", TopicConfig::new())], NOW).unwrap_err();
             assert!(matches!(error, Error::Unsupported(_)) && error.to_string().contains(reason), "{error}");
             assert!(matches!(catalog.delete("a", NOW), Err(Error::Unsupported(_))));
+            let a = catalog.topic("a").unwrap();
+            assert!(matches!(catalog.add_partitions(&a, 2, NOW), Err(Error::Unsupported(_))));
+            let altered = catalog.alter(&a, |now| now.set("segment.ms", "5"), NOW);
+            assert!(matches!(altered, Err(Error::Unsupported(_))));
+            assert_eq!((a.config().entries().count(), a.partitions().len()), (1, 1));
             let kept = catalog.ensure("a", TopicConfig::new(), NOW).unwrap();
             fill(&kept);
             kept.partitions()[0].close().unwrap();

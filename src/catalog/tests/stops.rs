@@ -17,12 +17,17 @@ fn a_log_cut_anywhere_holds_a_prefix_of_the_changes() {
     note(&catalog);
     catalog.create(&[("b", TopicConfig::new()), ("c", TopicConfig::new().partitions(2))], NOW).unwrap();
     note(&catalog);
+    let b = catalog.topic("b").unwrap();
+    catalog.alter(&b, |now| now.set("segment.ms", "5").unset("retention.ms"), NOW).unwrap();
+    note(&catalog);
+    catalog.add_partitions(&b, 3, NOW).unwrap();
+    note(&catalog);
     catalog.delete("a", NOW).unwrap();
     note(&catalog);
     let whole = fs::read(&log).unwrap();
     drop(catalog);
 
-    for cut in 0..=whole.len() {
+    for cut in (0..=whole.len()).step_by(STRIDE) {
         fs::remove_dir_all(dir.path().join(metadata_log::DIRECTORY)).unwrap();
         fs::create_dir(dir.path().join(metadata_log::DIRECTORY)).unwrap();
         let metadata = format!("version: 0\ntopic_id: {}", Uuid::METADATA_TOPIC);
@@ -142,13 +147,32 @@ fn a_deletion_that_could_not_move_its_directories_is_finished_before_the_name_is
     assert!(matches!(catalog.create(&[("a", TopicConfig::new())], NOW), Err(Error::Io(_))));
     disk.faults.heal();
     catalog.create(&[("a", TopicConfig::new().partitions(2))], NOW).unwrap();
-    for partition in catalog.topic("a").unwrap().partitions() {
+    for partition in catalog.topic("a").unwrap().partitions().iter() {
         assert_eq!(partition.bounds().unwrap().log_end, 0);
     }
     // What had been moved before is removed by the next open.
     assert_eq!(directories(dir.path()).len(), 2);
     drop(open(dir.path()).unwrap());
     assert_eq!(directories(dir.path()), ["b-0"]);
+}
+
+/// Where readers keep directories in their place, the files in them go instead, and the name waits for that.
+#[test]
+fn directories_that_cannot_be_moved_are_emptied_where_they_are() {
+    let (dir, first) = two_topics();
+    first.close().unwrap();
+    let mut disk = Disk::of(dir.path(), true, true);
+    disk.moves_open_directories = false;
+    disk.faults = Faults::after(Operation::Rename, 0, io::ErrorKind::PermissionDenied, false);
+    let catalog = open_on(dir.path(), &disk).unwrap();
+    let before = catalog.topic("a").unwrap();
+    catalog.delete("a", NOW).unwrap();
+    assert!(disk.faults.have_struck());
+    assert_eq!(directories(dir.path()), ["b-0"]);
+    let after = catalog.ensure("a", TopicConfig::new(), NOW).unwrap();
+    assert_ne!(before.id(), after.id());
+    fill(&after);
+    assert_eq!(after.partitions()[0].bounds().unwrap().log_end, 1);
 }
 
 #[test]

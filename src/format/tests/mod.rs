@@ -1,9 +1,11 @@
 //! What the tests of this room share: the files under `tests/vectors`, most of them written by Kafka itself.
 
 mod batches;
+mod codecs;
 mod corrupt;
 mod flips;
 mod indexes;
+mod legacy;
 mod metadata;
 mod roundtrip;
 mod rows;

@@ -2,7 +2,7 @@
 
 use super::{sealed, vector};
 use crate::format::Malformed;
-use crate::format::batch::{Batch, BatchBuilder, Unreadable};
+use crate::format::batch::{Batch, BatchBuilder};
 use crate::format::crc::crc32;
 use crate::format::frame::{Frame, FrameKind, NotWhole, frame_at, whole_batch_at};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
@@ -29,13 +29,13 @@ fn with_records(records: i32, last_offset_delta: i32, body: &[u8]) -> Vec<u8> {
     sealed([&front[..HEADER_BYTES], body].concat())
 }
 
-fn check(bytes: &[u8]) -> Result<(), Unreadable> {
+fn check(bytes: &[u8]) -> Result<(), Malformed> {
     assert!(frame_at(bytes).is_ok());
     Batch::of_frame(bytes).unwrap().check_records()
 }
 
-fn refused<T>(reason: &'static str) -> Result<T, Unreadable> {
-    Err(Malformed(reason).into())
+fn refused<T>(reason: &'static str) -> Result<T, Malformed> {
+    Err(Malformed(reason))
 }
 
 fn not_whole(reason: &'static str) -> Result<Frame, NotWhole> {

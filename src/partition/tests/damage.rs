@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fixture::{
-    ANY, At, Fixture, MAPPED, Modes, POSITIONED, append_numbered, batches_of, numbered, records_of,
+    ANY, At, Fixture, MAPPED, Modes, POSITIONED, STRIDE, append_numbered, batches_of, numbered, records_of,
 };
 use crate::config::ReadUpTo;
 use crate::error::{Damage, Error};
@@ -97,7 +97,7 @@ fn each_flip(
             let file = std::fs::read(&path).unwrap();
             let batches = batches_of(&file[..usize::try_from(end).unwrap()], base);
             for batch in [batches[0], batches[batches.len() / 2], batches[batches.len() - 1]] {
-                for byte in bytes.clone() {
+                for byte in bytes.clone().step_by(STRIDE) {
                     let bit = u8::try_from((byte + number) % 8).unwrap();
                     flip(&path, batch.position + byte, bit);
                     let limits = if byte % 2 == 0 { ANY } else { FetchLimits { bytes: 200, records: 2 } };

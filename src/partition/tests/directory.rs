@@ -20,9 +20,7 @@ fn ten_records() -> Fixture {
 #[test]
 fn files_of_others_are_left_alone() {
     let fixture = ten_records();
-    for name in
-        ["notes.txt", "1.log", "00000000000000000003.log.deleted", "99999999999999999999.log", "x.index"]
-    {
+    for name in ["notes.txt", "1.log", "notes.txt.deleted", "99999999999999999999.log", "x.index"] {
         fs::write(fixture.directory().join(name), "mine").unwrap();
     }
     fs::create_dir(fixture.directory().join("00000000000000000007.snapshots")).unwrap();
@@ -33,17 +31,37 @@ fn files_of_others_are_left_alone() {
     fixture.assert_files(&before);
 }
 
-#[cfg(unix)]
+#[test]
+fn files_of_deleted_segments_are_removed() {
+    let fixture = ten_records();
+    let before = fixture.files();
+    for suffix in ["log", "index", "timeindex", "txnindex", "snapshot"] {
+        let name = format!("00000000000000000003.{suffix}.deleted");
+        fs::write(fixture.directory().join(name), "gone").unwrap();
+    }
+    let log = fixture.open_clean(10);
+    assert_numbered(&log, 0..10, 20);
+    log.close().unwrap();
+    fixture.assert_files(&before);
+}
+
+/// Links can be made by anybody on Unix only.
 #[test]
 fn links_and_folders_where_files_should_be_are_refused() {
     let fixture = ten_records();
     let elsewhere = fixture.directory().join("elsewhere");
     fs::write(&elsewhere, "not ours").unwrap();
+    #[cfg(unix)]
     let put_link =
         |name: &str| std::os::unix::fs::symlink(&elsewhere, fixture.directory().join(name)).unwrap();
     let put_folder = |name: &str| fs::create_dir(fixture.directory().join(name)).unwrap();
     let name = "00000000000000000010.log";
-    for put in [&put_link as &dyn Fn(&str), &put_folder] {
+    let ways: &[&dyn Fn(&str)] = &[
+        #[cfg(unix)]
+        &put_link,
+        &put_folder,
+    ];
+    for put in ways {
         put(name);
         for log in [fixture.open_unclean(0), fixture.open_clean(10)] {
             let failure = log.load().unwrap_err();
@@ -103,4 +121,24 @@ fn the_leader_epoch_goes_on_and_its_checkpoint_follows_the_batches() {
     log.close().unwrap();
     assert_eq!(epochs(0), [4, 7]);
     assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n2\n4 0\n7 3\n");
+}
+
+#[test]
+fn leader_epochs_begin_where_the_log_does() {
+    let fixture = ten_records();
+    let checkpoint = fixture.directory().join("leader-epoch-checkpoint");
+    for (before, log_start, after) in [
+        ("3\n0 0\n2 3\n5 6\n", 0, "3\n0 0\n2 3\n5 6\n"),
+        ("3\n0 0\n2 3\n5 6\n", 2, "3\n0 2\n2 3\n5 6\n"),
+        ("3\n0 0\n2 3\n5 6\n", 3, "2\n2 3\n5 6\n"),
+        ("3\n0 0\n2 3\n5 6\n", 8, "1\n5 8\n"),
+        ("2\n2 3\n5 6\n", 1, "2\n2 3\n5 6\n"),
+    ] {
+        for clean in [true, false] {
+            fs::write(&checkpoint, format!("0\n{before}")).unwrap();
+            let log = fixture.open(Checkpointed { clean, recovery_point: Some(10), log_start });
+            log.bounds().unwrap();
+            assert_eq!(fs::read_to_string(&checkpoint).unwrap(), format!("0\n{after}"), "from {log_start}");
+        }
+    }
 }

@@ -18,10 +18,14 @@ use crate::format::record::{Header, RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
     Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, PartitionLog, PartitionSettings,
+    Retention,
 };
 use crate::segment;
 use crate::sys::Disk;
 use crate::sys::faults::Faults;
+
+/// Exhaustive tests take every n-th step only where a system call takes long, as under Wine.
+pub(super) const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
 
 /// The ways a disk can be reached.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +65,8 @@ pub(super) struct Fixture {
 impl Fixture {
     pub(super) fn new(modes: Modes, segment_bytes: u32) -> Self {
         // In memory where there is such a place: thousands of syncs of a disk take minutes.
-        let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let memory = if cfg!(unix) { "/dev/shm" } else { "no such place" };
+        let root = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
         let mut disk = Disk::of(root.path(), modes.map_writes, modes.map_reads);
         disk.allocates = modes.allocates;
         let settings = PartitionSettings {
@@ -69,6 +74,9 @@ impl Fixture {
             max_batch_bytes: 1 << 20,
             index_interval_bytes: 300,
             first_epoch: 0,
+            segment_ms: i64::MAX,
+            segment_jitter_ms: 0,
+            retention: Retention::NEVER,
         };
         Self { root, disk, settings, chores: Chores::default(), waiting: None }
     }
@@ -143,6 +151,8 @@ impl Fixture {
 
     /// Puts the directory back to what [`files`](Self::files) had returned.
     pub(super) fn restore(&self, files: &BTreeMap<String, Vec<u8>>) {
+        // What waits keeps files open, and not every system lets go of their names before that ends.
+        self.waiting.iter().for_each(|waiting| waiting.try_iter().for_each(drop));
         let _ = fs::remove_dir_all(self.directory());
         fs::create_dir(self.directory()).unwrap();
         for (name, bytes) in files {
@@ -159,6 +169,17 @@ impl Fixture {
     pub(super) fn check_closed(&self) {
         for base in self.bases() {
             check_closed_segment(self, base);
+        }
+        // The state of producers, where each segment but the first begins, and where the log ends.
+        let files = self.files();
+        let bases = self.bases();
+        let last =
+            bases.last().map(|base| batches_of(&files[&segment::file_name(*base, segment::LOG)], *base));
+        let end = last.and_then(|last| last.last().map(|last| last.header.last_offset() + 1));
+        let ends = bases.into_iter().skip(1).chain(end.map(i64::cast_unsigned));
+        for at in ends {
+            let snapshot = files.get(&segment::file_name(at, segment::PRODUCER_SNAPSHOT));
+            assert_eq!(snapshot.map(Vec::len), Some(10), "the snapshot of {at}");
         }
     }
 }

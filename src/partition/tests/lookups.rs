@@ -36,7 +36,7 @@ fn expected(list: &str) -> Vec<Value> {
     manifest["sample_log_dir_lookups"][list].as_array().unwrap().clone()
 }
 
-/// The first record of a fetch. What this version cannot decompress must at least begin where it should.
+/// The first record of a fetch. What this build cannot decompress must at least begin where it should.
 fn check_first(log: &Arc<PartitionLog>, offset: u64, position: u64, check: impl FnOnce(&Fetched)) {
     match Cursor::new(Arc::clone(log), offset, ReadUpTo::Visible).fetch(ANY) {
         Ok(fetched) => {

@@ -1,11 +1,15 @@
 //! The storage core against a model, against crashes, against failing disks and against threads.
 
+mod copies;
 mod damage;
 mod directory;
+mod encoded;
 mod faults;
 mod fixture;
+mod front;
 mod lookups;
 mod model;
 mod prepared;
 mod recovery;
 mod threads;
+mod transactions;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::fixture::{
-    ANY, At, EXACT, Fixture, MAPPED, POSITIONED, TestRecord, append, append_numbered, assert_numbered, batch,
-    batches_of, numbered, read,
+    ANY, At, EXACT, Fixture, MAPPED, POSITIONED, STRIDE, TestRecord, append, append_numbered,
+    assert_numbered, batch, batches_of, numbered, read,
 };
 use crate::error::Error;
 use crate::format::header::HEADER_BYTES;
@@ -43,7 +43,7 @@ fn several_segments(fixture: &Fixture) -> (Vec<u64>, u64) {
 fn a_log_cut_anywhere_keeps_exactly_its_whole_batches() {
     let (fixture, file, batches) = four_batches();
     let files = fixture.files();
-    for length in 0..=file.len() {
+    for length in (0..=file.len()).step_by(STRIDE) {
         fixture.restore(&files);
         fs::write(fixture.log_file(0), &file[..length]).unwrap();
         let whole = batches.iter().take_while(|batch| batch.position + batch.bytes <= length).last();
@@ -107,7 +107,7 @@ fn anything_else_behind_the_last_batch_is_cut_and_reported() {
 fn flips(point: u64, mut check: impl FnMut(usize, &Fixture, &[At], Result<u64, Error>)) {
     let (fixture, file, batches) = four_batches();
     let (files, last) = (fixture.files(), batches[3]);
-    for byte in 0..HEADER_BYTES {
+    for byte in (0..HEADER_BYTES).step_by(STRIDE) {
         for bit in 0..8 {
             fixture.restore(&files);
             let mut flipped = file.clone();
@@ -236,7 +236,7 @@ fn every_recovery_point_gives_the_same_log() {
         let fixture = Fixture::new(modes, 2000);
         let (_, end) = several_segments(&fixture);
         let files = fixture.files();
-        for point in 0..=end {
+        for point in (0..=end).step_by(STRIDE) {
             fixture.restore(&files);
             let log = fixture.open_unclean(point);
             assert_numbered(&log, 0..end, 100);

@@ -106,13 +106,21 @@ impl Holdings for Nothing {
     fn write_checkpoints(&self) -> Result<()> {
         Ok(())
     }
+
+    fn write_log_starts(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
+        Vec::new()
+    }
 }
 
 fn run(modes: Modes) {
     let mut fixture = Fixture::new(modes, 30_000);
     let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
     fixture.chores = inboxes.chores.clone();
-    let background = Threads::start(&Arc::new(inboxes.work_on(Arc::new(Nothing)))).unwrap();
+    let background = Threads::start(&Arc::new(inboxes.work_on(Arc::new(Nothing), None))).unwrap();
     let log = fixture.open_new();
     let end = APPENDERS * (0..BATCHES).map(|batch| batch % 3 + 1).sum::<u64>();
     thread::scope(|scope| {

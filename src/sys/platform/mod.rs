@@ -1,4 +1,24 @@
 //! What differs between systems: one file each, the same functions in both.
+//!
+//! | | Linux, 64 bits | macOS | Windows | elsewhere |
+//! |---|---|---|---|---|
+//! | write | through maps on ext4, xfs and tmpfs, else positioned | positioned | positioned | positioned |
+//! | read | mapped on ext4, xfs and tmpfs, else copied | sealed files mapped on apfs and hfs, else copied | copied | copied |
+//! | lock | open file description | open file description | `LockFileEx` | Linux: open file description, else `flock` |
+//! | file sync | `fdatasync` | `F_FULLFSYNC` | `FlushFileBuffers` | `fdatasync` |
+//! | directory sync | `fsync` | `F_FULLFSYNC` | none | `fsync` |
+
+/// The ways to files that raise no signal while a disk fills up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SafeWays {
+    pub(crate) map_writes: bool,
+    pub(crate) map_reads: bool,
+}
+
+impl SafeWays {
+    /// System calls only.
+    pub(crate) const PLAIN: Self = Self { map_writes: false, map_reads: false };
+}
 
 #[cfg(unix)]
 mod unix;

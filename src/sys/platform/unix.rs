@@ -1,6 +1,6 @@
 //! Linux, macOS and other Unix systems.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -8,12 +8,14 @@ use std::path::Path;
 
 use memmap2::MmapRaw;
 
+use super::SafeWays;
+
 pub(crate) fn refuse_links(options: &mut OpenOptions) {
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
 }
 
 /// What tells a file from one that takes its name.
-pub(crate) fn file_number(metadata: &std::fs::Metadata) -> u64 {
+pub(crate) fn file_number(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
@@ -25,8 +27,47 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], position: u64) -> io::Result<u
     file.write_at(bytes, position)
 }
 
+/// Whether a map of a file keeps it from being trimmed, renamed or removed.
+pub(crate) const MAPS_PIN_FILES: bool = false;
+/// Whether a directory can be renamed while files in it are open.
+pub(crate) const MOVES_OPEN_DIRECTORIES: bool = true;
+/// Whether some names mean devices wherever they stand.
+pub(crate) const HAS_DEVICE_NAMES: bool = false;
+
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
+/// Data and length of a file on the medium.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn sync_file(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+/// The standard library asks for `F_FULLFSYNC`, which a network's or a foreign file system may not know; there a plain
+/// `fsync` is all that can be had.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn sync_file(file: &File) -> io::Result<()> {
+    let Err(failure) = file.sync_data() else { return Ok(()) };
+    if !matches!(failure.raw_os_error(), Some(libc::ENOTSUP | libc::ENOTTY | libc::EINVAL)) {
+        return Err(failure);
+    }
+    // SAFETY: the descriptor is open; the call touches no memory of ours.
+    if unsafe { libc::fsync(file.as_raw_fd()) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(not(target_vendor = "apple"))]
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
+}
+
+#[cfg(target_vendor = "apple")]
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    sync_file(&File::open(directory)?)
 }
 
 /// Takes the whole file exclusively, in the kind of lock that conflicts with the JVM's and with a second open in this
@@ -91,12 +132,12 @@ pub(crate) fn lock_holder(file: &File, path: &Path) -> Option<u32> {
     {
         return Some(process);
     }
-    std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(
+    fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(
         |process: &u32| {
-            let descriptors = std::fs::read_dir(format!("/proc/{process}/fd"));
+            let descriptors = fs::read_dir(format!("/proc/{process}/fd"));
             descriptors.into_iter().flatten().flatten().any(|descriptor| {
-                std::fs::read_link(descriptor.path()).is_ok_and(|target| target == path)
-                    && std::fs::read_to_string(format!(
+                fs::read_link(descriptor.path()).is_ok_and(|target| target == path)
+                    && fs::read_to_string(format!(
                         "/proc/{process}/fdinfo/{}",
                         descriptor.file_name().to_string_lossy()
                     ))
@@ -111,24 +152,40 @@ pub(crate) fn lock_holder(_file: &File, _path: &Path) -> Option<u32> {
     None
 }
 
-/// Whether maps of files there are free of signals while the disk fills up, and can be stored into. Measured for
-/// these file systems; everywhere else files are read and written by system calls.
+/// Maps of files there are free of signals while the disk fills up, and can be stored into. Measured for these file
+/// systems; everywhere else files are read and written by system calls.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
-pub(crate) fn maps_are_safe_on(directory: &Path) -> bool {
+pub(crate) fn safe_ways_on(directory: &Path) -> SafeWays {
     const EXT4: u64 = 0xef53;
     const XFS: u64 = 0x5846_5342;
     const TMPFS: u64 = 0x0102_1994;
-    let Ok(directory) = File::open(directory) else { return false };
+    let Ok(directory) = File::open(directory) else { return SafeWays::PLAIN };
     // SAFETY: `statfs` is plain data, for which all zeros is a valid value.
     let mut about: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: the descriptor is open, and `about` is a valid `statfs` that the call may write to.
     let outcome = unsafe { libc::fstatfs(directory.as_raw_fd(), &raw mut about) };
-    outcome == 0 && u64::try_from(about.f_type).is_ok_and(|kind| [EXT4, XFS, TMPFS].contains(&kind))
+    let safe =
+        outcome == 0 && u64::try_from(about.f_type).is_ok_and(|kind| [EXT4, XFS, TMPFS].contains(&kind));
+    SafeWays { map_writes: safe, map_reads: safe }
 }
 
-#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-pub(crate) fn maps_are_safe_on(_directory: &Path) -> bool {
-    false
+/// Finished files of the system's own file systems are mapped for reading. Nothing is stored through maps: there is no
+/// way to make pages ready in which a full disk is an error and not a signal.
+#[cfg(all(target_vendor = "apple", target_pointer_width = "64"))]
+pub(crate) fn safe_ways_on(directory: &Path) -> SafeWays {
+    let Ok(directory) = File::open(directory) else { return SafeWays::PLAIN };
+    // SAFETY: `statfs` is plain data, for which all zeros is a valid value.
+    let mut about: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open, and `about` is a valid `statfs` that the call may write to.
+    let outcome = unsafe { libc::fstatfs(directory.as_raw_fd(), &raw mut about) };
+    let name = about.f_fstypename.iter().take_while(|c| **c != 0).filter_map(|c| u8::try_from(*c).ok());
+    let name: Vec<u8> = name.collect();
+    SafeWays { map_writes: false, map_reads: outcome == 0 && [&b"apfs"[..], b"hfs"].contains(&&name[..]) }
+}
+
+#[cfg(not(all(any(target_os = "linux", target_vendor = "apple"), target_pointer_width = "64")))]
+pub(crate) fn safe_ways_on(_directory: &Path) -> SafeWays {
+    SafeWays::PLAIN
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

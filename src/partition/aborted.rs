@@ -1,0 +1,162 @@
+//! What a reader that wants committed records only must know: aborted transactions, and where the stable part ends.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use super::PartitionLog;
+use crate::error::{Error, Result};
+use crate::format::frame::{frame_length, whole_batch_at};
+use crate::format::header::BatchHeader;
+use crate::format::transaction_index::{self, AbortedTransaction};
+use crate::segment::{Segment, TRANSACTION_INDEX};
+
+/// Aborted transactions with records in one segment, by producer and first offset.
+#[derive(Debug, Default)]
+pub(super) struct Aborted {
+    sorted: Vec<AbortedTransaction>,
+}
+
+/// What stands at the front of a window of batches, as far as it is of one kind.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Front {
+    /// So many bytes may be given out, and may be anything.
+    Shown(usize),
+    /// Whole batches of aborted transactions.
+    Hidden { bytes: usize, next_offset: u64 },
+}
+
+impl Aborted {
+    fn of(mut found: Vec<AbortedTransaction>) -> Self {
+        found.sort_unstable_by_key(|one| (one.producer_id, one.first_offset));
+        Self { sorted: found }
+    }
+
+    /// Looks at the headers in `window`, whose first batch begins at the first of `offsets` or behind it; at the last the
+    /// segment ends. Batches from offset `bound` on are neither shown beside others nor left out. Only what is whole is
+    /// left out: a damaged header hides nothing.
+    pub(super) fn front(&self, window: &[u8], offsets: Range<u64>, bound: u64) -> Front {
+        let (mut shown, mut hidden, mut expected) = (0_usize, 0_usize, offsets.start);
+        if self.sorted.is_empty() && bound == u64::MAX {
+            return Front::Shown(window.len());
+        }
+        while let Some(rest) = window.get(shown + hidden..).filter(|rest| !rest.is_empty()) {
+            let (Ok(bytes), Some(header)) = (frame_length(rest), rest.first_chunk()) else { break };
+            let header = BatchHeader::read(header);
+            let is_batch = header.magic == 2;
+            let is_behind = is_batch && u64::try_from(header.base_offset).is_ok_and(|base| base >= bound);
+            let is_hidden = is_batch && !is_behind && self.hides(&header);
+            if shown > 0 && (is_behind || is_hidden) {
+                return Front::Shown(shown);
+            }
+            if is_hidden {
+                let whole = whole_batch_at(rest, expected).ok();
+                let Some(frame) = whole.filter(|frame| frame.last_offset() < offsets.end) else { break };
+                hidden += frame.bytes;
+                expected = frame.last_offset() + 1;
+            } else if is_behind || hidden > 0 {
+                break;
+            } else {
+                shown = shown.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX));
+            }
+        }
+        match hidden {
+            0 => Front::Shown(window.len()),
+            bytes => Front::Hidden { bytes, next_offset: expected },
+        }
+    }
+
+    /// Whether the batch belongs to a transaction that was aborted. Those of one producer do not overlap.
+    pub(super) fn hides(&self, header: &BatchHeader) -> bool {
+        let Ok(base) = u64::try_from(header.base_offset) else { return false };
+        if self.sorted.is_empty() || !header.is_transactional() {
+            return false;
+        }
+        let at = (header.producer_id, base);
+        let behind = self.sorted.partition_point(|one| (one.producer_id, one.first_offset) <= at);
+        let before = behind.checked_sub(1).and_then(|before| self.sorted.get(before));
+        before.is_some_and(|one| one.producer_id == header.producer_id && base <= one.last_offset)
+    }
+}
+
+impl PartitionLog {
+    /// From this offset on nothing is decided yet; `u64::MAX` if all is.
+    #[inline]
+    pub(super) fn first_open(&self) -> u64 {
+        self.first_open.load(Ordering::Relaxed)
+    }
+
+    /// The aborted transactions with records in `segment` at or behind `from`.
+    pub(super) fn aborted_in(&self, segment: &Segment, from: u64) -> Result<Aborted> {
+        let indexed = self.indexed_segments();
+        let first = indexed.partition_point(|base| *base < segment.base());
+        let mut found = Vec::new();
+        let list = self.segments();
+        let upto = list.after(segment.base()).map_or(u64::MAX, |next| next.base());
+        'indexes: for base in indexed.get(first..).unwrap_or_default() {
+            let Some(holder) = list.holding(*base).filter(|holder| holder.base() == *base) else { continue };
+            for one in self.index_of(holder)? {
+                if one.last_offset >= from && one.first_offset < upto {
+                    found.push(one);
+                }
+                if one.last_stable >= upto {
+                    break 'indexes;
+                }
+            }
+        }
+        Ok(Aborted::of(found))
+    }
+
+    /// An index that makes no sense is made anew from the batches, in memory.
+    fn index_of(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>> {
+        let path = segment.path().with_extension(TRANSACTION_INDEX);
+        // An entry is smaller than the marker it stands for.
+        let bytes = match self.disk.read_small(&path, segment.end().position) {
+            Ok(None) => return Ok(Vec::new()),
+            Ok(Some(bytes)) => bytes,
+            Err(Error::Corrupt(_)) => Vec::from([0]),
+            Err(failure) => return Err(failure),
+        };
+        match transaction_index::decode(&bytes, segment.base()) {
+            Ok(entries) => Ok(entries),
+            Err(_) => self.scan_for_aborted(segment),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(producer_id: i64, base_offset: i64, attributes: i16) -> BatchHeader {
+        BatchHeader { base_offset, attributes, producer_id, ..BatchHeader::read(&[0; 61]) }
+    }
+
+    #[test]
+    fn batches_inside_an_aborted_transaction_of_their_producer_are_hidden() {
+        let one = |producer_id, first_offset, last_offset| AbortedTransaction {
+            producer_id,
+            first_offset,
+            last_offset,
+            last_stable: 0,
+        };
+        let aborted = Aborted::of(vec![one(7, 50, 60), one(3, 10, 20), one(7, 5, 30)]);
+        for (producer, base, hidden) in [
+            (7, 4, false),
+            (7, 5, true),
+            (7, 29, true),
+            (7, 31, false),
+            (7, 49, false),
+            (7, 50, true),
+            (7, 61, false),
+            (3, 9, false),
+            (3, 10, true),
+            (3, 55, false),
+            (4, 15, false),
+            (8, 15, false),
+        ] {
+            assert_eq!(aborted.hides(&header(producer, base, 0x10)), hidden, "{producer} at {base}");
+            assert!(!aborted.hides(&header(producer, base, 0)), "not of a transaction");
+        }
+        assert!(!Aborted::default().hides(&header(7, 5, 0x10)));
+    }
+}

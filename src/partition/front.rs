@@ -1,0 +1,238 @@
+//! The front of a partition: what is deleted there, and the files that go.
+//!
+//! Segments leave in four steps, each safe to stop behind: the log start rises, here and, by the caller, in the
+//! checkpoint on the medium; the segment list ends with them; their files are renamed to `.deleted`; the files go.
+//! Whoever opens the log in between removes what lies below the checkpoint. Readers keep what they hold; one that comes
+//! to an offset below the log start is told so, since the start rises before anything is gone.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Appender, PartitionLog, Retention};
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::position::Position;
+use crate::segment::{self, Segment};
+use crate::sys::EntryKind;
+use crate::sys::disk::kind_of;
+
+/// What the name of a file gets that is to be removed. Kafka's own.
+pub(super) const DELETED: &str = ".deleted";
+
+/// Files that a segment may have. The log last: while it is there, whoever opens the log knows of the others.
+const SUFFIXES: [&str; 5] =
+    [segment::OFFSET_INDEX, segment::TIME_INDEX, "txnindex", "snapshot", segment::LOG];
+
+/// Segments that have left the list and whose files are still there, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Front {
+    doomed: VecDeque<Doomed>,
+}
+
+#[derive(Debug)]
+struct Doomed {
+    segment: Arc<Segment>,
+    /// When to remove the files, by the log's clock.
+    due: i64,
+    renamed: bool,
+}
+
+/// What there is to know of a segment when it is decided whether it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentFacts {
+    pub(crate) base: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sealed: bool,
+    /// Largest timestamp of its records; if none has one, the time of the last change of the file.
+    pub(crate) newest: i64,
+}
+
+/// Segments that were deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Dropped {
+    pub(crate) segments: usize,
+    pub(crate) bytes: u64,
+}
+
+impl PartitionLog {
+    pub(crate) fn log_start(&self) -> u64 {
+        self.log_start.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.segments.version() > 0
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        self.settings.all().retention
+    }
+
+    /// The segments as they are now, oldest first.
+    pub(crate) fn facts(self: &Arc<Self>) -> Result<Vec<SegmentFacts>> {
+        self.bounds()?;
+        // The list first: a segment that is sealed after it was taken is asked by itself.
+        let segments = self.segments();
+        let active = match &*self.appender.lock() {
+            Appender::Active { writer, .. } => Some((writer.segment().base(), writer.largest_timestamp())),
+            _ => None,
+        };
+        let facts = |segment: &Arc<Segment>| {
+            let end = segment.end();
+            let newest = match active {
+                Some((base, Some(newest))) if base == segment.base() => newest,
+                _ => segment.newest()?,
+            };
+            let next_offset = segment.base() + u64::from(end.relative_next);
+            Ok(SegmentFacts {
+                base: segment.base(),
+                next_offset,
+                bytes: end.position,
+                sealed: end.sealed,
+                newest,
+            })
+        };
+        // One that is gone meanwhile is none any more.
+        let gone = |segment: &Segment| segment.next_offset() <= self.log_start();
+        segments
+            .iter()
+            .map(|segment| (facts(segment), segment))
+            .filter(|(found, segment)| found.is_ok() || !gone(segment))
+            .map(|(found, _)| found)
+            .collect()
+    }
+
+    /// Hides all records below `before`, durably once the checkpoint of log starts is written, and returns the log start.
+    /// What is to be hidden is on the medium first: else the log could end below its start after a power failure.
+    pub(crate) fn delete_records(self: &Arc<Self>, before: u64) -> Result<u64> {
+        let bounds = self.bounds()?;
+        if before > bounds.log_end {
+            let at = Box::new(Position::new(self.id(), before));
+            return Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end });
+        }
+        if before > bounds.durable {
+            self.sync()?;
+        }
+        self.raise_start(before);
+        Ok(self.log_start())
+    }
+
+    pub(crate) fn raise_start(&self, to: u64) {
+        self.log_start.fetch_max(to, Ordering::AcqRel);
+    }
+
+    /// Begins a new segment if the log still ends at `end`, so that all before can go. Tells whether it did.
+    pub(crate) fn roll_at(self: &Arc<Self>, end: u64) -> Result<bool> {
+        let mut appender = self.appender.lock();
+        if matches!(&*appender, Appender::Idle { last: Some(_), next_offset, .. } if *next_offset == end) {
+            self.prepare(&mut appender)?;
+        }
+        match &*appender {
+            Appender::Active { writer, .. } if writer.next_offset() == end && writer.position() > 0 => {
+                self.roll(&mut appender, 0).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Brings the segments before `offset` to their final form, if they have not got it yet. Tells whether they have.
+    pub(crate) fn finish_before(&self, offset: u64) -> Result<bool> {
+        if !self.durable.is_finished(offset) {
+            self.finish_sealed()?;
+        }
+        Ok(self.durable.is_finished(offset))
+    }
+
+    /// Takes the segments that lie below the log start, which must be in the checkpoint, out of the log. Their files go
+    /// some time after `now`. A file that cannot be renamed is an error, but the segment is gone; it is tried again.
+    pub(crate) fn drop_front(&self, now: i64) -> Result<Dropped> {
+        let mut front = self.front.lock();
+        if self.has_ended() {
+            // The directory may be another's.
+            return Ok(Dropped::default());
+        }
+        let log_start = self.log_start();
+        let gone = self.segments.drop_front(|segment, next| {
+            next.base() <= log_start && self.durable.is_finished(segment.next_offset())
+        });
+        let due = now.saturating_add(self.retention().file_delete_delay_ms);
+        front.doomed.extend(gone.iter().map(|segment| Doomed {
+            segment: Arc::clone(segment),
+            due,
+            renamed: false,
+        }));
+        let dropped =
+            Dropped { segments: gone.len(), bytes: gone.iter().map(|segment| segment.end().position).sum() };
+        if dropped.segments > 0 {
+            let Dropped { segments, bytes } = dropped;
+            let partition = || self.id().clone();
+            self.chores.events.tell(|| Event::SegmentsDeleted {
+                partition: partition(),
+                segments,
+                bytes,
+                log_start,
+            });
+        }
+        self.rename_doomed(&mut front)?;
+        Ok(dropped)
+    }
+
+    /// Removes files whose time has come. Returns when the next ones are due.
+    pub(crate) fn remove_due_files(&self, now: i64) -> Result<Option<i64>> {
+        let mut front = self.front.lock();
+        if self.has_ended() {
+            return Ok(None);
+        }
+        self.rename_doomed(&mut front)?;
+        while let Some(next) = front.doomed.front().filter(|doomed| doomed.due <= now) {
+            for path in self.files_of(next.segment.base()) {
+                self.disk.remove_file(&deleted(&path))?;
+            }
+            self.tell_pinned(std::iter::once(&next.segment));
+            front.doomed.pop_front();
+        }
+        Ok(front.doomed.front().map(|doomed| doomed.due))
+    }
+
+    fn rename_doomed(&self, front: &mut Front) -> Result<()> {
+        for doomed in front.doomed.iter_mut().filter(|doomed| !doomed.renamed) {
+            for path in self.files_of(doomed.segment.base()).filter(|path| kind_of(path).is_some()) {
+                self.disk.rename(&path, &deleted(&path))?;
+            }
+            doomed.renamed = true;
+        }
+        Ok(())
+    }
+
+    fn files_of(&self, base: u64) -> impl Iterator<Item = PathBuf> {
+        SUFFIXES.iter().map(move |suffix| self.directory.join(segment::file_name(base, suffix)))
+    }
+
+    /// Removes what an earlier process had deleted: files renamed for that, and segments below the log start, which are
+    /// taken out of `bases`. What cannot be removed is not part of the log all the same. Tells whether there was anything.
+    pub(super) fn clear_front(&self, names: &[(String, EntryKind)], bases: &mut Vec<u64>) -> bool {
+        let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
+        let is_deleted = |name: &str| name.strip_suffix(DELETED).is_some_and(is_segments);
+        let mut found = false;
+        for (name, _) in names.iter().filter(|(name, _)| is_deleted(name)) {
+            let _ = self.disk.remove_file(&self.directory.join(name));
+            found = true;
+        }
+        let start = self.checkpointed.log_start;
+        let gone = bases.iter().skip(1).take_while(|next| **next <= start).count();
+        for base in bases.drain(..gone) {
+            // In this order, and no further than it goes: see `SUFFIXES`.
+            let _ = self.files_of(base).try_for_each(|path| self.disk.remove_file(&path).map(drop));
+            found = true;
+        }
+        found
+    }
+}
+
+fn deleted(path: &std::path::Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(DELETED);
+    PathBuf::from(name)
+}

@@ -1,0 +1,124 @@
+//! The settings of a partition, which may change while it is used.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::config::TopicSettings;
+use crate::error::Result;
+use crate::sys::random_bytes;
+
+/// What a partition goes by.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionSettings {
+    pub(crate) segment_bytes: u32,
+    pub(crate) max_batch_bytes: u32,
+    pub(crate) index_interval_bytes: u32,
+    /// Leader epoch of the first record of a partition that has none yet. Never changes.
+    pub(crate) first_epoch: u32,
+    /// A segment gets no batch whose timestamp is so much later than that of its first.
+    pub(crate) segment_ms: i64,
+    /// Each segment ends earlier than that, by less than this.
+    pub(crate) segment_jitter_ms: i64,
+    pub(crate) retention: Retention,
+}
+
+/// How long segments are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Whether time and size count at all: the cleanup policy holds `delete`.
+    pub(crate) deletes: bool,
+    /// `None` is no limit.
+    pub(crate) bytes: Option<u64>,
+    /// `None` is no limit.
+    pub(crate) ms: Option<i64>,
+    /// How long the files of a deleted segment stay.
+    pub(crate) file_delete_delay_ms: i64,
+}
+
+impl Retention {
+    /// Everything is kept.
+    pub(crate) const NEVER: Self =
+        Self { deletes: false, bytes: None, ms: None, file_delete_delay_ms: 60_000 };
+}
+
+impl PartitionSettings {
+    /// As a topic's settings have them, segments no larger than `most_bytes`.
+    pub(crate) fn of(topic: &TopicSettings, most_bytes: u32, first_epoch: u32) -> Self {
+        let lag = if topic.compacts { topic.max_compaction_lag_ms } else { i64::MAX };
+        Self {
+            segment_bytes: topic.segment_bytes.min(most_bytes),
+            max_batch_bytes: topic.max_message_bytes,
+            index_interval_bytes: topic.index_interval_bytes,
+            first_epoch,
+            segment_ms: topic.segment_ms.min(lag),
+            segment_jitter_ms: topic.segment_jitter_ms,
+            retention: Retention {
+                deletes: topic.deletes,
+                bytes: topic.retention_bytes,
+                ms: topic.retention_ms,
+                file_delete_delay_ms: topic.file_delete_delay_ms,
+            },
+        }
+    }
+}
+
+impl PartitionSettings {
+    /// By how much a new segment ends earlier than its age has it.
+    pub(super) fn draw_jitter(&self) -> Result<i64> {
+        let most = self.segment_jitter_ms.min(self.segment_ms);
+        if most <= 0 {
+            return Ok(0);
+        }
+        let [a, b, c, d, ..] = random_bytes()?;
+        Ok(i64::from(u32::from_le_bytes([a, b, c, d])) % most)
+    }
+}
+
+/// The settings in effect. What an append looks at is read without a lock.
+#[derive(Debug)]
+pub(super) struct LiveSettings {
+    segment_bytes: AtomicU32,
+    max_batch_bytes: AtomicU32,
+    segment_ms: AtomicI64,
+    all: Mutex<PartitionSettings>,
+}
+
+impl LiveSettings {
+    pub(super) fn new(settings: PartitionSettings) -> Self {
+        Self {
+            segment_bytes: AtomicU32::new(settings.segment_bytes),
+            max_batch_bytes: AtomicU32::new(settings.max_batch_bytes),
+            segment_ms: AtomicI64::new(settings.segment_ms),
+            all: Mutex::new(settings),
+        }
+    }
+
+    pub(super) fn set(&self, settings: PartitionSettings) {
+        let mut all = self.all.lock();
+        self.segment_bytes.store(settings.segment_bytes, Ordering::Relaxed);
+        self.max_batch_bytes.store(settings.max_batch_bytes, Ordering::Relaxed);
+        self.segment_ms.store(settings.segment_ms, Ordering::Relaxed);
+        *all = settings;
+    }
+
+    #[inline]
+    pub(super) fn segment_bytes(&self) -> u32 {
+        self.segment_bytes.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn max_batch_bytes(&self) -> u32 {
+        self.max_batch_bytes.load(Ordering::Relaxed).min(self.segment_bytes())
+    }
+
+    #[inline]
+    pub(super) fn segment_ms(&self) -> i64 {
+        self.segment_ms.load(Ordering::Relaxed)
+    }
+
+    /// All of them, for what is done once in a while.
+    pub(super) fn all(&self) -> PartitionSettings {
+        self.all.lock().clone()
+    }
+}
