@@ -330,7 +330,7 @@ fn waiting_ends_with_a_record_a_waker_and_the_close() {
     let producer = log.producer().unwrap();
     for wait in [WaitStrategy::Spin, WaitStrategy::SpinThenPark, WaitStrategy::Park] {
         let other = EventLog::open_read_only(dir.path()).unwrap();
-        let config = stratalog::ConsumerConfig::new().wait(wait).start_from(StartFrom::End);
+        let config = ConsumerConfig::new().wait(wait).start_from(StartFrom::End);
         let mut reader = other.consumer_with(config).unwrap();
         reader.assign([("t", 0)]).unwrap();
         assert!(reader.poll(Duration::from_millis(5)).unwrap().is_empty());

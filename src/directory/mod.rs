@@ -97,8 +97,13 @@ impl OpenDirectory {
         let live = LiveWriter::make(&disk, &root, partitions).ok().flatten();
         inboxes.chores.live.clone_from(&live);
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
-        let catalog =
-            Arc::new(Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, options.catalog, now)?);
+        let catalog = Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, options.catalog, now);
+        let catalog = Arc::new(catalog.inspect_err(|_| {
+            // In a directory that is not a log's it has no business.
+            if let Some(live) = &live {
+                live.end(&disk);
+            }
+        })?);
         let recovery = recovery::recover(&catalog, clean);
         let (linger, events) = (inboxes.linger.clone(), inboxes.chores.events.clone());
         let work = Arc::new(inboxes.work_on(Arc::clone(&catalog) as _, options.clock.clone()));
