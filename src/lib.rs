@@ -41,6 +41,9 @@ mod error;
 mod event_log;
 mod events;
 mod format;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod partition;
 mod position;
 mod producer;

@@ -358,6 +358,17 @@ impl Catalog {
     }
 }
 
+/// Folds records as opening does; what cannot be true is left out.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fold(records: Vec<MetadataRecord>) {
+    let mut state = State::default();
+    for record in records {
+        let _ = state.apply(record);
+    }
+    let partitions: usize = state.topics().map(|(_, topic)| topic.partitions.len()).sum();
+    assert_eq!(partitions, state.partition_count());
+}
+
 impl Holdings for Catalog {
     fn write_checkpoints(&self) -> Result<()> {
         self.write_log_starts()?;

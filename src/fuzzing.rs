@@ -1,0 +1,290 @@
+//! What fuzzers feed: each function takes any bytes, and panics if a promise does not hold.
+//!
+//! The decoders are called as the crate calls them. Checksums are put right where they would keep everything else from
+//! being reached. The tests below run every function on the vectors, whole and damaged; `fuzz/` runs them for long.
+
+use crate::config::Compression;
+use crate::format::batch::{Batch, BatchBuilder};
+use crate::format::checkpoint;
+use crate::format::compression::{Encoding, Lz4Header, compress, decompress};
+use crate::format::control::ControlRecord;
+use crate::format::crc::{crc32, crc32c};
+use crate::format::decode::{decode, is_encoded};
+use crate::format::frame::{FrameKind, frame_at, whole_batch_at};
+use crate::format::header::{CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
+use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
+use crate::format::metadata_record::MetadataRecord;
+use crate::format::properties::{self, MetaProperties};
+use crate::format::record::{Header, RawRecord, RecordFields};
+use crate::format::uuid::Uuid;
+use crate::format::varint::Input;
+use crate::format::{partition_metadata, producer_snapshot, transaction_index};
+
+/// Most bytes that anything here may become.
+const LIMIT: usize = 1 << 20;
+const CODECS: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+
+/// A row of batches and legacy messages as it stands in a file.
+pub fn frames(data: &[u8]) {
+    let (mut rest, mut expected) = (data, 0);
+    while let Ok(frame) = frame_at(rest) {
+        assert!(frame.bytes > 0 && frame.bytes <= rest.len());
+        let (bytes, behind) = rest.split_at(frame.bytes);
+        if let Ok(whole) = whole_batch_at(rest, expected) {
+            assert!(whole.last_offset() >= expected, "offsets go on");
+            expected = whole.last_offset() + 1;
+            walk(bytes);
+        }
+        rest = behind;
+    }
+}
+
+/// The batch that `data` is, but for length, format and checksum.
+pub fn batch(data: &[u8]) {
+    let mut frame = data.to_vec();
+    frame.resize(frame.len().max(HEADER_BYTES), 0);
+    let length = i32::try_from(frame.len() - LENGTH_OVERHEAD).unwrap_or(i32::MAX);
+    frame[8..12].copy_from_slice(&length.to_be_bytes());
+    frame[16] = 2;
+    let crc = crc32c(&frame[CHECKSUMMED..]);
+    frame[17..CHECKSUMMED].copy_from_slice(&crc.to_be_bytes());
+    frames(&frame);
+}
+
+/// The message of format 0 or 1 that `data` is, but for size and checksum.
+pub fn legacy_message(data: &[u8]) {
+    let Some((first, body)) = data.split_first() else { return };
+    let mut frame = vec![0; 16];
+    frame.push(first & 1);
+    frame.extend_from_slice(body);
+    let size = i32::try_from(frame.len() - LENGTH_OVERHEAD).unwrap_or(i32::MAX);
+    frame[8..12].copy_from_slice(&size.to_be_bytes());
+    let crc = crc32(&frame[16..]);
+    frame[12..16].copy_from_slice(&crc.to_be_bytes());
+    frames(&frame);
+}
+
+/// Reads a frame whose checksum matches, as a consumer does.
+fn walk(frame: &[u8]) {
+    let mut plain = Vec::new();
+    let readable = if is_encoded(frame) {
+        let outcome = decode(frame, LIMIT, &mut plain);
+        assert!(outcome.is_ok() || plain.is_empty(), "nothing is left of what failed");
+        outcome.is_ok().then_some(&plain[..])
+    } else {
+        Some(frame)
+    };
+    let _ = ControlRecord::of_batch(frame);
+    let mut rest = readable.unwrap_or_default();
+    while let Some((batch, behind)) = Batch::take_checked(rest) {
+        rest = behind;
+        if batch.check_records().is_err() {
+            continue;
+        }
+        let (mut records, mut last) = (batch.records(), -1);
+        for _ in 0..batch.header.record_count {
+            let record = RawRecord::take(&mut records).expect("it was checked");
+            assert!(record.offset_delta > last && record.offset_delta <= batch.header.last_offset_delta);
+            last = record.offset_delta;
+            let mut headers = record.headers;
+            let mut count = 0;
+            while headers.next().is_some() {
+                count += 1;
+            }
+            assert_eq!(count, record.headers.len(), "as many headers as were counted");
+            let _ = batch.timestamp_of(&record);
+        }
+        assert!(records.is_empty());
+    }
+}
+
+/// Compressed records: the first byte chooses the codec.
+pub fn decompression(data: &[u8]) {
+    let Some((choice, from)) = data.split_first() else { return };
+    let codec = Codec::from(CODECS[1 + usize::from(choice & 3)]);
+    let header = if choice & 4 == 0 { Lz4Header::Checked } else { Lz4Header::Unchecked };
+    let mut to = Vec::new();
+    if codec.is_built_in() && decompress(codec, header, from, LIMIT, &mut to).is_ok() {
+        assert!(to.len() <= LIMIT);
+        let mut again = Vec::new();
+        let level = if codec == Codec::Gzip { 1 } else { 3 };
+        compress(Encoding { codec, level }, &to, &mut again)
+            .expect("what was decompressed can be compressed");
+        let mut back = Vec::new();
+        decompress(codec, Lz4Header::Checked, &again, LIMIT, &mut back).expect("our own frame");
+        assert_eq!(back, to);
+    }
+    assert!(to.len() <= LIMIT + (64 << 10), "no more than a block too much");
+}
+
+/// Records that say what they are in the bytes: written with every codec and read again.
+pub fn round_trip(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut records = Vec::new();
+    while records.len() < 200 {
+        let Some(shape) = take(&mut input, 1).and_then(|shape| shape.first()) else { break };
+        let mut field = |bit: u8| {
+            if shape & bit == 0 {
+                return None;
+            }
+            let length = take(&mut input, 1)?[0];
+            take(&mut input, usize::from(length))
+        };
+        records.push((field(1), field(2), field(4), i64::from(*shape) - 100));
+    }
+    let headers: Vec<_> =
+        records.iter().map(|(.., name, _)| name.map(|value| [Header::new("h", value)])).collect();
+    for codec in CODECS.map(Codec::from).into_iter().filter(|codec| codec.is_built_in()) {
+        let mut builder = BatchBuilder::default();
+        for ((key, value, _, timestamp), headers) in records.iter().zip(&headers) {
+            let headers = headers.as_ref().map_or(&[][..], |headers| headers);
+            let fields = RecordFields { key: *key, value: *value, headers };
+            let measured = builder.measure(&fields, *timestamp);
+            builder.push(&fields, measured, *timestamp);
+        }
+        let level = if codec == Codec::Gzip { 1 } else { 3 };
+        let Some(mut batch) = builder.finish_with(Encoding { codec, level }, usize::MAX) else { return };
+        let frame = batch.placed_at(7, 1).to_vec();
+        let whole = whole_batch_at(&frame, 7).expect("what was written is whole");
+        assert!(matches!(whole.kind, FrameKind::Batch(header) if header.base_offset == 7));
+        let mut plain = Vec::new();
+        let frame = if is_encoded(&frame) {
+            decode(&frame, LIMIT, &mut plain).expect("what was compressed");
+            &plain
+        } else {
+            &frame
+        };
+        let batch = Batch::of_frame(frame).expect("a batch");
+        batch.check_records().expect("what was written");
+        let mut input = batch.records();
+        for (key, value, header, timestamp) in &records {
+            let record = RawRecord::take(&mut input).expect("as many as were written");
+            assert_eq!((record.key, record.value, batch.timestamp_of(&record)), (*key, *value, *timestamp));
+            let mut headers = record.headers;
+            assert_eq!(headers.next().map(|header| header.value()), header.map(Some));
+        }
+    }
+}
+
+fn take<'d>(input: &mut Input<'d>, count: usize) -> Option<&'d [u8]> {
+    input.take(count.min(input.remaining())).ok().filter(|taken| taken.len() == count)
+}
+
+/// Index files, indexes of aborted transactions, snapshots of producers: what is accepted is written the same.
+pub fn indexes(data: &[u8]) {
+    for entry in data.as_chunks::<OFFSET_ENTRY>().0 {
+        assert_eq!(OffsetEntry::decode(entry).encode(), *entry);
+    }
+    for entry in data.as_chunks::<TIME_ENTRY>().0 {
+        assert_eq!(TimeEntry::decode(entry).encode(), *entry);
+    }
+    if let Ok(entries) = transaction_index::decode(data, 0) {
+        assert_eq!(transaction_index::encode(&entries).len(), data.len());
+    }
+    let mut snapshot = data.to_vec();
+    if snapshot.len() >= 6 {
+        snapshot[..2].copy_from_slice(&1_i16.to_be_bytes());
+        let crc = crc32c(&snapshot[6..]);
+        snapshot[2..6].copy_from_slice(&crc.to_be_bytes());
+        if let Ok(entries) = producer_snapshot::decode(&snapshot) {
+            assert_eq!(producer_snapshot::encode(entries.iter()), snapshot);
+        }
+    }
+}
+
+/// The small text files, and names.
+pub fn texts(data: &[u8]) {
+    if let Ok(entries) = checkpoint::parse_offsets(data) {
+        let again = checkpoint::parse_offsets(checkpoint::encode_offsets(&entries).as_bytes());
+        assert_eq!(again.expect("our own text"), entries);
+    }
+    if let Ok(entries) = checkpoint::parse_epochs(data) {
+        let again = checkpoint::parse_epochs(checkpoint::encode_epochs(&entries).as_bytes());
+        assert_eq!(again.expect("our own text"), entries);
+    }
+    let _ = properties::parse(data);
+    if let Ok(meta) = MetaProperties::parse(data) {
+        MetaProperties::parse(meta.encode("date").as_bytes()).expect("our own text");
+    }
+    if let Ok(topic) = partition_metadata::parse(data) {
+        assert_eq!(partition_metadata::parse(partition_metadata::encode(topic).as_bytes()), Ok(topic));
+    }
+    let Ok(text) = str::from_utf8(data) else { return };
+    if let Ok(id) = Uuid::parse(text) {
+        assert_eq!(id.to_string(), text);
+    }
+    let _ = crate::config::topic_name::check_new(text);
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    let config = crate::TopicConfig::new().set(name, value);
+    if config.validate().is_ok() {
+        let _ = config.settings();
+    }
+}
+
+/// Records of the metadata log, and the state that they make.
+pub fn metadata(data: &[u8]) {
+    let mut values = Vec::new();
+    let mut input = Input::new(data);
+    while let Some(length) = take(&mut input, 1) {
+        let Some(value) = take(&mut input, usize::from(length[0])) else { break };
+        if let Ok(record) = MetadataRecord::decode(value) {
+            let again = MetadataRecord::decode(&record.encode());
+            assert_eq!(again.as_ref(), Ok(&record), "it comes back");
+            values.push(record);
+        }
+    }
+    crate::catalog::fold(values);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    const ALL: [fn(&[u8]); 8] =
+        [frames, batch, legacy_message, decompression, round_trip, indexes, texts, metadata];
+
+    fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { files(&path, found) } else { found.push(path) }
+        }
+    }
+
+    /// Small and fast random numbers, the same every time.
+    fn next(state: &mut u64) -> usize {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(*state >> 33).unwrap()
+    }
+
+    #[test]
+    fn no_vector_whole_or_damaged_breaks_a_promise() {
+        let mut paths = Vec::new();
+        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors"), &mut paths);
+        paths.retain(|path| path.metadata().unwrap().len() < 20_000);
+        assert!(paths.len() > 150, "{}", paths.len());
+        let mut state = 1;
+        for path in paths {
+            let whole = fs::read(&path).unwrap();
+            ALL.iter().for_each(|function| function(&whole));
+            for _ in 0..6 {
+                let mut damaged = whole.clone();
+                for _ in 0..=next(&mut state) % 3 {
+                    if damaged.is_empty() {
+                        break;
+                    }
+                    let at = next(&mut state) % damaged.len();
+                    match next(&mut state) % 3 {
+                        0 => damaged[at] ^= 1 << (next(&mut state) % 8),
+                        1 => damaged.truncate(at),
+                        _ => damaged[at] = u8::try_from(next(&mut state) % 256).unwrap(),
+                    }
+                }
+                ALL.iter().for_each(|function| function(&damaged));
+            }
+        }
+    }
+}
