@@ -269,7 +269,9 @@ mod tests {
         let mut state = 1;
         for path in paths {
             let whole = fs::read(&path).unwrap();
-            ALL.iter().for_each(|function| function(&whole));
+            for function in ALL {
+                function(&whole);
+            }
             for _ in 0..6 {
                 let mut damaged = whole.clone();
                 for _ in 0..=next(&mut state) % 3 {
@@ -283,7 +285,9 @@ mod tests {
                         _ => damaged[at] = u8::try_from(next(&mut state) % 256).unwrap(),
                     }
                 }
-                ALL.iter().for_each(|function| function(&damaged));
+                for function in ALL {
+                    function(&damaged);
+                }
             }
         }
     }
