@@ -40,6 +40,22 @@ fn check_over_and_over(expected: &Expected, is_clean: bool) {
     }
 }
 
+/// Opened to be read only: nothing is recovered and nothing changes.
+#[test]
+fn a_reader_is_served_the_same_and_changes_nothing() {
+    for (name, is_clean) in [("clean-4.1", true), ("killed-4.1", false)] {
+        let expected = Expected::of_broker(name);
+        let dir = expected.copy();
+        let before = common::tree(dir.path());
+        let log = EventLog::open_read_only(dir.path()).unwrap();
+        assert_eq!(log.recovery().clean, is_clean);
+        let unread = expected.check(&log);
+        assert!(unread == 0 || built_in_codecs() < 4, "{unread} records cannot be read");
+        log.close().unwrap();
+        assert!(common::tree(dir.path()) == before, "{name} was changed");
+    }
+}
+
 #[test]
 fn after_a_clean_stop_all_is_there() {
     check_over_and_over(&Expected::of_broker("clean-4.1"), true);

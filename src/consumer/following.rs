@@ -24,6 +24,7 @@ impl Consumer {
                 if !one.paused && !one.cursor.may_have_data() {
                     one.cursor.log().glance()?;
                 }
+                one.cursor.follow_transactions()?;
             }
         }
         Ok(())

@@ -65,11 +65,6 @@ impl Consumer {
     pub(crate) fn new(directory: &Arc<OpenDirectory>, config: ConsumerConfig) -> Result<Self> {
         directory.check_open()?;
         config.validate()?;
-        if directory.is_read_only() && config.isolation == IsolationLevel::ReadCommitted {
-            // Which transactions are open is not followed yet: aborted records must not pass for committed ones.
-            let reason = "of a log that was opened read-only nothing but read_uncommitted can be read yet";
-            return Err(Error::invalid("isolation.level", reason));
-        }
         Ok(Self {
             directory: Arc::clone(directory),
             config,
@@ -100,6 +95,10 @@ impl Consumer {
         let topic = self.directory.topic(partition.topic())?;
         let log = Arc::clone(topic.partition(partition.partition())?.log());
         let before = self.assigned.iter().find(|known| Arc::ptr_eq(known.cursor.log(), &log));
+        if self.config.isolation == IsolationLevel::ReadCommitted {
+            log.bounds()?;
+            log.follow_transactions()?;
+        }
         let (offset, paused) = if let Some(known) = before {
             (known.cursor.offset(), known.paused)
         } else {

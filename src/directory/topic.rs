@@ -209,6 +209,8 @@ impl Partition {
     pub fn offsets(&self) -> Result<PartitionOffsets> {
         self.directory.check_open()?;
         self.directory.look_around()?;
+        self.log.bounds()?;
+        self.log.follow_transactions()?;
         let bounds = self.log.bounds()?;
         Ok(PartitionOffsets {
             log_start: bounds.log_start,

@@ -26,7 +26,7 @@ pub(super) enum Front {
 }
 
 impl Aborted {
-    fn of(mut found: Vec<AbortedTransaction>) -> Self {
+    pub(super) fn of(mut found: Vec<AbortedTransaction>) -> Self {
         found.sort_unstable_by_key(|one| (one.producer_id, one.first_offset));
         Self { sorted: found }
     }
@@ -82,7 +82,7 @@ impl PartitionLog {
     /// From this offset on nothing is decided yet; `u64::MAX` if all is.
     #[inline]
     pub(super) fn first_open(&self) -> u64 {
-        self.first_open.load(Ordering::Relaxed)
+        self.first_open.load(Ordering::Acquire)
     }
 
     /// The aborted transactions with records in `segment` at or behind `from`.
@@ -107,7 +107,7 @@ impl PartitionLog {
     }
 
     /// An index that makes no sense is made anew from the batches, in memory.
-    fn index_of(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>> {
+    pub(super) fn index_of(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>> {
         let path = segment.path().with_extension(TRANSACTION_INDEX);
         // An entry is smaller than the marker it stands for.
         let bytes = match self.disk.read_small(&path, segment.end().position) {

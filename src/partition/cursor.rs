@@ -105,6 +105,11 @@ impl Cursor {
         self
     }
 
+    /// Learns of transactions that another process has ended, if they matter here.
+    pub(crate) fn follow_transactions(&self) -> Result<()> {
+        if self.committed.is_some() { self.log.follow_transactions() } else { Ok(()) }
+    }
+
     pub(crate) fn log(&self) -> &Arc<PartitionLog> {
         &self.log
     }
@@ -226,7 +231,12 @@ impl Cursor {
 
     fn enter(&mut self, place: Place) -> Result<()> {
         if let Some(aborted) = &mut self.committed {
-            *aborted = self.log.aborted_in(place.view.segment(), self.offset)?;
+            *aborted = if self.log.is_followed() {
+                // More may come while the cursor stands here: looked up with every fetch.
+                Aborted::default()
+            } else {
+                self.log.aborted_in(place.view.segment(), self.offset)?
+            };
             // An index of a segment that was deleted meanwhile is gone, and nothing would be hidden.
             self.check_bounds()?;
         }
@@ -275,7 +285,10 @@ impl Cursor {
         }
         let next_offset = place.view.segment().base() + u64::from(end.relative_next);
         let offsets = offset..next_offset;
-        if let Some(aborted) = &self.committed {
+        if let Some(aborted) = &mut self.committed {
+            if self.log.is_followed() {
+                *aborted = self.log.aborted_in_followed(place.view.segment(), offset);
+            }
             match aborted.front(window.as_ref(), place.expected..next_offset, bound) {
                 Front::Shown(bytes) => window = window.truncated(bytes),
                 Front::Hidden { bytes, next_offset } => {

@@ -15,6 +15,7 @@ mod aborted;
 mod chores;
 mod counters;
 mod cursor;
+mod decided;
 mod decoding;
 mod durability;
 mod epochs;
@@ -41,6 +42,7 @@ use parking_lot::{Mutex, MutexGuard};
 pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
 use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
+use decided::Decided;
 use durability::Durable;
 use front::Front;
 pub(crate) use front::SegmentFacts;
@@ -95,6 +97,8 @@ pub(crate) struct PartitionLog {
     producers: Mutex<Producers>,
     /// First offset of the oldest transaction that is open, or `u64::MAX`. Set by loading.
     first_open: AtomicU64,
+    /// Of a followed log, once somebody wants to know.
+    decided: Mutex<Option<Decided>>,
     /// Held while segments leave. No other lock is taken under it.
     front: Mutex<Front>,
     durable: Durable,
@@ -174,6 +178,7 @@ impl PartitionLog {
             log_start: AtomicU64::new(checkpointed.log_start),
             producers: Mutex::default(),
             first_open: AtomicU64::new(u64::MAX),
+            decided: Mutex::default(),
             front: Mutex::default(),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),

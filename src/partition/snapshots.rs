@@ -65,8 +65,18 @@ impl FoundProducers {
         found
     }
 
+    /// The newest snapshot above `start` that does not go past `upto` and holds together.
+    pub(super) fn newest_snapshot_of(
+        &self,
+        log: &PartitionLog,
+        start: u64,
+        upto: u64,
+    ) -> Result<Option<(u64, ProducerState)>> {
+        log.newest_snapshot(&self.snapshots, start, upto)
+    }
+
     /// A segment without an offset index has lost its other indexes too, for a broker.
-    fn is_indexed(&self, segment: &Segment) -> bool {
+    pub(super) fn is_indexed(&self, segment: &Segment) -> bool {
         self.offset_indexed.binary_search(&segment.base()).is_ok() || segment.end().position == 0
     }
 }
@@ -208,7 +218,7 @@ impl PartitionLog {
 
     /// Notes the batches of a segment from the first to before the second offset. `Some`: where and why the way ended
     /// before.
-    fn replay(
+    pub(super) fn replay(
         &self,
         segment: &Segment,
         (from, upto): (u64, u64),

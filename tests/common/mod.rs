@@ -4,7 +4,8 @@
 
 pub(crate) mod expected;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stratalog::{
@@ -126,4 +127,22 @@ impl Dice {
         self.0 ^= self.0 << 17;
         self.0 % bound
     }
+}
+
+/// Every file and directory with its content and time of change.
+pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, (Option<std::time::SystemTime>, Vec<u8>)> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let modified = std::fs::symlink_metadata(&path).unwrap().modified().ok();
+            let content = if path.is_dir() { Vec::new() } else { std::fs::read(&path).unwrap() };
+            if path.is_dir() {
+                folders.push(path.clone());
+            }
+            found.insert(path, (modified, content));
+        }
+    }
+    found
 }
