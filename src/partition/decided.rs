@@ -81,7 +81,7 @@ impl PartitionLog {
         let decided = self.decided.lock();
         let known = decided.as_ref().map_or(&[][..], |decided| &decided.aborted);
         Aborted::of(
-            known.iter().filter(|one| one.last_offset >= from && one.first_offset < upto).cloned().collect(),
+            known.iter().filter(|one| one.last_offset >= from && one.first_offset < upto).copied().collect(),
         )
     }
 }
