@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use common::{Dice, MODES, Mode, copy, end, names, read};
-use stratalog::{EventLog, Producer, Record, Topic, TopicConfig};
+use stratalog::{Durability, EventLog, Producer, Record, Topic, TopicConfig};
 
 const PARTITIONS: u32 = 3;
 const WRITERS: u64 = 3;
@@ -56,7 +56,12 @@ fn child() {
     };
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
-            let (topic, tell, producer) = (&topic, &tell, log.producer().unwrap());
+            // Each level promises at least that its records survive the process.
+            let interval = Durability::Interval(Duration::from_millis(1));
+            let level =
+                [Durability::Buffered, interval, Durability::Synced][usize::try_from(writer % 3).unwrap()];
+            let (topic, tell) = (&topic, &tell);
+            let producer = log.producer().unwrap().with_durability(level);
             scope.spawn(move || {
                 let mut number = (round as u64) << 40 | writer << 32;
                 loop {

@@ -11,5 +11,6 @@ mod lookups;
 mod model;
 mod prepared;
 mod recovery;
+mod synced;
 mod threads;
 mod transactions;
