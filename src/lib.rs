@@ -63,8 +63,8 @@ pub use consumer::{
     RecordIter, RecordView, Records,
 };
 pub use directory::{
-    Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, ReadMode, RecoveryReport, SegmentInfo,
-    Topic, WriteMode,
+    Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, Progress, ReadMode, RecoveryReport,
+    SegmentInfo, Topic, WriteMode,
 };
 pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result};
 pub use event_log::EventLog;

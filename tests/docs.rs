@@ -16,15 +16,15 @@ fn file_of(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     match name.split_once('/') {
         Some(("wait", file)) => root.join("src/wait").join(format!("{file}.rs")),
-        Some((room, file)) => root.join("src").join(room).join("tests").join(format!("{file}.rs")),
+        Some((folder, file)) => root.join("src").join(folder).join("tests").join(format!("{file}.rs")),
         None => root.join("tests").join(format!("{name}.rs")),
     }
 }
 
 #[test]
 fn every_statement_about_durability_names_a_test_that_exists() {
-    let text = include_str!("../docs/durability.md");
-    let names = named(text);
+    let document = include_str!("../docs/durability.md");
+    let names = named(document);
     assert!(names.len() > 35, "{}", names.len());
     for name in names {
         let (file, test) = name.split_once("::").unwrap();
@@ -32,7 +32,7 @@ fn every_statement_about_durability_names_a_test_that_exists() {
         let source = fs::read_to_string(&path).unwrap_or_else(|_| panic!("{name}: no {}", path.display()));
         assert!(source.contains(&format!("#[test]\nfn {test}()")), "{name} does not exist");
     }
-    let promises = text.split("## What is not promised").next().unwrap();
+    let promises = document.split("## What is not promised").next().unwrap();
     for line in promises.lines().filter(|line| line.starts_with("* ") || line.starts_with("| `")) {
         let statement = promises[promises.find(line).unwrap()..].split("\n* ").next().unwrap();
         assert!(statement.contains("[`"), "no test for: {line}");

@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -209,6 +210,29 @@ fn after_a_crash_all_is_served_at_once_and_made_durable_behind() {
     assert_eq!(log.run_maintenance().unwrap().partitions_synced, 1);
     assert_eq!(ends(&partition), (2, 2));
     assert_eq!(careful.poll(Duration::ZERO).unwrap().len(), 1);
+}
+
+#[test]
+fn recovery_tells_how_far_it_has_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::options().sync_behind(None, None).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().partitions(3)).unwrap();
+    let value = vec![7; 1_000_000];
+    for number in 0..100 {
+        log.producer().unwrap().send(&topic, Record::new(&value).partition(number % 2)).unwrap();
+    }
+    let (after, told) = (crashed(dir.path()), Arc::new(Mutex::new(Vec::new())));
+    let tell = Arc::clone(&told);
+    let options = EventLog::options().on_progress(move |progress| tell.lock().unwrap().push(*progress));
+    let log = options.open(after.path()).unwrap();
+    let told = told.lock().unwrap();
+    let last = told.last().unwrap();
+    assert_eq!((last.partitions_done, last.partitions), (3, 3));
+    assert!(last.bytes_scanned > 99_000_000 && last.bytes_scanned <= log.recovery().bytes_scanned());
+    let steps = told.windows(2).map(|two| (two[1].bytes_scanned - two[0].bytes_scanned, two));
+    for (bytes, two) in steps {
+        assert!(bytes < 66 << 20 && two[1].partitions_done >= two[0].partitions_done);
+    }
 }
 
 #[test]

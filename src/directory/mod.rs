@@ -22,7 +22,8 @@ use parking_lot::Mutex;
 
 pub use metrics::Metrics;
 pub use options::{Maintenance, OpenOptions, ReadMode, WriteMode};
-pub use recovery::RecoveryReport;
+use recovery::Watching;
+pub use recovery::{Progress, RecoveryReport};
 pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
 use crate::catalog::Catalog;
@@ -96,6 +97,8 @@ impl OpenDirectory {
         // Without it readers in other processes look more often, that is all.
         let live = LiveWriter::make(&disk, &root, partitions).ok().flatten();
         inboxes.chores.live.clone_from(&live);
+        let watching = Watching::new(options.on_progress);
+        inboxes.chores.scan_watch = watching.scan_watch();
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
         let catalog = Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, options.catalog, now);
         let catalog = Arc::new(catalog.inspect_err(|_| {
@@ -104,7 +107,7 @@ impl OpenDirectory {
                 live.end(&disk);
             }
         })?);
-        let recovery = recovery::recover(&catalog, clean);
+        let recovery = recovery::recover(&catalog, clean, &watching);
         let (linger, events) = (inboxes.linger.clone(), inboxes.chores.events.clone());
         let work = Arc::new(inboxes.work_on(Arc::clone(&catalog) as _, options.clock.clone()));
         let threads = if by_hand { None } else { Some(Threads::start(&work)?) };

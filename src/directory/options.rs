@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::recovery::{OnProgress, Progress};
 use crate::catalog::CatalogOptions;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
@@ -67,6 +68,7 @@ pub struct OpenOptions {
     pub(crate) catalog: CatalogOptions,
     pub(crate) maintenance: Maintenance,
     pub(crate) background_sync: BackgroundSync,
+    pub(super) on_progress: Option<OnProgress>,
 }
 
 impl Default for OpenOptions {
@@ -80,6 +82,7 @@ impl Default for OpenOptions {
             catalog: CatalogOptions::default(),
             maintenance: Maintenance::default(),
             background_sync: BackgroundSync::default(),
+            on_progress: None,
         }
     }
 }
@@ -165,6 +168,23 @@ impl OpenOptions {
             return Err(Error::invalid("most_segment_bytes", reason));
         }
         Ok(())
+    }
+
+    /// Calls `tell` while a log is recovered after an unclean stop: for every partition, and every 64 MiB of what is
+    /// checked. Called by the thread that opens, before the open returns.
+    ///
+    /// ```
+    /// # use stratalog::EventLog;
+    /// # let dir = tempfile::tempdir()?;
+    /// let options = EventLog::options().on_progress(|progress| {
+    ///     eprintln!("{} of {} partitions, {} MiB", progress.partitions_done, progress.partitions, progress.bytes_scanned >> 20);
+    /// });
+    /// let log = options.open(dir.path())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_progress(mut self, tell: impl FnMut(&Progress) + Send + 'static) -> Self {
+        self.on_progress = Some(Box::new(tell));
+        self
     }
 
     /// Opens the log. See [`EventLog::open`](crate::EventLog::open).

@@ -1,8 +1,73 @@
 //! Recovery at open, and what it tells.
 
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use crate::catalog::Catalog;
 use crate::error::Error;
-use crate::partition::PartitionRecovery;
+use crate::partition::{PartitionRecovery, ScanWatch};
+
+/// How far the recovery of a log has come: [`OpenOptions::on_progress`](crate::OpenOptions::on_progress).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Partitions that have been looked at.
+    pub partitions_done: usize,
+    /// Partitions there are.
+    pub partitions: usize,
+    /// Bytes of log that were read and checked.
+    pub bytes_scanned: u64,
+}
+
+/// What the user's function for progress is called with, until the log is open.
+pub(super) type OnProgress = Box<dyn FnMut(&Progress) + Send>;
+
+/// Who is told of progress.
+pub(super) struct Watching(Arc<Mutex<(Progress, Option<OnProgress>)>>);
+
+impl Watching {
+    pub(super) fn new(on_progress: Option<OnProgress>) -> Self {
+        Self(Arc::new(Mutex::new((Progress::default(), on_progress))))
+    }
+
+    /// For partitions that are recovered; `None` if nobody wants to know.
+    pub(super) fn scan_watch(&self) -> Option<ScanWatch> {
+        let watching = Self(Arc::clone(&self.0));
+        let is_wanted = self.0.lock().1.is_some();
+        is_wanted.then(|| {
+            ScanWatch(Arc::new(move |bytes| watching.tell(|progress| progress.bytes_scanned += bytes)))
+        })
+    }
+
+    fn begin(&self, partitions: usize) {
+        self.tell(|progress| progress.partitions = partitions);
+    }
+
+    fn partition_done(&self) {
+        self.tell(|progress| progress.partitions_done += 1);
+    }
+
+    /// What is loaded again later is no part of the open.
+    fn end(&self) {
+        self.0.lock().1 = None;
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Progress)) {
+        let (progress, on_progress) = &mut *self.0.lock();
+        change(progress);
+        if let Some(on_progress) = on_progress {
+            on_progress(progress);
+        }
+    }
+}
+
+impl fmt::Debug for Watching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watching")
+    }
+}
 
 /// What opening a directory found: [`EventLog::recovery`](crate::EventLog::recovery).
 #[derive(Debug, Default)]
@@ -44,19 +109,23 @@ pub(super) fn of_reader(catalog: &Catalog, clean: bool) -> RecoveryReport {
 }
 
 /// After an unclean stop every partition is recovered before anything is served.
-pub(super) fn recover(catalog: &Catalog, clean: bool) -> RecoveryReport {
+pub(super) fn recover(catalog: &Catalog, clean: bool, watching: &Watching) -> RecoveryReport {
     let unknown_directories = catalog.unknown_directories().to_vec();
     let mut report = RecoveryReport { clean, unknown_directories, ..RecoveryReport::default() };
     report.partitions.extend(catalog.recovery().filter(|found| found.bytes_cut > 0).cloned());
     if clean {
         return report;
     }
-    for partition in catalog.partitions() {
+    let partitions = catalog.partitions();
+    watching.begin(partitions.len());
+    for partition in partitions {
         match partition.load() {
             Ok(Some(found)) if found.bytes_scanned + found.bytes_cut > 0 => report.partitions.push(found),
             Ok(_) => {}
             Err(failure) => report.failed.push(failure),
         }
+        watching.partition_done();
     }
+    watching.end();
     report
 }

@@ -1,6 +1,7 @@
 //! What a partition leaves to the background: working ahead of its writer, finishing sealed segments, syncs that are
 //! not waited for.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,16 @@ impl Default for BackgroundSync {
     }
 }
 
+/// Told of bytes of log as recovery has gone through them.
+#[derive(Clone)]
+pub(crate) struct ScanWatch(pub(crate) Arc<dyn Fn(u64) + Send + Sync>);
+
+impl fmt::Debug for ScanWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ScanWatch")
+    }
+}
+
 /// Where chores go. Without receivers a partition does what cannot be left out by itself, and leaves out the rest.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Chores {
@@ -60,6 +71,7 @@ pub(crate) struct Chores {
     pub(crate) pace: Pace,
     pub(crate) events: Announcer,
     pub(crate) background_sync: BackgroundSync,
+    pub(crate) scan_watch: Option<ScanWatch>,
     /// Where readers in other processes are told of appends.
     pub(crate) live: Option<Arc<LiveWriter>>,
     /// Where a reader is told of them.

@@ -39,7 +39,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
-pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, SyncBy};
+pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, ScanWatch, SyncBy};
 use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use decided::Decided;

@@ -12,14 +12,17 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::LastSegment;
 use super::load::{Found, Loader, PartitionRecovery, RecoveredSegment};
+use super::{LastSegment, ScanWatch};
 use crate::error::{Error, Result};
 use crate::format::checkpoint::EpochStart;
 use crate::format::frame::NotWhole;
 use crate::format::header::BatchHeader;
 use crate::segment::{self, Batches, Indexing, check_batches, skip_batches};
 use crate::sys::PlainFile;
+
+/// Bytes of batches between two words about how far recovery has come.
+const SCAN_STEP: u64 = 64 << 20;
 
 impl Loader<'_> {
     /// Checks what lies behind the recovery point, cuts what does not hold together.
@@ -66,13 +69,23 @@ impl Loader<'_> {
         let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
         // What is known to be on the medium is passed over: only the index is made anew for it.
         let (epochs, producers, mut aborted) = (&mut found.epochs, &mut found.producers.state, Vec::new());
+        let (watch, mut scanned) = (&self.log.chores.scan_watch, 0);
         let mut note = |header: &BatchHeader, control| {
+            scanned += u64::from(header.batch_length.unsigned_abs());
+            if let Some(ScanWatch(watch)) = watch
+                && scanned >= SCAN_STEP
+            {
+                watch(std::mem::take(&mut scanned));
+            }
             note_epoch(epochs, header);
             aborted.extend(producers.note(header, control));
         };
         skip_batches(&mut batches, point, &mut index, &mut note)?;
         let unsynced_from = batches.position;
         let checked = check_batches(&mut batches, index, &mut note)?;
+        if let Some(ScanWatch(watch)) = watch {
+            watch(scanned);
+        }
         found.report.bytes_scanned += checked.position - unsynced_from;
         if checked.next_offset < point {
             return Err(self.damage_below(point, &file, base, length)?);

@@ -97,7 +97,7 @@ impl Inboxes {
         let (events, tasks) = (Announcer::default(), (Some(ahead), Some(upkeep)));
         let (ahead, upkeep) = tasks;
         Self {
-            chores: Chores { ahead, upkeep, pace, events, background_sync, live: None, watch: None },
+            chores: Chores { ahead, upkeep, pace, events, background_sync, ..Chores::default() },
             linger,
             grow,
             lingering,

@@ -152,9 +152,9 @@ fn what_is_published_is_never_changed() {
         let mut known: Vec<(u64, Vec<u8>)> = Vec::new();
         for step in 0..60 {
             if step % 5 == 4 {
-                drop(append_synced(&log).unwrap())
+                append_synced(&log).unwrap();
             } else {
-                drop(append_numbered(&log, 2, 90))
+                append_numbered(&log, 2, 90).unwrap();
             }
             if step % 7 == 6 {
                 log.sync().unwrap();
