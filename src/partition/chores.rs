@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
+use super::resting::Actives;
 use super::{LiveWatch, LiveWriter, PartitionLog};
 use crate::clock::{Moment, Pace};
 use crate::events::Announcer;
@@ -72,6 +73,8 @@ pub(crate) struct Chores {
     pub(crate) events: Announcer,
     pub(crate) background_sync: BackgroundSync,
     pub(crate) scan_watch: Option<ScanWatch>,
+    /// Those of all partitions together.
+    pub(crate) actives: Arc<Actives>,
     /// Where readers in other processes are told of appends.
     pub(crate) live: Option<Arc<LiveWriter>>,
     /// Where a reader is told of them.

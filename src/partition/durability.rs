@@ -237,7 +237,7 @@ impl PartitionLog {
 
     /// Runs under `finishing`. First the records of all, then the indexes; each mark follows what it says. Tells how
     /// many segments have their final form now.
-    fn finish_queue(&self) -> std::result::Result<usize, FinishFailure> {
+    pub(super) fn finish_queue(&self) -> std::result::Result<usize, FinishFailure> {
         self.refuse_failed().map_err(FinishFailure::Lost)?;
         let queue: Vec<_> = self.durable.unsealed.lock().iter().cloned().collect();
         let Some(last) = queue.last() else { return Ok(0) };
@@ -272,6 +272,12 @@ impl PartitionLog {
         if self.durable.end.fetch_max(end, Ordering::AcqRel) < end {
             self.sleepers.wake_all();
         }
+    }
+
+    /// Everything below `end` is on the medium in its final form.
+    pub(super) fn passed(&self, end: u64) {
+        self.raise_durable(end);
+        self.durable.recovery_point.fetch_max(end, Ordering::AcqRel);
     }
 
     /// Everything appended before the call on the medium. Appends go on meanwhile.
@@ -335,10 +341,7 @@ impl PartitionLog {
                     .and_then(|()| self.keep_snapshot(writer.next_offset()))
                     .and_then(|()| self.disk.sync_directory(&self.directory));
                 match &finished {
-                    Ok(()) => {
-                        self.raise_durable(writer.next_offset());
-                        self.durable.recovery_point.fetch_max(writer.next_offset(), Ordering::AcqRel);
-                    }
+                    Ok(()) => self.passed(writer.next_offset()),
                     Err(failure) => drop(self.note_failure(failure)),
                 }
                 finished

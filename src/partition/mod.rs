@@ -25,6 +25,7 @@ mod live;
 mod load;
 mod prepared;
 mod producers;
+mod resting;
 mod segments;
 mod settings;
 mod snapshots;
@@ -104,6 +105,8 @@ pub(crate) struct PartitionLog {
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
+    /// Appended to since somebody looked whether it was left alone.
+    used: AtomicBool,
     /// Where readers in other processes look. `None` inside: they are not told.
     live: OnceLock<Option<LiveSlot>>,
     /// Set once; readers look at it when they find nothing.
@@ -183,6 +186,7 @@ impl PartitionLog {
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),
             counters: Counters::default(),
+            used: AtomicBool::new(false),
             live: OnceLock::new(),
             ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
@@ -249,6 +253,7 @@ impl PartitionLog {
                 self.show(&writer);
                 // Entries and names may be as little on the medium as the records are.
                 self.disk.sync_directory(&self.directory)?;
+                self.chores.actives.admit(self);
                 Appender::Active { writer, epoch }
             }
         };
@@ -389,6 +394,7 @@ impl PartitionLog {
             live.publish(writer.segment().end_word());
         }
         self.counters.appended(batch.records(), bytes);
+        self.used.store(true, Ordering::Relaxed);
         let position = writer.position();
         let long = position >= self.durable.sync_from.load(Ordering::Relaxed);
         self.ask_for_next(position);
@@ -425,6 +431,7 @@ impl PartitionLog {
                 self.expect_roll_at(self.settings.segment_bytes());
                 self.show(&writer);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
+                self.chores.actives.admit(self);
                 Ok(())
             }
         }
@@ -474,6 +481,9 @@ impl PartitionLog {
         self.expect_roll_at(capacity);
         self.show(&writer);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
+        if first {
+            self.chores.actives.admit(self);
+        }
         if let Appender::Active { writer, .. } = before {
             let partition = || self.id.clone();
             self.chores

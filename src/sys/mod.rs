@@ -36,6 +36,7 @@ pub(crate) use disk::{Disk, EntryKind, NameRules, PlainFile};
 pub(crate) use lock::DirectoryLock;
 pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};
+pub(crate) use platform::descriptor_limit;
 pub(crate) use tail::Tail;
 
 /// Sixteen bytes nobody can guess.

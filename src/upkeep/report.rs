@@ -10,6 +10,8 @@ pub struct MaintenanceReport {
     pub segments_finished: usize,
     /// Partitions that were synced because it was time.
     pub partitions_synced: usize,
+    /// Partitions that gave up descriptor and map, because nobody has appended to them for a minute.
+    pub partitions_rested: usize,
     /// Segments that retention deleted.
     pub segments_deleted: usize,
     /// Bytes of records in them.

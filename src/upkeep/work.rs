@@ -8,7 +8,7 @@
 //! Each side has one lock, held while it works: a call by hand beside a running thread waits for it.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -31,6 +31,9 @@ const FIRST_RETENTION: Duration = Duration::from_secs(30);
 const RETENTION_INTERVAL: Duration = Duration::from_secs(300);
 /// The least time between two looks of a thread.
 const RETENTION_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long after its last sync a partition that nobody appends to gives up its descriptor and map.
+const REST_AFTER: Duration = Duration::from_secs(60);
 
 /// Records that wait in memory for more to come, until a moment.
 pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
@@ -84,6 +87,8 @@ pub(crate) struct Work {
 struct Agenda {
     syncs: BinaryHeap<Reverse<Due>>,
     checkpoint: Option<Moment>,
+    /// Partitions that rest from these moments on, if nobody has appended to them by then; in order.
+    rests: VecDeque<(Moment, Weak<PartitionLog>)>,
     retention: Option<Moment>,
 }
 
@@ -174,6 +179,7 @@ impl Work {
         }
         self.sync_due(&mut agenda, &mut round);
         self.retain_due(&mut agenda, &mut round);
+        self.rest_due(&mut agenda, &mut round);
         if agenda.checkpoint.is_some_and(|due| due <= self.pace.now()) {
             agenda.checkpoint = None;
             let written = self.attempt("writing a checkpoint", None, || self.holdings.write_checkpoints());
@@ -186,7 +192,8 @@ impl Work {
     pub(super) fn next_upkeep(&self) -> Option<Moment> {
         let agenda = self.agenda.lock();
         let sync = agenda.syncs.peek().map(|Reverse(Due(sync))| sync.due);
-        sync.into_iter().chain(agenda.checkpoint).chain(agenda.retention).min()
+        let rest = agenda.rests.front().map(|(due, _)| *due);
+        sync.into_iter().chain(agenda.checkpoint).chain(agenda.retention).chain(rest).min()
     }
 
     fn finish_sealed(&self, partition: &Arc<PartitionLog>, agenda: &mut Agenda, round: &mut Round) {
@@ -239,10 +246,22 @@ impl Work {
             let partition = &sync.partition;
             let synced = self.attempt("a sync", Some(partition), || partition.sync_as_asked(&sync));
             if round.note(synced) == Some(true) {
+                partition.forget_use();
+                agenda.rests.extend(now.after(REST_AFTER).map(|due| (due, Arc::downgrade(partition))));
                 round.report.partitions_synced += 1;
                 if agenda.checkpoint.is_none() {
                     agenda.checkpoint = now.after(CHECKPOINT_DELAY);
                 }
+            }
+        }
+    }
+
+    fn rest_due(&self, agenda: &mut Agenda, round: &mut Round) {
+        let now = self.pace.now();
+        while agenda.rests.front().is_some_and(|(due, _)| *due <= now) {
+            let Some((_, partition)) = agenda.rests.pop_front() else { return };
+            if partition.upgrade().is_some_and(|partition| partition.rest_unless_used()) {
+                round.report.partitions_rested += 1;
             }
         }
     }

@@ -28,6 +28,11 @@ const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
 
 /// Others may read, write, rename and remove the file meanwhile, which is what the standard library asks for unless
 /// told otherwise; handles are not inherited by other processes.
+/// How many open files the process may have: 16 million by the system; this is what is asked of it.
+pub(crate) fn descriptor_limit() -> usize {
+    16_384
+}
+
 pub(crate) fn refuse_links(options: &mut OpenOptions) {
     options.custom_flags(OPEN_REPARSE_POINT);
 }

@@ -1,0 +1,152 @@
+//! Many topics and many segments under the limits that systems have by default.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use stratalog::{EventLog, Maintenance, ManualClock, Record, Timestamp, TopicConfig};
+
+const DIRECTORY: &str = "STRATALOG_MANY_DIRECTORY";
+const TOPICS: u32 = 1000;
+const SEGMENTS: u64 = 100_000;
+
+/// Runs a test of this file in a process of its own that may have so many descriptors.
+fn limited(test: &str, descriptors: u32, path: &Path) {
+    let program = std::env::current_exe().unwrap();
+    let script = format!("ulimit -n {descriptors} && exec \"$0\" --exact {test} --nocapture");
+    let mut command = Command::new("sh");
+    let status = command.arg("-c").arg(script).arg(program).env(DIRECTORY, path).status().unwrap();
+    assert!(status.success());
+}
+
+/// In memory where there is such a place: a thousand syncs of a disk take long.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// The child: writes to all topics twice over, reads them, closes.
+#[test]
+fn write_to_a_thousand_topics() {
+    let Ok(path) = std::env::var(DIRECTORY) else { return };
+    let log = EventLog::open(&path).unwrap();
+    let names: Vec<_> = (0..TOPICS).map(|number| format!("t{number}")).collect();
+    let wanted = names.iter().map(|name| (name.as_str(), TopicConfig::new()));
+    let topics = log.create_topics(wanted).unwrap();
+    let producer = log.producer().unwrap();
+    for round in 0..3 {
+        for topic in &topics {
+            let sent = producer.send(topic, Record::new("something")).unwrap();
+            assert_eq!(sent.offset, round);
+        }
+    }
+    let mut reader = log.reader().unwrap();
+    reader.assign(topics.iter().flat_map(stratalog::Topic::partitions)).unwrap();
+    let mut count = 0;
+    while count < 3 * TOPICS as usize {
+        let records = reader.poll(Duration::ZERO).unwrap();
+        assert!(!records.is_empty(), "{count}");
+        count += records.len();
+    }
+    let open = fs::read_dir("/proc/self/fd").unwrap().count();
+    assert!(open < 300, "{open} descriptors");
+    log.close().unwrap();
+}
+
+#[test]
+fn a_thousand_topics_are_written_and_read_with_few_descriptors() {
+    let dir = scratch();
+    limited("write_to_a_thousand_topics", 512, dir.path());
+    let log = EventLog::open(dir.path()).unwrap();
+    assert!(log.recovery().clean);
+    assert_eq!(log.topics().unwrap().len(), TOPICS as usize);
+    for topic in log.topics().unwrap() {
+        assert_eq!(common::texts(&log, &topic), ["something"; 3]);
+    }
+}
+
+/// The child: opens and reads all segments.
+#[test]
+fn read_a_hundred_thousand_segments() {
+    let Ok(path) = std::env::var(DIRECTORY) else { return };
+    let log = EventLog::open(&path).unwrap();
+    assert!(log.recovery().clean);
+    let partition = log.topic("t").unwrap().partition(0).unwrap();
+    assert_eq!(partition.offsets().unwrap().log_end, SEGMENTS);
+    let mut reader = log.reader().unwrap();
+    reader.assign([&partition]).unwrap();
+    let mut held = Vec::new();
+    for offset in 0..SEGMENTS {
+        let records = reader.poll(Duration::ZERO).unwrap();
+        assert_eq!(records.iter().map(|record| record.offset()).collect::<Vec<_>>(), [offset]);
+        // More than maps may be had at a time.
+        if offset % 5 == 0 {
+            held.push(records);
+        }
+    }
+    assert!(log.metrics().maps <= 8192);
+    assert!(held.iter().all(|records| records.iter().all(|record| record.value() == Some(b"tiny"))));
+    let last = log.producer().unwrap().send_batch(&partition, [Record::new("more")]).unwrap();
+    assert_eq!(last.offsets.start, SEGMENTS);
+    drop(log.close());
+}
+
+#[test]
+fn a_hundred_thousand_segments_are_opened_and_read() {
+    let dir = scratch();
+    let log = EventLog::open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().retention(None)).unwrap();
+    let stamp = Timestamp::from_millis(1_700_000_000_000);
+    log.producer().unwrap().send(&topic, Record::new("tiny").timestamp(stamp)).unwrap();
+    log.close().unwrap();
+    // The same batch again and again: its checksum does not cover the offset that it begins with.
+    let partition = dir.path().join("t-0");
+    let mut batch = fs::read(partition.join("00000000000000000000.log")).unwrap();
+    for base in 1..SEGMENTS {
+        batch[..8].copy_from_slice(&base.to_be_bytes());
+        fs::write(partition.join(format!("{base:020}.log")), &batch).unwrap();
+        fs::write(partition.join(format!("{base:020}.index")), b"").unwrap();
+    }
+    fs::write(dir.path().join("recovery-point-offset-checkpoint"), format!("0\n1\nt 0 {SEGMENTS}\n"))
+        .unwrap();
+    limited("read_a_hundred_thousand_segments", 1024, dir.path());
+}
+
+#[test]
+fn who_is_not_written_to_rests_and_begins_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(Timestamp::from_millis(0));
+    let log =
+        EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().partitions(2)).unwrap();
+    let producer = log.producer().unwrap();
+    let send = |partition, value| producer.send(&topic, Record::new(value).partition(partition)).unwrap();
+    send(0, "a");
+    send(1, "a");
+    let open = || {
+        let links = fs::read_dir("/proc/self/fd").unwrap().map(|entry| fs::read_link(entry.unwrap().path()));
+        links.filter(|link| link.as_ref().is_ok_and(|link| link.starts_with(dir.path().join("t-0")))).count()
+    };
+    assert!(open() > 0);
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(log.run_maintenance().unwrap().partitions_synced, 2);
+    clock.advance(Duration::from_secs(59));
+    send(1, "b");
+    assert_eq!(log.run_maintenance().unwrap().partitions_rested, 0);
+    clock.advance(Duration::from_secs(1));
+    let report = log.run_maintenance().unwrap();
+    assert_eq!(report.partitions_rested, 1, "not the one that was written to");
+    assert_eq!(open(), 0);
+    let mut reader = log.reader().unwrap();
+    reader.assign(topic.partitions()).unwrap();
+    assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 3);
+    assert_eq!(send(0, "c").offset, 1);
+    assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 1, "a reader that was there goes on");
+    log.close().unwrap();
+    let log = EventLog::open(dir.path()).unwrap();
+    assert!(log.recovery().clean);
+    assert_eq!(common::end(&log.topic("t").unwrap(), 0), 2);
+}
