@@ -13,10 +13,11 @@ mod topics;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use common::expected::Expected;
 use serde_json::{Value, json};
-use stratalog::{EventLog, Record};
+use stratalog::{ConsumerConfig, EventLog, IsolationLevel, Record, TopicConfig};
 
 use judge::{Served, adopt, check, kafka_is_missing};
 
@@ -58,6 +59,42 @@ fn directory_passes_between_us_and_a_broker() {
     log.close().unwrap();
     check(&from_broker);
     assert_same(&adopt(&from_broker, None), &expected);
+}
+
+/// A broker's own directory, read while the broker runs: what it appends appears.
+#[test]
+fn a_live_broker_is_read_beside_it() {
+    if kafka_is_missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (closed, work) = (dir.path().join("closed"), dir.path().join("work"));
+    std::fs::create_dir(&work).unwrap();
+    let log = EventLog::open(&closed).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    for _ in 0..10 {
+        log.producer().unwrap().send(&topic, Record::new("ours")).unwrap();
+    }
+    log.close().unwrap();
+
+    let mut broker = judge::start(&closed, &work);
+    let live = || std::fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path().join("data")).next();
+    // The lock file is the broker's: from then on the directory is its own.
+    common::until("the broker has begun", || live().is_some_and(|data| data.join(".lock").exists()));
+    let log = EventLog::open_read_only(live().unwrap()).unwrap();
+    let config = ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted);
+    let mut reader = log.consumer_with(config).unwrap();
+    reader.assign([("t", 0)]).unwrap();
+    let mut values = Vec::new();
+    while values.len() < 11 {
+        let records = reader.poll(Duration::from_secs(1)).unwrap();
+        values.extend(records.iter().map(|record| record.value().unwrap().to_vec()));
+        let ended = broker.try_wait().unwrap();
+        assert!(values.len() == 11 || ended.is_none(), "the broker has ended: {ended:?}");
+    }
+    assert!(values[..10].iter().all(|value| value == b"ours"));
+    assert_eq!(values[10], b"probe");
+    assert!(broker.wait().unwrap().success(), "it was not disturbed");
 }
 
 /// The directory that the main example leaves with `--dir`.

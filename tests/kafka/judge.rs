@@ -1,7 +1,7 @@
 //! Runs the scripts of this directory.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -54,14 +54,26 @@ pub(crate) fn adopt(dir: &Path, keep: Option<&Path>) -> Served {
     served
 }
 
+/// Starts a broker on a copy of a closed directory, which is under `work` as long as the broker runs: it serves
+/// everything and produces one record per partition.
+pub(crate) fn start(dir: &Path, work: &Path) -> Child {
+    let mut command = command("kafka-adopt", &[dir]);
+    command.env("TMPDIR", work).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
 fn run(script: &str, arguments: &[&Path]) -> Output {
+    command(script, arguments).output().unwrap()
+}
+
+fn command(script: &str, arguments: &[&Path]) -> Command {
     let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "kafka", script].iter().collect();
     let mut command = Command::new(script);
     if std::env::var_os("KAFKA_TIMEOUT").is_none() {
         // Other tests run beside this one, and Kafka may have to be fetched first.
         command.env("KAFKA_TIMEOUT", "300");
     }
-    command.args(arguments).output().unwrap()
+    command.args(arguments);
+    command
 }
 
 fn text(output: &Output) -> String {
