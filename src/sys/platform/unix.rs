@@ -275,7 +275,12 @@ pub(crate) fn is_locked_elsewhere(_file: &File) -> bool {
 pub(crate) fn futex_wait(word: &std::sync::atomic::AtomicU32, seen: u32, timeout: std::time::Duration) {
     let timeout = libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: timeout.subsec_nanos().into(),
+        #[allow(
+            clippy::cast_lossless,
+            clippy::cast_possible_wrap,
+            reason = "less than a thousand million; how wide the field is differs from system to system"
+        )]
+        tv_nsec: timeout.subsec_nanos() as _,
     };
     // SAFETY: `word` is four aligned bytes that live through the call, `timeout` is valid and only read. Whatever ends
     // the wait, the caller looks again.
