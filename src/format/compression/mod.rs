@@ -195,7 +195,7 @@ impl<'a> Growing<'a> {
         if self.to.capacity() == self.to.len() {
             // Text compresses to a quarter or so; from then on the output doubles.
             let guess = compressed.saturating_mul(4).max(produced).clamp(4096, Self::STEP);
-            self.to.reserve(guess.min(self.limit - produced + 1));
+            self.to.reserve(guess.min((self.limit - produced).saturating_add(1)));
         }
         Ok(self.to)
     }
