@@ -158,7 +158,11 @@ impl Disk {
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         self.check_writable()?;
         let renamed = self.faults.check(Operation::Rename).and_then(|()| platform::rename(from, to));
-        renamed.map_err(|e| Error::io("rename", from, e))
+        renamed.map_err(|e| Error::io("rename", from, e))?;
+        if let Some(observer) = self.faults.observer() {
+            observer.renamed(to);
+        }
+        Ok(())
     }
 
     /// Gives an open file its name, which must not be taken.
@@ -223,7 +227,11 @@ impl Disk {
     pub(crate) fn sync_directory(&self, directory: &Path) -> Result<()> {
         self.check_writable()?;
         let synced = self.faults.check(Operation::Sync).and_then(|()| platform::sync_directory(directory));
-        synced.map_err(|e| Error::io("sync directory", directory, e))
+        synced.map_err(|e| Error::io("sync directory", directory, e))?;
+        if let Some(observer) = self.faults.observer() {
+            observer.directory_synced(directory);
+        }
+        Ok(())
     }
 }
 
@@ -298,7 +306,11 @@ impl PlainFile {
     /// Data and length on the medium.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.faults.check(Operation::Sync)?;
-        platform::sync_file(&self.file)
+        platform::sync_file(&self.file)?;
+        if let Some(observer) = self.faults.observer() {
+            observer.file_synced(&self.file);
+        }
+        Ok(())
     }
 
     /// Appends to a file that only grows, such as a text kept for later inspection.

@@ -1,7 +1,9 @@
-//! Faults on purpose: the n-th operation of a kind fails. Part of the shipped code path; without a plan it costs a
-//! test for `None` per system call.
+//! Faults on purpose: the n-th operation of a kind fails, and somebody sees what has reached the medium. Part of the
+//! shipped code path; without either it costs a test for `None` per system call.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -16,10 +18,18 @@ pub(crate) enum Operation {
     Remove,
 }
 
-/// Which operation is to fail, if any.
+/// Is told what has succeeded, before whoever asked for it is. What it does must not come back to the log.
+pub(crate) trait Observer: std::fmt::Debug + Send + Sync {
+    fn file_synced(&self, file: &File);
+    fn directory_synced(&self, directory: &Path);
+    fn renamed(&self, to: &Path);
+}
+
+/// Which operation is to fail, if any, and who watches the others.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Faults {
     plan: Option<Arc<Plan>>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 #[derive(Debug)]
@@ -38,7 +48,13 @@ impl Faults {
     #[cfg(test)]
     pub(crate) fn after(operation: Operation, successes: i64, error: io::ErrorKind, lasting: bool) -> Self {
         let (left, struck) = (AtomicI64::new(successes), AtomicBool::new(false));
-        Self { plan: Some(Arc::new(Plan { operation, error, left, lasting, struck })) }
+        Self { plan: Some(Arc::new(Plan { operation, error, left, lasting, struck })), observer: None }
+    }
+
+    /// Nothing fails, and all is told.
+    #[cfg(test)]
+    pub(crate) fn observed(observer: Arc<dyn Observer>) -> Self {
+        Self { plan: None, observer: Some(observer) }
     }
 
     /// Ends a lasting fault.
@@ -61,6 +77,11 @@ impl Faults {
             None => Ok(()),
             Some(plan) => plan.check(operation),
         }
+    }
+
+    #[inline]
+    pub(crate) fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref()
     }
 }
 

@@ -9,6 +9,8 @@ mod fixture;
 mod front;
 mod lookups;
 mod model;
+#[cfg(target_os = "linux")]
+mod power;
 mod prepared;
 mod recovery;
 mod synced;
