@@ -359,16 +359,18 @@ mod tests {
     const A: Uuid = Uuid::from_bytes([0xaa; 16]);
     const B: Uuid = Uuid::from_bytes([0xbb; 16]);
 
-    fn made() -> (tempfile::TempDir, Arc<LiveWriter>) {
+    /// `None` where processes cannot share memory: there is no such file then, and readers look by themselves.
+    fn made() -> Option<(tempfile::TempDir, Arc<LiveWriter>)> {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::of(dir.path(), true, true);
         let live = LiveWriter::make(&disk, dir.path(), 3).unwrap();
-        (dir, live.expect("the tests run where maps are safe"))
+        assert!(live.is_some() || !disk.map_reads || !cfg!(target_pointer_width = "64"));
+        live.map(|live| (dir, live))
     }
 
     #[test]
     fn readers_see_what_the_writer_shows() {
-        let (dir, live) = made();
+        let Some((dir, live)) = made() else { return };
         let watch = LiveWatch::new(dir.path());
         let view = watch.view().unwrap();
         assert_eq!((view.in_use(), view.slot_of(A, 0, 0)), (0, None));
@@ -390,7 +392,7 @@ mod tests {
 
     #[test]
     fn only_who_asks_is_woken() {
-        let (dir, live) = made();
+        let Some((dir, live)) = made() else { return };
         let view = LiveWatch::new(dir.path()).view().unwrap();
         let (first, second) = (live.take(A, 0).unwrap(), live.take(A, 1).unwrap());
         let seen = view.seen().unwrap();
@@ -414,7 +416,7 @@ mod tests {
 
     #[test]
     fn file_of_a_writer_that_ended_or_died_is_not_believed() {
-        let (dir, live) = made();
+        let Some((dir, live)) = made() else { return };
         let watch = LiveWatch::new(dir.path());
         let view = watch.view().unwrap();
         let disk = Disk::of(dir.path(), true, true);
@@ -433,7 +435,7 @@ mod tests {
 
     #[test]
     fn anything_else_of_that_name_is_left_alone() {
-        let (dir, _live) = made();
+        let Some((dir, _live)) = made() else { return };
         let path = dir.path().join(FILE);
         let whole = fs::read(&path).unwrap();
         let changed = |at: usize, bytes: &[u8]| {
