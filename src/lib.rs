@@ -26,6 +26,7 @@
 //!
 //! # Where to look
 //!
+//! * [`guide`]: everything in turn, from the first record to operations
 //! * [`EventLog`]: open, topics, close
 //! * [`Producer`], [`BufferedProducer`], [`Record`]: writing
 //! * [`Consumer`], [`Records`], [`RecordView`]: reading
@@ -51,6 +52,9 @@ mod segment;
 mod sys;
 mod upkeep;
 mod wait;
+
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 
 pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
