@@ -79,8 +79,9 @@ fn a_live_broker_is_read_beside_it() {
 
     let mut broker = judge::start(&closed, &work);
     let live = || std::fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path().join("data")).next();
-    // The lock file is the broker's: from then on the directory is its own.
-    common::until("the broker has begun", || live().is_some_and(|data| data.join(".lock").exists()));
+    // Before that the directory is still being copied.
+    let has_begun = || live().is_some_and(|data| data.with_file_name("broker.log").exists());
+    common::until("the broker has begun", has_begun);
     let log = EventLog::open_read_only(live().unwrap()).unwrap();
     let config = ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted);
     let mut reader = log.consumer_with(config).unwrap();
