@@ -85,6 +85,27 @@ fn counters_tell_what_was_done_and_what_there_is() {
     assert_eq!(log.metrics().poisoned_partitions, 0);
 }
 
+#[test]
+fn nothing_is_done_to_a_directory_once_its_log_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (options, clock) = by_hand();
+    let log = options.open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    log.producer().unwrap().send(&topic, Record::new("x")).unwrap();
+    std::thread::scope(|scope| {
+        let maintained = scope.spawn(|| while log.run_maintenance().is_ok() {});
+        clock.advance(Duration::from_secs(100));
+        log.close().unwrap();
+        maintained.join().unwrap();
+    });
+    let names =
+        || -> Vec<_> { std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    let before = names();
+    assert!(matches!(log.run_maintenance(), Err(stratalog::Error::Closed)));
+    assert_eq!(names(), before);
+    assert!(dir.path().join(".kafka_cleanshutdown").exists());
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn what_held_records_keep_of_a_deleted_topic_is_counted_until_they_go() {

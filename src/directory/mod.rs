@@ -264,13 +264,14 @@ impl OpenDirectory {
         if let Some(watch) = &self.watch {
             watch.ring();
         }
-        let Some(Running { threads, live, _lock: lock, .. }) = running.take() else {
+        let Some(Running { work, threads, live, _lock: lock }) = running.take() else {
             self.events.end();
             return Ok(());
         };
         if let Some(threads) = threads {
             threads.stop();
         }
+        work.end();
         let mut outcome = Ok(());
         for partition in self.catalog.partitions() {
             // Every partition is brought as far as it goes; the first failure is told.

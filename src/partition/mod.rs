@@ -250,6 +250,7 @@ impl PartitionLog {
             None => Appender::Idle { next_offset, epoch, last },
             Some(writer) => {
                 self.begin_epoch(epoch, next_offset)?;
+                self.expect_roll_at(self.settings.segment_bytes());
                 self.show(&writer);
                 // Entries and names may be as little on the medium as the records are.
                 self.disk.sync_directory(&self.directory)?;

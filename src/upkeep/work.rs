@@ -10,6 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use parking_lot::Mutex;
 use super::report::{MaintenanceReport, Round};
 use super::retention::{Retained, retain};
 use crate::clock::{Clock, Moment, Pace, SystemClock};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{Announcer, Event};
 use crate::partition::{AheadChore, BackgroundSync, Chore, Chores, PartitionLog, SyncBy};
 
@@ -80,6 +81,8 @@ pub(crate) struct Work {
     /// Lingering records that are looked after.
     waiting: Mutex<Vec<Linger>>,
     agenda: Mutex<Agenda>,
+    /// Written under both locks.
+    has_ended: AtomicBool,
 }
 
 /// What upkeep is to do, and when.
@@ -98,16 +101,11 @@ struct Due(SyncBy);
 
 impl Inboxes {
     pub(crate) fn new(pace: Pace, background_sync: BackgroundSync) -> Self {
-        let ((ahead, grow), (linger, lingering), (upkeep, chores)) = (unbounded(), unbounded(), unbounded());
-        let (events, tasks) = (Announcer::default(), (Some(ahead), Some(upkeep)));
-        let (ahead, upkeep) = tasks;
-        Self {
-            chores: Chores { ahead, upkeep, pace, events, background_sync, ..Chores::default() },
-            linger,
-            grow,
-            lingering,
-            upkeep: chores,
-        }
+        let ((ahead, grow), (linger, lingering), (send_upkeep, upkeep)) =
+            (unbounded(), unbounded(), unbounded());
+        let (ahead, send_upkeep) = (Some(ahead), Some(send_upkeep));
+        let chores = Chores { ahead, upkeep: send_upkeep, pace, background_sync, ..Chores::default() };
+        Self { chores, linger, grow, lingering, upkeep }
     }
 
     /// Goes to work on what is there.
@@ -124,6 +122,7 @@ impl Inboxes {
             holdings,
             waiting: Mutex::default(),
             agenda: Mutex::new(Agenda { retention, ..Agenda::default() }),
+            has_ended: AtomicBool::new(false),
         }
     }
 }
@@ -135,9 +134,18 @@ impl Work {
         self.run_upkeep()
     }
 
+    /// Waits for what is being done and lets nothing be done any more: the directory may be somebody else's next.
+    pub(crate) fn end(&self) {
+        let _both = (self.waiting.lock(), self.agenda.lock());
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
     /// Writes lingering batches whose time has come, and works ahead of writers. Returns when to come again.
     pub(super) fn run_ahead(&self) -> Option<Moment> {
         let mut waiting = self.waiting.lock();
+        if self.has_ended.load(Ordering::Relaxed) {
+            return None;
+        }
         waiting.extend(self.lingering.try_iter());
         if !waiting.is_empty() {
             let now = self.pace.now();
@@ -169,6 +177,9 @@ impl Work {
     /// Finishes sealed segments and does the syncs and checkpoints whose time has come.
     pub(super) fn run_upkeep(&self) -> Result<MaintenanceReport> {
         let mut agenda = self.agenda.lock();
+        if self.has_ended.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
         let mut round = Round::default();
         for chore in self.upkeep.try_iter() {
             match chore {
@@ -260,9 +271,10 @@ impl Work {
         let now = self.pace.now();
         while agenda.rests.front().is_some_and(|(due, _)| *due <= now) {
             let Some((_, partition)) = agenda.rests.pop_front() else { return };
-            if partition.upgrade().is_some_and(|partition| partition.rest_unless_used()) {
-                round.report.partitions_rested += 1;
-            }
+            let Some(partition) = partition.upgrade() else { continue };
+            let rest = || partition.rest_unless_used();
+            let rested = self.unless_panicked("bringing a partition to rest", Some(&partition), rest);
+            round.report.partitions_rested += usize::from(rested == Some(true));
         }
     }
 
@@ -273,7 +285,7 @@ impl Work {
         partition: Option<&PartitionLog>,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let outcome = self.unless_panicked(task, partition, work).unwrap_or(Err(crate::Error::Closed));
+        let outcome = self.unless_panicked(task, partition, work).unwrap_or(Err(Error::Closed));
         if let Err(failure) = &outcome {
             self.events.tell(|| Event::MaintenanceFailed { task, failure: failure.to_string().into() });
         }

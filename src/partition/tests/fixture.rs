@@ -23,6 +23,7 @@ use crate::partition::{
 use crate::segment;
 use crate::sys::Disk;
 use crate::sys::faults::Faults;
+use crate::upkeep::Holdings;
 
 /// Exhaustive tests take every n-th step only where a system call takes long, as under Wine.
 pub(super) const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
@@ -338,5 +339,23 @@ pub(super) fn work_ahead(log: &PartitionLog) {
     if let Appender::Active { writer, .. } = &*log.appender.lock() {
         let (growth, tail) = writer.growth();
         growth.work_ahead(tail.load().position);
+    }
+}
+
+/// What a background is to look after besides the partition it is given: no checkpoints, no retention.
+#[derive(Debug)]
+pub(super) struct NoHoldings;
+
+impl Holdings for NoHoldings {
+    fn write_checkpoints(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn write_log_starts(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
+        Vec::new()
     }
 }

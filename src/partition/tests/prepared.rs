@@ -3,36 +3,18 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::fixture::{Fixture, MAPPED, Modes, append_numbered, assert_numbered};
+use super::fixture::{Fixture, MAPPED, Modes, NoHoldings, append_numbered, assert_numbered};
 use crate::clock::Pace;
-use crate::error::Result;
-use crate::partition::{BackgroundSync, PartitionLog};
+use crate::partition::BackgroundSync;
 use crate::sys::faults::{Faults, Operation};
-use crate::upkeep::{Holdings, Inboxes, Work};
-
-#[derive(Debug)]
-struct Nothing;
-
-impl Holdings for Nothing {
-    fn write_checkpoints(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn write_log_starts(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
-        Vec::new()
-    }
-}
+use crate::upkeep::{Inboxes, Work};
 
 /// A fixture whose background is driven by hand.
 fn driven(modes: Modes, segment_bytes: u32) -> (Fixture, Work) {
     let mut fixture = Fixture::new(modes, segment_bytes);
     let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
     fixture.chores = inboxes.chores.clone();
-    (fixture, inboxes.work_on(Arc::new(Nothing), None))
+    (fixture, inboxes.work_on(Arc::new(NoHoldings), None))
 }
 
 #[test]
@@ -62,6 +44,29 @@ fn a_segment_begins_in_the_file_that_was_prepared_and_none_is_left_behind() {
         assert!(!prepared.exists(), "not after the end");
         fixture.check_closed();
         assert_numbered(&fixture.open_clean(end), 0..end, 100);
+    }
+}
+
+#[test]
+fn a_chore_that_comes_after_the_partition_has_come_to_rest_makes_no_file() {
+    for rests in [false, true] {
+        let (fixture, work) = driven(MAPPED, 4000);
+        let prepared = fixture.directory().join("next.prepared");
+        let log = fixture.open_new();
+        let segment = || log.segments().last().map_or(0, |last| last.end().position);
+        while segment() < 3500 {
+            append_numbered(&log, 1, 100).unwrap();
+        }
+        assert_eq!(fixture.bases(), [0]);
+        assert_eq!(rests, rests && log.rest());
+        work.run().unwrap();
+        assert_eq!(prepared.exists(), !rests);
+        append_numbered(&log, 1, 10).unwrap();
+        log.prepare_segment().unwrap();
+        assert!(prepared.exists(), "wanted again");
+        log.close().unwrap();
+        assert!(!prepared.exists());
+        fixture.check_closed();
     }
 }
 

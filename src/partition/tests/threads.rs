@@ -7,13 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::fixture::{
-    ANY, EXACT, Fixture, MAPPED, Modes, POSITIONED, TestRecord, append, append_numbered, records_of,
+    ANY, EXACT, Fixture, MAPPED, Modes, NoHoldings, POSITIONED, TestRecord, append, append_numbered,
+    records_of,
 };
 use crate::clock::Pace;
 use crate::config::ReadUpTo;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::partition::{BackgroundSync, Cursor, FetchLimits, PartitionLog};
-use crate::upkeep::{Holdings, Inboxes, Threads};
+use crate::upkeep::{Inboxes, Threads};
 use crate::wait::{Parker, before_parking};
 
 const APPENDERS: u64 = 3;
@@ -98,29 +99,11 @@ fn disturb(log: &Arc<PartitionLog>, end: u64) {
     }
 }
 
-/// No checkpoints.
-#[derive(Debug)]
-struct Nothing;
-
-impl Holdings for Nothing {
-    fn write_checkpoints(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn write_log_starts(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
-        Vec::new()
-    }
-}
-
 fn run(modes: Modes) {
     let mut fixture = Fixture::new(modes, 30_000);
     let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
     fixture.chores = inboxes.chores.clone();
-    let background = Threads::start(&Arc::new(inboxes.work_on(Arc::new(Nothing), None))).unwrap();
+    let background = Threads::start(&Arc::new(inboxes.work_on(Arc::new(NoHoldings), None))).unwrap();
     let log = fixture.open_new();
     let end = APPENDERS * (0..BATCHES).map(|batch| batch % 3 + 1).sum::<u64>();
     thread::scope(|scope| {
