@@ -45,6 +45,7 @@ mod format;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod group;
 mod partition;
 mod position;
 mod producer;
@@ -59,8 +60,8 @@ pub mod guide {}
 pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
-    CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, IsolationLevel, ReadUpTo,
-    StartFrom, TimestampType, TopicConfig, WaitStrategy,
+    Assignor, CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, IsolationLevel,
+    ReadUpTo, StartFrom, TimestampType, TopicConfig, WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the ground up. A room may use those before it and itself.
-const ROOMS: [&[&str]; 12] = [
+const ROOMS: [&[&str]; 13] = [
     &["error", "clock", "position"],
     &["events"],
     &["config"],
@@ -15,6 +15,7 @@ const ROOMS: [&[&str]; 12] = [
     &["partition"],
     &["upkeep"],
     &["catalog"],
+    &["group"],
     &["directory"],
     &["producer", "consumer"],
 ];

@@ -56,6 +56,47 @@ impl CleanupPolicy {
     }
 }
 
+/// How the partitions of a group's topics are dealt out among its members. Kafka's `partition.assignment.strategy`.
+///
+/// Whatever it is, hand-over is cooperative: a partition that moves is read on by its owner until the owner has let go of
+/// it, and only partitions that move are interrupted.
+///
+/// ```
+/// use stratalog::{Assignor, ConsumerConfig};
+/// let config = ConsumerConfig::new().group("billing").assignor(Assignor::Range);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Assignor {
+    /// Each topic by itself: consecutive partitions to the members in order, so that the same numbers of several topics
+    /// go to the same member. Kafka: `range`.
+    Range,
+    /// All partitions of all topics in a circle of the members. Kafka: `roundrobin`.
+    RoundRobin,
+    /// Balanced over all topics, and members keep what they have as far as that stays balanced. Kafka: `sticky`.
+    Sticky,
+    /// The same, as Kafka's cooperative protocol has it: `cooperative-sticky`.
+    #[default]
+    CooperativeSticky,
+}
+
+impl Assignor {
+    /// Kafka's word for it, which also stands in the group's record.
+    pub(crate) const fn kafka_word(self) -> &'static str {
+        match self {
+            Self::Range => "range",
+            Self::RoundRobin => "roundrobin",
+            Self::Sticky => "sticky",
+            Self::CooperativeSticky => "cooperative-sticky",
+        }
+    }
+
+    pub(crate) fn from_kafka_word(word: &str) -> Option<Self> {
+        let all = [Self::Range, Self::RoundRobin, Self::Sticky, Self::CooperativeSticky];
+        all.into_iter().find(|one| one.kafka_word() == word)
+    }
+}
+
 /// How batches are compressed. Kafka's `compression.type`.
 ///
 /// A topic without this setting keeps each batch as its producer made it (Kafka's word `producer`, the default).

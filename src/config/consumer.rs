@@ -1,5 +1,8 @@
 //! Settings of a consumer.
 
+use std::time::Duration;
+
+use super::Assignor;
 use crate::error::{Error, Result};
 
 /// Half of a core's second-level cache, so that records are still there when they are looked at after the check.
@@ -74,6 +77,10 @@ pub struct ConsumerConfig {
     pub(crate) max_poll_bytes: usize,
     pub(crate) max_poll_records: usize,
     pub(crate) start_paused: bool,
+    pub(crate) group: Option<String>,
+    pub(crate) assignor: Assignor,
+    pub(crate) commit_on_poll: bool,
+    pub(crate) max_poll_interval: Option<Duration>,
     pub(crate) unknown: Option<String>,
 }
 
@@ -87,6 +94,10 @@ impl Default for ConsumerConfig {
             max_poll_bytes: DEFAULT_POLL_BYTES,
             max_poll_records: usize::MAX,
             start_paused: false,
+            group: None,
+            assignor: Assignor::default(),
+            commit_on_poll: false,
+            max_poll_interval: None,
             unknown: None,
         }
     }
@@ -149,6 +160,35 @@ impl ConsumerConfig {
     /// Whether partitions are paused when they are assigned, until `resume`. Default: `false`.
     pub fn start_paused(mut self, paused: bool) -> Self {
         self.start_paused = paused;
+        self
+    }
+
+    /// The group that the consumer belongs to, whose committed offsets it reads and writes. Needed for
+    /// [`subscribe`](crate::Consumer::subscribe) and [`commit`](crate::Consumer::commit). Kafka: `group.id`.
+    pub fn group(mut self, name: impl Into<String>) -> Self {
+        self.group = Some(name.into());
+        self
+    }
+
+    /// How partitions are dealt out among the members of the group, who must agree. Default:
+    /// [`Assignor::CooperativeSticky`]. Kafka: `partition.assignment.strategy`.
+    pub fn assignor(mut self, assignor: Assignor) -> Self {
+        self.assignor = assignor;
+        self
+    }
+
+    /// Whether each `poll` first commits what the one before handed out, and `close` what the last one did. At least once:
+    /// what is being worked on when the program dies comes again. Default: `false`. Kafka: `enable.auto.commit`.
+    pub fn commit_on_poll(mut self, commit: bool) -> Self {
+        self.commit_on_poll = commit;
+        self
+    }
+
+    /// A member of a group that does not poll for this long is expelled: others get its partitions, its commits are
+    /// refused, and it joins anew at its next poll. Default: `None`, members are never expelled. Kafka:
+    /// `max.poll.interval.ms`.
+    pub fn max_poll_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.max_poll_interval = interval.into();
         self
     }
 

@@ -12,7 +12,7 @@ mod topic;
 pub(crate) mod topic_name;
 mod topic_setting;
 
-pub use choice::{CleanupPolicy, Compression, Durability, TimestampType};
+pub use choice::{Assignor, CleanupPolicy, Compression, Durability, TimestampType};
 pub use consumer::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom, WaitStrategy};
 pub use topic::{ConfigEntries, TopicConfig};
 pub(crate) use topic_setting::TopicSettings;
