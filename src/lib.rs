@@ -31,6 +31,7 @@
 //! * [`Producer`], [`BufferedProducer`], [`Record`]: writing
 //! * [`Consumer`], [`Records`], [`RecordView`]: reading
 //! * [`Topic`], [`Partition`], [`TopicConfig`]: what there is
+//! * [`inspect`]: looking into files
 //! * [`Error`], [`Remedy`]: what can go wrong, and what to do
 
 mod catalog;
@@ -46,6 +47,7 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
+pub mod inspect;
 mod partition;
 mod position;
 mod producer;

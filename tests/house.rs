@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the ground up. A room may use those before it and itself.
-const ROOMS: [&[&str]; 13] = [
+const ROOMS: [&[&str]; 14] = [
     &["error", "clock", "position"],
     &["events"],
     &["config"],
@@ -18,6 +18,7 @@ const ROOMS: [&[&str]; 13] = [
     &["group"],
     &["directory"],
     &["producer", "consumer"],
+    &["inspect"],
 ];
 
 /// Names that stand for things of any room: the face may use all, and ground types are re-exported at the root.

@@ -14,6 +14,7 @@
 //! | [`metadata_log`] | the log itself: reading with snapshots, appending |
 //! | [`identity`] | `meta.properties` |
 //! | [`opening`] | what a directory is, and what to do about directories of no topic |
+//! | [`outline`] | the topics and directories, for whoever only looks |
 //! | [`directories`] | whose a directory is, and how those of deleted topics go |
 //! | [`creation`] | checks and records of new topics |
 //! | [`alteration`] | other settings and more partitions |
@@ -29,6 +30,7 @@ mod following;
 mod identity;
 mod metadata_log;
 mod opening;
+mod outline;
 mod partitions;
 mod rules;
 mod state;
@@ -48,6 +50,7 @@ use directories::Removal;
 use entry::Surroundings;
 pub(crate) use entry::TopicEntry;
 use metadata_log::MetadataLog;
+pub(crate) use outline::{FoundDirectory, Outline, Owner, directories_in, has_identity, metadata_directory};
 use state::{METADATA_VERSION, State};
 
 use crate::config::TopicConfig;

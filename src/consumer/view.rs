@@ -56,6 +56,12 @@ pub struct Headers<'a> {
     raw: RawHeaders<'a>,
 }
 
+impl<'a> Headers<'a> {
+    pub(crate) fn of(raw: RawHeaders<'a>) -> Self {
+        Self { raw }
+    }
+}
+
 impl<'a> Iterator for Headers<'a> {
     type Item = Header<'a>;
 

@@ -192,7 +192,6 @@ impl BatchHeader {
     }
 
     /// With this flag the base timestamp is the time after which tombstones may go.
-    #[cfg_attr(not(test), expect(dead_code, reason = "compaction comes later"))]
     pub(crate) fn has_delete_horizon(&self) -> bool {
         self.attributes & DELETE_HORIZON != 0
     }

@@ -70,6 +70,55 @@ fn take_field<'a>(message: &mut Input<'a>) -> Result<Option<&'a [u8]>, Malformed
     }
 }
 
+/// The front of an entry, as it stands there: not even the checksum was looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LegacyHead {
+    pub(crate) offset: i64,
+    pub(crate) crc: u32,
+    pub(crate) magic: i8,
+    pub(crate) attributes: i16,
+    /// −1 in format 0, which has none.
+    pub(crate) timestamp: i64,
+}
+
+impl LegacyHead {
+    /// `None` if the entry is too short for one.
+    pub(crate) fn read(frame: &[u8]) -> Option<Self> {
+        let mut input = Input::new(frame);
+        let (offset, _size) = (input.i64().ok()?, input.i32().ok()?);
+        let crc = u32::from_be_bytes(input.array().ok()?);
+        let (magic, attributes) = (input.i8().ok()?, i16::from(input.i8().ok()?));
+        let timestamp = if magic == 1 { input.i64().ok()? } else { -1 };
+        Some(Self { offset, crc, magic, attributes, timestamp })
+    }
+
+    pub(crate) fn is_log_append_time(&self) -> bool {
+        self.magic == 1 && self.attributes & LOG_APPEND_TIME != 0
+    }
+}
+
+/// Appends the checksum of the message, or of each of those in a wrapper, in the order in which [`decode`] makes records.
+pub(crate) fn checksums(frame: &[u8], limit: usize, to: &mut Vec<u32>) -> Result<(), Unreadable> {
+    let outer = Message::take(&mut Input::new(frame))?;
+    let codec = outer.codec()?;
+    let mut set = Vec::new();
+    let entries = if codec == Codec::None {
+        frame
+    } else {
+        let value = outer.value.ok_or(Malformed("a compressed message has no value"))?;
+        let lz4_header = if outer.magic == 0 { Lz4Header::Unchecked } else { Lz4Header::Checked };
+        compression::decompress(codec, lz4_header, value, limit, &mut set)?;
+        &set
+    };
+    let mut input = Input::new(entries);
+    while !input.is_empty() {
+        let (_offset, size) = (input.i64()?, input.i32()?);
+        let size = usize::try_from(size).map_err(|_| Malformed("the size of a message is negative"))?;
+        to.push(u32::from_be_bytes(Input::new(input.take(size)?).array()?));
+    }
+    Ok(())
+}
+
 /// Appends the message, or all those in a wrapper, as one batch of format 2.
 pub(super) fn decode(frame: &[u8], limit: usize, to: &mut Vec<u8>) -> Result<(), Unreadable> {
     let outer = Message::take(&mut Input::new(frame))?;

@@ -52,6 +52,7 @@ pub(crate) use live::{LiveWatch, LiveWriter};
 use load::Found;
 pub use load::PartitionRecovery;
 use prepared::Prepared;
+pub(crate) use producers::ProducerState;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 use settings::LiveSettings;

@@ -13,7 +13,7 @@ use crate::format::transaction_index::AbortedTransaction;
 
 /// What is known after the batches that were noted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ProducerState {
+pub(crate) struct ProducerState {
     entries: BTreeMap<i64, ProducerEntry>,
     /// Transactions that are open: first offset and producer.
     open: BTreeMap<u64, i64>,
@@ -42,7 +42,7 @@ impl ProducerState {
     }
 
     /// Notes the next batch. Returns the transaction that it aborts, if it does and the transaction had records here.
-    pub(super) fn note(
+    pub(crate) fn note(
         &mut self,
         header: &BatchHeader,
         control: Option<ControlRecord>,

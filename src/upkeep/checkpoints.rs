@@ -13,7 +13,7 @@ use crate::sys::Disk;
 
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
-const ALL: [&str; 4] =
+pub(crate) const ALL: [&str; 4] =
     [RECOVERY_POINTS, LOG_STARTS, "replication-offset-checkpoint", "cleaner-offset-checkpoint"];
 /// 100,000 partitions with the longest names.
 const MOST_BYTES: u64 = 64 << 20;

@@ -112,6 +112,14 @@ impl Codec {
     }
 }
 
+/// Whether compressed records are an lz4 frame whose blocks need those before them. Kafka's own readers refuse such frames,
+/// which are read here.
+pub(crate) fn has_linked_blocks(codec: Codec, from: &[u8]) -> bool {
+    const FLAGS: usize = 4;
+    const INDEPENDENT: u8 = 0x20;
+    codec == Codec::Lz4 && from.get(FLAGS).is_some_and(|flags| flags & INDEPENDENT == 0)
+}
+
 /// Where a legacy lz4 frame differs from what the frame's own specification says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lz4Header {

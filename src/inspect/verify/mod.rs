@@ -1,0 +1,485 @@
+//! Going through a whole directory: is everything as it should be?
+//!
+//! | file | what |
+//! |---|---|
+//! | [`partition`] | the files of a partition and how they fit together |
+//! | [`segment`] | the batches of a log file, with its indexes beside them |
+//! | [`indexes`] | entries of indexes, held against the batches as these come |
+//! | [`repair`] | taking away what is derived and wrong |
+
+mod indexes;
+mod partition;
+mod repair;
+mod segment;
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::MOST_SMALL_BYTES;
+use super::log_file::LogFile;
+use crate::catalog::{self, Outline, Owner};
+use crate::error::{Error, Result};
+use crate::format::checkpoint::{EpochStart, parse_offsets};
+use crate::format::frame::whole_batch_at;
+use crate::position::TopicPartition;
+use crate::sys::disk::{kind_of, open_root};
+use crate::sys::{DirectoryLock, Disk, EntryKind};
+use crate::upkeep::checkpoints::{ALL, Checkpoints};
+
+const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
+const BOOTSTRAP: &str = "bootstrap.checkpoint";
+/// Further problems of one file are counted, not told.
+const MOST_TOLD_OF_A_FILE: usize = 100;
+
+/// Something in a directory that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Where in the file, in bytes.
+    pub position: Option<u64>,
+    /// The offset at which reading meets it, if it is in a log.
+    pub offset: Option<u64>,
+    /// What it concerns.
+    pub kind: ProblemKind,
+    /// What is wrong.
+    pub reason: String,
+    /// Whether [`VerifyOptions::repair`] has dealt with it.
+    pub repaired: bool,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(position) = self.position {
+            write!(f, " at byte {position}")?;
+        }
+        write!(f, ": {}", self.reason)?;
+        if let Some(offset) = self.offset {
+            write!(f, " (offset {offset})")?;
+        }
+        if self.repaired { f.write_str("; repaired") } else { Ok(()) }
+    }
+}
+
+/// What a [`Problem`] concerns, and so what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// Records: a batch that is damaged, or stands where it cannot.
+    Log,
+    /// An index or a snapshot of producers. It is made from the records, and can be made again.
+    Derived,
+    /// A checkpoint. Without it more is looked at when the directory is opened.
+    Checkpoint,
+    /// What the directory is, which topics there are, and which directory is whose.
+    Catalog,
+    /// A name that no file or directory should have there.
+    Name,
+    /// Something that cannot be looked at.
+    Unreadable,
+}
+
+/// How [`verify`] goes about it.
+///
+/// ```
+/// use stratalog::inspect::VerifyOptions;
+/// let options = VerifyOptions::new().topics(["orders"]).repair(true);
+/// ```
+#[derive(Default)]
+#[must_use]
+pub struct VerifyOptions<'o> {
+    topics: Option<Vec<String>>,
+    repair: bool,
+    on_progress: Option<Box<Progress<'o>>>,
+}
+
+type Progress<'o> = dyn FnMut(u64, u64) -> ControlFlow<()> + 'o;
+
+impl fmt::Debug for VerifyOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyOptions")
+            .field("topics", &self.topics)
+            .field("repair", &self.repair)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'o> VerifyOptions<'o> {
+    /// Everything is looked at, nothing is changed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at the partitions of these topics only, and at what belongs to no topic.
+    pub fn topics<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.topics = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Takes away what is derived from the records and wrong: indexes, snapshots of producers, checkpoints. They are made
+    /// again when the directory is opened, by this crate or by a broker. Records are never touched. Needs the directory's
+    /// lock. Default: `false`.
+    pub fn repair(mut self, repair: bool) -> Self {
+        self.repair = repair;
+        self
+    }
+
+    /// Is called now and then with the bytes of log that were looked at and those there are. `Break` ends the work, and
+    /// the report says so.
+    pub fn on_progress(mut self, tell: impl FnMut(u64, u64) -> ControlFlow<()> + 'o) -> Self {
+        self.on_progress = Some(Box::new(tell));
+        self
+    }
+}
+
+/// What [`verify`] has looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Whether the directory was closed in order. If it was not, batches at the ends may be torn, which is no problem:
+    /// the next open cuts them off.
+    pub clean: bool,
+    /// Partitions, that of the metadata log among them.
+    pub partitions: u64,
+    /// Log files.
+    pub segments: u64,
+    /// Batches.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Entries of indexes.
+    pub index_entries: u64,
+    /// Bytes of log files.
+    pub bytes: u64,
+    /// Batches whose records could not be looked at, because their codec is not built in.
+    pub unchecked_batches: u64,
+    /// Bytes at the ends of logs that hold no whole batch, in a directory that was not closed in order: space taken ahead,
+    /// and what was being written.
+    pub tail_bytes: u64,
+    /// Files and directories that wait to be removed, which is no problem.
+    pub leftovers: u64,
+    /// Problems found.
+    pub problems: u64,
+    /// Of these, the repaired.
+    pub repaired: u64,
+    /// Whether the work was ended before everything was looked at.
+    pub interrupted: bool,
+}
+
+/// Goes through a log directory and tells `on_problem` what is not as it should be: checksums, lengths, offsets and records
+/// of every batch; indexes, snapshots and checkpoints against them; directories against the metadata log; names.
+///
+/// Works beside a writer, whose latest records may then not be looked at. Kafka has no counterpart for a directory; of its
+/// tools `kafka-dump-log` does a part of it file by file.
+///
+/// # Errors
+/// `Io` if the directory does not exist or cannot be listed, `InvalidInput` if the path is none, `Locked` if it is to be
+/// repaired and somebody holds it. What is found in the directory is no error.
+///
+/// ```
+/// use stratalog::inspect::{VerifyOptions, verify};
+/// use stratalog::{EventLog, Record, TopicConfig};
+/// # let dir = tempfile::tempdir()?;
+/// let log = EventLog::open(dir.path())?;
+/// let orders = log.create_topic("orders", TopicConfig::new())?;
+/// log.producer()?.send(&orders, Record::new("paid"))?;
+/// log.close()?;
+///
+/// let report = verify(dir.path(), VerifyOptions::new(), |problem| eprintln!("{problem}"))?;
+/// assert_eq!((report.problems, report.partitions), (0, 2)); // with that of the metadata log
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn verify(
+    path: impl AsRef<Path>,
+    options: VerifyOptions<'_>,
+    mut on_problem: impl FnMut(&Problem),
+) -> Result<VerifyReport> {
+    let root = open_root(path.as_ref(), false)?;
+    let lock = if options.repair { Some(DirectoryLock::take(&root)?) } else { None };
+    let disk = Disk::for_reading(&root, false);
+    // Before anything else is read: a writer that comes later takes it away first.
+    let clean = kind_of(&root.join(CLEAN_MARKER)).is_some();
+    let checkpoints = Checkpoints::read(&disk, &root, clean)?;
+    let mut verifier = Verifier {
+        repair: lock.as_ref().map(|_| Disk::of(&root, false, false)),
+        root,
+        disk,
+        checkpoints,
+        topics: options.topics,
+        on_progress: options.on_progress,
+        on_problem: &mut on_problem,
+        pending: Vec::new(),
+        seen_epochs: Vec::new(),
+        report: VerifyReport { clean, ..VerifyReport::default() },
+        total: 0,
+        told: 0,
+    };
+    verifier.directory()?;
+    Ok(verifier.report)
+}
+
+/// Bytes of log between two words about progress.
+const PROGRESS_STEP: u64 = 4 << 20;
+
+/// One pass over a directory.
+struct Verifier<'v, 'o> {
+    root: PathBuf,
+    disk: Disk,
+    /// The ways to change something, if that is wanted and the lock is held.
+    repair: Option<Disk>,
+    checkpoints: Checkpoints,
+    topics: Option<Vec<String>>,
+    on_progress: Option<Box<Progress<'o>>>,
+    on_problem: &'v mut dyn FnMut(&Problem),
+    /// Found in the partition at hand, and not told yet: some may be repaired.
+    pending: Vec<Problem>,
+    /// Where leader epochs begin in the partition at hand, by its batches.
+    seen_epochs: Vec<EpochStart>,
+    report: VerifyReport,
+    total: u64,
+    /// Bytes that progress was last told of.
+    told: u64,
+}
+
+impl Verifier<'_, '_> {
+    fn is_clean(&self) -> bool {
+        self.report.clean
+    }
+
+    fn directory(&mut self) -> Result<()> {
+        let found = catalog::directories_in(&self.root, &self.disk)?;
+        let metadata = catalog::metadata_directory(&self.root);
+        let has_metadata = kind_of(&metadata) == Some(EntryKind::Directory);
+        let wanted: Vec<_> = found.iter().filter(|one| self.is_wanted(one.partition.as_ref())).collect();
+        let logs = wanted.iter().filter(|one| one.partition.is_some()).map(|one| &one.path);
+        self.total = logs.chain(has_metadata.then_some(&metadata)).map(|path| self.bytes_of_logs(path)).sum();
+        self.top_level_files(&found, has_metadata);
+        let outline = self.metadata(&metadata, has_metadata);
+        for directory in wanted {
+            if self.report.interrupted {
+                return Ok(());
+            }
+            self.owner(directory, outline.as_ref());
+            if let Some(partition) = &directory.partition {
+                self.partition(&directory.path, partition);
+            }
+            self.settle();
+        }
+        if let Some(outline) = &outline {
+            self.missing_directories(outline);
+        }
+        self.offset_checkpoints();
+        self.settle();
+        Ok(())
+    }
+
+    fn is_wanted(&self, partition: Option<&TopicPartition>) -> bool {
+        match (&self.topics, partition) {
+            (Some(topics), Some(partition)) => topics.iter().any(|topic| topic == partition.topic()),
+            _ => true,
+        }
+    }
+
+    /// `meta.properties` and what only a broker reads.
+    fn top_level_files(&mut self, found: &[catalog::FoundDirectory], has_metadata: bool) {
+        let path = self.root.join("meta.properties");
+        match catalog::has_identity(&self.root, &self.disk) {
+            Ok(true) => {}
+            Ok(false) if found.is_empty() && !has_metadata => {}
+            Ok(false) => {
+                let reason = "the file is missing; without it nobody knows whose directory this is";
+                self.problem(ProblemKind::Catalog, path, reason);
+            }
+            Err(failure) => self.failure(ProblemKind::Catalog, path, &failure),
+        }
+        let bootstrap = self.root.join(BOOTSTRAP);
+        if kind_of(&bootstrap).is_some() {
+            self.snapshot_of_metadata(&bootstrap);
+        }
+        self.settle();
+    }
+
+    /// The metadata log, and what it says. `None` if there is none or it cannot be read.
+    fn metadata(&mut self, directory: &Path, exists: bool) -> Option<Outline> {
+        if !exists {
+            return None;
+        }
+        self.partition(directory, &TopicPartition::from(("__cluster_metadata", 0)));
+        let before = self.pending.len();
+        self.settle();
+        match Outline::read(&self.root, &self.disk, &self.checkpoints) {
+            Ok(outline) => {
+                if let Some(reason) = outline.too_new() {
+                    self.problem(ProblemKind::Catalog, directory.to_owned(), reason);
+                    self.settle();
+                }
+                Some(outline)
+            }
+            Err(failure) => {
+                // Damage to its batches was told already.
+                if before == 0 {
+                    self.failure(ProblemKind::Catalog, directory.to_owned(), &failure);
+                    self.settle();
+                }
+                None
+            }
+        }
+    }
+
+    fn owner(&mut self, directory: &catalog::FoundDirectory, outline: Option<&Outline>) {
+        let path = directory.path.clone();
+        if directory.put_aside {
+            self.report.leftovers += 1;
+            return;
+        }
+        let Some(partition) = &directory.partition else {
+            let reason = "the directory is none of a partition; a broker does not start beside it";
+            return self.problem(ProblemKind::Name, path, reason);
+        };
+        let Some(outline) = outline else { return };
+        let reason = match outline.owner_of(directory) {
+            Owner::Topic => return,
+            Owner::Deleted => {
+                self.report.leftovers += 1;
+                return;
+            }
+            Owner::OtherId => {
+                format!("it belongs to another topic than the {:?} there is now", partition.topic())
+            }
+            Owner::Nobody => format!("the metadata log knows no partition {partition}"),
+        };
+        self.problem(ProblemKind::Catalog, path, reason);
+    }
+
+    /// Partitions whose directory is not there although records were in it.
+    fn missing_directories(&mut self, outline: &Outline) {
+        for partition in outline.partitions() {
+            if !self.is_wanted(Some(&partition)) {
+                continue;
+            }
+            let path = self.root.join(partition.to_string());
+            let known = self.checkpoints.of(&partition);
+            if let Some(point) = known.recovery_point.filter(|point| *point > known.log_start)
+                && kind_of(&path).is_none()
+            {
+                let reason = format!("the directory is missing, but records below offset {point} were in it");
+                self.problem(ProblemKind::Catalog, path, reason);
+            }
+        }
+        self.settle();
+    }
+
+    /// The checkpoints of the directory, one by one.
+    fn offset_checkpoints(&mut self) {
+        for name in ALL {
+            let path = self.root.join(name);
+            match self.disk.read_small(&path, MOST_SMALL_BYTES) {
+                Ok(bytes) => {
+                    if let Some(reason) = bytes.and_then(|bytes| parse_offsets(&bytes).err()) {
+                        self.problem(ProblemKind::Checkpoint, path, reason.0);
+                    }
+                }
+                Err(failure) => self.failure(ProblemKind::Checkpoint, path, &failure),
+            }
+        }
+    }
+
+    /// A snapshot of the metadata log, or what a formatter wrote: all of it must be whole.
+    fn snapshot_of_metadata(&mut self, path: &Path) {
+        let mut file = match LogFile::open(path) {
+            Ok(file) => file,
+            Err(failure) => return self.failure(ProblemKind::Unreadable, path.to_owned(), &failure),
+        };
+        let mut expected = 0;
+        loop {
+            let position = file.position();
+            let reason = match file.next_batch() {
+                Ok(Some(batch)) => match whole_batch_at(batch.frame(), expected) {
+                    Ok(frame) => {
+                        expected = frame.last_offset() + 1;
+                        batch.decoded().err().map(|reason| reason.to_string())
+                    }
+                    Err(reason) => Some(reason.to_string()),
+                },
+                Ok(None) => match file.why_stopped() {
+                    Some(reason) => Some(reason),
+                    None => return,
+                },
+                Err(failure) => return self.failure(ProblemKind::Unreadable, path.to_owned(), &failure),
+            };
+            if let Some(reason) = reason {
+                return self.problem_at(ProblemKind::Catalog, path.to_owned(), position, None, reason);
+            }
+        }
+    }
+
+    fn bytes_of_logs(&self, directory: &Path) -> u64 {
+        let names = self.disk.list(directory).unwrap_or_default();
+        let logs =
+            names.iter().filter(|(name, _)| crate::segment::base_of(name, crate::segment::LOG).is_some());
+        logs.filter_map(|(name, _)| self.disk.open(&directory.join(name), false).ok()?.len().ok()).sum()
+    }
+
+    fn problem(&mut self, kind: ProblemKind, path: PathBuf, reason: impl Into<String>) {
+        let reason = reason.into();
+        self.pending.push(Problem { path, position: None, offset: None, kind, reason, repaired: false });
+    }
+
+    fn problem_at(
+        &mut self,
+        kind: ProblemKind,
+        path: PathBuf,
+        position: u64,
+        offset: Option<u64>,
+        reason: impl Into<String>,
+    ) {
+        let told = self.pending.iter().filter(|problem| problem.path == path).count();
+        let (position, offset, reason) = match told {
+            0..MOST_TOLD_OF_A_FILE => (Some(position), offset, reason.into()),
+            MOST_TOLD_OF_A_FILE => (None, None, "further problems of this file are not listed".to_owned()),
+            _ => return,
+        };
+        self.pending.push(Problem { path, position, offset, kind, reason, repaired: false });
+    }
+
+    /// A failure to look at something, told as a problem.
+    fn failure(&mut self, kind: ProblemKind, path: PathBuf, failure: &Error) {
+        match failure {
+            Error::Corrupt(damage) | Error::Unsupported(damage) => {
+                let offset = damage.offset.as_ref().map(crate::position::Position::offset);
+                let (path, position, reason) =
+                    (damage.path.clone(), damage.position, damage.reason.to_string());
+                self.problem_at(kind, path, position, offset, reason);
+            }
+            // It was there when the directory was listed; somebody is at work here.
+            failure if failure.is_file_not_found() && !self.is_clean() => {}
+            failure => self.problem(ProblemKind::Unreadable, path, failure.to_string()),
+        }
+    }
+
+    /// Counts bytes of log, and tells how far the work has come. `Break`: it is to end.
+    fn advance(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.report.bytes += bytes;
+        if self.report.bytes - self.told < PROGRESS_STEP {
+            return ControlFlow::Continue(());
+        }
+        self.told = self.report.bytes;
+        let total = self.total.max(self.told);
+        let flow = self.on_progress.as_mut().map_or(ControlFlow::Continue(()), |tell| tell(self.told, total));
+        self.report.interrupted |= flow.is_break();
+        flow
+    }
+
+    /// Repairs what can be, and tells of everything that was found in the partition at hand.
+    fn settle(&mut self) {
+        self.repair_pending();
+        for problem in std::mem::take(&mut self.pending) {
+            self.report.problems += 1;
+            self.report.repaired += u64::from(problem.repaired);
+            (self.on_problem)(&problem);
+        }
+    }
+}
