@@ -6,12 +6,17 @@
 //! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage.
 
 mod completions;
+mod consume;
 mod failure;
+mod files;
 mod man;
 mod output;
 mod pattern;
+mod produce;
 mod progress;
+mod properties;
 mod session;
+mod stop;
 mod topics;
 
 use std::path::PathBuf;
@@ -22,6 +27,7 @@ use clap::{Parser, Subcommand};
 use failure::{Failure, Outcome};
 use output::Output;
 use session::Session;
+use stop::Stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,6 +60,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Topics(topics::Topics),
+    Produce(produce::Produce),
+    Consume(consume::Consume),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -62,6 +70,8 @@ impl Command {
     fn run(self, session: &Session) -> Outcome {
         match self {
             Self::Topics(options) => topics::run(&options, session),
+            Self::Produce(options) => produce::run(&options, session),
+            Self::Consume(options) => consume::run(&options, session),
             Self::Completions(options) => completions::run(&options),
             Self::Man(options) => man::run(&options),
         }

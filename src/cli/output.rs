@@ -4,7 +4,7 @@
 //! command quietly. Nothing here panics when the other end is closed, as `println!` would.
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, StdoutLock, Write};
 
 use console::{Style, Term};
 use serde_json::Value;
@@ -14,13 +14,16 @@ use super::failure::Outcome;
 /// Large enough that a system call per buffer costs nothing, small enough to stay in the cache.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Standard output. What was written shows up at the latest when it is flushed; [`Output::end`] must be called.
+/// Standard output. What was written shows up when it is flushed; at the end [`Output::end`] must be called.
 #[derive(Debug)]
-pub(super) struct Output(BufWriter<StdoutLock<'static>>);
+pub(super) struct Output {
+    buffer: Vec<u8>,
+    out: StdoutLock<'static>,
+}
 
 impl Output {
     pub(super) fn new() -> Self {
-        Self(BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock()))
+        Self { buffer: Vec::with_capacity(BUFFER_BYTES), out: io::stdout().lock() }
     }
 
     /// One JSON object on a line of its own.
@@ -38,19 +41,37 @@ impl Output {
     pub(super) fn end(mut self) -> Outcome {
         Ok(self.flush()?)
     }
+
+    fn drain(&mut self) -> io::Result<()> {
+        let outcome = self.out.write_all(&self.buffer);
+        self.buffer.clear();
+        outcome
+    }
 }
 
 impl Write for Output {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.write_all(bytes)?;
+        Ok(bytes.len())
     }
 
+    /// What fits is kept together: the buffer ends where a call of this ended, mostly at the end of a line.
+    #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+        if bytes.len() > BUFFER_BYTES - self.buffer.len() {
+            self.drain()?;
+            if bytes.len() > BUFFER_BYTES {
+                return self.out.write_all(bytes);
+            }
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.drain()?;
+        self.out.flush()
     }
 }
 

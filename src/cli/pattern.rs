@@ -27,9 +27,14 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), alternatives })
     }
 
+    /// Exactly this name, whatever stands in it.
+    pub(super) fn name(name: &str) -> Self {
+        Self { text: name.to_owned(), alternatives: Vec::new() }
+    }
+
     /// Whether it can mean only one topic, which should be there then.
     pub(super) fn is_name(&self) -> bool {
-        self.alternatives.len() == 1 && !self.text.contains('*')
+        self.alternatives.len() <= 1 && !self.text.contains('*')
     }
 
     pub(super) fn text(&self) -> &str {
@@ -38,7 +43,7 @@ impl Pattern {
 
     pub(super) fn matches(&self, name: &str) -> bool {
         if self.is_name() {
-            return self.alternatives.iter().any(|only| only == name);
+            return self.alternatives.first().unwrap_or(&self.text) == name;
         }
         self.alternatives.iter().any(|part| fits(part.as_bytes(), name.as_bytes()))
     }

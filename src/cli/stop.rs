@@ -25,6 +25,12 @@ struct Shared {
 const INTERRUPTED: i32 = 130;
 
 impl Stop {
+    /// Asked by nobody but the program.
+    #[cfg(test)]
+    pub(super) fn by_hand() -> Self {
+        Self(Arc::default())
+    }
+
     /// From now on a first Ctrl-C, a hang-up or a polite kill is only noted. A command that never looks is not to call
     /// this: such a signal ends it then, as is usual.
     pub(super) fn on_signals() -> Outcome<Self> {
