@@ -6,10 +6,14 @@
 //! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage.
 
 mod completions;
+mod configs;
 mod consume;
+mod delete_records;
 mod failure;
 mod files;
+mod log_dirs;
 mod man;
+mod offsets;
 mod output;
 mod pattern;
 mod produce;
@@ -17,6 +21,8 @@ mod progress;
 mod properties;
 mod session;
 mod stop;
+mod table;
+mod time;
 mod topics;
 
 use std::path::PathBuf;
@@ -62,6 +68,11 @@ enum Command {
     Topics(topics::Topics),
     Produce(produce::Produce),
     Consume(consume::Consume),
+    Configs(configs::Configs),
+    #[command(alias = "get-offsets")]
+    Offsets(offsets::Offsets),
+    DeleteRecords(delete_records::DeleteRecords),
+    LogDirs(log_dirs::LogDirs),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -72,6 +83,10 @@ impl Command {
             Self::Topics(options) => topics::run(&options, session),
             Self::Produce(options) => produce::run(&options, session),
             Self::Consume(options) => consume::run(&options, session),
+            Self::Configs(options) => configs::run(&options, session),
+            Self::Offsets(options) => offsets::run(&options, session),
+            Self::DeleteRecords(options) => delete_records::run(&options, session),
+            Self::LogDirs(options) => log_dirs::run(&options, session),
             Self::Completions(options) => completions::run(&options),
             Self::Man(options) => man::run(&options),
         }

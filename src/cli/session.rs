@@ -50,6 +50,11 @@ impl Session {
         open_to_write(self.dir()?)
     }
 
+    /// The file that says which node of which cluster the directory belongs to.
+    pub(super) fn identity(&self) -> Outcome<PathBuf> {
+        Ok(self.existing_dir()?.join(IDENTITY))
+    }
+
     fn existing_dir(&self) -> Outcome<&Path> {
         let dir = self.dir()?;
         let shown = dir.display();
