@@ -81,7 +81,8 @@ pub use format::uuid::Uuid as TopicId;
 pub use partition::PartitionRecovery;
 pub use position::{Position, TopicPartition};
 pub use producer::{
-    BatchMetadata, BufferedProducer, Partitioner, Producer, ProducerConfig, Record, RecordMetadata,
+    BatchMetadata, BufferedProducer, Partitioner, Producer, ProducerConfig, Record, RecordCopy,
+    RecordMetadata,
 };
 pub use upkeep::MaintenanceReport;
 

@@ -10,7 +10,7 @@ use crate::config::TimestampType;
 use crate::format::header::BatchHeader;
 use crate::format::record::{Header, RawHeaders, RawRecord};
 use crate::position::{Position, TopicPartition};
-use crate::producer::Record;
+use crate::producer::{Record, RecordCopy};
 
 /// A record, borrowed from what a poll returned: key, value and headers are slices of the log itself, or of what its
 /// batch was decompressed to.
@@ -240,6 +240,13 @@ impl<'a> From<RecordView<'a>> for Record<'a> {
             record.add_header(header);
         }
         record
+    }
+}
+
+impl<'a> From<RecordView<'a>> for RecordCopy<'a> {
+    /// The record as it was read, with its offset and timestamp.
+    fn from(view: RecordView<'a>) -> Self {
+        RecordCopy::new(view.offset, Record::from(view)).timestamp_type(view.timestamp_type())
     }
 }
 

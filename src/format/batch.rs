@@ -17,6 +17,8 @@ pub(crate) struct BatchBuilder {
     /// The batch once more, if it was finished with a codec.
     compressed: Vec<u8>,
     records: u32,
+    /// Offsets left out between the records so far.
+    gaps: u32,
     base_timestamp: i64,
     max_timestamp: i64,
     /// When the batch is appended, if that is what counts as the time of its records.
@@ -28,6 +30,7 @@ pub(crate) struct BatchBuilder {
 pub(crate) struct FinishedBatch<'a> {
     bytes: &'a mut Vec<u8>,
     records: u32,
+    offsets: u32,
     max_timestamp: i64,
 }
 
@@ -37,6 +40,7 @@ impl Default for BatchBuilder {
             bytes: Vec::new(),
             compressed: Vec::new(),
             records: 0,
+            gaps: 0,
             base_timestamp: -1,
             max_timestamp: -1,
             append_time: None,
@@ -53,6 +57,17 @@ impl BatchBuilder {
         self.records
     }
 
+    /// Offsets from the first record to behind the last one, and those left out before the next.
+    #[inline]
+    pub(crate) fn offsets(&self) -> u32 {
+        self.records + self.gaps
+    }
+
+    /// Leaves out offsets before the next record, which is not the first. The caller keeps them below 2³¹ in all.
+    pub(crate) fn leave_out(&mut self, offsets: u32) {
+        self.gaps += offsets;
+    }
+
     /// Size of the batch as it would be written now.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
@@ -63,7 +78,7 @@ impl BatchBuilder {
     #[inline]
     pub(crate) fn measure(&self, record: &RecordFields<'_>, timestamp: i64) -> Measured {
         let delta = if self.records == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) };
-        record.measure(delta, self.records)
+        record.measure(delta, self.offsets())
     }
 
     /// Size of the batch if the measured record were pushed.
@@ -97,7 +112,8 @@ impl BatchBuilder {
         let header = self.header(Codec::None)?;
         seal(&mut self.bytes, header)?;
         let max_timestamp = header.max_timestamp;
-        Some(FinishedBatch { bytes: &mut self.bytes, records: self.records, max_timestamp })
+        let (records, offsets) = (self.records, self.offsets());
+        Some(FinishedBatch { bytes: &mut self.bytes, records, offsets, max_timestamp })
     }
 
     /// As [`finish`](Self::finish), with the records compressed. What cannot be compressed, or grows by it so that only
@@ -115,13 +131,30 @@ impl BatchBuilder {
         }
         seal(&mut self.compressed, header)?;
         let max_timestamp = header.max_timestamp;
-        Some(FinishedBatch { bytes: &mut self.compressed, records: self.records, max_timestamp })
+        let (records, offsets) = (self.records, self.offsets());
+        Some(FinishedBatch { bytes: &mut self.compressed, records, offsets, max_timestamp })
+    }
+
+    /// A batch without records that stands for so many offsets, as a compaction leaves it. Forgets what was pushed.
+    pub(crate) fn finish_gap(&mut self, offsets: u32) -> Option<FinishedBatch<'_>> {
+        self.clear(HEADER_BYTES);
+        (self.base_timestamp, self.max_timestamp) = (-1, -1);
+        let last_offset_delta = i32::try_from(offsets.checked_sub(1)?).ok()?;
+        let header = self.header_of(Codec::None, 0, last_offset_delta);
+        self.bytes.resize(HEADER_BYTES, 0);
+        seal(&mut self.bytes, header)?;
+        Some(FinishedBatch { bytes: &mut self.bytes, records: 0, offsets, max_timestamp: -1 })
     }
 
     /// The header without length and checksum.
     fn header(&self, codec: Codec) -> Option<BatchHeader> {
-        let last_offset_delta = i32::try_from(self.records.checked_sub(1)?).ok()?;
-        Some(BatchHeader {
+        let record_count = i32::try_from(self.records).ok().filter(|count| *count > 0)?;
+        let last_offset_delta = i32::try_from(self.offsets() - 1).ok()?;
+        Some(self.header_of(codec, record_count, last_offset_delta))
+    }
+
+    fn header_of(&self, codec: Codec, record_count: i32, last_offset_delta: i32) -> BatchHeader {
+        BatchHeader {
             base_offset: 0,
             batch_length: 0,
             leader_epoch: 0,
@@ -134,8 +167,8 @@ impl BatchBuilder {
             producer_id: -1,
             producer_epoch: -1,
             base_sequence: -1,
-            record_count: last_offset_delta + 1,
-        })
+            record_count,
+        }
     }
 
     /// Forgets the records, keeps the buffer unless it grew past `keep` bytes.
@@ -145,6 +178,7 @@ impl BatchBuilder {
         self.compressed.clear();
         self.compressed.shrink_to(keep);
         self.records = 0;
+        self.gaps = 0;
         self.append_time = None;
     }
 }
@@ -161,6 +195,12 @@ fn seal(batch: &mut [u8], mut header: BatchHeader) -> Option<()> {
 impl FinishedBatch<'_> {
     pub(crate) fn records(&self) -> u32 {
         self.records
+    }
+
+    /// Offsets that the batch takes: as many as there are records, unless some are left out.
+    #[inline]
+    pub(crate) fn offsets(&self) -> u32 {
+        self.offsets
     }
 
     pub(crate) fn max_timestamp(&self) -> i64 {

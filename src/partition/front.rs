@@ -131,7 +131,8 @@ impl PartitionLog {
         }
         match &*appender {
             Appender::Active { writer, .. } if writer.next_offset() == end && writer.position() > 0 => {
-                self.roll(&mut appender, 0).map(|()| true)
+                let end = appender.next_offset();
+                self.roll(&mut appender, 0, end).map(|()| true)
             }
             _ => Ok(false),
         }

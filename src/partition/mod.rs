@@ -21,6 +21,7 @@ mod durability;
 mod epochs;
 mod follow;
 mod front;
+mod gaps;
 mod live;
 mod load;
 mod prepared;
@@ -147,6 +148,17 @@ enum Appender {
 struct LastSegment {
     base: u64,
     position: u64,
+}
+
+/// Where a batch is to go.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Wherever the log ends.
+    End,
+    /// Where the log ends, and that must be here.
+    Exactly(u64),
+    /// Here, behind the offsets that the log has; those in between stay out of it.
+    Behind(u64),
 }
 
 /// One consistent look at a partition's offsets.
@@ -348,14 +360,24 @@ impl PartitionLog {
     }
 
     /// Appends one finished batch and returns its base offset. `at`: the log end offset the caller insists on.
-    #[inline]
     ///
     /// What `level` promises beyond that is asked for here, but for [`Durability::Synced`]: the caller goes on to
     /// [`await_durable`](Self::await_durable).
+    #[inline]
     pub(crate) fn append(
         self: &Arc<Self>,
         batch: &mut FinishedBatch<'_>,
         at: Option<u64>,
+        level: Durability,
+    ) -> Result<u64> {
+        self.append_to(batch, at.map_or(Place::End, Place::Exactly), level)
+    }
+
+    #[inline]
+    fn append_to(
+        self: &Arc<Self>,
+        batch: &mut FinishedBatch<'_>,
+        to: Place,
         level: Durability,
     ) -> Result<u64> {
         let bytes = batch.len();
@@ -367,22 +389,28 @@ impl PartitionLog {
             self.prepare(&mut appender)?;
         }
         let next_offset = appender.next_offset();
-        if let Some(expected) = at
-            && expected != next_offset
-        {
-            return Err(Error::Conflict { expected, actual: next_offset });
-        }
+        let base_offset = match to {
+            Place::End => next_offset,
+            Place::Exactly(base) | Place::Behind(base) if base == next_offset => base,
+            Place::Behind(base) if base > next_offset => {
+                self.check_gap(&appender, base, batch.offsets())?;
+                base
+            }
+            Place::Exactly(expected) | Place::Behind(expected) => {
+                return Err(Error::Conflict { expected, actual: next_offset });
+            }
+        };
         let limit = self.settings.segment_bytes();
         match &*appender {
             Appender::Active { writer, .. }
-                if writer.has_room(bytes, batch.records(), limit)
+                if writer.has_room(bytes, (base_offset, batch.offsets()), limit)
                     && !writer.is_too_old_for(batch.max_timestamp(), self.settings.segment_ms()) => {}
-            _ => self.roll(&mut appender, bytes)?,
+            _ => self.roll(&mut appender, bytes, base_offset)?,
         }
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         // A store through the map would make the sync that follows write far more than the batch.
         let positioned = matches!(level, Durability::Synced);
-        let taken = match writer.append(batch, *epoch, positioned) {
+        let taken = match writer.append(batch, base_offset, *epoch, positioned) {
             Ok(taken) => taken,
             Err(PutFailure::NothingWritten(failure)) => return Err(failure),
             Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
@@ -409,7 +437,7 @@ impl PartitionLog {
         if long {
             self.sync_long_tail();
         }
-        Ok(taken.base_offset)
+        Ok(base_offset)
     }
 
     /// Brings the appender to a state in which a batch can be taken, short of making a segment.
@@ -448,14 +476,16 @@ impl PartitionLog {
     }
 
     /// Begins a new segment at the log end, for a batch of so many bytes. The list gets it before the old one is
-    /// sealed.
+    /// sealed. The first segment of a partition begins at `first_offset`, and with it the log.
     #[cold]
-    fn roll(self: &Arc<Self>, appender: &mut Appender, bytes: usize) -> Result<()> {
+    fn roll(self: &Arc<Self>, appender: &mut Appender, bytes: usize, first_offset: u64) -> Result<()> {
         let settings = self.settings.all();
         // Segments may have become smaller since the batch was found small enough.
         let capacity = settings.segment_bytes.max(u32::try_from(bytes).unwrap_or(0));
         let interval = settings.index_interval_bytes;
-        let next_offset = appender.next_offset();
+        let first = matches!(appender, Appender::Idle { .. });
+        // A gap is inside the segment that begins where the last one ends: between two it would look like a loss.
+        let next_offset = if first { first_offset } else { appender.next_offset() };
         if next_offset > MAX_OFFSET - MOST_OFFSETS {
             return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
         }
@@ -471,12 +501,12 @@ impl PartitionLog {
             }
             _ => return Ok(()),
         };
-        let first = matches!(appender, Appender::Idle { .. });
         let mut writer = self.begin_segment(next_offset, (capacity, interval))?;
         writer.set_jitter(settings.draw_jitter()?);
         if first {
             self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
             self.chores.retain();
+            self.log_start.fetch_max(next_offset, Ordering::Release);
         }
         self.segments.add(writer.segment());
         self.expect_sync_from(0);

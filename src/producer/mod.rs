@@ -5,6 +5,7 @@
 
 mod buffered;
 mod config;
+mod copies;
 mod partitioner;
 mod record;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use buffered::BufferedProducer;
 pub use config::ProducerConfig;
+pub use copies::RecordCopy;
 pub use partitioner::Partitioner;
 use partitioner::{Partitioning, Sticky};
 pub use record::Record;

@@ -42,7 +42,6 @@ type Rewrite = Option<u64>;
 /// A batch was taken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Appended {
-    pub(crate) base_offset: u64,
     /// Somebody should work ahead of this writer.
     pub(crate) wants_growth: bool,
 }
@@ -148,12 +147,13 @@ impl SegmentWriter {
         *self.rewrite.lock() = Some(position);
     }
 
-    /// Whether the batch may go into this segment: offsets and positions must fit.
+    /// Whether a batch of so many bytes that begins at offset `base` and takes so many offsets may go into this segment:
+    /// offsets and positions must fit.
     #[inline]
-    pub(crate) fn has_room(&self, bytes: usize, records: u32, limit: u32) -> bool {
+    pub(crate) fn has_room(&self, bytes: usize, (base, offsets): (u64, u32), limit: u32) -> bool {
         let position = self.position();
         let end = position + bytes as u64;
-        let last = self.next_offset - self.segment.base() + u64::from(records);
+        let last = base - self.segment.base() + u64::from(offsets);
         let fits = position == 0 || end <= u64::from(limit).min(Tail::MAX_POSITION);
         last < self.most_offsets && fits && end <= self.capacity
     }
@@ -176,16 +176,17 @@ impl SegmentWriter {
             && timestamp.saturating_sub(self.first_timestamp) > segment_ms.saturating_sub(self.jitter_ms)
     }
 
-    /// Puts the batch behind the last one and publishes it. `positioned`: by system call, not through the map.
+    /// Puts the batch behind the last one and publishes it. It begins at `base_offset`, the next offset or one behind it.
+    /// `positioned`: by system call, not through the map.
     #[inline]
     pub(crate) fn append(
         &mut self,
         batch: &mut FinishedBatch<'_>,
+        base_offset: u64,
         leader_epoch: u32,
         positioned: bool,
     ) -> std::result::Result<Appended, PutFailure> {
-        let base_offset = self.next_offset;
-        let next_offset = base_offset + u64::from(batch.records());
+        let next_offset = base_offset + u64::from(batch.offsets());
         let position = self.position();
         let (bytes, timestamp) = (batch.len(), batch.max_timestamp());
         let offset = i64::try_from(base_offset).unwrap_or(i64::MAX);
@@ -208,7 +209,7 @@ impl SegmentWriter {
         self.next_offset = next_offset;
         let end = SegmentEnd { position: position + bytes as u64, relative_next, sealed: false };
         self.log.publish(bytes, end.mark());
-        Ok(Appended { base_offset, wants_growth })
+        Ok(Appended { wants_growth })
     }
 
     /// A handle for syncing what was appended up to now without holding up appends.
