@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::failure::{Failure, Outcome};
 
@@ -37,4 +37,41 @@ pub(super) fn text(path: &Path) -> Outcome<String> {
         let at = failure.utf8_error().valid_up_to();
         Failure::failed(format!("{shown} is no text: byte {at} is not UTF-8"))
     })
+}
+
+/// The files in a directory and in those directly in it, sorted.
+pub(super) fn below(dir: &Path) -> Outcome<Vec<PathBuf>> {
+    let failed = |source: io::Error| Failure::input(dir.display(), &source);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            found.extend(inside(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The files in a directory, sorted.
+pub(super) fn inside(dir: &Path) -> Outcome<Vec<PathBuf>> {
+    let failed = |source: io::Error| Failure::input(dir.display(), &source);
+    let entries = std::fs::read_dir(dir).map_err(failed)?;
+    let mut found = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    found.retain(|path| !path.is_dir());
+    found.sort();
+    Ok(found)
+}
+
+/// Bytes of a file, 0 if that cannot be told.
+pub(super) fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |about| about.len())
+}
+
+/// Whether two paths lead to the same directory.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(one).is_some() && real(one) == real(other)
 }

@@ -8,11 +8,17 @@
 mod completions;
 mod configs;
 mod consume;
+mod copying;
 mod delete_records;
+mod dump;
+mod export;
 mod failure;
 mod files;
+mod import;
+mod lines;
 mod log_dirs;
 mod man;
+mod mirror;
 mod offsets;
 mod output;
 mod pattern;
@@ -24,6 +30,7 @@ mod stop;
 mod table;
 mod time;
 mod topics;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,6 +80,11 @@ enum Command {
     Offsets(offsets::Offsets),
     DeleteRecords(delete_records::DeleteRecords),
     LogDirs(log_dirs::LogDirs),
+    Dump(dump::Dump),
+    Verify(verify::Verify),
+    Export(export::Export),
+    Import(import::Import),
+    Mirror(mirror::Mirror),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -87,6 +99,11 @@ impl Command {
             Self::Offsets(options) => offsets::run(&options, session),
             Self::DeleteRecords(options) => delete_records::run(&options, session),
             Self::LogDirs(options) => log_dirs::run(&options, session),
+            Self::Dump(options) => dump::run(&options, session),
+            Self::Verify(options) => verify::run(&options, session),
+            Self::Export(options) => export::run(&options, session),
+            Self::Import(options) => import::run(&options, session),
+            Self::Mirror(options) => mirror::run(&options, session),
             Self::Completions(options) => completions::run(&options),
             Self::Man(options) => man::run(&options),
         }

@@ -1,5 +1,6 @@
 //! Progress of what may take longer than a second, drawn on standard error while a person watches it.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -14,6 +15,7 @@ const REDRAW: Duration = Duration::from_millis(100);
 pub(super) struct Bar {
     bar: ProgressBar,
     begun: std::time::Instant,
+    never: bool,
 }
 
 impl Bar {
@@ -24,6 +26,16 @@ impl Bar {
             None => "{msg} {spinner} {bytes}, {binary_bytes_per_sec}",
         };
         Self::new(what, total, template)
+    }
+
+    /// As [`bytes`](Self::bytes), for a command that prints as it goes: nothing is drawn where that goes to a terminal, too.
+    pub(super) fn beside_output(what: &'static str, total: u64) -> Self {
+        Self::bytes(what, Some(total)).beside(std::io::stdout().is_terminal())
+    }
+
+    /// The same of things instead of bytes.
+    pub(super) fn count_beside_output(what: &'static str, total: u64) -> Self {
+        Self::count(what, Some(total)).beside(std::io::stdout().is_terminal())
     }
 
     /// Of `total` things.
@@ -41,12 +53,18 @@ impl Bar {
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         bar.set_message(what);
-        Self { bar, begun: std::time::Instant::now() }
+        Self { bar, begun: std::time::Instant::now(), never: false }
     }
 
     pub(super) fn set(&self, done: u64) {
         self.bar.set_position(done);
         self.appear();
+    }
+
+    /// The total may become known, and larger, as the work goes on.
+    pub(super) fn set_of(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.set(done);
     }
 
     pub(super) fn say(&self, what: String) {
@@ -59,8 +77,17 @@ impl Bar {
         self.bar.finish_and_clear();
     }
 
+    fn beside(mut self, output_is_watched: bool) -> Self {
+        self.never = output_is_watched;
+        self
+    }
+
     fn appear(&self) {
-        if self.bar.is_hidden() && super::output::is_watched() && self.begun.elapsed() >= PATIENCE {
+        if !self.never
+            && self.bar.is_hidden()
+            && super::output::is_watched()
+            && self.begun.elapsed() >= PATIENCE
+        {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.bar.enable_steady_tick(REDRAW);
         }

@@ -55,7 +55,8 @@ impl Session {
         Ok(self.existing_dir()?.join(IDENTITY))
     }
 
-    fn existing_dir(&self) -> Outcome<&Path> {
+    /// The directory, which must be that of a log.
+    pub(super) fn existing_dir(&self) -> Outcome<&Path> {
         let dir = self.dir()?;
         let shown = dir.display();
         if dir.join(IDENTITY).exists() {
@@ -79,7 +80,8 @@ fn options() -> OpenOptions {
     EventLog::options().on_progress(progress::of_recovery())
 }
 
-fn open_to_write(dir: &Path) -> Outcome<EventLog> {
+/// Opens a log to change it, and makes one where there is none.
+pub(super) fn open_to_write(dir: &Path) -> Outcome<EventLog> {
     let log = options().open(dir)?;
     let found = log.recovery();
     if found.bytes_cut() > 0 {

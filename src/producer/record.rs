@@ -47,7 +47,8 @@ impl<'a> Record<'a> {
         Self::of(Some(key.as_ref()), None)
     }
 
-    pub(crate) fn of(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Self {
+    /// A record of a key and a value, each of which may be null.
+    pub fn of(key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Self {
         Self { key, value, headers: Headers::Borrowed(&[]), partition: None, timestamp: None }
     }
 

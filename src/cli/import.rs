@@ -1,0 +1,344 @@
+//! `import`: makes a directory of the lines that `export --full` prints. Offsets, timestamps, headers and settings stay.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+use stratalog::{
+    EventLog, Header, Partition, Producer, Record, RecordCopy, Timestamp, TimestampType, Topic, TopicConfig,
+};
+
+use super::copying::{self, BATCH_BYTES};
+use super::lines::from_digits;
+use super::pattern::Pattern;
+use super::progress::Bar;
+use super::{Failure, Outcome, Output, Session, Stop, files, output};
+
+const EXAMPLES: &str = "\
+Examples:
+  stratalog import --dir copy everything.jsonl
+  stratalog export --full --dir data | stratalog import --dir copy
+  stratalog import --topic orders everything.jsonl";
+
+/// Write topics, records and groups from lines that `export --full` has printed.
+///
+/// Topics that are missing are made; in those that exist, records must lie behind the ones there are. Records of
+/// transactions that were not committed are left out, and so is what Kafka keeps in topics of its own.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Import {
+    /// The file, standard input without one.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Only these topics: `orders`, `orders|payments`, `test-.*`.
+    #[arg(long, value_name = "PATTERN")]
+    topic: Option<String>,
+}
+
+/// No line is longer: a batch of 2 GiB in hex does not fit a memory.
+const LONGEST_LINE: u64 = 1 << 30;
+
+pub(super) fn run(options: &Import, session: &Session) -> Outcome {
+    let pattern = Pattern::parse(options.topic.as_deref().unwrap_or(".*"))?;
+    let (source, total) = open(options.file.as_deref())?;
+    let stop = Stop::on_signals()?;
+    let log = session.make()?;
+    let bar = Bar::bytes("importing", total);
+    let producer = log.producer()?;
+    let mut importing = Importing {
+        log: &log,
+        producer,
+        pattern,
+        topics: BTreeMap::new(),
+        ends: Vec::new(),
+        pending: Pending::default(),
+        report: Report::default(),
+    };
+    let done = importing.all(source, &bar, &stop).and_then(|()| importing.finish());
+    let report = std::mem::take(&mut importing.report);
+    drop(importing);
+    bar.end();
+    // What is in the log is in order, whatever came after it.
+    log.close()?;
+    done?;
+    if stop.is_asked() {
+        return Err(Failure::failed(format!("stopped after {} records", report.records)));
+    }
+    report.print(session)
+}
+
+fn open(file: Option<&Path>) -> Outcome<(Box<dyn Read>, Option<u64>)> {
+    match file.filter(|path| *path != Path::new("-")) {
+        None => Ok((Box::new(io::stdin()), None)),
+        Some(path) => {
+            let (file, length) = files::open(path)?;
+            Ok((Box::new(file), length))
+        }
+    }
+}
+
+/// What was written.
+#[derive(Debug, Default)]
+struct Report {
+    topics: u64,
+    records: u64,
+    uncommitted: u64,
+    internal: u64,
+}
+
+impl Report {
+    fn print(&self, session: &Session) -> Outcome {
+        let Self { topics, records, uncommitted, internal } = self;
+        let mut out = Output::new();
+        if session.json() {
+            writeln!(
+                out,
+                "{{\"topics\":{topics},\"records\":{records},\"uncommitted\":{uncommitted},\"internal\":{internal}}}"
+            )?;
+        } else {
+            writeln!(out, "Imported {records} records of {topics} topics.")?;
+        }
+        out.end()?;
+        if !session.json() && *uncommitted > 0 {
+            output::note(format_args!(
+                "{uncommitted} records of transactions that did not count were left out"
+            ));
+        }
+        if !session.json() && *internal > 0 {
+            output::note(format_args!("{internal} records of Kafka's own topics were left out"));
+        }
+        Ok(())
+    }
+}
+
+struct Importing<'l> {
+    log: &'l EventLog,
+    producer: Producer,
+    pattern: Pattern,
+    /// By name; none for those that are left out.
+    topics: BTreeMap<String, Option<Topic>>,
+    /// Where partitions are to end.
+    ends: Vec<(Partition, u64)>,
+    pending: Pending,
+    report: Report,
+}
+
+impl Importing<'_> {
+    fn all(&mut self, source: Box<dyn Read>, bar: &Bar, stop: &Stop) -> Outcome {
+        let mut source = BufReader::with_capacity(1 << 20, source);
+        let (mut line, mut number, mut done) = (Vec::new(), 0_u64, 0);
+        loop {
+            line.clear();
+            let read = (&mut source).take(LONGEST_LINE).read_until(b'\n', &mut line);
+            let read = read.map_err(|failure| Failure::input("the lines", &failure))?;
+            if read == 0 || stop.is_asked() {
+                return Ok(());
+            }
+            (number, done) = (number + 1, done + read as u64);
+            bar.set(done);
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let parsed = serde_json::from_slice::<Value>(&line);
+            let parsed = parsed.map_err(|failure| refused(number, format!("it is no JSON: {failure}")))?;
+            self.line(&parsed).map_err(|failure| at_line(number, failure))?;
+        }
+    }
+
+    fn line(&mut self, line: &Value) -> Outcome {
+        match line.get("type").and_then(Value::as_str) {
+            Some("topic") => self.topic(line),
+            Some("record") => self.record(line),
+            // Groups have their commits in a topic of Kafka's own; what was produced by a probe is no record of the log.
+            Some("group" | "produced") => Ok(()),
+            Some(other) => Err(Failure::failed(format!("lines of type {other:?} are not known"))),
+            None => Err(Failure::failed("it has no \"type\"; give lines that `export --full` has printed")),
+        }
+    }
+
+    fn topic(&mut self, line: &Value) -> Outcome {
+        let name = text(line, "topic")?;
+        let internal = line.get("internal").and_then(Value::as_bool).unwrap_or(false);
+        if internal || !self.pattern.matches(name) {
+            self.topics.insert(name.to_owned(), None);
+            return Ok(());
+        }
+        let count = number(line, "partitionCount")?;
+        let count = u32::try_from(count).map_err(|_| Failure::failed("partitionCount is too large"))?;
+        let mut config = TopicConfig::new().partitions(count);
+        for (setting, value) in line.get("configs").and_then(Value::as_object).into_iter().flatten() {
+            let value = value
+                .as_str()
+                .ok_or_else(|| Failure::failed(format!("{setting} has no text as its value")))?;
+            config = config.set(setting, value);
+        }
+        let topic = self.log.ensure_topic(name, config)?;
+        if topic.partitions().len() != count as usize {
+            let there = topic.partitions().len();
+            return Err(Failure::failed(format!(
+                "topic {name:?} exists with {there} partitions, not {count}"
+            )));
+        }
+        self.report.topics += 1;
+        for partition in line.get("partitions").and_then(Value::as_array).into_iter().flatten() {
+            let of = topic.partition(u32::try_from(number(partition, "partition")?).unwrap_or(u32::MAX))?;
+            let (start, end) = (number(partition, "start")?, number(partition, "hw")?);
+            if of.offsets()?.log_end == 0 && start > 0 {
+                self.producer.skip_to(&of, start)?;
+            }
+            self.ends.push((of, end));
+        }
+        self.topics.insert(name.to_owned(), Some(topic));
+        Ok(())
+    }
+
+    fn record(&mut self, line: &Value) -> Outcome {
+        let name = text(line, "topic")?;
+        let Some(known) = self.topics.get(name) else {
+            return Err(Failure::failed(format!(
+                "there was no line of type \"topic\" for {name:?} before it"
+            )));
+        };
+        let Some(topic) = known else {
+            self.report.internal += u64::from(name.starts_with("__"));
+            return Ok(());
+        };
+        if line.get("committed").and_then(Value::as_bool) == Some(false) {
+            self.report.uncommitted += 1;
+            return Ok(());
+        }
+        let partition = u32::try_from(number(line, "partition")?).unwrap_or(u32::MAX);
+        if !self.pending.is_for(name, partition) {
+            let to = topic.partition(partition)?;
+            self.flush()?;
+            self.pending.to = Some(to);
+        }
+        self.pending.add(line)?;
+        self.report.records += 1;
+        if self.pending.bytes.len() >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Outcome {
+        self.pending.write(&self.producer)
+    }
+
+    /// What is left, and the ends of partitions behind their last records.
+    fn finish(&mut self) -> Outcome {
+        self.flush()?;
+        for (partition, end) in &self.ends {
+            if partition.offsets()?.log_end < *end {
+                self.producer.skip_to(partition, *end)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Records of one partition that are not written yet: their bytes in one piece, and where each part lies there.
+#[derive(Default)]
+struct Pending {
+    to: Option<Partition>,
+    bytes: Vec<u8>,
+    records: Vec<Parts>,
+}
+
+struct Parts {
+    offset: u64,
+    timestamp: i64,
+    appended: bool,
+    key: Part,
+    value: Part,
+    headers: Vec<(String, Part)>,
+}
+
+/// A range of bytes, `None` for null.
+type Part = Option<std::ops::Range<usize>>;
+
+impl Pending {
+    fn is_for(&self, topic: &str, partition: u32) -> bool {
+        self.to.as_ref().is_some_and(|to| to.id().topic() == topic && to.id().partition() == partition)
+    }
+
+    fn add(&mut self, line: &Value) -> Outcome {
+        let timestamp = line.get("timestamp").and_then(Value::as_i64);
+        let timestamp = timestamp.ok_or_else(|| Failure::failed("it has no \"timestamp\""))?;
+        let (offset, appended) = (number(line, "offset")?, text(line, "timestampType")? == "LogAppendTime");
+        let (key, value) = (self.part(line.get("key"))?, self.part(line.get("value"))?);
+        let mut headers = Vec::new();
+        for header in line.get("headers").and_then(Value::as_array).into_iter().flatten() {
+            let name = header.get(0).and_then(Value::as_str);
+            let name = name.ok_or_else(|| Failure::failed("a header has no name"))?.to_owned();
+            headers.push((name, self.part(header.get(1))?));
+        }
+        self.records.push(Parts { offset, timestamp, appended, key, value, headers });
+        Ok(())
+    }
+
+    fn part(&mut self, hex: Option<&Value>) -> Outcome<Part> {
+        let Some(hex) = hex.filter(|hex| !hex.is_null()) else { return Ok(None) };
+        let text = hex.as_str().unwrap_or("?");
+        if text.starts_with("sha256:") {
+            return Err(Failure::failed(
+                "a key or value is only a digest; print the lines with `export --full`",
+            ));
+        }
+        let start = self.bytes.len();
+        from_digits(text, &mut self.bytes)
+            .ok_or_else(|| Failure::failed("a key or value is not in hex digits"))?;
+        Ok(Some(start..self.bytes.len()))
+    }
+
+    fn write(&mut self, producer: &Producer) -> Outcome {
+        if let Some(to) = &self.to {
+            let of = |part: &Part| part.clone().and_then(|range| self.bytes.get(range));
+            let headers: Vec<Vec<Header<'_>>> = self
+                .records
+                .iter()
+                .map(|record| {
+                    let headers = record.headers.iter();
+                    headers
+                        .map(|(name, part)| {
+                            of(part).map_or_else(|| Header::null(name), |value| Header::new(name, value))
+                        })
+                        .collect()
+                })
+                .collect();
+            let copies = self.records.iter().zip(&headers).map(|(parts, headers)| {
+                let mut record = Record::of(of(&parts.key), of(&parts.value)).headers(headers);
+                if parts.timestamp >= 0 {
+                    record = record.timestamp(Timestamp::from_millis(parts.timestamp));
+                }
+                let means =
+                    if parts.appended { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+                RecordCopy::new(parts.offset, record).timestamp_type(means)
+            });
+            copying::write(producer, to, &copies.collect::<Vec<_>>())?;
+        }
+        self.bytes.clear();
+        self.records.clear();
+        Ok(())
+    }
+}
+
+fn text<'v>(line: &'v Value, name: &str) -> Outcome<&'v str> {
+    line.get(name).and_then(Value::as_str).ok_or_else(|| Failure::failed(format!("it has no text {name:?}")))
+}
+
+fn number(line: &Value, name: &str) -> Outcome<u64> {
+    line.get(name)
+        .and_then(Value::as_u64)
+        .ok_or_else(|| Failure::failed(format!("it has no number {name:?}")))
+}
+
+fn refused(number: u64, why: String) -> Failure {
+    Failure::failed(format!("line {number}: {why}"))
+}
+
+fn at_line(number: u64, failure: Failure) -> Failure {
+    match failure {
+        Failure::Failed(why) => refused(number, why),
+        other => other,
+    }
+}
