@@ -186,7 +186,12 @@ pub(super) fn run(options: &Dump, session: &Session) -> Outcome {
         }
         dumped?;
     }
-    dumping.out.end()
+    dumping.out.end()?;
+    match dumping.unreadable {
+        0 => Ok(()),
+        1 => Err(Failure::failed("the records of one batch cannot be read")),
+        many => Err(Failure::failed(format!("the records of {many} batches cannot be read"))),
+    }
 }
 
 struct Dumping {
@@ -195,6 +200,8 @@ struct Dumping {
     bar: Bar,
     /// Bytes of the files before this one.
     done: u64,
+    /// Batches whose records do not hold together.
+    unreadable: u64,
     stop: Stop,
 }
 
@@ -263,8 +270,12 @@ impl Dumping {
         let records = match batch.records() {
             Ok(records) => records,
             Err(failure) => {
+                // What was printed before comes before the word about it.
                 self.put()?;
-                return Err(failure.into());
+                self.out.flush()?;
+                output::complain(failure);
+                self.unreadable += 1;
+                return Ok(());
             }
         };
         for record in records.iter() {
@@ -280,14 +291,14 @@ impl Dumping {
     fn offset_index(&mut self, path: &Path) -> Outcome {
         let entries = IndexEntries::<OffsetIndexEntry>::open(path)?;
         let base = stratalog::inspect::base_offset(path);
-        let (mut any, mut first) = (false, true);
+        let mut first = true;
         for entry in entries {
             let entry = entry?;
-            // Zeros are space taken ahead.
-            if Some(entry.offset) == base && (!first || entry.position == 0) {
+            // Zeros behind the last entry are space taken ahead.
+            if Some(entry.offset) == base && !first {
                 break;
             }
-            (any, first) = (true, false);
+            first = false;
             match &mut self.form {
                 Form::Text(text) => text.offset(&entry),
                 Form::Json(json) => json.offset(&entry),
@@ -295,7 +306,7 @@ impl Dumping {
             self.put_if_long()?;
         }
         if let Form::Text(text) = &mut self.form
-            && !any
+            && first
         {
             text.empty(path);
         }

@@ -113,7 +113,7 @@ impl Form {
                     && let Some(words) = words.get_mut(at)
                 {
                     let mut value = String::new();
-                    self.put_value(field.kind, &mut tagged, depth, &mut value)?;
+                    self.put_tagged(field.kind, &mut tagged, depth, &mut value)?;
                     *words = Some(value);
                 }
             }
@@ -121,12 +121,7 @@ impl Form {
         to.push('{');
         let mut first = true;
         for (field, words) in fields.iter().zip(&words) {
-            let words = match (words, field.kind) {
-                (Some(words), _) => words.as_str(),
-                // Kafka's tools leave out what has its default, but for these.
-                (None, Kind::MaybeStruct(_)) if present(field) => "null",
-                _ => continue,
-            };
+            let Some(words) = words else { continue };
             if !std::mem::take(&mut first) {
                 to.push(',');
             }
@@ -134,6 +129,24 @@ impl Form {
         }
         to.push('}');
         Ok(())
+    }
+
+    /// Whether a struct is null is told in another way here.
+    fn put_tagged(
+        self,
+        kind: Kind,
+        input: &mut Input<'_>,
+        depth: u32,
+        to: &mut String,
+    ) -> Result<(), Malformed> {
+        match kind {
+            Kind::MaybeStruct(_) if input.uvarint()? == 0 => {
+                to.push_str("null");
+                Ok(())
+            }
+            Kind::MaybeStruct(fields) => self.put(fields, input, depth + 1, to),
+            kind => self.put_value(kind, input, depth, to),
+        }
     }
 
     fn put_value(
