@@ -16,10 +16,12 @@ mod man;
 mod offsets;
 mod output;
 mod pattern;
+mod perf;
 mod produce;
 mod progress;
 mod properties;
 mod session;
+mod stats;
 mod stop;
 mod table;
 mod time;
@@ -73,6 +75,8 @@ enum Command {
     Offsets(offsets::Offsets),
     DeleteRecords(delete_records::DeleteRecords),
     LogDirs(log_dirs::LogDirs),
+    Stats(stats::StatsOptions),
+    Perf(perf::Perf),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -87,6 +91,8 @@ impl Command {
             Self::Offsets(options) => offsets::run(&options, session),
             Self::DeleteRecords(options) => delete_records::run(&options, session),
             Self::LogDirs(options) => log_dirs::run(&options, session),
+            Self::Stats(options) => stats::run(&options, session),
+            Self::Perf(options) => perf::run(&options, session),
             Self::Completions(options) => completions::run(&options),
             Self::Man(options) => man::run(&options),
         }
