@@ -44,7 +44,7 @@ pub(super) struct Consume {
     #[arg(long, value_name = "NUMBER")]
     partition: Option<u32>,
     /// Begin here: `earliest`, `latest`, or an offset.
-    #[arg(long, requires = "partition")]
+    #[arg(long, requires = "partition", allow_hyphen_values = true)]
     offset: Option<Start>,
     /// End after this many records.
     #[arg(long, value_name = "COUNT")]
