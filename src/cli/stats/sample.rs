@@ -61,9 +61,11 @@ impl Stats {
                         self.topics.remove(topic.name()).unwrap_or(TopicStats { held, ..Default::default() });
                     seen.insert(topic.name().to_owned(), stats.then(held, time));
                 }
-                // Deleted since it was listed.
-                Err(Error::NotFound { .. }) => {}
-                Err(failure) => return Err(failure.into()),
+                // Deleted since it was listed: then whatever was found wrong was because of that.
+                Err(failure) => match log.topic(topic.name()) {
+                    Err(Error::NotFound { .. }) => {}
+                    _ => return Err(failure.into()),
+                },
             }
         }
         self.topics = seen;
