@@ -22,10 +22,12 @@ mod mirror;
 mod offsets;
 mod output;
 mod pattern;
+mod perf;
 mod produce;
 mod progress;
 mod properties;
 mod session;
+mod stats;
 mod stop;
 mod table;
 mod time;
@@ -80,6 +82,8 @@ enum Command {
     Offsets(offsets::Offsets),
     DeleteRecords(delete_records::DeleteRecords),
     LogDirs(log_dirs::LogDirs),
+    Stats(stats::StatsOptions),
+    Perf(perf::Perf),
     Dump(dump::Dump),
     Verify(verify::Verify),
     Export(export::Export),
@@ -99,6 +103,8 @@ impl Command {
             Self::Offsets(options) => offsets::run(&options, session),
             Self::DeleteRecords(options) => delete_records::run(&options, session),
             Self::LogDirs(options) => log_dirs::run(&options, session),
+            Self::Stats(options) => stats::run(&options, session),
+            Self::Perf(options) => perf::run(&options, session),
             Self::Dump(options) => dump::run(&options, session),
             Self::Verify(options) => verify::run(&options, session),
             Self::Export(options) => export::run(&options, session),

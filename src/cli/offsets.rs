@@ -68,12 +68,25 @@ impl Which {
             Self::Latest => Ok(Some(partition.offsets()?.high_watermark)),
             Self::Earliest => Ok(Some(partition.offsets()?.log_start)),
             Self::At(at) => partition.offset_for_time(at),
-            Self::MaxTimestamp => {
-                let newest = partition.segments()?.iter().map(|segment| segment.newest).max();
-                newest.map_or(Ok(None), |newest| partition.offset_for_time(newest))
-            }
+            Self::MaxTimestamp => newest(partition),
         }
     }
+}
+
+/// The first record with the largest timestamp. A record of a time or later is found by an index, so the time is narrowed
+/// down by halves.
+fn newest(partition: &Partition) -> stratalog::Result<Option<u64>> {
+    let at = |millis| partition.offset_for_time(Timestamp::from_millis(millis));
+    let (mut there, mut not_there) = (0, i64::MAX);
+    let mut found = at(there)?;
+    while found.is_some() && not_there - there > 1 {
+        let middle = there + (not_there - there) / 2;
+        match at(middle)? {
+            Some(offset) => (there, found) = (middle, Some(offset)),
+            None => not_there = middle,
+        }
+    }
+    Ok(found)
 }
 
 /// `topic`, `topic:2`, `topic:0-3`, `topic:2-`, `topic:-3`.

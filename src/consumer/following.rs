@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Consumer;
+use super::{Assigned, Consumer, told};
 use crate::config::WaitStrategy;
 use crate::error::Result;
 use crate::wait::before_parking;
@@ -20,11 +20,10 @@ impl Consumer {
     pub(super) fn look_further(&self) -> Result<()> {
         if self.directory.is_read_only() {
             self.directory.look_around_at_times()?;
-            for one in &self.assigned {
-                if !one.paused && !one.cursor.may_have_data() {
-                    one.cursor.log().glance()?;
-                }
-                one.cursor.follow_transactions()?;
+            for Assigned { cursor, paused } in &self.assigned {
+                let glanced = if !paused && !cursor.may_have_data() { cursor.log().glance() } else { Ok(()) };
+                let looked = glanced.and_then(|()| cursor.follow_transactions());
+                looked.map_err(|failure| told(&self.directory, cursor, failure))?;
             }
         }
         Ok(())

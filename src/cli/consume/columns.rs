@@ -119,7 +119,7 @@ impl Columns {
             begin(out)?;
             match record.leader_epoch() {
                 Some(epoch) => write!(out, "Epoch:{epoch}")?,
-                None => out.write_all(b"Epoch:")?,
+                None => out.write_all(b"Epoch:NOT_PRESENT")?,
             }
         }
         if self.headers {

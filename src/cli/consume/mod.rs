@@ -44,7 +44,7 @@ pub(super) struct Consume {
     #[arg(long, value_name = "NUMBER")]
     partition: Option<u32>,
     /// Begin here: `earliest`, `latest`, or an offset.
-    #[arg(long, requires = "partition")]
+    #[arg(long, requires = "partition", allow_hyphen_values = true)]
     offset: Option<Start>,
     /// End after this many records.
     #[arg(long, value_name = "COUNT")]
@@ -128,6 +128,11 @@ impl Wanted {
         }
     }
 
+    /// Whether topics may come and go.
+    fn may_change(&self) -> bool {
+        matches!(self, Self::Topics(pattern) if !pattern.is_name())
+    }
+
     /// What there is of it now.
     fn partitions(&self, log: &EventLog) -> Outcome<Vec<TopicPartition>> {
         match self {
@@ -162,6 +167,11 @@ fn follow(
         let printed = match consumer.poll(wait) {
             Ok(records) => printer.print(records.iter())?,
             Err(Error::OffsetOutOfRange { at, valid }) => go_on(consumer, &at, valid.start)?,
+            // One of several topics was deleted: the others are read on.
+            Err(Error::NotFound { .. }) if wanted.may_change() => {
+                consumer.assign(wanted.partitions(log)?)?;
+                0
+            }
             Err(failure) => {
                 printer.out.end()?;
                 return Err(explained(failure));

@@ -263,6 +263,7 @@ impl Writer {
             let end = memchr(b'\n', rest);
             let (line, more) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
             rest = more;
+            self.bytes += line.len() as u64;
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             let line = if self.binary { line } else { line.strip_suffix(b"\r").unwrap_or(line) };
             self.write_line(line)?;
@@ -291,7 +292,6 @@ impl Writer {
             _ => failure.into(),
         })?;
         self.lines += 1;
-        self.bytes += line.len() as u64 + 1;
         Ok(())
     }
 

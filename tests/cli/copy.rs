@@ -1,0 +1,211 @@
+//! `import` and `mirror`: what was copied is what there was.
+
+use serde_json::Value;
+use stratalog::{EventLog, Record};
+
+use crate::program::Program;
+use crate::{common, fill, vectors};
+
+/// What must be the same in a copy: everything but the ids of topics, and the terms of leaders.
+fn comparable(exported: &str) -> Vec<Value> {
+    let lines = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines = lines
+        .filter(|line| line["internal"] != true && line["committed"] != false && line["type"] != "group");
+    lines
+        .map(|mut line| {
+            let fields = line.as_object_mut().unwrap();
+            fields.remove("id");
+            fields.remove("leaderEpoch");
+            for partition in line["partitions"].as_array_mut().into_iter().flatten() {
+                // Where a transaction is open its records are not copied, nor what is behind them.
+                partition.as_object_mut().unwrap().remove("hw");
+            }
+            line
+        })
+        .collect()
+}
+
+fn export(program: &Program, dir: &str) -> String {
+    program.ok(&["export", "--full", "--dir", dir], "")
+}
+
+fn assert_same(program: &Program, from: &str, to: &str) {
+    let (from, copied) = (comparable(&export(program, from)), comparable(&export(program, to)));
+    for (ours, theirs) in copied.iter().zip(&from) {
+        assert_eq!(ours, theirs);
+    }
+    assert_eq!(copied.len(), from.len());
+    assert_eq!(program.ok(&["verify", "--dir", to], ""), "");
+}
+
+#[test]
+fn what_was_exported_is_imported_line_by_line() {
+    let program = Program::new();
+    fill(&program.log());
+    let (from, to) = (program.log(), program.dir.path().join("copy"));
+    let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+    let exported = export(&program, from);
+    let printed = program.ok(&["import", "--dir", to], &exported);
+    assert!(
+        printed.contains("Imported 99 records of 4 topics") || printed.contains("records of 4 topics"),
+        "{printed}"
+    );
+    // All of it, down to the last field but the ids: our own directory has no other terms.
+    let masked = |text: &str| -> Vec<Value> {
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|mut line| {
+                line.as_object_mut().unwrap().remove("id");
+                line
+            })
+            .collect()
+    };
+    assert_eq!(masked(&export(&program, to)), masked(&exported));
+    assert_eq!(program.ok(&["verify", "--dir", to], ""), "");
+    let again = program.fails(1, &["import", "--dir", to], &exported);
+    assert!(again.contains("the log ends at offset"), "{again}");
+}
+
+#[test]
+fn directories_of_brokers_are_imported() {
+    if !(cfg!(feature = "gzip")
+        && cfg!(feature = "snappy")
+        && cfg!(feature = "lz4")
+        && cfg!(feature = "zstd"))
+    {
+        eprintln!("skipped: the directories hold batches of every codec");
+        return;
+    }
+    let program = Program::new();
+    for name in ["broker/clean-4.1/logdir", "catalog/logdir"] {
+        let (from, to) = (vectors(name), program.dir.path().join(name.replace('/', "-")));
+        let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+        let exported = export(&program, from);
+        program.ok(&["import", "--dir", to], &exported);
+        assert_same(&program, from, to);
+        let mirrored = format!("{to}-mirrored");
+        program.ok(&["mirror", "--dir", from, "--to", &mirrored], "");
+        assert_same(&program, from, &mirrored);
+    }
+}
+
+#[test]
+fn a_file_can_be_imported_in_part() {
+    let program = Program::new();
+    fill(&program.log());
+    let exported = export(&program, program.log().to_str().unwrap());
+    let file = program.dir.path().join("lines.jsonl");
+    std::fs::write(&file, &exported).unwrap();
+    let to = program.dir.path().join("copy");
+    let to = to.to_str().unwrap();
+    let arguments = ["--json", "import", "--dir", to, "--topic", "times|gaps", file.to_str().unwrap()];
+    let printed: Value = serde_json::from_str(&program.ok(&arguments, "")).unwrap();
+    assert_eq!((&printed["topics"], &printed["records"]), (&2.into(), &4.into()));
+    assert_eq!(program.ok(&["topics", "--list", "--dir", to], ""), "gaps\ntimes\n");
+}
+
+#[test]
+fn lines_that_cannot_be_imported_are_named() {
+    let program = Program::new();
+    let topic =
+        r#"{"type":"topic","topic":"t","internal":false,"partitionCount":1,"configs":{},"partitions":[]}"#;
+    let record = |value: &str| {
+        format!(
+            r#"{{"type":"record","topic":"t","partition":0,"offset":0,"timestamp":1,"timestampType":"CreateTime","committed":true,"key":null,"value":{value},"headers":[]}}"#
+        )
+    };
+    for (lines, reason) in [
+        ("x".to_owned(), "line 1: it is no JSON"),
+        ("{}".to_owned(), "line 1: it has no \"type\""),
+        (r#"{"type":"song"}"#.to_owned(), "line 1: lines of type \"song\" are not known"),
+        (record("null"), "line 1: there was no line of type \"topic\" for \"t\" before it"),
+        (format!("{topic}\n\n{}", record(r#""0g""#)), "line 3: a key or value is not in hex digits"),
+        (format!("{topic}\n{}", record(r#""sha256:00/300""#)), "print the lines with `export --full`"),
+        (topic.replace("\"configs\":{}", "\"configs\":{\"retention.ms\":\"x\"}"), "line 1: "),
+    ] {
+        let told = program.fails(1, &["import"], &lines);
+        assert!(told.contains(reason), "{lines}: {told}");
+    }
+    let told = program.fails(1, &["import", "missing.jsonl"], "");
+    assert!(told.contains("cannot read missing.jsonl"), "{told}");
+}
+
+#[test]
+fn a_mirror_goes_on_where_it_ended() {
+    let program = Program::new();
+    fill(&program.log());
+    let (from, to) = (program.log(), program.dir.path().join("copy"));
+    let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+    let printed = program.ok(&["mirror", "--to", to], "");
+    assert!(printed.contains("gaps-0: 2 records, from offset 0 to 60"), "{printed}");
+    assert_same(&program, from, to);
+    let printed = program.ok(&["mirror", "--to", to], "");
+    assert_eq!(printed, "Copied 0 records of 5 partitions.\n");
+
+    // More records, settings, partitions; and less, as a deletion has it.
+    let log = EventLog::open(program.log()).unwrap();
+    let orders = log.topic("orders").unwrap();
+    orders.add_partitions(3).unwrap();
+    orders.alter_config(|now| now.retention_bytes(1 << 40).unset("retention.ms")).unwrap();
+    for n in 0..3 {
+        log.producer().unwrap().send(&orders, Record::new("more").partition(n)).unwrap();
+    }
+    orders.partition(0).unwrap().delete_records(20).unwrap();
+    log.close().unwrap();
+    let printed = program.ok(&["--json", "mirror", "--to", to], "");
+    let records: u64 = printed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["records"].as_u64().unwrap())
+        .sum();
+    assert_eq!(records, 3, "{printed}");
+    assert_same(&program, from, to);
+}
+
+#[test]
+fn a_mirror_that_was_torn_anywhere_ends_up_the_same() {
+    let program = Program::new();
+    fill(&program.log());
+    let from = program.log();
+    let whole = program.dir.path().join("whole");
+    program.ok(&["mirror", "--to", whole.to_str().unwrap()], "");
+    // Stops as a crash would leave them: not closed in order, the last log files cut somewhere.
+    for cut in [0, 1, 70, 300, 1000] {
+        let torn = program.dir.path().join(format!("torn-{cut}"));
+        common::copy(&whole, &torn);
+        std::fs::remove_file(torn.join(".kafka_cleanshutdown")).unwrap();
+        std::fs::remove_file(torn.join("recovery-point-offset-checkpoint")).unwrap();
+        for partition in ["orders-0", "orders-1", "gaps-0"] {
+            let logs = common::names(&torn.join(partition));
+            let last = logs.into_iter().filter(|name| name.ends_with(".log")).max().unwrap();
+            let path = torn.join(partition).join(last);
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len().saturating_sub(cut)]).unwrap();
+        }
+        program.ok(&["mirror", "--to", torn.to_str().unwrap()], "");
+        assert_same(&program, from.to_str().unwrap(), torn.to_str().unwrap());
+    }
+}
+
+#[test]
+fn what_is_no_copy_is_left_alone() {
+    let program = Program::with_topic("orders", 1);
+    program.ok(&["produce", "--topic", "orders"], "one\ntwo\n");
+    let to = program.dir.path().join("other");
+    let to = to.to_str().unwrap();
+    program.ok(&["topics", "--create", "--topic", "orders", "--dir", to], "");
+    program.ok(&["produce", "--topic", "orders", "--dir", to], "uno\n");
+    let before = export(&program, to);
+    let told = program.fails(1, &["mirror", "--to", to], "");
+    assert!(
+        told.contains("orders-0 has another record at offset 0 there: it is no copy of this one"),
+        "{told}"
+    );
+    program.ok(&["produce", "--topic", "orders", "--dir", to], "due\ntre\n");
+    let told = program.fails(1, &["mirror", "--to", to], "");
+    assert!(told.contains("orders-0 ends at offset 3 there, but at 2 here"), "{told}");
+    assert!(export(&program, to).starts_with(before.lines().nth(1).map_or("", |_| "{\"type\":\"topic\"")));
+    let own = program.log();
+    let told = program.fails(2, &["mirror", "--to", own.to_str().unwrap()], "");
+    assert!(told.contains("are the same directory"), "{told}");
+    assert!(program.fails(2, &["mirror"], "").contains("--to"));
+}

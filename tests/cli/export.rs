@@ -1,0 +1,95 @@
+//! `export`: line by line what brokers served.
+
+use serde_json::Value;
+
+use crate::program::Program;
+use crate::{fill, vectors};
+
+/// Without the groups, which have a test of their own.
+fn exported(program: &Program, arguments: &[&str]) -> Vec<Value> {
+    let printed = program.ok(&[&["export"], arguments].concat(), "");
+    let lines = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["type"] != "group").collect()
+}
+
+fn all_codecs() -> bool {
+    cfg!(feature = "gzip") && cfg!(feature = "snappy") && cfg!(feature = "lz4") && cfg!(feature = "zstd")
+}
+
+#[test]
+fn directories_of_brokers_are_exported_as_brokers_serve_them() {
+    if !all_codecs() {
+        eprintln!("skipped: the directories hold batches of every codec");
+        return;
+    }
+    let program = Program::new();
+    for name in ["clean-4.1", "killed-4.1"] {
+        let folder = vectors("broker").join(name);
+        let text = std::fs::read(folder.join("expected.json")).unwrap();
+        let expected: Value = serde_json::from_slice(&text).unwrap();
+        let dir = folder.join("logdir");
+        let lines = exported(&program, &["--dir", dir.to_str().unwrap()]);
+        let mut lines = lines.into_iter();
+        for kind in ["topic", "record"] {
+            for theirs in expected[format!("{kind}s")].as_array().unwrap() {
+                let mut ours = lines.next().unwrap();
+                assert_eq!(ours.as_object_mut().unwrap().remove("type").unwrap(), kind);
+                assert_eq!(&ours, theirs, "{name}");
+            }
+        }
+        assert_eq!(lines.next(), None);
+    }
+}
+
+#[test]
+fn lines_are_byte_for_byte_those_of_a_broker() {
+    if !all_codecs() {
+        eprintln!("skipped: the directory holds batches of every codec");
+        return;
+    }
+    let program = Program::new();
+    let dir = vectors("catalog/logdir");
+    let served = std::fs::read_to_string(vectors("catalog/served.jsonl")).unwrap();
+    let printed = program.ok(&["export", "--dir", dir.to_str().unwrap()], "");
+    let without_groups = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with(r#"{"type":"group""#));
+        lines.filter(|line| !line.starts_with(r#"{"type":"produced""#)).map(str::to_owned).collect()
+    };
+    assert_eq!(without_groups(&printed), without_groups(&served));
+}
+
+#[test]
+fn topics_and_internal_records_are_chosen() {
+    let program = Program::new();
+    let dir = vectors("broker/clean-4.1/logdir");
+    let dir = dir.to_str().unwrap();
+    let lines = exported(&program, &["--dir", dir, "--topic", "appendtime|empty"]);
+    assert!(lines.iter().all(|line| line["topic"] == "appendtime" || line["topic"] == "empty"));
+    assert_eq!(lines.iter().filter(|line| line["type"] == "topic").count(), 2);
+    let internal = exported(&program, &["--dir", dir, "--internal", "--topic", "__consumer_offsets"]);
+    assert!(internal.iter().any(|line| line["type"] == "record"));
+    let without = exported(&program, &["--dir", dir, "--topic", "__consumer_offsets"]);
+    assert!(without.iter().all(|line| line["type"] == "topic"));
+    let told = program.fails(1, &["export", "--dir", dir, "--topic", "missing"], "");
+    assert!(told.contains("topic \"missing\" does not exist"), "{told}");
+}
+
+#[test]
+fn long_values_are_whole_if_wanted() {
+    let program = Program::new();
+    fill(&program.log());
+    let short = program.ok(&["export", "--topic", "orders"], "");
+    assert!(short.contains(r#""value":"sha256:"#) && short.contains(r#"/500""#));
+    let full = program.ok(&["export", "--topic", "orders", "--full"], "");
+    assert!(!full.contains("sha256") && full.contains(&"6c6f6e6720".repeat(100)));
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let program = Program::new();
+    fill(&program.log());
+    let mut process = program.start(&["export", "--full"]);
+    drop(process.stdout.take());
+    let output = process.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}

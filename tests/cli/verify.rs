@@ -1,0 +1,73 @@
+//! `verify`: one line per problem, and exit codes that scripts can use.
+
+use serde_json::Value;
+
+use crate::program::Program;
+use crate::{common, fill, vectors};
+
+#[test]
+fn nothing_is_printed_of_healthy_directories() {
+    let program = Program::new();
+    fill(&program.log());
+    assert_eq!(program.ok(&["verify"], ""), "");
+    for dir in ["broker/clean-4.1/logdir", "broker/killed-4.1/logdir", "catalog/logdir", "logdir"] {
+        let dir = vectors(dir);
+        assert_eq!(program.ok(&["verify", "--dir", dir.to_str().unwrap()], ""), "");
+    }
+}
+
+#[test]
+fn problems_are_lines_with_file_and_position() {
+    let program = Program::new();
+    common::copy(&vectors("broker/clean-4.1/logdir"), &program.log());
+    let log = program.log().join("codecs-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    let assert = program.run(&["verify"], "").code(1);
+    let output = assert.get_output();
+    let (printed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+    assert!(
+        printed.contains("/codecs-0/00000000000000000000.log at byte 0: the checksum does not match"),
+        "{printed}"
+    );
+    assert!(told.contains("1 problem") && told.contains("25 partitions"), "{told}");
+
+    let assert = program.run(&["verify", "--json"], "").code(1);
+    let printed = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["type"], &lines[0]["kind"]), (&"problem".into(), &"log".into()));
+    assert_eq!((&lines[0]["position"], &lines[0]["offset"]), (&0.into(), &0.into()));
+    assert_eq!((&lines[1]["type"], &lines[1]["problems"]), (&"summary".into(), &1.into()));
+    assert_eq!(program.ok(&["verify", "--topic", "tx,rolled"], ""), "");
+}
+
+#[test]
+fn what_is_derived_is_repaired() {
+    let program = Program::new();
+    common::copy(&vectors("broker/clean-4.1/logdir"), &program.log());
+    let index = program.log().join("codecs-0/00000000000000000000.index");
+    std::fs::write(&index, [9; 24]).unwrap();
+    assert!(program.fails(1, &["verify"], "").contains("1 problem"));
+    let printed = program.ok(&["verify", "--repair"], "");
+    assert!(
+        printed.contains("codecs-0/00000000000000000000.index") && printed.contains("; repaired"),
+        "{printed}"
+    );
+    assert_eq!(program.ok(&["verify"], ""), "");
+}
+
+#[test]
+fn what_cannot_be_verified_is_told() {
+    let program = Program::new();
+    assert!(program.fails(1, &["verify"], "").contains("cannot open directory"));
+    std::fs::write(program.log(), "").unwrap();
+    assert!(program.fails(1, &["verify"], "").contains("is not a directory"));
+    std::fs::remove_file(program.log()).unwrap();
+    fill(&program.log());
+    let log = stratalog::EventLog::open(program.log()).unwrap();
+    assert_eq!(program.ok(&["verify"], ""), "beside a writer");
+    assert!(program.fails(1, &["verify", "--repair"], "").contains("is held by"));
+    log.close().unwrap();
+}

@@ -1,0 +1,52 @@
+//! The commands that look into directories and copy them.
+
+mod common;
+#[path = "cli/copy.rs"]
+mod copy;
+#[path = "cli/dump.rs"]
+mod dump;
+#[path = "cli/export.rs"]
+mod export;
+#[path = "cli/program.rs"]
+mod program;
+#[path = "cli/verify.rs"]
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use stratalog::{EventLog, Maintenance, Record, RecordCopy, Timestamp, TimestampType, TopicConfig};
+
+/// A file or directory of the vectors.
+fn vectors(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(path)
+}
+
+/// A directory with something of everything that the program can write.
+fn fill(dir: &Path) {
+    let log =
+        EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(4096).open(dir).unwrap();
+    let orders = log.create_topic("orders", TopicConfig::new().partitions(2).retention(None)).unwrap();
+    let times =
+        TopicConfig::new().timestamp_type(TimestampType::LogAppendTime).set("cleanup.policy", "compact");
+    let times = log.create_topic("times", times).unwrap().partition(0).unwrap();
+    log.create_topic("empty", TopicConfig::new()).unwrap();
+    let producer = log.producer().unwrap();
+    let long = "long ".repeat(100);
+    for n in 0..100_i64 {
+        let (key, value) = (format!("key {n}"), format!("value {n} ü\"\n"));
+        let record = Record::new(if n % 7 == 0 { &long } else { &value }).key(&key).partition((n % 2) as u32);
+        let record = record.timestamp(Timestamp::from_millis(1_700_000_000_000 + n * 1000));
+        producer
+            .send(&orders, if n % 3 == 0 { record.header("hé", &key).header("", "") } else { record })
+            .unwrap_or_else(|_| {
+                producer.send(&orders, Record::new(&value).partition((n % 2) as u32)).unwrap()
+            });
+    }
+    producer.send_batch(&times, [Record::new("a").key("k"), Record::tombstone("k")]).unwrap();
+    let gaps = log.create_topic("gaps", TopicConfig::new()).unwrap().partition(0).unwrap();
+    let copies = [(40, "a"), (45, "b")].map(|(at, value)| RecordCopy::new(at, Record::new(value)));
+    producer.send_copies(&gaps, copies).unwrap();
+    producer.skip_to(&gaps, 60).unwrap();
+    orders.partition(1).unwrap().delete_records(5).unwrap();
+    log.close().unwrap();
+}
