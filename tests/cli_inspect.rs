@@ -24,7 +24,7 @@ fn vectors(path: &str) -> PathBuf {
 /// A directory with something of everything that the program can write.
 fn fill(dir: &Path) {
     let log =
-        EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(4096).open(dir).unwrap();
+        EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(8192).open(dir).unwrap();
     let orders = log.create_topic("orders", TopicConfig::new().partitions(2).retention(None)).unwrap();
     let times =
         TopicConfig::new().timestamp_type(TimestampType::LogAppendTime).set("cleanup.policy", "compact");
@@ -34,13 +34,11 @@ fn fill(dir: &Path) {
     let long = "long ".repeat(100);
     for n in 0..100_i64 {
         let (key, value) = (format!("key {n}"), format!("value {n} ü\"\n"));
-        let record = Record::new(if n % 7 == 0 { &long } else { &value }).key(&key).partition((n % 2) as u32);
+        let record =
+            Record::new(if n % 7 == 0 { &long } else { &value }).key(&key).partition(u32::from(n % 2 == 1));
         let record = record.timestamp(Timestamp::from_millis(1_700_000_000_000 + n * 1000));
-        producer
-            .send(&orders, if n % 3 == 0 { record.header("hé", &key).header("", "") } else { record })
-            .unwrap_or_else(|_| {
-                producer.send(&orders, Record::new(&value).partition((n % 2) as u32)).unwrap()
-            });
+        let record = if n % 3 == 0 { record.header("hé", &key).header("by", "") } else { record };
+        producer.send(&orders, record).unwrap();
     }
     producer.send_batch(&times, [Record::new("a").key("k"), Record::tombstone("k")]).unwrap();
     let gaps = log.create_topic("gaps", TopicConfig::new()).unwrap().partition(0).unwrap();

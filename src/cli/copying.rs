@@ -1,6 +1,6 @@
 //! Records on their way into another log, with the offsets and timestamps that they had.
 
-use stratalog::{Error, Partition, Producer, RecordCopy};
+use stratalog::{Error, Partition, Producer, RecordCopy, Topic, TopicConfig};
 
 use super::Outcome;
 
@@ -29,4 +29,17 @@ fn write_alike(producer: &Producer, to: &Partition, records: &[RecordCopy<'_>]) 
         }
         sent => Ok(sent.map(drop)?),
     }
+}
+
+/// Gives a topic the settings of another one, and no others.
+pub(super) fn take_settings(topic: &Topic, wanted: &TopicConfig) -> Outcome {
+    if topic.config().entries().eq(wanted.entries()) {
+        return Ok(());
+    }
+    topic.alter_config(|now| {
+        let names: Vec<String> = now.entries().map(|(name, _)| name.to_owned()).collect();
+        let bare = names.iter().fold(now, |config, name| config.unset(name));
+        wanted.entries().fold(bare, |config, (name, value)| config.set(name, value))
+    })?;
+    Ok(())
 }

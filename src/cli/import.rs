@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 use stratalog::{
-    EventLog, Header, Partition, Producer, Record, RecordCopy, Timestamp, TimestampType, Topic, TopicConfig,
+    Error, EventLog, Header, Partition, Producer, Record, RecordCopy, Timestamp, TimestampType, Topic,
+    TopicConfig,
 };
 
 use super::copying::{self, BATCH_BYTES};
 use super::lines::from_digits;
 use super::pattern::Pattern;
 use super::progress::Bar;
+use super::session::open_to_fill;
 use super::{Failure, Outcome, Output, Session, Stop, files, output};
 
 const EXAMPLES: &str = "\
@@ -44,7 +46,7 @@ pub(super) fn run(options: &Import, session: &Session) -> Outcome {
     let pattern = Pattern::parse(options.topic.as_deref().unwrap_or(".*"))?;
     let (source, total) = open(options.file.as_deref())?;
     let stop = Stop::on_signals()?;
-    let log = session.make()?;
+    let log = open_to_fill(session.dir()?)?;
     let bar = Bar::bytes("importing", total);
     let producer = log.producer()?;
     let mut importing = Importing {
@@ -174,7 +176,14 @@ impl Importing<'_> {
                 .ok_or_else(|| Failure::failed(format!("{setting} has no text as its value")))?;
             config = config.set(setting, value);
         }
-        let topic = self.log.ensure_topic(name, config)?;
+        let topic = match self.log.topic(name) {
+            Err(Error::NotFound { .. }) => {
+                let made = self.log.create_topic(name, config.clone())?;
+                copying::take_settings(&made, &config)?;
+                made
+            }
+            known => known?,
+        };
         if topic.partitions().len() != count as usize {
             let there = topic.partitions().len();
             return Err(Failure::failed(format!(
@@ -185,7 +194,7 @@ impl Importing<'_> {
         for partition in line.get("partitions").and_then(Value::as_array).into_iter().flatten() {
             let of = topic.partition(u32::try_from(number(partition, "partition")?).unwrap_or(u32::MAX))?;
             let (start, end) = (number(partition, "start")?, number(partition, "hw")?);
-            if of.offsets()?.log_end == 0 && start > 0 {
+            if of.offsets()?.log_end == 0 && end > 0 {
                 self.producer.skip_to(&of, start)?;
             }
             self.ends.push((of, end));

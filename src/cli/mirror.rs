@@ -8,14 +8,14 @@ use std::time::Duration;
 use clap::Args;
 use stratalog::{
     Consumer, ConsumerConfig, Error, EventLog, IsolationLevel, OwnedRecord, Partition, PartitionOffsets,
-    Position, Producer, RecordCopy, Topic, TopicConfig,
+    Position, Producer, RecordCopy, Topic,
 };
 
 use super::copying::{self, BATCH_BYTES};
 use super::lines::push_text;
 use super::pattern::Pattern;
 use super::progress::Bar;
-use super::session::open_to_write;
+use super::session::open_to_fill;
 use super::{Failure, Outcome, Output, Session, Stop, files, topics};
 
 const EXAMPLES: &str = "\
@@ -45,7 +45,7 @@ pub(super) fn run(options: &Mirror, session: &Session) -> Outcome {
         return Err(Failure::usage("--dir and --to are the same directory; name another one to copy to"));
     }
     let stop = Stop::on_signals()?;
-    let to = open_to_write(&options.to)?;
+    let to = open_to_fill(&options.to)?;
     let mirrored = all(&from, &to, &pattern, options.topic.is_none(), &stop);
     to.close()?;
     let copied = mirrored?;
@@ -123,17 +123,8 @@ fn same_topic(topic: &Topic, to: &EventLog) -> Outcome<Topic> {
     if has < wanted {
         copy.add_partitions(u32::try_from(wanted).unwrap_or(u32::MAX))?;
     }
-    if !copy.config().entries().eq(config.entries()) {
-        copy.alter_config(|now| with_settings_of(now, &config))?;
-    }
+    copying::take_settings(&copy, &config)?;
     Ok(copy)
-}
-
-/// The settings of the one, and nothing else that the other has.
-fn with_settings_of(now: TopicConfig, wanted: &TopicConfig) -> TopicConfig {
-    let names: Vec<String> = now.entries().map(|(name, _)| name.to_owned()).collect();
-    let bare = names.iter().fold(now, |config, name| config.unset(name));
-    wanted.entries().fold(bare, |config, (name, value)| config.set(name, value))
 }
 
 /// Whether what is there already is the beginning of what is here.
@@ -205,7 +196,7 @@ impl Copying<'_> {
     ) -> Outcome<u64> {
         let end = there.last_stable;
         let start = here.log_end.max(there.log_start);
-        if here.log_end == 0 && there.log_start > 0 {
+        if here.log_end == 0 && end > 0 {
             self.producer.skip_to(self.target, there.log_start)?;
         }
         let mut records = 0;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stratalog::{EventLog, OpenOptions};
+use stratalog::{EventLog, Maintenance, OpenOptions};
 
 use super::failure::{Failure, Outcome};
 use super::{output, progress};
@@ -76,13 +76,23 @@ impl Session {
     }
 }
 
+/// Opens a log to bring records from elsewhere into it, and makes one where there is none. Nothing is done in the
+/// background: what is old by its timestamps does not go while more is coming.
+pub(super) fn open_to_fill(dir: &Path) -> Outcome<EventLog> {
+    told_of(options().maintenance(Maintenance::ByHand).open(dir)?)
+}
+
 fn options() -> OpenOptions {
     EventLog::options().on_progress(progress::of_recovery())
 }
 
 /// Opens a log to change it, and makes one where there is none.
 pub(super) fn open_to_write(dir: &Path) -> Outcome<EventLog> {
-    let log = options().open(dir)?;
+    told_of(options().open(dir)?)
+}
+
+/// Tells what opening found.
+fn told_of(log: EventLog) -> Outcome<EventLog> {
     let found = log.recovery();
     if found.bytes_cut() > 0 {
         output::note(format_args!(

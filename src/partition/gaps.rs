@@ -73,9 +73,7 @@ impl PartitionLog {
         if offset < next_offset {
             return Err(Error::Conflict { expected: offset, actual: next_offset });
         }
-        if offset > next_offset {
-            self.roll(&mut appender, 0, offset)?;
-        }
+        self.roll(&mut appender, 0, offset)?;
         Ok(true)
     }
 }

@@ -108,7 +108,8 @@ impl Producer {
     }
 
     /// Has a partition end at an offset, leaving out those up to it: where a copied log ends in what is not copied. A
-    /// partition that never had records begins there. Where it ends there already nothing happens.
+    /// partition that never had records begins there, and stays so when its first record has a larger offset. Where one
+    /// with records ends there already nothing happens.
     ///
     /// What is left out is noted as a batch without records, as compactions do.
     ///

@@ -25,16 +25,25 @@ fn batches_and_records_of_the_manifest() {
         let expected = file["batches"].as_array().unwrap();
         assert_eq!(printed.len(), expected.len(), "{name}");
         for (printed, expected) in printed.iter().zip(expected) {
-            for (ours, theirs) in [
-                ("baseOffset", "base_offset"),
-                ("producerId", "producer_id"),
-                ("producerEpoch", "producer_epoch"),
-                ("baseSequence", "base_sequence"),
-                ("maxTimestamp", "max_timestamp"),
-                ("crc", "crc"),
+            for name in [
+                "baseOffset",
+                "lastOffset",
+                "baseSequence",
+                "producerId",
+                "producerEpoch",
+                "partitionLeaderEpoch",
+                "isTransactional",
+                "isControl",
+                "position",
+                "maxTimestamp",
+                "magic",
+                "crc",
             ] {
-                assert_eq!(printed[ours], expected[theirs], "{name}: {ours} of {expected}");
+                assert_eq!(printed[name], expected[name], "{name} of {expected}");
             }
+            assert_eq!(printed["count"], expected["recordCount"]);
+            assert_eq!(printed["compresscodec"], expected["compression"]);
+            assert_eq!(printed["size"], expected["length"].as_i64().unwrap() + 12);
             assert_eq!(printed["isvalid"], true);
             batches += 1;
         }

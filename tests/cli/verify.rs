@@ -67,7 +67,7 @@ fn what_cannot_be_verified_is_told() {
     std::fs::remove_file(program.log()).unwrap();
     fill(&program.log());
     let log = stratalog::EventLog::open(program.log()).unwrap();
-    assert_eq!(program.ok(&["verify"], ""), "beside a writer");
+    assert_eq!(program.ok(&["verify"], ""), "", "beside a writer");
     assert!(program.fails(1, &["verify", "--repair"], "").contains("is held by"));
     log.close().unwrap();
 }

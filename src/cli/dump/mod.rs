@@ -169,8 +169,14 @@ pub(super) fn run(options: &Dump, session: &Session) -> Outcome {
     let stop = Stop::on_signals()?;
     let total = paths.iter().map(|path| files::length(path)).sum();
     let form = if session.json() { Form::Json(Json::default()) } else { Form::Text(Text::default()) };
-    let mut dumping =
-        Dumping { form, out: Output::new(), bar: Bar::beside_output("dumping", total), done: 0, stop };
+    let mut dumping = Dumping {
+        form,
+        out: Output::new(),
+        bar: Bar::beside_output("dumping", total),
+        done: 0,
+        unreadable: 0,
+        stop,
+    };
     for path in &paths {
         if dumping.stop.is_asked() {
             break;
