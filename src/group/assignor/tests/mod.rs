@@ -1,5 +1,6 @@
 //! The assignors against the sample files, against what each must hold whatever the input, and against Kafka's own.
 
+mod against_kafka;
 mod properties;
 mod tables;
 
