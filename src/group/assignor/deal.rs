@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::iter;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::position::TopicPartition;
@@ -20,6 +21,7 @@ pub(super) struct Deal<'a> {
     /// By name.
     topics: Vec<DealtTopic<'a>>,
     partitions: usize,
+    same_subscriptions: bool,
 }
 
 /// A topic that exists and has subscribers.
@@ -27,7 +29,7 @@ pub(super) struct DealtTopic<'a> {
     name: &'a Arc<str>,
     count: u32,
     first: usize,
-    subscribers: Vec<usize>,
+    subscribers: Rc<[usize]>,
 }
 
 impl DealtTopic<'_> {
@@ -52,7 +54,12 @@ impl<'a> Deal<'a> {
         given.sort_unstable_by_key(|&place| (claimants[place].id, place));
         let members: Vec<_> = given.iter().map(|&place| &claimants[place]).collect();
 
-        let mut subscribers = subscribers(&members, topics).into_iter();
+        let same_subscriptions = members.windows(2).all(|two| two[0].topics == two[1].topics);
+        let subscribers = match members.first() {
+            Some(any) if same_subscriptions => all_or_nobody(members.len(), any.topics, topics),
+            _ => subscribers(&members, topics),
+        };
+        let mut subscribers = subscribers.into_iter();
         let mut partitions = 0;
         let topics = topics.iter().filter_map(|(name, &count)| {
             let subscribers = subscribers.next().filter(|some| !some.is_empty())?;
@@ -61,7 +68,7 @@ impl<'a> Deal<'a> {
             Some(topic)
         });
         let topics = topics.collect();
-        Self { members, given, topics, partitions }
+        Self { members, given, topics, partitions, same_subscriptions }
     }
 
     pub(super) fn members(&self) -> &[&'a Claimant<'a>] {
@@ -84,7 +91,7 @@ impl<'a> Deal<'a> {
 
     /// Whether the members name the same topics, existing or not.
     pub(super) fn all_subscribe_to_the_same(&self) -> bool {
-        self.members.windows(2).all(|two| two[0].topics == two[1].topics)
+        self.same_subscriptions
     }
 
     /// The partitions of these that are dealt out here.
@@ -132,8 +139,15 @@ impl<'a> Deal<'a> {
     }
 }
 
+/// Who subscribes to each of the topics, if all subscribe to `wanted`: one list serves for all topics.
+fn all_or_nobody(members: usize, wanted: &[Arc<str>], topics: &BTreeMap<Arc<str>, u32>) -> Vec<Rc<[usize]>> {
+    let (all, nobody): (Rc<[usize]>, Rc<[usize]>) = ((0..members).collect(), Rc::new([]));
+    let of_topic = |name| if wanted.binary_search(name).is_ok() { all.clone() } else { nobody.clone() };
+    topics.keys().map(of_topic).collect()
+}
+
 /// Who subscribes to each of the topics.
-fn subscribers(members: &[&Claimant<'_>], topics: &BTreeMap<Arc<str>, u32>) -> Vec<Vec<usize>> {
+fn subscribers(members: &[&Claimant<'_>], topics: &BTreeMap<Arc<str>, u32>) -> Vec<Rc<[usize]>> {
     let names: Vec<_> = topics.keys().collect();
     let mut subscribers = vec![Vec::new(); names.len()];
     // Members that subscribe to the same topics as the one before need no search.
@@ -147,5 +161,5 @@ fn subscribers(members: &[&Claimant<'_>], topics: &BTreeMap<Arc<str>, u32>) -> V
             subscribers[topic].push(member);
         }
     }
-    subscribers
+    subscribers.into_iter().map(Rc::from).collect()
 }
