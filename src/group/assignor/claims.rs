@@ -5,8 +5,8 @@ use super::deal::Deal;
 /// Who may keep each partition of a [`Deal`].
 ///
 /// Members may come back with claims of any age. Of the claims on one partition those of the highest generation count; if
-/// two members claim it in that same generation, something went wrong, and it belongs to neither. (Before 3.5 Kafka's
-/// clients also dropped claims of older generations that nobody contested.)
+/// two members claim it in that same generation, something went wrong, and it belongs to neither. (Old clients of Kafka
+/// dropped claims of older generations even where nobody contested them; those of 3.9 and 4.1 do not.)
 pub(super) struct Claims {
     claims: Vec<Claim>,
     /// For partitions whose claims have an age: who had it, by the latest of the claims older than the newest generation

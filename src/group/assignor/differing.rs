@@ -7,15 +7,14 @@ use super::claims::Claims;
 use super::deal::{Deal, DealtTopic, Owners};
 
 /// Everybody keeps what it owns and still subscribes to; what has no owner goes to the subscriber with the fewest
-/// partitions; then partitions move from members that have at least two more than another subscriber, first such as
-/// nobody had before.
+/// partitions; then partitions move from members that have at least two more than another subscriber: first those that
+/// were just dealt out, then any.
 ///
-/// In the end no member has two more than another that could take one of its partitions. That it comes to an end: a move
-/// from a member with `a` partitions to one with `b` ≤ `a` − 2 lowers the sum of the squares of the members' counts, by
-/// 2(`a` − `b` − 1) ≥ 2, and nothing else happens while balancing; a sum of squares cannot fall for ever. Such a move also
-/// lowers the sum of the differences of all pairs, Kafka's balance score: by 2 for the pair itself, and for no other pair
-/// of pairs (with a third member) does it rise. So what Kafka does when the score has not improved, to undo all moves,
-/// is never called for.
+/// In the end no member has two more than another that could take one of its partitions. That there is an end: a move
+/// from a member with `a` partitions to one with `b` ≤ `a` − 2 lowers the sum of the squares of all counts by
+/// 2(`a` − `b` − 1) ≥ 2, and levelling does nothing but such moves. Each also lowers Kafka's balance score, the sum of the
+/// differences of all pairs: that of the two members by 2, and those of the two from any third together do not rise. So
+/// Kafka's last step, to undo the moves if the score has not improved, has no work here.
 pub(super) fn owners(deal: &Deal<'_>, claims: &Claims) -> Owners {
     let mut topics: Vec<_> = deal.topics().iter().collect();
     // Those first that the fewest members can take; they are in the order of their names.
@@ -23,7 +22,7 @@ pub(super) fn owners(deal: &Deal<'_>, claims: &Claims) -> Owners {
 
     let mut balance = Balance::of_what_is_kept(deal, claims, &topics);
     balance.deal_out(&topics);
-    balance.level(&topics, claims, Scope::NobodysBefore);
+    balance.level(&topics, claims, Scope::JustDealt);
     balance.level(&topics, claims, Scope::All);
     balance.owners
 }
@@ -31,8 +30,8 @@ pub(super) fn owners(deal: &Deal<'_>, claims: &Claims) -> Owners {
 /// Which partitions may move.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// Those that no member keeps from before.
-    NobodysBefore,
+    /// Those that no member has kept from before.
+    JustDealt,
     All,
 }
 
@@ -40,7 +39,7 @@ struct Balance {
     owners: Owners,
     /// How many partitions each member has.
     counts: Vec<usize>,
-    /// Who keeps the partition from before, as long as balance permits.
+    /// Who had the partition before and may keep it, as far as balance permits.
     homes: Owners,
     /// Partitions that have moved away from home, by who has them and whose they were.
     strays: BTreeMap<(usize, usize), BTreeSet<usize>>,
@@ -96,7 +95,7 @@ impl Balance {
         let mut fewest = self.fewest(topic);
         for (partition, _) in topic.partitions() {
             let Some(owner) = self.owners[partition] else { continue };
-            if scope == Scope::NobodysBefore && self.homes[partition].is_some() {
+            if scope == Scope::JustDealt && self.homes[partition].is_some() {
                 continue;
             }
             let former = claims.former_owner(partition).filter(|&former| topic.has_subscriber(former));

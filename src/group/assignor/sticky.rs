@@ -42,9 +42,6 @@ fn release(deal: &Deal<'_>, owners: &mut Owners) -> Circle {
             share
         });
     }
-    if with_extra == extra {
-        circle.at_share.clear();
-    }
 
     // What stays is what comes first by number, then topic.
     let mut crowded = Vec::new();
@@ -75,7 +72,8 @@ struct Circle {
 }
 
 impl Circle {
-    /// There is a member for each partition without an owner: together they are what the shares and extras still lack.
+    /// There is a member for each partition without an owner: as many partitions are left as members lack up to their
+    /// shares, and one for each of the P mod M that has not kept one more already.
     fn next(&mut self) -> Option<usize> {
         let Some((member, lacks)) = self.below.pop_front() else { return self.at_share.pop_front() };
         if lacks > 1 {
