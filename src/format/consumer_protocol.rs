@@ -66,7 +66,9 @@ impl Subscription {
             topics.sort_by(|one, other| one.encode_utf16().cmp(other.encode_utf16()));
             let mut owned = self.owned.clone();
             owned.sort_by(|one, other| one.topic.encode_utf16().cmp(other.topic.encode_utf16()));
-            owned.iter_mut().for_each(|of| of.partitions.sort_unstable());
+            for of in &mut owned {
+                of.partitions.sort_unstable();
+            }
             push_i16(NEWEST, to);
             push_count(topics.len(), to);
             topics.iter().try_for_each(|topic| push_str(topic, to))?;

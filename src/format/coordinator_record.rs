@@ -22,8 +22,9 @@ pub(crate) enum CoordinatorKey<'a> {
 const OFFSET_BEFORE: i16 = 0;
 const OFFSET: i16 = 1;
 const GROUP: i16 = 2;
-/// Of a group of the protocol that Kafka calls "consumer": its epochs, members and assignments.
+/// Of a group of the protocol that Kafka calls "consumer": its epochs, its members, what they are assigned.
 const CONSUMER_GROUP: std::ops::RangeInclusive<i16> = 3..=8;
+const CONSUMER_GROUP_MEMBER: i16 = 5;
 /// The same: a regular expression that its members subscribe to.
 const CONSUMER_GROUP_EXPRESSION: i16 = 16;
 
@@ -86,6 +87,11 @@ impl<'a> CoordinatorKey<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Whether this is a record of a member of such a group.
+    pub(crate) fn is_consumer_group_member(&self) -> bool {
+        matches!(self, Self::Other { kind: CONSUMER_GROUP_MEMBER, .. })
     }
 }
 
@@ -163,6 +169,7 @@ mod tests {
             let key = CoordinatorKey::decode(&bytes).unwrap();
             assert_eq!(key, CoordinatorKey::Other { kind: kind.into(), fields: &bytes[2..] });
             assert_eq!(key.consumer_group(), Some("g"));
+            assert!(!key.is_consumer_group_member());
             assert_eq!(encoded(&key), bytes);
         }
         for (bytes, kind) in [([0, 9, 0, 0], 9), ([0, 15, 0, 0], 15), ([0, 17, 0, 0], 17), ([255; 4], -1)] {
@@ -171,6 +178,7 @@ mod tests {
             assert_eq!(key.consumer_group(), None);
         }
         assert_eq!(CoordinatorKey::Other { kind: 3, fields: &[0, 9] }.consumer_group(), None);
+        assert!(CoordinatorKey::Other { kind: 5, fields: &[] }.is_consumer_group_member());
     }
 
     #[test]

@@ -11,19 +11,16 @@ pub(crate) mod compression;
 #[cfg_attr(not(any(fuzzing, test)), expect(dead_code, reason = "groups, which come next, use it"))]
 pub(crate) mod consumer_protocol;
 pub(crate) mod control;
-#[cfg_attr(not(any(fuzzing, test)), expect(dead_code, reason = "groups, which come next, use it"))]
 pub(crate) mod coordinator_record;
 pub(crate) mod crc;
 pub(crate) mod decode;
 pub(crate) mod frame;
-#[cfg_attr(not(any(fuzzing, test)), expect(dead_code, reason = "groups, which come next, use it"))]
 pub(crate) mod group_metadata;
 pub(crate) mod header;
 pub(crate) mod index;
 pub(crate) mod legacy;
 pub(crate) mod metadata_record;
 pub(crate) mod murmur2;
-#[cfg_attr(not(any(fuzzing, test)), expect(dead_code, reason = "groups, which come next, use it"))]
 pub(crate) mod offset_commit;
 pub(crate) mod partition_metadata;
 pub(crate) mod producer_snapshot;

@@ -160,13 +160,11 @@ pub(crate) fn push_str(value: &str, to: &mut Vec<u8>) -> Result<(), Malformed> {
 }
 
 pub(crate) fn push_nullable_str(value: Option<&str>, to: &mut Vec<u8>) -> Result<(), Malformed> {
-    match value {
-        Some(value) => push_str(value, to),
-        None => {
-            push_i16(-1, to);
-            Ok(())
-        }
+    if let Some(value) = value {
+        return push_str(value, to);
     }
+    push_i16(-1, to);
+    Ok(())
 }
 
 /// Bytes of the encoding that is not compact.

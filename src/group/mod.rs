@@ -1,1 +1,3 @@
 //! Consumer groups: who reads which partition, and how far each group has come.
+
+mod offsets;
