@@ -89,7 +89,7 @@ impl CommittedOffsets {
     /// What a group has committed of a partition.
     pub(crate) fn get(&self, group: &str, of: &TopicPartition) -> Result<Option<Committed>> {
         let Some(shards) = self.shards()? else { return Ok(None) };
-        let fold = shards.of(group).present(&self.events)?;
+        let fold = shards.of(group)?.present(&self.events)?;
         let stored = fold.group(group).and_then(|group| group.offsets.get(of));
         Ok(stored.filter(|stored| self.counts(of, stored)).map(Stored::committed))
     }
@@ -97,7 +97,7 @@ impl CommittedOffsets {
     /// All that a group has committed, sorted.
     pub(crate) fn of_group(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
         let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
-        let fold = shards.of(group).present(&self.events)?;
+        let fold = shards.of(group)?.present(&self.events)?;
         let offsets = fold.group(group).into_iter().flat_map(|group| &group.offsets);
         let counting = offsets.filter(|(of, stored)| self.counts(of, stored));
         Ok(counting.map(|(of, stored)| (of.clone(), stored.committed())).collect())
@@ -106,7 +106,7 @@ impl CommittedOffsets {
     /// The record of a group of the classic protocol, if there is one. A group that only ever committed needs none.
     pub(crate) fn group_record(&self, group: &str) -> Result<Option<GroupMetadata>> {
         let Some(shards) = self.shards()? else { return Ok(None) };
-        let fold = shards.of(group).present(&self.events)?;
+        let fold = shards.of(group)?.present(&self.events)?;
         Ok(fold.group(group).and_then(|group| group.record.clone()))
     }
 
@@ -137,12 +137,13 @@ impl CommittedOffsets {
         now: i64,
         level: Durability,
     ) -> Result<()> {
+        check_name("group id", group)?;
         positions.iter().try_for_each(check)?;
         if positions.is_empty() {
             return Ok(());
         }
         let shards = self.shards_to_write(now)?;
-        let shard = shards.of(group);
+        let shard = shards.of(group)?;
         let mut until = None;
         {
             let mut writer = shard.writer(&self.events)?;
@@ -188,7 +189,7 @@ impl CommittedOffsets {
     /// Takes back what a group has committed of these partitions.
     pub(crate) fn remove(&self, group: &str, of: &[TopicPartition], now: i64) -> Result<()> {
         let Some(shards) = self.shards()? else { return Ok(()) };
-        let shard = shards.of(group);
+        let shard = shards.of(group)?;
         let mut writer = shard.writer(&self.events)?;
         let gone: BTreeSet<_> = match shard.present(&self.events)?.group(group) {
             Some(group) => of.iter().filter(|of| group.offsets.contains_key(*of)).collect(),
@@ -201,7 +202,7 @@ impl CommittedOffsets {
     /// Takes back everything that there is of a group.
     pub(crate) fn delete_group(&self, group: &str, now: i64) -> Result<()> {
         let Some(shards) = self.shards()? else { return Ok(()) };
-        let shard = shards.of(group);
+        let shard = shards.of(group)?;
         let mut writer = shard.writer(&self.events)?;
         let (offsets, has_record, others) = match shard.present(&self.events)?.group(group) {
             Some(group) => (
@@ -224,8 +225,9 @@ impl CommittedOffsets {
 
     /// Writes the record of a group of the classic protocol, unless it is the one that is there.
     pub(crate) fn write_group(&self, group: &str, record: &GroupMetadata, now: i64) -> Result<()> {
+        check_name("group id", group)?;
         let shards = self.shards_to_write(now)?;
-        let shard = shards.of(group);
+        let shard = shards.of(group)?;
         let mut writer = shard.writer(&self.events)?;
         let known = shard
             .present(&self.events)?
@@ -304,9 +306,11 @@ impl Shards {
     }
 
     /// The partition in which a group's records are.
-    fn of(&self, group: &str) -> &Shard {
+    fn of(&self, group: &str) -> Result<&Shard> {
         let count = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        &self.all[group_partition(group, count) as usize]
+        let partition = group_partition(group, count);
+        let missing = || Error::not_found("partition", format_args!("{TOPIC}-{partition}"));
+        self.all.get(partition as usize).ok_or_else(missing)
     }
 
     fn how(&self, now: i64, level: Durability) -> How {
@@ -321,8 +325,17 @@ impl Stored {
     }
 }
 
-/// Refuses what cannot be written before anything is.
+/// Refuses a name that cannot be written before anything is.
+fn check_name(what: &'static str, name: &str) -> Result<()> {
+    if i16::try_from(name.len()).is_ok() {
+        return Ok(());
+    }
+    Err(Error::invalid(what, format!("it has {} bytes, but Kafka takes at most 32,767", name.len())))
+}
+
+/// Refuses a position that cannot be written before anything is.
 fn check(position: &Position) -> Result<()> {
+    check_name("topic name", position.partition().topic())?;
     let reason = if i64::try_from(position.offset()).is_err() {
         format!("{} is above 9,223,372,036,854,775,807, beyond which no log has offsets", position.offset())
     } else if position.leader_epoch().is_some_and(|epoch| i32::try_from(epoch).is_err()) {

@@ -59,7 +59,7 @@ fn what_lies_around_a_damaged_batch_is_kept() {
         fixture.commit("g", "t", n, 5);
     }
     let shards = fixture.offsets.shards().unwrap().unwrap();
-    shards.of("g").log().close().unwrap();
+    shards.of("g").unwrap().log().close().unwrap();
     let (dir, file) = (Arc::clone(&fixture.dir), fixture.directory_of("g").join(LOG_FILE));
     drop((shards, fixture));
     // Closed in order, so that nothing is cut off: the damage came later.

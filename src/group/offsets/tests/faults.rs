@@ -72,17 +72,17 @@ fn a_poisoned_or_closed_partition_says_so() {
     let fixture = Fixture::new();
     fixture.commit("g", "t", 0, 1);
     let shards = fixture.offsets.shards().unwrap().unwrap();
-    shards.of("g").log().poison_after_panic("a test");
+    shards.of("g").unwrap().log().poison_after_panic("a test");
     let commit =
         |offset| fixture.offsets.commit("g", &[Position::new(("t", 0), offset)], NOW, Durability::Buffered);
     assert!(matches!(commit(2), Err(Error::Poisoned(_))));
     assert_eq!(fixture.offset("g", "t", 0), Some(1));
-    let failure = shards.of("g").log().close();
+    let failure = shards.of("g").unwrap().log().close();
     assert!(failure.is_err());
 
     let fixture = Fixture::new();
     fixture.commit("g", "t", 0, 1);
-    fixture.offsets.shards().unwrap().unwrap().of("g").log().close().unwrap();
+    fixture.offsets.shards().unwrap().unwrap().of("g").unwrap().log().close().unwrap();
     let position = [Position::new(("t", 0), 2)];
     let failure = fixture.offsets.commit("g", &position, NOW, Durability::Buffered);
     assert!(matches!(failure, Err(Error::Closed)));

@@ -21,9 +21,10 @@ use super::*;
 use crate::catalog::CatalogOptions;
 use crate::events::{Event, Events};
 use crate::format::batch::BatchBuilder;
+use crate::format::compression::Encoding;
 use crate::format::coordinator_record::CoordinatorKey;
 use crate::format::crc::crc32c;
-use crate::format::header::{BatchHeader, CHECKSUMMED};
+use crate::format::header::{BatchHeader, CHECKSUMMED, Codec};
 use crate::format::record::RecordFields;
 use crate::partition::Chores;
 use crate::sys::Disk;
@@ -128,7 +129,7 @@ impl Fixture {
     /// How many records there are in the partition of a group.
     fn log_end(&self, group: &str) -> u64 {
         let shards = self.offsets.shards().unwrap().unwrap();
-        shards.of(group).log().bounds().unwrap().log_end
+        shards.of(group).unwrap().log().bounds().unwrap().log_end
     }
 
     fn told(&self) -> Vec<Event> {
@@ -154,15 +155,27 @@ fn commit(group: &str, topic: &str, partition: u32, offset: u64) -> (Vec<u8>, Op
 
 /// A batch as a broker writes it.
 fn frame(base: i64, attributes: i16, producer_id: i64, records: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<u8> {
+    frame_with(Codec::None, base, attributes, producer_id, records)
+}
+
+fn frame_with(
+    codec: Codec,
+    base: i64,
+    attributes: i16,
+    producer_id: i64,
+    records: &[(Vec<u8>, Option<Vec<u8>>)],
+) -> Vec<u8> {
     let mut builder = BatchBuilder::default();
     for (key, value) in records {
         let fields = RecordFields { key: Some(key), value: value.as_deref(), headers: &[] };
         let measured = builder.measure(&fields, NOW);
         builder.push(&fields, measured, NOW);
     }
-    let mut bytes = builder.finish().unwrap().placed_at(base, 0).to_vec();
+    let encoding = Encoding { codec, level: if codec == Codec::Gzip { 1 } else { 3 } };
+    let mut bytes = builder.finish_with(encoding, usize::MAX).unwrap().placed_at(base, 0).to_vec();
     let header = BatchHeader::read(bytes.first_chunk().unwrap());
     let producer_epoch = if producer_id < 0 { -1 } else { 0 };
+    let attributes = attributes | codec.attributes();
     BatchHeader { attributes, producer_id, producer_epoch, ..header }.write(bytes.first_chunk_mut().unwrap());
     let crc = crc32c(&bytes[CHECKSUMMED..]);
     BatchHeader::seal(bytes.first_chunk_mut().unwrap(), crc);

@@ -46,3 +46,19 @@ fn an_open_transaction_of_a_killed_broker_hides_nothing_of_ours() {
     assert_eq!((expired, fixture.all_of("g")), (0, vec!["t-0: 3".to_owned(), "u-0: 1".to_owned()]));
     assert_eq!(fixture.told(), []);
 }
+
+#[test]
+fn compressed_batches_count_like_others() {
+    for codec in Codec::ALL.into_iter().filter(|codec| codec.is_built_in()) {
+        let log = [
+            frame_with(codec, 0, 0, -1, &[commit("g", "t", 0, 1), commit("g", "t", 1, 1)]),
+            frame_with(codec, 2, TRANSACTIONAL, 7, &[commit("g", "t", 0, 5)]),
+            marker(3, 7, true),
+            frame_with(codec, 4, TRANSACTIONAL, 7, &[commit("g", "t", 1, 5)]),
+            marker(5, 7, false),
+        ];
+        let fixture = Fixture::with_log("g", &log.concat());
+        assert_eq!(fixture.all_of("g"), ["t-0: 5", "t-1: 1"], "{codec:?}");
+        assert_eq!(fixture.told(), []);
+    }
+}

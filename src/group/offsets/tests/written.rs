@@ -9,7 +9,7 @@ type Raw = (Vec<u8>, Option<Vec<u8>>);
 /// Batches of records in the partition of a group.
 fn batches(fixture: &Fixture, group: &str) -> Vec<Vec<Raw>> {
     let shards = fixture.offsets.shards().unwrap().unwrap();
-    let mut cursor = Cursor::new(Arc::clone(shards.of(group).log()), 0, ReadUpTo::Visible);
+    let mut cursor = Cursor::new(Arc::clone(shards.of(group).unwrap().log()), 0, ReadUpTo::Visible);
     let mut batches = Vec::new();
     while let Some(fetched) = cursor.fetch(FetchLimits { bytes: 1 << 20, records: usize::MAX }).unwrap() {
         let mut rest = fetched.bytes.as_ref();
@@ -117,7 +117,11 @@ fn one_call_is_one_batch_and_what_changes_nothing_is_not_written() {
     assert_eq!(commit(&[1, 5, 3], interval), [3, 1, 3]);
     assert_eq!(commit(&[1, 5, 3], Durability::Synced), [3, 1, 3]);
     let shards = fixture.offsets.shards().unwrap().unwrap();
-    assert_eq!(shards.of("g").log().bounds().unwrap().durable, 7, "what is there was synced all the same");
+    assert_eq!(
+        shards.of("g").unwrap().log().bounds().unwrap().durable,
+        7,
+        "what is there was synced all the same"
+    );
     assert_eq!(fixture.all_of("g"), ["t-0: 1", "t-1: 5", "t-2: 3"]);
     // The last one of two for the same partition counts.
     let twice = [Position::new(("t", 0), 8), Position::new(("t", 0), 9)];
@@ -152,8 +156,11 @@ fn what_cannot_be_written_is_refused_whole() {
     assert!(refused("g", &Position::new(("t", 0), 1 << 63)).contains("9223372036854775808 is above"));
     assert!(refused("g", &good.clone().with_leader_epoch(1 << 31)).contains("leader epoch"));
     assert!(refused("g", &Position::new(("t", u32::MAX), 1)).contains("partition number"));
+    let long = "g".repeat(32_768);
+    assert!(refused(&long, &good).contains("32768 bytes, but Kafka takes at most 32,767"));
+    assert!(refused("g", &Position::new((&*long, 0), 1)).contains("topic name: it has 32768 bytes"));
+    assert!(fixture.offsets.write_group(&long, &GroupMetadata::default(), NOW).is_err());
     assert!(fixture.catalog.topic(TOPIC).is_none());
-    assert!(refused(&"g".repeat(40_000), &good).contains("at most 32,767 bytes"));
     assert_eq!(fixture.offsets.groups().unwrap(), [""; 0]);
     fixture
         .offsets
