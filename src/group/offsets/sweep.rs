@@ -1,5 +1,6 @@
 //! Changes to whatever groups they concern, in all partitions of the topic: topics that go, ends that were lost, age.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::expiry::Expiry;
@@ -41,8 +42,8 @@ impl CommittedOffsets {
     }
 
     /// Lowers commits beyond the ends of partitions to those ends, on the medium when it returns, and tells each: for
-    /// after a stop that was not in order, before anything is appended. `ends`: `None` where there is no such partition.
-    /// Returns how many were lowered.
+    /// after a stop that was not in order, before anything is appended. `ends`: `None` where there is no such partition;
+    /// it is asked under locks of this room, and may ask partitions. Returns how many were lowered.
     pub(crate) fn clamp(&self, ends: impl Fn(&TopicPartition) -> Option<u64>, now: i64) -> Result<usize> {
         let lowered = self.sweep(now, Durability::Synced, |_, _, group| {
             let counting = group.offsets.iter().filter(|(of, stored)| self.counts(of, stored));
@@ -64,7 +65,7 @@ impl CommittedOffsets {
 
     /// Takes back commits that are older than `retention`, by Kafka's rules for `offsets.retention.minutes`, and then the
     /// records of groups of which nothing else is left. `in_use`: whether a member that lives in this process reads the
-    /// topic for the group. Returns how many commits there were.
+    /// topic for the group; it is asked while nothing here is locked. Returns how many commits there were.
     pub(crate) fn expire(
         &self,
         now: i64,
@@ -72,11 +73,38 @@ impl CommittedOffsets {
         in_use: impl Fn(&str, &str) -> bool,
     ) -> Result<usize> {
         let expiry = Expiry { now, retention: i64::try_from(retention.as_millis()).unwrap_or(i64::MAX) };
+        let mut old = self.old(expiry)?;
+        for (group, of) in &mut old {
+            of.retain(|of| !in_use(group, of.topic()));
+        }
+        // What was committed meanwhile is looked at once more.
         let expired = self.sweep(now, Durability::Buffered, |fold, name, group| {
-            let is_kept = |of: &TopicPartition| in_use(name, of.topic()) || fold.is_pending(name, of);
+            let old = old.get(name);
+            let is_kept =
+                |of: &TopicPartition| old.is_none_or(|old| !old.contains(of)) || fold.is_pending(name, of);
             expiry.due(group, is_kept)
         })?;
         Ok(expired.iter().filter(|(_, change)| matches!(change, Sweep::NoCommit(_))).count())
+    }
+
+    /// Commits that are old enough to go, by group.
+    fn old(&self, expiry: Expiry) -> Result<BTreeMap<Box<str>, BTreeSet<TopicPartition>>> {
+        let mut old = BTreeMap::new();
+        let Some(shards) = self.shards()? else { return Ok(old) };
+        for shard in &shards.all {
+            let fold = shard.present(&self.events)?;
+            for (name, group) in fold.groups() {
+                let due = expiry.due(group, |_| false).into_iter().filter_map(|change| match change {
+                    Sweep::NoCommit(of) => Some(of),
+                    _ => None,
+                });
+                let due: BTreeSet<_> = due.collect();
+                if !due.is_empty() {
+                    old.insert(name.into(), due);
+                }
+            }
+        }
+        Ok(old)
     }
 
     /// Writes what `find` finds to change in each group, partition by partition. Returns what was written.

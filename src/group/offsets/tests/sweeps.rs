@@ -134,6 +134,21 @@ fn old_commits_expire_by_the_rules_of_brokers() {
 }
 
 #[test]
+fn groups_commit_while_it_is_asked_who_is_in_use() {
+    let fixture = Fixture::new();
+    fixture.commit("g", "a", 0, 1);
+    fixture.commit("g", "b", 0, 1);
+    let expired = fixture.offsets.expire(LATER, RETENTION, |_, topic| {
+        if topic == "a" {
+            let position = [Position::new(("a", 0), 2)];
+            fixture.offsets.commit("g", &position, LATER, Durability::Buffered).unwrap();
+        }
+        false
+    });
+    assert_eq!((expired.unwrap(), fixture.all_of("g")), (1, vec!["a-0: 2".to_owned()]));
+}
+
+#[test]
 fn a_group_of_the_newer_protocol_keeps_its_commits_while_it_has_members() {
     let member = (vec![0, 5, 0, 1, b'g', 0, 1, b'm'], Some(vec![0, 0]));
     let group = (vec![0, 3, 0, 1, b'g'], Some(vec![0, 0]));
