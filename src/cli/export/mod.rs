@@ -1,6 +1,8 @@
 //! `export`: everything in the directory as lines of JSON, those that `kafka-adopt` prints of what a broker serves. So two
 //! directories, or a directory and a broker's word, can be compared line by line.
 
+mod groups;
+
 use std::collections::VecDeque;
 use std::io::Write as _;
 use std::time::Duration;
@@ -12,10 +14,10 @@ use stratalog::{
     TimestampType, Topic, TopicDescription,
 };
 
-use super::lines::{push_digits, push_hex, push_number, push_text};
-use super::pattern::Pattern;
-use super::progress::Bar;
-use super::{Failure, Outcome, Output, Session, Stop, topics};
+use crate::cli::lines::{push_digits, push_hex, push_number, push_text};
+use crate::cli::pattern::Pattern;
+use crate::cli::progress::Bar;
+use crate::cli::{Failure, Outcome, Output, Session, Stop, topics};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,6 +77,9 @@ pub(super) fn run(options: &Export, session: &Session) -> Outcome {
             exporting.out.end()?;
             return Err(Failure::failed("stopped before everything was printed"));
         }
+    }
+    if options.topic.is_none() {
+        exporting.groups(&log)?;
     }
     exporting.out.end()
 }
@@ -205,6 +210,31 @@ impl Exporting {
             line.push(b']');
         }
         line.extend(b"]}\n");
+    }
+
+    /// Prints the groups and what they have committed.
+    fn groups(&mut self, log: &EventLog) -> Outcome {
+        for (name, group) in groups::all(log)? {
+            let line = &mut self.line;
+            line.extend(b"{\"type\":\"group\",\"group\":");
+            push_text(&name, line);
+            write!(line, ",\"state\":\"{}\",\"offsets\":[", group.state())?;
+            for (at, ((topic, partition), commit)) in group.commits.iter().enumerate() {
+                line.extend(if at == 0 { &b"{\"topic\":"[..] } else { b",{\"topic\":" });
+                push_text(topic, line);
+                write!(line, ",\"partition\":{partition},\"offset\":{},\"leaderEpoch\":", commit.offset)?;
+                match commit.leader_epoch {
+                    Some(epoch) => push_number(epoch, line),
+                    None => line.extend(b"null"),
+                }
+                line.extend(b",\"metadata\":");
+                push_text(&commit.metadata, line);
+                line.push(b'}');
+            }
+            line.extend(b"]}\n");
+            self.put()?;
+        }
+        Ok(())
     }
 
     fn put(&mut self) -> Outcome {
