@@ -8,9 +8,14 @@ use std::path::Path;
 use common::{in_every_mode, read};
 use stratalog::inspect::{VerifyOptions, verify};
 use stratalog::{
-    Compression, Durability, Error, EventLog, ManualClock, Partition, Producer, ProducerConfig, Record,
-    RecordCopy, Timestamp, TimestampType, TopicConfig,
+    Compression, Durability, Error, EventLog, Maintenance, ManualClock, OpenOptions, Partition, Producer,
+    ProducerConfig, Record, RecordCopy, Timestamp, TimestampType, TopicConfig,
 };
+
+/// Opens a log in which nothing happens beside the calls, so that its files can be copied as a crash would leave them.
+fn quiet(options: OpenOptions, dir: &Path) -> EventLog {
+    options.maintenance(Maintenance::ByHand).open(dir).unwrap()
+}
 
 fn partition(log: &EventLog, config: TopicConfig) -> Partition {
     log.ensure_topic("orders", config).unwrap().partition(0).unwrap()
@@ -50,7 +55,7 @@ fn fill(log: &EventLog) -> Partition {
 #[test]
 fn offsets_and_timestamps_stay_over_closes_and_crashes() {
     in_every_mode(|mode, dir| {
-        let log = mode.open(dir);
+        let log = quiet(mode.options(), dir);
         let to = fill(&log);
         let mut reader = log.reader().unwrap();
         reader.assign([&to]).unwrap();
@@ -83,7 +88,7 @@ fn offsets_and_timestamps_stay_over_closes_and_crashes() {
 #[test]
 fn what_is_skipped_is_left_out() {
     in_every_mode(|mode, dir| {
-        let log = mode.open(dir);
+        let log = quiet(mode.options(), dir);
         let to = partition(&log, TopicConfig::new());
         let producer = log.producer().unwrap();
         producer.skip_to(&to, 20).unwrap();
@@ -120,7 +125,7 @@ fn what_is_skipped_is_left_out() {
 #[test]
 fn a_partition_that_was_begun_elsewhere_and_got_nothing_is_found_again() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = quiet(EventLog::options(), dir.path());
     log.producer().unwrap().skip_to(&partition(&log, TopicConfig::new()), 77).unwrap();
     let crashed = tempfile::tempdir().unwrap();
     common::copy(dir.path(), crashed.path());
@@ -240,7 +245,7 @@ fn what_cannot_be_a_batch_is_refused_and_nothing_is_written() {
 #[test]
 fn gaps_are_inside_of_segments() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().most_segment_bytes(1024).open(dir.path()).unwrap();
+    let log = quiet(EventLog::options().most_segment_bytes(1024), dir.path());
     let to = partition(&log, TopicConfig::new());
     let producer = log.producer().unwrap();
     let wanted: Vec<u64> = (0..100).map(|n| 500 + n * 10).collect();

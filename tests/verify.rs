@@ -289,3 +289,43 @@ fn work_ends_when_it_is_told_to() {
     assert_eq!(told.len(), 1);
     assert!(told[0].0 >= 4 << 20 && told[0].0 < told[0].1);
 }
+
+#[test]
+fn a_directory_of_a_newer_kafka_is_told() {
+    let dir = healthy();
+    let log = dir.path().join("__cluster_metadata-0/00000000000000000000.log");
+    change(&log, |bytes| {
+        // The level of metadata.version is behind its name, in the first batch.
+        let name = b"metadata.version";
+        let at = bytes.windows(name.len()).position(|window| window == name).unwrap() + name.len();
+        bytes[at..at + 2].copy_from_slice(&99_i16.to_be_bytes());
+        let length = usize::try_from(u32::from_be_bytes(bytes[8..12].try_into().unwrap())).unwrap();
+        let crc = crc32c::crc32c(&bytes[21..12 + length]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    });
+    let problem = only_problem(dir.path());
+    assert!(problem.reason.contains("metadata.version 99, of a newer Kafka"), "{problem}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_a_segment_is_not_followed() {
+    let dir = healthy();
+    let log = file(dir.path(), "log");
+    let elsewhere = dir.path().join("elsewhere");
+    fs::rename(&log, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &log).unwrap();
+    let (found, _) = problems(dir.path(), VerifyOptions::new());
+    assert!(found.iter().any(|problem| problem.kind == ProblemKind::Name), "{found:#?}");
+    assert!(found.iter().all(|problem| problem.kind != ProblemKind::Derived), "{found:#?}");
+}
+
+#[test]
+fn where_batches_are_damaged_nothing_is_taken_away() {
+    let dir = healthy();
+    change(&file(dir.path(), "log"), |bytes| bytes[1500] ^= 1);
+    change(&file(dir.path(), "index"), |bytes| bytes[3] ^= 1);
+    let (found, report) = problems(dir.path(), VerifyOptions::new().repair(true));
+    assert!(found.iter().all(|problem| !problem.repaired) && report.repaired == 0, "{found:#?}");
+    assert!(file(dir.path(), "index").exists());
+}
