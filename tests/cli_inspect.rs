@@ -14,7 +14,7 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 
-use stratalog::{EventLog, Maintenance, Record, RecordCopy, Timestamp, TimestampType, TopicConfig};
+use stratalog::{EventLog, Maintenance, Position, Record, RecordCopy, Timestamp, TimestampType, TopicConfig};
 
 /// A file or directory of the vectors.
 fn vectors(path: &str) -> PathBuf {
@@ -46,5 +46,7 @@ fn fill(dir: &Path) {
     producer.send_copies(&gaps, copies).unwrap();
     producer.skip_to(&gaps, 60).unwrap();
     orders.partition(1).unwrap().delete_records(5).unwrap();
+    let positions = [Position::new(("orders", 0), 7), Position::new(("gaps", 0), 60)];
+    log.group("billing").unwrap().set_committed(positions).unwrap();
     log.close().unwrap();
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 use stratalog::{
-    Error, EventLog, Header, Partition, Producer, Record, RecordCopy, Timestamp, TimestampType, Topic,
-    TopicConfig,
+    Error, EventLog, Header, Partition, Position, Producer, Record, RecordCopy, Timestamp, TimestampType,
+    Topic, TopicConfig,
 };
 
 use super::copying::{self, BATCH_BYTES};
@@ -27,7 +27,8 @@ Examples:
 /// Write topics, records and groups from lines that `export --full` has printed.
 ///
 /// Topics that are missing are made; in those that exist, records must lie behind the ones there are. Records of
-/// transactions that were not committed are left out, and so is what Kafka keeps in topics of its own.
+/// transactions that were not committed are left out, and so is what Kafka keeps in topics of its own; groups get their
+/// committed positions.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Import {
@@ -86,23 +87,35 @@ fn open(file: Option<&Path>) -> Outcome<(Box<dyn Read>, Option<u64>)> {
 struct Report {
     topics: u64,
     records: u64,
+    groups: u64,
     uncommitted: u64,
     internal: u64,
+    /// Commits with a text of the user's, which has no place in a position.
+    metadata: u64,
 }
 
 impl Report {
     fn print(&self, session: &Session) -> Outcome {
-        let Self { topics, records, uncommitted, internal } = self;
+        let Self { topics, records, groups, uncommitted, internal, metadata } = self;
         let mut out = Output::new();
         if session.json() {
             writeln!(
                 out,
-                "{{\"topics\":{topics},\"records\":{records},\"uncommitted\":{uncommitted},\"internal\":{internal}}}"
+                "{{\"topics\":{topics},\"records\":{records},\"groups\":{groups},\"uncommitted\":{uncommitted},\
+                 \"internal\":{internal},\"metadata\":{metadata}}}"
             )?;
         } else {
-            writeln!(out, "Imported {records} records of {topics} topics.")?;
+            writeln!(
+                out,
+                "Imported {records} records of {topics} topics, and the positions of {groups} groups."
+            )?;
         }
         out.end()?;
+        if !session.json() && *metadata > 0 {
+            output::note(format_args!(
+                "the texts that came with {metadata} committed positions were left out"
+            ));
+        }
         if !session.json() && *uncommitted > 0 {
             output::note(format_args!(
                 "{uncommitted} records of transactions that did not count were left out"
@@ -153,8 +166,9 @@ impl Importing<'_> {
         match line.get("type").and_then(Value::as_str) {
             Some("topic") => self.topic(line),
             Some("record") => self.record(line),
-            // Groups have their commits in a topic of Kafka's own; what was produced by a probe is no record of the log.
-            Some("group" | "produced") => Ok(()),
+            Some("group") => self.group(line),
+            // What a probe of the broker wrote is no record of the log.
+            Some("produced") => Ok(()),
             Some(other) => Err(Failure::failed(format!("lines of type {other:?} are not known"))),
             None => Err(Failure::failed("it has no \"type\"; give lines that `export --full` has printed")),
         }
@@ -227,6 +241,33 @@ impl Importing<'_> {
         self.pending.add(line)?;
         self.report.records += 1;
         if self.pending.bytes.len() >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// What a group has committed, in the topics that were imported. Their records come before.
+    fn group(&mut self, line: &Value) -> Outcome {
+        self.finish()?;
+        let mut positions = Vec::new();
+        for commit in line.get("offsets").and_then(Value::as_array).into_iter().flatten() {
+            let (topic, partition) = (text(commit, "topic")?, number(commit, "partition")?);
+            if !self.topics.get(topic).is_some_and(Option::is_some) {
+                continue;
+            }
+            let partition = u32::try_from(partition).unwrap_or(u32::MAX);
+            let position = Position::new((topic, partition), number(commit, "offset")?);
+            let epoch =
+                commit.get("leaderEpoch").and_then(Value::as_u64).and_then(|epoch| u32::try_from(epoch).ok());
+            positions.push(match epoch {
+                Some(epoch) => position.with_leader_epoch(epoch),
+                None => position,
+            });
+            let metadata = commit.get("metadata").and_then(Value::as_str).unwrap_or_default();
+            self.report.metadata += u64::from(!metadata.is_empty());
+        }
+        if !positions.is_empty() {
+            self.log.group(text(line, "group")?)?.set_committed(positions)?;
+            self.report.groups += 1;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Outcome {

@@ -23,7 +23,7 @@ Examples:
   stratalog mirror --dir data --to copy
   stratalog mirror --dir data --to copy --topic 'orders|payments'";
 
-/// Bring another directory up to this one: topics, settings and records with their offsets.
+/// Bring another directory up to this one: topics, settings, records with their offsets, and what groups have committed.
 ///
 /// Run it again to go on where it ended. Records of transactions that were not committed are left out. A program may
 /// be writing to this directory meanwhile; nobody else may write to the other one.
@@ -105,7 +105,28 @@ fn all(
         let after = target.offsets()?.log_end;
         copied.push(Copied { partition: target, before: here.log_end, after, records });
     }
+    if !stop.is_asked() {
+        groups(from, to, &copied)?;
+    }
     Ok(copied)
+}
+
+/// Gives groups the positions that they have committed here, as far as what was copied goes.
+fn groups(from: &EventLog, to: &EventLog, copied: &[Copied]) -> Outcome {
+    for group in from.groups()? {
+        let mut wanted = group.committed()?;
+        wanted.retain(|position| {
+            let is_of = |one: &&Copied| one.partition.id() == position.partition();
+            copied.iter().find(is_of).is_some_and(|one| position.offset() <= one.after)
+        });
+        let copy = to.group(group.name())?;
+        let has = copy.committed()?;
+        wanted.retain(|position| !has.contains(position));
+        if !wanted.is_empty() {
+            copy.set_committed(wanted)?;
+        }
+    }
+    Ok(())
 }
 
 /// The topic in the other directory, made or brought to the same settings and partitions.
