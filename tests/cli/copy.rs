@@ -106,7 +106,7 @@ fn a_file_can_be_imported_in_part() {
     let arguments = ["--json", "import", "--dir", to, "--topic", "times|gaps", file.to_str().unwrap()];
     let printed: Value = serde_json::from_str(&program.ok(&arguments, "")).unwrap();
     assert_eq!((&printed["topics"], &printed["records"]), (&2.into(), &4.into()));
-    assert_eq!(program.ok(&["topics", "--list", "--dir", to], ""), "gaps\ntimes\n");
+    assert_eq!(program.ok(&["topics", "--list", "--exclude-internal", "--dir", to], ""), "gaps\ntimes\n");
 }
 
 #[test]
