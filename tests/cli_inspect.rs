@@ -31,11 +31,12 @@ fn fill(dir: &Path) {
     let times = log.create_topic("times", times).unwrap().partition(0).unwrap();
     log.create_topic("empty", TopicConfig::new()).unwrap();
     let producer = log.producer().unwrap();
-    let long = "long ".repeat(100);
+    let repeated = "long ".repeat(100);
     for n in 0..100_i64 {
         let (key, value) = (format!("key {n}"), format!("value {n} ü\"\n"));
-        let record =
-            Record::new(if n % 7 == 0 { &long } else { &value }).key(&key).partition(u32::from(n % 2 == 1));
+        let record = Record::new(if n % 7 == 0 { &repeated } else { &value })
+            .key(&key)
+            .partition(u32::from(n % 2 == 1));
         let record = record.timestamp(Timestamp::from_millis(1_700_000_000_000 + n * 1000));
         let record = if n % 3 == 0 { record.header("hé", &key).header("by", "") } else { record };
         producer.send(&orders, record).unwrap();

@@ -30,18 +30,48 @@ pub(super) fn push_hex(bytes: Option<&[u8]>, to: &mut Vec<u8>) {
 
 /// Appends two hex digits for each byte.
 pub(super) fn push_digits(bytes: &[u8], to: &mut Vec<u8>) {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    to.reserve(bytes.len() * 2);
-    to.extend(bytes.iter().flat_map(|byte| {
-        let digit = |four: u8| DIGITS.get(usize::from(four)).copied().unwrap_or(b'0');
-        [digit(byte >> 4), digit(byte & 0xf)]
-    }));
+    const PAIRS: [[u8; 2]; 256] = pairs();
+    let start = to.len();
+    to.resize(start + bytes.len() * 2, 0);
+    let (places, _) = to.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>();
+    for (place, byte) in places.iter_mut().zip(bytes) {
+        *place = PAIRS[usize::from(*byte)];
+    }
+}
+
+const fn pairs() -> [[u8; 2]; 256] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 0xf]];
+        byte += 1;
+    }
+    pairs
 }
 
 /// Appends a whole number.
-pub(super) fn push_number(number: impl std::fmt::Display, to: &mut Vec<u8>) {
-    // Writing into memory cannot fail.
-    let _ = write!(to, "{number}");
+pub(super) fn push_number(number: impl Into<i128>, to: &mut Vec<u8>) {
+    let number = number.into();
+    if number < 0 {
+        to.push(b'-');
+    }
+    let Ok(mut rest) = u64::try_from(number.unsigned_abs()) else {
+        // Writing into memory cannot fail.
+        let _ = write!(to, "{}", number.unsigned_abs());
+        return;
+    };
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    to.extend(&digits[first..]);
 }
 
 /// The bytes that hex digits stand for; `None` if they are none.
@@ -66,6 +96,13 @@ mod tests {
         push_hex(None, &mut line);
         push_hex(Some(&[]), &mut line);
         assert_eq!(line, br#""a\"\\\u000a~\u00e9\ud83d\ude00""00af"null"""#);
+        let mut numbers = Vec::new();
+        for number in [0, 7, -1, i128::from(i64::MIN), i128::from(u64::MAX), i128::MAX] {
+            push_number(number, &mut numbers);
+            numbers.push(b' ');
+        }
+        let expected = format!("0 7 -1 {} {} {} ", i64::MIN, u64::MAX, i128::MAX);
+        assert_eq!(String::from_utf8(numbers).unwrap(), expected);
         let mut bytes = Vec::new();
         assert_eq!(from_digits("00aF", &mut bytes), Some(()));
         assert_eq!(bytes, [0, 0xaf]);

@@ -79,7 +79,7 @@ impl Session {
 /// Opens a log to bring records from elsewhere into it, and makes one where there is none. Nothing is done in the
 /// background: what is old by its timestamps does not go while more is coming.
 pub(super) fn open_to_fill(dir: &Path) -> Outcome<EventLog> {
-    told_of(options().maintenance(Maintenance::ByHand).open(dir)?)
+    Ok(told_of(options().maintenance(Maintenance::ByHand).open(dir)?))
 }
 
 fn options() -> OpenOptions {
@@ -88,11 +88,11 @@ fn options() -> OpenOptions {
 
 /// Opens a log to change it, and makes one where there is none.
 pub(super) fn open_to_write(dir: &Path) -> Outcome<EventLog> {
-    told_of(options().open(dir)?)
+    Ok(told_of(options().open(dir)?))
 }
 
 /// Tells what opening found.
-fn told_of(log: EventLog) -> Outcome<EventLog> {
+fn told_of(log: EventLog) -> EventLog {
     let found = log.recovery();
     if found.bytes_cut() > 0 {
         output::note(format_args!(
@@ -103,5 +103,5 @@ fn told_of(log: EventLog) -> Outcome<EventLog> {
     for failure in &found.failed {
         output::warn(failure);
     }
-    Ok(log)
+    log
 }

@@ -36,6 +36,7 @@ Examples:
 /// Files are not compared with each other: that is what `verify` does.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that Kafka's tool has")]
 pub(super) struct Dump {
     /// The files: .log, .index, .timeindex, .txnindex, .snapshot, .checkpoint. Without any, those of the directory.
     #[arg(value_name = "FILE", conflicts_with_all = ["topic", "partition"])]
@@ -58,10 +59,10 @@ pub(super) struct Dump {
     /// Of records, print nothing but keys and values.
     #[arg(long)]
     skip_record_metadata: bool,
-    /// Print the records as those of __consumer_offsets, in words.
+    /// Print the records as those of `__consumer_offsets`, in words.
     #[arg(long, group = "decoder")]
     offsets_decoder: bool,
-    /// Print the records as those of __transaction_state, in words.
+    /// Print the records as those of `__transaction_state`, in words.
     #[arg(long, group = "decoder")]
     transaction_log_decoder: bool,
     /// Print the records as those of the metadata log, in words.

@@ -10,6 +10,7 @@ use stratalog::inspect::{
 use stratalog::{Compression, TimestampType};
 
 use super::{Detail, Kind};
+use crate::cli::lines::push_number;
 
 /// Lines that were not printed yet.
 #[derive(Debug, Default)]
@@ -98,17 +99,21 @@ impl Text {
     fn facts(&mut self, batch: &BatchView<'_>, record: &InspectedRecord<'_>) {
         let size =
             |bytes: Option<&[u8]>| bytes.map_or(-1, |bytes| i64::try_from(bytes.len()).unwrap_or(i64::MAX));
-        put!(
-            self.line,
-            " offset: {} {}: {} keySize: {} valueSize: {}",
-            record.offset(),
-            time_word(batch),
-            record.timestamp(),
-            size(record.key()),
-            size(record.value()),
-        );
+        let line = &mut self.line;
+        line.extend(b" offset: ");
+        push_number(record.offset(), line);
+        line.push(b' ');
+        line.extend(time_word(batch).as_bytes());
+        line.extend(b": ");
+        push_number(record.timestamp(), line);
+        line.extend(b" keySize: ");
+        push_number(size(record.key()), line);
+        line.extend(b" valueSize: ");
+        push_number(size(record.value()), line);
         if batch.magic() >= 2 {
-            put!(self.line, " sequence: {} headerKeys: [", record.sequence());
+            line.extend(b" sequence: ");
+            push_number(record.sequence(), line);
+            line.extend(b" headerKeys: [");
             for (at, header) in record.headers().enumerate() {
                 put!(self.line, "{}{}", if at == 0 { "" } else { "," }, header.name());
             }

@@ -298,7 +298,7 @@ fn push_bytes(bytes: Option<&[u8]>, full: bool, line: &mut Vec<u8>) {
             line.extend(b"\"sha256:");
             push_digits(&Sha256::digest(long), line);
             line.push(b'/');
-            push_number(long.len(), line);
+            push_number(long.len() as u64, line);
             line.push(b'"');
         }
         bytes => push_hex(bytes, line),
