@@ -10,6 +10,7 @@ mod judge;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
 use stratalog::{EventLog, Maintenance, Record, RecordCopy, TopicConfig};
 
 /// How lines of files begin, in what Kafka's tool and those who run it print.
@@ -126,7 +127,7 @@ fn what_the_program_copies_is_in_order_for_kafkas_tool() {
         .most_segment_bytes(4096)
         .open(dir.path())
         .unwrap();
-    let gaps = log.create_topic("gaps", TopicConfig::new()).unwrap().partition(0).unwrap();
+    let gaps = log.create_topic("gaps", TopicConfig::new().retention(None)).unwrap().partition(0).unwrap();
     let producer = log.producer().unwrap();
     let value = [1; 300];
     for at in 0..100 {
@@ -140,4 +141,17 @@ fn what_the_program_copies_is_in_order_for_kafkas_tool() {
     let checked = Command::new(script).args(["--gaps-ok", "gaps"]).arg(dir.path()).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     assert!(compare(dir.path(), false) > 400);
+
+    // And a broker serves, line by line, what we say is there.
+    let exported = Command::new(env!("CARGO_BIN_EXE_stratalog"))
+        .args(["export", "--dir"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(exported.stdout).unwrap();
+    let ours: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let served = judge::adopt(dir.path(), None);
+    let theirs: Vec<_> = served.topics.iter().chain(&served.records).collect();
+    assert_eq!(ours.len(), 201);
+    assert_eq!(ours.iter().collect::<Vec<_>>(), theirs);
 }
