@@ -77,7 +77,15 @@ pub(super) fn push_number(number: impl Into<i128>, to: &mut Vec<u8>) {
 /// The bytes that hex digits stand for; `None` if they are none.
 pub(super) fn from_digits(text: &str, to: &mut Vec<u8>) -> Option<()> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|four| u8::try_from(four).ok());
+    let digit = |digit: u8| {
+        Some(match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            b'A'..=b'F' => digit - b'A' + 10,
+            _ => return None,
+        })
+    };
+    to.reserve(pairs.len());
     for [high, low] in pairs {
         to.push(digit(*high)? << 4 | digit(*low)?);
     }

@@ -35,6 +35,12 @@ pub(super) struct Verify {
 
 pub(super) fn run(options: &Verify, session: &Session) -> Outcome {
     let dir = session.dir()?;
+    // A directory that cannot be opened is one to be looked at all the more.
+    if let Ok(log) = session.read() {
+        for topic in &options.topic {
+            log.topic(topic)?;
+        }
+    }
     let stop = Stop::on_signals()?;
     let mut out = Output::new();
     let bar = Bar::beside_output("verifying", 0);

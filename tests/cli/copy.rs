@@ -218,3 +218,35 @@ fn what_is_no_copy_is_left_alone() {
     assert!(told.contains("are the same directory"), "{told}");
     assert!(program.fails(2, &["mirror"], "").contains("--to"));
 }
+
+#[cfg(unix)]
+#[test]
+fn an_import_that_is_interrupted_leaves_a_closed_directory() {
+    use std::io::Write as _;
+
+    let program = Program::new();
+    let mut process = program.start(&["import"]);
+    let mut input = process.stdin.take().unwrap();
+    let topic =
+        r#"{"type":"topic","topic":"t","internal":false,"partitionCount":1,"configs":{},"partitions":[]}"#;
+    writeln!(input, "{topic}").unwrap();
+    // It watches for the signal before it opens the directory.
+    while !program.log().join(".lock").exists() {
+        std::thread::yield_now();
+    }
+    let id = process.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let mut offset = 0;
+    while process.try_wait().unwrap().is_none() {
+        let record = format!(
+            r#"{{"type":"record","topic":"t","partition":0,"offset":{offset},"timestamp":1,"timestampType":"CreateTime","leaderEpoch":0,"committed":true,"key":null,"value":"00","headers":[]}}"#
+        );
+        let _ = writeln!(input, "{record}");
+        offset += 1;
+    }
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("stopped after"), "{output:?}");
+    assert!(program.log().join(".kafka_cleanshutdown").exists());
+    assert_eq!(program.ok(&["verify"], ""), "");
+}

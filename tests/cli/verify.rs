@@ -41,6 +41,11 @@ fn problems_are_lines_with_file_and_position() {
     assert_eq!((&lines[0]["position"], &lines[0]["offset"]), (&0.into(), &0.into()));
     assert_eq!((&lines[1]["type"], &lines[1]["problems"]), (&"summary".into(), &1.into()));
     assert_eq!(program.ok(&["verify", "--topic", "tx,rolled"], ""), "");
+    assert!(
+        program
+            .fails(1, &["verify", "--topic", "tx,missing"], "")
+            .contains("topic \"missing\" does not exist")
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `import`: makes a directory of the lines that `export --full` prints. Offsets, timestamps, headers and settings stay.
 
+mod record;
+
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,12 +13,13 @@ use stratalog::{
     Topic, TopicConfig,
 };
 
-use super::copying::{self, BATCH_BYTES};
-use super::lines::from_digits;
-use super::pattern::Pattern;
-use super::progress::Bar;
-use super::session::open_to_fill;
-use super::{Failure, Outcome, Output, Session, Stop, files, output};
+use crate::cli::copying::{self, BATCH_BYTES};
+use crate::cli::lines::from_digits;
+use crate::cli::pattern::Pattern;
+use crate::cli::progress::Bar;
+use crate::cli::session::open_to_fill;
+use crate::cli::{Failure, Outcome, Output, Session, Stop, files, output};
+use record::RecordLine;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -156,16 +159,22 @@ impl Importing<'_> {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let parsed = serde_json::from_slice::<Value>(&line);
-            let parsed = parsed.map_err(|failure| refused(number, format!("it is no JSON: {failure}")))?;
-            self.line(&parsed).map_err(|failure| at_line(number, failure))?;
+            self.any_line(&line).map_err(|failure| at_line(number, failure))?;
         }
+    }
+
+    fn any_line(&mut self, line: &[u8]) -> Outcome {
+        if let Some(record) = str::from_utf8(line).ok().and_then(record::as_exported) {
+            return self.record(&record);
+        }
+        let parsed = serde_json::from_slice::<Value>(line);
+        self.line(&parsed.map_err(|failure| Failure::failed(format!("it is no JSON: {failure}")))?)
     }
 
     fn line(&mut self, line: &Value) -> Outcome {
         match line.get("type").and_then(Value::as_str) {
             Some("topic") => self.topic(line),
-            Some("record") => self.record(line),
+            Some("record") => self.record(&RecordLine::of(line)?),
             Some("group") => self.group(line),
             // What a probe of the broker wrote is no record of the log.
             Some("produced") => Ok(()),
@@ -217,8 +226,8 @@ impl Importing<'_> {
         Ok(())
     }
 
-    fn record(&mut self, line: &Value) -> Outcome {
-        let name = text(line, "topic")?;
+    fn record(&mut self, line: &RecordLine<'_>) -> Outcome {
+        let name = line.topic;
         let Some(known) = self.topics.get(name) else {
             return Err(Failure::failed(format!(
                 "there was no line of type \"topic\" for {name:?} before it"
@@ -228,11 +237,11 @@ impl Importing<'_> {
             self.report.internal += u64::from(name.starts_with("__"));
             return Ok(());
         };
-        if line.get("committed").and_then(Value::as_bool) == Some(false) {
+        if !line.committed {
             self.report.uncommitted += 1;
             return Ok(());
         }
-        let partition = u32::try_from(number(line, "partition")?).unwrap_or(u32::MAX);
+        let partition = u32::try_from(line.partition).unwrap_or(u32::MAX);
         if !self.pending.is_for(name, partition) {
             let to = topic.partition(partition)?;
             self.flush()?;
@@ -311,24 +320,19 @@ impl Pending {
         self.to.as_ref().is_some_and(|to| to.id().topic() == topic && to.id().partition() == partition)
     }
 
-    fn add(&mut self, line: &Value) -> Outcome {
-        let timestamp = line.get("timestamp").and_then(Value::as_i64);
-        let timestamp = timestamp.ok_or_else(|| Failure::failed("it has no \"timestamp\""))?;
-        let (offset, appended) = (number(line, "offset")?, text(line, "timestampType")? == "LogAppendTime");
-        let (key, value) = (self.part(line.get("key"))?, self.part(line.get("value"))?);
-        let mut headers = Vec::new();
-        for header in line.get("headers").and_then(Value::as_array).into_iter().flatten() {
-            let name = header.get(0).and_then(Value::as_str);
-            let name = name.ok_or_else(|| Failure::failed("a header has no name"))?.to_owned();
-            headers.push((name, self.part(header.get(1))?));
+    fn add(&mut self, line: &RecordLine<'_>) -> Outcome {
+        let RecordLine { offset, timestamp, appended, .. } = *line;
+        let (key, value) = (self.part(line.key)?, self.part(line.value)?);
+        let mut headers = Vec::with_capacity(line.headers.len());
+        for (name, value) in &line.headers {
+            headers.push(((*name).to_owned(), self.part(*value)?));
         }
         self.records.push(Parts { offset, timestamp, appended, key, value, headers });
         Ok(())
     }
 
-    fn part(&mut self, hex: Option<&Value>) -> Outcome<Part> {
-        let Some(hex) = hex.filter(|hex| !hex.is_null()) else { return Ok(None) };
-        let text = hex.as_str().unwrap_or("?");
+    fn part(&mut self, hex: Option<&str>) -> Outcome<Part> {
+        let Some(text) = hex else { return Ok(None) };
         if text.starts_with("sha256:") {
             return Err(Failure::failed(
                 "a key or value is only a digest; print the lines with `export --full`",
