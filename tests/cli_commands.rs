@@ -1,5 +1,6 @@
 //! The commands of the program, one by one: what they print, what they refuse, and with which exit code.
 
+mod common;
 #[path = "cli/consume.rs"]
 mod consume;
 #[path = "cli/help.rs"]

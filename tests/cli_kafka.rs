@@ -28,7 +28,7 @@ fn kafka(program: &Program, commands: &[String]) -> Vec<String> {
         tools.env("KAFKA_TIMEOUT", "300");
     }
     let mut tools = tools.arg(program.log()).arg(&out).stdin(Stdio::piped()).spawn().unwrap();
-    let input = commands.iter().map(|command| format!("{command}\n")).collect::<String>();
+    let input = commands.join("\n") + "\n";
     std::io::Write::write_all(&mut tools.stdin.take().unwrap(), input.as_bytes()).unwrap();
     assert!(tools.wait().unwrap().success());
     let read = |n: usize, what: &str| std::fs::read_to_string(out.join(format!("{n}.{what}"))).unwrap();

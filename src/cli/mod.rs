@@ -5,6 +5,8 @@
 //! to an [`Output`], and answers with a [`Failure`] when something went wrong; nothing here exits, panics or prints by
 //! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage.
 
+#![allow(clippy::struct_excessive_bools, reason = "an option that is given or not is a bool")]
+
 mod completions;
 mod configs;
 mod consume;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use stratalog::{
-    Consumer, ConsumerConfig, Error, EventLog, IsolationLevel, Position, StartFrom, TopicPartition,
+    Consumer, ConsumerConfig, Error, EventLog, IsolationLevel, Position, StartFrom, Topic, TopicPartition,
 };
 
 use super::pattern::Pattern;
@@ -96,9 +96,9 @@ pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
         printed: 0,
         out: Output::new(),
     };
-    let printed = follow(options, printer, &mut consumer, (&wanted, &log), &stop)?;
+    let count = follow(options, printer, &mut consumer, (&wanted, &log), &stop)?;
     log.close()?;
-    output::remark(format_args!("Processed a total of {printed} messages"));
+    output::remark(format_args!("Processed a total of {count} messages"));
     Ok(())
 }
 
@@ -142,7 +142,7 @@ impl Wanted {
             }
             Self::Topics(pattern) => {
                 let topics = topics::chosen(log, pattern, false)?;
-                Ok(topics.iter().flat_map(|topic| topic.partitions()).map(Into::into).collect())
+                Ok(topics.iter().flat_map(Topic::partitions).map(Into::into).collect())
             }
         }
     }
@@ -164,7 +164,7 @@ fn follow(
             Some(patience) => patience.saturating_sub(last_record.elapsed()).min(LOOK_AROUND),
             None => LOOK_AROUND,
         };
-        let printed = match consumer.poll(wait) {
+        let came = match consumer.poll(wait) {
             Ok(records) => printer.print(records.iter())?,
             Err(Error::OffsetOutOfRange { at, valid }) => go_on(consumer, &at, valid.start)?,
             // One of several topics was deleted: the others are read on.
@@ -177,7 +177,7 @@ fn follow(
                 return Err(explained(failure));
             }
         };
-        if printed > 0 {
+        if came > 0 {
             last_record = Instant::now();
         } else if options.until_end || patience.is_some_and(|patience| last_record.elapsed() >= patience) {
             break;

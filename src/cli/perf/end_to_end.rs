@@ -98,8 +98,8 @@ pub(super) fn run(options: &EndToEnd, session: &Session) -> Outcome {
     bar.end();
     drop(arrivals);
     waker.wake();
-    let received = receiver.join().map_err(|_| Failure::failed("the receiving thread failed"))?;
-    received.and(outcome)?;
+    let ended = receiver.join().map_err(|_| Failure::failed("the receiving thread failed"))?;
+    ended.and(outcome)?;
     log.close()?;
     report(session, &latency)
 }

@@ -139,10 +139,10 @@ mod tests {
     }
 
     fn blocks(text: &[u8], step: usize) -> Vec<Vec<u8>> {
-        let stop = Stop::by_hand();
+        let never = Stop::by_hand();
         let mut input = Input::start(Dribble(text.to_vec(), step), "test".into(), 1 << 20).unwrap();
         let mut found = Vec::new();
-        while let Some(block) = input.next(&stop).unwrap() {
+        while let Some(block) = input.next(&never).unwrap() {
             found.push(block.clone());
             input.reuse(block);
         }

@@ -137,10 +137,10 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let (lines, bytes) = outcome?;
     closed?;
     report(session, lines, bytes, begun.elapsed())?;
-    match stop.is_asked() && options.file.is_some() {
-        true => Err(Failure::failed(format!("stopped; the first {lines} lines are in the log"))),
-        false => Ok(()),
+    if stop.is_asked() && options.file.is_some() {
+        return Err(Failure::failed(format!("stopped; the first {lines} lines are in the log")));
     }
+    Ok(())
 }
 
 fn config(options: &Produce) -> Outcome<ProducerConfig> {
@@ -201,7 +201,9 @@ fn pump(writer: &mut Writer, source: Source, bar: &Bar, stop: &Stop) -> Outcome<
             writer.buffered.flush()?;
         }
         input.reuse(block);
-        bar.set(writer.bytes);
+        if !prompt {
+            bar.set(writer.bytes);
+        }
     }
     writer.buffered.flush()?;
     Ok((writer.lines, writer.bytes))

@@ -134,7 +134,7 @@ impl Screen {
         let lines = picture::lines(stats, dir, interval, (height.into(), width.into()));
         let mut text = String::new();
         if self.drawn > 0 {
-            text.push_str(&format!("\x1b[{}A\r", self.drawn));
+            text = format!("\x1b[{}A\r", self.drawn);
         }
         for line in &lines {
             text.push_str(line);
