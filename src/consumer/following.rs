@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Assigned, Consumer, told};
+use super::{Consumer, told};
 use crate::config::WaitStrategy;
 use crate::error::Result;
 use crate::wait::before_parking;
@@ -20,8 +20,10 @@ impl Consumer {
     pub(super) fn look_further(&self) -> Result<()> {
         if self.directory.is_read_only() {
             self.directory.look_around_at_times()?;
-            for Assigned { cursor, paused } in &self.assigned {
-                let glanced = if !paused && !cursor.may_have_data() { cursor.log().glance() } else { Ok(()) };
+            for one in &self.assigned {
+                let cursor = &one.cursor;
+                let behind = one.is_awake() && !cursor.may_have_data();
+                let glanced = if behind { cursor.log().glance() } else { Ok(()) };
                 let looked = glanced.and_then(|()| cursor.follow_transactions());
                 looked.map_err(|failure| told(&self.directory, cursor, failure))?;
             }
@@ -63,7 +65,7 @@ impl Consumer {
         let asked = view.as_ref().and_then(|view| {
             let seen = view.seen()?;
             view.ask_for_new_slots();
-            let awake = self.assigned.iter().filter(|one| !one.paused);
+            let awake = self.assigned.iter().filter(|one| one.is_awake());
             let mut awake = awake.map(|one| one.cursor.log().ask_to_be_woken(view));
             awake.all(|asked| asked).then_some((view, seen))
         });
