@@ -13,6 +13,7 @@ mod consume;
 mod delete_records;
 mod failure;
 mod files;
+mod groups;
 mod log_dirs;
 mod man;
 mod offsets;
@@ -72,6 +73,7 @@ enum Command {
     Topics(topics::Topics),
     Produce(produce::Produce),
     Consume(consume::Consume),
+    Groups(groups::Groups),
     Configs(configs::Configs),
     #[command(alias = "get-offsets")]
     Offsets(offsets::Offsets),
@@ -89,6 +91,7 @@ impl Command {
             Self::Topics(options) => topics::run(&options, session),
             Self::Produce(options) => produce::run(&options, session),
             Self::Consume(options) => consume::run(&options, session),
+            Self::Groups(options) => groups::run(&options, session),
             Self::Configs(options) => configs::run(&options, session),
             Self::Offsets(options) => offsets::run(&options, session),
             Self::DeleteRecords(options) => delete_records::run(&options, session),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stratalog::{EventLog, OpenOptions};
+use stratalog::{Error, EventLog, OpenOptions};
 
 use super::failure::{Failure, Outcome};
 use super::{output, progress};
@@ -45,6 +45,17 @@ impl Session {
         open_to_write(dir)
     }
 
+    /// Opens the log to change it or, while another process holds it, to read it. Then it says who that is.
+    pub(super) fn write_or_read(&self) -> Outcome<(EventLog, Option<String>)> {
+        match options().open(self.existing_dir()?) {
+            Err(Error::Locked { holder: Some(process), .. }) => {
+                Ok((self.read()?, Some(format!("process {process}"))))
+            }
+            Err(Error::Locked { .. }) => Ok((self.read()?, Some("another process".to_owned()))),
+            opened => Ok((told(opened?), None)),
+        }
+    }
+
     /// Opens the log to change it, and makes one where there is none.
     pub(super) fn make(&self) -> Outcome<EventLog> {
         open_to_write(self.dir()?)
@@ -80,7 +91,11 @@ fn options() -> OpenOptions {
 }
 
 fn open_to_write(dir: &Path) -> Outcome<EventLog> {
-    let log = options().open(dir)?;
+    Ok(told(options().open(dir)?))
+}
+
+/// What the open has found out of order is told.
+fn told(log: EventLog) -> EventLog {
     let found = log.recovery();
     if found.bytes_cut() > 0 {
         output::note(format_args!(
@@ -91,5 +106,5 @@ fn open_to_write(dir: &Path) -> Outcome<EventLog> {
     for failure in &found.failed {
         output::warn(failure);
     }
-    Ok(log)
+    log
 }
