@@ -3,6 +3,8 @@
 mod common;
 #[path = "cli/consume.rs"]
 mod consume;
+#[path = "cli/groups.rs"]
+mod groups;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/perf.rs"]

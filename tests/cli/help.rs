@@ -2,7 +2,8 @@
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
+    "groups",
     "topics",
     "produce",
     "consume",

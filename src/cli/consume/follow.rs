@@ -30,7 +30,9 @@ impl Follow<'_> {
         let mut delivered = Vec::new();
         let outcome = self.follow(&mut printer, &mut delivered);
         if self.is_member {
-            let committed = self.consumer.commit_to(delivered).map_err(Failure::from);
+            // Where nothing was printed, the place where reading begins is remembered too.
+            let reached = if outcome.is_ok() { self.consumer.positions() } else { delivered };
+            let committed = self.consumer.commit_to(reached).map_err(Failure::from);
             outcome.and(committed)?;
         } else {
             outcome?;

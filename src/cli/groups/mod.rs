@@ -39,16 +39,16 @@ pub(super) struct Groups {
     #[arg(long, conflicts_with_all = ["group", "list"])]
     all_groups: bool,
     /// With --describe: the members and what is assigned to them.
-    #[arg(long, requires = "describe", conflicts_with_all = ["state", "offsets"])]
+    #[arg(long, conflicts_with_all = ["state", "offsets"])]
     members: bool,
     /// With --describe: the state. With --list: show it too.
     #[arg(long, conflicts_with_all = ["reset_offsets", "delete", "delete_offsets", "offsets"])]
     state: bool,
     /// With --describe: committed offsets and lag, as without it.
-    #[arg(long, requires = "describe")]
+    #[arg(long)]
     offsets: bool,
     /// With --describe: more columns.
-    #[arg(long, requires = "describe")]
+    #[arg(long)]
     verbose: bool,
     /// The topics, or partitions of them: `orders`, `orders:0,1`; may be given several times.
     #[arg(long, value_name = "TOPIC[:PARTITIONS]", conflicts_with_all = ["list", "describe", "delete", "all_topics"])]
@@ -84,6 +84,15 @@ pub(super) fn run(options: &Groups, session: &Session) -> Outcome {
     let action = &options.action;
     if !action.list && options.group.is_empty() && !options.all_groups {
         return Err(Failure::usage("which group? give --group or --all-groups"));
+    }
+    // The parser lets this pass, because the actions exclude each other.
+    if !action.reset_offsets && options.reset.is_given() {
+        return Err(Failure::usage(
+            "where to go, --dry-run, --execute and --export belong to --reset-offsets",
+        ));
+    }
+    if !action.describe && (options.members || options.offsets || options.verbose) {
+        return Err(Failure::usage("--members, --offsets and --verbose belong to --describe"));
     }
     if action.list {
         list(options, session)

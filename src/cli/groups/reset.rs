@@ -24,29 +24,29 @@ pub(super) struct Reset {
 #[group(id = "how", multiple = false)]
 struct To {
     /// Go to the first record there is.
-    #[arg(long, requires = "reset_offsets")]
+    #[arg(long)]
     to_earliest: bool,
     /// Go behind the last record.
-    #[arg(long, requires = "reset_offsets")]
+    #[arg(long)]
     to_latest: bool,
     /// Go to this offset.
-    #[arg(long, value_name = "OFFSET", requires = "reset_offsets")]
+    #[arg(long, value_name = "OFFSET")]
     to_offset: Option<u64>,
     /// Go so many offsets forward, or back if the number is negative.
-    #[arg(long, value_name = "COUNT", requires = "reset_offsets", allow_hyphen_values = true)]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     shift_by: Option<i64>,
     /// Go to the first record at or after this time: YYYY-MM-DDTHH:mm:ss.sss.
-    #[arg(long, value_name = "TIME", requires = "reset_offsets", value_parser = time::point)]
+    #[arg(long, value_name = "TIME", value_parser = time::point)]
     to_datetime: Option<Timestamp>,
     /// Go to the first record of this last span of time: PnDTnHnMnS.
-    #[arg(long, value_name = "SPAN", requires = "reset_offsets", value_parser = time::span)]
+    #[arg(long, value_name = "SPAN", value_parser = time::span)]
     by_duration: Option<Duration>,
     /// Stay at what is committed, or go behind the last record where nothing is.
-    #[arg(long, requires = "reset_offsets")]
+    #[arg(long)]
     to_current: bool,
     /// Go to the offsets of a file with lines `topic,partition,offset` or `group,topic,partition,offset`; `-` is standard
     /// input.
-    #[arg(long, value_name = "FILE", requires = "reset_offsets", conflicts_with_all = ["topic", "all_topics"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["topic", "all_topics"])]
     from_file: Option<PathBuf>,
 }
 
@@ -54,14 +54,37 @@ struct To {
 #[group(multiple = false)]
 struct Run {
     /// Only show what would be done; so it is without --execute.
-    #[arg(long, requires = "reset_offsets")]
+    #[arg(long)]
     dry_run: bool,
     /// Do it.
-    #[arg(long, requires = "reset_offsets")]
+    #[arg(long)]
     execute: bool,
     /// Print the offsets as lines for --from-file, and do nothing.
-    #[arg(long, requires = "reset_offsets")]
+    #[arg(long)]
     export: bool,
+}
+
+impl Reset {
+    /// Whether any of it was asked for.
+    pub(super) fn is_given(&self) -> bool {
+        let To {
+            to_earliest,
+            to_latest,
+            to_offset,
+            shift_by,
+            to_datetime,
+            by_duration,
+            to_current,
+            from_file,
+        } = &self.to;
+        let Run { dry_run, execute, export } = &self.run;
+        [to_earliest, to_latest, to_current, dry_run, execute, export].into_iter().any(|given| *given)
+            || to_offset.is_some()
+            || shift_by.is_some()
+            || to_datetime.is_some()
+            || by_duration.is_some()
+            || from_file.is_some()
+    }
 }
 
 /// A partition of a group, and where it goes.

@@ -24,7 +24,7 @@ Examples:
   stratalog stats --topic 'orders|payments' --interval 0.2
   stratalog stats --once --json | jq";
 
-/// Watch topics: sizes, rates, and how they change.
+/// Watch topics and groups: sizes, rates, lag, and how they change.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct StatsOptions {
@@ -92,7 +92,12 @@ fn as_table(stats: &Stats) -> String {
             format!("{:.0}", topic.bytes_per_second),
         ]);
     }
-    table.text() + "\n"
+    let mut groups = Table::new([("GROUP", 10), ("LAG", 10)]);
+    for (name, group) in &stats.groups {
+        groups.row([name.clone(), group.lag.to_string()]);
+    }
+    let groups = if stats.groups.is_empty() { String::new() } else { groups.text() };
+    table.text() + &groups + "\n"
 }
 
 fn as_json(stats: &Stats) -> Value {
@@ -110,7 +115,9 @@ fn as_json(stats: &Stats) -> Value {
             })
         })
         .collect();
-    json!({ "time": SystemClock.now().as_millis(), "topics": topics })
+    let groups = stats.groups.iter().map(|(name, group)| json!({ "group": name, "lag": group.lag }));
+    let groups: Vec<Value> = groups.collect();
+    json!({ "time": SystemClock.now().as_millis(), "topics": topics, "groups": groups })
 }
 
 /// A terminal that is drawn on. The last picture stays when it is dropped, and the cursor comes back.
