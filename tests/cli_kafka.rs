@@ -105,7 +105,7 @@ fn the_program_prints_what_kafkas_tools_print() {
             "log-dirs" => assert_eq!(sizes(&ours), sizes(&theirs), "{command}"),
             // Consumers of theirs come and go while they are asked.
             "groups" if command.contains("--list") => {
-                assert!(theirs.lines().any(|line| line == ours.trim_end()))
+                assert!(theirs.lines().any(|line| line == ours.trim_end()));
             }
             "groups" => assert_eq!(fields(&ours), fields(&theirs), "{command}"),
             _ => assert_eq!(ours, theirs, "{command}"),

@@ -5,7 +5,11 @@
 //! to an [`Output`], and answers with a [`Failure`] when something went wrong; nothing here exits, panics or prints by
 //! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage.
 
-#![allow(clippy::struct_excessive_bools, reason = "an option that is given or not is a bool")]
+#![allow(
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    reason = "an option that is given or not is a bool, and fields have the names of options"
+)]
 
 mod completions;
 mod configs;

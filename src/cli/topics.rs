@@ -22,7 +22,6 @@ Examples:
 /// Create, list, describe, alter and delete topics.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[allow(clippy::struct_field_names, reason = "fields have the names of the options")]
 pub(super) struct Topics {
     #[command(flatten)]
     action: Action,

@@ -64,7 +64,9 @@ impl Follow<'_> {
             };
             if came > 0 {
                 last_record = Instant::now();
-                bar.iter().for_each(|bar| bar.set(printer.printed()));
+                if let Some(bar) = &bar {
+                    bar.set(printer.printed());
+                }
             } else if patience.is_some_and(|patience| last_record.elapsed() >= patience)
                 || self.is_at_end()?
             {
@@ -95,12 +97,12 @@ impl Follow<'_> {
         printer: &mut Printer,
         delivered: &mut Vec<Position>,
     ) -> Outcome<u64> {
-        let printed = printer.print(records)?;
-        if self.is_member && printed > 0 {
-            self.give_back(records, printed)?;
+        let count = printer.print(records)?;
+        if self.is_member && count > 0 {
+            self.give_back(records, count)?;
             *delivered = self.consumer.positions();
         }
-        Ok(printed as u64)
+        Ok(count as u64)
     }
 
     /// What was handed out but not printed is not processed.

@@ -38,7 +38,7 @@ struct To {
     /// Go to the first record at or after this time: YYYY-MM-DDTHH:mm:ss.sss.
     #[arg(long, value_name = "TIME", value_parser = time::point)]
     to_datetime: Option<Timestamp>,
-    /// Go to the first record of this last span of time: PnDTnHnMnS.
+    /// Go to the first record of this last span of time: `PnDTnHnMnS`.
     #[arg(long, value_name = "SPAN", value_parser = time::span)]
     by_duration: Option<Duration>,
     /// Stay at what is committed, or go behind the last record where nothing is.
