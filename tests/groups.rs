@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use common::{PATIENCE, until};
 use stratalog::{
-    Assignor, Consumer, ConsumerConfig, Error, Event, EventLog, GroupState, Maintenance, ManualClock,
-    Position, ReadUpTo, Record, Records, Remedy, StartFrom, Timestamp, Topic, TopicConfig, TopicPartition,
-    UnknownTopics,
+    Assignor, Consumer, ConsumerConfig, Durability, Error, Event, EventLog, GroupState, Maintenance,
+    ManualClock, Position, ReadUpTo, Record, Records, Remedy, StartFrom, Timestamp, Topic, TopicConfig,
+    TopicPartition, UnknownTopics,
 };
 
 fn open(partitions: u32) -> (tempfile::TempDir, EventLog, Topic) {
@@ -437,6 +437,71 @@ fn seeking_pausing_and_subscribing_anew_work_with_what_the_group_gave() {
     assert!(log.group("g").unwrap().describe().is_err());
     consumer.assign([("t", 0)]).unwrap();
     assert_eq!(consumer.position(("t", 0)).unwrap().offset(), 0, "nothing was committed");
+}
+
+#[test]
+fn what_was_committed_is_there_in_the_next_life_of_the_log() {
+    let (dir, log, topic) = open(2);
+    send_round(&log, &topic, "a");
+    let mut consumer = member(&log, "g", &["t"]);
+    assert_eq!(poll(&mut consumer).len(), 2);
+    consumer.commit_to([Position::new(("t", 1), 1).with_leader_epoch(0)]).unwrap();
+    let generation = log.group("g").unwrap().describe().unwrap().generation;
+    drop(consumer);
+    log.close().unwrap();
+    let committed = [Position::new(("t", 1), 1).with_leader_epoch(0)];
+    let beside = EventLog::open_read_only(dir.path()).unwrap();
+    assert_eq!(beside.group("g").unwrap().committed().unwrap(), committed);
+    drop(beside);
+
+    let log = EventLog::open(dir.path()).unwrap();
+    assert_eq!(log.group("g").unwrap().committed().unwrap(), committed);
+    let mut consumer = member(&log, "g", &["t"]);
+    let records = poll(&mut consumer);
+    assert_eq!(records.iter().map(|record| record.partition()).collect::<Vec<_>>(), [0]);
+    assert!(log.group("g").unwrap().describe().unwrap().generation > generation, "it counts on");
+}
+
+#[test]
+fn a_synced_commit_is_on_the_medium_when_it_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::options().sync_behind(None, None).offsets_partitions(1).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    send_round(&log, &topic, "a");
+    let durable = || log.topic("__consumer_offsets").unwrap().partition(0).unwrap().offsets().unwrap();
+    for (level, is_durable) in [(Durability::Buffered, false), (Durability::Synced, true)] {
+        let config = ConsumerConfig::new().group("g").commit_durability(level);
+        let mut consumer = log.consumer_with(config).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        let _ = poll(&mut consumer);
+        consumer.commit_to([Position::new(("t", 0), u64::from(is_durable))]).unwrap();
+        let offsets = durable();
+        assert_eq!(offsets.durable == offsets.log_end, is_durable, "{level:?}");
+    }
+}
+
+#[test]
+fn positions_of_groups_without_members_are_forgotten_if_that_is_wanted() {
+    let hour = Duration::from_secs(3600);
+    for (retention, kept) in [(None, 1), (Some(24 * hour), 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(Timestamp::from_millis(0));
+        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let log = options.offsets_retention(retention).open(dir.path()).unwrap();
+        let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+        send_round(&log, &topic, "a");
+        let mut consumer = member(&log, "g", &["t"]);
+        assert_eq!(poll(&mut consumer).len(), 1);
+        consumer.commit().unwrap();
+        clock.advance(48 * hour);
+        assert_eq!(log.run_maintenance().unwrap().offsets_expired, 0, "its members are there");
+        drop(consumer);
+        clock.advance(23 * hour);
+        assert_eq!(log.run_maintenance().unwrap().offsets_expired, 0, "they have not been gone for long");
+        clock.advance(2 * hour);
+        assert_eq!(log.run_maintenance().unwrap().offsets_expired, 1 - kept);
+        assert_eq!(log.group("g").unwrap().committed().unwrap().len(), kept);
+    }
 }
 
 /// Many members come and go, work and forget, while others write: nothing is skipped, and what comes twice comes after
