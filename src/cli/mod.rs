@@ -110,6 +110,14 @@ impl Command {
 
 /// Runs the program with the arguments that it was started with.
 pub(crate) fn main() -> ExitCode {
+    // A mistake of ours is told like any other failure: in a sentence, and with the exit code 1.
+    std::panic::set_hook(Box::new(|mistake| {
+        output::complain(format_args!("this is a mistake in stratalog, please report it: {mistake}"));
+    }));
+    std::panic::catch_unwind(run).unwrap_or(ExitCode::from(1))
+}
+
+fn run() -> ExitCode {
     // Clap ends the program for wrong usage with 2, for --help and --version with 0.
     let arguments = Arguments::parse();
     if arguments.bootstrap_server.is_some() {

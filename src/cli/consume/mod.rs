@@ -89,8 +89,8 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
     let columns = Columns::of(&options.properties)?;
-    let stop = Stop::on_signals()?;
     let (log, is_member) = open(options, session)?;
+    let stop = Stop::on_signals()?;
     let wanted = Wanted::of(options)?;
     let partitions = wanted.partitions(&log)?;
     let mut consumer = log.consumer_with(config(options))?;

@@ -55,8 +55,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const WARM_UP: u64 = 100;
 
 pub(super) fn run(options: &EndToEnd, session: &Session) -> Outcome {
-    let stop = Stop::on_signals()?;
     let log = session.write()?;
+    let stop = Stop::on_signals()?;
     let topic = log.topic(&options.topic)?;
     let strategy = match options.wait {
         Wait::Spin => WaitStrategy::Spin,

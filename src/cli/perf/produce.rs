@@ -64,8 +64,8 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     for (name, value) in options.settings.iter().filter(|(name, _)| name != "acks") {
         config = config.set(name, value);
     }
-    let stop = Stop::on_signals()?;
     let log = session.write()?;
+    let stop = Stop::on_signals()?;
     let topic = log.topic(&options.topic)?;
     let producer = log.producer_with(config)?;
     let mut sender =

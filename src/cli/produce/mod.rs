@@ -110,8 +110,8 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let cut = Cut::of(&options.properties)?;
     let config = config(options)?;
     let (input, length) = open_input(options.file.as_deref())?;
-    let stop = Stop::on_signals()?;
     let log = session.write()?;
+    let stop = Stop::on_signals()?;
     let topic = log.topic(&options.topic)?;
     if let Some(number) = options.partition {
         topic.partition(number)?;

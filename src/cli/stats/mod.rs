@@ -46,8 +46,8 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 pub(super) fn run(options: &StatsOptions, session: &Session) -> Outcome {
     let pattern = options.topic.as_deref().map(Pattern::parse).transpose()?;
-    let stop = Stop::on_signals()?;
     let log = session.read()?;
+    let stop = Stop::on_signals()?;
     let mut stats = Stats::new();
     stats.look(&log, pattern.as_ref())?;
     let live = Term::stdout();
