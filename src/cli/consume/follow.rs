@@ -32,7 +32,7 @@ impl Follow<'_> {
         if self.is_member {
             // Where nothing was printed, the place where reading begins is remembered too.
             let reached = if outcome.is_ok() { self.consumer.positions() } else { delivered };
-            let committed = self.consumer.commit_to(reached).map_err(Failure::from);
+            let committed = self.commit(reached);
             outcome.and(committed)?;
         } else {
             outcome?;
@@ -74,7 +74,7 @@ impl Follow<'_> {
             }
             if self.is_member && last_commit.elapsed() >= COMMIT_EVERY {
                 last_commit = Instant::now();
-                self.consumer.commit_to(delivered.drain(..))?;
+                self.commit(std::mem::take(delivered))?;
             }
             if last_look.elapsed() >= LOOK_AROUND {
                 last_look = Instant::now();
@@ -88,7 +88,14 @@ impl Follow<'_> {
     fn bar(&self) -> Option<Bar> {
         let is_hidden = console::Term::stdout().is_term() || !self.options.until_end;
         let lag = |of: &TopicPartition| self.consumer.lag(of).unwrap_or(0);
-        (!is_hidden).then(|| Bar::count("reading", Some(self.consumer.assignment().iter().map(lag).sum())))
+        let total = self.consumer.assignment().iter().map(lag).sum();
+        (!is_hidden && total > 0).then(|| Bar::count("reading", Some(total)))
+    }
+
+    /// Commits positions, but for those in partitions that are no longer this member's: their topic was deleted.
+    fn commit(&mut self, mut positions: Vec<Position>) -> Outcome {
+        positions.retain(|position| self.consumer.assignment().contains(position.partition()));
+        Ok(self.consumer.commit_to(positions)?)
     }
 
     fn print(

@@ -194,9 +194,9 @@ fn pump(writer: &mut Writer, source: Source, bar: &Bar, stop: &Stop) -> Outcome<
         }
         let Some(block) = input.next(stop)? else { break };
         if std::mem::take(&mut first) && !writer.binary {
-            check_text(&block)?;
+            check_text(block.lines())?;
         }
-        writer.write_block(&block)?;
+        writer.write_block(block.lines())?;
         if prompt {
             writer.buffered.flush()?;
         }
