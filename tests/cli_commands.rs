@@ -1,7 +1,10 @@
 //! The commands of the program, one by one: what they print, what they refuse, and with which exit code.
 
+mod common;
 #[path = "cli/consume.rs"]
 mod consume;
+#[path = "cli/groups.rs"]
+mod groups;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/perf.rs"]

@@ -148,8 +148,8 @@ impl Second {
         let shown: Vec<String> =
             commands.iter().flat_map(|(_, shown)| shown).map(|line| (*line).to_owned()).collect();
         let (last, before) = commands.split_last().unwrap();
-        let before: String = before.iter().map(|(command, _)| format!("{command}\n")).collect();
-        let script = format!("exec 2>&1\n{before}exec {}", last.0);
+        let before: Vec<&str> = before.iter().map(|(command, _)| command.as_str()).collect();
+        let script = format!("exec 2>&1\n{}\nexec {}", before.join("\n"), last.0);
         let interrupted = block.iter().position(|line| *line == "^C");
         let until_interrupted = interrupted.map(|at| at - shown.len());
         let mut process = shell(dir).arg("-c").arg(script).spawn().unwrap();
@@ -218,7 +218,7 @@ fn after(line: &str, word: &str, what: impl Fn(char) -> bool) -> String {
     match line.split_once(word) {
         None => line.to_owned(),
         Some((before, rest)) => {
-            let rest = rest.trim_start_matches(|c| what(c));
+            let rest = rest.trim_start_matches(&what);
             format!("{before}{word}…{rest}")
         }
     }

@@ -78,9 +78,10 @@ fn alter(options: &Configs, name: &str, session: &Session) -> Outcome {
         added.iter().fold(now, |config, (name, value)| config.set(name, value))
     })?;
     log.close()?;
-    let done = match session.json() {
-        true => json!({ "altered": name }).to_string(),
-        false => format!("Completed updating config for topic {name}."),
+    let done = if session.json() {
+        json!({ "altered": name }).to_string()
+    } else {
+        format!("Completed updating config for topic {name}.")
     };
     Output::new().whole(format!("{done}\n").as_bytes())
 }

@@ -5,6 +5,12 @@
 //! to an [`Output`], and answers with a [`Failure`] when something went wrong; nothing here exits, panics or prints by
 //! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage.
 
+#![allow(
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    reason = "an option that is given or not is a bool, and fields have the names of options"
+)]
+
 mod completions;
 mod configs;
 mod consume;
@@ -14,6 +20,7 @@ mod dump;
 mod export;
 mod failure;
 mod files;
+mod groups;
 mod import;
 mod lines;
 mod log_dirs;
@@ -77,6 +84,7 @@ enum Command {
     Topics(topics::Topics),
     Produce(produce::Produce),
     Consume(consume::Consume),
+    Groups(groups::Groups),
     Configs(configs::Configs),
     #[command(alias = "get-offsets")]
     Offsets(offsets::Offsets),
@@ -99,6 +107,7 @@ impl Command {
             Self::Topics(options) => topics::run(&options, session),
             Self::Produce(options) => produce::run(&options, session),
             Self::Consume(options) => consume::run(&options, session),
+            Self::Groups(options) => groups::run(&options, session),
             Self::Configs(options) => configs::run(&options, session),
             Self::Offsets(options) => offsets::run(&options, session),
             Self::DeleteRecords(options) => delete_records::run(&options, session),
@@ -118,6 +127,14 @@ impl Command {
 
 /// Runs the program with the arguments that it was started with.
 pub(crate) fn main() -> ExitCode {
+    // A mistake of ours is told like any other failure: in a sentence, and with the exit code 1.
+    std::panic::set_hook(Box::new(|mistake| {
+        output::complain(format_args!("this is a mistake in stratalog, please report it: {mistake}"));
+    }));
+    std::panic::catch_unwind(run).unwrap_or(ExitCode::from(1))
+}
+
+fn run() -> ExitCode {
     // Clap ends the program for wrong usage with 2, for --help and --version with 0.
     let arguments = Arguments::parse();
     if arguments.bootstrap_server.is_some() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stratalog::{EventLog, Maintenance, OpenOptions};
+use stratalog::{Error, EventLog, Maintenance, OpenOptions};
 
 use super::failure::{Failure, Outcome};
 use super::{output, progress};
@@ -45,6 +45,17 @@ impl Session {
         open_to_write(dir)
     }
 
+    /// Opens the log to change it or, while another process holds it, to read it. Then it says who that is.
+    pub(super) fn write_or_read(&self) -> Outcome<(EventLog, Option<String>)> {
+        match options().open(self.existing_dir()?) {
+            Err(Error::Locked { holder: Some(process), .. }) => {
+                Ok((self.read()?, Some(format!("process {process}"))))
+            }
+            Err(Error::Locked { .. }) => Ok((self.read()?, Some("another process".to_owned()))),
+            opened => Ok((told(opened?), None)),
+        }
+    }
+
     /// Opens the log to change it, and makes one where there is none.
     pub(super) fn make(&self) -> Outcome<EventLog> {
         open_to_write(self.dir()?)
@@ -79,20 +90,19 @@ impl Session {
 /// Opens a log to bring records from elsewhere into it, and makes one where there is none. Nothing is done in the
 /// background: what is old by its timestamps does not go while more is coming.
 pub(super) fn open_to_fill(dir: &Path) -> Outcome<EventLog> {
-    Ok(told_of(options().maintenance(Maintenance::ByHand).open(dir)?))
+    Ok(told(options().maintenance(Maintenance::ByHand).open(dir)?))
 }
 
 fn options() -> OpenOptions {
     EventLog::options().on_progress(progress::of_recovery())
 }
 
-/// Opens a log to change it, and makes one where there is none.
-pub(super) fn open_to_write(dir: &Path) -> Outcome<EventLog> {
-    Ok(told_of(options().open(dir)?))
+fn open_to_write(dir: &Path) -> Outcome<EventLog> {
+    Ok(told(options().open(dir)?))
 }
 
-/// Tells what opening found.
-fn told_of(log: EventLog) -> EventLog {
+/// What the open has found out of order is told.
+fn told(log: EventLog) -> EventLog {
     let found = log.recovery();
     if found.bytes_cut() > 0 {
         output::note(format_args!(

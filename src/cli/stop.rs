@@ -32,7 +32,8 @@ impl Stop {
     }
 
     /// From now on a first Ctrl-C, a hang-up or a polite kill is only noted. A command that never looks is not to call
-    /// this: such a signal ends it then, as is usual.
+    /// this, and others not before the log is open: such a signal ends the process then, as is usual, and a recovery that
+    /// is ended that way begins anew the next time.
     pub(super) fn on_signals() -> Outcome<Self> {
         let stop = Self(Arc::default());
         let noted = stop.clone();

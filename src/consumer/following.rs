@@ -21,10 +21,11 @@ impl Consumer {
         if self.directory.is_read_only() {
             self.directory.look_around_at_times()?;
             for one in &self.assigned {
-                let idle = one.is_awake() && !one.cursor.may_have_data();
-                let glanced = if idle { one.cursor.log().glance() } else { Ok(()) };
-                let looked = glanced.and_then(|()| one.cursor.follow_transactions());
-                looked.map_err(|failure| told(&self.directory, &one.cursor, failure))?;
+                let cursor = &one.cursor;
+                let behind = one.is_awake() && !cursor.may_have_data();
+                let glanced = if behind { cursor.log().glance() } else { Ok(()) };
+                let looked = glanced.and_then(|()| cursor.follow_transactions());
+                looked.map_err(|failure| told(&self.directory, cursor, failure))?;
             }
         }
         Ok(())

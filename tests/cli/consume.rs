@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 use stratalog::{EventLog, Record, Timestamp, TopicConfig};
 
+use crate::common::expected::Expected;
 use crate::program::Program;
 
 /// Three records with all that a record can have.
@@ -134,4 +135,34 @@ fn damage_is_told_with_the_way_around_it() {
     assert!(told.contains("go on behind it with --partition 0 --offset 2"), "{told}");
     let rest = ["consume", "--topic", "t", "--partition", "0", "--offset", "2", "--until-end"];
     assert_eq!(program.ok(&rest, ""), "third\n");
+}
+
+/// A directory of a broker that was killed while a transaction was open.
+#[test]
+fn undecided_and_aborted_records_are_left_out_on_request() {
+    let expected = Expected::of_broker("killed-4.1");
+    let dir = expected.copy();
+    let program = Program::new();
+    let dir = dir.path().to_str().unwrap();
+    let offsets = |level: &str| {
+        let mut arguments =
+            vec!["consume", "--dir", dir, "--topic", "tx", "--from-beginning", "--until-end", "--json"];
+        arguments.extend(["--isolation-level", level]);
+        let printed = program.ok(&arguments, "");
+        let parsed = printed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut offsets: Vec<_> =
+            parsed.map(|it| (it["partition"].as_u64(), it["offset"].as_u64())).collect();
+        offsets.sort_unstable();
+        offsets
+    };
+    let theirs = |committed_only: bool| {
+        let wanted = |it: &&Value| it["topic"] == "tx" && (!committed_only || it["committed"] == true);
+        let found = expected.records.iter().filter(wanted);
+        let mut offsets: Vec<_> = found.map(|it| (it["partition"].as_u64(), it["offset"].as_u64())).collect();
+        offsets.sort_unstable();
+        offsets
+    };
+    assert_eq!(offsets("read_uncommitted"), theirs(false));
+    assert_eq!(offsets("read_committed"), theirs(true));
+    assert!(theirs(true).len() < theirs(false).len());
 }

@@ -22,7 +22,8 @@ fn a_full_disk_is_told_with_the_number_of_lines_that_are_in_the_log() {
 
 fn check(program: &Program) {
     program.ok(&["topics", "--create", "--topic", "t", "--partitions", "1"], "");
-    let lines: String = (0..200_000).map(|n| format!("line {n} {}\n", "x".repeat(80))).collect();
+    let lines: Vec<String> = (0..200_000).map(|n| format!("line {n} {}\n", "x".repeat(80))).collect();
+    let lines = lines.concat();
     let assert = program.run(&["produce", "--topic", "t"], &lines).code(1);
     let told = text(&assert.get_output().stderr);
     assert!(told.starts_with("error: no space left for "), "{told}");

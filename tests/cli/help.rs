@@ -2,7 +2,8 @@
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
+    "groups",
     "topics",
     "produce",
     "consume",

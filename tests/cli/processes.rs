@@ -146,6 +146,40 @@ fn ctrl_c_ends_a_reader_in_order() {
 
 #[cfg(unix)]
 #[test]
+fn ctrl_c_commits_what_was_printed() {
+    let program = Program::with_topic("t", 1);
+    program.ok(&["produce", "--topic", "t"], "one\ntwo\n");
+    let mut reader = program.start(&[&FOLLOW[..], &["--group", "g"]].concat());
+    let mut printed = lines(&mut reader);
+    assert_eq!([printed.next(), printed.next()].map(|line| line.unwrap().unwrap()), ["one", "two"]);
+    interrupt(&reader);
+    assert!(printed.next().is_none());
+    assert_eq!(ended(reader, 0), "Processed a total of 2 messages\n");
+    program.ok(&["produce", "--topic", "t"], "three\n");
+    assert_eq!(program.ok(&["consume", "--topic", "t", "--group", "g", "--until-end"], ""), "three\n");
+}
+
+/// What fits into the pipe was printed; what was not printed comes again.
+#[test]
+fn a_closed_pipe_commits_what_was_printed_before() {
+    let program = Program::with_topic("t", 1);
+    let numbers: Vec<String> = (0..400_000).map(|n| format!("line {n}\n")).collect();
+    program.ok(&["produce", "--topic", "t"], &numbers.concat());
+    let mut reader = program.start(&[&FOLLOW[..], &["--group", "g"]].concat());
+    let mut printed = lines(&mut reader);
+    for n in 0..200_000 {
+        assert_eq!(printed.next().unwrap().unwrap(), format!("line {n}"));
+    }
+    drop(printed);
+    assert_eq!(ended(reader, 0), "");
+    let rest =
+        program.ok(&["consume", "--topic", "t", "--group", "g", "--until-end", "--max-messages", "1"], "");
+    let next: u32 = rest.trim_end().strip_prefix("line ").unwrap().parse().unwrap();
+    assert!((100_000..400_000).contains(&next), "it begins again at {next}");
+}
+
+#[cfg(unix)]
+#[test]
 fn ctrl_c_ends_a_writer_in_order_and_what_it_has_read_is_in_the_log() {
     let program = Program::with_topic("t", 1);
     let mut writer = program.start(&["produce", "--topic", "t"]);

@@ -47,7 +47,7 @@ fn a_line_that_cannot_be_cut_ends_it_and_the_lines_before_are_in_the_log() {
 fn any_bytes_get_in_and_out_unchanged() {
     let program = Program::with_topic("t", 1);
     let bytes: Vec<u8> =
-        (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).chain([b'\n']).collect();
+        (0..100_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).chain([b'\n']).collect();
     let mut command = program.command(&["produce", "--topic", "t", "--binary"]);
     command.write_stdin(bytes.clone()).assert().success();
     program.command(&ALL).assert().success().stdout(bytes.clone());
@@ -61,7 +61,8 @@ fn any_bytes_get_in_and_out_unchanged() {
 fn a_file_is_read_and_a_missing_one_named() {
     let program = Program::with_topic("t", 3);
     let file = program.dir.path().join("lines");
-    let lines: String = (0..100_000).map(|n| format!("line {n}\n")).collect();
+    let lines: Vec<String> = (0..100_000).map(|n| format!("line {n}\n")).collect();
+    let lines = lines.concat();
     fs::write(&file, &lines).unwrap();
     let file = file.to_str().unwrap();
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {

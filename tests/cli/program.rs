@@ -1,5 +1,7 @@
 //! The program under test, on a directory of its own.
 
+#![allow(dead_code, reason = "each suite uses its part of it")]
+
 use std::path::PathBuf;
 use std::process::{Child, Command as Process, Stdio};
 
@@ -54,7 +56,6 @@ impl Program {
     }
 
     /// A process that goes on beside the test.
-    #[allow(dead_code, reason = "not all who share this start processes")]
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let mut process = Process::new(EXE);
         process.env("STRATALOG_DIR", self.log()).args(arguments);

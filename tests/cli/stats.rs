@@ -12,6 +12,10 @@ fn once_prints_what_there_is() {
     assert_eq!(lines[0], ["TOPIC", "PARTITIONS", "RECORDS", "BYTES", "RECORDS/S", "BYTES/S"]);
     assert_eq!((lines[1][..3].to_vec(), &lines[1][4..]), (vec!["t", "2", "3"], &["0", "0"][..]));
     assert_eq!(lines[2], ["u", "1", "0", "0", "0", "0"]);
+    let first = ["consume", "--topic", "t", "--group", "g", "--from-beginning", "--max-messages", "1"];
+    program.ok(&first, "");
+    let told = program.ok(&["stats", "--once", "--interval", "0.01"], "");
+    assert!(told.lines().any(|line| line.split_whitespace().eq(["g", "2"])), "{told}");
 
     let told = program.ok(&["stats", "--once", "--interval", "0.01", "--json", "--topic", "t"], "");
     let told: Value = serde_json::from_str(&told).unwrap();
@@ -20,6 +24,7 @@ fn once_prints_what_there_is() {
         (&told["topics"][0]["records"], &told["topics"][0]["recordsPerSecond"]),
         (&3.into(), &0.0.into())
     );
+    assert_eq!(told["groups"], serde_json::json!([{ "group": "g", "lag": 2 }]));
     assert!(told["time"].as_i64().unwrap() > 1_700_000_000_000);
 }
 

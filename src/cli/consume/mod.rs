@@ -3,25 +3,28 @@
 //! Without a group the log is opened to read it only, beside whoever writes it, and new records are followed as they come.
 
 mod columns;
+mod follow;
+mod print;
 mod start;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use stratalog::{
-    Consumer, ConsumerConfig, Error, EventLog, IsolationLevel, Position, StartFrom, TopicPartition,
-};
+use stratalog::{Consumer, ConsumerConfig, EventLog, IsolationLevel, StartFrom, Topic, TopicPartition};
 
 use super::pattern::Pattern;
 use super::properties::pair;
-use super::{Failure, Outcome, Output, Session, Stop, output, topics};
+use super::{Outcome, Session, Stop, output, topics};
 use columns::Columns;
+use follow::Follow;
+use print::Printer;
 use start::Start;
 
 const EXAMPLES: &str = "\
 Examples:
   stratalog consume --topic orders --from-beginning
   stratalog consume --topic orders --partition 0 --offset 42 --max-messages 10
+  stratalog consume --topic orders --group billing
   stratalog consume --topic orders --property print.key=true --property print.timestamp=true
   stratalog consume --include 'orders|payments' --json | jq .value
   stratalog consume --topic orders --from-beginning --until-end > orders.txt";
@@ -55,6 +58,10 @@ pub(super) struct Consume {
     /// End at the end of the log, instead of waiting for more.
     #[arg(long, conflicts_with = "timeout_ms")]
     until_end: bool,
+    /// Read as a member of this group: go on where it has left off, and commit what is printed. While another process
+    /// holds the directory, the group is not joined and nothing is committed.
+    #[arg(long, value_name = "NAME", conflicts_with = "partition")]
+    group: Option<String>,
     /// Whether records of transactions are printed before these are decided.
     #[arg(long, value_name = "LEVEL", default_value = "read_uncommitted")]
     isolation_level: Isolation,
@@ -82,24 +89,41 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
     let columns = Columns::of(&options.properties)?;
+    let (log, is_member) = open(options, session)?;
     let stop = Stop::on_signals()?;
-    let log = session.read()?;
     let wanted = Wanted::of(options)?;
+    let partitions = wanted.partitions(&log)?;
     let mut consumer = log.consumer_with(config(options))?;
-    consumer.assign(wanted.partitions(&log)?)?;
-    start::place(&mut consumer, options.offset, options.from_beginning)?;
+    if is_member {
+        wanted.subscribe(&mut consumer)?;
+    } else {
+        consumer.assign(partitions)?;
+    }
+    if options.group.is_none() {
+        start::place(&mut consumer, options.offset, options.from_beginning)?;
+    }
     stop.wakes(consumer.waker());
-    let printer = Printer {
-        columns,
-        json: session.json(),
-        left: options.max_messages.unwrap_or(u64::MAX),
-        printed: 0,
-        out: Output::new(),
-    };
-    let printed = follow(options, printer, &mut consumer, (&wanted, &log), &stop)?;
+    let printer = Printer::new(columns, session.json(), options.max_messages);
+    let follow = Follow { options, consumer, is_member, wanted, log: log.clone(), stop };
+    let count = follow.run(printer)?;
     log.close()?;
-    output::remark(format_args!("Processed a total of {printed} messages"));
+    output::remark(format_args!("Processed a total of {count} messages"));
     Ok(())
+}
+
+/// Opens the log, to write only where offsets are to be committed; says whether they can be.
+fn open(options: &Consume, session: &Session) -> Outcome<(EventLog, bool)> {
+    let Some(group) = &options.group else { return Ok((session.read()?, false)) };
+    match session.write_or_read()? {
+        (log, None) => Ok((log, true)),
+        (log, Some(holder)) => {
+            output::warn(format_args!(
+                "{holder} holds the directory: group {group} is not joined and nothing is committed; reading begins \
+                 where the group has left off"
+            ));
+            Ok((log, false))
+        }
+    }
 }
 
 fn config(options: &Consume) -> ConsumerConfig {
@@ -109,6 +133,10 @@ fn config(options: &Consume) -> ConsumerConfig {
     };
     let start = if options.from_beginning { StartFrom::Beginning } else { StartFrom::End };
     let config = ConsumerConfig::new().start_from(start).isolation(isolation).max_poll_bytes(POLL_BYTES);
+    let config = match &options.group {
+        Some(group) => config.group(group),
+        None => config,
+    };
     options.settings.iter().fold(config, |config, (name, value)| config.set(name, value))
 }
 
@@ -133,6 +161,19 @@ impl Wanted {
         matches!(self, Self::Topics(pattern) if !pattern.is_name())
     }
 
+    /// Has the consumer's group see to it.
+    fn subscribe(&self, consumer: &mut Consumer) -> Outcome {
+        match self {
+            Self::Partition(one) => consumer.subscribe([one.topic()])?,
+            Self::Topics(pattern) if pattern.is_name() => consumer.subscribe([pattern.text()])?,
+            Self::Topics(pattern) => {
+                let pattern = pattern.clone();
+                consumer.subscribe_matching(move |topic| pattern.matches(topic))?;
+            }
+        }
+        Ok(())
+    }
+
     /// What there is of it now.
     fn partitions(&self, log: &EventLog) -> Outcome<Vec<TopicPartition>> {
         match self {
@@ -142,126 +183,8 @@ impl Wanted {
             }
             Self::Topics(pattern) => {
                 let topics = topics::chosen(log, pattern, false)?;
-                Ok(topics.iter().flat_map(|topic| topic.partitions()).map(Into::into).collect())
+                Ok(topics.iter().flat_map(Topic::partitions).map(Into::into).collect())
             }
         }
-    }
-}
-
-/// Prints records until one of the ends is reached, and says how many.
-fn follow(
-    options: &Consume,
-    mut printer: Printer,
-    consumer: &mut Consumer,
-    (wanted, log): (&Wanted, &EventLog),
-    stop: &Stop,
-) -> Outcome<u64> {
-    let patience = options.timeout_ms.map(Duration::from_millis);
-    let (mut last_record, mut last_look) = (Instant::now(), Instant::now());
-    while printer.left > 0 && !stop.is_asked() {
-        let wait = match patience {
-            _ if options.until_end => Duration::ZERO,
-            Some(patience) => patience.saturating_sub(last_record.elapsed()).min(LOOK_AROUND),
-            None => LOOK_AROUND,
-        };
-        let printed = match consumer.poll(wait) {
-            Ok(records) => printer.print(records.iter())?,
-            Err(Error::OffsetOutOfRange { at, valid }) => go_on(consumer, &at, valid.start)?,
-            // One of several topics was deleted: the others are read on.
-            Err(Error::NotFound { .. }) if wanted.may_change() => {
-                consumer.assign(wanted.partitions(log)?)?;
-                0
-            }
-            Err(failure) => {
-                printer.out.end()?;
-                return Err(explained(failure));
-            }
-        };
-        if printed > 0 {
-            last_record = Instant::now();
-        } else if options.until_end || patience.is_some_and(|patience| last_record.elapsed() >= patience) {
-            break;
-        }
-        if last_look.elapsed() >= LOOK_AROUND {
-            last_look = Instant::now();
-            take_in(consumer, wanted.partitions(log)?)?;
-        }
-    }
-    printer.out.end()?;
-    Ok(printer.printed)
-}
-
-/// Reads partitions that are new, from their beginning, and no longer those that are gone.
-fn take_in(consumer: &mut Consumer, now: Vec<TopicPartition>) -> Outcome {
-    let new: Vec<_> = now.iter().filter(|one| !consumer.assignment().contains(one)).cloned().collect();
-    if new.is_empty() && now.len() == consumer.assignment().len() {
-        return Ok(());
-    }
-    consumer.assign(now)?;
-    for partition in new {
-        // Below the beginning of any log, if retention was quick: then the next poll tells where to go on.
-        consumer.seek(Position::new(partition, 0))?;
-    }
-    Ok(())
-}
-
-/// Records that were deleted before they were printed are told of, not skipped in silence.
-fn go_on(consumer: &mut Consumer, at: &Position, start: u64) -> Outcome<u64> {
-    if at.offset() >= start {
-        return Err(Failure::failed(format!("{} ends before offset {}", at.partition(), at.offset())));
-    }
-    output::warn(format_args!(
-        "offsets {} to {} of {} were deleted before they were read",
-        at.offset(),
-        start - 1,
-        at.partition()
-    ));
-    consumer.seek(Position::new(at.partition(), start))?;
-    Ok(0)
-}
-
-/// With what to do about damage, where something can be done.
-fn explained(failure: Error) -> Failure {
-    match &failure {
-        Error::Corrupt(damage) => match damage.resume_at() {
-            Some(at) => Failure::failed(format!(
-                "{failure}; go on behind it with --partition {} --offset {}",
-                at.partition().partition(),
-                at.offset()
-            )),
-            None => failure.into(),
-        },
-        _ => failure.into(),
-    }
-}
-
-struct Printer {
-    columns: Columns,
-    json: bool,
-    /// How many records may still be printed.
-    left: u64,
-    printed: u64,
-    out: Output,
-}
-
-impl Printer {
-    /// Prints records as far as they are wanted, and lets whoever reads the output have them at once.
-    fn print<'r>(&mut self, records: impl Iterator<Item = stratalog::RecordView<'r>>) -> Outcome<u64> {
-        let before = self.printed;
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
-        for record in records.take(wanted) {
-            if self.json {
-                columns::write_json(&record, &mut self.out)?;
-            } else {
-                self.columns.write(&record, &mut self.out)?;
-            }
-            self.printed += 1;
-        }
-        let printed = self.printed - before;
-        self.left -= printed;
-        if printed > 0 {
-            std::io::Write::flush(&mut self.out)?;
-        }
-        Ok(printed)
     }
 }

@@ -63,8 +63,8 @@ struct Read {
 }
 
 pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
-    let stop = Stop::on_signals()?;
     let log = session.read()?;
+    let stop = Stop::on_signals()?;
     let start = if options.from_latest { StartFrom::End } else { StartFrom::Beginning };
     let config = ConsumerConfig::new().start_from(start).max_poll_bytes(options.fetch_size);
     let mut consumer = log.consumer_with(config)?;

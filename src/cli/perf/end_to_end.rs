@@ -55,8 +55,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const WARM_UP: u64 = 100;
 
 pub(super) fn run(options: &EndToEnd, session: &Session) -> Outcome {
-    let stop = Stop::on_signals()?;
     let log = session.write()?;
+    let stop = Stop::on_signals()?;
     let topic = log.topic(&options.topic)?;
     let strategy = match options.wait {
         Wait::Spin => WaitStrategy::Spin,
@@ -98,8 +98,8 @@ pub(super) fn run(options: &EndToEnd, session: &Session) -> Outcome {
     bar.end();
     drop(arrivals);
     waker.wake();
-    let received = receiver.join().map_err(|_| Failure::failed("the receiving thread failed"))?;
-    received.and(outcome)?;
+    let ended = receiver.join().map_err(|_| Failure::failed("the receiving thread failed"))?;
+    ended.and(outcome)?;
     log.close()?;
     report(session, &latency)
 }

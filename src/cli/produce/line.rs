@@ -75,21 +75,19 @@ impl Cut {
     }
 
     fn parts<'l>(&'l self, line: &'l [u8]) -> Result<Record<'l>, String> {
-        let (headers, line) = match self.parse_headers {
-            true => {
-                let missing = || missing("headers", "headers.delimiter", &self.headers_delimiter);
-                let (headers, rest) = split(line, &self.headers_delimiter).ok_or_else(missing)?;
-                (Some(headers).filter(|headers| !self.is_null(headers)), rest)
-            }
-            false => (None, line),
+        let (headers, line) = if self.parse_headers {
+            let missing = || missing("headers", "headers.delimiter", &self.headers_delimiter);
+            let (headers, rest) = split(line, &self.headers_delimiter).ok_or_else(missing)?;
+            (Some(headers).filter(|headers| !self.is_null(headers)), rest)
+        } else {
+            (None, line)
         };
-        let (key, value) = match self.parse_key {
-            true => {
-                let missing = || missing("key", "key.separator", &self.key_separator);
-                let (key, value) = split(line, &self.key_separator).ok_or_else(missing)?;
-                (Some(key).filter(|key| !self.is_null(key)), value)
-            }
-            false => (None, line),
+        let (key, value) = if self.parse_key {
+            let missing = || missing("key", "key.separator", &self.key_separator);
+            let (key, value) = split(line, &self.key_separator).ok_or_else(missing)?;
+            (Some(key).filter(|key| !self.is_null(key)), value)
+        } else {
+            (None, line)
         };
         let mut record = match (key, self.is_null(value)) {
             (Some(key), true) => Record::tombstone(key),

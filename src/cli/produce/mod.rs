@@ -110,8 +110,8 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let cut = Cut::of(&options.properties)?;
     let config = config(options)?;
     let (input, length) = open_input(options.file.as_deref())?;
-    let stop = Stop::on_signals()?;
     let log = session.write()?;
+    let stop = Stop::on_signals()?;
     let topic = log.topic(&options.topic)?;
     if let Some(number) = options.partition {
         topic.partition(number)?;
@@ -137,10 +137,10 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let (lines, bytes) = outcome?;
     closed?;
     report(session, lines, bytes, begun.elapsed())?;
-    match stop.is_asked() && options.file.is_some() {
-        true => Err(Failure::failed(format!("stopped; the first {lines} lines are in the log"))),
-        false => Ok(()),
+    if stop.is_asked() && options.file.is_some() {
+        return Err(Failure::failed(format!("stopped; the first {lines} lines are in the log")));
     }
+    Ok(())
 }
 
 fn config(options: &Produce) -> Outcome<ProducerConfig> {
@@ -194,14 +194,16 @@ fn pump(writer: &mut Writer, source: Source, bar: &Bar, stop: &Stop) -> Outcome<
         }
         let Some(block) = input.next(stop)? else { break };
         if std::mem::take(&mut first) && !writer.binary {
-            check_text(&block)?;
+            check_text(block.lines())?;
         }
-        writer.write_block(&block)?;
+        writer.write_block(block.lines())?;
         if prompt {
             writer.buffered.flush()?;
         }
         input.reuse(block);
-        bar.set(writer.bytes);
+        if !prompt {
+            bar.set(writer.bytes);
+        }
     }
     writer.buffered.flush()?;
     Ok((writer.lines, writer.bytes))

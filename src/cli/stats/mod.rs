@@ -24,7 +24,7 @@ Examples:
   stratalog stats --topic 'orders|payments' --interval 0.2
   stratalog stats --once --json | jq";
 
-/// Watch topics: sizes, rates, and how they change.
+/// Watch topics and groups: sizes, rates, lag, and how they change.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct StatsOptions {
@@ -46,8 +46,8 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 pub(super) fn run(options: &StatsOptions, session: &Session) -> Outcome {
     let pattern = options.topic.as_deref().map(Pattern::parse).transpose()?;
-    let stop = Stop::on_signals()?;
     let log = session.read()?;
+    let stop = Stop::on_signals()?;
     let mut stats = Stats::new();
     stats.look(&log, pattern.as_ref())?;
     let live = Term::stdout();
@@ -92,7 +92,12 @@ fn as_table(stats: &Stats) -> String {
             format!("{:.0}", topic.bytes_per_second),
         ]);
     }
-    table.text() + "\n"
+    let mut groups = Table::new([("GROUP", 10), ("LAG", 10)]);
+    for (name, group) in &stats.groups {
+        groups.row([name.clone(), group.lag.to_string()]);
+    }
+    let groups = if stats.groups.is_empty() { String::new() } else { groups.text() };
+    table.text() + &groups + "\n"
 }
 
 fn as_json(stats: &Stats) -> Value {
@@ -110,7 +115,9 @@ fn as_json(stats: &Stats) -> Value {
             })
         })
         .collect();
-    json!({ "time": SystemClock.now().as_millis(), "topics": topics })
+    let groups = stats.groups.iter().map(|(name, group)| json!({ "group": name, "lag": group.lag }));
+    let groups: Vec<Value> = groups.collect();
+    json!({ "time": SystemClock.now().as_millis(), "topics": topics, "groups": groups })
 }
 
 /// A terminal that is drawn on. The last picture stays when it is dropped, and the cursor comes back.
@@ -134,7 +141,7 @@ impl Screen {
         let lines = picture::lines(stats, dir, interval, (height.into(), width.into()));
         let mut text = String::new();
         if self.drawn > 0 {
-            text.push_str(&format!("\x1b[{}A\r", self.drawn));
+            text = format!("\x1b[{}A\r", self.drawn);
         }
         for line in &lines {
             text.push_str(line);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use console::{Style, measure_text_width, truncate_str};
 
-use super::sample::{Stats, TopicStats};
+use super::sample::{GroupStats, Stats, TopicStats};
 
 /// The least and the most characters that the course of a rate is shown with.
 const SPARKS: std::ops::RangeInclusive<usize> = 8..=60;
@@ -19,7 +19,9 @@ pub(super) fn lines(
     (height, width): (usize, usize),
 ) -> Vec<String> {
     let (bold, dim) = (Style::new().bold(), Style::new().dim());
-    let names = stats.topics.keys().map(|name| name.chars().count()).max().unwrap_or(0).clamp(5, 32);
+    let longest =
+        |names: &mut dyn Iterator<Item = &String>| names.map(|name| name.chars().count()).max().unwrap_or(0);
+    let names = longest(&mut stats.topics.keys().chain(stats.groups.keys())).clamp(5, 32);
     let fixed = names + 1 + 6 + 12 + 10 + 12 + 11;
     let sparks = width.saturating_sub(fixed + 2).clamp(*SPARKS.start(), *SPARKS.end());
     let mut lines = vec![
@@ -30,18 +32,37 @@ pub(super) fn lines(
         ))
         .to_string(),
     ];
-    let room = height.saturating_sub(lines.len() + 2).max(1);
+    let mut room = height.saturating_sub(lines.len() + 2).max(1);
+    let groups: Vec<String> =
+        stats.groups.iter().map(|(name, group)| group_line(name, names, group, sparks)).collect();
+    // Topics and groups share what there is, half and half when both are many.
+    let for_groups = if groups.is_empty() {
+        0
+    } else {
+        (groups.len() + 1).min((room / 2).max(room.saturating_sub(stats.topics.len())))
+    };
+    room -= for_groups;
     for (name, topic) in stats.topics.iter().take(room) {
         lines.push(line(name, names, topic, sparks));
     }
-    let hidden = stats.topics.len().saturating_sub(room);
+    if for_groups > 1 {
+        let heading = format!("{:<names$} {:>11}  lag", "GROUP", "LAG");
+        lines.push(dim.apply_to(heading).to_string());
+        lines.extend(groups.iter().take(for_groups - 1).cloned());
+    }
+    let hidden =
+        stats.topics.len().saturating_sub(room) + groups.len().saturating_sub(for_groups.saturating_sub(1));
     if hidden > 0 {
         lines.push(dim.apply_to(format!("and {hidden} more; --topic chooses")).to_string());
-    }
-    if stats.topics.is_empty() {
+    } else if stats.topics.is_empty() {
         lines.push(dim.apply_to("no topics").to_string());
     }
     lines.into_iter().map(|line| fitted(line, width)).collect()
+}
+
+fn group_line(name: &str, names: usize, group: &GroupStats, sparks: usize) -> String {
+    let course = Style::new().yellow().apply_to(sparkline(&group.lags, sparks));
+    format!("{:<names$} {:>11}  {course}", truncate_str(name, names, "…"), short(group.lag))
 }
 
 fn line(name: &str, names: usize, topic: &TopicStats, sparks: usize) -> String {
@@ -164,7 +185,10 @@ mod tests {
             (0..200).for_each(|value| super::super::sample::keep(&mut topic.rates, f64::from(value)));
             stats.topics.insert(format!("topic-{n}-{}", "x".repeat(n)), topic);
         }
-        for size in [(24, 80), (10, 40), (5, 10), (60, 200)] {
+        for size in [(24, 80), (10, 40), (5, 10), (60, 200), (200, 100)] {
+            for n in 0..30 {
+                stats.groups.insert(format!("group-{n}"), GroupStats::default());
+            }
             let lines = lines(&stats, "dir", Duration::from_secs(1), size);
             assert!(lines.len() < size.0.max(6), "{size:?}: {}", lines.len());
             assert!(lines.iter().all(|line| measure_text_width(line) <= size.1), "{size:?}");

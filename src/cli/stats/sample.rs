@@ -31,17 +31,25 @@ pub(super) struct TopicStats {
     pub(super) rates: VecDeque<f64>,
 }
 
-/// All topics over time.
+/// A group over time: how far it is behind in all topics that are looked at.
+#[derive(Debug, Default)]
+pub(super) struct GroupStats {
+    pub(super) lag: u64,
+    /// The last one at the end.
+    pub(super) lags: VecDeque<f64>,
+}
+
+/// All topics and groups over time.
 #[derive(Debug)]
 pub(super) struct Stats {
     pub(super) topics: BTreeMap<String, TopicStats>,
-    pub(super) looks: u64,
+    pub(super) groups: BTreeMap<String, GroupStats>,
     looked: Instant,
 }
 
 impl Stats {
     pub(super) fn new() -> Self {
-        Self { topics: BTreeMap::new(), looks: 0, looked: Instant::now() }
+        Self { topics: BTreeMap::new(), groups: BTreeMap::new(), looked: Instant::now() }
     }
 
     /// Looks at all topics of a pattern, those that Kafka keeps for itself left out unless they are asked for by name.
@@ -69,7 +77,27 @@ impl Stats {
             }
         }
         self.topics = seen;
-        self.looks += 1;
+        self.look_at_groups(log)
+    }
+
+    fn look_at_groups(&mut self, log: &EventLog) -> Outcome {
+        let mut seen = BTreeMap::new();
+        for group in log.groups()? {
+            let lags = match group.lag() {
+                // Deleted since it was listed.
+                Err(Error::NotFound { .. }) => continue,
+                lags => lags?,
+            };
+            let mut lags = lags.into_iter().filter(|(of, _)| self.topics.contains_key(of.topic())).peekable();
+            if lags.peek().is_some() {
+                let mut stats = self.groups.remove(group.name()).unwrap_or_default();
+                stats.lag = lags.map(|(_, lag)| lag).sum();
+                #[expect(clippy::cast_precision_loss, reason = "one of eight bars")]
+                keep(&mut stats.lags, stats.lag as f64);
+                seen.insert(group.name().to_owned(), stats);
+            }
+        }
+        self.groups = seen;
         Ok(())
     }
 }
