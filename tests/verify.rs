@@ -95,6 +95,8 @@ fn each_kind_of_damage_is_found() {
         fs::remove_file(log.with_extension("index")).unwrap();
         fs::remove_file(log.with_extension("timeindex")).unwrap();
         fs::remove_file(log.with_file_name("leader-epoch-checkpoint")).unwrap();
+        // It says that the partition is empty.
+        fs::remove_file(dir.path().join("recovery-point-offset-checkpoint")).unwrap();
         let codec_missing = ["gzip", "lz4"].into_iter().any(|codec| {
             name.starts_with(codec)
                 && !(cfg!(feature = "gzip") && codec == "gzip" || cfg!(feature = "lz4") && codec == "lz4")
@@ -328,4 +330,29 @@ fn where_batches_are_damaged_nothing_is_taken_away() {
     let (found, report) = problems(dir.path(), VerifyOptions::new().repair(true));
     assert!(found.iter().all(|problem| !problem.repaired) && report.repaired == 0, "{found:#?}");
     assert!(file(dir.path(), "index").exists());
+}
+
+/// Also where the checksum does not look: offset, length, epoch and format stand before it.
+#[test]
+fn no_changed_bit_of_a_header_goes_unnoticed() {
+    let dir = healthy();
+    let mut logs: Vec<_> = common::names(&dir.path().join("orders-0"));
+    logs.retain(|name| name.ends_with(".log"));
+    let last = dir.path().join("orders-0").join(logs.into_iter().max().unwrap());
+    let bytes = fs::read(&last).unwrap();
+    let batch = 970;
+    for start in [0, bytes.len() - batch] {
+        for at in 0..61 {
+            let mut changed = bytes.clone();
+            changed[start + at] ^= 1 << (at % 8);
+            fs::write(&last, &changed).unwrap();
+            let (found, _) = problems(dir.path(), VerifyOptions::new());
+            assert!(
+                found.iter().any(|problem| problem.path.ends_with(last.file_name().unwrap())),
+                "byte {at} of {start}"
+            );
+        }
+    }
+    fs::write(&last, &bytes).unwrap();
+    assert_eq!(problems(dir.path(), VerifyOptions::new()).0, []);
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::segment::Place;
 use super::{ProblemKind, Verifier};
+use crate::catalog::metadata_directory;
 use crate::format::checkpoint::{EpochStart, parse_epochs};
 use crate::format::partition_metadata;
 use crate::format::transaction_index::AbortedTransaction;
 use crate::inspect::MOST_SMALL_BYTES;
-use crate::partition::ProducerState;
+use crate::partition::{Checkpointed, ProducerState};
 use crate::position::TopicPartition;
 use crate::segment::{
     LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX, base_of, file_name,
@@ -60,6 +61,9 @@ impl Walk {
     /// What is wrong with the leader epoch of the next batch.
     pub(super) fn leader_epoch(&mut self, epoch: i32, first: u64) -> Option<String> {
         self.gaps |= first > self.expected;
+        if epoch < -1 {
+            return Some(format!("the leader epoch is {epoch}, but −1 is the least"));
+        }
         if epoch < 0 {
             return None;
         }
@@ -112,20 +116,29 @@ impl Verifier<'_, '_> {
                 return;
             }
         }
-        self.end(directory, &bases, &walk, known.log_start);
+        self.end(directory, &bases, &walk, known);
         self.snapshots(directory, &names, walk.expected);
         self.seen_epochs = walk.seen;
     }
 
     /// Whether the log reaches as far as the checkpoints say.
-    fn end(&mut self, directory: &Path, bases: &[u64], walk: &Walk, log_start: u64) {
+    fn end(&mut self, directory: &Path, bases: &[u64], walk: &Walk, known: Checkpointed) {
         let end = walk.expected;
+        // A broker does not keep the recovery point of its metadata log, so that one of ours would be left.
+        let closed_at = known.recovery_point.filter(|_| *directory != metadata_directory(&self.root));
+        let log_start = known.log_start;
         let last =
             bases.last().map_or_else(|| directory.to_owned(), |last| directory.join(file_name(*last, LOG)));
         // An empty partition has its log start alone.
         if end < walk.recovery_point && !(bases.is_empty() && walk.recovery_point <= log_start) {
             let reason = format!(
                 "the log ends at offset {end}, but records below offset {} were on the medium",
+                walk.recovery_point
+            );
+            self.problem(ProblemKind::Log, last, reason);
+        } else if self.is_clean() && closed_at.is_some_and(|point| point < end) && !bases.is_empty() {
+            let reason = format!(
+                "the log ends at offset {end}, but it was closed in order at {}",
                 walk.recovery_point
             );
             self.problem(ProblemKind::Log, last, reason);
