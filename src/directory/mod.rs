@@ -109,7 +109,11 @@ impl OpenDirectory {
         })?);
         let recovery = recovery::recover(&catalog, clean, &watching);
         let (linger, events) = (inboxes.linger.clone(), inboxes.chores.events.clone());
-        let work = Arc::new(inboxes.work_on(Arc::clone(&catalog) as _, options.clock.clone()));
+        let work = Arc::new(inboxes.work_on(
+            Arc::clone(&catalog) as _,
+            options.clock.clone(),
+            options.compaction_memory,
+        ));
         let threads = if by_hand { None } else { Some(Threads::start(&work)?) };
         Ok(Arc::new(Self {
             root,
@@ -280,6 +284,7 @@ impl OpenDirectory {
         }
         outcome = outcome.and(self.catalog.close());
         outcome = outcome.and(self.catalog.write_log_starts());
+        outcome = outcome.and(self.catalog.write_cleaned());
         outcome = outcome.and(self.catalog.write_recovery_points());
         if outcome.is_ok() && self.recovery.is_complete() {
             outcome = self

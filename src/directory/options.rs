@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::TopicConfig;
 use crate::error::Error;
 use crate::partition::BackgroundSync;
+use crate::upkeep::DEFAULT_COMPACTION_MEMORY;
 
 /// How records get into files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,6 +69,7 @@ pub struct OpenOptions {
     pub(crate) catalog: CatalogOptions,
     pub(crate) maintenance: Maintenance,
     pub(crate) background_sync: BackgroundSync,
+    pub(crate) compaction_memory: usize,
     pub(super) on_progress: Option<OnProgress>,
 }
 
@@ -82,6 +84,7 @@ impl Default for OpenOptions {
             catalog: CatalogOptions::default(),
             maintenance: Maintenance::default(),
             background_sync: BackgroundSync::default(),
+            compaction_memory: DEFAULT_COMPACTION_MEMORY,
             on_progress: None,
         }
     }
@@ -130,6 +133,15 @@ impl OpenOptions {
     /// the power, and what is checked at the open after a crash. Kafka's counterparts are `flush.messages` and `flush.ms`.
     pub fn sync_behind(mut self, bytes: impl Into<Option<u64>>, age: impl Into<Option<Duration>>) -> Self {
         self.background_sync = BackgroundSync { bytes: bytes.into(), age: age.into() };
+        self
+    }
+
+    /// Bytes that compaction may take for the keys it has come across: 24 for each, and a tenth more. A partition with more
+    /// keys in the part that was not compacted yet is gone through several times. The memory is taken while a partition
+    /// is compacted, and no more than its records can need. Default: 16 MiB, some 629,000 keys. Kafka's counterpart is
+    /// `log.cleaner.dedupe.buffer.size`.
+    pub fn compaction_memory(mut self, bytes: usize) -> Self {
+        self.compaction_memory = bytes;
         self
     }
 

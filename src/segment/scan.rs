@@ -82,6 +82,14 @@ impl<'f> Batches<'f> {
         })
     }
 
+    /// The batch that was passed last, which began at `position`.
+    pub(crate) fn passed(&self, position: u64) -> &[u8] {
+        let range =
+            position.checked_sub(self.buffered_from).zip(self.position.checked_sub(self.buffered_from));
+        let range = range.and_then(|(from, to)| Some(usize::try_from(from).ok()?..usize::try_from(to).ok()?));
+        range.and_then(|range| self.buffer.get(range)).unwrap_or_default()
+    }
+
     /// Skips the batch here by its header alone. `None` if the header makes no sense.
     pub(crate) fn skip(&mut self) -> Result<Option<(u64, BatchHeader, u64)>> {
         let (position, expected) = (self.position, self.expected);
@@ -190,7 +198,7 @@ impl Indexing {
     }
 
     /// `false`: the offset is too far from the base to be one of this segment.
-    fn note(&mut self, position: u64, bytes: u64, last_offset: u64, timestamp: i64) -> bool {
+    pub(super) fn note(&mut self, position: u64, bytes: u64, last_offset: u64, timestamp: i64) -> bool {
         let distance = last_offset.saturating_sub(self.base);
         let Some(relative) = u32::try_from(distance).ok().filter(|_| distance < MOST_OFFSETS) else {
             return false;
@@ -202,7 +210,7 @@ impl Indexing {
         true
     }
 
-    fn finish(mut self) -> IndexEntries {
+    pub(super) fn finish(mut self) -> IndexEntries {
         self.entries.add_time(self.pace.largest());
         self.entries
     }

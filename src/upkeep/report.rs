@@ -16,6 +16,13 @@ pub struct MaintenanceReport {
     pub segments_deleted: usize,
     /// Bytes of records in them.
     pub bytes_deleted: u64,
+    /// Passes of compaction that came to their end. A partition with more keys than fit into the memory for it takes
+    /// several.
+    pub partitions_compacted: usize,
+    /// Bytes of the segments that these went through, before they were compacted.
+    pub bytes_before_compaction: u64,
+    /// Bytes of the segments that took their place.
+    pub bytes_after_compaction: u64,
     /// Whether the checkpoints were rewritten.
     pub checkpoints_written: bool,
 }
