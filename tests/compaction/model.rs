@@ -53,7 +53,7 @@ fn sent(keyless: bool) -> impl Strategy<Value = Sent> {
     let key =
         (0..12_u8, 0..8_u8).prop_map(move |(key, kind)| if keyless && kind == 0 { None } else { Some(key) });
     let value =
-        option::weighted(0.7, (0..200_usize, any::<u8>()).prop_map(|(length, byte)| vec![byte; length]));
+        option::weighted(0.7, (0..100_usize, any::<u8>()).prop_map(|(length, byte)| vec![byte; length]));
     (key, value).prop_map(|(key, value)| Sent { key, value })
 }
 
@@ -123,7 +123,7 @@ fn open(dir: &Path, setting: &Setting, clock: &ManualClock) -> EventLog {
 
 impl Pair {
     fn new(setting: Setting, keyless: Vec<Sent>) -> Self {
-        let dir = in_memory();
+        let dir = super::in_memory();
         let clock = ManualClock::new(Timestamp::from_millis(NOW));
         let log = open(dir.path(), &setting, &clock);
         let config = TopicConfig::new()
@@ -171,7 +171,7 @@ impl Pair {
                 assert!(self.log.recovery().clean);
             }
             Action::CopyAndReopen => {
-                let copy = in_memory();
+                let copy = super::in_memory();
                 super::common::copy(self.dirs.last().unwrap().path(), copy.path());
                 self.dirs.push(copy);
                 self.reopen();
@@ -312,12 +312,6 @@ impl Pair {
     fn may_be_gone(&self) -> bool {
         self.model.iter().any(|kept| kept.passed_at.is_some_and(|at| self.last_pass >= at + RETENTION_MS))
     }
-}
-
-/// In memory where there is such a place: thousands of syncs of a disk take minutes.
-fn in_memory() -> tempfile::TempDir {
-    let memory = if cfg!(unix) { "/dev/shm" } else { "no such place" };
-    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn reader(log: &EventLog) -> Consumer {
