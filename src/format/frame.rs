@@ -170,8 +170,11 @@ impl Frame {
         u64::try_from(last).unwrap_or(0)
     }
 
+    /// Largest timestamp of the records; −1 if none has one. A batch of which only the header is left still has one in
+    /// there, but no record that it would lead to.
     pub(crate) fn max_timestamp(&self) -> i64 {
         match self.kind {
+            FrameKind::Batch(BatchHeader { record_count: 0, .. }) => -1,
             FrameKind::Batch(header) => header.max_timestamp,
             FrameKind::Legacy { timestamp, .. } => timestamp,
         }

@@ -228,7 +228,8 @@ pub(crate) fn skip_batches(
         let before = (batches.position, batches.expected, batches.dense);
         let skipped = batches.skip()?.filter(|_| batches.expected < upto);
         let skipped = skipped.filter(|(position, header, length)| {
-            index.note(*position, *length, batches.expected - 1, header.max_timestamp)
+            let timestamp = if header.record_count == 0 { -1 } else { header.max_timestamp };
+            index.note(*position, *length, batches.expected - 1, timestamp)
         });
         let Some((position, header, length)) = skipped else {
             (batches.position, batches.expected, batches.dense) = before;

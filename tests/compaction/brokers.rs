@@ -83,7 +83,7 @@ fn topics_of_brokers_stand_for_the_same_afterwards() {
 /// The broker renamed what it had compacted, and was stopped before it removed that.
 #[test]
 fn what_a_broker_compacted_comes_out_byte_for_byte() {
-    for (topic, now) in [("compacted", None), ("tombless", None)] {
+    for (topic, retention) in [("compacted", 86_400_000), ("tombless", 0)] {
         let dir = in_memory();
         copy(&vectors("clean-4.1/logdir"), dir.path());
         let partition = dir.path().join(format!("{topic}-0"));
@@ -93,8 +93,8 @@ fn what_a_broker_compacted_comes_out_byte_for_byte() {
                 fs::rename(partition.join(&name), partition.join(plain)).unwrap();
             }
         }
-        let now = now
-            .unwrap_or_else(|| horizon_of(&theirs).map_or(1_900_000_000_000, |horizon| horizon - 86_400_000));
+        // By what it kept the time of the broker's pass is known.
+        let now = horizon_of(&theirs).unwrap() - retention;
         fs::write(dir.path().join("cleaner-offset-checkpoint"), "").unwrap();
         let log = options(now).open(dir.path()).unwrap();
         let opened = log.topic(topic).unwrap();
@@ -102,7 +102,12 @@ fn what_a_broker_compacted_comes_out_byte_for_byte() {
         log.run_maintenance().unwrap();
         let ours = fs::read(partition.join("00000000000000000000.log")).unwrap();
         assert_eq!(ours.len(), theirs.len(), "{topic}");
-        assert!(ours == theirs, "{topic}");
+        // A batch of each was compressed anew: our gzip names another system in its header, and the batch's checksum
+        // covers that.
+        let header = 61 * usize::from(topic == "tombless");
+        let may_differ: Vec<_> = (17..21).chain([61 + 9]).map(|at| header + at).collect();
+        let differs: Vec<_> = (0..ours.len()).filter(|at| ours[*at] != theirs[*at]).collect();
+        assert_eq!(differs, may_differ, "{topic}");
         log.close().unwrap();
     }
 }

@@ -429,7 +429,7 @@ impl Group {
     }
 
     fn push_header(&mut self, log: &PartitionLog, header: &BatchHeader, plan: &Cleanable) -> Result<()> {
-        self.push(log, &Piece::of(&header_only(header), header), plan)
+        self.push(log, &Piece::of(&header_only(header), &BatchHeader { record_count: 0, ..*header }), plan)
     }
 
     /// Brings the segment that is being written to its end, which is that of the group or where the next one begins.
@@ -460,7 +460,7 @@ impl<'p> Piece<'p> {
             bytes,
             base_offset: u64::try_from(header.base_offset).unwrap_or(0),
             last_offset: u64::try_from(header.last_offset()).unwrap_or(0),
-            timestamp: header.max_timestamp,
+            timestamp: if header.record_count == 0 { -1 } else { header.max_timestamp },
         }
     }
 }
