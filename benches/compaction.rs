@@ -47,6 +47,7 @@ fn main() {
             };
             bencher.iter_batched(copied, |(copy, log)| compact(copy, log), BatchSize::PerIteration);
         });
+        in_processor_time(name, dir.path(), dirty);
     }
     group.finish();
     criterion.final_summary();
@@ -96,6 +97,29 @@ fn fill(dir: &Path, bytes: u64, value: usize, to_a_key: u64, codec: Compression)
     let dirty = segments.iter().take(sealed).map(|segment| segment.bytes).sum();
     log.close().expect("a close");
     dirty
+}
+
+/// The same by the time that the thread was given a processor for: what others do on the machine is not in it, nor are
+/// waits for the disk.
+fn in_processor_time(name: &str, dir: &Path, dirty: u64) {
+    let rates = (0..3).map(|_| {
+        let copy = scratch();
+        copy_all(dir, copy.path());
+        let log = open(copy.path());
+        log.run_maintenance().expect("maintenance");
+        log.topic("t").expect("the topic").alter_config(compacted).expect("compacted");
+        let before = processor_time()?;
+        compact(copy, log);
+        Some(u128::from(dirty) * 1000 / (processor_time()? - before).as_nanos().max(1))
+    });
+    let rates: Option<Vec<_>> = rates.collect();
+    println!("pass/{name}: MB in a second of processor time: {rates:?}");
+}
+
+/// How long this thread has run, where the system tells.
+fn processor_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 fn copy_all(from: &Path, to: &Path) {

@@ -18,6 +18,9 @@ use crate::segment::{self, Batches, IndexEntries, Segment, Standing};
 use crate::sys::disk::kind_of;
 use crate::sys::{EntryKind, PlainFile, Tail};
 
+/// What is in a directory.
+type Names = Vec<(String, EntryKind)>;
+
 /// How often whoever follows another process lists a directory until what is renamed has come to rest.
 pub(super) const MOST_LISTINGS: usize = 8;
 
@@ -204,11 +207,7 @@ impl Loader<'_> {
     /// What is renamed while a list is made may be missing in it, and yet a later segment be there. What another process
     /// renames comes to rest between two lists that are the same; all that came before the last segment of a list are
     /// in the next one, unless they were replaced.
-    fn list_again(
-        &self,
-        names: Vec<(String, EntryKind)>,
-        bases: Vec<u64>,
-    ) -> Result<(Vec<(String, EntryKind)>, Vec<u64>)> {
+    fn list_again(&self, names: Names, bases: Vec<u64>) -> Result<(Names, Vec<u64>)> {
         let logs = |names: &[(String, EntryKind)]| {
             let is_log = |name: &str| segment::base_of(Standing::split(name).0, segment::LOG).is_some();
             names.iter().map(|(name, _)| name).filter(|name| is_log(name)).cloned().collect::<Vec<_>>()

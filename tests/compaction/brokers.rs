@@ -116,7 +116,7 @@ fn what_a_broker_compacted_comes_out_byte_for_byte() {
 fn horizon_of(file: &[u8]) -> Option<i64> {
     let mut rest = file;
     while rest.len() > 61 {
-        let length = 12 + i32::from_be_bytes(rest[8..12].try_into().unwrap()) as usize;
+        let length = 12 + u32::from_be_bytes(rest[8..12].try_into().unwrap()) as usize;
         if rest[22] & 0x40 != 0 {
             return Some(i64::from_be_bytes(rest[27..35].try_into().unwrap()));
         }

@@ -265,7 +265,9 @@ impl Pair {
         let found = super::common::read(&self.log, self.topic.partitions());
         let found: BTreeMap<u64, OwnedRecord> =
             found.into_iter().map(|record| (record.view().offset(), record)).collect();
-        found.values().for_each(|record| self.compare(record.view()));
+        for record in found.values() {
+            self.compare(record.view());
+        }
         let mut last = BTreeMap::new();
         for (offset, kept) in (0_u64..).zip(&self.model) {
             if offset < self.upto

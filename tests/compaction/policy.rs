@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stratalog::{CleanupPolicy, Event, EventLog, Maintenance, Position, Record, Topic};
+use stratalog::{CleanupPolicy, Event, EventLog, Maintenance, Position, Record, Records, Topic};
 
 use super::common::{names, read};
 use super::{NOW, SECOND, by_hand, clock, config, fill, filled, in_memory};
@@ -206,7 +206,7 @@ fn readers_find_their_place_again() {
                 reader.seek(Position::new(("t", 0), from)).unwrap();
                 // Some stand in the middle of a segment, some have only been sent there.
                 let read =
-                    if from % 3 == 0 { reader.poll(Duration::ZERO).unwrap() } else { Default::default() };
+                    if from % 3 == 0 { reader.poll(Duration::ZERO).unwrap() } else { Records::default() };
                 let seen: Vec<_> = read.iter().map(|record| record.offset()).collect();
                 (reader, from, seen)
             })

@@ -18,8 +18,11 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+/// Offset, key and value of a record.
+type Seen = (u64, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// What there is to be seen of a topic: offsets, keys and values.
-fn seen(log: &EventLog) -> Vec<(u64, Option<Vec<u8>>, Option<Vec<u8>>)> {
+fn seen(log: &EventLog) -> Vec<Seen> {
     let topic = log.topic("t").unwrap();
     let records = read(log, topic.partitions());
     records
@@ -34,8 +37,8 @@ struct Both {
     dir: tempfile::TempDir,
     before: BTreeMap<String, Vec<u8>>,
     after: BTreeMap<String, Vec<u8>>,
-    seen_before: Vec<(u64, Option<Vec<u8>>, Option<Vec<u8>>)>,
-    seen_after: Vec<(u64, Option<Vec<u8>>, Option<Vec<u8>>)>,
+    seen_before: Vec<Seen>,
+    seen_after: Vec<Seen>,
 }
 
 fn both() -> Both {

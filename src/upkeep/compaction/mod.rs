@@ -92,15 +92,12 @@ impl Compaction {
 
     /// Does a slice of a pass over the [`present`](Self::present) partition, and begins with it if need be.
     pub(super) fn step(&mut self, partition: &Arc<PartitionLog>, now: i64) -> Result<Step> {
-        let mut pass = match self.pass.take() {
-            Some(pass) => pass,
-            None => {
-                self.waiting.pop();
-                match partition.judge(now)?.cleanable {
-                    Some(plan) => Pass::new(partition, plan, self.memory, now)?,
-                    None => return Ok(Step::Gone),
-                }
-            }
+        let mut pass = if let Some(pass) = self.pass.take() {
+            pass
+        } else {
+            self.waiting.pop();
+            let Some(plan) = partition.judge(now)?.cleanable else { return Ok(Step::Gone) };
+            Pass::new(partition, plan, self.memory, now)?
         };
         let step = pass.step()?;
         match step {

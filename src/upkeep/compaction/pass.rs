@@ -53,7 +53,7 @@ struct Place {
 #[derive(Debug)]
 enum Stage {
     Mapping,
-    Cleaning(Group),
+    Cleaning(Box<Group>),
     Done,
 }
 
@@ -257,14 +257,14 @@ impl Pass {
             self.stage = Stage::Done;
             return;
         }
-        self.stage = Stage::Cleaning(Group {
+        self.stage = Stage::Cleaning(Box::new(Group {
             segments: first..end,
             output: None,
             made: Vec::new(),
             most_bytes: limit.max(largest),
             dropped: None,
             changed: end - first > 1,
-        });
+        }));
     }
 
     fn clean_slice(&mut self) -> Result<Step> {
@@ -413,15 +413,13 @@ impl Group {
         if self.output.as_ref().is_some_and(|output| output.bytes() + more > self.most_bytes) {
             self.finish_output(log, plan, Some(piece.base_offset))?;
         }
-        let output = match &mut self.output {
-            Some(output) => output,
-            None => {
-                let first = plan.segments.get(self.segments.start).map_or(0, |first| first.base());
-                let base = if self.made.is_empty() { first } else { piece.base_offset };
-                self.output.insert(log.begin_cleaned(base)?)
-            }
-        };
+        if self.output.is_none() {
+            let first = plan.segments.get(self.segments.start).map_or(0, |first| first.base());
+            let base = if self.made.is_empty() { first } else { piece.base_offset };
+            self.output = Some(log.begin_cleaned(base)?);
+        }
         self.changed |= self.dropped.take().is_some();
+        let Some(output) = &mut self.output else { return Ok(()) };
         if output.push(piece.bytes, piece.last_offset, piece.timestamp)? {
             return Ok(());
         }
