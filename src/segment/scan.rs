@@ -41,6 +41,18 @@ impl<'f> Batches<'f> {
         Self { file, length, position, expected, dense: true, buffer: Vec::new(), buffered_from: 0 }
     }
 
+    /// The same, with the memory of an earlier walk: fresh pages take longer than reading into them.
+    pub(crate) fn reusing(mut self, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        self.buffer = buffer;
+        self
+    }
+
+    /// The memory, for another walk.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+
     /// The bytes from the present position on, at least `wanted` of them unless the file ends before.
     fn bytes(&mut self, wanted: usize) -> Result<&[u8]> {
         let left = usize::try_from(self.length.saturating_sub(self.position)).unwrap_or(usize::MAX);

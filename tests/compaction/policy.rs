@@ -143,7 +143,13 @@ fn without_compact_nothing_is_compacted() {
 #[test]
 fn what_is_compacted_can_be_deleted_too() {
     let (dir, clock) = (in_memory(), clock());
-    let (log, topic) = filled(dir.path(), &clock);
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", config()).unwrap();
+    // A segment without any record is judged by the time of its file.
+    for key in ["first", "second"] {
+        send(&log, &topic, key, Some(900));
+    }
+    fill(&log, &topic, &clock, 98);
     topic
         .alter_config(|config| {
             config.cleanup(CleanupPolicy::CompactAndDelete).retention(Duration::from_secs(200))
@@ -153,7 +159,7 @@ fn what_is_compacted_can_be_deleted_too() {
     assert_eq!((report.partitions_compacted, report.segments_deleted), (1, 0));
     let oldest = topic.partition(0).unwrap().segments().unwrap().remove(0);
     let first = oldest.offsets;
-    assert!(first.end < 100 && oldest.newest.as_millis() > NOW);
+    assert!(first.end < 100 && oldest.newest.as_millis() >= NOW);
     clock.set(stratalog::Timestamp::from_millis(oldest.newest.as_millis() + 200_000));
     assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
     clock.advance(Duration::from_millis(1));

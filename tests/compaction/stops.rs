@@ -34,6 +34,7 @@ fn seen(log: &EventLog) -> Vec<Seen> {
 
 /// A directory before a pass and after it, closed in order; and what is seen in each.
 struct Both {
+    is_clean: std::cell::Cell<bool>,
     dir: tempfile::TempDir,
     before: BTreeMap<String, Vec<u8>>,
     after: BTreeMap<String, Vec<u8>>,
@@ -69,7 +70,7 @@ fn both() -> Both {
     assert!(seen_after.len() < seen_before.len() / 2);
     let after = files(&after.path().join("t-0"));
     assert!(after.len() < before.len());
-    Both { dir, before, after, seen_before, seen_after }
+    Both { is_clean: std::cell::Cell::default(), dir, before, after, seen_before, seen_after }
 }
 
 /// The offset that a file name begins with, and what follows.
@@ -82,33 +83,34 @@ impl Both {
     /// Opens the directory with these files in the partition, as after a clean or an unclean stop, for writing and only
     /// for reading, and asserts what is seen.
     fn assert_opens(&self, files: &BTreeMap<String, Vec<u8>>, is_new: bool, step: &str) {
-        for clean in [true, false] {
-            let dir = in_memory();
-            copy(self.dir.path(), dir.path());
-            let partition = dir.path().join("t-0");
-            fs::remove_dir_all(&partition).unwrap();
-            fs::create_dir(&partition).unwrap();
-            for (name, bytes) in files {
-                fs::write(partition.join(name), bytes).unwrap();
-            }
-            if !clean {
-                fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
-            }
-            let expected = if is_new { &self.seen_after } else { &self.seen_before };
-            let reader = EventLog::open_read_only(dir.path()).unwrap();
-            assert_eq!(&seen(&reader), expected, "{step}, read only, {clean}");
-            reader.close().unwrap();
-            assert_eq!(&self::files(&partition), files, "{step}: a reader changes nothing");
-            for again in [false, true] {
-                let log = by_hand(&clock()).open(dir.path()).unwrap();
-                assert!(log.recovery().failed.is_empty(), "{step}: {:?}", log.recovery().failed);
-                assert_eq!(&seen(&log), expected, "{step}, {clean}, {again}");
-                log.close().unwrap();
-                let left = names(&partition);
-                let is_left =
-                    |name: &&String| [".cleaned", ".swap", ".deleted"].iter().any(|end| name.ends_with(end));
-                assert_eq!(left.iter().find(is_left), None, "{step}");
-            }
+        // The two kinds of stop take turns: each is met at every second step.
+        self.is_clean.set(!self.is_clean.get());
+        let clean = self.is_clean.get();
+        let dir = in_memory();
+        copy(self.dir.path(), dir.path());
+        let partition = dir.path().join("t-0");
+        fs::remove_dir_all(&partition).unwrap();
+        fs::create_dir(&partition).unwrap();
+        for (name, bytes) in files {
+            fs::write(partition.join(name), bytes).unwrap();
+        }
+        if !clean {
+            fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
+        }
+        let expected = if is_new { &self.seen_after } else { &self.seen_before };
+        let reader = EventLog::open_read_only(dir.path()).unwrap();
+        assert_eq!(&seen(&reader), expected, "{step}, read only, {clean}");
+        reader.close().unwrap();
+        assert_eq!(&self::files(&partition), files, "{step}: a reader changes nothing");
+        for again in [false, true] {
+            let log = by_hand(&clock()).open(dir.path()).unwrap();
+            assert!(log.recovery().failed.is_empty(), "{step}: {:?}", log.recovery().failed);
+            assert_eq!(&seen(&log), expected, "{step}, {clean}, {again}");
+            log.close().unwrap();
+            let left = names(&partition);
+            let is_left =
+                |name: &&String| [".cleaned", ".swap", ".deleted"].iter().any(|end| name.ends_with(end));
+            assert_eq!(left.iter().find(is_left), None, "{step}");
         }
     }
 }

@@ -37,6 +37,8 @@ pub(in crate::upkeep) struct Pass {
     producers: Producers,
     rewriter: Rewriter,
     plain: Vec<u8>,
+    /// What segments are read into.
+    window: Vec<u8>,
     at: Place,
     stage: Stage,
     summary: Summary,
@@ -115,6 +117,7 @@ impl Pass {
             producers,
             rewriter: Rewriter::default(),
             plain: Vec::new(),
+            window: Vec::new(),
             at: Place::default(),
             stage: Stage::Mapping,
             summary: Summary::default(),
@@ -158,7 +161,8 @@ impl Pass {
         let Some(segment) = self.plan.segments.get(self.at.segment).cloned() else { return Ok(true) };
         let (file, end) = (segment.open()?, segment.end().position);
         let from = self.at.position;
-        let mut batches = Batches::new(&file, end, from, self.at.expected);
+        let mut batches =
+            Batches::new(&file, end, from, self.at.expected).reusing(std::mem::take(&mut self.window));
         while batches.position < end && batches.position - from < SLICE {
             let expected = batches.expected;
             let (position, frame) = match batches.next()? {
@@ -175,7 +179,8 @@ impl Pass {
             }
         }
         (self.at.position, self.at.expected) = (batches.position, batches.expected);
-        if batches.position >= end {
+        self.window = batches.into_buffer();
+        if self.at.position >= end {
             self.go_to(self.at.segment + 1);
         }
         Ok(true)
