@@ -170,13 +170,19 @@ impl Frame {
         u64::try_from(last).unwrap_or(0)
     }
 
-    /// Largest timestamp of the records; −1 if none has one. A batch of which only the header is left still has one in
-    /// there, but no record that it would lead to.
     pub(crate) fn max_timestamp(&self) -> i64 {
         match self.kind {
-            FrameKind::Batch(BatchHeader { record_count: 0, .. }) => -1,
             FrameKind::Batch(header) => header.max_timestamp,
             FrameKind::Legacy { timestamp, .. } => timestamp,
+        }
+    }
+
+    /// What a time index says of the batch: the same, or −1 for one of which only the header is left. That one has a
+    /// timestamp, too, but no record that it would lead to.
+    pub(crate) fn indexed_timestamp(&self) -> i64 {
+        match self.kind {
+            FrameKind::Batch(BatchHeader { record_count: 0, .. }) => -1,
+            _ => self.max_timestamp(),
         }
     }
 

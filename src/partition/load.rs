@@ -366,7 +366,7 @@ fn walk(mut batches: Batches<'_>) -> Result<Walk> {
     loop {
         match batches.next()? {
             Ok((_, frame)) => {
-                timestamp = timestamp.max(frame.max_timestamp());
+                timestamp = timestamp.max(frame.indexed_timestamp());
                 epoch = epoch.max(u32::try_from(frame.leader_epoch()).ok());
             }
             Err(stop) => {

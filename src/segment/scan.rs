@@ -286,7 +286,7 @@ pub(crate) fn check_batches(
         match batches.next()? {
             Err(stop) => break stop.reason,
             Ok((position, frame)) => {
-                if !index.note(position, frame.bytes as u64, frame.last_offset(), frame.max_timestamp()) {
+                if !index.note(position, frame.bytes as u64, frame.last_offset(), frame.indexed_timestamp()) {
                     (batches.position, batches.expected) = (position, expected);
                     break Malformed("the offset is too far from the segment's base").into();
                 }

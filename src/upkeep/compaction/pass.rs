@@ -288,7 +288,7 @@ impl Pass {
             bytes,
             base_offset: frame.known_first_offset(),
             last_offset: frame.last_offset(),
-            timestamp: frame.max_timestamp(),
+            timestamp: frame.indexed_timestamp(),
         };
         let mut aborted = None;
         let left = match &frame.kind {
