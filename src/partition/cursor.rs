@@ -17,7 +17,7 @@ use crate::format::frame::{frame_length, whole_batch_at};
 use crate::format::header::HEADER_BYTES;
 use crate::position::Position;
 use crate::segment::{SegmentEnd, SegmentView};
-use crate::sys::Confirmed;
+use crate::sys::{Confirmed, Tail};
 
 /// Reads one partition in order.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct Cursor {
 #[derive(Debug)]
 struct Place {
     view: SegmentView,
+    /// The segment's, held here to be looked at without a detour: many cursors are asked whether there is anything.
+    tail: Arc<Tail>,
     position: u64,
     /// The batch there begins at this offset or behind it.
     expected: u64,
@@ -106,12 +108,12 @@ impl Cursor {
         }
     }
 
-    /// Whether a fetch may find something: one load if the cursor stands at the end of a growing segment.
+    /// Whether a fetch may find something: two loads if the cursor stands at the end of a growing segment.
     #[inline]
     pub(crate) fn may_have_data(&self) -> bool {
         match &self.at {
             Some(place) => {
-                let end = place.view.segment().end();
+                let end = SegmentEnd::of(place.tail.load());
                 ((end.position > place.position || end.sealed) && self.offset < self.bound())
                     || self.list_changed()
             }
@@ -133,7 +135,7 @@ impl Cursor {
     }
 
     fn list_changed(&self) -> bool {
-        self.version != self.log.segments.version() || self.log.has_ended()
+        self.version != self.log.segments.version()
     }
 
     /// The next batches, at least one if there is one, or `None` at the end of the log.
@@ -220,7 +222,8 @@ impl Cursor {
                 // A file that is gone was below the log start before.
                 let view = segment.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
                 let position = view.position_of(self.offset)?;
-                self.enter(Place { view, position, expected: segment.base() })?;
+                let tail = Arc::clone(segment.tail());
+                self.enter(Place { view, tail, position, expected: segment.base() })?;
             }
         }
         Ok(self.at.as_ref())
@@ -263,7 +266,8 @@ impl Cursor {
         self.check_bounds()?;
         let view = next.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
         self.offset = self.offset.max(next.base());
-        self.enter(Place { view, position: 0, expected: next.base() })?;
+        let tail = Arc::clone(next.tail());
+        self.enter(Place { view, tail, position: 0, expected: next.base() })?;
         Ok(true)
     }
 

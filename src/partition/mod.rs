@@ -543,6 +543,8 @@ impl PartitionLog {
         let order = self.finishing.lock();
         drop(appender);
         self.ended.store(true, Ordering::Release);
+        // For readers, who look at the list alone.
+        self.segments.touch();
         self.sleepers.wake_all();
         // Files are renamed and removed by name: from here on none is.
         drop(self.front.lock());

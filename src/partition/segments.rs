@@ -77,6 +77,11 @@ impl Segments {
         self.version.load(Ordering::Acquire)
     }
 
+    /// Has everybody look again, though the list is the same.
+    pub(super) fn touch(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
     pub(super) fn set(&self, list: SegmentList) {
         *self.present.lock() = Arc::new(list);
         self.version.fetch_add(1, Ordering::Release);

@@ -72,7 +72,7 @@ impl SegmentEnd {
     }
 
     #[inline]
-    fn of(word: TailWord) -> Self {
+    pub(crate) fn of(word: TailWord) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a mark has 33 bits")]
         let relative_next = (word.mark >> 1) as u32;
         Self { position: word.position, relative_next, sealed: word.mark & 1 != 0 }
@@ -170,6 +170,11 @@ impl Segment {
     #[inline]
     pub(crate) fn end(&self) -> SegmentEnd {
         SegmentEnd::of(self.tail.load())
+    }
+
+    /// Where its end is published.
+    pub(crate) fn tail(&self) -> &Arc<Tail> {
+        &self.tail
     }
 
     /// What [`end`](Self::end) tells, as one number to be compared.
