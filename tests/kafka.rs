@@ -17,9 +17,15 @@ use std::time::Duration;
 
 use common::expected::Expected;
 use serde_json::{Value, json};
-use stratalog::{ConsumerConfig, EventLog, IsolationLevel, Record, TopicConfig};
+use stratalog::{
+    CleanupPolicy, Compression, ConsumerConfig, EventLog, IsolationLevel, Maintenance, ProducerConfig,
+    Record, TopicConfig,
+};
 
-use judge::{Served, adopt, check, kafka_is_missing};
+use judge::{Served, adopt, check, check_compacted, kafka_is_missing};
+
+const CODECS: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 
 /// A directory with a bit of everything, there and back: we write, a broker serves and writes, we go on, and a broker
 /// once more.
@@ -96,6 +102,42 @@ fn a_live_broker_is_read_beside_it() {
     assert!(values[..10].iter().all(|value| value == b"ours"));
     assert_eq!(values[10], b"probe");
     assert!(broker.wait().unwrap().success(), "it was not disturbed");
+}
+
+/// What compaction leaves is what Kafka's tool finds in order and a broker serves: tombstones with a time, batches
+/// without records, and each codec.
+#[test]
+fn broker_serves_what_was_compacted() {
+    if kafka_is_missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("compacted");
+    let options = EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(20_000);
+    let log = options.open(&path).unwrap();
+    let config = TopicConfig::new().cleanup(CleanupPolicy::Compact).set("min.cleanable.dirty.ratio", "0.0");
+    let state = log.create_topic("state", config).unwrap();
+    for codec in CODECS.into_iter().cycle().take(40) {
+        let producer = log.producer_with(ProducerConfig::new().compression(codec)).unwrap();
+        for round in 0..6 {
+            let rows =
+                (0..20).map(|n| (format!("key {}", (n * 7 + round) % 31), format!("{codec:?} {n:0200}")));
+            let rows: Vec<_> = rows.collect();
+            let records = rows.iter().enumerate().map(|(n, (key, value))| match n % 9 {
+                0 => Record::tombstone(key),
+                _ => Record::new(value).key(key),
+            });
+            producer.send_batch(&state.partition(0).unwrap(), records).unwrap();
+        }
+    }
+    let report = log.run_maintenance().unwrap();
+    assert!(report.partitions_compacted > 0);
+    assert!(report.bytes_after_compaction < report.bytes_before_compaction / 5);
+    let expected = ours::everything(&log);
+    assert!(expected.records.len() < 1000);
+    log.close().unwrap();
+    check_compacted(&path, "state");
+    assert_same(&adopt(&path, None), &expected);
 }
 
 /// The directory that the main example leaves with `--dir`.

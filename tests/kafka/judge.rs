@@ -30,6 +30,12 @@ pub(crate) fn check(dir: &Path) {
     assert!(output.status.success(), "kafka-check {}:\n{}", dir.display(), text(&output));
 }
 
+/// The same, where a topic was compacted.
+pub(crate) fn check_compacted(dir: &Path, topic: &str) {
+    let output = run("kafka-check", &[Path::new("--gaps-ok"), Path::new(topic), dir]);
+    assert!(output.status.success(), "kafka-check {}:\n{}", dir.display(), text(&output));
+}
+
 /// Has a broker take over a copy of a closed directory, and tells what it serves. The copy, with what the broker wrote,
 /// is left at `keep`.
 pub(crate) fn adopt(dir: &Path, keep: Option<&Path>) -> Served {
