@@ -87,6 +87,7 @@ fn the_program_prints_what_kafkas_tools_print() {
         "offsets --exclude-internal-topics --time earliest".to_owned(),
         "offsets --topic orders --time 1700000003500".to_owned(),
         "configs --entity-type topics --entity-name orders --describe".to_owned(),
+        "configs --entity-type topics --entity-name orders --describe --all".to_owned(),
         "log-dirs --describe --topic-list orders".to_owned(),
         "groups --describe --group billing".to_owned(),
         "groups --describe --group billing --state".to_owned(),
@@ -123,9 +124,11 @@ fn fields(table: &str) -> Vec<Vec<&str>> {
     table.trim_end().lines().map(cells).collect()
 }
 
-/// The values; a broker also tells of its own settings.
+/// The values. A broker also tells of its own settings, and has some that are about copies elsewhere.
 fn settings(text: &str) -> Vec<&str> {
-    text.lines().map(|line| line.split(" synonyms=").next().unwrap()).collect()
+    let elsewhere = ["replication.throttled", "remote.", "local.retention"];
+    let ours = |line: &&str| !elsewhere.iter().any(|word| line.contains(word));
+    text.lines().map(|line| line.split(" synonyms=").next().unwrap()).filter(ours).collect()
 }
 
 /// The partitions; the directory of the broker is another one.

@@ -156,7 +156,7 @@ impl Second {
         let output = BufReader::new(process.stdout.take().unwrap());
         let mut second = Self { process, output, now: shown.join("\n") + "\n", until_interrupted };
         if last.0.contains(" produce ") {
-            wait_until_held(&dir.join("data"));
+            wait_until_held(&dir.join("data"), second.process.id());
         } else if until_interrupted.is_none() {
             // All but the last line is there before the others go on; that one is about what they do.
             second.read((block.len() - shown.len()).saturating_sub(1));
@@ -183,10 +183,17 @@ impl Second {
     }
 }
 
-/// A directory that is open for writing is not clean.
-fn wait_until_held(log: &Path) {
+/// A directory that is open for writing is not clean; and when the program waits for input, it heeds Ctrl-C as well.
+fn wait_until_held(log: &Path, process: u32) {
+    let is_named =
+        |thread: PathBuf| std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name == "input\n");
+    let waits = || match std::fs::read_dir(format!("/proc/{process}/task")) {
+        Ok(threads) => threads.flatten().any(|thread| is_named(thread.path())),
+        // There is no such directory on this system.
+        Err(_) => true,
+    };
     let begun = Instant::now();
-    while log.join(".kafka_cleanshutdown").exists() {
+    while log.join(".kafka_cleanshutdown").exists() || !waits() {
         assert!(begun.elapsed() < Duration::from_secs(30), "nobody holds {}", log.display());
         std::thread::yield_now();
     }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
+use stratalog::TopicConfig;
 
 use super::pattern::Pattern;
 use super::{Failure, Outcome, Output, Session, topics};
@@ -26,6 +27,9 @@ pub(super) struct Configs {
     /// The topic.
     #[arg(long, visible_alias = "topic", value_name = "NAME", required_if_eq("alter", "true"))]
     entity_name: Option<String>,
+    /// With --describe: also what is not set, with Kafka's defaults.
+    #[arg(long, conflicts_with = "alter")]
+    all: bool,
     /// Settings to make: `name=value,name=[value,value]`.
     #[arg(long, value_name = "SETTINGS", requires = "alter")]
     add_config: Option<String>,
@@ -95,19 +99,46 @@ fn describe(options: &Configs, session: &Session) -> Outcome {
     let mut out = Output::new();
     for topic in topics::chosen(&log, &pattern, options.entity_name.is_none())? {
         let (name, config) = (topic.name(), topic.config());
+        let shown = shown(&config, options.all);
         if session.json() {
-            let set: Map<String, Value> =
-                config.entries().map(|(name, value)| (name.to_owned(), value.into())).collect();
-            out.json(&json!({ "topic": name, "configs": set }))?;
+            let configs: Map<String, Value> =
+                shown.into_iter().map(|one| (one.name, one.value.into())).collect();
+            out.json(&json!({ "topic": name, "configs": configs }))?;
             continue;
         }
-        writeln!(out, "Dynamic configs for topic {name} are:")?;
-        for (name, value) in config.entries() {
-            let synonym = format!("DYNAMIC_TOPIC_CONFIG:{name}={value}");
-            writeln!(out, "  {name}={value} sensitive=false synonyms={{{synonym}}}")?;
+        let which = if options.all { "All" } else { "Dynamic" };
+        writeln!(out, "{which} configs for topic {name} are:")?;
+        for Shown { name, value, source } in shown {
+            writeln!(out, "  {name}={value} sensitive=false synonyms={{{source}:{name}={value}}}")?;
         }
     }
     out.end()
+}
+
+/// A setting, and where its value is from.
+struct Shown {
+    name: String,
+    value: String,
+    source: &'static str,
+}
+
+/// What is set and, on request, everything else with its default; by name.
+fn shown(config: &TopicConfig, all: bool) -> Vec<Shown> {
+    let own = |(name, value): (&str, &str), source| Shown {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        source,
+    };
+    let mut shown: Vec<Shown> = config.entries().map(|set| own(set, "DYNAMIC_TOPIC_CONFIG")).collect();
+    if all {
+        let is_set = |name: &str| config.entries().any(|(set, _)| set == name);
+        let defaults = TopicConfig::defaults();
+        shown.extend(
+            defaults.entries().filter(|(name, _)| !is_set(name)).map(|one| own(one, "DEFAULT_CONFIG")),
+        );
+        shown.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    shown
 }
 
 /// `name=value,name=[value,value]`.

@@ -8,6 +8,7 @@ use super::{Arguments, Failure, Outcome, Output};
 const EXAMPLES: &str = "\
 Examples:
   stratalog man | man -l -
+  stratalog man perf produce | man -l -
   stratalog man topics > ~/.local/share/man/man1/stratalog-topics.1";
 
 /// Print a manual page.
@@ -15,20 +16,18 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Man {
     /// The command that the page is about; without one, the page of the program.
-    command: Option<String>,
+    command: Vec<String>,
 }
 
 pub(super) fn run(options: &Man) -> Outcome {
-    let mut program = Arguments::command();
-    program.build();
-    let page = match &options.command {
-        None => Page::new(program),
-        Some(name) => {
-            let found = program.find_subcommand(name).cloned();
-            let found = found.ok_or_else(|| Failure::usage(format!("there is no command {name:?}")))?;
-            Page::new(found).title(format!("stratalog-{name}"))
-        }
-    };
+    let mut about = Arguments::command();
+    about.build();
+    for name in &options.command {
+        let found = about.find_subcommand(name).cloned();
+        about = found.ok_or_else(|| Failure::usage(format!("there is no command {name:?}")))?;
+    }
+    let title = [&["stratalog".to_owned()], options.command.as_slice()].concat().join("-");
+    let page = Page::new(about).title(title);
     let mut text = Vec::new();
     page.render(&mut text)?;
     Output::new().whole(&text)

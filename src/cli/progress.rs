@@ -85,8 +85,8 @@ impl Bar {
     fn appear(&self) {
         if !self.never
             && self.bar.is_hidden()
-            && super::output::is_watched()
             && self.begun.elapsed() >= PATIENCE
+            && super::output::is_watched()
         {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.bar.enable_steady_tick(REDRAW);

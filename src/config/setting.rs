@@ -12,6 +12,8 @@ pub(crate) trait Setting: Sync {
     fn accepts(&self, text: &str) -> bool;
     /// Completes "give …".
     fn wanted(&self) -> String;
+    /// Kafka's default, as Kafka writes it.
+    fn default_text(&self) -> String;
 }
 
 /// A setting that is a number within limits.
@@ -43,6 +45,10 @@ impl<T: PartialOrd + FromStr + Display + Sync> Setting for Number<T> {
         let ranges: Vec<_> = self.valid.iter().map(in_words).collect();
         format!("{}: {}", self.unit, ranges.join(" or "))
     }
+
+    fn default_text(&self) -> String {
+        self.default.to_string()
+    }
 }
 
 /// A setting that is one of a few words.
@@ -62,7 +68,7 @@ impl<T: Copy> Word<T> {
     }
 }
 
-impl<T: Copy + Sync> Setting for Word<T> {
+impl<T: Copy + PartialEq + Sync> Setting for Word<T> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -74,6 +80,11 @@ impl<T: Copy + Sync> Setting for Word<T> {
     fn wanted(&self) -> String {
         let words: Vec<_> = self.words.iter().map(|(word, _)| *word).collect();
         format!("one of {}", words.join(", "))
+    }
+
+    fn default_text(&self) -> String {
+        let word = self.words.iter().find(|(_, value)| *value == self.default);
+        word.map_or("", |(word, _)| word).to_owned()
     }
 }
 
@@ -114,6 +125,11 @@ impl<const N: usize> Setting for WordList<N> {
 
     fn wanted(&self) -> String {
         format!("none or more, each once, separated by commas, of {}", self.words.join(", "))
+    }
+
+    fn default_text(&self) -> String {
+        let words = self.words.iter().zip(self.default).filter(|(_, chosen)| *chosen);
+        words.map(|(word, _)| *word).collect::<Vec<_>>().join(",")
     }
 }
 

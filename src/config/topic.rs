@@ -59,6 +59,19 @@ impl TopicConfig {
         Self { partitions: None, replication_factor: 1, entries: BTreeMap::new() }
     }
 
+    /// Every setting by its Kafka name, each with its default: what holds where a topic sets nothing else.
+    ///
+    /// To look at. A topic that is created with it keeps all of these, whatever a broker's own settings are later.
+    ///
+    /// ```
+    /// use stratalog::TopicConfig;
+    /// let defaults = TopicConfig::defaults();
+    /// assert!(defaults.entries().any(|setting| setting == ("segment.bytes", "1073741824")));
+    /// ```
+    pub fn defaults() -> Self {
+        table::defaults().fold(Self::new(), |config, (name, value)| config.set(name, value))
+    }
+
     /// The number of partitions, 1 to 100,000. Default 1. Kafka's `--partitions`.
     ///
     /// Records of one key stay in order within their partition; as many consumers of a group as there are partitions

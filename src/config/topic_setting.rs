@@ -83,6 +83,11 @@ pub(super) fn find(name: &str) -> Option<&'static dyn Setting> {
     ALL.into_iter().find(|setting| setting.name() == name)
 }
 
+/// Every setting with Kafka's default, as Kafka writes it.
+pub(super) fn defaults() -> impl Iterator<Item = (&'static str, String)> {
+    ALL.into_iter().map(|setting| (setting.name(), setting.default_text()))
+}
+
 /// The known name that was probably meant, if one is near enough.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     // Also keeps the search short when a name is absurdly long.
@@ -310,6 +315,14 @@ mod tests {
         for (name, default, ..) in TABLE {
             assert_eq!(TopicConfig::new().set(name, default).settings(), unset, "{name}");
         }
+    }
+
+    #[test]
+    fn defaults_are_written_as_kafka_writes_them() {
+        let mut documented: Vec<_> = TABLE.iter().map(|(name, default, ..)| (*name, *default)).collect();
+        documented.sort_unstable();
+        assert!(TopicConfig::defaults().entries().eq(documented));
+        TopicConfig::defaults().validate().unwrap();
     }
 
     #[test]

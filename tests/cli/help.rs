@@ -35,6 +35,7 @@ fn every_command_has_a_help_with_examples_and_a_manual_page() {
         assert!(page.contains(&format!(".TH stratalog-{command} 1")), "{page}");
     }
     assert!(program.ok(&["man"], "").contains(".SH SUBCOMMANDS"));
+    assert!(program.ok(&["man", "perf", "end-to-end"], "").contains(".TH stratalog-perf-end-to-end 1"));
 }
 
 #[test]

@@ -77,9 +77,11 @@ fn a_file_is_read_and_a_missing_one_named() {
 
     let produce = ["produce", "--topic", "t", "--file"];
     let told = program.fails(1, &[&produce[..], &["/nowhere/x"]].concat(), "");
-    assert!(told.contains("cannot read /nowhere/x: No such file or directory"), "{told}");
+    assert!(told.contains("cannot read /nowhere/x: ") && !told.contains("os error"), "{told}");
+    let told = program.fails(1, &[&produce[..], &["/"]].concat(), "");
     assert!(
-        program.fails(1, &[&produce[..], &["/"]].concat(), "").contains("cannot read /: it is a directory")
+        told.contains(if cfg!(unix) { "cannot read /: it is a directory" } else { "cannot read /: " }),
+        "{told}"
     );
 }
 

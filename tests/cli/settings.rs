@@ -40,6 +40,21 @@ fn settings_are_shown_and_altered() {
 }
 
 #[test]
+fn all_settings_are_shown_with_their_defaults() {
+    let program = filled();
+    let shown = program.ok(&["configs", "--topic", "t", "--describe", "--all"], "");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("All configs for topic t are:", 27));
+    assert!(lines[1..].is_sorted());
+    for line in [
+        "  retention.ms=-1 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:retention.ms=-1}",
+        "  segment.bytes=1073741824 sensitive=false synonyms={DEFAULT_CONFIG:segment.bytes=1073741824}",
+    ] {
+        assert!(lines.contains(&line), "{shown}");
+    }
+}
+
+#[test]
 fn settings_that_make_no_sense_change_nothing() {
     let program = filled();
     let before = program.ok(&["configs", "--describe"], "");
