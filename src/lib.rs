@@ -46,6 +46,7 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
+mod handover;
 mod partition;
 mod position;
 mod producer;
@@ -61,7 +62,7 @@ pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
     Assignor, CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, IsolationLevel,
-    ReadUpTo, StartFrom, TimestampType, TopicConfig, WaitStrategy,
+    KafkaVersion, ReadUpTo, StartFrom, TimestampType, TopicConfig, WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,
@@ -76,6 +77,7 @@ pub use event_log::EventLog;
 pub use events::{Event, Events};
 pub use format::record::Header;
 pub use format::uuid::Uuid as TopicId;
+pub use handover::{HandoverOptions, HandoverReport, HandoverWarning, Obstacle, UndecidedTransaction};
 pub use partition::PartitionRecovery;
 pub use position::{Position, TopicPartition};
 pub use producer::{

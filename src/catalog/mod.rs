@@ -19,6 +19,7 @@
 //! | [`alteration`] | other settings and more partitions |
 //! | [`entry`] | a topic with its partitions, what it asks of records ([`rules`]) |
 //! | [`following`] | the catalog of a directory that is only read |
+//! | [`handover`] | what a broker must find in the log, and what it asks of it |
 
 mod alteration;
 mod creation;
@@ -26,6 +27,7 @@ mod describe;
 mod directories;
 mod entry;
 mod following;
+mod handover;
 mod identity;
 mod metadata_log;
 mod opening;
@@ -45,6 +47,7 @@ use parking_lot::{Mutex, RwLock};
 use creation::For;
 pub use describe::{PartitionDescription, TopicDescription};
 use directories::Removal;
+pub(crate) use directories::foreign as foreign_directories;
 use entry::Surroundings;
 pub(crate) use entry::TopicEntry;
 use metadata_log::MetadataLog;
@@ -130,6 +133,7 @@ impl Catalog {
             opening::refuse_lost_topics(root, disk, &found)?;
         }
         let identity = identity.map_or_else(|| identity::make(root, disk), Ok)?;
+        opening::refuse_parts(&changes.state, &identity, root, &found)?;
         if is_new {
             let level = MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level: WRITTEN_LEVEL };
             changes.write(vec![level], now)?;
@@ -267,7 +271,7 @@ impl Catalog {
         &self.unknown
     }
 
-    #[cfg(test)]
+    /// Whose directory it is.
     pub(crate) fn identity(&self) -> &MetaProperties {
         &self.identity
     }

@@ -26,7 +26,7 @@ use recovery::Watching;
 pub use recovery::{Progress, RecoveryReport};
 pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
-use crate::catalog::Catalog;
+use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
@@ -201,6 +201,16 @@ impl OpenDirectory {
             None => return Err(Error::Closed),
         };
         work.run()
+    }
+
+    /// Where it is.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Sub-directories that are no partition's by their names, as they are now. A broker dies of one.
+    pub(crate) fn foreign_directories(&self) -> Result<Vec<PathBuf>> {
+        catalog::foreign_directories(&self.root, &self.disk)
     }
 
     pub(crate) fn recovery(&self) -> &RecoveryReport {

@@ -22,6 +22,7 @@ pub(crate) mod producer_snapshot;
 pub(crate) mod properties;
 pub(crate) mod record;
 pub(crate) mod transaction_index;
+pub(crate) mod transaction_state;
 pub(crate) mod uuid;
 pub(crate) mod varint;
 pub(crate) mod wire;

@@ -11,6 +11,7 @@
 //! the old one is sealed. Topics, groups and threads are not known here: work for the background goes through
 //! [`Chores`].
 
+mod abort;
 mod aborted;
 mod chores;
 mod counters;
@@ -52,6 +53,7 @@ pub(crate) use live::{LiveWatch, LiveWriter};
 use load::Found;
 pub use load::PartitionRecovery;
 use prepared::Prepared;
+pub(crate) use producers::OpenTransaction;
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 use settings::LiveSettings;
@@ -371,13 +373,7 @@ impl PartitionLog {
         {
             return Err(Error::Conflict { expected, actual: next_offset });
         }
-        let limit = self.settings.segment_bytes();
-        match &*appender {
-            Appender::Active { writer, .. }
-                if writer.has_room(bytes, batch.records(), limit)
-                    && !writer.is_too_old_for(batch.max_timestamp(), self.settings.segment_ms()) => {}
-            _ => self.roll(&mut appender, bytes)?,
-        }
+        self.make_room(&mut appender, batch)?;
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         // A store through the map would make the sync that follows write far more than the batch.
         let positioned = matches!(level, Durability::Synced);
@@ -409,6 +405,21 @@ impl PartitionLog {
             self.sync_long_tail();
         }
         Ok(taken.base_offset)
+    }
+
+    /// Sees to it that the last segment takes the batch.
+    #[inline]
+    fn make_room(self: &Arc<Self>, appender: &mut Appender, batch: &FinishedBatch<'_>) -> Result<()> {
+        let (bytes, limit) = (batch.len(), self.settings.segment_bytes());
+        match &*appender {
+            Appender::Active { writer, .. }
+                if writer.has_room(bytes, batch.records(), limit)
+                    && !writer.is_too_old_for(batch.max_timestamp(), self.settings.segment_ms()) =>
+            {
+                Ok(())
+            }
+            _ => self.roll(appender, bytes),
+        }
     }
 
     /// Brings the appender to a state in which a batch can be taken, short of making a segment.

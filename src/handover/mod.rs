@@ -1,0 +1,67 @@
+//! Making a log ready for a Kafka broker, and saying what was done.
+//!
+//! A directory of ours is one that a broker takes over as it is. What is done here is what only shows later: a
+//! transaction that nobody ends, producer ids that are given out twice, committed offsets that a broker takes for
+//! forgotten, settings that it refuses to start with.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`options`] | which broker, and where it listens |
+//! | [`obstacle`] | what keeps it from starting |
+//! | [`warning`] | what it would do that may surprise |
+//! | [`transactions`] | which open transactions nobody will end |
+//! | [`properties`] | what to start it with |
+//! | [`report`] | what was done |
+
+mod obstacle;
+mod options;
+mod properties;
+mod report;
+mod transactions;
+mod warning;
+
+use std::sync::Arc;
+
+pub use obstacle::Obstacle;
+pub use options::HandoverOptions;
+pub use report::{HandoverReport, UndecidedTransaction};
+pub use warning::HandoverWarning;
+
+use crate::directory::OpenDirectory;
+use crate::error::{Error, Result};
+
+/// Does all of it and closes the log; or, if something keeps a broker from starting, nothing.
+pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOptions) -> Result<HandoverReport> {
+    directory.check_writable()?;
+    let catalog = directory.catalog()?;
+    let obstacles = obstacle::find(directory, options)?;
+    if !obstacles.is_empty() && !options.dry_run {
+        let all: Vec<_> = obstacles.iter().map(ToString::to_string).collect();
+        let reason = format!("Kafka {} would not start on it: {}", options.kafka, all.join("; "));
+        return Err(Error::invalid("handover", reason));
+    }
+    let now = directory.now().as_millis();
+    let found = transactions::find(catalog)?;
+    let next_producer_id = found.highest_producer_id.map_or(0, |highest| highest.saturating_add(1));
+    let raises = next_producer_id > catalog.next_producer_id();
+    let warnings = warning::find(directory, now)?;
+    let report = HandoverReport {
+        kafka: options.kafka,
+        dry_run: options.dry_run,
+        server_properties: properties::of(directory, options, &warnings)?,
+        aborted: found.undecided.iter().map(|one| one.transaction.clone()).collect(),
+        left_to_the_broker: found.decided_by_broker,
+        next_producer_id: raises.then_some(next_producer_id),
+        obstacles,
+        warnings,
+    };
+    if options.dry_run {
+        return Ok(report);
+    }
+    for one in &found.undecided {
+        one.log.abort(one.open, now)?;
+    }
+    catalog.reserve_producer_ids(next_producer_id, now)?;
+    directory.close()?;
+    Ok(report)
+}
