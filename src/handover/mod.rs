@@ -27,8 +27,10 @@ pub use options::HandoverOptions;
 pub use report::{HandoverReport, UndecidedTransaction};
 pub use warning::HandoverWarning;
 
+use crate::catalog::Catalog;
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
+use crate::partition::PartitionLog;
 
 /// Does all of it and closes the log; or, if something keeps a broker from starting, nothing.
 pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOptions) -> Result<HandoverReport> {
@@ -64,4 +66,17 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
     catalog.reserve_producer_ids(next_producer_id, now)?;
     directory.close()?;
     Ok(report)
+}
+
+/// The partitions that can be read. Those that cannot are obstacles.
+fn readable(catalog: &Catalog) -> Result<Vec<Arc<PartitionLog>>> {
+    let mut found = Vec::new();
+    for partition in catalog.partitions() {
+        match partition.load() {
+            Ok(_) => found.push(partition),
+            Err(Error::Corrupt(_) | Error::Unsupported(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(found)
 }

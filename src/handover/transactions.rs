@@ -35,12 +35,13 @@ pub(super) struct Undecided {
 }
 
 pub(super) fn find(catalog: &Catalog) -> Result<Found> {
-    let states = states(catalog)?;
+    let partitions = super::readable(catalog)?;
+    let states = states(&partitions)?;
     let coordinated: BTreeSet<_> =
         states.values().filter(|state| state.is_open).map(|state| state.producer_id).collect();
     let highest_producer_id = states.values().map(|state| state.producer_id).max();
     let mut found = Found { highest_producer_id, ..Found::default() };
-    for log in catalog.partitions() {
+    for log in partitions {
         found.highest_producer_id = found.highest_producer_id.max(log.highest_producer_id()?);
         for open in log.open_transactions()? {
             let OpenTransaction { producer_id, first_offset } = open;
@@ -56,10 +57,9 @@ pub(super) fn find(catalog: &Catalog) -> Result<Found> {
 }
 
 /// What the coordinators of a broker have noted last, by transactional id. What makes no sense to us is theirs alone.
-fn states(catalog: &Catalog) -> Result<BTreeMap<Vec<u8>, TransactionState>> {
+fn states(partitions: &[Arc<PartitionLog>]) -> Result<BTreeMap<Vec<u8>, TransactionState>> {
     let mut states = BTreeMap::new();
-    let Some(topic) = catalog.topic(STATE_TOPIC) else { return Ok(states) };
-    for log in topic.partitions().iter() {
+    for log in partitions.iter().filter(|log| log.id().topic() == STATE_TOPIC) {
         let start = log.bounds()?.log_start;
         let mut cursor = Cursor::new(Arc::clone(log), start, ReadUpTo::Visible);
         while let Some(fetched) = cursor.fetch(LIMITS)? {

@@ -58,20 +58,19 @@ pub(super) fn find(directory: &Arc<OpenDirectory>, now: i64) -> Result<Vec<Hando
     let foreign = directory.foreign_directories()?;
     let unknown = catalog.unknown_directories().iter().filter(|path| !foreign.contains(path));
     let mut found: Vec<_> = unknown.cloned().map(HandoverWarning::PutAside).collect();
-    for topic in catalog.topics() {
-        let by_default = topic.config().entry(RETENTION_MS).is_none();
-        for partition in topic.partitions().iter() {
-            let retention = partition.retention();
-            let Some(retention_ms) = retention.ms.filter(|_| retention.deletes) else { continue };
-            let segments = partition.facts()?;
-            let old = |segment: &&SegmentFacts| now.saturating_sub(segment.newest) > retention_ms;
-            let bytes = segments.iter().take_while(old).map(|segment| segment.bytes).sum();
-            let Some(last) = segments.iter().take_while(old).last() else { continue };
-            let offsets = partition.log_start()..last.next_offset;
-            if bytes > 0 && !offsets.is_empty() {
-                let partition = partition.id().clone();
-                found.push(HandoverWarning::Expires { partition, offsets, bytes, retention_ms, by_default });
-            }
+    for partition in super::readable(catalog)? {
+        let retention = partition.retention();
+        let Some(retention_ms) = retention.ms.filter(|_| retention.deletes) else { continue };
+        let segments = partition.facts()?;
+        let old = |segment: &&SegmentFacts| now.saturating_sub(segment.newest) > retention_ms;
+        let bytes = segments.iter().take_while(old).map(|segment| segment.bytes).sum();
+        let Some(last) = segments.iter().take_while(old).last() else { continue };
+        let offsets = partition.log_start()..last.next_offset;
+        if bytes > 0 && !offsets.is_empty() {
+            let partition = partition.id().clone();
+            let topic = catalog.topic(partition.topic());
+            let by_default = topic.is_none_or(|topic| topic.config().entry(RETENTION_MS).is_none());
+            found.push(HandoverWarning::Expires { partition, offsets, bytes, retention_ms, by_default });
         }
     }
     Ok(found)
