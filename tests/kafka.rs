@@ -19,7 +19,7 @@ use common::expected::Expected;
 use serde_json::{Value, json};
 use stratalog::{ConsumerConfig, EventLog, IsolationLevel, Record, TopicConfig};
 
-use judge::{Served, adopt, check, kafka_is_missing};
+use judge::{adopt, check, kafka_is_missing};
 
 /// A directory with a bit of everything, there and back: we write, a broker serves and writes, we go on, and a broker
 /// once more.
@@ -37,7 +37,7 @@ fn directory_passes_between_us_and_a_broker() {
     log.close().unwrap();
     check(&written);
     let served = adopt(&written, Some(&from_broker));
-    assert_same(&served, &expected);
+    served.assert_same(&expected);
 
     let log = EventLog::open(&from_broker).unwrap();
     assert!(log.recovery().clean, "{:?}", log.recovery());
@@ -58,7 +58,7 @@ fn directory_passes_between_us_and_a_broker() {
     assert!(expected.records.len() > now.records.len());
     log.close().unwrap();
     check(&from_broker);
-    assert_same(&adopt(&from_broker, None), &expected);
+    adopt(&from_broker, None).assert_same(&expected);
 }
 
 /// A broker's own directory, read while the broker runs: what it appends appears.
@@ -82,6 +82,8 @@ fn a_live_broker_is_read_beside_it() {
     // Before that the directory is still being copied.
     let has_begun = || live().is_some_and(|data| data.with_file_name("broker.log").exists());
     common::until("the broker has begun", has_begun);
+    let held = EventLog::open(live().unwrap()).unwrap_err().to_string();
+    assert!(held.contains("is in use by process") && held.contains("close the log that holds it"), "{held}");
     let log = EventLog::open_read_only(live().unwrap()).unwrap();
     let config = ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted);
     let mut reader = log.consumer_with(config).unwrap();
@@ -90,12 +92,12 @@ fn a_live_broker_is_read_beside_it() {
     while values.len() < 11 {
         let records = reader.poll(Duration::from_secs(1)).unwrap();
         values.extend(records.iter().map(|record| record.value().unwrap().to_vec()));
-        let ended = broker.try_wait().unwrap();
+        let ended = broker.script.try_wait().unwrap();
         assert!(values.len() == 11 || ended.is_none(), "the broker has ended: {ended:?}");
     }
     assert!(values[..10].iter().all(|value| value == b"ours"));
     assert_eq!(values[10], b"probe");
-    assert!(broker.wait().unwrap().success(), "it was not disturbed");
+    assert!(broker.script.wait().unwrap().success(), "it was not disturbed");
 }
 
 /// The directory that the main example leaves with `--dir`.
@@ -111,7 +113,7 @@ fn broker_serves_what_the_main_example_wrote() {
     let served = adopt(&path, None);
     let log = EventLog::open(&path).unwrap();
     assert!(log.recovery().clean);
-    assert_same(&served, &ours::everything(&log));
+    served.assert_same(&ours::everything(&log));
     assert_eq!(served.topics.len(), 2);
     assert!(served.records.len() > 30_000);
 }
@@ -141,7 +143,7 @@ fn broker_takes_a_directory_that_was_recovered() {
     let expected = ours::everything(&log);
     log.close().unwrap();
     check(&path);
-    assert_same(&adopt(&path, None), &expected);
+    adopt(&path, None).assert_same(&expected);
 }
 
 /// Transactions, snapshots and indexes of a broker, as we leave them: the broker serves what it served before.
@@ -189,15 +191,4 @@ fn run_main_example(dir: &Path) {
 /// The record that `kafka-adopt` produces to every partition.
 fn is_probe(record: &Value) -> bool {
     record["key"] == "70726f6265"
-}
-
-fn assert_same(served: &Served, ours: &Served) {
-    for (theirs, ours) in served.topics.iter().zip(&ours.topics) {
-        assert_eq!(theirs, ours);
-    }
-    assert_eq!(served.topics.len(), ours.topics.len());
-    for (theirs, ours) in served.records.iter().zip(&ours.records) {
-        assert_eq!(theirs, ours);
-    }
-    assert_eq!(served.records.len(), ours.records.len());
 }

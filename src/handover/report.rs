@@ -21,7 +21,7 @@ pub struct UndecidedTransaction {
 
 /// What a handover did, or with [`dry_run`](crate::HandoverOptions::dry_run) would do: [`EventLog::handover`](crate::EventLog::handover).
 ///
-/// Its text is for people, one statement per line, with the `server.properties` at the end.
+/// Its text is for people, one statement per line, with the `server.properties` at the end unless there are obstacles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandoverReport {
@@ -45,7 +45,7 @@ pub struct HandoverReport {
 
 impl fmt::Display for HandoverReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (would, did) = if self.dry_run { ("would be ", "not ") } else { ("", "") };
+        let would = if self.dry_run { "would be " } else { "" };
         for one in &self.obstacles {
             writeln!(f, "obstacle: {one}")?;
         }
@@ -68,7 +68,10 @@ impl fmt::Display for HandoverReport {
         for one in &self.warnings {
             writeln!(f, "warning: {one}")?;
         }
-        writeln!(f, "{did}ready for Kafka {}; start it with", self.kafka)?;
+        if !self.obstacles.is_empty() {
+            return writeln!(f, "not ready for Kafka {}", self.kafka);
+        }
+        writeln!(f, "{would}ready for Kafka {}; start it with", self.kafka)?;
         writeln!(f)?;
         f.write_str(&self.server_properties)
     }
