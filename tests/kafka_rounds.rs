@@ -9,7 +9,6 @@ mod judge;
 #[path = "kafka/ours.rs"]
 mod ours;
 
-use std::net::TcpListener;
 use std::path::Path;
 
 use judge::{Adoption, Served, assert_equal, check, fill, in_full, kafka_is_missing, version};
@@ -51,7 +50,7 @@ fn rounds(options: &[&str]) {
         let expected = ours::everything(&log);
         assert!(expected.records.len() > before.records.len());
         let groups = served.groups;
-        let properties = hand_over(&log, &path);
+        let properties = hand_over(&log, &path, options.contains(&"--dynamic"));
         check(&path);
 
         let back = dir.path().join(format!("back-{round}"));
@@ -118,19 +117,16 @@ fn write(log: &EventLog, round: u32) {
 }
 
 /// Hands the log over, and leaves what it says the broker is to be started with beside the directory.
-fn hand_over(log: &EventLog, path: &Path) -> std::path::PathBuf {
+fn hand_over(log: &EventLog, path: &Path, is_dynamic: bool) -> std::path::PathBuf {
     let kafka: KafkaVersion = version().parse().unwrap();
-    let [client, controller] = free_ports();
+    let [client, controller] = judge::free_ports();
     let options = HandoverOptions::new().kafka(kafka);
     let options = options.listener("127.0.0.1", client).controller("127.0.0.1", controller);
     let report = log.handover(&options).unwrap();
     assert_eq!(report.aborted, [], "a broker's transactions are the broker's");
+    let quorum = if is_dynamic { "controller.quorum.bootstrap.servers" } else { "controller.quorum.voters" };
+    assert!(report.server_properties.contains(quorum), "{report}");
     let file = path.with_extension("properties");
     std::fs::write(&file, &report.server_properties).unwrap();
     file
-}
-
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }

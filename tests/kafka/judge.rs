@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each suite uses its part of it")]
 
 use std::ffi::OsStr;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -70,6 +71,14 @@ pub(crate) fn in_full() -> bool {
     std::env::var_os("STRATALOG_KAFKA").is_some_and(|wanted| wanted == "full")
 }
 
+/// Whether this is left out because not everything is to be tried; says so.
+pub(crate) fn is_left_out() -> bool {
+    if !in_full() {
+        eprintln!("skipped: STRATALOG_KAFKA=full has it run");
+    }
+    !in_full()
+}
+
 /// The Kafka that judges.
 pub(crate) fn version() -> String {
     std::env::var("KAFKA_VERSION").unwrap_or_else(|_| "4.1.0".to_owned())
@@ -89,6 +98,13 @@ pub(crate) fn check(dir: &Path) {
 pub(crate) fn check_compacted(dir: &Path, compacted: &str) {
     let output = run("kafka-check", [OsStr::new("--gaps-ok"), OsStr::new(compacted), dir.as_os_str()]);
     assert!(output.status.success(), "kafka-check {}:\n{}", dir.display(), text(&output));
+}
+
+/// What Kafka's own tool finds wrong.
+pub(crate) fn check_finds(dir: &Path) -> String {
+    let output = run("kafka-check", [dir.as_os_str()]);
+    assert!(!output.status.success(), "kafka-check {}: nothing is wrong", dir.display());
+    text(&output)
 }
 
 /// A broker that takes over a copy of a closed directory.
@@ -136,6 +152,12 @@ impl Adoption {
     /// Tells the broker otherwise than is held back here.
     pub(crate) fn extra(mut self, properties: &str) -> Self {
         self.command.env("KAFKA_EXTRA", properties);
+        self
+    }
+
+    /// Holds nothing back: retention and expiry are a stock broker's.
+    pub(crate) fn stock(mut self) -> Self {
+        self.command.env("KAFKA_STOCK", "1");
         self
     }
 
@@ -223,4 +245,10 @@ fn text(output: &Output) -> String {
     // The end says what went wrong; before it there may be thousands of records.
     let lines: Vec<_> = all.lines().collect();
     lines[lines.len().saturating_sub(60)..].join("\n")
+}
+
+/// Two ports that nobody listens at.
+pub(crate) fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
