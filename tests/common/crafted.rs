@@ -68,9 +68,9 @@ pub(crate) fn in_metadata(root: &Path, from: &[u8], to: &[u8]) {
     fs::write(&path, log).unwrap();
 }
 
-/// Appends a batch of one record to a log file, behind its last batch: key and value are given.
+/// Appends a batch of one record behind the last one of a partition that is not empty.
 pub(crate) fn append(root: &Path, partition: &str, key: Option<&[u8]>, value: Option<&[u8]>) {
-    let path = first_segment(root, partition);
+    let path = segments(root, partition).pop().unwrap();
     let mut log = fs::read(&path).unwrap();
     let last = *batches(&log).last().unwrap();
     let header = log[last..last + 61].to_vec();
@@ -103,9 +103,15 @@ pub(crate) fn append(root: &Path, partition: &str, key: Option<&[u8]>, value: Op
 }
 
 fn first_segment(root: &Path, partition: &str) -> PathBuf {
+    segments(root, partition).into_iter().next().unwrap_or_else(|| panic!("{partition} holds no log"))
+}
+
+/// The log files of a partition that hold something, in order.
+pub(crate) fn segments(root: &Path, partition: &str) -> Vec<PathBuf> {
     let directory = root.join(partition);
-    let first = super::names(&directory).into_iter().find(|name| name.ends_with(".log"));
-    directory.join(first.unwrap_or_else(|| panic!("{partition} holds no log")))
+    let logs = super::names(&directory).into_iter().filter(|name| name.ends_with(".log"));
+    let logs = logs.map(|name| directory.join(name));
+    logs.filter(|path| fs::metadata(path).unwrap().len() > 0).collect()
 }
 
 /// Where the batches of a log file begin.
