@@ -153,3 +153,18 @@ fn what_a_broker_does_not_start_with() {
     let served = Adoption::new().of(&path);
     assert_eq!(served.records.len(), 1);
 }
+
+/// What a broker has in two directories is not in one of them.
+#[test]
+fn one_of_two_directories_of_a_broker() {
+    if kafka_is_missing() || is_left_out() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
+    judge::fill(&first, &["--beside", second.to_str().unwrap()]);
+    let said = EventLog::open(&first).unwrap_err().to_string();
+    assert!(said.contains("lies in another log directory of this broker"), "{said}");
+    let said = EventLog::open(&second).unwrap_err().to_string();
+    assert!(said.contains("several log directories"), "{said}");
+}

@@ -388,6 +388,18 @@ impl Holdings for Catalog {
     }
 }
 
+impl Catalog {
+    /// Refuses to write to a log of a Kafka that is newer than those known here: who knows what its files may hold.
+    pub(crate) fn refuse_newer(&self) -> Result<()> {
+        let changes = self.changes.lock();
+        if changes.state.feature(METADATA_VERSION) > Some(NEWEST_LEVEL) {
+            changes.refuse_foreign()
+        } else {
+            Ok(())
+        }
+    }
+}
+
 impl Changes {
     /// Makes one change: in the log, on the medium, then here.
     fn write(&mut self, records: Vec<MetadataRecord>, now: i64) -> Result<()> {
@@ -409,8 +421,8 @@ impl Changes {
                 .to_owned()
         } else if level > NEWEST_LEVEL {
             format!(
-                "{METADATA_VERSION} is {level}, but this version knows the levels up to {NEWEST_LEVEL}; topics \
-                 can be read, but not created, altered or deleted"
+                "{METADATA_VERSION} is {level}, but this version knows the levels up to {NEWEST_LEVEL}; the log can \
+                 be read (EventLog::open_read_only), but not be written"
             )
         } else {
             return Ok(());

@@ -54,25 +54,29 @@ pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found])
 
 /// Refuses an empty metadata log in a directory that must have had another.
 pub(super) fn refuse_lost_topics(root: &Path, disk: &Disk, found: &[Found]) -> Result<()> {
+    let elsewhere = "A broker with several log directories has it in one of them; the others cannot be opened by \
+                     themselves";
+    let log = found.iter().find(|found| found.holds_log(disk));
     let bootstrap = root.join(BOOTSTRAP);
     if kind_of(&bootstrap).is_some() {
-        let reason = "the directory was formatted for a Kafka broker that has not run on it yet; \
-                      only a broker reads this file, so start one here once, or give an empty directory";
-        return Err(Error::Unsupported(Box::new(Damage::new(bootstrap, 0, reason))));
-    }
-    match found.iter().find(|found| found.holds_log(disk)) {
-        Some(log) => {
-            let reason = format!(
-                "the metadata log is missing or empty, but {} holds a log; without it names, ids and settings \
-                 of the topics are not known. Put it back from a copy. (A broker with several log directories has \
-                 it in one of them; the others cannot be opened by themselves.)",
+        let mut reason = "the directory was formatted for a Kafka broker that has not run on it yet; \
+                          only a broker reads this file, so start one here once, or give an empty directory"
+            .to_owned();
+        if let Some(log) = log {
+            reason = format!(
+                "{reason}. But {} holds a log: is the metadata log missing? {elsewhere}",
                 log.path.display()
             );
-            let path = root.join(metadata_log::DIRECTORY);
-            Err(Error::Corrupt(Box::new(Damage::new(path, 0, reason))))
         }
-        None => Ok(()),
+        return Err(Error::Unsupported(Box::new(Damage::new(bootstrap, 0, reason))));
     }
+    let Some(log) = log else { return Ok(()) };
+    let reason = format!(
+        "the metadata log is missing or empty, but {} holds a log; without it names, ids and settings of the topics \
+         are not known. Put it back from a copy. {elsewhere}",
+        log.path.display()
+    );
+    Err(Error::Corrupt(Box::new(Damage::new(root.join(metadata_log::DIRECTORY), 0, reason))))
 }
 
 /// Refuses a directory in which partitions are missing because they lie in another one of the same broker, or whose
