@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each suite uses its part of it")]
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -61,9 +62,15 @@ pub(crate) fn kafka_is_missing() -> bool {
         |program| Command::new(program).arg("-version").output().is_ok_and(|out| out.status.success());
     let missing = !(there("java") && there("mvn"));
     if missing {
-        eprintln!("skipped: java and mvn are needed");
+        skipped("java and mvn are needed");
     }
     missing
+}
+
+/// Says so past the harness, which shows nothing of tests that pass.
+pub(crate) fn skipped(why: &str) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    std::io::stderr().write_all(format!("skipped {name}: {why}\n").as_bytes()).unwrap();
 }
 
 /// Whether everything is to be tried, or one of a kind: `STRATALOG_KAFKA=full`.
@@ -74,7 +81,7 @@ pub(crate) fn in_full() -> bool {
 /// Whether this is left out because not everything is to be tried; says so.
 pub(crate) fn is_left_out() -> bool {
     if !in_full() {
-        eprintln!("skipped: STRATALOG_KAFKA=full has it run");
+        skipped("STRATALOG_KAFKA=full has it run");
     }
     !in_full()
 }
