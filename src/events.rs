@@ -75,6 +75,27 @@ pub enum Event {
         /// The file they are in.
         path: PathBuf,
     },
+    /// A record of the groups' offsets was damaged and is left out: the group goes on from what was committed before it.
+    CommitSkipped {
+        /// The partition of `__consumer_offsets`.
+        partition: TopicPartition,
+        /// The record's offset there, or the first of more than one.
+        offset: u64,
+        /// What is wrong with it.
+        reason: Box<str>,
+    },
+    /// After a stop that was not in order, a group had committed more of a partition than is left of it: the commit was
+    /// lowered to the partition's end, where the group goes on.
+    CommitLowered {
+        /// The group.
+        group: Box<str>,
+        /// The partition.
+        partition: TopicPartition,
+        /// What was committed.
+        from: u64,
+        /// The partition's end, which is committed now.
+        to: u64,
+    },
     /// So many events were not told because this listener did not take the ones before.
     Missed(u64),
 }

@@ -7,13 +7,17 @@ use crate::config::Compression;
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::format::checkpoint;
 use crate::format::compression::{Encoding, Lz4Header, compress, decompress};
+use crate::format::consumer_protocol::{Assignment, Subscription};
 use crate::format::control::ControlRecord;
+use crate::format::coordinator_record::{CoordinatorKey, group_partition};
 use crate::format::crc::{crc32, crc32c};
 use crate::format::decode::{decode, is_encoded};
 use crate::format::frame::{FrameKind, frame_at, whole_batch_at};
+use crate::format::group_metadata::GroupMetadata;
 use crate::format::header::{CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::format::metadata_record::MetadataRecord;
+use crate::format::offset_commit::OffsetCommit;
 use crate::format::properties::{self, MetaProperties};
 use crate::format::record::{Header, RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
@@ -237,6 +241,51 @@ pub fn metadata(data: &[u8]) {
     crate::catalog::fold(values);
 }
 
+/// Keys and values of the topic in which groups are kept: what is accepted is written again, and comes back.
+pub fn coordinator_records(data: &[u8]) {
+    let mut bytes = Vec::new();
+    if let Ok(key) = CoordinatorKey::decode(data) {
+        let group = match key {
+            CoordinatorKey::Offset { group, .. } | CoordinatorKey::Group { group } => Some(group),
+            CoordinatorKey::Other { .. } => key.consumer_group(),
+        };
+        assert!(group.is_none_or(|group| group_partition(group, 50) < 50));
+        key.encode(&mut bytes).expect("no name is longer than what was read");
+        assert_eq!(CoordinatorKey::decode(&bytes), Ok(key));
+    }
+    bytes.clear();
+    if let Ok(Some(commit)) = OffsetCommit::decode(data)
+        && commit.encode(&mut bytes).is_ok()
+    {
+        let third = OffsetCommit { expires_at: None, topic_id: Uuid::ZERO, ..commit };
+        assert_eq!(OffsetCommit::decode(&bytes), Ok(Some(third)));
+    }
+    bytes.clear();
+    if let Ok(Some(group)) = GroupMetadata::decode(data) {
+        for member in &group.members {
+            let _ = Subscription::decode(&member.subscription);
+            let _ = Assignment::decode(&member.assignment);
+        }
+        // A compact text may be longer than one of version 3.
+        if group.encode(&mut bytes).is_ok() {
+            assert_eq!(GroupMetadata::decode(&bytes), Ok(Some(group)));
+        }
+    }
+    bytes.clear();
+    if let Ok(subscription) = Subscription::decode(data) {
+        subscription.encode(&mut bytes).expect("no name is longer than what was read");
+        let sorted = Subscription::decode(&bytes).expect("our own bytes");
+        let mut again = Vec::new();
+        sorted.encode(&mut again).expect("our own bytes");
+        assert_eq!(again, bytes);
+    }
+    bytes.clear();
+    if let Ok(assignment) = Assignment::decode(data) {
+        assignment.encode(&mut bytes).expect("no name is longer than what was read");
+        assert_eq!(Assignment::decode(&bytes), Ok(assignment));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -244,8 +293,17 @@ mod tests {
 
     use super::*;
 
-    const ALL: [fn(&[u8]); 8] =
-        [frames, batch, legacy_message, decompression, round_trip, indexes, texts, metadata];
+    const ALL: [fn(&[u8]); 9] = [
+        frames,
+        batch,
+        legacy_message,
+        decompression,
+        round_trip,
+        indexes,
+        texts,
+        metadata,
+        coordinator_records,
+    ];
 
     fn files(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {

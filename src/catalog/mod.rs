@@ -180,10 +180,6 @@ impl Catalog {
     }
 
     /// The same for a topic that Kafka keeps for itself.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "groups, which come next, make __consumer_offsets with it")
-    )]
     pub(crate) fn ensure_internal(
         &self,
         name: &str,

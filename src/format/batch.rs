@@ -191,6 +191,11 @@ impl FinishedBatch<'_> {
         self.bytes.len()
     }
 
+    /// The batch as it was placed. It must not be compressed for its records to be read.
+    pub(crate) fn as_batch(&self) -> Option<Batch<'_>> {
+        Batch::of_frame(self.bytes)
+    }
+
     /// The bytes to write at this place of the log.
     #[inline]
     pub(crate) fn placed_at(&mut self, base_offset: i64, leader_epoch: i32) -> &[u8] {

@@ -8,15 +8,20 @@
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
 pub(crate) mod compression;
+#[cfg_attr(not(any(fuzzing, test)), expect(dead_code, reason = "groups, which come next, use it"))]
+pub(crate) mod consumer_protocol;
 pub(crate) mod control;
+pub(crate) mod coordinator_record;
 pub(crate) mod crc;
 pub(crate) mod decode;
 pub(crate) mod frame;
+pub(crate) mod group_metadata;
 pub(crate) mod header;
 pub(crate) mod index;
 pub(crate) mod legacy;
 pub(crate) mod metadata_record;
 pub(crate) mod murmur2;
+pub(crate) mod offset_commit;
 pub(crate) mod partition_metadata;
 pub(crate) mod producer_snapshot;
 pub(crate) mod properties;

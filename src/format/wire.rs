@@ -1,6 +1,7 @@
-//! The values that Kafka's records are made of, in the flexible ("compact") encoding: integers of fixed width,
+//! The values that Kafka's records are made of. In the flexible ("compact") encoding: integers of fixed width,
 //! lengths and counts as variable-length integers plus one with 0 for null, and at the end of every struct a
-//! section of tagged fields, by which newer versions add what older readers may skip.
+//! section of tagged fields, by which newer versions add what older readers may skip. The encoding before that has
+//! lengths of fixed width, -1 for null, and no tagged fields.
 
 use super::Malformed;
 use super::uuid::Uuid;
@@ -41,11 +42,57 @@ impl<'a> Input<'a> {
     /// are left: it is safe to allocate for that many.
     pub(crate) fn compact_count(&mut self, element: usize) -> Result<usize, Malformed> {
         let count = self.uvarint()?.checked_sub(1).ok_or(Malformed("an array that must be there is null"))?;
-        let count = as_len(count)?;
+        self.check_count(as_len(count)?, element)
+    }
+
+    fn check_count(&self, count: usize, element: usize) -> Result<usize, Malformed> {
         if count.checked_mul(element).is_none_or(|bytes| bytes > self.remaining()) {
             return Err(Malformed("an array has more elements than bytes are left"));
         }
         Ok(count)
+    }
+
+    pub(crate) fn compact_bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.uvarint()?.checked_sub(1).ok_or(Malformed("bytes that must be there are null"))?;
+        self.take(as_len(length)?)
+    }
+
+    /// A string of the encoding that is not compact: its length is an i16.
+    pub(crate) fn str(&mut self) -> Result<&'a str, Malformed> {
+        self.nullable_str()?.ok_or(Malformed("a string that must be there is null"))
+    }
+
+    pub(crate) fn nullable_str(&mut self) -> Result<Option<&'a str>, Malformed> {
+        let length = match self.i16()? {
+            -1 => return Ok(None),
+            length => usize::try_from(length).map_err(|_| Malformed("a string's length is negative"))?,
+        };
+        str::from_utf8(self.take(length)?).map(Some).map_err(|_| Malformed("a string is not UTF-8"))
+    }
+
+    /// Bytes of the encoding that is not compact: their length is an i32.
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        self.nullable_bytes()?.ok_or(Malformed("bytes that must be there are null"))
+    }
+
+    pub(crate) fn nullable_bytes(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        let length = match self.i32()? {
+            -1 => return Ok(None),
+            length => usize::try_from(length).map_err(|_| Malformed("a length is negative"))?,
+        };
+        self.take(length).map(Some)
+    }
+
+    /// As [`compact_count`](Self::compact_count), of the encoding that is not compact.
+    pub(crate) fn count(&mut self, element: usize) -> Result<usize, Malformed> {
+        let count = self.i32()?;
+        let count = usize::try_from(count).map_err(|_| Malformed("an array that must be there is null"))?;
+        self.check_count(count, element)
+    }
+
+    /// Refuses bytes behind the last field.
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        if self.is_empty() { Ok(()) } else { Err(Malformed("bytes are left behind the last field")) }
     }
 
     /// Skips the tagged fields at the end of a struct.
@@ -103,6 +150,42 @@ pub(crate) fn push_compact_count(count: usize, to: &mut Vec<u8>) {
     push_uvarint(u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1), to);
 }
 
+/// A string of the encoding that is not compact. On an error nothing is written.
+pub(crate) fn push_str(value: &str, to: &mut Vec<u8>) -> Result<(), Malformed> {
+    let length = i16::try_from(value.len())
+        .map_err(|_| Malformed("it is too long: Kafka takes at most 32,767 bytes"))?;
+    push_i16(length, to);
+    to.extend_from_slice(value.as_bytes());
+    Ok(())
+}
+
+pub(crate) fn push_nullable_str(value: Option<&str>, to: &mut Vec<u8>) -> Result<(), Malformed> {
+    if let Some(value) = value {
+        return push_str(value, to);
+    }
+    push_i16(-1, to);
+    Ok(())
+}
+
+/// Bytes of the encoding that is not compact.
+pub(crate) fn push_bytes(value: &[u8], to: &mut Vec<u8>) {
+    push_count(value.len(), to);
+    to.extend_from_slice(value);
+}
+
+pub(crate) fn push_nullable_bytes(value: Option<&[u8]>, to: &mut Vec<u8>) {
+    match value {
+        Some(value) => push_bytes(value, to),
+        None => push_i32(-1, to),
+    }
+}
+
+/// The count before the elements of an array of the encoding that is not compact, or before bytes.
+pub(crate) fn push_count(count: usize, to: &mut Vec<u8>) {
+    // What is written here goes into a batch, and the limit of a batch is below the cap.
+    push_i32(i32::try_from(count).unwrap_or(i32::MAX), to);
+}
+
 /// The end of a struct without tagged fields.
 pub(crate) fn push_no_tags(to: &mut Vec<u8>) {
     push_uvarint(0, to);
@@ -144,6 +227,46 @@ mod tests {
         assert_eq!(Input::new(&[3, 1, 2]).compact_count(1), Ok(2));
         assert!(Input::new(&[3, 1, 2]).compact_count(2).is_err());
         assert_eq!(Input::new(&lie).skip_tags(), Err(Malformed("ends early")));
+    }
+
+    #[test]
+    fn lengths_of_fixed_width_are_their_own() {
+        let mut bytes = Vec::new();
+        push_str("", &mut bytes).unwrap();
+        push_nullable_str(Some("é"), &mut bytes).unwrap();
+        push_nullable_str(None, &mut bytes).unwrap();
+        push_nullable_bytes(Some(&[7]), &mut bytes);
+        push_nullable_bytes(None, &mut bytes);
+        assert_eq!(bytes, [0, 0, 0, 2, 0xc3, 0xa9, 255, 255, 0, 0, 0, 1, 7, 255, 255, 255, 255]);
+        let mut input = Input::new(&bytes);
+        assert_eq!((input.str(), input.nullable_str()), (Ok(""), Ok(Some("é"))));
+        assert_eq!((input.nullable_str(), input.bytes()), (Ok(None), Ok(&[7][..])));
+        assert_eq!(input.nullable_bytes(), Ok(None));
+        assert_eq!(input.end(), Ok(()));
+
+        let before = bytes.clone();
+        assert!(push_str(&"a".repeat(32_768), &mut bytes).is_err());
+        assert_eq!(bytes, before);
+        assert_eq!(push_str(&"a".repeat(32_767), &mut bytes), Ok(()));
+    }
+
+    #[test]
+    fn lengths_of_fixed_width_are_checked() {
+        let reason = |result: Result<&str, Malformed>| result.unwrap_err().0;
+        assert_eq!(reason(Input::new(&[255, 255]).str()), "a string that must be there is null");
+        assert_eq!(reason(Input::new(&[128, 0]).str()), "a string's length is negative");
+        assert_eq!(reason(Input::new(&[0, 2, b'a']).str()), "ends early");
+        assert_eq!(reason(Input::new(&[0, 1, 255]).str()), "a string is not UTF-8");
+        let null = [255; 4];
+        assert_eq!(Input::new(&null).bytes(), Err(Malformed("bytes that must be there are null")));
+        assert_eq!(Input::new(&null).count(1), Err(Malformed("an array that must be there is null")));
+        assert_eq!(Input::new(&[0]).compact_bytes(), Err(Malformed("bytes that must be there are null")));
+        assert_eq!(Input::new(&[128, 0, 0, 0]).bytes(), Err(Malformed("a length is negative")));
+        assert_eq!(Input::new(&[0, 0, 0, 2, 1]).bytes(), Err(Malformed("ends early")));
+        let reason = Malformed("an array has more elements than bytes are left");
+        assert_eq!(Input::new(&[127, 255, 255, 255, 1, 2]).count(2), Err(reason));
+        assert_eq!(Input::new(&[0, 0, 0, 2, 1, 2]).count(1), Ok(2));
+        assert!(Input::new(&[1]).end().is_err());
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(crate) struct Cursor {
     /// Version of the segment list that was looked at last.
     version: u64,
     at: Option<Place>,
+    /// Batches of control records are wanted as well.
+    markers: bool,
     /// Only committed records are wanted: the aborted transactions of the segment that the cursor stands in.
     committed: Option<Aborted>,
     /// The batch at the place, if it had to be decoded and was handed out in part.
@@ -73,6 +75,8 @@ pub(super) struct Within {
     pub(super) offsets: Range<u64>,
     /// Batches from this offset on are left alone. It is the end of one.
     pub(super) bound: u64,
+    /// Control batches are meant too.
+    pub(super) markers: bool,
 }
 
 /// What was found at the front of a window.
@@ -96,7 +100,14 @@ pub(super) enum Problem {
 
 impl Cursor {
     pub(crate) fn new(log: Arc<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
-        Self { log, offset, level, version: 0, at: None, committed: None, held: None }
+        Self { log, offset, level, version: 0, at: None, markers: false, committed: None, held: None }
+    }
+
+    /// Hands out control batches too, each as one record: for those who keep the ends of transactions in mind
+    /// themselves.
+    pub(crate) fn with_markers(mut self) -> Self {
+        self.markers = true;
+        self
     }
 
     pub(crate) fn isolated(mut self, level: IsolationLevel) -> Self {
@@ -299,7 +310,7 @@ impl Cursor {
                 }
             }
         }
-        let within = Within { expected: place.expected, offsets, bound };
+        let within = Within { expected: place.expected, offsets, bound, markers: self.markers };
         let taken = take(window.as_ref(), &within, limits.records.max(1));
         if taken.bytes == 0 && taken.is_encoded {
             return self.fetch_encoded(window.as_ref(), &within, limits);
@@ -501,7 +512,7 @@ fn take(window: &[u8], within: &Within, most: usize) -> Taken {
             break;
         }
         let Some(batch) = Batch::of_frame(frame) else { break };
-        if batch.header.is_control() {
+        if batch.header.is_control() && !within.markers {
             taken.step_behind(bytes, behind);
             continue;
         }

@@ -25,7 +25,7 @@ pub(super) struct Decided {
 
 impl PartitionLog {
     /// Whether another process may be appending.
-    pub(super) fn is_followed(&self) -> bool {
+    pub(crate) fn is_followed(&self) -> bool {
         self.disk.read_only
     }
 

@@ -65,7 +65,7 @@ pub(super) fn take_decoded(window: &[u8], within: &Within, limits: FetchLimits) 
         let stepped = next_frame(rest, &mut taken, within).and_then(|found| {
             let Some((bytes, behind)) = found else { return Ok(false) };
             let frame = rest.get(..bytes).unwrap_or_default();
-            if is_control(frame) {
+            if is_control(frame) && !within.markers {
                 taken.step_behind(bytes, behind);
                 return Ok(true);
             }

@@ -1,0 +1,342 @@
+//! Groups of the classic protocol: the values of the records in `__consumer_offsets` that say who is in a group.
+//!
+//! Versions 0 to 4 are read. Version 3 is written, as brokers do.
+
+use super::Malformed;
+use super::varint::Input;
+use super::wire::{push_bytes, push_count, push_i16, push_i32, push_i64, push_nullable_str, push_str};
+
+/// A group, as it stands after a rebalance.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct GroupMetadata {
+    /// `consumer`; empty for a group that only ever committed.
+    pub(crate) protocol_type: String,
+    pub(crate) generation: i32,
+    /// The assignor.
+    pub(crate) protocol: Option<String>,
+    /// Id of the member that assigns.
+    pub(crate) leader: Option<String>,
+    /// When the group came into the state it is in, in milliseconds since 1970.
+    pub(crate) state_since: Option<i64>,
+    pub(crate) members: Vec<GroupMember>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct GroupMember {
+    pub(crate) id: String,
+    /// Of a static member.
+    pub(crate) instance_id: Option<String>,
+    pub(crate) client_id: String,
+    /// As in `/127.0.0.1`.
+    pub(crate) client_host: String,
+    pub(crate) rebalance_timeout_ms: i32,
+    pub(crate) session_timeout_ms: i32,
+    /// Bytes of a [`Subscription`](super::consumer_protocol::Subscription), if the group's protocol type is `consumer`.
+    pub(crate) subscription: Vec<u8>,
+    /// Bytes of an [`Assignment`](super::consumer_protocol::Assignment), if the group's protocol type is `consumer`.
+    pub(crate) assignment: Vec<u8>,
+}
+
+const WRITTEN: i16 = 3;
+const FLEXIBLE: i16 = 4;
+const NEWEST: i16 = 4;
+
+/// Fewest bytes of a member: three strings, a timeout and two byte strings, all empty.
+const SMALLEST_MEMBER: usize = 3 + 4 + 2;
+
+impl GroupMetadata {
+    /// Reads any known version. `None`: a newer one.
+    pub(crate) fn decode(value: &[u8]) -> Result<Option<Self>, Malformed> {
+        let mut input = Input::new(value);
+        let version = input.i16()?;
+        if version < 0 {
+            return Err(Malformed("the version of a group is negative"));
+        }
+        if version > NEWEST {
+            return Ok(None);
+        }
+        let mut fields = Fields { input, version };
+        let protocol_type = fields.str()?;
+        let generation = fields.input.i32()?;
+        let (protocol, leader) = (fields.nullable_str()?, fields.nullable_str()?);
+        let since = if version >= 2 { fields.input.i64()? } else { -1 };
+        let mut members = Vec::new();
+        for _ in 0..fields.count(SMALLEST_MEMBER)? {
+            members.push(fields.member()?);
+        }
+        fields.end_of_struct()?;
+        fields.input.end()?;
+        let state_since = Some(since).filter(|since| *since >= 0);
+        Ok(Some(Self { protocol_type, generation, protocol, leader, state_since, members }))
+    }
+
+    /// Appends the value in version 3. On an error, a text that is too long, `to` is as before.
+    pub(crate) fn encode(&self, to: &mut Vec<u8>) -> Result<(), Malformed> {
+        let start = to.len();
+        let outcome = self.push(to);
+        if outcome.is_err() {
+            to.truncate(start);
+        }
+        outcome
+    }
+
+    fn push(&self, to: &mut Vec<u8>) -> Result<(), Malformed> {
+        push_i16(WRITTEN, to);
+        push_str(&self.protocol_type, to)?;
+        push_i32(self.generation, to);
+        push_nullable_str(self.protocol.as_deref(), to)?;
+        push_nullable_str(self.leader.as_deref(), to)?;
+        push_i64(self.state_since.unwrap_or(-1), to);
+        push_count(self.members.len(), to);
+        self.members.iter().try_for_each(|member| member.push(to))
+    }
+}
+
+impl GroupMember {
+    fn push(&self, to: &mut Vec<u8>) -> Result<(), Malformed> {
+        push_str(&self.id, to)?;
+        push_nullable_str(self.instance_id.as_deref(), to)?;
+        push_str(&self.client_id, to)?;
+        push_str(&self.client_host, to)?;
+        push_i32(self.rebalance_timeout_ms, to);
+        push_i32(self.session_timeout_ms, to);
+        push_bytes(&self.subscription, to);
+        push_bytes(&self.assignment, to);
+        Ok(())
+    }
+}
+
+/// The fields of one version.
+struct Fields<'a> {
+    input: Input<'a>,
+    version: i16,
+}
+
+impl Fields<'_> {
+    fn is_flexible(&self) -> bool {
+        self.version >= FLEXIBLE
+    }
+
+    fn str(&mut self) -> Result<String, Malformed> {
+        let text = if self.is_flexible() { self.input.compact_str()? } else { self.input.str()? };
+        Ok(text.to_owned())
+    }
+
+    fn nullable_str(&mut self) -> Result<Option<String>, Malformed> {
+        let text = if self.is_flexible() {
+            self.input.nullable_compact_str()?
+        } else {
+            self.input.nullable_str()?
+        };
+        Ok(text.map(str::to_owned))
+    }
+
+    fn bytes(&mut self) -> Result<Vec<u8>, Malformed> {
+        let bytes = if self.is_flexible() { self.input.compact_bytes()? } else { self.input.bytes()? };
+        Ok(bytes.to_vec())
+    }
+
+    fn count(&mut self, element: usize) -> Result<usize, Malformed> {
+        if self.is_flexible() { self.input.compact_count(element) } else { self.input.count(element) }
+    }
+
+    fn end_of_struct(&mut self) -> Result<(), Malformed> {
+        if self.is_flexible() { self.input.skip_tags() } else { Ok(()) }
+    }
+
+    fn member(&mut self) -> Result<GroupMember, Malformed> {
+        let id = self.str()?;
+        let instance_id = if self.version >= 3 { self.nullable_str()? } else { None };
+        let (client_id, client_host) = (self.str()?, self.str()?);
+        let rebalance = if self.version >= 1 { Some(self.input.i32()?) } else { None };
+        let session_timeout_ms = self.input.i32()?;
+        let (subscription, assignment) = (self.bytes()?, self.bytes()?);
+        self.end_of_struct()?;
+        Ok(GroupMember {
+            id,
+            instance_id,
+            client_id,
+            client_host,
+            // Before there were two timeouts, the one stood for both.
+            rebalance_timeout_ms: rebalance.unwrap_or(session_timeout_ms),
+            session_timeout_ms,
+            subscription,
+            assignment,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::coordinator_record::CoordinatorKey;
+    use crate::format::tests::{hex, records, table, vectors_with_suffix};
+    use crate::format::wire::{
+        push_compact_count, push_compact_str, push_no_tags, push_nullable_compact_str,
+    };
+
+    const AT: i64 = 1_700_000_000_000;
+
+    fn encoded(group: &GroupMetadata) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        group.encode(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn one_member() -> GroupMetadata {
+        let rows = table("coordinator_records");
+        let member = GroupMember {
+            id: "c-1".into(),
+            instance_id: None,
+            client_id: "c".into(),
+            client_host: "/127.0.0.1".into(),
+            rebalance_timeout_ms: 300_000,
+            session_timeout_ms: 45_000,
+            subscription: hex(&rows["rows"]["subscription_v0"]),
+            assignment: hex(&rows["rows"]["assignment_v0"]),
+        };
+        GroupMetadata {
+            protocol_type: "consumer".into(),
+            generation: 1,
+            protocol: Some("range".into()),
+            leader: Some("c-1".into()),
+            state_since: Some(AT),
+            members: vec![member],
+        }
+    }
+
+    #[test]
+    fn groups_of_the_table_both_ways() {
+        let rows = table("coordinator_records");
+        let empty = GroupMetadata {
+            generation: 2,
+            protocol: None,
+            leader: None,
+            members: Vec::new(),
+            ..one_member()
+        };
+        let groups = [("one_member", one_member()), ("empty", empty)];
+        for (name, group) in groups {
+            let bytes = hex(&rows["rows"][format!("group_metadata_value_v3_{name}")]);
+            assert_eq!(GroupMetadata::decode(&bytes), Ok(Some(group.clone())));
+            assert_eq!(encoded(&group), bytes);
+        }
+    }
+
+    #[test]
+    fn groups_of_brokers_are_written_as_brokers_do() {
+        let mut seen = 0;
+        for (path, log) in vectors_with_suffix("broker", ".log") {
+            if !path.to_str().unwrap().contains("__consumer_offsets") {
+                continue;
+            }
+            for record in records(&log).into_iter().filter(|record| !record.control) {
+                let key = record.key.unwrap();
+                let Ok(CoordinatorKey::Group { .. }) = CoordinatorKey::decode(&key) else { continue };
+                let Some(value) = record.value else { continue };
+                let group = GroupMetadata::decode(&value).unwrap().unwrap();
+                assert_eq!(encoded(&group), value);
+                seen += 1;
+            }
+        }
+        assert!(seen > 3, "{seen}");
+    }
+
+    #[test]
+    fn older_versions_lack_fields() {
+        for version in 0_i16..=2 {
+            let mut bytes = version.to_be_bytes().to_vec();
+            push_str("consumer", &mut bytes).unwrap();
+            push_i32(1, &mut bytes);
+            push_nullable_str(Some("range"), &mut bytes).unwrap();
+            push_nullable_str(Some("c-1"), &mut bytes).unwrap();
+            if version >= 2 {
+                push_i64(AT, &mut bytes);
+            }
+            push_count(1, &mut bytes);
+            let mut group = one_member();
+            let member = &mut group.members[0];
+            for text in [&member.id, &member.client_id, &member.client_host] {
+                push_str(text, &mut bytes).unwrap();
+            }
+            if version >= 1 {
+                push_i32(300_000, &mut bytes);
+            } else {
+                member.rebalance_timeout_ms = 45_000;
+            }
+            push_i32(45_000, &mut bytes);
+            push_bytes(&member.subscription, &mut bytes);
+            push_bytes(&member.assignment, &mut bytes);
+            group.state_since = group.state_since.filter(|_| version >= 2);
+            assert_eq!(GroupMetadata::decode(&bytes), Ok(Some(group)), "version {version}");
+        }
+    }
+
+    #[test]
+    fn version_4_is_compact() {
+        let group = one_member();
+        let mut bytes = vec![0, 4];
+        push_compact_str("consumer", &mut bytes);
+        push_i32(1, &mut bytes);
+        push_nullable_compact_str(Some("range"), &mut bytes);
+        push_nullable_compact_str(Some("c-1"), &mut bytes);
+        push_i64(AT, &mut bytes);
+        push_compact_count(1, &mut bytes);
+        let member = &group.members[0];
+        push_compact_str(&member.id, &mut bytes);
+        push_nullable_compact_str(None, &mut bytes);
+        push_compact_str(&member.client_id, &mut bytes);
+        push_compact_str(&member.client_host, &mut bytes);
+        push_i32(300_000, &mut bytes);
+        push_i32(45_000, &mut bytes);
+        for field in [&member.subscription, &member.assignment] {
+            push_compact_count(field.len(), &mut bytes);
+            bytes.extend(field);
+        }
+        push_no_tags(&mut bytes);
+        push_no_tags(&mut bytes);
+        assert_eq!(GroupMetadata::decode(&bytes), Ok(Some(group)));
+        bytes.push(0);
+        assert!(GroupMetadata::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let wrong = |bytes: &[u8]| GroupMetadata::decode(bytes).unwrap_err().0;
+        let whole = encoded(&one_member());
+        for cut in 0..whole.len() {
+            wrong(&whole[..cut]);
+        }
+        assert_eq!(wrong(&[255, 255]), "the version of a group is negative");
+        assert_eq!(wrong(&[&whole[..], &[0]].concat()), "bytes are left behind the last field");
+        assert_eq!(GroupMetadata::decode(&[0, 5]), Ok(None));
+
+        let mut group = one_member();
+        group.members[0].client_id = "c".repeat(40_000);
+        let mut bytes = vec![1];
+        assert!(group.encode(&mut bytes).is_err());
+        assert_eq!(bytes, [1]);
+    }
+
+    #[test]
+    fn flipped_bits_are_refused_or_read() {
+        let whole = encoded(&one_member());
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(Some(group)) = GroupMetadata::decode(&flipped) {
+                assert_eq!(GroupMetadata::decode(&encoded(&group)), Ok(Some(group)));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_or_read(version in 0_i16..6, mut bytes: Vec<u8>) {
+            bytes.splice(0..0, version.to_be_bytes());
+            let _ = GroupMetadata::decode(&bytes);
+        }
+    }
+}

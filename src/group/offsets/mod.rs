@@ -1,0 +1,357 @@
+//! Committed offsets: how far each group has come, kept in the topic `__consumer_offsets` as Kafka keeps it.
+//!
+//! The topic's log is the truth. A partition of it is read when it is first asked for, from its start to its end, and
+//! from then on what is written is counted after it is in the log. The topic is made with the first commit, with as many
+//! partitions as Kafka gives it; where a broker made it, its partitions are used as they are.
+//!
+//! Locks: the coordinator's lock of a group, if it holds one, comes before those in here, and those come before the
+//! locks of partitions and of the catalog. No code of the user's runs under them.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`fold`] | what records add up to |
+//! | [`shard`] | one partition: reading, writing, counting |
+//! | [`sweep`] | changes to whatever groups they concern |
+//! | [`expiry`] | which offsets are too old, by Kafka's rules |
+
+#![cfg_attr(not(test), expect(dead_code, reason = "consumers of groups, which come next, commit with it"))]
+
+mod expiry;
+mod fold;
+mod shard;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use fold::Stored;
+use shard::{Change, How, Shard, To};
+
+use crate::catalog::{Catalog, TopicEntry};
+use crate::config::{CleanupPolicy, Durability, TopicConfig};
+use crate::error::{Error, Result};
+use crate::events::Announcer;
+use crate::format::coordinator_record::group_partition;
+use crate::format::group_metadata::GroupMetadata;
+use crate::format::offset_commit::OffsetCommit;
+use crate::format::uuid::Uuid;
+use crate::position::{Position, TopicPartition};
+
+/// Kafka's name for the topic.
+pub(crate) const TOPIC: &str = "__consumer_offsets";
+/// Partitions that Kafka gives it.
+pub(crate) const PARTITIONS: u32 = 50;
+/// Small, so that what was overwritten can be compacted away soon: the segment that is written to never is.
+const SEGMENT_BYTES: u32 = 4 << 20;
+
+/// The committed offsets of an open directory. Shared by all threads; nothing is read until somebody asks.
+#[derive(Debug)]
+pub(crate) struct CommittedOffsets {
+    catalog: Arc<Catalog>,
+    events: Announcer,
+    /// Partitions of the topic if it has to be made.
+    partitions: u32,
+    /// Held by whoever makes the topic's partitions known here, so that each becomes known once.
+    arriving: Mutex<()>,
+    present: RwLock<Option<Arc<Shards>>>,
+}
+
+/// The topic's partitions, each at the place of its number.
+#[derive(Debug)]
+struct Shards {
+    topic: Arc<TopicEntry>,
+    all: Box<[Shard]>,
+}
+
+/// How far a group has come in a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Committed {
+    /// The offset of the next record to read.
+    pub(crate) offset: u64,
+    /// Leader epoch of the record before it, if whoever committed knew it.
+    pub(crate) leader_epoch: Option<u32>,
+    /// What the committer wanted to remember. Empty in commits of ours.
+    pub(crate) metadata: Box<str>,
+    /// When it was committed, in milliseconds since 1970.
+    pub(crate) at: i64,
+}
+
+impl CommittedOffsets {
+    /// `partitions`: how many the topic gets if it has to be made, Kafka's [`PARTITIONS`] unless there is a reason.
+    pub(crate) fn new(catalog: Arc<Catalog>, events: Announcer, partitions: u32) -> Self {
+        Self { catalog, events, partitions, arriving: Mutex::default(), present: RwLock::default() }
+    }
+
+    /// What a group has committed of a partition.
+    pub(crate) fn get(&self, group: &str, of: &TopicPartition) -> Result<Option<Committed>> {
+        let Some(shards) = self.shards()? else { return Ok(None) };
+        let fold = shards.of(group)?.present(&self.events)?;
+        let stored = fold.group(group).and_then(|group| group.offsets.get(of));
+        Ok(stored.filter(|stored| self.counts(of, stored)).map(Stored::committed))
+    }
+
+    /// All that a group has committed, sorted.
+    pub(crate) fn of_group(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
+        let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
+        let fold = shards.of(group)?.present(&self.events)?;
+        let offsets = fold.group(group).into_iter().flat_map(|group| &group.offsets);
+        let counting = offsets.filter(|(of, stored)| self.counts(of, stored));
+        Ok(counting.map(|(of, stored)| (of.clone(), stored.committed())).collect())
+    }
+
+    /// The record of a group of the classic protocol, if there is one. A group that only ever committed needs none.
+    pub(crate) fn group_record(&self, group: &str) -> Result<Option<GroupMetadata>> {
+        let Some(shards) = self.shards()? else { return Ok(None) };
+        let fold = shards.of(group)?.present(&self.events)?;
+        Ok(fold.group(group).and_then(|group| group.record.clone()))
+    }
+
+    /// Every group with a committed offset or a record, of whichever protocol, sorted.
+    pub(crate) fn groups(&self) -> Result<Vec<String>> {
+        let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
+        let mut names = BTreeSet::new();
+        for shard in &shards.all {
+            let fold = shard.present(&self.events)?;
+            let there = fold.groups().filter(|(_, group)| {
+                group.record.is_some()
+                    || !group.others.is_empty()
+                    || group.offsets.iter().any(|(of, stored)| self.counts(of, stored))
+            });
+            names.extend(there.map(|(name, _)| name.to_owned()));
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// Commits positions of a group: in the log when it returns, and as safe as `level` says. One batch, unless they do
+    /// not fit one; what is committed already is not written again.
+    ///
+    /// `InvalidInput`, and nothing is written, for an offset that no log can reach or a name that is too long.
+    pub(crate) fn commit(
+        &self,
+        group: &str,
+        positions: &[Position],
+        now: i64,
+        level: Durability,
+    ) -> Result<()> {
+        check_name("group id", group)?;
+        positions.iter().try_for_each(check)?;
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let shards = self.shards_to_write(now)?;
+        let shard = shards.of(group)?;
+        let mut until = None;
+        {
+            let mut writer = shard.writer(&self.events)?;
+            let promised = writer.promised();
+            // Where a partition may come twice, what is committed already may not be so behind another commit of it.
+            let distinct = positions.is_sorted_by(|one, next| one.partition() < next.partition());
+            let mut has_news = false;
+            let is_new = |position: &&Position| {
+                let is_new = match self.written(shard, group, position) {
+                    Some(written) if distinct || !has_news => match level {
+                        Durability::Buffered => false,
+                        Durability::Interval(_) => written >= promised.max(shard.log().durable_end()),
+                        Durability::Synced => {
+                            until = until.max(Some(written + 1));
+                            false
+                        }
+                    },
+                    _ => true,
+                };
+                has_news |= is_new;
+                is_new
+            };
+            let changes = positions.iter().filter(is_new).map(|position| Change {
+                group,
+                to: To::Commit(
+                    position.partition(),
+                    OffsetCommit {
+                        offset: position.offset(),
+                        leader_epoch: position.leader_epoch(),
+                        metadata: "",
+                        committed_at: now,
+                        expires_at: None,
+                        topic_id: Uuid::ZERO,
+                    },
+                ),
+            });
+            let end = shard.write(&mut writer, changes, shards.how(now, level))?;
+            until = until.max(end);
+        }
+        await_durable(shard, until, level)
+    }
+
+    /// Takes back what a group has committed of these partitions.
+    pub(crate) fn remove(&self, group: &str, of: &[TopicPartition], now: i64) -> Result<()> {
+        let Some(shards) = self.shards()? else { return Ok(()) };
+        let shard = shards.of(group)?;
+        let mut writer = shard.writer(&self.events)?;
+        let gone: BTreeSet<_> = match shard.present(&self.events)?.group(group) {
+            Some(group) => of.iter().filter(|of| group.offsets.contains_key(*of)).collect(),
+            None => return Ok(()),
+        };
+        let changes = gone.into_iter().map(|of| Change { group, to: To::NoCommit(of) });
+        shard.write(&mut writer, changes, shards.how(now, Durability::Buffered)).map(drop)
+    }
+
+    /// Takes back everything that there is of a group.
+    pub(crate) fn delete_group(&self, group: &str, now: i64) -> Result<()> {
+        let Some(shards) = self.shards()? else { return Ok(()) };
+        let shard = shards.of(group)?;
+        let mut writer = shard.writer(&self.events)?;
+        let (offsets, has_record, others) = match shard.present(&self.events)?.group(group) {
+            Some(group) => (
+                group.offsets.keys().cloned().collect::<Vec<_>>(),
+                group.record.is_some(),
+                group.others.iter().cloned().collect::<Vec<_>>(),
+            ),
+            None => return Ok(()),
+        };
+        // A broker that reads this refuses the end of a group before that of what it consists of, which have the higher
+        // kinds.
+        let changes = offsets
+            .iter()
+            .map(To::NoCommit)
+            .chain(others.iter().rev().map(|key| To::Nothing(key)))
+            .chain(has_record.then_some(To::NoRecord))
+            .map(|to| Change { group, to });
+        shard.write(&mut writer, changes, shards.how(now, Durability::Buffered)).map(drop)
+    }
+
+    /// Writes the record of a group of the classic protocol, unless it is the one that is there.
+    pub(crate) fn write_group(&self, group: &str, record: &GroupMetadata, now: i64) -> Result<()> {
+        check_name("group id", group)?;
+        let shards = self.shards_to_write(now)?;
+        let shard = shards.of(group)?;
+        let mut writer = shard.writer(&self.events)?;
+        let known = shard
+            .present(&self.events)?
+            .group(group)
+            .is_some_and(|known| known.record.as_ref() == Some(record));
+        let changes = (!known).then_some(Change { group, to: To::Record(record) });
+        shard.write(&mut writer, changes, shards.how(now, Durability::Buffered)).map(drop)
+    }
+
+    /// The topic's partitions, if there is the topic.
+    fn shards(&self) -> Result<Option<Arc<Shards>>> {
+        let mut topic = self.catalog.topic(TOPIC);
+        if topic.is_none() {
+            // Another process may have made it.
+            self.catalog.refresh()?;
+            topic = self.catalog.topic(TOPIC);
+        }
+        Ok(topic.map(|topic| self.shards_of(topic)))
+    }
+
+    /// The same, made if there are none.
+    fn shards_to_write(&self, now: i64) -> Result<Arc<Shards>> {
+        let topic = match self.catalog.topic(TOPIC) {
+            Some(topic) => topic,
+            None => self.catalog.ensure_internal(TOPIC, self.topic_config(), now)?,
+        };
+        Ok(self.shards_of(topic))
+    }
+
+    fn shards_of(&self, topic: Arc<TopicEntry>) -> Arc<Shards> {
+        let known = |topic: &TopicEntry| self.present.read().clone().filter(|known| known.are_of(topic));
+        if let Some(known) = known(&topic) {
+            return known;
+        }
+        let _alone = self.arriving.lock();
+        // Another thread may have been faster.
+        known(&topic).unwrap_or_else(|| {
+            let all = topic.partitions().iter().map(Shard::new).collect();
+            let new = Arc::new(Shards { topic, all });
+            *self.present.write() = Some(Arc::clone(&new));
+            new
+        })
+    }
+
+    /// What Kafka gives the topic, but for the segments.
+    fn topic_config(&self) -> TopicConfig {
+        TopicConfig::new()
+            .partitions(self.partitions)
+            .cleanup(CleanupPolicy::Compact)
+            .segment_bytes(SEGMENT_BYTES)
+            .set("compression.type", "producer")
+    }
+
+    /// Whether a commit is about the topic that has the name now.
+    fn counts(&self, of: &TopicPartition, stored: &Stored) -> bool {
+        stored.topic_id == Uuid::ZERO
+            || self.catalog.topic(of.topic()).is_some_and(|topic| topic.id() == stored.topic_id)
+    }
+
+    /// Where the commit stands that says of the partition what this position does, if there is one. The caller holds the
+    /// shard's writer, which has read the log.
+    fn written(&self, shard: &Shard, group: &str, position: &Position) -> Option<u64> {
+        let fold = shard.present(&self.events).ok()?;
+        let stored = fold.group(group)?.offsets.get(position.partition())?;
+        let same = stored.offset == position.offset()
+            && position.leader_epoch().is_none_or(|epoch| stored.leader_epoch == Some(epoch))
+            && self.counts(position.partition(), stored);
+        same.then_some(stored.written)
+    }
+}
+
+impl Shards {
+    fn are_of(&self, topic: &TopicEntry) -> bool {
+        let first = |topic: &TopicEntry| topic.partitions().get(0).map(Arc::as_ptr);
+        self.all.len() == topic.partitions().len() as usize && first(&self.topic) == first(topic)
+    }
+
+    /// The partition in which a group's records are.
+    fn of(&self, group: &str) -> Result<&Shard> {
+        let count = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        let partition = group_partition(group, count);
+        let missing = || Error::not_found("partition", format_args!("{TOPIC}-{partition}"));
+        self.all.get(partition as usize).ok_or_else(missing)
+    }
+
+    fn how(&self, now: i64, level: Durability) -> How {
+        How { now, append_time: self.topic.rules().log_append_time(), level }
+    }
+}
+
+impl Stored {
+    fn committed(&self) -> Committed {
+        let Self { offset, leader_epoch, metadata, committed_at: at, .. } = self;
+        Committed { offset: *offset, leader_epoch: *leader_epoch, metadata: metadata.clone(), at: *at }
+    }
+}
+
+/// Refuses a name that cannot be written before anything is.
+fn check_name(what: &'static str, name: &str) -> Result<()> {
+    if i16::try_from(name.len()).is_ok() {
+        return Ok(());
+    }
+    Err(Error::invalid(what, format!("it has {} bytes, but Kafka takes at most 32,767", name.len())))
+}
+
+/// Refuses a position that cannot be written before anything is.
+fn check(position: &Position) -> Result<()> {
+    check_name("topic name", position.partition().topic())?;
+    let reason = if i64::try_from(position.offset()).is_err() {
+        format!("{} is above 9,223,372,036,854,775,807, beyond which no log has offsets", position.offset())
+    } else if position.leader_epoch().is_some_and(|epoch| i32::try_from(epoch).is_err()) {
+        "the leader epoch is above 2,147,483,647, beyond which there is none".to_owned()
+    } else if i32::try_from(position.partition().partition()).is_err() {
+        format!("{} has a partition number that no topic has", position.partition())
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid("committed position", reason))
+}
+
+/// Waits for what `level` promises beyond what appending has asked for.
+fn await_durable(shard: &Shard, until: Option<u64>, level: Durability) -> Result<()> {
+    match (level, until) {
+        (Durability::Synced, Some(end)) => shard.log().await_durable(end),
+        _ => Ok(()),
+    }
+}

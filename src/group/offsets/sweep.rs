@@ -1,0 +1,160 @@
+//! Changes to whatever groups they concern, in all partitions of the topic: topics that go, ends that were lost, age.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::expiry::Expiry;
+use super::fold::{Fold, Group};
+use super::shard::{Change, How, To};
+use super::{CommittedOffsets, await_durable};
+use crate::config::Durability;
+use crate::error::Result;
+use crate::events::Event;
+use crate::format::offset_commit::OffsetCommit;
+use crate::format::uuid::Uuid;
+use crate::position::TopicPartition;
+
+/// What is to be written of a group.
+#[derive(Debug)]
+pub(super) enum Sweep {
+    NoCommit(TopicPartition),
+    NoRecord,
+    /// Another commit in place of the one that is there.
+    Lowered {
+        of: TopicPartition,
+        from: u64,
+        to: u64,
+        metadata: Box<str>,
+    },
+}
+
+impl CommittedOffsets {
+    /// Takes back what any group has committed of a topic, on the medium when it returns: before the topic is deleted, so
+    /// that nobody goes on from there in a later topic of the same name.
+    pub(crate) fn forget_topic(&self, topic: &str, now: i64) -> Result<()> {
+        let first = TopicPartition::from((topic, 0));
+        let forgotten = self.sweep(now, Durability::Synced, |_, _, group| {
+            let of_topic = group.offsets.range(&first..).map(|(of, _)| of);
+            let of_topic = of_topic.take_while(|of| of.topic() == topic);
+            of_topic.map(|of| Sweep::NoCommit(of.clone())).collect()
+        });
+        forgotten.map(drop)
+    }
+
+    /// Lowers commits beyond the ends of partitions to those ends, on the medium when it returns, and tells each: for
+    /// after a stop that was not in order, before anything is appended. `ends`: `None` where there is no such partition;
+    /// it is asked under locks of this room, and may ask partitions. Returns how many were lowered.
+    pub(crate) fn clamp(&self, ends: impl Fn(&TopicPartition) -> Option<u64>, now: i64) -> Result<usize> {
+        let lowered = self.sweep(now, Durability::Synced, |_, _, group| {
+            let counting = group.offsets.iter().filter(|(of, stored)| self.counts(of, stored));
+            let beyond = counting.filter_map(|(of, stored)| {
+                let to = ends(of).filter(|end| stored.offset > *end)?;
+                let (from, metadata) = (stored.offset, stored.metadata.clone());
+                Some(Sweep::Lowered { of: of.clone(), from, to, metadata })
+            });
+            beyond.collect()
+        })?;
+        for (group, change) in &lowered {
+            if let Sweep::Lowered { of, from, to, .. } = change {
+                let (group, partition, from, to) = (group.clone(), of.clone(), *from, *to);
+                self.events.tell(|| Event::CommitLowered { group, partition, from, to });
+            }
+        }
+        Ok(lowered.len())
+    }
+
+    /// Takes back commits that are older than `retention`, by Kafka's rules for `offsets.retention.minutes`, and then the
+    /// records of groups of which nothing else is left. `in_use`: whether a member that lives in this process reads the
+    /// topic for the group; it is asked while nothing here is locked. Returns how many commits there were.
+    pub(crate) fn expire(
+        &self,
+        now: i64,
+        retention: Duration,
+        in_use: impl Fn(&str, &str) -> bool,
+    ) -> Result<usize> {
+        let expiry = Expiry { now, retention: i64::try_from(retention.as_millis()).unwrap_or(i64::MAX) };
+        let mut old = self.old(expiry)?;
+        for (group, of) in &mut old {
+            of.retain(|of| !in_use(group, of.topic()));
+        }
+        // What was committed meanwhile is looked at once more.
+        let expired = self.sweep(now, Durability::Buffered, |fold, name, group| {
+            let old = old.get(name);
+            let is_kept =
+                |of: &TopicPartition| old.is_none_or(|old| !old.contains(of)) || fold.is_pending(name, of);
+            expiry.due(group, is_kept)
+        })?;
+        Ok(expired.iter().filter(|(_, change)| matches!(change, Sweep::NoCommit(_))).count())
+    }
+
+    /// Commits that are old enough to go, by group.
+    fn old(&self, expiry: Expiry) -> Result<BTreeMap<Box<str>, BTreeSet<TopicPartition>>> {
+        let mut old = BTreeMap::new();
+        let Some(shards) = self.shards()? else { return Ok(old) };
+        for shard in &shards.all {
+            let fold = shard.present(&self.events)?;
+            for (name, group) in fold.groups() {
+                let due = expiry.due(group, |_| false).into_iter().filter_map(|change| match change {
+                    Sweep::NoCommit(of) => Some(of),
+                    _ => None,
+                });
+                let due: BTreeSet<_> = due.collect();
+                if !due.is_empty() {
+                    old.insert(name.into(), due);
+                }
+            }
+        }
+        Ok(old)
+    }
+
+    /// Writes what `find` finds to change in each group, partition by partition. Returns what was written.
+    fn sweep(
+        &self,
+        now: i64,
+        level: Durability,
+        find: impl Fn(&Fold, &str, &Group) -> Vec<Sweep>,
+    ) -> Result<Vec<(Box<str>, Sweep)>> {
+        let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
+        let how = shards.how(now, level);
+        let (mut written, mut ends) = (Vec::new(), Vec::new());
+        for shard in &shards.all {
+            let mut writer = shard.writer(&self.events)?;
+            let found: Vec<(Box<str>, Sweep)> = {
+                let fold = shard.present(&self.events)?;
+                let changes = |(name, group)| {
+                    find(&fold, name, group).into_iter().map(move |change| (Box::from(name), change))
+                };
+                fold.groups().flat_map(changes).collect()
+            };
+            let changes = found.iter().map(|(group, change)| change.of(group, how));
+            let end = shard.write(&mut writer, changes, how)?;
+            written.extend(found);
+            ends.push((shard, end));
+        }
+        // One after the other was appended to; none waited for the one before.
+        ends.into_iter().try_for_each(|(shard, end)| await_durable(shard, end, level))?;
+        Ok(written)
+    }
+}
+
+impl Sweep {
+    fn of<'c>(&'c self, group: &'c str, how: How) -> Change<'c> {
+        let to = match self {
+            Self::NoCommit(of) => To::NoCommit(of),
+            Self::NoRecord => To::NoRecord,
+            Self::Lowered { of, to, metadata, .. } => {
+                let commit = OffsetCommit {
+                    offset: *to,
+                    // Whatever it was, the record before is another one now.
+                    leader_epoch: None,
+                    metadata,
+                    committed_at: how.now,
+                    expires_at: None,
+                    topic_id: Uuid::ZERO,
+                };
+                To::Commit(of, commit)
+            }
+        };
+        Change { group, to }
+    }
+}
