@@ -218,7 +218,7 @@ impl EventLog {
     ///
     /// A closed directory is one that a broker takes over as it is. What this does beyond [`close`](Self::close) concerns
     /// what shows only later: it aborts transactions that no coordinator knows of, so that readers of committed records
-    /// do not wait for ever; it has the broker give out producer ids above all in use, so that it does not take new
+    /// do not wait for ever; it writes committed offsets again that the broker would forget for their age; it has the broker give out producer ids above all in use, so that it does not take new
     /// records for old ones; and it warns of records that the broker would delete for their age.
     ///
     /// Producers and consumers get [`Closed`](crate::Error::Closed) afterwards, as with [`close`](Self::close). Should

@@ -77,7 +77,9 @@ pub use event_log::EventLog;
 pub use events::{Event, Events};
 pub use format::record::Header;
 pub use format::uuid::Uuid as TopicId;
-pub use handover::{HandoverOptions, HandoverReport, HandoverWarning, Obstacle, UndecidedTransaction};
+pub use handover::{
+    HandoverOptions, HandoverReport, HandoverWarning, Obstacle, RenewedOffset, UndecidedTransaction,
+};
 pub use partition::PartitionRecovery;
 pub use position::{Position, TopicPartition};
 pub use producer::{

@@ -30,6 +30,7 @@ use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
+use crate::group::{self, CommittedOffsets};
 use crate::partition::{LiveWatch, LiveWriter};
 use crate::sys::{DirectoryLock, Disk, disk};
 use crate::upkeep::checkpoints::Checkpoints;
@@ -215,6 +216,11 @@ impl OpenDirectory {
     /// Where it is.
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The committed offsets of groups, read anew: for who changes them when nobody else does any more.
+    pub(crate) fn committed_offsets(&self) -> CommittedOffsets {
+        CommittedOffsets::new(Arc::clone(&self.catalog), self.events.clone(), group::PARTITIONS)
     }
 
     /// Sub-directories that are no partition's by their names, as they are now. A broker dies of one.

@@ -2,3 +2,5 @@
 
 mod assignor;
 mod offsets;
+
+pub(crate) use offsets::{CommittedOffsets, PARTITIONS};

@@ -24,13 +24,15 @@ use std::sync::Arc;
 
 pub use obstacle::Obstacle;
 pub use options::HandoverOptions;
-pub use report::{HandoverReport, UndecidedTransaction};
+pub use report::{HandoverReport, RenewedOffset, UndecidedTransaction};
 pub use warning::HandoverWarning;
 
 use crate::catalog::Catalog;
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
 use crate::partition::PartitionLog;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Does all of it and closes the log; or, if something keeps a broker from starting, nothing.
 pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOptions) -> Result<HandoverReport> {
@@ -47,6 +49,8 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
     let next_producer_id = found.highest_producer_id.map_or(0, |highest| highest.saturating_add(1));
     let raises = next_producer_id > catalog.next_producer_id();
     let warnings = warning::find(directory, now)?;
+    let offsets = directory.committed_offsets();
+    let (soon, retention) = (now.saturating_add(DAY_MS), options.offsets_retention);
     let report = HandoverReport {
         kafka: options.kafka,
         dry_run: options.dry_run,
@@ -54,6 +58,7 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
         aborted: found.undecided.iter().map(|one| one.transaction.clone()).collect(),
         left_to_the_broker: found.decided_by_broker,
         next_producer_id: raises.then_some(next_producer_id),
+        renewed: offsets.forgettable(soon, retention)?.into_iter().map(RenewedOffset::of).collect(),
         obstacles,
         warnings,
     };
@@ -64,6 +69,7 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
         one.log.abort(one.open, now)?;
     }
     catalog.reserve_producer_ids(next_producer_id, now)?;
+    offsets.renew(soon, retention, now)?;
     directory.close()?;
     Ok(report)
 }

@@ -1,5 +1,7 @@
 //! Which broker takes the log over.
 
+use std::time::Duration;
+
 use crate::config::KafkaVersion;
 
 /// What the broker is like to which [`EventLog::handover`](crate::EventLog::handover) gives a log.
@@ -17,6 +19,7 @@ pub struct HandoverOptions {
     pub(super) controller: (String, u16),
     pub(super) node_id: Option<i32>,
     pub(super) cluster_id: Option<String>,
+    pub(super) offsets_retention: Duration,
     pub(super) dry_run: bool,
 }
 
@@ -29,6 +32,7 @@ impl HandoverOptions {
             controller: ("localhost".to_owned(), 9093),
             node_id: None,
             cluster_id: None,
+            offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             dry_run: false,
         }
     }
@@ -62,6 +66,13 @@ impl HandoverOptions {
     /// The `cluster.id` that the broker's other log directories have. Default: whatever the directory says.
     pub fn cluster_id(mut self, id: impl Into<String>) -> Self {
         self.cluster_id = Some(id.into());
+        self
+    }
+
+    /// How long the broker keeps committed offsets of groups without members. Commits that would be older a day from now
+    /// are written again, as of now. Default: seven days, as Kafka's own `offsets.retention.minutes`.
+    pub fn offsets_retention(mut self, time: Duration) -> Self {
+        self.offsets_retention = time;
         self
     }
 

@@ -19,6 +19,22 @@ pub struct UndecidedTransaction {
     pub first_offset: u64,
 }
 
+/// A committed offset that a broker would have taken for forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RenewedOffset {
+    /// The group.
+    pub group: Box<str>,
+    /// The partition.
+    pub partition: TopicPartition,
+}
+
+impl RenewedOffset {
+    pub(super) fn of((group, partition): (Box<str>, TopicPartition)) -> Self {
+        Self { group, partition }
+    }
+}
+
 /// What a handover did, or with [`dry_run`](crate::HandoverOptions::dry_run) would do: [`EventLog::handover`](crate::EventLog::handover).
 ///
 /// Its text is for people, one statement per line, with the `server.properties` at the end unless there are obstacles.
@@ -35,6 +51,8 @@ pub struct HandoverReport {
     pub left_to_the_broker: Vec<UndecidedTransaction>,
     /// The producer id from which the broker goes on, if that had to be told to it.
     pub next_producer_id: Option<i64>,
+    /// Committed offsets that were written again, by group and partition.
+    pub renewed: Vec<RenewedOffset>,
     /// What keeps the broker from starting. Empty, unless nothing was changed.
     pub obstacles: Vec<Obstacle>,
     /// What the broker would do that may surprise.
@@ -64,6 +82,9 @@ impl fmt::Display for HandoverReport {
         }
         if let Some(next) = self.next_producer_id {
             writeln!(f, "{would}reserved: producer ids below {next}")?;
+        }
+        for RenewedOffset { group, partition } in &self.renewed {
+            writeln!(f, "{would}committed again: the offset of group {group:?} in {partition}")?;
         }
         for one in &self.warnings {
             writeln!(f, "warning: {one}")?;

@@ -13,11 +13,13 @@
 //! | [`shard`] | one partition: reading, writing, counting |
 //! | [`sweep`] | changes to whatever groups they concern |
 //! | [`expiry`] | which offsets are too old, by Kafka's rules |
+//! | [`renewal`] | committing those again for a broker |
 
 #![cfg_attr(not(test), expect(dead_code, reason = "consumers of groups, which come next, commit with it"))]
 
 mod expiry;
 mod fold;
+mod renewal;
 mod shard;
 mod sweep;
 #[cfg(test)]
