@@ -97,6 +97,12 @@ fn alone() -> MutexGuard<'static, ()> {
     BROKER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Does something while no other broker runs.
+pub(crate) fn alone_with<R>(act: impl FnOnce() -> R) -> R {
+    let _alone = alone();
+    act()
+}
+
 /// Has Kafka's own tool look at every file of a closed directory. Offsets may have gaps in compacted topics.
 pub(crate) fn check(dir: &Path) {
     check_compacted(dir, "state,compacted");
