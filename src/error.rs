@@ -71,6 +71,12 @@ pub enum Error {
         /// The file that could not grow.
         path: Box<Path>,
     },
+    /// The group has members. Committed offsets are theirs to change: stop its consumers, or wait. Nothing was written.
+    #[error("group {group:?} has members; stop its consumers first")]
+    GroupNotEmpty {
+        /// The group's name.
+        group: Box<str>,
+    },
     /// The log does not end where the caller said: somebody else appended. Nothing was written.
     #[error("the log ends at offset {actual}, not at {expected}")]
     Conflict {
@@ -78,6 +84,16 @@ pub enum Error {
         expected: u64,
         /// The log end offset there is.
         actual: u64,
+    },
+    /// A partition is not this consumer's any more: it was let go of, or the consumer was expelled from its group because
+    /// it did not poll in time. Nothing was committed. Poll again: the consumer is a member then, with the partitions
+    /// that its group gives it.
+    #[error(
+        "a partition is no longer this consumer's in group {group:?}, so nothing was committed; poll again"
+    )]
+    FencedGeneration {
+        /// The group's name.
+        group: Box<str>,
     },
     /// An earlier write or sync failed. The partition takes no more records until the log is opened anew; what
     /// the failed call wrote may or may not be there then.
@@ -106,6 +122,8 @@ pub enum Remedy {
     FixTheCall,
     /// The same call may succeed later; nothing was written.
     Retry,
+    /// Poll again, which joins the group anew if need be; nothing was written.
+    Rejoin,
     /// Open the log anew; the outcome of the failed write is known only then.
     Reopen,
     /// A file, a device or a permission needs attention.
@@ -130,7 +148,11 @@ impl Error {
             | Self::ReadOnly
             | Self::TooLarge { .. }
             | Self::OffsetOutOfRange { .. } => Remedy::FixTheCall,
-            Self::Locked { .. } | Self::StorageFull { .. } | Self::Conflict { .. } => Remedy::Retry,
+            Self::Locked { .. }
+            | Self::StorageFull { .. }
+            | Self::GroupNotEmpty { .. }
+            | Self::Conflict { .. } => Remedy::Retry,
+            Self::FencedGeneration { .. } => Remedy::Rejoin,
             Self::Poisoned(_) | Self::Closed => Remedy::Reopen,
             Self::Corrupt(_) | Self::Unsupported(_) | Self::Io(_) => Remedy::Inspect,
         }

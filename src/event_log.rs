@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::config::{ConsumerConfig, TopicConfig};
 use crate::consumer::Consumer;
-use crate::directory::{Metrics, OpenDirectory, OpenOptions, RecoveryReport, Topic};
+use crate::directory::{Group, Metrics, OpenDirectory, OpenOptions, RecoveryReport, Topic};
 use crate::error::Result;
 use crate::events::Events;
+use crate::group::check_name;
 use crate::handover::{self, HandoverOptions, HandoverReport};
 use crate::producer::{Producer, ProducerConfig};
 use crate::upkeep::MaintenanceReport;
@@ -110,17 +111,12 @@ impl EventLog {
         &self,
         topics: impl IntoIterator<Item = (&'a str, TopicConfig)>,
     ) -> Result<Vec<Topic>> {
-        let wanted: Vec<_> = topics.into_iter().collect();
-        let made = self.directory.catalog()?.create(&wanted, self.directory.now().as_millis())?;
-        Ok(made.into_iter().map(|entry| Topic::new(Arc::clone(&self.directory), entry)).collect())
+        self.directory.create_topics(&topics.into_iter().collect::<Vec<_>>())
     }
 
     /// The topic of this name, made if there is none. One that exists is returned unchanged, whatever `config` says.
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
-        let catalog = self.directory.catalog()?;
-        self.directory.look_around()?;
-        let entry = catalog.ensure(name, config, self.directory.now().as_millis())?;
-        Ok(Topic::new(Arc::clone(&self.directory), entry))
+        self.directory.ensure_topic(name, config)
     }
 
     /// The topic of this name, or `NotFound`.
@@ -136,10 +132,11 @@ impl EventLog {
         Ok(entries.into_iter().map(|entry| Topic::new(Arc::clone(&self.directory), entry)).collect())
     }
 
-    /// Deletes a topic and its records. Works while it is read: what consumers were given stays valid, their next polls
-    /// say `NotFound`. The name can be used again at once, for a topic with another id.
+    /// Deletes a topic, its records and what groups have committed in it. Works while it is read: what consumers were given
+    /// stays valid; the next polls of those that were assigned it say `NotFound`, subscribed ones lose its partitions. The
+    /// name can be used again at once, for a topic with another id.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
-        self.directory.catalog()?.delete(name, self.directory.now().as_millis()).map(drop)
+        self.directory.delete_topic(name)
     }
 
     /// A producer with default settings.
@@ -157,9 +154,29 @@ impl EventLog {
         self.consumer_with(ConsumerConfig::new())
     }
 
+    /// A consumer in a group, with default settings: [`Consumer::subscribe`] makes it a member.
+    pub fn consumer(&self, group: &str) -> Result<Consumer> {
+        self.consumer_with(ConsumerConfig::new().group(group))
+    }
+
     /// A consumer.
     pub fn consumer_with(&self, config: ConsumerConfig) -> Result<Consumer> {
         Consumer::new(&self.directory, config)
+    }
+
+    /// A group, to look at it or to set its committed positions. It needs not exist yet.
+    pub fn group(&self, name: &str) -> Result<Group> {
+        self.directory.check_open()?;
+        check_name(name)?;
+        Ok(Group::new(Arc::clone(&self.directory), name))
+    }
+
+    /// All groups that have members or committed positions, by name.
+    pub fn groups(&self) -> Result<Vec<Group>> {
+        self.directory.check_open()?;
+        self.directory.look_around()?;
+        let names = self.directory.groups().group_names()?;
+        Ok(names.iter().map(|name| Group::new(Arc::clone(&self.directory), name)).collect())
     }
 
     /// What happens in the background from now on. Each call gets a queue of its own.

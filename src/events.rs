@@ -75,6 +75,21 @@ pub enum Event {
         /// The file they are in.
         path: PathBuf,
     },
+    /// A member of a group did not poll within its [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval), and
+    /// its partitions go to others.
+    MemberExpelled {
+        /// The group's name.
+        group: Box<str>,
+        /// The member's id.
+        member: Box<str>,
+    },
+    /// Others in the group have waited ten seconds for this member to poll and let go of a partition.
+    MemberNotPolling {
+        /// The group's name.
+        group: Box<str>,
+        /// The member's id.
+        member: Box<str>,
+    },
     /// A record of the groups' offsets was damaged and is left out: the group goes on from what was committed before it.
     CommitSkipped {
         /// The partition of `__consumer_offsets`.

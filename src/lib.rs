@@ -62,21 +62,22 @@ pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
     Assignor, CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, IsolationLevel,
-    KafkaVersion, ReadUpTo, StartFrom, TimestampType, TopicConfig, WaitStrategy,
+    KafkaVersion, ReadUpTo, StartFrom, TimestampType, TopicConfig, UnknownTopics, WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,
     RecordIter, RecordView, Records,
 };
 pub use directory::{
-    Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, Progress, ReadMode, RecoveryReport,
-    SegmentInfo, Topic, WriteMode,
+    Group, Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, Progress, ReadMode,
+    RecoveryReport, SegmentInfo, Topic, WriteMode,
 };
 pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result};
 pub use event_log::EventLog;
 pub use events::{Event, Events};
 pub use format::record::Header;
 pub use format::uuid::Uuid as TopicId;
+pub use group::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 pub use handover::{
     HandoverOptions, HandoverReport, HandoverWarning, Obstacle, RenewedOffset, UndecidedTransaction,
 };

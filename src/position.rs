@@ -82,6 +82,11 @@ impl Position {
         self
     }
 
+    /// The same partition at another offset.
+    pub(crate) fn at_offset(self, offset: u64) -> Self {
+        Self { offset, ..self }
+    }
+
     /// The partition.
     pub fn partition(&self) -> &TopicPartition {
         &self.partition

@@ -53,9 +53,12 @@ fn the_commands_of_the_document_do_what_it_says() {
     fs::create_dir(&shims).unwrap();
     shim(&shims, "stratalog", &format!("exec {program} \"$@\""));
     let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/kafka-scripts");
-    for name in
-        ["kafka-server-start.sh", "kafka-server-stop.sh", "kafka-console-consumer.sh", "kafka-consumer-groups.sh"]
-    {
+    for name in [
+        "kafka-server-start.sh",
+        "kafka-server-stop.sh",
+        "kafka-console-consumer.sh",
+        "kafka-consumer-groups.sh",
+    ] {
         shim(&shims, name, &format!("exec {scripts} {name} \"$@\""));
     }
     let [client, controller] = judge::free_ports();
@@ -79,7 +82,8 @@ fn the_commands_of_the_document_do_what_it_says() {
         assert!(out.contains(line), "{out}");
     }
     // Topic, partition, current offset, log end, lag.
-    let group = out.lines().find(|line| line.starts_with("billing")).unwrap_or_else(|| panic!("{out}\n{err}"));
+    let group =
+        out.lines().find(|line| line.starts_with("billing")).unwrap_or_else(|| panic!("{out}\n{err}"));
     let columns: Vec<_> = group.split_whitespace().collect();
     assert_eq!(columns[..6], ["billing", "orders", "0", "2", "3", "1"]);
 }

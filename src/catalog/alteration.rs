@@ -54,6 +54,7 @@ impl Catalog {
         changes.write(records.collect(), now)?;
         if let Some(state) = changes.state.topic(topic.id()) {
             topic.add_partitions(state, &self.around());
+            self.tell_watchers();
         }
         Ok(())
     }

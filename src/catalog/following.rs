@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -13,6 +14,7 @@ use crate::error::{Damage, Error, Result};
 use crate::partition::Chores;
 use crate::sys::Disk;
 use crate::upkeep::checkpoints::Checkpoints;
+use crate::wait::Sleepers;
 
 impl Catalog {
     /// Reads the catalog of `root` and leaves everything as it is. `NotFound` where no log is yet: whoever makes one
@@ -46,6 +48,8 @@ impl Catalog {
             unknown,
             recovery,
             present: RwLock::default(),
+            version: AtomicU64::new(0),
+            watchers: Sleepers::default(),
             changes: Mutex::new(Changes { log, state: State::default(), unfinished: Vec::new() }),
         };
         catalog.take_over(&mut catalog.changes.lock(), state, checkpoints);
@@ -100,6 +104,7 @@ impl Catalog {
         };
         let topics: super::Topics = state.topics().map(entry).collect();
         *self.present.write() = Arc::new(topics);
+        self.tell_watchers();
         for gone in before.values().filter(|known| state.topic(known.id()).is_none()) {
             gone.set_deleted();
         }

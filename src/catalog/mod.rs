@@ -41,6 +41,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -62,6 +63,7 @@ use crate::sys::disk::kind_of;
 use crate::sys::{Disk, NameRules};
 use crate::upkeep::Holdings;
 use crate::upkeep::checkpoints::{Checkpoints, write_log_starts, write_recovery_points};
+use crate::wait::Sleepers;
 
 /// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
 const WRITTEN_LEVEL: i16 = 21;
@@ -96,6 +98,10 @@ pub(crate) struct Catalog {
     recovery: Option<PartitionRecovery>,
     /// Replaced as a whole under the lock of `changes`; readers only copy the pointer.
     present: RwLock<Arc<Topics>>,
+    /// Goes up with every topic that comes or goes and every partition that is added, after it.
+    version: AtomicU64,
+    /// Those who wait for such a change.
+    watchers: Sleepers,
     changes: Mutex<Changes>,
 }
 
@@ -165,6 +171,8 @@ impl Catalog {
             unknown: leftovers.unknown,
             recovery,
             present: RwLock::new(Arc::new(topics.collect())),
+            version: AtomicU64::new(0),
+            watchers: Sleepers::default(),
             changes: Mutex::new(changes),
         })
     }
@@ -291,6 +299,23 @@ impl Catalog {
         let mut topics = Topics::clone(&self.snapshot());
         change(&mut topics);
         *self.present.write() = Arc::new(topics);
+        self.tell_watchers();
+    }
+
+    fn tell_watchers(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+        self.watchers.wake_all();
+    }
+
+    /// A number that changes when topics or partitions come or go.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Where to wait for that.
+    pub(crate) fn watchers(&self) -> &Sleepers {
+        &self.watchers
     }
 
     fn refuse_read_only(&self) -> Result<()> {

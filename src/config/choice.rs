@@ -81,6 +81,9 @@ pub enum Assignor {
 }
 
 impl Assignor {
+    /// All there are.
+    pub(crate) const ALL: [Self; 4] = [Self::Range, Self::RoundRobin, Self::Sticky, Self::CooperativeSticky];
+
     /// Kafka's word for it, which also stands in the group's record.
     pub(crate) const fn kafka_word(self) -> &'static str {
         match self {
@@ -89,11 +92,6 @@ impl Assignor {
             Self::Sticky => "sticky",
             Self::CooperativeSticky => "cooperative-sticky",
         }
-    }
-
-    pub(crate) fn from_kafka_word(word: &str) -> Option<Self> {
-        let all = [Self::Range, Self::RoundRobin, Self::Sticky, Self::CooperativeSticky];
-        all.into_iter().find(|one| one.kafka_word() == word)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Assignor;
+use super::{Assignor, Durability};
 use crate::error::{Error, Result};
 
 /// Half of a core's second-level cache, so that records are still there when they are looked at after the check.
@@ -58,6 +58,20 @@ pub enum WaitStrategy {
     Park,
 }
 
+/// A value that was read from a text, or what is wrong with the text.
+type Checked<T> = std::result::Result<T, String>;
+
+/// What [`Consumer::subscribe`](crate::Consumer::subscribe) does about topics that do not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum UnknownTopics {
+    /// They are read once somebody has made them.
+    #[default]
+    Wait,
+    /// `NotFound`.
+    Refuse,
+}
+
 /// How a [`Consumer`](crate::Consumer) reads.
 ///
 /// ```
@@ -80,6 +94,8 @@ pub struct ConsumerConfig {
     pub(crate) group: Option<String>,
     pub(crate) assignor: Assignor,
     pub(crate) commit_on_poll: bool,
+    pub(crate) commit_durability: Durability,
+    pub(crate) unknown_topics: UnknownTopics,
     pub(crate) max_poll_interval: Option<Duration>,
     pub(crate) unknown: Option<String>,
 }
@@ -97,6 +113,8 @@ impl Default for ConsumerConfig {
             group: None,
             assignor: Assignor::default(),
             commit_on_poll: false,
+            commit_durability: Durability::default(),
+            unknown_topics: UnknownTopics::default(),
             max_poll_interval: None,
             unknown: None,
         }
@@ -184,6 +202,19 @@ impl ConsumerConfig {
         self
     }
 
+    /// What `Ok` from a commit means beyond that it is remembered, as for records that are sent. Default:
+    /// [`Durability::Buffered`]. A commit that is lost with the power makes records come again. Kafka: a broker's matter.
+    pub fn commit_durability(mut self, level: Durability) -> Self {
+        self.commit_durability = level;
+        self
+    }
+
+    /// What subscribing does about topics that do not exist. Default: [`UnknownTopics::Wait`], as in Kafka.
+    pub fn unknown_topics(mut self, what: UnknownTopics) -> Self {
+        self.unknown_topics = what;
+        self
+    }
+
     /// A member of a group that does not poll for this long is expelled: others get its partitions, its commits are
     /// refused, and it joins anew at its next poll. Default: `None`, members are never expelled. Kafka:
     /// `max.poll.interval.ms`.
@@ -192,32 +223,60 @@ impl ConsumerConfig {
         self
     }
 
-    /// Sets one of the above by Kafka's name: `auto.offset.reset` (`earliest`, `latest`), `fetch.max.bytes`,
-    /// `isolation.level` (`read_uncommitted`, `read_committed`), `max.poll.records`. Names and values are checked when a consumer is made.
+    /// Sets one of the above by Kafka's name: `auto.offset.reset` (`earliest`, `latest`), `enable.auto.commit` (`true`,
+    /// `false`), `fetch.max.bytes`, `group.id`, `isolation.level` (`read_uncommitted`, `read_committed`),
+    /// `max.poll.interval.ms`, `max.poll.records`, `partition.assignment.strategy` (`range`, `roundrobin`, `sticky`,
+    /// `cooperative-sticky`). Names and values are checked when a consumer is made.
     pub fn set(mut self, name: &str, value: impl AsRef<str>) -> Self {
         let value = value.as_ref().trim();
-        match (name, value, value.parse::<usize>()) {
-            ("auto.offset.reset", "earliest", _) => self.start_from = StartFrom::Beginning,
-            ("auto.offset.reset", "latest", _) => self.start_from = StartFrom::End,
-            ("auto.offset.reset", ..) => {
-                self.unknown = Some(format!("{name} is earliest or latest, not {value:?}"));
-            }
-            ("isolation.level", "read_uncommitted", _) => self.isolation = IsolationLevel::ReadUncommitted,
-            ("isolation.level", "read_committed", _) => self.isolation = IsolationLevel::ReadCommitted,
-            ("isolation.level", ..) => {
-                self.unknown = Some(format!("{name} is read_uncommitted or read_committed, not {value:?}"));
-            }
-            ("fetch.max.bytes", _, Ok(bytes)) => self.max_poll_bytes = bytes,
-            ("max.poll.records", _, Ok(records)) => self.max_poll_records = records,
-            ("fetch.max.bytes" | "max.poll.records", _, Err(_)) => {
-                self.unknown = Some(format!("{name} takes a whole number, not {value:?}"));
-            }
-            _ => {
-                let known = "auto.offset.reset, fetch.max.bytes, isolation.level, max.poll.records";
-                self.unknown = Some(format!("{name:?} is not known; there are {known}"));
-            }
+        if let Err(reason) = self.set_by_name(name, value) {
+            self.unknown = Some(reason);
         }
         self
+    }
+
+    fn set_by_name(&mut self, name: &str, value: &str) -> Checked<()> {
+        fn one_of<T: Copy>(name: &str, value: &str, words: &[(&str, T)]) -> Checked<T> {
+            words.iter().find(|(word, _)| *word == value).map(|(_, meant)| *meant).ok_or_else(|| {
+                let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                format!("{name} is {}, not {value:?}", words.join(" or "))
+            })
+        }
+        fn whole<T: std::str::FromStr>(name: &str, value: &str) -> Checked<T> {
+            value.parse().map_err(|_| format!("{name} takes a whole number, not {value:?}"))
+        }
+        match name {
+            "auto.offset.reset" => {
+                let words = [("earliest", StartFrom::Beginning), ("latest", StartFrom::End)];
+                self.start_from = one_of(name, value, &words)?;
+            }
+            "enable.auto.commit" => {
+                self.commit_on_poll = one_of(name, value, &[("true", true), ("false", false)])?;
+            }
+            "isolation.level" => {
+                let (all, committed) = (IsolationLevel::ReadUncommitted, IsolationLevel::ReadCommitted);
+                self.isolation =
+                    one_of(name, value, &[("read_uncommitted", all), ("read_committed", committed)])?;
+            }
+            "partition.assignment.strategy" => {
+                let words = Assignor::ALL.map(|assignor| (assignor.kafka_word(), assignor));
+                self.assignor = one_of(name, value, &words)?;
+            }
+            "group.id" => self.group = Some(value.to_owned()),
+            "fetch.max.bytes" => self.max_poll_bytes = whole(name, value)?,
+            "max.poll.records" => self.max_poll_records = whole(name, value)?,
+            "max.poll.interval.ms" => {
+                self.max_poll_interval = Some(Duration::from_millis(whole(name, value)?));
+            }
+            _ => {
+                return Err(format!(
+                    "{name:?} is not known; there are auto.offset.reset, enable.auto.commit, fetch.max.bytes, \
+                     group.id, isolation.level, max.poll.interval.ms, max.poll.records, \
+                     partition.assignment.strategy"
+                ));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
@@ -226,6 +285,12 @@ impl ConsumerConfig {
             Self { unknown: Some(reason), .. } => wrong(reason.clone()),
             Self { max_poll_records: 0, .. } => {
                 wrong("max.poll.records is 0, but a poll must be able to return one".into())
+            }
+            Self { commit_on_poll: true, group: None, .. } => {
+                wrong("polls are to commit, but there is no group to commit for; name one".into())
+            }
+            Self { max_poll_interval: Some(interval), .. } if interval.is_zero() => {
+                wrong("max.poll.interval.ms is 0, so that every member would be expelled at once".into())
             }
             _ => Ok(()),
         }

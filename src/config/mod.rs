@@ -14,7 +14,7 @@ pub(crate) mod topic_name;
 mod topic_setting;
 
 pub use choice::{Assignor, CleanupPolicy, Compression, Durability, TimestampType};
-pub use consumer::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom, WaitStrategy};
+pub use consumer::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom, UnknownTopics, WaitStrategy};
 pub use kafka_version::KafkaVersion;
 pub use topic::{ConfigEntries, TopicConfig};
 pub(crate) use topic_setting::TopicSettings;

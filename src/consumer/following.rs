@@ -21,7 +21,7 @@ impl Consumer {
         if self.directory.is_read_only() {
             self.directory.look_around_at_times()?;
             for one in &self.assigned {
-                if !one.paused && !one.cursor.may_have_data() {
+                if one.is_awake() && !one.cursor.may_have_data() {
                     one.cursor.log().glance()?;
                 }
                 one.cursor.follow_transactions()?;
@@ -64,7 +64,7 @@ impl Consumer {
         let asked = view.as_ref().and_then(|view| {
             let seen = view.seen()?;
             view.ask_for_new_slots();
-            let awake = self.assigned.iter().filter(|one| !one.paused);
+            let awake = self.assigned.iter().filter(|one| one.is_awake());
             let mut awake = awake.map(|one| one.cursor.log().ask_to_be_woken(view));
             awake.all(|asked| asked).then_some((view, seen))
         });

@@ -1,10 +1,13 @@
 //! Consumers: partitions in, records out.
 //!
 //! A consumer holds one cursor per partition and serves them in turn. It takes no lock of a writer and never waits
-//! for one; while it sleeps it is registered with every partition it reads.
+//! for one; while it sleeps it is registered with every partition it reads. Which partitions these are it is told once
+//! ([`Consumer::assign`]), or its group decides from poll to poll ([`subscription`]).
 
+mod committing;
 mod following;
 mod records;
+mod subscription;
 mod view;
 mod waiting;
 
@@ -12,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use records::{OwnedRecordIter, PartitionIter, PartitionRecords, RecordIter, Records};
+use subscription::Subscription;
 pub use view::{Headers, OwnedRecord, RecordView};
 pub use waiting::ConsumerWaker;
 use waiting::Wake;
@@ -20,12 +24,15 @@ use crate::clock::Timestamp;
 use crate::config::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom};
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
-use crate::partition::{Bounds, Cursor, FetchLimits};
+use crate::group::check_name;
+use crate::partition::{Bounds, Cursor, FetchLimits, PartitionLog};
 use crate::position::{Position, TopicPartition};
 
 /// Reads records from partitions. One thread at a time uses it, through `&mut`.
 ///
-/// Dropping a consumer commits nothing; what it has handed out stays valid.
+/// It reads the partitions that it is given by [`assign`](Self::assign), or those that its group gives it after
+/// [`subscribe`](Self::subscribe). Dropping a consumer leaves the group and commits nothing; what it has handed out stays
+/// valid.
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,6 +59,8 @@ pub struct Consumer {
     /// Which partition is served first next time.
     next: usize,
     wake: Wake,
+    /// Its membership in a group. `None`: the partitions are those that it was assigned.
+    subscription: Option<Subscription>,
 }
 
 /// A partition this consumer reads.
@@ -59,12 +68,25 @@ pub struct Consumer {
 struct Assigned {
     cursor: Cursor,
     paused: bool,
+    /// The consumer has to let go of it.
+    leaving: bool,
+    /// What was committed last by this consumer, or found committed.
+    committed: Option<u64>,
+}
+
+impl Assigned {
+    fn is_awake(&self) -> bool {
+        !self.paused && !self.leaving
+    }
 }
 
 impl Consumer {
     pub(crate) fn new(directory: &Arc<OpenDirectory>, config: ConsumerConfig) -> Result<Self> {
         directory.check_open()?;
         config.validate()?;
+        if let Some(group) = &config.group {
+            check_name(group)?;
+        }
         Ok(Self {
             directory: Arc::clone(directory),
             config,
@@ -72,12 +94,20 @@ impl Consumer {
             assignment: Vec::new(),
             next: 0,
             wake: Wake::default(),
+            subscription: None,
         })
     }
 
     /// Reads these partitions from now on, and no others. A partition that was assigned before keeps its position;
-    /// the others begin at [`ConsumerConfig::start_from`]. On an error nothing changes.
+    /// the others begin at the position that was committed for the consumer's group, if it has one, or else at
+    /// [`ConsumerConfig::start_from`]. On an error nothing changes.
+    ///
+    /// The consumer does not become a member of the group: whoever assigns sees to it that nobody else reads the same.
     pub fn assign<P: Into<TopicPartition>>(&mut self, to: impl IntoIterator<Item = P>) -> Result<()> {
+        if self.subscription.is_some() {
+            let reason = "the consumer is subscribed, so its group assigns partitions; unsubscribe first";
+            return Err(Error::invalid("assign", reason));
+        }
         let mut assigned: Vec<Assigned> = Vec::new();
         for partition in to {
             let partition = partition.into();
@@ -95,22 +125,38 @@ impl Consumer {
         let topic = self.directory.topic(partition.topic())?;
         let log = Arc::clone(topic.partition(partition.partition())?.log());
         let before = self.assigned.iter().find(|known| Arc::ptr_eq(known.cursor.log(), &log));
+        let Some(known) = before else { return self.begin(log) };
+        self.know_transactions(&log)?;
+        let cursor = self.cursor(log, known.cursor.offset());
+        Ok(Assigned { cursor, paused: known.paused, leaving: false, committed: known.committed })
+    }
+
+    /// Begins to read a partition: where its group has left off, or else where the configuration says.
+    fn begin(&self, log: Arc<PartitionLog>) -> Result<Assigned> {
+        self.know_transactions(&log)?;
+        let bounds = log.bounds()?;
+        let committed = match &self.config.group {
+            Some(group) => self.directory.groups().offsets().get(group, log.id())?.map(|found| found.offset),
+            None => None,
+        };
+        let offset = committed.unwrap_or(match self.config.start_from {
+            StartFrom::Beginning => bounds.log_start,
+            StartFrom::End => shown(bounds, &self.config),
+        });
+        let cursor = self.cursor(log, offset);
+        Ok(Assigned { cursor, paused: self.config.start_paused, leaving: false, committed })
+    }
+
+    fn know_transactions(&self, log: &Arc<PartitionLog>) -> Result<()> {
         if self.config.isolation == IsolationLevel::ReadCommitted {
             log.bounds()?;
             log.follow_transactions()?;
         }
-        let (offset, paused) = if let Some(known) = before {
-            (known.cursor.offset(), known.paused)
-        } else {
-            let bounds = log.bounds()?;
-            let offset = match self.config.start_from {
-                StartFrom::Beginning => bounds.log_start,
-                StartFrom::End => shown(bounds, &self.config),
-            };
-            (offset, self.config.start_paused)
-        };
-        let cursor = Cursor::new(log, offset, self.config.read_up_to).isolated(self.config.isolation);
-        Ok(Assigned { cursor, paused })
+        Ok(())
+    }
+
+    fn cursor(&self, log: Arc<PartitionLog>, offset: u64) -> Cursor {
+        Cursor::new(log, offset, self.config.read_up_to).isolated(self.config.isolation)
     }
 
     /// The partitions this consumer reads.
@@ -118,36 +164,56 @@ impl Consumer {
         &self.assignment
     }
 
-    /// The next records, waiting up to `timeout` for the first. Empty: caught up, timed out, woken, or all paused.
+    /// The next records, waiting up to `timeout` for the first. Empty: caught up, timed out, woken, the assignment
+    /// changes, or all paused.
     ///
     /// Every record is checked before it is returned. Behind damage nothing is skipped in silence: the good records
     /// before it come first, then every poll gives the error, whose
     /// [`resume_at`](crate::Damage::resume_at) can be given to [`seek`](Self::seek).
     ///
+    /// Of a subscribed consumer each poll also takes part in the work of its group: what earlier polls handed out counts
+    /// as processed, partitions that [`Records::revoking`] told of are let go of, and new ones begin. A poll that has a
+    /// change to tell of does not wait. A consumer that was expelled joins anew.
+    ///
     /// # Errors
-    /// `InvalidInput` while nothing is assigned, `OffsetOutOfRange` when the position lies outside the log, `NotFound`
-    /// once the topic is deleted, `Closed` after the log was closed, `Corrupt` and `Unsupported` for what cannot be
-    /// read, `Io`.
+    /// `InvalidInput` while the consumer is neither assigned partitions nor subscribed, `OffsetOutOfRange` when the
+    /// position lies outside the log, `NotFound` once an assigned topic is deleted, `Closed` after the log was closed,
+    /// `Corrupt` and `Unsupported` for what cannot be read, `Io`. Where commits are made by the poll, also what
+    /// [`commit`](Self::commit) gives.
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
         self.directory.check_open()?;
-        if self.assigned.is_empty() {
-            let reason = "no partition is assigned; call assign first";
+        if self.assigned.is_empty() && self.subscription.is_none() {
+            let reason = "the consumer has nothing to read; call subscribe or assign first";
             return Err(Error::invalid("poll", reason));
         }
-        let records = self.fetch()?;
-        if !records.is_empty() || timeout.is_zero() {
+        self.begin_poll()?;
+        let polled = self.poll_until(timeout);
+        self.end_poll();
+        polled
+    }
+
+    fn poll_until(&mut self, timeout: Duration) -> Result<Records> {
+        let records = self.take_turn_and_fetch()?;
+        if records.has_something_to_tell() || timeout.is_zero() {
             return Ok(records);
         }
         // Beyond what the clock can show means without end.
         let deadline = Instant::now().checked_add(timeout);
         while self.wait(deadline) {
             self.directory.check_open()?;
-            let records = self.fetch()?;
-            if !records.is_empty() {
+            let records = self.take_turn_and_fetch()?;
+            if records.has_something_to_tell() {
                 return Ok(records);
             }
         }
         Ok(Records::default())
+    }
+
+    fn take_turn_and_fetch(&mut self) -> Result<Records> {
+        self.take_turn()?;
+        let mut records = self.fetch()?;
+        self.tell_news(&mut records);
+        Ok(records)
     }
 
     /// What there is now: each partition in turn, until the limits are reached.
@@ -158,7 +224,9 @@ impl Consumer {
             FetchLimits { bytes: self.config.max_poll_bytes, records: self.config.max_poll_records };
         let count = self.assigned.len();
         for at in (self.next..count).chain(0..self.next) {
-            let Assigned { cursor, paused: false } = &mut self.assigned[at] else { continue };
+            let Assigned { cursor, paused: false, leaving: false, .. } = &mut self.assigned[at] else {
+                continue;
+            };
             if !cursor.may_have_data() {
                 continue;
             }
@@ -170,6 +238,8 @@ impl Consumer {
                     self.next = (at + 1) % count;
                     records.push(cursor.log().id().clone(), fetched);
                 }
+                // The topic was deleted: the next turn tells.
+                Err(Error::NotFound { .. }) if self.subscription.is_some() => {}
                 // What was read before the failure is handed out; the next poll meets the failure again.
                 Err(_) if !records.is_empty() => break,
                 Err(failure) => return Err(told(&self.directory, cursor, failure)),
@@ -262,11 +332,12 @@ impl Consumer {
     }
 
     fn find(&self, partition: &TopicPartition) -> Result<usize> {
-        self.assignment.iter().position(|assigned| assigned == partition).ok_or_else(|| {
-            Error::invalid(
-                "partition",
-                format!("{partition} is not assigned to this consumer; call assign first"),
-            )
+        // Numbers differ more often than names, and are compared faster.
+        let is_it = |assigned: &TopicPartition| {
+            assigned.partition() == partition.partition() && assigned.topic() == partition.topic()
+        };
+        self.assignment.iter().position(is_it).ok_or_else(|| {
+            Error::invalid("partition", format!("{partition} is not assigned to this consumer now"))
         })
     }
 
@@ -275,9 +346,10 @@ impl Consumer {
         self.wake.waker(self.directory.watch())
     }
 
-    /// Ends the consumer. Dropping it does the same.
-    pub fn close(self) -> Result<()> {
-        Ok(())
+    /// Ends the consumer and leaves its group. With [`ConsumerConfig::commit_on_poll`] what the last poll handed out is
+    /// committed first; dropping a consumer does not do that.
+    pub fn close(mut self) -> Result<()> {
+        self.commit_processed()
     }
 }
 

@@ -35,7 +35,22 @@ use crate::sys::Confirmed;
 #[must_use = "polled records count as handed out"]
 pub struct Records {
     chunks: Vec<Chunk>,
-    records: usize,
+    count: usize,
+    pub(super) news: News,
+}
+
+/// How a consumer's assignment changes.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) assigned: Vec<TopicPartition>,
+    pub(super) revoking: Vec<TopicPartition>,
+    pub(super) lost: Vec<TopicPartition>,
+}
+
+impl News {
+    pub(super) fn is_empty(&self) -> bool {
+        self.assigned.is_empty() && self.revoking.is_empty() && self.lost.is_empty()
+    }
 }
 
 /// Batches of one partition.
@@ -51,23 +66,53 @@ pub(super) struct Chunk {
 impl Records {
     pub(super) fn push(&mut self, partition: TopicPartition, fetched: Fetched) {
         let Fetched { bytes, from, upto, records } = fetched;
-        self.records += records;
+        self.count += records;
         self.chunks.push(Chunk { partition, bytes, from, upto, records });
+    }
+
+    /// Whether a poll has a reason to return this.
+    pub(super) fn has_something_to_tell(&self) -> bool {
+        !self.is_empty() || !self.news.is_empty()
     }
 
     /// How many records there are.
     pub fn len(&self) -> usize {
-        self.records
+        self.count
     }
 
-    /// Whether there are none: caught up, timed out, woken, or everything is paused.
+    /// Whether there are none: caught up, timed out, woken, the assignment changes, or everything is paused.
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.count == 0
+    }
+
+    /// Partitions that the consumer got from its group with this poll. Their records begin at the committed position, or
+    /// at [`ConsumerConfig::start_from`](crate::ConsumerConfig::start_from) without one.
+    ///
+    /// Kafka's counterpart is the call-back `onPartitionsAssigned`.
+    pub fn assigned(&self) -> &[TopicPartition] {
+        &self.news.assigned
+    }
+
+    /// Partitions that go to other members with the consumer's next poll. They are its own until then: positions in them
+    /// can still be committed, but no more of their records are handed out.
+    ///
+    /// Kafka's counterpart is the call-back `onPartitionsRevoked`.
+    pub fn revoking(&self) -> &[TopicPartition] {
+        &self.news.revoking
+    }
+
+    /// Partitions that the consumer does not have any more and could not let go of in order: their topic was deleted, or
+    /// the consumer was expelled because it did not poll in time. Nothing can be committed for them; those that it gets
+    /// again stand in [`assigned`](Self::assigned) too.
+    ///
+    /// Kafka's counterpart is the call-back `onPartitionsLost`.
+    pub fn lost(&self) -> &[TopicPartition] {
+        &self.news.lost
     }
 
     /// The records, partition by partition, in the order of their offsets.
     pub fn iter(&self) -> RecordIter<'_> {
-        RecordIter { chunks: self.chunks.iter(), present: None, left: self.records }
+        RecordIter { chunks: self.chunks.iter(), present: None, left: self.count }
     }
 
     /// The records by partition.

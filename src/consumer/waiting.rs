@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::Consumer;
+use super::subscription::Subscription;
 use crate::config::WaitStrategy;
 use crate::partition::LiveWatch;
 use crate::wait::{Parker, before_parking};
@@ -32,6 +33,17 @@ pub(super) struct Wake {
     parker: Parker,
 }
 
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    /// There may be records, or something to do.
+    News,
+    /// Somebody used a waker.
+    Woken,
+    /// The deadline has passed.
+    TooLong,
+}
+
 impl ConsumerWaker {
     /// Ends the wait.
     pub fn wake(&self) {
@@ -55,11 +67,25 @@ impl Wake {
 }
 
 impl Consumer {
-    /// Waits until there may be records, or the log is closed. `false`: the deadline has passed or a waker was used.
+    /// Waits until there may be records or something to do, or the log is closed. `false`: the deadline has passed or a
+    /// waker was used.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
         if self.directory.is_read_only() {
             return self.wait_for_others(deadline);
         }
+        let Some(look) = self.subscription.as_ref().and_then(Subscription::next_look) else {
+            return self.wait_for_news(deadline) == Waited::News;
+        };
+        // Others of the group may have to be looked after before.
+        let until = deadline.map_or(look, |deadline| deadline.min(look));
+        match self.wait_for_news(Some(until)) {
+            Waited::News => true,
+            Waited::Woken => false,
+            Waited::TooLong => deadline.is_none_or(|deadline| Instant::now() < deadline),
+        }
+    }
+
+    fn wait_for_news(&self, deadline: Option<Instant>) -> Waited {
         let looks = match self.config.wait {
             WaitStrategy::Spin => None,
             WaitStrategy::SpinThenPark => Some(LOOKS_BEFORE_PARKING),
@@ -68,52 +94,58 @@ impl Consumer {
         let mut look = 0;
         loop {
             if self.wake.take() {
-                return false;
+                return Waited::Woken;
             }
             if self.may_have_data() {
-                return true;
+                return Waited::News;
             }
             look += 1;
             if looks.is_some_and(|looks| look >= looks) {
                 return self.sleep(deadline);
             }
             if look % LOOKS_PER_CLOCK == 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return false;
+                return Waited::TooLong;
             }
             std::hint::spin_loop();
         }
     }
 
     pub(super) fn may_have_data(&self) -> bool {
-        self.assigned.iter().any(|one| !one.paused && one.cursor.may_have_data())
+        self.assigned.iter().any(|one| one.is_awake() && one.cursor.may_have_data())
             || self.directory.is_closing()
+            || self.subscription.as_ref().is_some_and(|group| group.is_concerned(&self.directory))
     }
 
     /// Sleeps until something may be there: registers everywhere, looks once more, parks.
-    fn sleep(&self, deadline: Option<Instant>) -> bool {
+    fn sleep(&self, deadline: Option<Instant>) -> Waited {
         let waker = self.wake.parker.waker();
-        let awake = self.assigned.iter().filter(|one| !one.paused);
+        let awake = self.assigned.iter().filter(|one| one.is_awake());
         let mut places: Vec<_> = awake.map(|one| one.cursor.log().sleepers()).collect();
-        if places.is_empty() {
+        if let Some(subscription) = &self.subscription {
+            places.extend(subscription.sleepers(&self.directory));
+        }
+        // With nothing else to wait for.
+        if self.assigned.iter().all(|one| !one.is_awake()) {
             places.push(self.directory.idlers());
         }
         let tickets: Vec<_> = places.into_iter().map(|at| (at, at.enter(&waker))).collect();
         before_parking();
+        let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let outcome = loop {
             if self.wake.take() {
-                break false;
+                break Waited::Woken;
             }
             if self.may_have_data() {
-                break true;
+                break Waited::News;
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                break false;
+            if is_over() {
+                break Waited::TooLong;
             }
             // A signal may be an old one: a writer that has woken this sleeper is no longer asked to, so go and
             // register again.
             self.wake.parker.park(deadline);
             if !self.may_have_data() && !self.wake.peek() {
-                break deadline.is_none_or(|deadline| Instant::now() < deadline);
+                break if is_over() { Waited::TooLong } else { Waited::News };
             }
         };
         for (sleepers, ticket) in tickets {

@@ -14,6 +14,7 @@ use super::{CLEAN_MARKER, OpenDirectory, OpenOptions, ReadMode, recovery};
 use crate::catalog::Catalog;
 use crate::clock::Pace;
 use crate::error::Result;
+use crate::group::{CommittedOffsets, Coordinator};
 use crate::partition::LiveWatch;
 use crate::sys::disk::{self, Stamp, kind_of};
 use crate::sys::{Disk, EntryKind};
@@ -43,11 +44,15 @@ impl OpenDirectory {
         idle.chores.watch = disk.map_reads.then(|| Arc::new(LiveWatch::new(&root)));
         let catalog = Arc::new(Catalog::open_read_only(&root, &disk, &checkpoints, &idle.chores)?);
         let recovery = recovery::of_reader(&catalog, clean);
+        let events = idle.chores.events.clone();
+        let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
+        let groups = Coordinator::new(Arc::clone(&catalog), offsets, events, Pace::default(), None);
         Ok(Arc::new(Self {
             root,
             disk,
             clock: options.clock,
             catalog,
+            groups,
             recovery,
             linger: idle.linger,
             pace: Pace::default(),

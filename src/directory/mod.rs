@@ -8,6 +8,8 @@
 //! Handles hold an [`OpenDirectory`]; the last one to go closes it. The threads hold the catalog alone.
 
 mod following;
+mod group;
+mod holdings;
 mod metrics;
 mod options;
 mod recovery;
@@ -20,6 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
+pub use group::Group;
+use holdings::Held;
 pub use metrics::Metrics;
 pub use options::{Maintenance, OpenOptions, ReadMode, WriteMode};
 use recovery::Watching;
@@ -28,9 +32,10 @@ pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
+use crate::config::TopicConfig;
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
-use crate::group::{self, CommittedOffsets};
+use crate::group::{CommittedOffsets, Coordinator};
 use crate::partition::{LiveWatch, LiveWriter};
 use crate::sys::{DirectoryLock, Disk, disk};
 use crate::upkeep::checkpoints::Checkpoints;
@@ -52,6 +57,7 @@ pub(crate) struct OpenDirectory {
     /// None: the system's.
     clock: Option<Arc<dyn Clock>>,
     catalog: Arc<Catalog>,
+    groups: Arc<Coordinator>,
     recovery: RecoveryReport,
     linger: Sender<Linger>,
     pace: Pace,
@@ -119,13 +125,21 @@ impl OpenDirectory {
         })?);
         let recovery = recovery::recover(&catalog, clean, &watching);
         let (linger, events) = (inboxes.linger.clone(), inboxes.chores.events.clone());
-        let work = Arc::new(inboxes.work_on(Arc::clone(&catalog) as _, options.clock.clone()));
+        let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
+        let (told, clock) = (events.clone(), options.clock.clone());
+        let groups = Coordinator::new(Arc::clone(&catalog), offsets, told, pace.clone(), clock);
+        if !clean {
+            groups.clamp_committed(now)?;
+        }
+        let held = Held::new(&catalog, &groups, options.offsets_retention);
+        let work = Arc::new(inboxes.work_on(Arc::new(held), options.clock.clone()));
         let threads = if by_hand { None } else { Some(Threads::start(&work)?) };
         Ok(Arc::new(Self {
             root,
             disk,
             clock: options.clock,
             catalog,
+            groups,
             recovery,
             linger,
             pace,
@@ -142,6 +156,11 @@ impl OpenDirectory {
     pub(crate) fn catalog(&self) -> Result<&Catalog> {
         self.check_open()?;
         Ok(&self.catalog)
+    }
+
+    /// The groups and what they have committed.
+    pub(crate) fn groups(&self) -> &Arc<Coordinator> {
+        &self.groups
     }
 
     #[inline]
@@ -218,11 +237,6 @@ impl OpenDirectory {
         &self.root
     }
 
-    /// The committed offsets of groups, read anew: for who changes them when nobody else does any more.
-    pub(crate) fn committed_offsets(&self) -> CommittedOffsets {
-        CommittedOffsets::new(Arc::clone(&self.catalog), self.events.clone(), group::PARTITIONS)
-    }
-
     /// Sub-directories that are no partition's by their names, as they are now. A broker dies of one.
     pub(crate) fn foreign_directories(&self) -> Result<Vec<PathBuf>> {
         catalog::foreign_directories(&self.root, &self.disk)
@@ -242,6 +256,39 @@ impl OpenDirectory {
         self.look_around()?;
         let entry = catalog.topic(name).ok_or_else(|| Error::not_found("topic", name))?;
         Ok(Topic::new(Arc::clone(self), entry))
+    }
+
+    /// Makes topics, all or none.
+    pub(crate) fn create_topics(self: &Arc<Self>, wanted: &[(&str, TopicConfig)]) -> Result<Vec<Topic>> {
+        self.check_writable()?;
+        let (catalog, now) = (self.catalog()?, self.now().as_millis());
+        for (name, _) in wanted.iter().filter(|(name, _)| catalog.topic(name).is_none()) {
+            // What was committed in a topic of this name that is gone says nothing about this one.
+            self.groups.offsets().forget_topic(name, now)?;
+        }
+        let made = catalog.create(wanted, now)?;
+        Ok(made.into_iter().map(|entry| Topic::new(Arc::clone(self), entry)).collect())
+    }
+
+    /// The topic of this name, made if there is none.
+    pub(crate) fn ensure_topic(self: &Arc<Self>, name: &str, config: TopicConfig) -> Result<Topic> {
+        let (catalog, now) = (self.catalog()?, self.now().as_millis());
+        self.look_around()?;
+        if catalog.topic(name).is_none() && !self.is_read_only() {
+            // As above.
+            self.groups.offsets().forget_topic(name, now)?;
+        }
+        Ok(Topic::new(Arc::clone(self), catalog.ensure(name, config, now)?))
+    }
+
+    /// Deletes a topic. What groups have committed in it goes first.
+    pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
+        self.check_writable()?;
+        let (catalog, now) = (self.catalog()?, self.now().as_millis());
+        if catalog.topic(name).is_some_and(|topic| !topic.is_internal()) {
+            self.groups.offsets().forget_topic(name, now)?;
+        }
+        catalog.delete(name, now).map(drop)
     }
 
     /// Everything appended before the call on the medium.

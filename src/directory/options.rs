@@ -10,6 +10,7 @@ use crate::catalog::CatalogOptions;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
 use crate::error::Error;
+use crate::group::OFFSETS_PARTITIONS;
 use crate::partition::BackgroundSync;
 
 /// How records get into files.
@@ -68,6 +69,8 @@ pub struct OpenOptions {
     pub(crate) catalog: CatalogOptions,
     pub(crate) maintenance: Maintenance,
     pub(crate) background_sync: BackgroundSync,
+    pub(crate) offsets_partitions: u32,
+    pub(crate) offsets_retention: Option<Duration>,
     pub(super) on_progress: Option<OnProgress>,
 }
 
@@ -82,6 +85,8 @@ impl Default for OpenOptions {
             catalog: CatalogOptions::default(),
             maintenance: Maintenance::default(),
             background_sync: BackgroundSync::default(),
+            offsets_partitions: OFFSETS_PARTITIONS,
+            offsets_retention: None,
             on_progress: None,
         }
     }
@@ -161,7 +166,25 @@ impl OpenOptions {
         self
     }
 
+    /// How many partitions `__consumer_offsets` gets when the first group commits; a log that has it keeps it as it is.
+    /// Their directories appear when they are used. Default: 50. Kafka: `offsets.topic.num.partitions`.
+    pub fn offsets_partitions(mut self, partitions: u32) -> Self {
+        self.offsets_partitions = partitions;
+        self
+    }
+
+    /// How long committed positions are remembered while no consumer of their group is there; `None` is for ever. Default:
+    /// `None`: a program may be off for a month. Kafka: `offsets.retention.minutes`, seven days by default, which a broker
+    /// applies once it has taken the directory over.
+    pub fn offsets_retention(mut self, retention: impl Into<Option<Duration>>) -> Self {
+        self.offsets_retention = retention.into();
+        self
+    }
+
     pub(super) fn validate(&self) -> crate::Result<()> {
+        if self.offsets_partitions == 0 {
+            return Err(Error::invalid("offsets_partitions", "there must be at least one; Kafka has 50"));
+        }
         let most = self.catalog.most_segment_bytes;
         if most < SMALLEST_SEGMENT {
             let reason = format!("{most} bytes were asked for; give at least {SMALLEST_SEGMENT}");
@@ -202,6 +225,8 @@ impl fmt::Debug for OpenOptions {
             .field("read_mode", &self.read_mode)
             .field("maintenance", &self.maintenance)
             .field("background_sync", &self.background_sync)
+            .field("offsets_partitions", &self.offsets_partitions)
+            .field("offsets_retention", &self.offsets_retention)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,23 @@
 //! Consumer groups: who reads which partition, and how far each group has come.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`membership`] | one group's members, and the way to a new assignment: a pure value |
+//! | [`assignor`] | Kafka's rules for dealing partitions out: pure functions |
+//! | [`coordinator`] | the groups of an open directory, and the seats of consumers in them |
+//! | [`offsets`] | committed positions, kept in `__consumer_offsets` |
+//! | [`describe`], [`administration`] | what is seen of groups and done to them from outside |
 
+mod administration;
 mod assignor;
+mod coordinator;
+mod describe;
+mod membership;
 mod offsets;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use offsets::{CommittedOffsets, PARTITIONS};
+pub(crate) use coordinator::{Coordinator, Seat, check_name};
+pub use describe::{GroupDescription, GroupPartition, GroupState, MemberDescription};
+pub(crate) use membership::Turn;
+pub(crate) use offsets::{CommittedOffsets, PARTITIONS as OFFSETS_PARTITIONS};

@@ -49,7 +49,7 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
     let next_producer_id = found.highest_producer_id.map_or(0, |highest| highest.saturating_add(1));
     let raises = next_producer_id > catalog.next_producer_id();
     let warnings = warning::find(directory, now)?;
-    let offsets = directory.committed_offsets();
+    let offsets = directory.groups().offsets();
     let (soon, retention) = (now.saturating_add(DAY_MS), options.offsets_retention);
     let report = HandoverReport {
         kafka: options.kafka,

@@ -16,6 +16,8 @@ pub struct MaintenanceReport {
     pub segments_deleted: usize,
     /// Bytes of records in them.
     pub bytes_deleted: u64,
+    /// Committed positions that were forgotten, because they were too old.
+    pub offsets_expired: usize,
     /// Whether the checkpoints were rewritten.
     pub checkpoints_written: bool,
 }

@@ -33,6 +33,9 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(300);
 /// The least time between two looks of a thread.
 const RETENTION_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a thread looks for committed positions that are too old. Kafka's `offsets.retention.check.interval.ms`.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
+
 /// How long after its last sync a partition that nobody appends to gives up its descriptor and map.
 const REST_AFTER: Duration = Duration::from_secs(60);
 
@@ -55,6 +58,16 @@ pub(crate) trait Holdings: Send + Sync + std::fmt::Debug {
 
     /// All partitions there are.
     fn partitions(&self) -> Vec<Arc<PartitionLog>>;
+
+    /// Whether committed positions are forgotten some day.
+    fn forgets_offsets(&self) -> bool {
+        false
+    }
+
+    /// Forgets committed positions that are too old at the time `now`, and tells how many.
+    fn expire_offsets(&self, _now: i64) -> Result<usize> {
+        Ok(0)
+    }
 }
 
 /// The ways to give work, made before there is anything to look after.
@@ -93,6 +106,8 @@ struct Agenda {
     /// Partitions that rest from these moments on, if nobody has appended to them by then; in order.
     rests: VecDeque<(Moment, Weak<PartitionLog>)>,
     retention: Option<Moment>,
+    /// `None`: committed positions are kept.
+    expiry: Option<Moment>,
 }
 
 /// A sync that was asked for, ordered by its moment.
@@ -112,6 +127,7 @@ impl Inboxes {
     pub(crate) fn work_on(self, holdings: Arc<dyn Holdings>, clock: Option<Arc<dyn Clock>>) -> Work {
         let pace = self.chores.pace;
         let retention = pace.now().after(FIRST_RETENTION);
+        let expiry = holdings.forgets_offsets().then(|| pace.now().after(EXPIRY_INTERVAL)).flatten();
         Work {
             clock,
             grow: self.grow,
@@ -121,7 +137,7 @@ impl Inboxes {
             events: self.chores.events,
             holdings,
             waiting: Mutex::default(),
-            agenda: Mutex::new(Agenda { retention, ..Agenda::default() }),
+            agenda: Mutex::new(Agenda { retention, expiry, ..Agenda::default() }),
             has_ended: AtomicBool::new(false),
         }
     }
@@ -190,6 +206,7 @@ impl Work {
         }
         self.sync_due(&mut agenda, &mut round);
         self.retain_due(&mut agenda, &mut round);
+        self.expire_due(&mut agenda, &mut round);
         self.rest_due(&mut agenda, &mut round);
         if agenda.checkpoint.is_some_and(|due| due <= self.pace.now()) {
             agenda.checkpoint = None;
@@ -204,7 +221,12 @@ impl Work {
         let agenda = self.agenda.lock();
         let sync = agenda.syncs.peek().map(|Reverse(Due(sync))| sync.due);
         let rest = agenda.rests.front().map(|(due, _)| *due);
-        sync.into_iter().chain(agenda.checkpoint).chain(agenda.retention).chain(rest).min()
+        sync.into_iter()
+            .chain(agenda.checkpoint)
+            .chain(agenda.retention)
+            .chain(agenda.expiry)
+            .chain(rest)
+            .min()
     }
 
     fn finish_sealed(&self, partition: &Arc<PartitionLog>, agenda: &mut Agenda, round: &mut Round) {
@@ -224,7 +246,7 @@ impl Work {
         if !self.pace.is_by_hand() && !agenda.retention.is_some_and(is_due) {
             return;
         }
-        let now = self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
+        let now = self.time();
         let mut done = Retained::default();
         let retain = || {
             let partitions = self.holdings.partitions();
@@ -243,6 +265,23 @@ impl Work {
             let wait = u64::try_from(due.saturating_sub(now)).unwrap_or(0);
             self.retain_within(Duration::from_millis(wait).max(RETENTION_PAUSE), agenda);
         }
+    }
+
+    fn expire_due(&self, agenda: &mut Agenda, round: &mut Round) {
+        let now = self.pace.now();
+        if agenda.expiry.is_none_or(|due| due > now && !self.pace.is_by_hand()) {
+            return;
+        }
+        agenda.expiry = now.after(EXPIRY_INTERVAL);
+        let time = self.time();
+        let expire = || self.holdings.expire_offsets(time);
+        let expired = self.attempt("forgetting committed positions", None, expire);
+        round.report.offsets_expired += round.note(expired).unwrap_or(0);
+    }
+
+    /// By the log's clock.
+    fn time(&self) -> i64 {
+        self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis()
     }
 
     fn retain_within(&self, delay: Duration, agenda: &mut Agenda) {

@@ -47,6 +47,7 @@ impl Claims {
     }
 
     /// Whether anybody claims it, rightly or not.
+    #[cfg(test)]
     pub(super) fn is_claimed(&self, partition: usize) -> bool {
         !matches!(self.claims[partition], Claim::Nobodys)
     }

@@ -41,10 +41,11 @@ pub(crate) struct Claimant<'a> {
 /// One list of partitions per member, in the order of the members given; each sorted by topic, then number.
 pub(crate) type Assignment = Vec<Vec<TopicPartition>>;
 
-/// What Kafka's assignor of that name answers; `topics` gives each topic's number of partitions.
+/// What Kafka's assignor of that name answers, against which tests hold [`target`] and the turns that lead to it; `topics` gives each topic's number of partitions.
 ///
 /// [`Assignor::CooperativeSticky`] holds back, for this round, the partitions that would pass from one member to another:
 /// they have no owner in the result. Once their owners have let go of them, the next round deals them out.
+#[cfg(test)]
 pub(crate) fn assign(
     assignor: Assignor,
     claimants: &[Claimant<'_>],
@@ -59,7 +60,7 @@ pub(crate) fn assign(
     deal.lists(&owners)
 }
 
-/// What the members should own in the end: [`assign`] with nothing held back.
+/// What the members should own in the end, by Kafka's rules; `topics` gives each topic's number of partitions.
 pub(crate) fn target(
     assignor: Assignor,
     claimants: &[Claimant<'_>],
@@ -83,6 +84,7 @@ fn owners(assignor: Assignor, deal: &Deal<'_>, claims: &Claims) -> Owners {
 
 /// Takes partitions from new owners for as long as somebody else may still be reading them: all that are claimed, unless
 /// the claim is the new owner's and good.
+#[cfg(test)]
 fn hold_back(claims: &Claims, owners: &mut Owners) {
     for (partition, owner) in owners.iter_mut().enumerate() {
         if claims.is_claimed(partition) && claims.owner(partition) != *owner {

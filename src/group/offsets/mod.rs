@@ -15,8 +15,6 @@
 //! | [`expiry`] | which offsets are too old, by Kafka's rules |
 //! | [`renewal`] | committing those again for a broker |
 
-#![cfg_attr(not(test), expect(dead_code, reason = "consumers of groups, which come next, commit with it"))]
-
 mod expiry;
 mod fold;
 mod renewal;
@@ -41,6 +39,7 @@ use crate::format::coordinator_record::group_partition;
 use crate::format::group_metadata::GroupMetadata;
 use crate::format::offset_commit::OffsetCommit;
 use crate::format::uuid::Uuid;
+use crate::partition::PartitionLog;
 use crate::position::{Position, TopicPartition};
 
 /// Kafka's name for the topic.
@@ -82,6 +81,28 @@ pub(crate) struct Committed {
     pub(crate) at: i64,
 }
 
+/// A commit that is in the log, and up to which offset its partition has to be on the medium.
+#[derive(Debug)]
+#[must_use = "what was promised may have to be waited for"]
+pub(crate) struct Awaited(Option<(Arc<PartitionLog>, u64)>);
+
+impl Awaited {
+    /// Returns when the commit is as safe as was asked for.
+    pub(crate) fn wait(self) -> Result<()> {
+        self.0.map_or(Ok(()), |(log, end)| log.await_durable(end))
+    }
+}
+
+impl Committed {
+    pub(crate) fn position(&self, of: TopicPartition) -> Position {
+        let position = Position::new(of, self.offset);
+        match self.leader_epoch {
+            Some(epoch) => position.with_leader_epoch(epoch),
+            None => position,
+        }
+    }
+}
+
 impl CommittedOffsets {
     /// `partitions`: how many the topic gets if it has to be made, Kafka's [`PARTITIONS`] unless there is a reason.
     pub(crate) fn new(catalog: Arc<Catalog>, events: Announcer, partitions: u32) -> Self {
@@ -112,6 +133,14 @@ impl CommittedOffsets {
         Ok(fold.group(group).and_then(|group| group.record.clone()))
     }
 
+    /// Whether a record of the classic protocol about a group makes sense: it has committed something, and it is not of the
+    /// protocol that keeps other records, beside which a broker would not take one.
+    pub(crate) fn may_have_record(&self, group: &str) -> Result<bool> {
+        let Some(shards) = self.shards()? else { return Ok(false) };
+        let fold = shards.of(group)?.present(&self.events)?;
+        Ok(fold.group(group).is_some_and(|group| group.others.is_empty() && !group.offsets.is_empty()))
+    }
+
     /// Every group with a committed offset or a record, of whichever protocol, sorted.
     pub(crate) fn groups(&self) -> Result<Vec<String>> {
         let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
@@ -139,10 +168,21 @@ impl CommittedOffsets {
         now: i64,
         level: Durability,
     ) -> Result<()> {
+        self.append(group, positions, now, level)?.wait()
+    }
+
+    /// The same, but for the wait that `level` may ask for, which needs no lock of the caller's.
+    pub(crate) fn append(
+        &self,
+        group: &str,
+        positions: &[Position],
+        now: i64,
+        level: Durability,
+    ) -> Result<Awaited> {
         check_name("group id", group)?;
         positions.iter().try_for_each(check)?;
         if positions.is_empty() {
-            return Ok(());
+            return Ok(Awaited(None));
         }
         let shards = self.shards_to_write(now)?;
         let shard = shards.of(group)?;
@@ -185,7 +225,8 @@ impl CommittedOffsets {
             let end = shard.write(&mut writer, changes, shards.how(now, level))?;
             until = until.max(end);
         }
-        await_durable(shard, until, level)
+        let until = until.filter(|_| level == Durability::Synced);
+        Ok(Awaited(until.map(|end| (Arc::clone(shard.log()), end))))
     }
 
     /// Takes back what a group has committed of these partitions.

@@ -1,0 +1,132 @@
+//! How a consumer remembers, in its group's name, how far it has come.
+
+use super::{Consumer, shown};
+use crate::config::ReadUpTo;
+use crate::error::{Error, Result};
+use crate::position::{Position, TopicPartition};
+
+impl Consumer {
+    /// Commits the present positions of all partitions that this consumer reads: everything that polls have handed out.
+    ///
+    /// Whoever reads these partitions for the group later begins there. May be called inside the loop over the records of
+    /// a poll, but then counts the records of the poll that were not looked at yet as processed: see
+    /// [`commit_to`](Self::commit_to). What did not change since the last commit is not written again. A partition is
+    /// never let go of by a commit. Kafka's counterpart is `commitSync`.
+    ///
+    /// `Ok` means: remembered, safe from the death of the process, and from power loss as
+    /// [`ConsumerConfig::commit_durability`](crate::ConsumerConfig::commit_durability) says. It stands in
+    /// `__consumer_offsets`, where a broker finds it.
+    ///
+    /// # Errors
+    /// `InvalidInput` without a group; `FencedGeneration` if the consumer was expelled from its group; `GroupNotEmpty` if
+    /// it was assigned partitions while its group has members; `ReadOnly`, `Closed`, `StorageFull`, `Io`, `Poisoned`. Only
+    /// after the last two something may have been committed.
+    pub fn commit(&mut self) -> Result<()> {
+        let moved =
+            self.assigned.iter().enumerate().filter(|(_, one)| one.committed != Some(one.cursor.offset()));
+        let moved: Vec<_> = moved.map(|(at, _)| (at, self.position_at(at))).collect();
+        self.commit_positions(moved)
+    }
+
+    /// Commits these positions, all or none. Of several for one partition the last one counts.
+    ///
+    /// [`RecordView::next_position`](crate::RecordView::next_position) of a record is the position that says it was
+    /// processed, and all before it. With [`ReadUpTo::Durable`] no position behind what is on the medium is committed: it
+    /// is lowered to that.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit), and: `FencedGeneration` for a partition that the group has not given to this
+    /// consumer, `InvalidInput` for one that was not assigned, `OffsetOutOfRange` behind the end of the partition. Then
+    /// nothing is committed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// # let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// # log.producer()?.send_batch(&orders.partition(0)?, ["a", "b"].map(|value| Record::new(value)))?;
+    /// let mut consumer = log.consumer("billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// for record in &consumer.poll(Duration::from_secs(1))? {
+    ///     println!("{:?}", record.value());
+    ///     consumer.commit_to([record.next_position()])?;
+    /// }
+    /// assert_eq!(consumer.committed(("orders", 0))?.map(|at| at.offset()), Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn commit_to(&mut self, to: impl IntoIterator<Item = Position>) -> Result<()> {
+        let mut positions: Vec<(usize, Position)> = Vec::new();
+        for position in to {
+            let at = match self.find(position.partition()) {
+                Ok(at) => at,
+                Err(failure) => return Err(self.not_ours().unwrap_or(failure)),
+            };
+            let position = self.within_bounds(at, position)?;
+            positions.retain(|(before, _)| *before != at);
+            positions.push((at, position));
+        }
+        self.commit_positions(positions)
+    }
+
+    fn not_ours(&self) -> Option<Error> {
+        let group = self.config.group.as_deref().filter(|_| self.subscription.is_some())?;
+        Some(Error::FencedGeneration { group: group.into() })
+    }
+
+    fn within_bounds(&self, at: usize, position: Position) -> Result<Position> {
+        let bounds = self.assigned[at].cursor.log().bounds()?;
+        if position.offset() > bounds.log_end {
+            return Err(Error::OffsetOutOfRange {
+                at: Box::new(position),
+                valid: bounds.log_start..bounds.log_end,
+            });
+        }
+        match self.config.read_up_to {
+            ReadUpTo::Durable if position.offset() > bounds.durable => {
+                Ok(position.at_offset(shown(bounds, &self.config)))
+            }
+            _ => Ok(position),
+        }
+    }
+
+    /// Commits what the last poll handed out, if polls are to do that.
+    pub(super) fn commit_processed(&mut self) -> Result<()> {
+        if self.config.commit_on_poll && !self.assigned.is_empty() { self.commit() } else { Ok(()) }
+    }
+
+    fn commit_positions(&mut self, positions: Vec<(usize, Position)>) -> Result<()> {
+        self.directory.check_writable()?;
+        let Some(group) = &self.config.group else {
+            let reason = "the consumer has no group to commit for; name one when it is made";
+            return Err(Error::invalid("commit", reason));
+        };
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let (places, positions): (Vec<_>, Vec<_>) = positions.into_iter().unzip();
+        let now = self.directory.now().as_millis();
+        let level = self.config.commit_durability;
+        match &self.subscription {
+            Some(subscription) => subscription.seat().commit(&positions, now, level)?,
+            None => self.directory.groups().commit_standalone(group, &positions, now, level)?,
+        }
+        for (at, position) in places.into_iter().zip(&positions) {
+            self.assigned[at].committed = Some(position.offset());
+        }
+        Ok(())
+    }
+
+    /// The position that was committed last for the consumer's group in this partition, by whomever; `None` if there is
+    /// none. Kafka's counterpart has the same name.
+    pub fn committed(&self, of: impl Into<TopicPartition>) -> Result<Option<Position>> {
+        self.directory.check_open()?;
+        let Some(group) = &self.config.group else {
+            let reason = "the consumer has no group; name one when it is made";
+            return Err(Error::invalid("committed", reason));
+        };
+        let of = of.into();
+        let found = self.directory.groups().offsets().get(group, &of)?;
+        Ok(found.map(|committed| committed.position(of)))
+    }
+}

@@ -1,0 +1,299 @@
+//! A consumer as a member of a group: what it subscribes to, and its turns.
+//!
+//! The consumer's side of `group/membership.rs`. What a turn changes is told by the poll that took it, and only a poll
+//! that returned has told: partitions go with the poll after.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::records::{News, Records};
+use super::{Assigned, Consumer};
+use crate::config::{ConsumerConfig, UnknownTopics, topic_name};
+use crate::directory::OpenDirectory;
+use crate::error::{Error, Result};
+use crate::group::{Seat, Turn};
+use crate::position::TopicPartition;
+use crate::wait::Sleepers;
+
+/// What a consumer has subscribed to, and where it stands in its group.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    wanted: Wanted,
+    seat: Seat,
+    /// The catalog that the wanted topics were looked up in.
+    catalog_version: u64,
+    /// Partitions that the user was told to lose with the next poll.
+    told: Vec<TopicPartition>,
+    /// Partitions that are the consumer's, but could not be begun yet.
+    unopened: Vec<TopicPartition>,
+    /// What is to be told with the next records.
+    news: News,
+}
+
+enum Wanted {
+    /// Sorted.
+    Names(Vec<Arc<str>>),
+    Matching(Box<dyn Fn(&str) -> bool + Send + Sync>),
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Names(names) => names.fmt(f),
+            Self::Matching(_) => f.write_str("a pattern"),
+        }
+    }
+}
+
+impl Wanted {
+    /// Names of topics, sorted. Runs the user's function, so no lock is held.
+    fn topics(&self, directory: &OpenDirectory) -> Result<Vec<Arc<str>>> {
+        Ok(match self {
+            Self::Names(names) => names.clone(),
+            Self::Matching(wanted) => {
+                let topics = directory.catalog()?.topics();
+                let visible = topics.iter().filter(|topic| !topic.is_internal());
+                visible.map(|topic| topic.name()).filter(|name| wanted(name)).cloned().collect()
+            }
+        })
+    }
+}
+
+impl Subscription {
+    /// Whether a turn may change something.
+    #[inline]
+    pub(super) fn is_concerned(&self, directory: &OpenDirectory) -> bool {
+        self.seat.is_concerned() || self.catalog_version != directory.groups().catalog().version()
+    }
+
+    pub(super) fn sleepers<'s>(&'s self, directory: &'s OpenDirectory) -> [&'s Sleepers; 2] {
+        [self.seat.sleepers(), directory.groups().catalog().watchers()]
+    }
+
+    /// When to look after other members, at latest.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.seat.next_look()
+    }
+
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// Has the group look at topics that came, went or grew.
+    fn follow_catalog(&mut self, directory: &OpenDirectory) -> Result<()> {
+        // First the version: what changes in between is seen again.
+        let version = directory.groups().catalog().version();
+        if version != self.catalog_version {
+            self.seat.subscribe(self.wanted.topics(directory)?);
+            self.catalog_version = version;
+        }
+        Ok(())
+    }
+}
+
+impl Consumer {
+    /// Reads these topics as a member of the consumer's group: each poll says which of their partitions it has.
+    ///
+    /// The group deals the partitions out among its members by [`ConsumerConfig::assignor`]; each partition is read by one
+    /// of them. Topics and partitions that are made later are read when they are there. Subscribing again changes what is
+    /// read. Kafka's counterpart has the same name.
+    ///
+    /// # Errors
+    /// `InvalidInput` without a group, without topics, after [`assign`](Self::assign), for what cannot be a topic's name
+    /// and if other members use another assignor; `NotFound` for topics that do not exist with
+    /// [`UnknownTopics::Refuse`]; `ReadOnly`: members of a group commit. On an error nothing changes.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new().partitions(3))?;
+    /// log.producer()?.send(&orders, Record::new("paid"))?;
+    ///
+    /// let mut consumer = log.consumer("billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// let records = consumer.poll(Duration::from_secs(1))?;
+    /// assert_eq!((records.len(), records.assigned().len()), (1, 3));
+    /// consumer.commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe<S: AsRef<str>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<()> {
+        let names: BTreeSet<Arc<str>> = topics.into_iter().map(|name| Arc::from(name.as_ref())).collect();
+        if names.is_empty() {
+            return Err(Error::invalid(
+                "subscribe",
+                "no topic is given; to leave the group call unsubscribe",
+            ));
+        }
+        names.iter().try_for_each(|name| topic_name::check(name))?;
+        if self.config.unknown_topics == UnknownTopics::Refuse {
+            names.iter().try_for_each(|name| self.directory.topic(name).map(drop))?;
+        }
+        self.subscribe_to(Wanted::Names(names.into_iter().collect()))
+    }
+
+    /// The same for all topics whose names `wanted` accepts, now or when they are made. Kafka's internal topics are not
+    /// among them. `wanted` is called by polls of this consumer, with no lock held. Kafka's counterpart takes a pattern.
+    ///
+    /// ```
+    /// # use stratalog::EventLog;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let mut consumer = log.consumer("audit")?;
+    /// consumer.subscribe_matching(|topic| topic.starts_with("audit."))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe_matching(
+        &mut self,
+        wanted: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.subscribe_to(Wanted::Matching(Box::new(wanted)))
+    }
+
+    fn subscribe_to(&mut self, wanted: Wanted) -> Result<()> {
+        self.directory.check_writable()?;
+        if self.subscription.is_none() && !self.assigned.is_empty() {
+            let reason = "the consumer was assigned partitions; call unsubscribe first";
+            return Err(Error::invalid("subscribe", reason));
+        }
+        let catalog_version = self.directory.groups().catalog().version();
+        let topics = wanted.topics(&self.directory)?;
+        if let Some(subscription) = &mut self.subscription {
+            subscription.seat.subscribe(topics);
+            (subscription.wanted, subscription.catalog_version) = (wanted, catalog_version);
+            return Ok(());
+        }
+        let seat = take_seat(&self.directory, &self.config, topics)?;
+        let (told, unopened, news) = (Vec::new(), Vec::new(), News::default());
+        self.subscription = Some(Subscription { wanted, seat, catalog_version, told, unopened, news });
+        Ok(())
+    }
+
+    /// Ends a subscription, and leaves the group at once, or takes back the assigned partitions. With
+    /// [`ConsumerConfig::commit_on_poll`] what the last poll handed out is committed first. Kafka's counterpart has the
+    /// same name.
+    pub fn unsubscribe(&mut self) -> Result<()> {
+        let committed = self.commit_processed();
+        self.subscription = None;
+        self.assigned.clear();
+        self.assignment.clear();
+        self.next = 0;
+        committed
+    }
+
+    pub(super) fn begin_poll(&mut self) -> Result<()> {
+        if let Some(subscription) = &self.subscription {
+            subscription.seat.begin_poll();
+        }
+        match self.commit_processed() {
+            // Expelled: others have these partitions, and this poll joins anew.
+            Err(Error::FencedGeneration { .. }) => Ok(()),
+            committed => committed,
+        }
+    }
+
+    pub(super) fn end_poll(&mut self) {
+        if let Some(subscription) = &self.subscription {
+            subscription.seat.end_poll();
+        }
+    }
+
+    /// Takes the member's turn in its group, if there may be something to do.
+    pub(super) fn take_turn(&mut self) -> Result<()> {
+        let Some(subscription) = &mut self.subscription else { return Ok(()) };
+        subscription.follow_catalog(&self.directory)?;
+        subscription.seat.look_after_others();
+        if subscription.seat.is_concerned() || !subscription.told.is_empty() {
+            let told = std::mem::take(&mut subscription.told);
+            let held: Vec<_> = self.assignment.iter().chain(&subscription.unopened).cloned().collect();
+            let turn = match subscription.seat.take_turn(&held, &told) {
+                Some(turn) => turn,
+                None => self.join_anew(held)?,
+            };
+            self.apply(turn);
+        }
+        self.open_claimed()
+    }
+
+    /// Joins the group again after it was expelled.
+    fn join_anew(&mut self, held: Vec<TopicPartition>) -> Result<Turn> {
+        let Some(subscription) = &mut self.subscription else { return Ok(Turn::default()) };
+        let topics = subscription.wanted.topics(&self.directory)?;
+        subscription.seat = take_seat(&self.directory, &self.config, topics)?;
+        let turn = subscription.seat.take_turn(&[], &[]).unwrap_or_default();
+        Ok(Turn { lost: held, ..turn })
+    }
+
+    /// Takes over what a turn came to.
+    fn apply(&mut self, turn: Turn) {
+        let Some(subscription) = &mut self.subscription else { return };
+        let Turn { lost, released, claimed, revoking } = turn;
+        let is_gone = |of: &TopicPartition| lost.contains(of) || released.contains(of);
+        subscription.unopened.retain(|partition| !is_gone(partition));
+        subscription.news.assigned.retain(|partition| !is_gone(partition));
+        subscription.unopened.extend(claimed.iter().cloned());
+        subscription.news.lost.extend(lost.iter().cloned());
+        subscription.news.assigned.extend(claimed);
+        if !lost.is_empty() || !released.is_empty() {
+            self.assigned.retain(|one| !is_gone(one.cursor.log().id()));
+            self.assignment.retain(|partition| !is_gone(partition));
+            self.next = 0;
+        }
+        for one in &mut self.assigned {
+            one.leaving = revoking.contains(one.cursor.log().id());
+        }
+        subscription.news.revoking = revoking;
+    }
+
+    /// Begins partitions that the group gave to this consumer. What fails is tried again with the next poll.
+    fn open_claimed(&mut self) -> Result<()> {
+        loop {
+            let Some(subscription) = &self.subscription else { return Ok(()) };
+            let Some(partition) = subscription.unopened.last() else { return Ok(()) };
+            let topic = self.directory.groups().catalog().topic(partition.topic());
+            let log = topic.and_then(|topic| topic.partitions().get(partition.partition()).cloned());
+            let begun = match log.map(|log| self.begin(log)).transpose() {
+                Ok(begun) => begun,
+                // Deleted: a later turn tells.
+                Err(Error::NotFound { .. }) => None,
+                Err(failure) => return Err(failure),
+            };
+            self.take_in(begun);
+        }
+    }
+
+    fn take_in(&mut self, begun: Option<Assigned>) {
+        if let Some(subscription) = &mut self.subscription {
+            subscription.unopened.pop();
+        }
+        if let Some(mut begun) = begun {
+            let id = begun.cursor.log().id().clone();
+            let leaves = |group: &Subscription| group.news.revoking.contains(&id) || group.told.contains(&id);
+            begun.leaving = self.subscription.as_ref().is_some_and(leaves);
+            let at = self.assignment.partition_point(|before| *before < id);
+            self.assignment.insert(at, id);
+            self.assigned.insert(at, begun);
+        }
+    }
+
+    /// Adds what has changed to what a poll returns.
+    pub(super) fn tell_news(&mut self, records: &mut Records) {
+        if let Some(subscription) = &mut self.subscription
+            && !subscription.news.is_empty()
+        {
+            records.news = std::mem::take(&mut subscription.news);
+            subscription.told.clone_from(&records.news.revoking);
+        }
+    }
+}
+
+fn take_seat(directory: &Arc<OpenDirectory>, config: &ConsumerConfig, topics: Vec<Arc<str>>) -> Result<Seat> {
+    let Some(group) = &config.group else {
+        let reason = "the consumer has no group; name one when it is made";
+        return Err(Error::invalid("subscribe", reason));
+    };
+    directory.groups().join(group, topics, config.assignor, config.max_poll_interval)
+}

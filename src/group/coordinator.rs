@@ -1,0 +1,394 @@
+//! The coordinator of the groups of one open directory.
+//!
+//! | state | held by | lock |
+//! |---|---|---|
+//! | which groups have members | [`Coordinator`] | `groups`, before that of a group |
+//! | a group's members | [`LiveGroup`] | `state`, before any partition's |
+//! | whether a member is to take a turn | [`Place`], read with every poll | none |
+//!
+//! A poll of a member that nothing concerns takes no lock. Nobody calls anybody back: who is concerned finds a flag, and
+//! is woken if it sleeps. Nothing runs by itself: members that do not poll for too long are noticed by those who wait.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::membership::{Known, Membership, Turn};
+use super::offsets::CommittedOffsets;
+use crate::catalog::Catalog;
+use crate::clock::{Clock, Moment, Pace, SystemClock};
+use crate::config::{Assignor, Durability};
+use crate::error::{Error, Result};
+use crate::events::{Announcer, Event};
+use crate::format::group_metadata::GroupMetadata;
+use crate::position::{Position, TopicPartition};
+use crate::wait::Sleepers;
+
+/// After so long members that hold what others wait for, and do not poll, are told of.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What Kafka's consumers call their protocol in the record of a group.
+const PROTOCOL_TYPE: &str = "consumer";
+/// A group's name stands behind two bytes of length in Kafka's records.
+const LONGEST_NAME: usize = i16::MAX as usize;
+
+/// Groups, members and committed offsets.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    catalog: Arc<Catalog>,
+    offsets: CommittedOffsets,
+    events: Announcer,
+    pace: Pace,
+    /// None: the system's.
+    clock: Option<Arc<dyn Clock>>,
+    /// Those that have members.
+    pub(super) groups: Mutex<HashMap<Arc<str>, Arc<LiveGroup>>>,
+    joined: AtomicU64,
+}
+
+/// A group with members.
+#[derive(Debug)]
+pub(super) struct LiveGroup {
+    name: Arc<str>,
+    pub(super) state: Mutex<State>,
+    /// Whether anything is to be watched while a member waits. Written under `state`, a hint without it.
+    is_restless: AtomicBool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) membership: Membership,
+    places: BTreeMap<Arc<str>, Arc<Place>>,
+    /// Since when partitions wait to be let go of, and whether that was told.
+    unsettled: Option<(Moment, bool)>,
+}
+
+/// What a member and its group share.
+#[derive(Debug)]
+struct Place {
+    /// The member has something to do. Set under the group's lock, before it is woken.
+    is_concerned: AtomicBool,
+    sleepers: Sleepers,
+    /// How long it may go without a poll.
+    interval: Option<Duration>,
+    /// When it has to poll again. `None`: it polls just now, or may take its time.
+    poll_by: Mutex<Option<Moment>>,
+}
+
+/// A consumer's membership. Dropping it leaves the group.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    coordinator: Arc<Coordinator>,
+    group: Arc<LiveGroup>,
+    id: Arc<str>,
+    place: Arc<Place>,
+}
+
+impl Coordinator {
+    pub(crate) fn new(
+        catalog: Arc<Catalog>,
+        offsets: CommittedOffsets,
+        events: Announcer,
+        pace: Pace,
+        clock: Option<Arc<dyn Clock>>,
+    ) -> Arc<Self> {
+        let (groups, joined) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Self { catalog, offsets, events, pace, clock, groups, joined })
+    }
+
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    pub(crate) fn offsets(&self) -> &CommittedOffsets {
+        &self.offsets
+    }
+
+    /// Takes a consumer into a group. `topics` is sorted. `interval`: how long it may go without a poll.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        group: &str,
+        topics: Vec<Arc<str>>,
+        assignor: Assignor,
+        interval: Option<Duration>,
+    ) -> Result<Seat> {
+        check_name(group)?;
+        // Padded, so that members stand in the order in which they came.
+        let id: Arc<str> = format!("consumer-{:08}", self.joined.fetch_add(1, Ordering::Relaxed)).into();
+        let place = Arc::new(Place {
+            is_concerned: AtomicBool::new(false),
+            sleepers: Sleepers::default(),
+            interval,
+            poll_by: Mutex::new(None),
+        });
+        let mut groups = self.groups.lock();
+        let group = match groups.get(group) {
+            Some(live) => Arc::clone(live),
+            None => Arc::new(LiveGroup::new(group.into(), self.last_generation(group)?)),
+        };
+        let mut state = group.state.lock();
+        let present = state.membership.assignor();
+        if !state.membership.is_empty() && present != assignor {
+            let (present, assignor) = (present.kafka_word(), assignor.kafka_word());
+            let name = &group.name;
+            let reason =
+                format!("the members of group {name:?} use {present}, this one {assignor}; use the same");
+            return Err(Error::invalid("assignor", reason));
+        }
+        state.places.insert(Arc::clone(&id), Arc::clone(&place));
+        state.membership.join(Arc::clone(&id), topics, assignor, |name| self.known(name));
+        if interval.is_some() {
+            // Those who sleep have somebody to look after.
+            state.places.values().for_each(|place| place.sleepers.wake_all());
+        }
+        group.settle(state, self.pace.now());
+        groups.insert(Arc::clone(&group.name), Arc::clone(&group));
+        Ok(Seat { coordinator: Arc::clone(self), group, id, place })
+    }
+
+    /// The generation in which a group had members last, here or in a broker's hands.
+    fn last_generation(&self, group: &str) -> Result<u32> {
+        let record = self.offsets.group_record(group)?;
+        Ok(record.and_then(|record| u32::try_from(record.generation).ok()).unwrap_or(0))
+    }
+
+    fn known(&self, topic: &str) -> Option<Known> {
+        let entry = self.catalog.topic(topic)?;
+        Some(Known { id: entry.id(), partitions: entry.partitions().len() })
+    }
+
+    /// Commits for a group on behalf of a consumer that is no member, which the group must not have then.
+    pub(crate) fn commit_standalone(
+        &self,
+        group: &str,
+        positions: &[Position],
+        now: i64,
+        level: Durability,
+    ) -> Result<()> {
+        self.while_empty(group, || self.offsets.append(group, positions, now, level))?.wait()
+    }
+
+    /// Does something to a group while it has no members and gets none.
+    pub(super) fn while_empty<T>(&self, group: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let groups = self.groups.lock();
+        if let Some(live) = groups.get(group) {
+            self.expel_overdue(live);
+            if !live.state.lock().membership.is_empty() {
+                return Err(Error::GroupNotEmpty { group: group.into() });
+            }
+        }
+        work()
+    }
+
+    /// Lets members go that had to poll by now.
+    pub(super) fn expel_overdue(&self, group: &LiveGroup) {
+        if !group.is_restless.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = self.pace.now();
+        let mut state = group.state.lock();
+        let overdue = |place: &Place| place.poll_by.lock().is_some_and(|by| by <= now);
+        let overdue = state.places.iter().filter(|(_, place)| overdue(place)).map(|(id, _)| Arc::clone(id));
+        let overdue: Vec<_> = overdue.collect();
+        for id in &overdue {
+            state.remove(id);
+            self.events.tell(|| Event::MemberExpelled { group: (*group.name).into(), member: (**id).into() });
+        }
+        if !overdue.is_empty() {
+            group.settle(state, now);
+        }
+    }
+
+    fn leave(&self, group: &Arc<LiveGroup>, id: &str) {
+        let mut groups = self.groups.lock();
+        let mut state = group.state.lock();
+        state.remove(id);
+        let is_empty = state.membership.is_empty();
+        group.settle(state, self.pace.now());
+        // Another group may have this name by now.
+        if is_empty && groups.get(&group.name).is_some_and(|present| Arc::ptr_eq(present, group)) {
+            groups.remove(&group.name);
+            // Only the age of what it committed goes by it, and without it by the last commit.
+            let _ = self.note_empty(group);
+        }
+    }
+
+    /// Notes that a group has no members from now on, as a broker does. The caller sees to it that nobody joins.
+    fn note_empty(&self, group: &LiveGroup) -> Result<()> {
+        if !self.offsets.may_have_record(&group.name)? {
+            return Ok(());
+        }
+        let now =
+            self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis().max(0);
+        let generation = group.state.lock().membership.generation();
+        let record = GroupMetadata {
+            protocol_type: PROTOCOL_TYPE.to_owned(),
+            generation: i32::try_from(generation).unwrap_or(0),
+            state_since: Some(now),
+            ..GroupMetadata::default()
+        };
+        self.offsets.write_group(&group.name, &record, now)
+    }
+}
+
+/// Refuses what cannot be the name of a group.
+pub(crate) fn check_name(group: &str) -> Result<()> {
+    let reason = match group.len() {
+        0 => "is empty; give the group a name".into(),
+        length if length > LONGEST_NAME => {
+            format!("has {length} bytes; at most {LONGEST_NAME} fit into Kafka's records")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::invalid("group name", reason))
+}
+
+impl LiveGroup {
+    fn new(name: Arc<str>, generation: u32) -> Self {
+        let membership = Membership::after(generation);
+        let state = State { membership, places: BTreeMap::new(), unsettled: None };
+        Self { name, state: Mutex::new(state), is_restless: AtomicBool::new(false) }
+    }
+
+    /// Ends every change: tells and wakes those whom it concerns.
+    fn settle(&self, mut state: MutexGuard<'_, State>, now: Moment) {
+        let settled = state.membership.is_stable();
+        state.unsettled = if settled { None } else { Some((now, false)) };
+        let timed = state.places.values().any(|place| place.interval.is_some());
+        self.is_restless.store(timed || !settled, Ordering::Relaxed);
+        for (id, member) in state.membership.members() {
+            if state.membership.is_concerned(member)
+                && let Some(place) = state.places.get(id)
+            {
+                place.concern();
+            }
+        }
+    }
+}
+
+impl State {
+    fn remove(&mut self, id: &str) {
+        self.membership.leave(id);
+        if let Some(place) = self.places.remove(id) {
+            // It finds out with its next turn.
+            place.concern();
+        }
+    }
+}
+
+impl Place {
+    /// Has the member take a turn.
+    fn concern(&self) {
+        self.is_concerned.store(true, Ordering::Release);
+        self.sleepers.wake_all();
+    }
+}
+
+impl Seat {
+    pub(crate) fn sleepers(&self) -> &Sleepers {
+        &self.place.sleepers
+    }
+
+    /// Whether a turn would change something. One load.
+    #[inline]
+    pub(crate) fn is_concerned(&self) -> bool {
+        self.place.is_concerned.load(Ordering::Acquire)
+    }
+
+    /// Takes the member's turn: see [`Membership::take_turn`].
+    pub(crate) fn take_turn(&self, held: &[TopicPartition], told: &[TopicPartition]) -> Option<Turn> {
+        self.place.is_concerned.store(false, Ordering::Relaxed);
+        let mut state = self.group.state.lock();
+        let turn = state.membership.take_turn(&self.id, held, told)?;
+        if !turn.released.is_empty() || !turn.claimed.is_empty() {
+            self.group.settle(state, self.coordinator.pace.now());
+        }
+        Some(turn)
+    }
+
+    /// Says what the member wants to read, and has the group look which topics there are.
+    pub(crate) fn subscribe(&self, topics: Vec<Arc<str>>) {
+        let mut state = self.group.state.lock();
+        let before = state.membership.generation();
+        state.membership.subscribe(&self.id, topics, |name| self.coordinator.known(name));
+        if state.membership.generation() != before {
+            // Partitions of topics that are gone were taken without a turn.
+            state.places.values().for_each(|place| place.concern());
+            self.group.settle(state, self.coordinator.pace.now());
+        }
+    }
+
+    /// Commits positions, all of partitions that this member owns or none.
+    pub(crate) fn commit(&self, positions: &[Position], now: i64, level: Durability) -> Result<()> {
+        // Held until it is in the log: else the next owner could commit before.
+        let state = self.group.state.lock();
+        let owns = |position: &Position| state.membership.owner(position.partition()) == Some(&self.id);
+        if !positions.iter().all(owns) {
+            return Err(Error::FencedGeneration { group: self.group.name.as_ref().into() });
+        }
+        let committed = self.coordinator.offsets.append(&self.group.name, positions, now, level)?;
+        drop(state);
+        committed.wait()
+    }
+
+    /// The member polls: nobody expels it meanwhile.
+    pub(crate) fn begin_poll(&self) {
+        if self.place.interval.is_some() {
+            *self.place.poll_by.lock() = None;
+        }
+    }
+
+    /// The member has polled, and has to do it again in time.
+    pub(crate) fn end_poll(&self) {
+        if let Some(interval) = self.place.interval {
+            *self.place.poll_by.lock() = self.coordinator.pace.now().after(interval);
+        }
+    }
+
+    /// Expels members that had to poll by now, and tells of those who keep this one waiting.
+    pub(crate) fn look_after_others(&self) {
+        if !self.group.is_restless.load(Ordering::Relaxed) {
+            return;
+        }
+        self.coordinator.expel_overdue(&self.group);
+        let now = self.coordinator.pace.now();
+        let mut state = self.group.state.lock();
+        let State { membership, unsettled: Some((since, told @ false)), .. } = &mut *state else { return };
+        if since.after(PATIENCE).is_none_or(|until| until > now) {
+            return;
+        }
+        let slow = membership.waited_for(&self.id);
+        *told = !slow.is_empty();
+        for member in slow {
+            self.coordinator.events.tell(|| Event::MemberNotPolling {
+                group: (*self.group.name).into(),
+                member: (**member).into(),
+            });
+        }
+    }
+
+    /// When to look after others again, if nothing happens before.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        if !self.group.is_restless.load(Ordering::Relaxed) {
+            return None;
+        }
+        let pace = &self.coordinator.pace;
+        let state = self.group.state.lock();
+        let tell = state.unsettled.and_then(|(since, told)| if told { None } else { since.after(PATIENCE) });
+        // Who polls at the moment may stop doing so right after.
+        let due = |place: &Arc<Place>| {
+            let interval = place.interval?;
+            (*place.poll_by.lock()).or_else(|| pace.now().after(interval))
+        };
+        let next = state.places.values().filter_map(due).chain(tell).min()?;
+        pace.instant_of(next)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.coordinator.leave(&self.group, &self.id);
+    }
+}

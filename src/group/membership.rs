@@ -1,0 +1,236 @@
+//! Who belongs to one group and who reads what: a pure value, events in, decisions out.
+//!
+//! | event | what changes |
+//! |---|---|
+//! | [`join`](Membership::join), [`leave`](Membership::leave), [`subscribe`](Membership::subscribe) | the target: generation + 1, computed at once |
+//! | [`take_turn`](Membership::take_turn), a member's poll | ownership, towards the target |
+//!
+//! Ownership moves in the turns of those concerned only. A member learns in one turn that it is to let go of a partition,
+//! still owns it until its next one, and lets go of it then; whoever the target gives it to takes it in a turn after
+//! that. So a partition never has two owners, and partitions that stay are not touched. Who leaves lets go of everything
+//! at once; partitions of deleted topics are nobody's from then on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::assignor::{self, Claimant};
+use crate::config::Assignor;
+use crate::format::uuid::Uuid;
+use crate::position::TopicPartition;
+
+/// The members of one group.
+#[derive(Debug, Default)]
+pub(crate) struct Membership {
+    generation: u32,
+    assignor: Assignor,
+    /// Topics that any member subscribes to or still reads, as far as they exist.
+    topics: BTreeMap<Arc<str>, Known>,
+    members: BTreeMap<Arc<str>, Member>,
+    owners: HashMap<TopicPartition, Arc<str>>,
+}
+
+/// What is known of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) id: Uuid,
+    pub(crate) partitions: u32,
+}
+
+/// One member.
+#[derive(Debug, Default)]
+pub(crate) struct Member {
+    /// Sorted; topics that do not exist among them.
+    topics: Vec<Arc<str>>,
+    target: BTreeSet<TopicPartition>,
+    owned: BTreeSet<TopicPartition>,
+}
+
+/// What one turn of a member came to. Each list is sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Turn {
+    /// It holds these, but they are not its own any more, nor were they asked back: their topic is gone.
+    pub(crate) lost: Vec<TopicPartition>,
+    /// It was told before, and has let go of these now.
+    pub(crate) released: Vec<TopicPartition>,
+    /// They are its own from now on.
+    pub(crate) claimed: Vec<TopicPartition>,
+    /// It is to let go of these with its next turn.
+    pub(crate) revoking: Vec<TopicPartition>,
+}
+
+impl Membership {
+    /// A group without members that counts on from a generation.
+    pub(crate) fn after(generation: u32) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// How partitions are dealt out; of an empty group, how they were.
+    pub(crate) fn assignor(&self) -> Assignor {
+        self.assignor
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&Arc<str>, &Member)> {
+        self.members.iter()
+    }
+
+    pub(crate) fn owner(&self, of: &TopicPartition) -> Option<&Arc<str>> {
+        self.owners.get(of)
+    }
+
+    /// Takes a member in. The first one's assignor is the group's. `topics` is sorted; `known` tells of a topic by name.
+    pub(crate) fn join(
+        &mut self,
+        id: Arc<str>,
+        topics: Vec<Arc<str>>,
+        assignor: Assignor,
+        known: impl Fn(&str) -> Option<Known>,
+    ) {
+        if self.members.is_empty() {
+            self.assignor = assignor;
+        }
+        self.members.insert(id, Member { topics, ..Member::default() });
+        self.learn(known);
+        self.rebalance();
+    }
+
+    /// Lets a member go, whether it wants to or is expelled.
+    pub(crate) fn leave(&mut self, id: &str) {
+        if let Some(gone) = self.members.remove(id) {
+            for partition in &gone.owned {
+                self.owners.remove(partition);
+            }
+            self.rebalance();
+        }
+    }
+
+    /// Says what a member wants to read and, whether that is new or not, which topics there are. `topics` is sorted.
+    pub(crate) fn subscribe(
+        &mut self,
+        id: &str,
+        topics: Vec<Arc<str>>,
+        known: impl Fn(&str) -> Option<Known>,
+    ) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        let changed = member.topics != topics;
+        member.topics = topics;
+        if self.learn(known) || changed {
+            self.rebalance();
+        }
+    }
+
+    /// Looks at the topics that somebody subscribes to or still reads, and tells whether they changed. Partitions of a
+    /// topic that is gone, or is another one of the same name, are nobody's.
+    fn learn(&mut self, known: impl Fn(&str) -> Option<Known>) -> bool {
+        let subscribed = self.members.values().flat_map(|member| member.topics.iter().map(|name| &**name));
+        let names: BTreeSet<_> = subscribed.chain(self.owners.keys().map(TopicPartition::topic)).collect();
+        let topics = names.into_iter().filter_map(|name| Some((Arc::from(name), known(name)?)));
+        let topics: BTreeMap<Arc<str>, Known> = topics.collect();
+        if self.topics == topics {
+            return false;
+        }
+        let is_left = |of: &TopicPartition| {
+            let (before, now) = (self.topics.get(of.topic()), topics.get(of.topic()));
+            before
+                .zip(now)
+                .is_some_and(|(before, now)| before.id == now.id && of.partition() < now.partitions)
+        };
+        self.owners.retain(|partition, _| is_left(partition));
+        for member in self.members.values_mut() {
+            member.owned.retain(is_left);
+        }
+        self.topics = topics;
+        true
+    }
+
+    /// A member's turn. It holds the partitions `held`; of `told`, the turn before had said that they must go. `None`: it
+    /// is no member (any more).
+    pub(crate) fn take_turn(
+        &mut self,
+        id: &Arc<str>,
+        held: &[TopicPartition],
+        told: &[TopicPartition],
+    ) -> Option<Turn> {
+        let member = self.members.get_mut(id)?;
+        let mut turn = Turn::default();
+        turn.lost.extend(held.iter().filter(|partition| !member.owned.contains(*partition)).cloned());
+        turn.lost.sort_unstable();
+        for partition in told {
+            if !member.target.contains(partition) && member.owned.remove(partition) {
+                self.owners.remove(partition);
+                turn.released.push(partition.clone());
+            }
+        }
+        turn.released.sort_unstable();
+        for partition in member.target.difference(&member.owned) {
+            if !self.owners.contains_key(partition) {
+                self.owners.insert(partition.clone(), Arc::clone(id));
+                turn.claimed.push(partition.clone());
+            }
+        }
+        member.owned.extend(turn.claimed.iter().cloned());
+        turn.revoking.extend(member.owned.difference(&member.target).cloned());
+        Some(turn)
+    }
+
+    /// Whether a turn of this member would change something.
+    pub(crate) fn is_concerned(&self, member: &Member) -> bool {
+        !member.owned.is_subset(&member.target)
+            || member.target.difference(&member.owned).any(|wanted| !self.owners.contains_key(wanted))
+    }
+
+    /// Others that hold what this member is to get.
+    pub(crate) fn waited_for(&self, id: &str) -> BTreeSet<&Arc<str>> {
+        let member = self.members.get(id);
+        let wanted = member.into_iter().flat_map(|member| member.target.difference(&member.owned));
+        wanted.filter_map(|partition| self.owners.get(partition)).collect()
+    }
+
+    /// Whether everything is where it belongs.
+    pub(crate) fn is_stable(&self) -> bool {
+        self.members.values().all(|member| member.owned == member.target)
+    }
+
+    /// What a member owns, and what the target gives to it before anybody else has it, counts as its own.
+    fn rebalance(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        let claims = |member: &Member| -> Vec<TopicPartition> {
+            let promised = member.target.difference(&member.owned);
+            let promised = promised.filter(|partition| !self.owners.contains_key(*partition));
+            member.owned.iter().chain(promised).cloned().collect()
+        };
+        let claims: Vec<_> = self.members.values().map(claims).collect();
+        let claimants = self.members.iter().zip(&claims).map(|((id, member), owned)| Claimant {
+            id,
+            topics: &member.topics,
+            owned,
+            generation: 0,
+        });
+        let counts = self.topics.iter().map(|(name, known)| (Arc::clone(name), known.partitions)).collect();
+        let targets = assignor::target(self.assignor, &claimants.collect::<Vec<_>>(), &counts);
+        for (member, target) in self.members.values_mut().zip(targets) {
+            member.target = target.into_iter().collect();
+        }
+    }
+}
+
+impl Member {
+    pub(crate) fn topics(&self) -> &[Arc<str>] {
+        &self.topics
+    }
+
+    pub(crate) fn owned(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.owned.iter()
+    }
+
+    pub(crate) fn target(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.target.iter()
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of the state machine, without files.
+
+mod membership;
