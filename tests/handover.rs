@@ -12,7 +12,8 @@ use common::expected::{Expected, aborted_in};
 use common::{copy, names, tree};
 use stratalog::{
     Compression, ConsumerConfig, Error, EventLog, HandoverOptions, HandoverReport, HandoverWarning,
-    IsolationLevel, KafkaVersion, Maintenance, ManualClock, Obstacle, Record, Remedy, Timestamp, TopicConfig,
+    IsolationLevel, KafkaVersion, Maintenance, ManualClock, Obstacle, Position, Record, Remedy, Timestamp,
+    TopicConfig,
 };
 
 fn committed(log: &EventLog, topic: &str) -> Vec<String> {
@@ -143,6 +144,36 @@ fn producer_ids_in_use_are_not_given_out_again() {
     assert!(report.to_string().contains("reserved: producer ids below 1235"));
     let report = EventLog::open(dir.path()).unwrap().handover(&plain()).unwrap();
     assert_eq!(report.next_producer_id, None, "once is enough, and a lower number would kill the broker");
+}
+
+#[test]
+fn old_offsets_are_committed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let open = || {
+        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        options.open(dir.path()).unwrap()
+    };
+    let day = Duration::from_secs(24 * 60 * 60);
+    let log = open();
+    let topic = log.create_topic("t", TopicConfig::new().retention(None)).unwrap();
+    log.producer().unwrap().send(&topic, Record::new("a")).unwrap();
+    log.group("old").unwrap().set_committed([Position::new(("t", 0), 1)]).unwrap();
+    clock.advance(day);
+    log.group("younger").unwrap().set_committed([Position::new(("t", 0), 0)]).unwrap();
+    // In a day the first will be a week old, and not the other one.
+    clock.advance(5 * day);
+    let renewed = |report: &HandoverReport| {
+        report.renewed.iter().map(|one| format!("{} {}", one.group, one.partition)).collect::<Vec<_>>()
+    };
+    assert_eq!(renewed(&log.handover(&plain().offsets_retention(8 * day).dry_run(true)).unwrap()), [""; 0]);
+    let report = log.handover(&plain()).unwrap();
+    assert_eq!(renewed(&report), ["old t-0"]);
+    assert!(report.to_string().contains("committed again: the offset of group \"old\" in t-0"));
+
+    let log = open();
+    assert_eq!(log.group("old").unwrap().committed().unwrap()[0].offset(), 1);
+    assert_eq!(renewed(&log.handover(&plain()).unwrap()), [""; 0]);
 }
 
 fn refused(log: &EventLog, options: &HandoverOptions, words: &[&str]) -> Vec<Obstacle> {

@@ -8,13 +8,15 @@ mod judge;
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use common::copy;
 use common::crafted::{self, Producer};
 use judge::{Adoption, Served, is_left_out, kafka_is_missing, version};
 use serde_json::Value;
 use stratalog::{
-    EventLog, HandoverOptions, HandoverWarning, KafkaVersion, Maintenance, Record, Timestamp, TopicConfig,
+    EventLog, HandoverOptions, HandoverWarning, KafkaVersion, Maintenance, ManualClock, Position, Record,
+    Timestamp, TopicConfig,
 };
 
 /// Retention and expiry begin at once. All else is as a broker comes.
@@ -33,8 +35,31 @@ fn options() -> HandoverOptions {
     options.listener("127.0.0.1", client).controller("127.0.0.1", controller)
 }
 
+/// Two groups that have not committed for a month: one of no members ever, and one whose last member left then.
+fn commit_long_ago(dir: &Path) {
+    let month = Duration::from_secs(30 * 24 * 60 * 60);
+    let clock = ManualClock::new(Timestamp::from(SystemTime::now() - month));
+    let log = EventLog::options().maintenance(Maintenance::ByHand).clock(clock).open(dir).unwrap();
+    let topic = log.create_topic("read", TopicConfig::new().retention(None)).unwrap();
+    for value in ["one", "two", "three"] {
+        log.producer().unwrap().send(&topic, Record::new(value)).unwrap();
+    }
+    log.group("by-hand").unwrap().set_committed([Position::new(("read", 0), 2)]).unwrap();
+    let mut member = log.consumer("by-member").unwrap();
+    member.subscribe(["read"]).unwrap();
+    while member.poll(Duration::from_secs(5)).unwrap().is_empty() {}
+    member.commit().unwrap();
+    member.close().unwrap();
+    log.close().unwrap();
+}
+
+fn groups(log: &EventLog) -> Vec<String> {
+    log.groups().unwrap().iter().map(|group| group.name().to_owned()).collect()
+}
+
 /// A directory in which all traps are set that a broker starts on.
 fn set_traps(dir: &Path) {
+    commit_long_ago(dir);
     let log = open(dir);
     let producer = log.producer().unwrap();
     for name in ["ids", "open", "old"] {
@@ -87,10 +112,14 @@ fn what_shows_only_later() {
     // Gone, because the topic does not say that they are to be kept.
     let old = log.topic("old").unwrap().partition(0).unwrap().offsets().unwrap();
     assert_eq!(old.log_start, 3, "{old:?}");
+    // Forgotten, because nobody has committed for a week.
+    assert_eq!(groups(&log), [""; 0]);
     drop(log);
 
     let report = open(&path).handover(&options()).unwrap();
     assert_eq!((report.aborted.len(), report.next_producer_id), (1, Some(6)), "{report}");
+    let renewed = report.renewed.iter().map(|one| (&*one.group, one.partition.topic()));
+    assert!(renewed.eq([("by-hand", "read"), ("by-member", "read")]), "{report}");
     assert!(matches!(&report.warnings[..], [HandoverWarning::Expires { by_default: true, .. }]), "{report}");
     judge::check(&path);
     let properties = dir.path().join("server.properties");
@@ -106,6 +135,8 @@ fn what_shows_only_later() {
     assert_eq!(common::texts(&log, &log.topic("ids").unwrap()), ["one", "two", "three", "probe"]);
     let old = log.topic("old").unwrap().partition(0).unwrap().offsets().unwrap();
     assert_eq!(old.log_start, 0, "{old:?}");
+    assert_eq!(groups(&log), ["by-hand", "by-member"]);
+    assert_eq!(log.group("by-hand").unwrap().committed().unwrap()[0].offset(), 2);
 }
 
 #[test]

@@ -26,6 +26,38 @@ pub(crate) fn everything(log: &EventLog) -> Served {
     all
 }
 
+/// Committed offsets of all groups, none of which has members. What committers want to remember is not shown here.
+#[allow(dead_code, reason = "each suite uses its part of it")]
+pub(crate) fn groups(log: &EventLog) -> Vec<Value> {
+    let groups = log.groups().unwrap().into_iter().map(|group| {
+        let committed = group.committed().unwrap();
+        let offsets: Vec<_> = committed
+            .iter()
+            .map(|position| {
+                let of = position.partition();
+                json!({
+                    "topic": of.topic(), "partition": of.partition(), "offset": position.offset(),
+                    "leaderEpoch": position.leader_epoch(),
+                })
+            })
+            .collect();
+        json!({ "type": "group", "group": group.name(), "state": "Empty", "offsets": offsets })
+    });
+    groups.collect()
+}
+
+/// What a broker says of groups, without what is not shown here.
+#[allow(dead_code, reason = "each suite uses its part of it")]
+pub(crate) fn without_metadata(groups: &[Value]) -> Vec<Value> {
+    let mut groups = groups.to_vec();
+    for group in &mut groups {
+        for offset in group["offsets"].as_array_mut().unwrap() {
+            offset.as_object_mut().unwrap().remove("metadata");
+        }
+    }
+    groups
+}
+
 fn describe(topic: &Topic) -> Value {
     let description = topic.describe().unwrap();
     let configs: Map<_, _> =
