@@ -48,7 +48,14 @@ fn main() {
                 if bytes == 0 {
                     break;
                 }
-                at += lz4_flex::block::decompress_into(&rest[4..4 + bytes], &mut to[at..]).expect("lz4");
+                let block = &rest[4..4 + bytes];
+                // The highest bit: stored as it is.
+                at += if length >> 31 == 1 {
+                    to[at..at + bytes].copy_from_slice(block);
+                    bytes
+                } else {
+                    lz4_flex::block::decompress_into(block, &mut to[at..]).expect("lz4")
+                };
                 rest = &rest[4 + bytes..];
             }
             to.truncate(at);
