@@ -337,7 +337,11 @@ impl Consumer {
             assigned.partition() == partition.partition() && assigned.topic() == partition.topic()
         };
         self.assignment.iter().position(is_it).ok_or_else(|| {
-            Error::invalid("partition", format!("{partition} is not assigned to this consumer now"))
+            let reason = match self.subscription {
+                None => "is not assigned to this consumer; call assign first",
+                Some(_) => "is not this consumer's now: its group gave it to another, or to nobody yet",
+            };
+            Error::invalid("partition", format!("{partition} {reason}"))
         })
     }
 
