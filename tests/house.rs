@@ -24,6 +24,12 @@ const ROOMS: [&[&str]; 14] = [
 /// Names that stand for things of any room: the face may use all, and ground types are re-exported at the root.
 const FACE: [&str; 3] = ["lib", "event_log", "fuzzing"];
 
+/// The command line program: another crate, which has the public face of this one and nothing else.
+const PROGRAM: [&str; 2] = ["bin", "cli"];
+
+/// Where the program may reach for files of the user's: what it reads and writes besides the log.
+const PROGRAM_FILES: &str = "cli/files.rs";
+
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
@@ -67,7 +73,7 @@ fn level(room: &str) -> Option<usize> {
 fn rooms_depend_downwards_only() {
     for (path, text) in sources() {
         let room = room_of(&path);
-        if FACE.contains(&room.as_str()) || is_test(&path) {
+        if FACE.contains(&room.as_str()) || PROGRAM.contains(&room.as_str()) || is_test(&path) {
             continue;
         }
         let own = level(&room).unwrap_or_else(|| panic!("{} is in no room of the table", path.display()));
@@ -82,9 +88,36 @@ fn rooms_depend_downwards_only() {
 }
 
 #[test]
+fn the_program_stands_on_the_public_face() {
+    let mut seen = 0;
+    for (path, text) in sources() {
+        if !PROGRAM.contains(&room_of(&path).as_str()) {
+            continue;
+        }
+        seen += 1;
+        for line in text.lines().filter(|line| line.contains("#[path")) {
+            assert!(line.contains("../cli/"), "{} pulls in another room: {line}", path.display());
+        }
+        for used in shipped(&text).split("crate::").skip(1) {
+            assert!(
+                used.starts_with("cli"),
+                "{} uses crate::{}",
+                path.display(),
+                used.lines().next().unwrap()
+            );
+        }
+        // The exit code is the one answer of a command, and output can fail: see `cli/output.rs`.
+        for word in ["println!(", "print!(", "eprintln!(", "eprint!(", ".unwrap()", ".expect(", "panic!("] {
+            assert!(!shipped(&text).contains(word), "{} holds {word:?}", path.display());
+        }
+    }
+    assert!(seen > 5, "only {seen} files of the program found");
+}
+
+#[test]
 fn unsafe_and_the_operating_system_stay_in_their_room() {
     for (path, text) in sources() {
-        if room_of(&path) == "sys" || is_test(&path) {
+        if room_of(&path) == "sys" || path == Path::new(PROGRAM_FILES) || is_test(&path) {
             continue;
         }
         let code = shipped(&text);

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Consumer;
+use super::{Consumer, told};
 use crate::config::WaitStrategy;
 use crate::error::Result;
 use crate::wait::before_parking;
@@ -21,10 +21,11 @@ impl Consumer {
         if self.directory.is_read_only() {
             self.directory.look_around_at_times()?;
             for one in &self.assigned {
-                if one.is_awake() && !one.cursor.may_have_data() {
-                    one.cursor.log().glance()?;
-                }
-                one.cursor.follow_transactions()?;
+                let cursor = &one.cursor;
+                let behind = one.is_awake() && !cursor.may_have_data();
+                let glanced = if behind { cursor.log().glance() } else { Ok(()) };
+                let looked = glanced.and_then(|()| cursor.follow_transactions());
+                looked.map_err(|failure| told(&self.directory, cursor, failure))?;
             }
         }
         Ok(())

@@ -1,0 +1,190 @@
+//! `consume`: records as lines. Kafka's `kafka-console-consumer`.
+//!
+//! Without a group the log is opened to read it only, beside whoever writes it, and new records are followed as they come.
+
+mod columns;
+mod follow;
+mod print;
+mod start;
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use stratalog::{Consumer, ConsumerConfig, EventLog, IsolationLevel, StartFrom, Topic, TopicPartition};
+
+use super::pattern::Pattern;
+use super::properties::pair;
+use super::{Outcome, Session, Stop, output, topics};
+use columns::Columns;
+use follow::Follow;
+use print::Printer;
+use start::Start;
+
+const EXAMPLES: &str = "\
+Examples:
+  stratalog consume --topic orders --from-beginning
+  stratalog consume --topic orders --partition 0 --offset 42 --max-messages 10
+  stratalog consume --topic orders --group billing
+  stratalog consume --topic orders --property print.key=true --property print.timestamp=true
+  stratalog consume --include 'orders|payments' --json | jq .value
+  stratalog consume --topic orders --from-beginning --until-end > orders.txt";
+
+/// Print records as lines, and follow what is appended, also by other processes.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(super) struct Consume {
+    /// The topic.
+    #[arg(long, group = "what")]
+    topic: Option<String>,
+    /// Several topics: `orders|payments`, `test-.*`. Those that are made later are followed as well.
+    #[arg(long, group = "what", value_name = "PATTERN", conflicts_with = "partition")]
+    include: Option<String>,
+    /// Begin with the first record there is. Without it: with the next one that is appended.
+    #[arg(long, conflicts_with = "offset")]
+    from_beginning: bool,
+    /// Read only this partition.
+    #[arg(long, value_name = "NUMBER")]
+    partition: Option<u32>,
+    /// Begin here: `earliest`, `latest`, or an offset.
+    #[arg(long, requires = "partition", allow_hyphen_values = true)]
+    offset: Option<Start>,
+    /// End after this many records.
+    #[arg(long, value_name = "COUNT")]
+    max_messages: Option<u64>,
+    /// End when no record has come for this many milliseconds.
+    #[arg(long, value_name = "MS")]
+    timeout_ms: Option<u64>,
+    /// End at the end of the log, instead of waiting for more.
+    #[arg(long, conflicts_with = "timeout_ms")]
+    until_end: bool,
+    /// Read as a member of this group: go on where it has left off, and commit what is printed. While another process
+    /// holds the directory, the group is not joined and nothing is committed.
+    #[arg(long, value_name = "NAME", conflicts_with = "partition")]
+    group: Option<String>,
+    /// Whether records of transactions are printed before these are decided.
+    #[arg(long, value_name = "LEVEL", default_value = "read_uncommitted")]
+    isolation_level: Isolation,
+    /// Columns and what stands between: print.timestamp, print.partition, print.offset, print.epoch, print.headers,
+    /// print.key, print.value (true or false); key.separator, line.separator, headers.separator, null.literal.
+    #[arg(long = "property", alias = "formatter-property", value_name = "NAME=VALUE", value_parser = pair)]
+    properties: Vec<(String, String)>,
+    /// A setting of the consumer by its Kafka name: auto.offset.reset, fetch.max.bytes, isolation.level,
+    /// max.poll.records.
+    #[arg(long = "consumer-property", alias = "command-property", value_name = "NAME=VALUE", value_parser = pair)]
+    settings: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// Fewer system calls than the default of the library costs nothing here: what is read is printed at once.
+const POLL_BYTES: usize = 1 << 20;
+/// How often it looks for new topics and partitions while it follows.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
+    let columns = Columns::of(&options.properties)?;
+    let (log, is_member) = open(options, session)?;
+    let stop = Stop::on_signals()?;
+    let wanted = Wanted::of(options)?;
+    let partitions = wanted.partitions(&log)?;
+    let mut consumer = log.consumer_with(config(options))?;
+    if is_member {
+        wanted.subscribe(&mut consumer)?;
+    } else {
+        consumer.assign(partitions)?;
+    }
+    if options.group.is_none() {
+        start::place(&mut consumer, options.offset, options.from_beginning)?;
+    }
+    stop.wakes(consumer.waker());
+    let printer = Printer::new(columns, session.json(), options.max_messages);
+    let follow = Follow { options, consumer, is_member, wanted, log: log.clone(), stop };
+    let count = follow.run(printer)?;
+    log.close()?;
+    output::remark(format_args!("Processed a total of {count} messages"));
+    Ok(())
+}
+
+/// Opens the log, to write only where offsets are to be committed; says whether they can be.
+fn open(options: &Consume, session: &Session) -> Outcome<(EventLog, bool)> {
+    let Some(group) = &options.group else { return Ok((session.read()?, false)) };
+    match session.write_or_read()? {
+        (log, None) => Ok((log, true)),
+        (log, Some(holder)) => {
+            output::warn(format_args!(
+                "{holder} holds the directory: group {group} is not joined and nothing is committed; reading begins \
+                 where the group has left off"
+            ));
+            Ok((log, false))
+        }
+    }
+}
+
+fn config(options: &Consume) -> ConsumerConfig {
+    let isolation = match options.isolation_level {
+        Isolation::ReadUncommitted => IsolationLevel::ReadUncommitted,
+        Isolation::ReadCommitted => IsolationLevel::ReadCommitted,
+    };
+    let start = if options.from_beginning { StartFrom::Beginning } else { StartFrom::End };
+    let config = ConsumerConfig::new().start_from(start).isolation(isolation).max_poll_bytes(POLL_BYTES);
+    let config = match &options.group {
+        Some(group) => config.group(group),
+        None => config,
+    };
+    options.settings.iter().fold(config, |config, (name, value)| config.set(name, value))
+}
+
+/// What is read.
+#[derive(Debug)]
+enum Wanted {
+    Partition(TopicPartition),
+    Topics(Pattern),
+}
+
+impl Wanted {
+    fn of(options: &Consume) -> Outcome<Self> {
+        match (&options.topic, &options.include, options.partition) {
+            (Some(topic), _, Some(partition)) => Ok(Self::Partition((topic.as_str(), partition).into())),
+            (Some(name), ..) => Ok(Self::Topics(Pattern::name(name))),
+            (_, pattern, _) => Ok(Self::Topics(Pattern::parse(pattern.as_deref().unwrap_or(".*"))?)),
+        }
+    }
+
+    /// Whether topics may come and go.
+    fn may_change(&self) -> bool {
+        matches!(self, Self::Topics(pattern) if !pattern.is_name())
+    }
+
+    /// Has the consumer's group see to it.
+    fn subscribe(&self, consumer: &mut Consumer) -> Outcome {
+        match self {
+            Self::Partition(one) => consumer.subscribe([one.topic()])?,
+            Self::Topics(pattern) if pattern.is_name() => consumer.subscribe([pattern.text()])?,
+            Self::Topics(pattern) => {
+                let pattern = pattern.clone();
+                consumer.subscribe_matching(move |topic| pattern.matches(topic))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What there is of it now.
+    fn partitions(&self, log: &EventLog) -> Outcome<Vec<TopicPartition>> {
+        match self {
+            Self::Partition(one) => {
+                let partition = log.topic(one.topic())?.partition(one.partition())?;
+                Ok(vec![partition.into()])
+            }
+            Self::Topics(pattern) => {
+                let topics = topics::chosen(log, pattern, false)?;
+                Ok(topics.iter().flat_map(Topic::partitions).map(Into::into).collect())
+            }
+        }
+    }
+}

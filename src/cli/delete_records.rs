@@ -1,0 +1,128 @@
+//! `delete-records`: records below an offset are deleted. Kafka's `kafka-delete-records`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+use stratalog::EventLog;
+
+use super::{Failure, Outcome, Output, Session, files, output};
+
+const EXAMPLES: &str = "\
+Examples:
+  stratalog delete-records --topic orders --partition 0 --before 100
+  echo '{\"version\":1,\"partitions\":[{\"topic\":\"orders\",\"partition\":0,\"offset\":100}]}' |
+    stratalog delete-records --offset-json-file -";
+
+/// Delete the records of partitions below an offset.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct DeleteRecords {
+    /// A JSON file that names partitions and offsets, as Kafka's tool takes it; `-` is standard input. The offset -1
+    /// means all records there are.
+    #[arg(long, value_name = "FILE", conflicts_with = "topic", required_unless_present = "topic")]
+    offset_json_file: Option<PathBuf>,
+    /// The topic, with --partition and --before.
+    #[arg(long, requires = "partition", requires = "before")]
+    topic: Option<String>,
+    /// The partition.
+    #[arg(long, value_name = "NUMBER", requires = "topic")]
+    partition: Option<u32>,
+    /// The offset that will be the first one; `latest` deletes all records there are.
+    #[arg(long, value_name = "OFFSET", requires = "topic", value_parser = before)]
+    before: Option<Before>,
+}
+
+/// Below which offset; `None` is the end.
+type Before = Option<u64>;
+
+fn before(text: &str) -> Result<Before, String> {
+    match text {
+        "latest" | "-1" => Ok(None),
+        _ => text.parse().map(Some).map_err(|_| "give an offset, or latest".to_owned()),
+    }
+}
+
+struct Wanted {
+    topic: String,
+    partition: u32,
+    before: Before,
+}
+
+pub(super) fn run(options: &DeleteRecords, session: &Session) -> Outcome {
+    let wanted = match (&options.offset_json_file, &options.topic) {
+        (Some(path), _) => listed(&files::text(path)?)?,
+        (None, topic) => vec![Wanted {
+            topic: topic.clone().unwrap_or_default(),
+            partition: options.partition.unwrap_or_default(),
+            before: options.before.flatten(),
+        }],
+    };
+    let log = session.write()?;
+    let mut out = Output::new();
+    if !session.json() {
+        writeln!(out, "Executing records delete operation\nRecords delete operation completed:")?;
+    }
+    let mut failed = 0;
+    for one in &wanted {
+        let outcome = delete(&log, one);
+        let shown = format!("{}-{}", one.topic, one.partition);
+        failed += usize::from(outcome.is_err());
+        match (outcome, session.json()) {
+            (Ok(start), false) => writeln!(out, "partition: {shown}\tlow_watermark: {start}")?,
+            (Err(failure), false) => writeln!(out, "partition: {shown}\terror: {failure}")?,
+            (Ok(start), true) => {
+                out.json(&json!({ "topic": one.topic, "partition": one.partition, "lowWatermark": start }))?;
+            }
+            (Err(failure), true) => out.json(
+                &json!({ "topic": one.topic, "partition": one.partition, "error": failure.to_string() }),
+            )?,
+        }
+    }
+    out.end()?;
+    log.close()?;
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failure::failed(format!("{failed} of {} partitions were left as they were", wanted.len()))),
+    }
+}
+
+fn delete(log: &EventLog, one: &Wanted) -> stratalog::Result<u64> {
+    let partition = log.topic(&one.topic)?.partition(one.partition)?;
+    let before = match one.before {
+        Some(before) => before,
+        None => partition.offsets()?.high_watermark,
+    };
+    partition.delete_records(before)
+}
+
+/// `{"version":1,"partitions":[{"topic":"orders","partition":0,"offset":100}]}`.
+fn listed(text: &str) -> Outcome<Vec<Wanted>> {
+    const SHAPE: &str = r#"{"version":1,"partitions":[{"topic":"orders","partition":0,"offset":100}]}"#;
+    let wrong = |what: &str| Failure::failed(format!("{what}; the file should look like {SHAPE}"));
+    let parsed: Value =
+        serde_json::from_str(text).map_err(|failure| wrong(&format!("this is no JSON: {failure}")))?;
+    if parsed.get("version").is_some_and(|version| *version != json!(1)) {
+        return Err(wrong("the version is not 1"));
+    }
+    let partitions =
+        parsed.get("partitions").and_then(Value::as_array).ok_or_else(|| wrong("there are no partitions"))?;
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for entry in partitions {
+        let topic = entry.get("topic").and_then(Value::as_str);
+        let partition = entry.get("partition").and_then(Value::as_u64).and_then(|it| u32::try_from(it).ok());
+        let offset = entry.get("offset").and_then(Value::as_i64).filter(|offset| *offset >= -1);
+        let (Some(topic), Some(partition), Some(offset)) = (topic, partition, offset) else {
+            return Err(wrong(&format!("{entry} names no topic, partition and offset")));
+        };
+        if wanted.iter().any(|one| one.topic == topic && one.partition == partition) {
+            return Err(wrong(&format!("{topic}-{partition} is named twice")));
+        }
+        wanted.push(Wanted { topic: topic.to_owned(), partition, before: u64::try_from(offset).ok() });
+    }
+    if wanted.is_empty() {
+        output::warn("the file names no partition");
+    }
+    Ok(wanted)
+}

@@ -1,0 +1,91 @@
+//! What can go wrong for a command, and what the user is told.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use stratalog::Error;
+
+use super::output::complain;
+
+/// How a command ends.
+pub(super) type Outcome<T = ()> = Result<T, Failure>;
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The options make no sense together: exit code 2.
+    Usage(String),
+    /// Something was not as it should be: exit code 1.
+    Failed(String),
+    /// Nobody reads the output any more. That ends a command, but is no failure: `consume | head`.
+    ClosedPipe,
+}
+
+impl Failure {
+    pub(super) fn usage(what: impl Into<String>) -> Self {
+        Self::Usage(what.into())
+    }
+
+    pub(super) fn failed(what: impl Into<String>) -> Self {
+        Self::Failed(what.into())
+    }
+
+    /// An error of the operating system over an input that the user named.
+    pub(super) fn input(what: impl Display, source: &io::Error) -> Self {
+        Self::Failed(format!("cannot read {what}: {}", plain(source)))
+    }
+
+    /// Tells the user, and says what the program exits with.
+    pub(super) fn report(self) -> ExitCode {
+        match self {
+            Self::Usage(what) => {
+                complain(format_args!("{what}\n\nFor more information, try '--help'."));
+                ExitCode::from(2)
+            }
+            Self::Failed(what) => {
+                complain(what);
+                ExitCode::from(1)
+            }
+            Self::ClosedPipe => ExitCode::SUCCESS,
+        }
+    }
+}
+
+/// What the system says, without the number behind it.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+impl From<Error> for Failure {
+    /// In the words of the command line where the library speaks of its own calls.
+    fn from(error: Error) -> Self {
+        Self::Failed(match &error {
+            Error::Locked { path, holder } => {
+                let path = path.display();
+                let (by, stop) = match holder {
+                    Some(process) => (format!("process {process}"), format!("stop process {process}")),
+                    None => ("another process".to_owned(), "stop it".to_owned()),
+                };
+                format!(
+                    "{path} is held by {by}, and one process at a time can write: {stop} or have it make the \
+                     change; commands that only read work beside it"
+                )
+            }
+            Error::ReadOnly => "the directory was opened to read it only".to_owned(),
+            Error::NotFound { what, name } => format!("{what} {name:?} does not exist"),
+            _ => error.to_string(),
+        })
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Of the output: what is read has [`Failure::input`].
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            _ => Self::Failed(format!("cannot write the output: {}", plain(&error))),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `groups`: consumer groups, their committed offsets and their lag. Kafka's `kafka-consumer-groups`.
+
+mod describe;
+mod plan;
+mod reset;
+
+use std::io::Write as _;
+
+use clap::Args;
+use serde_json::json;
+use stratalog::{EventLog, Group};
+
+use super::{Failure, Outcome, Output, Session};
+use reset::Reset;
+
+const EXAMPLES: &str = "\
+Examples:
+  stratalog groups --list
+  stratalog groups --describe --group billing
+  stratalog groups --describe --all-groups --state
+  stratalog groups --reset-offsets --group billing --topic orders --to-earliest --dry-run
+  stratalog groups --reset-offsets --group billing --topic orders:0,1 --by-duration PT1H --execute
+  stratalog groups --delete-offsets --group billing --topic orders
+  stratalog groups --delete --group billing";
+
+/// List, describe, reset and delete consumer groups.
+///
+/// The members of a group are consumers in one process. While another process holds the directory, what it has committed
+/// is shown, but not who its members are.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Groups {
+    #[command(flatten)]
+    action: Action,
+    /// The group; may be given several times.
+    #[arg(long, value_name = "NAME", conflicts_with = "list")]
+    group: Vec<String>,
+    /// All groups there are.
+    #[arg(long, conflicts_with_all = ["group", "list"])]
+    all_groups: bool,
+    /// With --describe: the members and what is assigned to them.
+    #[arg(long, conflicts_with_all = ["state", "offsets"])]
+    members: bool,
+    /// With --describe: the state. With --list: show it too.
+    #[arg(long, conflicts_with_all = ["reset_offsets", "delete", "delete_offsets", "offsets"])]
+    state: bool,
+    /// With --describe: committed offsets and lag, as without it.
+    #[arg(long)]
+    offsets: bool,
+    /// With --describe: more columns.
+    #[arg(long)]
+    verbose: bool,
+    /// The topics, or partitions of them: `orders`, `orders:0,1`; may be given several times.
+    #[arg(long, value_name = "TOPIC[:PARTITIONS]", conflicts_with_all = ["list", "describe", "delete", "all_topics"])]
+    topic: Vec<String>,
+    /// All topics that the group has committed offsets of.
+    #[arg(long, conflicts_with_all = ["list", "describe", "delete"])]
+    all_topics: bool,
+    #[command(flatten)]
+    reset: Reset,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Action {
+    /// List the groups.
+    #[arg(long)]
+    list: bool,
+    /// Show what groups have committed, and how far they are behind.
+    #[arg(long)]
+    describe: bool,
+    /// Put the committed offsets of a group elsewhere. The group must have no members.
+    #[arg(long, requires = "how")]
+    reset_offsets: bool,
+    /// Delete groups. They must have no members.
+    #[arg(long)]
+    delete: bool,
+    /// Delete the committed offsets of topics.
+    #[arg(long)]
+    delete_offsets: bool,
+}
+
+pub(super) fn run(options: &Groups, session: &Session) -> Outcome {
+    let action = &options.action;
+    if !action.list && options.group.is_empty() && !options.all_groups {
+        return Err(Failure::usage("which group? give --group or --all-groups"));
+    }
+    // The parser lets this pass, because the actions exclude each other.
+    if !action.reset_offsets && options.reset.is_given() {
+        return Err(Failure::usage(
+            "where to go, --dry-run, --execute and --export belong to --reset-offsets",
+        ));
+    }
+    if !action.describe && (options.members || options.offsets || options.verbose) {
+        return Err(Failure::usage("--members, --offsets and --verbose belong to --describe"));
+    }
+    if action.list {
+        list(options, session)
+    } else if action.describe {
+        describe::run(options, session)
+    } else if action.reset_offsets {
+        reset::run(options, session)
+    } else if action.delete {
+        delete(options, session)
+    } else {
+        delete_offsets(options, session)
+    }
+}
+
+fn list(options: &Groups, session: &Session) -> Outcome {
+    let log = session.read()?;
+    let mut out = Output::new();
+    let mut table = super::table::Table::new([("GROUP", 15), ("STATE", 15)]);
+    let is_idle = log.recovery().clean;
+    for group in log.groups()? {
+        let state = describe::state_of(&group.describe()?, is_idle);
+        if session.json() {
+            out.json(&json!({ "group": group.name(), "state": state }))?;
+        } else if options.state {
+            table.row([group.name().to_owned(), state.to_owned()]);
+        } else {
+            writeln!(out, "{}", group.name())?;
+        }
+    }
+    if options.state && !session.json() {
+        out.write_all(table.text().as_bytes())?;
+    }
+    out.end()
+}
+
+/// The groups that are meant, in order of their names.
+fn chosen(options: &Groups, log: &EventLog) -> Outcome<Vec<Group>> {
+    if options.all_groups {
+        return Ok(log.groups()?);
+    }
+    let all = log.groups()?;
+    let find = |name: &String| {
+        let found = all.iter().find(|group| group.name() == name).cloned();
+        found.ok_or_else(|| Failure::failed(format!("group {name:?} does not exist")))
+    };
+    options.group.iter().map(find).collect()
+}
+
+fn delete(options: &Groups, session: &Session) -> Outcome {
+    let log = session.write()?;
+    let groups = chosen(options, &log)?;
+    for group in &groups {
+        group.delete()?;
+    }
+    log.close()?;
+    let names: Vec<&str> = groups.iter().map(Group::name).collect();
+    let mut out = Output::new();
+    if session.json() {
+        for name in names {
+            out.json(&json!({ "deleted": name }))?;
+        }
+    } else {
+        let shown = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+        writeln!(out, "Deletion of requested consumer groups ({shown}) was successful.")?;
+    }
+    out.end()
+}
+
+fn delete_offsets(options: &Groups, session: &Session) -> Outcome {
+    let log = session.write()?;
+    let mut out = Output::new();
+    for group in chosen(options, &log)? {
+        let doomed = plan::partitions(options, &log, &group)?;
+        group.remove_committed(doomed.iter())?;
+        for partition in &doomed {
+            if session.json() {
+                out.json(&json!({
+                    "group": group.name(), "topic": partition.topic(), "partition": partition.partition(),
+                    "deleted": true,
+                }))?;
+            } else {
+                writeln!(out, "Deleted the committed offset of {} in {partition}.", group.name())?;
+            }
+        }
+    }
+    log.close()?;
+    out.end()
+}

@@ -1,0 +1,131 @@
+//! The program `stratalog`: Kafka's command line tools for a directory instead of a broker.
+//!
+//! One file per command. A command is a variant of [`Command`], an arm in [`Command::run`], and a file with its options
+//! (a struct for clap) and a function `run`. It gets a [`Session`], which knows the directory and how to open it, prints
+//! to an [`Output`], and answers with a [`Failure`] when something went wrong; nothing here exits, panics or prints by
+//! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage.
+
+#![allow(
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    reason = "an option that is given or not is a bool, and fields have the names of options"
+)]
+
+mod completions;
+mod configs;
+mod consume;
+mod delete_records;
+mod failure;
+mod files;
+mod groups;
+mod log_dirs;
+mod man;
+mod offsets;
+mod output;
+mod pattern;
+mod perf;
+mod produce;
+mod progress;
+mod properties;
+mod session;
+mod stats;
+mod stop;
+mod table;
+mod time;
+mod topics;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::{Failure, Outcome};
+use output::Output;
+use session::Session;
+use stop::Stop;
+
+const EXAMPLES: &str = "\
+Examples:
+  stratalog topics --create --topic orders --partitions 3 --dir data
+  export STRATALOG_DIR=data
+  stratalog topics --describe
+
+A program that keeps the directory open does not stand in the way of commands that only read.
+Exit codes: 0 ok, 1 failed, 2 wrong usage.";
+
+/// Kafka's log, inside your process: look at and work on a log directory.
+///
+/// The directory is a Kafka log directory, byte for byte. Options have the names that they have with Kafka's own tools.
+#[derive(Debug, Parser)]
+#[command(name = "stratalog", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 100)]
+struct Arguments {
+    /// The log directory.
+    #[arg(long, global = true, env = "STRATALOG_DIR", value_name = "DIR", display_order = 900)]
+    dir: Option<PathBuf>,
+    /// Print one JSON object per line instead of text.
+    #[arg(long, global = true, display_order = 901)]
+    json: bool,
+    /// Taken, so that commands for Kafka can be pasted: there is no server to connect to.
+    #[arg(long, global = true, hide = true, value_name = "HOST:PORT")]
+    bootstrap_server: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Topics(topics::Topics),
+    Produce(produce::Produce),
+    Consume(consume::Consume),
+    Groups(groups::Groups),
+    Configs(configs::Configs),
+    #[command(alias = "get-offsets")]
+    Offsets(offsets::Offsets),
+    DeleteRecords(delete_records::DeleteRecords),
+    LogDirs(log_dirs::LogDirs),
+    Stats(stats::StatsOptions),
+    Perf(perf::Perf),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+impl Command {
+    fn run(self, session: &Session) -> Outcome {
+        match self {
+            Self::Topics(options) => topics::run(&options, session),
+            Self::Produce(options) => produce::run(&options, session),
+            Self::Consume(options) => consume::run(&options, session),
+            Self::Groups(options) => groups::run(&options, session),
+            Self::Configs(options) => configs::run(&options, session),
+            Self::Offsets(options) => offsets::run(&options, session),
+            Self::DeleteRecords(options) => delete_records::run(&options, session),
+            Self::LogDirs(options) => log_dirs::run(&options, session),
+            Self::Stats(options) => stats::run(&options, session),
+            Self::Perf(options) => perf::run(&options, session),
+            Self::Completions(options) => completions::run(&options),
+            Self::Man(options) => man::run(&options),
+        }
+    }
+}
+
+/// Runs the program with the arguments that it was started with.
+pub(crate) fn main() -> ExitCode {
+    // A mistake of ours is told like any other failure: in a sentence, and with the exit code 1.
+    std::panic::set_hook(Box::new(|mistake| {
+        output::complain(format_args!("this is a mistake in stratalog, please report it: {mistake}"));
+    }));
+    std::panic::catch_unwind(run).unwrap_or(ExitCode::from(1))
+}
+
+fn run() -> ExitCode {
+    // Clap ends the program for wrong usage with 2, for --help and --version with 0.
+    let arguments = Arguments::parse();
+    if arguments.bootstrap_server.is_some() {
+        output::note("--bootstrap-server is not needed: there is no server, only the directory");
+    }
+    let session = Session::new(arguments.dir, arguments.json);
+    match arguments.command.run(&session) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,106 @@
+//! Standard output and standard error.
+//!
+//! Standard output is written through one large buffer; a reader that went away is an error like any other, and ends the
+//! command quietly. Nothing here panics when the other end is closed, as `println!` would.
+
+use std::fmt::Display;
+use std::io::{self, StdoutLock, Write};
+
+use console::{Style, Term};
+use serde_json::Value;
+
+use super::failure::Outcome;
+
+/// Large enough that a system call per buffer costs nothing, small enough to stay in the cache.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Standard output. What was written shows up when it is flushed; at the end [`Output::end`] must be called.
+#[derive(Debug)]
+pub(super) struct Output {
+    buffer: Vec<u8>,
+    out: StdoutLock<'static>,
+}
+
+impl Output {
+    pub(super) fn new() -> Self {
+        Self { buffer: Vec::with_capacity(BUFFER_BYTES), out: io::stdout().lock() }
+    }
+
+    /// One JSON object on a line of its own.
+    pub(super) fn json(&mut self, object: &Value) -> io::Result<()> {
+        writeln!(self, "{object}")
+    }
+
+    /// All that a command has to print.
+    pub(super) fn whole(mut self, text: &[u8]) -> Outcome {
+        self.write_all(text)?;
+        self.end()
+    }
+
+    /// Writes out what is left.
+    pub(super) fn end(mut self) -> Outcome {
+        Ok(self.flush()?)
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        let outcome = self.out.write_all(&self.buffer);
+        self.buffer.clear();
+        outcome
+    }
+}
+
+impl Write for Output {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    /// What fits is kept together: the buffer ends where a call of this ended, mostly at the end of a line.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > BUFFER_BYTES - self.buffer.len() {
+            self.drain()?;
+            if bytes.len() > BUFFER_BYTES {
+                return self.out.write_all(bytes);
+            }
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.drain()?;
+        self.out.flush()
+    }
+}
+
+/// Tells of a failure on standard error.
+pub(super) fn complain(what: impl Display) {
+    tell("error", &Style::new().red().bold(), what);
+}
+
+/// Tells of something that the user may want to know, on standard error.
+pub(super) fn warn(what: impl Display) {
+    tell("warning", &Style::new().yellow().bold(), what);
+}
+
+/// Tells what happens, on standard error.
+pub(super) fn note(what: impl Display) {
+    tell("note", &Style::new().cyan(), what);
+}
+
+/// A plain line on standard error: sums at the end, as Kafka's tools print them.
+pub(super) fn remark(what: impl Display) {
+    // Whoever closed standard error does not want to hear of it.
+    let _ = writeln!(io::stderr().lock(), "{what}");
+}
+
+fn tell(kind: &str, style: &Style, what: impl Display) {
+    remark(format_args!("{}: {what}", style.clone().for_stderr().apply_to(kind)));
+}
+
+/// Whether a person looks at standard error: progress is drawn only then.
+pub(super) fn is_watched() -> bool {
+    Term::stderr().is_term()
+}

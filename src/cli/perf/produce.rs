@@ -1,0 +1,235 @@
+//! `perf produce`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+use stratalog::{BufferedProducer, Durability, Producer, ProducerConfig, Record, Topic};
+
+use super::histogram::Histogram;
+use super::{MEBIBYTE, as_json, details, float, per_second};
+use crate::cli::progress::Bar;
+use crate::cli::properties::pair;
+use crate::cli::{Failure, Outcome, Output, Session, Stop, files, produce};
+
+const EXAMPLES: &str = "\
+Examples:
+  stratalog perf produce --topic perf --num-records 10000000 --record-size 1024
+  stratalog perf produce --topic perf --num-records 100000 --record-size 100 --sync --durability synced
+  stratalog perf produce --topic perf --num-records 600000 --record-size 100 --throughput 10000";
+
+/// Write records as fast as possible, or at a given rate.
+///
+/// The latency is what one call takes: handing a record to the producer, which writes when a batch is full; with --sync,
+/// writing it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Produce {
+    /// The topic. It must exist.
+    #[arg(long)]
+    topic: String,
+    /// How many records to write.
+    #[arg(long, value_name = "COUNT")]
+    num_records: u64,
+    /// The size of a record's value in bytes.
+    #[arg(long, value_name = "BYTES", required_unless_present = "payload_file", value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    record_size: Option<u32>,
+    /// Take the values from the lines of a file instead, one after another, over and over.
+    #[arg(long, value_name = "FILE", conflicts_with = "record_size")]
+    payload_file: Option<PathBuf>,
+    /// How many records a second, at most; -1 is as many as possible.
+    #[arg(long, value_name = "RATE", default_value = "-1", allow_hyphen_values = true)]
+    throughput: f64,
+    /// A setting of the producer by its Kafka name: batch.size, buffer.memory, compression.type, linger.ms.
+    #[arg(long = "command-property", visible_alias = "producer-props", value_name = "NAME=VALUE", num_args = 1.., value_parser = pair)]
+    settings: Vec<(String, String)>,
+    /// `buffered`, `synced`, or a number of milliseconds: see `stratalog produce --help`.
+    #[arg(long, value_name = "LEVEL", default_value = "buffered", value_parser = produce::durability)]
+    durability: Durability,
+    /// Write each record by itself.
+    #[arg(long)]
+    sync: bool,
+}
+
+/// As Kafka's tool does.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Records between two looks at whether it is time to report, or asked to stop.
+const LOOK_EVERY: u64 = 1024;
+
+pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
+    let payloads = payloads(options)?;
+    let mut config = ProducerConfig::new().durability(options.durability);
+    for (name, value) in options.settings.iter().filter(|(name, _)| name != "acks") {
+        config = config.set(name, value);
+    }
+    let log = session.write()?;
+    let stop = Stop::on_signals()?;
+    let topic = log.topic(&options.topic)?;
+    let producer = log.producer_with(config)?;
+    let mut sender =
+        if options.sync { Sender::OneByOne(producer) } else { Sender::Buffered(producer.buffered()) };
+    let mut run = Run { session, out: Output::new(), whole: Window::new(), recent: Window::new() };
+    run.all(options, &payloads, (&mut sender, &topic), &stop)?;
+    drop(sender);
+    run.report_all()?;
+    Ok(log.close()?)
+}
+
+fn payloads(options: &Produce) -> Outcome<Vec<Vec<u8>>> {
+    let Some(path) = &options.payload_file else {
+        let size = options.record_size.unwrap_or_default();
+        // Capital letters in no order, as Kafka's tool has them: what compresses badly, but not as badly as noise.
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        let mut letter = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            b'A' + u8::try_from(state % 26).unwrap_or_default()
+        };
+        return Ok(vec![(0..size).map(|_| letter()).collect()]);
+    };
+    let text = files::text(path)?;
+    let lines: Vec<_> =
+        text.lines().filter(|line| !line.is_empty()).map(|line| line.as_bytes().to_vec()).collect();
+    if lines.is_empty() {
+        return Err(Failure::failed(format!("there is no line in {}", path.display())));
+    }
+    Ok(lines)
+}
+
+enum Sender {
+    Buffered(BufferedProducer),
+    OneByOne(Producer),
+}
+
+impl Sender {
+    #[inline]
+    fn send(&mut self, topic: &Topic, value: &[u8]) -> stratalog::Result<()> {
+        match self {
+            Self::Buffered(producer) => producer.enqueue(topic, Record::new(value)),
+            Self::OneByOne(producer) => producer.send(topic, Record::new(value)).map(drop),
+        }
+    }
+
+    fn flush(&mut self) -> stratalog::Result<()> {
+        match self {
+            Self::Buffered(producer) => producer.flush(),
+            Self::OneByOne(_) => Ok(()),
+        }
+    }
+}
+
+/// What happened since a moment.
+struct Window {
+    begun: Instant,
+    bytes: u64,
+    latency: Histogram,
+    /// How long it took, once it is over.
+    time: Option<Duration>,
+}
+
+impl Window {
+    fn new() -> Self {
+        Self { begun: Instant::now(), bytes: 0, latency: Histogram::new(), time: None }
+    }
+
+    /// `… records sent, … records/sec (… MB/sec)`.
+    fn rates(&self) -> (u64, f64, f64) {
+        let time = self.time.unwrap_or_else(|| self.begun.elapsed());
+        let sent = self.latency.count();
+        (sent, per_second(float(sent), time), per_second(float(self.bytes) / MEBIBYTE, time))
+    }
+}
+
+struct Run<'s> {
+    session: &'s Session,
+    out: Output,
+    whole: Window,
+    recent: Window,
+}
+
+impl Run<'_> {
+    fn all(
+        &mut self,
+        options: &Produce,
+        payloads: &[Vec<u8>],
+        (sender, topic): (&mut Sender, &Topic),
+        stop: &Stop,
+    ) -> Outcome {
+        let bar = Bar::count("writing", Some(options.num_records));
+        let rate = Some(options.throughput).filter(|rate| *rate > 0.0);
+        let mut values = payloads.iter().cycle();
+        self.whole = Window::new();
+        self.recent = Window::new();
+        let mut before = Instant::now();
+        for sent in 0..options.num_records {
+            let value = values.next().map(Vec::as_slice).unwrap_or_default();
+            sender.send(topic, value)?;
+            let now = Instant::now();
+            for window in [&mut self.whole, &mut self.recent] {
+                window.latency.record(now - before);
+                window.bytes += value.len() as u64;
+            }
+            before = now;
+            if sent % LOOK_EVERY == 0 || rate.is_some() {
+                bar.set(sent);
+                if stop.is_asked() {
+                    break;
+                }
+                if now - self.recent.begun >= REPORT_EVERY {
+                    bar.end();
+                    self.report_recent()?;
+                }
+                if let Some(rate) = rate {
+                    let due = self.whole.begun + Duration::from_secs_f64(float(sent + 1) / rate);
+                    stop.wait(due.saturating_duration_since(now));
+                    before = Instant::now();
+                }
+            }
+        }
+        sender.flush()?;
+        self.whole.time = Some(self.whole.begun.elapsed());
+        Ok(())
+    }
+
+    fn report_recent(&mut self) -> Outcome {
+        let recent = std::mem::replace(&mut self.recent, Window::new());
+        if !self.session.json() {
+            let (sent, records, megabytes) = recent.rates();
+            let (average, most) = (recent.latency.average_ms(), recent.latency.most().as_secs_f64() * 1e3);
+            writeln!(
+                self.out,
+                "{sent} records sent, {records:.1} records/sec ({megabytes:.2} MB/sec), {average:.4} ms avg latency, \
+                 {most:.1} ms max latency."
+            )?;
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    fn report_all(mut self) -> Outcome {
+        let (sent, records, megabytes) = self.whole.rates();
+        let latency = &self.whole.latency;
+        if self.session.json() {
+            self.out.json(&json!({
+                "records": sent, "bytes": self.whole.bytes, "recordsPerSecond": records,
+                "mebibytesPerSecond": megabytes, "latencyMicros": as_json(latency),
+            }))?;
+            return self.out.end();
+        }
+        let ms = |span: Duration| span.as_millis();
+        let [median, high, higher, highest] =
+            [0.5, 0.95, 0.99, 0.999].map(|part| ms(latency.percentile(part)));
+        writeln!(
+            self.out,
+            "{sent} records sent, {records:.6} records/sec ({megabytes:.2} MB/sec), {:.2} ms avg latency, {:.2} ms max \
+             latency, {median} ms 50th, {high} ms 95th, {higher} ms 99th, {highest} ms 99.9th.",
+            latency.average_ms(),
+            latency.most().as_secs_f64() * 1e3
+        )?;
+        self.out.write_all(details("a call took", latency).as_bytes())?;
+        self.out.end()
+    }
+}

@@ -1,0 +1,110 @@
+//! One run of the program: the directory it is about, and how a command gets at it.
+
+use std::path::{Path, PathBuf};
+
+use stratalog::{Error, EventLog, OpenOptions};
+
+use super::failure::{Failure, Outcome};
+use super::{output, progress};
+
+/// What holds for every command.
+#[derive(Debug)]
+pub(super) struct Session {
+    dir: Option<PathBuf>,
+    json: bool,
+}
+
+/// The file that makes a directory a log directory, of Kafka's and of ours.
+const IDENTITY: &str = "meta.properties";
+
+impl Session {
+    pub(super) fn new(dir: Option<PathBuf>, json: bool) -> Self {
+        Self { dir, json }
+    }
+
+    /// Whether data is to be printed as JSON, one object per line.
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// The directory that was named.
+    pub(super) fn dir(&self) -> Outcome<&Path> {
+        let missing = || Failure::usage("which directory? name it with --dir DIR, or in STRATALOG_DIR");
+        self.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty()).ok_or_else(missing)
+    }
+
+    /// Opens the log to read it. No other process is in the way, and nothing is changed.
+    pub(super) fn read(&self) -> Outcome<EventLog> {
+        let dir = self.existing_dir()?;
+        Ok(options().read_only(true).open(dir)?)
+    }
+
+    /// Opens the log to change it: one process at a time can.
+    pub(super) fn write(&self) -> Outcome<EventLog> {
+        let dir = self.existing_dir()?;
+        open_to_write(dir)
+    }
+
+    /// Opens the log to change it or, while another process holds it, to read it. Then it says who that is.
+    pub(super) fn write_or_read(&self) -> Outcome<(EventLog, Option<String>)> {
+        match options().open(self.existing_dir()?) {
+            Err(Error::Locked { holder: Some(process), .. }) => {
+                Ok((self.read()?, Some(format!("process {process}"))))
+            }
+            Err(Error::Locked { .. }) => Ok((self.read()?, Some("another process".to_owned()))),
+            opened => Ok((told(opened?), None)),
+        }
+    }
+
+    /// Opens the log to change it, and makes one where there is none.
+    pub(super) fn make(&self) -> Outcome<EventLog> {
+        open_to_write(self.dir()?)
+    }
+
+    /// The file that says which node of which cluster the directory belongs to.
+    pub(super) fn identity(&self) -> Outcome<PathBuf> {
+        Ok(self.existing_dir()?.join(IDENTITY))
+    }
+
+    fn existing_dir(&self) -> Outcome<&Path> {
+        let dir = self.dir()?;
+        let shown = dir.display();
+        if dir.join(IDENTITY).exists() {
+            Ok(dir)
+        } else if dir.is_dir() {
+            Err(Failure::failed(format!(
+                "{shown} is no log directory: there is no {IDENTITY} in it; \
+                 `stratalog topics --create` makes a log in an empty directory"
+            )))
+        } else if dir.exists() {
+            Err(Failure::failed(format!("{shown} is no directory")))
+        } else {
+            Err(Failure::failed(format!(
+                "{shown} does not exist; `stratalog topics --create` makes it with the first topic"
+            )))
+        }
+    }
+}
+
+fn options() -> OpenOptions {
+    EventLog::options().on_progress(progress::of_recovery())
+}
+
+fn open_to_write(dir: &Path) -> Outcome<EventLog> {
+    Ok(told(options().open(dir)?))
+}
+
+/// What the open has found out of order is told.
+fn told(log: EventLog) -> EventLog {
+    let found = log.recovery();
+    if found.bytes_cut() > 0 {
+        output::note(format_args!(
+            "the log was not closed in order; {} bytes behind the last whole batches were cut off",
+            found.bytes_cut()
+        ));
+    }
+    for failure in &found.failed {
+        output::warn(failure);
+    }
+    log
+}

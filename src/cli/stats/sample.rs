@@ -1,0 +1,137 @@
+//! What the log holds at a moment, and what has changed between two.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use stratalog::{Error, EventLog, Topic};
+
+use crate::cli::Outcome;
+use crate::cli::pattern::Pattern;
+
+/// As many as fit on a wide screen.
+const KEPT: usize = 120;
+
+/// What a topic holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    pub(super) partitions: usize,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) bytes: u64,
+}
+
+/// A topic over time.
+#[derive(Debug, Default)]
+pub(super) struct TopicStats {
+    pub(super) held: Held,
+    /// Records and bytes a second since the last look.
+    pub(super) records_per_second: f64,
+    pub(super) bytes_per_second: f64,
+    /// Rates of records, the last one at the end.
+    pub(super) rates: VecDeque<f64>,
+}
+
+/// A group over time: how far it is behind in all topics that are looked at.
+#[derive(Debug, Default)]
+pub(super) struct GroupStats {
+    pub(super) lag: u64,
+    /// The last one at the end.
+    pub(super) lags: VecDeque<f64>,
+}
+
+/// All topics and groups over time.
+#[derive(Debug)]
+pub(super) struct Stats {
+    pub(super) topics: BTreeMap<String, TopicStats>,
+    pub(super) groups: BTreeMap<String, GroupStats>,
+    looked: Instant,
+}
+
+impl Stats {
+    pub(super) fn new() -> Self {
+        Self { topics: BTreeMap::new(), groups: BTreeMap::new(), looked: Instant::now() }
+    }
+
+    /// Looks at all topics of a pattern, those that Kafka keeps for itself left out unless they are asked for by name.
+    pub(super) fn look(&mut self, log: &EventLog, pattern: Option<&Pattern>) -> Outcome {
+        let time = self.looked.elapsed();
+        self.looked = Instant::now();
+        let mut seen = BTreeMap::new();
+        for topic in log.topics()? {
+            let wanted =
+                pattern.map_or(!topic.name().starts_with("__"), |pattern| pattern.matches(topic.name()));
+            if !wanted {
+                continue;
+            }
+            match held(&topic) {
+                Ok(held) => {
+                    let stats =
+                        self.topics.remove(topic.name()).unwrap_or(TopicStats { held, ..Default::default() });
+                    seen.insert(topic.name().to_owned(), stats.then(held, time));
+                }
+                // Deleted since it was listed: then whatever was found wrong was because of that.
+                Err(failure) => match log.topic(topic.name()) {
+                    Err(Error::NotFound { .. }) => {}
+                    _ => return Err(failure.into()),
+                },
+            }
+        }
+        self.topics = seen;
+        self.look_at_groups(log)
+    }
+
+    fn look_at_groups(&mut self, log: &EventLog) -> Outcome {
+        let mut seen = BTreeMap::new();
+        for group in log.groups()? {
+            let lags = match group.lag() {
+                // Deleted since it was listed.
+                Err(Error::NotFound { .. }) => continue,
+                lags => lags?,
+            };
+            let mut lags = lags.into_iter().filter(|(of, _)| self.topics.contains_key(of.topic())).peekable();
+            if lags.peek().is_some() {
+                let mut stats = self.groups.remove(group.name()).unwrap_or_default();
+                stats.lag = lags.map(|(_, lag)| lag).sum();
+                #[expect(clippy::cast_precision_loss, reason = "one of eight bars")]
+                keep(&mut stats.lags, stats.lag as f64);
+                seen.insert(group.name().to_owned(), stats);
+            }
+        }
+        self.groups = seen;
+        Ok(())
+    }
+}
+
+fn held(topic: &Topic) -> stratalog::Result<Held> {
+    let mut held = Held::default();
+    for partition in topic.partitions() {
+        let offsets = partition.offsets()?;
+        held.partitions += 1;
+        held.start += offsets.log_start;
+        held.end += offsets.log_end;
+        held.bytes += partition.size()?;
+    }
+    Ok(held)
+}
+
+impl TopicStats {
+    fn then(mut self, now: Held, time: Duration) -> Self {
+        let seconds = time.as_secs_f64().max(1e-3);
+        #[expect(clippy::cast_precision_loss, reason = "rates are shown with three digits")]
+        let rate = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
+        self.records_per_second = rate(self.held.end, now.end);
+        // Retention makes a log smaller: that is no rate.
+        self.bytes_per_second = rate(self.held.bytes, now.bytes);
+        self.held = now;
+        keep(&mut self.rates, self.records_per_second);
+        self
+    }
+}
+
+/// Adds the newest value, and lets go of the oldest.
+pub(super) fn keep(values: &mut VecDeque<f64>, newest: f64) {
+    if values.len() == KEPT {
+        values.pop_front();
+    }
+    values.push_back(newest);
+}

@@ -1,0 +1,37 @@
+//! A disk that fills while lines are written: how many are in the log is told, and they are.
+#![cfg(target_os = "linux")]
+
+use std::process::Command;
+
+use crate::program::{Program, text};
+
+#[test]
+fn a_full_disk_is_told_with_the_number_of_lines_that_are_in_the_log() {
+    let program = Program::new();
+    let dir = program.dir.path();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "stratalog-test"]).arg(dir).output();
+    if !mounted.as_ref().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: a small file system cannot be mounted, which takes root: {mounted:?}");
+        return;
+    }
+    let outcome = std::panic::catch_unwind(|| check(&program));
+    assert!(Command::new("umount").arg("--lazy").arg(dir).status().unwrap().success());
+    outcome.unwrap();
+}
+
+fn check(program: &Program) {
+    program.ok(&["topics", "--create", "--topic", "t", "--partitions", "1"], "");
+    let lines: Vec<String> = (0..200_000).map(|n| format!("line {n} {}\n", "x".repeat(80))).collect();
+    let lines = lines.concat();
+    let assert = program.run(&["produce", "--topic", "t"], &lines).code(1);
+    let told = text(&assert.get_output().stderr);
+    assert!(told.starts_with("error: no space left for "), "{told}");
+    let sum = told.split("; ").nth(1).unwrap();
+    let said: usize = sum.split(' ').next().unwrap().parse().unwrap();
+    assert!(sum.contains(" lines that were read are in the log"), "{told}");
+    assert!(said > 10_000, "{told}");
+    let printed = program.ok(&["consume", "--topic", "t", "--from-beginning", "--until-end"], "");
+    assert_eq!(printed.lines().count(), said);
+    assert!(lines.starts_with(&printed), "they are the first ones");
+}

@@ -1,0 +1,120 @@
+//! What the program says about itself.
+
+use crate::program::Program;
+
+const COMMANDS: [&str; 12] = [
+    "groups",
+    "topics",
+    "produce",
+    "consume",
+    "configs",
+    "offsets",
+    "delete-records",
+    "log-dirs",
+    "stats",
+    "perf",
+    "completions",
+    "man",
+];
+
+#[test]
+fn every_command_has_a_help_with_examples_and_a_manual_page() {
+    let program = Program::new();
+    let overview = program.ok(&["--help"], "");
+    for command in COMMANDS {
+        assert!(overview.contains(&format!("  {command} ")), "{command} is missing in {overview}");
+        let help = program.ok(&[command, "--help"], "");
+        assert!(help.contains("Examples:\n  "), "{help}");
+        assert!(help.contains(&format!("stratalog {command}")), "{help}");
+        let page = program.ok(&["man", command], "");
+        assert!(page.contains(&format!(".TH stratalog-{command} 1")), "{page}");
+    }
+    assert!(program.ok(&["man"], "").contains(".SH SUBCOMMANDS"));
+}
+
+#[test]
+fn shells_get_their_completions() {
+    let program = Program::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let completions = program.ok(&["completions", shell], "");
+        assert!(completions.contains("delete-records"), "{shell}");
+    }
+    assert!(program.fails(2, &["completions", "tcl"], "").contains("possible values: bash"));
+}
+
+#[test]
+fn wrong_usage_is_told_apart_from_failure() {
+    let program = Program::new();
+    for (arguments, reason) in [
+        (&["topik"][..], "unrecognized subcommand 'topik'"),
+        (&["topics"], "required arguments were not provided"),
+        (&["topics", "--create", "--delete", "--topic", "t"], "cannot be used with"),
+        (&["topics", "--lst"], "similar argument exists: '--list'"),
+        (&["topics", "--create"], "--topic"),
+        (&["man", "woman"], "there is no command \"woman\""),
+        (&["consume"], "required arguments were not provided"),
+        (&["perf"], "Usage: stratalog perf"),
+    ] {
+        let told = program.fails(2, arguments, "");
+        assert!(told.contains(reason), "{arguments:?}: {told}");
+    }
+    for arguments in [&["topics", "--list"][..], &["consume", "--topic", "t"], &["produce", "--topic", "t"]] {
+        let told = program.fails(1, arguments, "");
+        assert!(told.contains("does not exist; `stratalog topics --create` makes it"), "{told}");
+        assert!(!program.log().exists(), "{arguments:?} made a directory");
+    }
+}
+
+#[test]
+fn the_directory_is_named_before_or_after_the_command_or_in_the_environment() {
+    let program = Program::with_topic("t", 1);
+    let dir = program.log().display().to_string();
+    for arguments in [&["--dir", &dir, "topics", "--list"][..], &["topics", "--list", "--dir", &dir]] {
+        let mut command = program.command(arguments);
+        command.env_remove("STRATALOG_DIR").assert().success().stdout("t\n");
+        // What is named with the command counts.
+        command.env("STRATALOG_DIR", "/nowhere").assert().success().stdout("t\n");
+    }
+    let mut command = program.command(&["topics", "--list"]);
+    let assert = command.env_remove("STRATALOG_DIR").assert().code(2);
+    let told = crate::program::text(&assert.get_output().stderr);
+    assert!(told.contains("which directory? name it with --dir DIR, or in STRATALOG_DIR"), "{told}");
+}
+
+#[test]
+fn what_is_no_log_directory_is_left_alone() {
+    let program = Program::new();
+    std::fs::create_dir(program.log()).unwrap();
+    let told = program.fails(1, &["topics", "--list"], "");
+    assert!(told.contains("is no log directory: there is no meta.properties in it"), "{told}");
+    let told = program.fails(1, &["produce", "--topic", "t"], "x\n");
+    assert!(told.contains("is no log directory"), "{told}");
+    assert_eq!(std::fs::read_dir(program.log()).unwrap().count(), 0);
+    std::fs::remove_dir(program.log()).unwrap();
+    std::fs::write(program.log(), "a file").unwrap();
+    assert!(program.fails(1, &["topics", "--list"], "").contains("is no directory"));
+}
+
+#[test]
+fn a_directory_of_a_newer_kafka_is_refused_with_a_reason() {
+    let program = Program::with_topic("t", 1);
+    let identity = program.log().join("meta.properties");
+    let text = std::fs::read_to_string(&identity).unwrap();
+    std::fs::write(&identity, text.replace("version=1", "version=9")).unwrap();
+    for arguments in [&["topics", "--list"][..], &["produce", "--topic", "t"]] {
+        let told = program.fails(1, arguments, "x\n");
+        assert!(told.contains("meta.properties has a version other than 1"), "{told}");
+    }
+}
+
+#[test]
+fn a_command_for_kafka_can_be_pasted() {
+    let program = Program::new();
+    let words =
+        "--create --topic orders --partitions 3 --replication-factor 1 --bootstrap-server localhost:9092";
+    let mut arguments = vec!["topics"];
+    arguments.extend(words.split(' '));
+    let assert = program.run(&arguments, "").success().stdout("Created topic orders.\n");
+    let told = crate::program::text(&assert.get_output().stderr);
+    assert!(told.contains("there is no server"), "{told}");
+}

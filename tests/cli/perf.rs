@@ -1,0 +1,130 @@
+//! `perf`: the layout, and that what is measured is what was asked for; never how fast.
+
+use serde_json::Value;
+
+use crate::program::Program;
+
+/// Digits as `#`, so that layouts can be compared.
+fn without_digits(text: &str) -> String {
+    let mut last = ' ';
+    let mut masked = String::new();
+    for c in text.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }) {
+        if c != '#' || last != '#' {
+            masked.push(c);
+        }
+        last = c;
+    }
+    masked
+}
+
+#[test]
+fn writing_is_measured_in_kafkas_layout() {
+    let program = Program::with_topic("t", 1);
+    let arguments = ["perf", "produce", "--topic", "t", "--num-records", "5000", "--record-size", "100"];
+    let told = program.ok(&[&arguments[..], &["--throughput", "-1"]].concat(), "");
+    let first = told.lines().next().unwrap();
+    assert!(first.starts_with("5000 records sent, "), "{first}");
+    let layout = "# records sent, #.# records/sec (#.# MB/sec), #.# ms avg latency, #.# ms max latency, \
+                  # ms #th, # ms #th, # ms #th, # ms #.#th.";
+    assert_eq!(without_digits(first), layout);
+    assert!(told.lines().nth(1).unwrap().starts_with("a call took: "), "{told}");
+    let pictured: u64 =
+        told.lines().skip(2).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(pictured, 5000, "each record is in the picture: {told}");
+
+    let more = ["--sync", "--durability", "synced", "--producer-props", "acks=all", "linger.ms=1", "--json"];
+    let mut arguments = arguments;
+    arguments[5] = "20";
+    let told: Value = serde_json::from_str(&program.ok(&[&arguments[..], &more].concat(), "")).unwrap();
+    assert_eq!((&told["records"], &told["bytes"]), (&20.into(), &2000.into()));
+    assert!(told["latencyMicros"]["99.9th"].as_f64().unwrap() > 0.0);
+    assert_eq!(program.ok(&["offsets"], ""), "t:0:5020\n");
+}
+
+#[test]
+fn payloads_come_from_a_file() {
+    let program = Program::with_topic("t", 1);
+    let file = program.dir.path().join("payloads");
+    std::fs::write(&file, "a\nbb\n").unwrap();
+    let file = file.to_str().unwrap();
+    program.ok(&["perf", "produce", "--topic", "t", "--num-records", "3", "--payload-file", file], "");
+    assert_eq!(program.ok(&["consume", "--topic", "t", "--from-beginning", "--until-end"], ""), "a\nbb\na\n");
+    let both = [
+        "perf",
+        "produce",
+        "--topic",
+        "t",
+        "--num-records",
+        "3",
+        "--payload-file",
+        file,
+        "--record-size",
+        "1",
+    ];
+    assert!(program.fails(2, &both, "").contains("cannot be used with"));
+}
+
+#[test]
+fn reading_is_measured_in_kafkas_layout() {
+    let program = Program::with_topic("t", 2);
+    program.ok(&["produce", "--topic", "t"], &"0123456789abcdef\n".repeat(1000));
+    let told = program.ok(&["perf", "consume", "--topic", "t", "--num-records", "1000"], "");
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        lines[0],
+        "start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, \
+         fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec"
+    );
+    let layout = "#-#-# #:#:#:#, #-#-# #:#:#:#, #.#, #.#, #, #.#, #, #, #.#, #.#";
+    assert_eq!(without_digits(lines[1]), layout);
+    let fields: Vec<&str> = lines[1].split(", ").collect();
+    assert_eq!((fields[2], fields[4]), ("0.0153", "1000"));
+
+    let short = ["perf", "consume", "--topic", "t", "--messages", "2000", "--timeout", "1", "--json"];
+    let assert = program.run(&short, "").success();
+    assert!(crate::program::text(&assert.get_output().stderr).contains("no record came for 1 ms"));
+    let told: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!((&told["records"], &told["bytes"]), (&1000.into(), &16_000.into()));
+}
+
+#[test]
+fn handing_over_is_measured() {
+    let program = Program::with_topic("t", 2);
+    for wait in ["spin", "spin-then-park", "park"] {
+        let told =
+            program.ok(&["perf", "end-to-end", "--topic", "t", "--num-records", "50", "--wait", wait], "");
+        let lines: Vec<String> = told.lines().map(without_digits).collect();
+        assert_eq!(lines[0], "Avg latency: #.# ms");
+        assert_eq!(lines[1], "Percentiles: #th = #.#, #th = #.#, #.#th = #.#");
+        assert!(lines[2].starts_with("from send to poll: "), "{told}");
+    }
+    // The first hundred are not counted, but sent.
+    let told = program.ok(&["offsets"], "");
+    let sum: u64 = told.lines().map(|line| line.rsplit(':').next().unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(sum, 450);
+}
+
+#[test]
+fn wrong_values_are_named() {
+    let program = Program::with_topic("t", 1);
+    for (code, arguments, reason) in [
+        (2, &["produce", "--topic", "t", "--num-records", "1"][..], "--record-size"),
+        (2, &["produce", "--topic", "t", "--num-records", "1", "--record-size", "0"], "0 is not in"),
+        (
+            1,
+            &["produce", "--topic", "x", "--num-records", "1", "--record-size", "1"],
+            "topic \"x\" does not exist",
+        ),
+        (
+            1,
+            &["produce", "--topic", "t", "--num-records", "1", "--record-size", "9000000"],
+            "but the limit is",
+        ),
+        (2, &["consume", "--topic", "t"], "--num-records"),
+        (1, &["consume", "--topic", "x", "--num-records", "1"], "topic \"x\" does not exist"),
+        (2, &["end-to-end", "--topic", "t", "--num-records", "0"], "0 is not in"),
+    ] {
+        let told = program.fails(code, &[&["perf"], arguments].concat(), "");
+        assert!(told.contains(reason), "{arguments:?}: {told}");
+    }
+}

@@ -1,0 +1,120 @@
+use std::fs;
+
+use crate::program::Program;
+
+const ALL: [&str; 5] = ["consume", "--topic", "t", "--from-beginning", "--until-end"];
+
+fn printed(program: &Program, more: &[&str]) -> String {
+    program.ok(&[&ALL[..], more].concat(), "")
+}
+
+#[test]
+fn lines_become_records_and_are_counted() {
+    let program = Program::with_topic("t", 1);
+    let assert = program.run(&["produce", "--topic", "t"], "one\ntwo\r\n\nlast").success().stdout("");
+    let told = crate::program::text(&assert.get_output().stderr);
+    assert!(told.starts_with("4 records, 14 bytes in "), "{told}");
+    assert_eq!(printed(&program, &[]), "one\ntwo\n\nlast\n");
+    let sum = program.ok(&["produce", "--topic", "t", "--json"], "x\n");
+    let sum: serde_json::Value = serde_json::from_str(&sum).unwrap();
+    assert_eq!((&sum["records"], &sum["bytes"]), (&1.into(), &2.into()));
+}
+
+#[test]
+fn keys_and_headers_are_cut_off() {
+    let program = Program::with_topic("t", 1);
+    let cut = ["produce", "--topic", "t", "--property", "parse.key=true", "--property", "key.separator=:"];
+    program.ok(&cut, "order-17:paid\norder-18:a:b\n");
+    let cut = [&cut[..], &["--property", "parse.headers=true", "--property", "null.marker=NIL"]].concat();
+    program.ok(&cut, "a:1,b:2\tk:v\nNIL\tgone:NIL\n");
+    let columns = ["--property", "print.key=true", "--property", "print.headers=true"];
+    let expected =
+        "NO_HEADERS\torder-17\tpaid\nNO_HEADERS\torder-18\ta:b\na:1,b:2\tk\tv\nNO_HEADERS\tgone\tnull\n";
+    assert_eq!(printed(&program, &columns), expected);
+}
+
+#[test]
+fn a_line_that_cannot_be_cut_ends_it_and_the_lines_before_are_in_the_log() {
+    let program = Program::with_topic("t", 1);
+    let cut = ["produce", "--topic", "t", "--property", "parse.key=true"];
+    let told = program.fails(1, &cut, "a\t1\nb\t2\nc 3\nd\t4\n");
+    let reason = "line 3: no key.separator (\"\\t\") behind the key; the 2 lines before it are in the log";
+    assert!(told.contains(reason), "{told}");
+    assert_eq!(printed(&program, &[]), "1\n2\n");
+}
+
+#[test]
+fn any_bytes_get_in_and_out_unchanged() {
+    let program = Program::with_topic("t", 1);
+    let bytes: Vec<u8> =
+        (0..100_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).chain([b'\n']).collect();
+    let mut command = program.command(&["produce", "--topic", "t", "--binary"]);
+    command.write_stdin(bytes.clone()).assert().success();
+    program.command(&ALL).assert().success().stdout(bytes.clone());
+
+    let assert = program.command(&["produce", "--topic", "t"]).write_stdin(bytes).assert().code(1);
+    let told = crate::program::text(&assert.get_output().stderr);
+    assert!(told.contains("the input is no text: byte 0 is 0; with --binary"), "{told}");
+}
+
+#[test]
+fn a_file_is_read_and_a_missing_one_named() {
+    let program = Program::with_topic("t", 3);
+    let file = program.dir.path().join("lines");
+    let lines: Vec<String> = (0..100_000).map(|n| format!("line {n}\n")).collect();
+    let lines = lines.concat();
+    fs::write(&file, &lines).unwrap();
+    let file = file.to_str().unwrap();
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        program.ok(
+            &["produce", "--topic", "t", "--file", file, "--partition", "1", "--compression-codec", codec],
+            "",
+        );
+    }
+    program.ok(&["produce", "--topic", "t", "--file", file, "--partition", "1", "--acks", "all"], "");
+    assert!(printed(&program, &["--partition", "1"]) == lines.repeat(6), "other lines");
+    assert_eq!(program.ok(&["offsets", "--topic", "t"], ""), "t:0:0\nt:1:600000\nt:2:0\n");
+
+    let produce = ["produce", "--topic", "t", "--file"];
+    let told = program.fails(1, &[&produce[..], &["/nowhere/x"]].concat(), "");
+    assert!(told.contains("cannot read /nowhere/x: No such file or directory"), "{told}");
+    assert!(
+        program.fails(1, &[&produce[..], &["/"]].concat(), "").contains("cannot read /: it is a directory")
+    );
+}
+
+#[test]
+fn each_line_by_itself() {
+    let program = Program::with_topic("t", 1);
+    program.ok(&["produce", "--topic", "t", "--sync", "--durability", "synced"], "a\nb\n");
+    assert_eq!(printed(&program, &[]), "a\nb\n");
+}
+
+#[test]
+fn wrong_values_are_named() {
+    let program = Program::with_topic("t", 1);
+    let long = "x".repeat(2_000_000);
+    for (code, more, input, reason) in [
+        (
+            2,
+            &["--property", "parse.keys=true"][..],
+            "",
+            "there is no property \"parse.keys\"; there are parse.key,",
+        ),
+        (2, &["--property", "parse.key=yes"], "", "parse.key is true or false, not \"yes\""),
+        (2, &["--property", "key.separator="], "", "key.separator is empty"),
+        (2, &["--acks", "2"], "", "possible values: 0, 1, all"),
+        (2, &["--producer-property", "acks=2"], "", "acks is 0, 1 or all, not \"2\""),
+        (1, &["--producer-property", "batch.size=big"], "", "batch.size takes a whole number"),
+        (2, &["--durability", "perhaps"], "", "give buffered, synced, or a number of milliseconds"),
+        (2, &["--compression-codec", "rar"], "", "possible values: none, gzip, snappy, lz4, zstd"),
+        (1, &["--partition", "7"], "", "partition \"t-7\" does not exist"),
+        (1, &[], &long, "line 1: "),
+    ] {
+        let told = program.fails(code, &[&["produce", "--topic", "t"], more].concat(), input);
+        assert!(told.contains(reason), "{more:?}: {told}");
+    }
+    let told = program.fails(1, &["produce", "--topic", "x"], "");
+    assert!(told.contains("topic \"x\" does not exist"), "{told}");
+    assert_eq!(printed(&program, &[]), "");
+}

@@ -1,0 +1,68 @@
+//! The program under test, on a directory of its own.
+
+#![allow(dead_code, reason = "each suite uses its part of it")]
+
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, Stdio};
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use tempfile::TempDir;
+
+pub(crate) struct Program {
+    pub(crate) dir: TempDir,
+}
+
+/// As a user starts it, without anything that the tests are run with.
+const EXE: &str = env!("CARGO_BIN_EXE_stratalog");
+
+impl Program {
+    /// Without a log in the directory.
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn with_topic(name: &str, partitions: u32) -> Self {
+        let program = Self::new();
+        program.ok(&["topics", "--create", "--topic", name, "--partitions", &partitions.to_string()], "");
+        program
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(EXE);
+        command.env_remove("CLICOLOR_FORCE").env("STRATALOG_DIR", self.log()).args(arguments);
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Assert {
+        self.command(arguments).write_stdin(input).assert()
+    }
+
+    /// What it prints when all goes well.
+    pub(crate) fn ok(&self, arguments: &[&str], input: &str) -> String {
+        text(&self.run(arguments, input).success().get_output().stdout)
+    }
+
+    /// What it complains of, with the exit code that it should have; nothing else is printed.
+    pub(crate) fn fails(&self, code: i32, arguments: &[&str], input: &str) -> String {
+        let assert = self.run(arguments, input).code(code);
+        let told = text(&assert.get_output().stderr);
+        assert!(!told.contains("panicked"), "{told}");
+        told
+    }
+
+    /// A process that goes on beside the test.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        let mut process = Process::new(EXE);
+        process.env("STRATALOG_DIR", self.log()).args(arguments);
+        process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}

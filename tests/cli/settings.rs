@@ -1,0 +1,170 @@
+//! `configs`, `offsets`, `delete-records`, `log-dirs`.
+
+use serde_json::Value;
+use stratalog::{EventLog, Record, Timestamp, TopicConfig};
+
+use crate::program::Program;
+
+/// Ten records in each of two partitions, a second between.
+fn filled() -> Program {
+    let program = Program::new();
+    let log = EventLog::open(program.log()).unwrap();
+    let config = TopicConfig::new().partitions(2).retention(None);
+    let topic = log.create_topic("t", config).unwrap();
+    let producer = log.producer().unwrap();
+    for n in 0..20 {
+        let at = Timestamp::from_millis(1_700_000_000_000 + i64::from(n / 2) * 1000);
+        producer.send(&topic, Record::new("value").partition(n % 2).timestamp(at)).unwrap();
+    }
+    log.close().unwrap();
+    program
+}
+
+#[test]
+fn settings_are_shown_and_altered() {
+    let program = filled();
+    let of = ["configs", "--entity-type", "topics", "--entity-name", "t"];
+    let shown = program.ok(&[&of[..], &["--describe"]].concat(), "");
+    let expected = "Dynamic configs for topic t are:\n  \
+                    retention.ms=-1 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:retention.ms=-1}\n";
+    assert_eq!(shown, expected);
+    let add = ["--alter", "--add-config", "cleanup.policy=[compact,delete],segment.ms=60000"];
+    assert_eq!(program.ok(&[&of[..], &add].concat(), ""), "Completed updating config for topic t.\n");
+    let change = ["--alter", "--add-config", "segment.ms=1000", "--delete-config", "retention.ms"];
+    program.ok(&[&of[..], &change].concat(), "");
+    let shown = program.ok(&["configs", "--topic", "t", "--describe", "--json"], "");
+    assert_eq!(
+        shown,
+        "{\"configs\":{\"cleanup.policy\":\"compact,delete\",\"segment.ms\":\"1000\"},\"topic\":\"t\"}\n"
+    );
+}
+
+#[test]
+fn settings_that_make_no_sense_change_nothing() {
+    let program = filled();
+    let before = program.ok(&["configs", "--describe"], "");
+    let alter = ["configs", "--entity-type", "topics", "--entity-name", "t", "--alter"];
+    for (code, more, reason) in [
+        (1, &["--add-config", "retention.ms=1,colour=red"][..], "\"colour\" is not a setting of topics"),
+        (1, &["--add-config", "segment.bytes=1"], "segment.bytes is \"1\""),
+        (1, &["--delete-config", "segment.ms"], "segment.ms is not set on topic t"),
+        (2, &["--add-config", "retention.ms=1", "--delete-config", "retention.ms"], "in --delete-config"),
+        (2, &["--add-config", "retention.ms"], "is no setting; give name=value"),
+        (2, &[], "nothing to alter"),
+    ] {
+        let told = program.fails(code, &[&alter[..], more].concat(), "");
+        assert!(told.contains(reason), "{more:?}: {told}");
+    }
+    let told = program.fails(2, &["configs", "--entity-type", "brokers", "--describe"], "");
+    assert!(told.contains("possible values: topics"), "{told}");
+    assert!(program.fails(2, &["configs", "--alter", "--add-config", "a=b"], "").contains("--entity-name"));
+    assert_eq!(program.ok(&["configs", "--describe"], ""), before);
+}
+
+#[test]
+fn offsets_at_the_ends_and_by_time() {
+    let program = filled();
+    program.ok(&["topics", "--create", "--topic", "empty"], "");
+    for (time, expected) in [
+        ("latest", "empty:0:0\nt:0:10\nt:1:10\n"),
+        ("-1", "empty:0:0\nt:0:10\nt:1:10\n"),
+        ("earliest", "empty:0:0\nt:0:0\nt:1:0\n"),
+        ("max-timestamp", "t:0:9\nt:1:9\n"),
+        ("1700000002500", "t:0:3\nt:1:3\n"),
+        ("2023-11-14T22:13:22.500", "t:0:3\nt:1:3\n"),
+        ("2023-11-14T23:13:22.500+01:00", "t:0:3\nt:1:3\n"),
+        ("9999999999999", ""),
+    ] {
+        assert_eq!(program.ok(&["offsets", "--time", time], ""), expected, "{time}");
+    }
+    assert_eq!(program.ok(&["offsets", "--topic", "t", "--partitions", "1"], ""), "t:1:10\n");
+    let listed = ["get-offsets", "--topic-partitions", "t:1-,empty:0,t:0-1"];
+    assert_eq!(program.ok(&listed, ""), "empty:0:0\nt:0:10\nt:1:10\n");
+    let json = program.ok(&["offsets", "--topic", "empty", "--json"], "");
+    assert_eq!(json, "{\"offset\":0,\"partition\":0,\"topic\":\"empty\"}\n");
+    for (code, arguments, reason) in [
+        (2, ["--time", "tomorrow"], "give latest, earliest, max-timestamp"),
+        (2, ["--topic-partitions", "t:x"], "give topic, topic:2, topic:0-3"),
+        (1, ["--topic-partitions", "t:7"], "partition \"t-7\" does not exist"),
+        (1, ["--topic", "x"], "topic \"x\" does not exist"),
+    ] {
+        let told = program.fails(code, &[&["offsets"], &arguments[..]].concat(), "");
+        assert!(told.contains(reason), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn records_are_deleted_below_an_offset() {
+    let program = filled();
+    let done = "Executing records delete operation\nRecords delete operation completed:\n";
+    let one = program.ok(&["delete-records", "--topic", "t", "--partition", "0", "--before", "4"], "");
+    assert_eq!(one, format!("{done}partition: t-0\tlow_watermark: 4\n"));
+    let list = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"offset":6},{"topic":"t","partition":1,"offset":-1}]}"#;
+    let file = program.dir.path().join("list.json");
+    std::fs::write(&file, list).unwrap();
+    let more = program.ok(&["delete-records", "--offset-json-file", file.to_str().unwrap()], "");
+    assert_eq!(more, format!("{done}partition: t-0\tlow_watermark: 6\npartition: t-1\tlow_watermark: 10\n"));
+    assert_eq!(program.ok(&["offsets", "--time", "earliest"], ""), "t:0:6\nt:1:10\n");
+    let arguments = ["consume", "--topic", "t", "--partition", "0", "--offset", "4"];
+    assert!(program.fails(1, &arguments, "").contains("offset 4 is outside t-0, which holds 6 to 10"));
+
+    let beyond =
+        program.run(&["delete-records", "--topic", "t", "--partition", "0", "--before", "11"], "").code(1);
+    let told = crate::program::text(&beyond.get_output().stdout);
+    assert!(told.contains("partition: t-0\terror: offset 11 of t-0 is outside the log"), "{told}");
+}
+
+#[test]
+fn a_list_that_is_none_is_refused_before_anything_is_deleted() {
+    let program = filled();
+    for (input, reason) in [
+        ("", "this is no JSON"),
+        ("[1", "this is no JSON"),
+        ("{}", "there are no partitions"),
+        (r#"{"version":2,"partitions":[]}"#, "the version is not 1"),
+        (
+            r#"{"partitions":[{"topic":"t","partition":0,"offset":1},{"topic":"t"}]}"#,
+            "names no topic, partition and offset",
+        ),
+        (
+            r#"{"partitions":[{"topic":"t","partition":0,"offset":-2}]}"#,
+            "names no topic, partition and offset",
+        ),
+        (
+            r#"{"partitions":[{"topic":"t","partition":0,"offset":1},{"topic":"t","partition":0,"offset":2}]}"#,
+            "t-0 is named twice",
+        ),
+    ] {
+        let told = program.fails(1, &["delete-records", "--offset-json-file", "-"], input);
+        assert!(told.contains(reason), "{input}: {told}");
+    }
+    let mut binary = program.command(&["delete-records", "--offset-json-file", "-"]);
+    let assert = binary.write_stdin(b"\xff\xfe".to_vec()).assert().code(1);
+    assert!(crate::program::text(&assert.get_output().stderr).contains("is no text: byte 0 is not UTF-8"));
+    assert!(program.fails(2, &["delete-records"], "").contains("--offset-json-file"));
+    assert!(
+        program.fails(2, &["delete-records", "--topic", "t", "--before", "3"], "").contains("--partition")
+    );
+    assert_eq!(program.ok(&["offsets", "--time", "earliest"], ""), "t:0:0\nt:1:0\n");
+}
+
+#[test]
+fn sizes_are_shown() {
+    let program = filled();
+    let shown = program.ok(&["log-dirs", "--describe", "--topic-list", "t"], "");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[1], "Received log directory information from brokers 1");
+    let object: Value = serde_json::from_str(lines[2]).unwrap();
+    let size = std::fs::metadata(program.log().join("t-1").join("00000000000000000000.log")).unwrap().len();
+    let dir = &object["brokers"][0]["logDirs"][0];
+    assert_eq!(
+        dir["partitions"][1],
+        serde_json::json!({"partition":"t-1","size":size,"offsetLag":0,"isFuture":false})
+    );
+    assert_eq!(dir["logDir"], program.log().to_str().unwrap());
+    assert_eq!(program.ok(&["log-dirs", "--json"], ""), format!("{}\n", lines[2]));
+    let table = program.ok(&["log-dirs"], "");
+    let size = size.to_string();
+    let row = ["t", "1", "1", &size, "0", "10"];
+    assert!(table.lines().any(|line| line.split_whitespace().eq(row)), "{table}");
+}

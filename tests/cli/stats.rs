@@ -1,0 +1,38 @@
+use serde_json::Value;
+
+use crate::program::Program;
+
+#[test]
+fn once_prints_what_there_is() {
+    let program = Program::with_topic("t", 2);
+    program.ok(&["topics", "--create", "--topic", "u"], "");
+    program.ok(&["produce", "--topic", "t"], "a\nb\nc\n");
+    let told = program.ok(&["stats", "--once", "--interval", "0.01"], "");
+    let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["TOPIC", "PARTITIONS", "RECORDS", "BYTES", "RECORDS/S", "BYTES/S"]);
+    assert_eq!((lines[1][..3].to_vec(), &lines[1][4..]), (vec!["t", "2", "3"], &["0", "0"][..]));
+    assert_eq!(lines[2], ["u", "1", "0", "0", "0", "0"]);
+    let first = ["consume", "--topic", "t", "--group", "g", "--from-beginning", "--max-messages", "1"];
+    program.ok(&first, "");
+    let told = program.ok(&["stats", "--once", "--interval", "0.01"], "");
+    assert!(told.lines().any(|line| line.split_whitespace().eq(["g", "2"])), "{told}");
+
+    let told = program.ok(&["stats", "--once", "--interval", "0.01", "--json", "--topic", "t"], "");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["topics"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&told["topics"][0]["records"], &told["topics"][0]["recordsPerSecond"]),
+        (&3.into(), &0.0.into())
+    );
+    assert_eq!(told["groups"], serde_json::json!([{ "group": "g", "lag": 2 }]));
+    assert!(told["time"].as_i64().unwrap() > 1_700_000_000_000);
+}
+
+#[test]
+fn wrong_values_are_named() {
+    let program = Program::with_topic("t", 1);
+    for interval in ["0", "-1", "often", "1e9"] {
+        let arguments = ["stats", &format!("--interval={interval}")];
+        assert!(program.fails(2, &arguments, "").contains("give seconds, from 0.01 to 86400"), "{interval}");
+    }
+}

@@ -1,0 +1,21 @@
+//! The commands of the program, one by one: what they print, what they refuse, and with which exit code.
+
+mod common;
+#[path = "cli/consume.rs"]
+mod consume;
+#[path = "cli/groups.rs"]
+mod groups;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/perf.rs"]
+mod perf;
+#[path = "cli/produce.rs"]
+mod produce;
+#[path = "cli/program.rs"]
+mod program;
+#[path = "cli/settings.rs"]
+mod settings;
+#[path = "cli/stats.rs"]
+mod stats;
+#[path = "cli/topics.rs"]
+mod topics;
