@@ -18,6 +18,7 @@ mod delete_records;
 mod failure;
 mod files;
 mod groups;
+mod handover;
 mod log_dirs;
 mod man;
 mod offsets;
@@ -83,6 +84,7 @@ enum Command {
     Offsets(offsets::Offsets),
     DeleteRecords(delete_records::DeleteRecords),
     LogDirs(log_dirs::LogDirs),
+    Handover(handover::Handover),
     Stats(stats::StatsOptions),
     Perf(perf::Perf),
     Completions(completions::Completions),
@@ -100,6 +102,7 @@ impl Command {
             Self::Offsets(options) => offsets::run(&options, session),
             Self::DeleteRecords(options) => delete_records::run(&options, session),
             Self::LogDirs(options) => log_dirs::run(&options, session),
+            Self::Handover(options) => handover::run(&options, session),
             Self::Stats(options) => stats::run(&options, session),
             Self::Perf(options) => perf::run(&options, session),
             Self::Completions(options) => completions::run(&options),

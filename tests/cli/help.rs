@@ -2,7 +2,7 @@
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "groups",
     "topics",
     "produce",
@@ -11,6 +11,7 @@ const COMMANDS: [&str; 12] = [
     "offsets",
     "delete-records",
     "log-dirs",
+    "handover",
     "stats",
     "perf",
     "completions",
