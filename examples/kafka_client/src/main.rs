@@ -112,7 +112,8 @@ fn work(place: &str, most: u64) -> Result<()> {
     }
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", place).set("group.id", GROUP);
-    config.set("enable.auto.commit", "false").set("auto.offset.reset", "error");
+    // As with stratalog: what the group has not begun to read it reads from its beginning.
+    config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create()?;
     consumer.subscribe(&[TOPIC])?;
     bill(&mut Remote(consumer), most)
