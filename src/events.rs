@@ -38,6 +38,29 @@ pub enum Event {
         /// Where the partition begins now.
         log_start: u64,
     },
+    /// A pass of compaction over a partition has come to its end.
+    PartitionCompacted {
+        /// The partition.
+        partition: TopicPartition,
+        /// Everything below was gone through.
+        upto: u64,
+        /// How many segments there were, and how many have taken their place.
+        segments_before: usize,
+        /// See above.
+        segments_after: usize,
+        /// Bytes of the segments that there were.
+        bytes_before: u64,
+        /// Bytes of those that have taken their place.
+        bytes_after: u64,
+    },
+    /// A partition is not compacted, because something in it is damaged, or cannot be read or judged here. Nothing in it
+    /// was changed by that. It is tried again when its segments have changed.
+    CompactionRefused {
+        /// The partition.
+        partition: TopicPartition,
+        /// The reason, in words.
+        reason: Box<str>,
+    },
     /// A segment was deleted while somebody holds records of it: its bytes leave the device when they are dropped.
     SegmentPinned {
         /// The partition.

@@ -20,9 +20,20 @@ use std::time::Duration;
 use common::Dice;
 use common::expected::Expected;
 use serde_json::{Value, json};
-use stratalog::{ConsumerConfig, EventLog, HandoverOptions, IsolationLevel, Record, Timestamp, TopicConfig};
+use stratalog::{
+    CleanupPolicy, Compression, ConsumerConfig, EventLog, HandoverOptions, IsolationLevel, Maintenance,
+    ProducerConfig, Record, Timestamp, TopicConfig,
+};
 
 use judge::{Adoption, adopt, assert_equal, check, is_left_out, kafka_is_missing};
+
+const CODECS: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+
+/// Nothing is compacted or deleted between what is read and what is closed.
+fn open(dir: &Path) -> EventLog {
+    EventLog::options().maintenance(Maintenance::ByHand).open(dir).unwrap()
+}
 
 /// A directory with a bit of everything, there and back: we write, a broker serves and writes, we go on, and a broker
 /// once more.
@@ -34,8 +45,9 @@ fn directory_passes_between_us_and_a_broker() {
     let dir = tempfile::tempdir().unwrap();
     let (written, from_broker) = (dir.path().join("written"), dir.path().join("from-broker"));
 
-    let log = EventLog::open(&written).unwrap();
+    let log = open(&written);
     topics::write(&log);
+    assert!(log.run_maintenance().unwrap().partitions_compacted > 0);
     let expected = ours::everything(&log);
     let times = times(&log, &dir.path().join("times"));
     log.close().unwrap();
@@ -44,7 +56,7 @@ fn directory_passes_between_us_and_a_broker() {
     served.assert_same(&expected);
     assert_equal(&served.times, &times);
 
-    let log = EventLog::open(&from_broker).unwrap();
+    let log = open(&from_broker);
     assert!(log.recovery().clean, "{:?}", log.recovery());
     let now = ours::everything(&log);
     assert_eq!(now.records.len(), expected.records.len() + served.produced.len());
@@ -59,6 +71,7 @@ fn directory_passes_between_us_and_a_broker() {
     assert!(old.into_iter().eq(&expected.records), "the broker's copy holds other records than it served");
 
     topics::write_more(&log);
+    assert!(log.run_maintenance().unwrap().partitions_compacted > 0, "of the broker's as of ours");
     let expected = ours::everything(&log);
     assert!(expected.records.len() > now.records.len());
     log.close().unwrap();
@@ -138,6 +151,42 @@ fn a_live_broker_is_read_beside_it() {
     assert!(broker.script.wait().unwrap().success(), "it was not disturbed");
 }
 
+/// What compaction leaves is what Kafka's tool finds in order and a broker serves: tombstones with a time, batches
+/// without records, and each codec.
+#[test]
+fn broker_serves_what_was_compacted() {
+    if kafka_is_missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("compacted");
+    let options = EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(20_000);
+    let log = options.open(&path).unwrap();
+    let config = TopicConfig::new().cleanup(CleanupPolicy::Compact).set("min.cleanable.dirty.ratio", "0.0");
+    let state = log.create_topic("state", config).unwrap();
+    for codec in CODECS.into_iter().cycle().take(40) {
+        let producer = log.producer_with(ProducerConfig::new().compression(codec)).unwrap();
+        for round in 0..6 {
+            let rows =
+                (0..20).map(|n| (format!("key {}", (n * 7 + round) % 31), format!("{codec:?} {n:0200}")));
+            let rows: Vec<_> = rows.collect();
+            let records = rows.iter().enumerate().map(|(n, (key, value))| match n % 9 {
+                0 => Record::tombstone(key),
+                _ => Record::new(value).key(key),
+            });
+            producer.send_batch(&state.partition(0).unwrap(), records).unwrap();
+        }
+    }
+    let report = log.run_maintenance().unwrap();
+    assert!(report.partitions_compacted > 0);
+    assert!(report.bytes_after_compaction < report.bytes_before_compaction / 5);
+    let expected = ours::everything(&log);
+    assert!(expected.records.len() < 1000);
+    log.close().unwrap();
+    check(&path);
+    adopt(&path, None).assert_same(&expected);
+}
+
 /// The directory that the main example leaves with `--dir`.
 #[test]
 fn broker_serves_what_the_main_example_wrote() {
@@ -149,7 +198,7 @@ fn broker_serves_what_the_main_example_wrote() {
     run_main_example(&path);
     check(&path);
     let served = adopt(&path, None);
-    let log = EventLog::open(&path).unwrap();
+    let log = open(&path);
     assert!(log.recovery().clean);
     served.assert_same(&ours::everything(&log));
     assert_eq!(served.topics.len(), 2);
@@ -164,7 +213,7 @@ fn broker_takes_a_directory_that_was_recovered() {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("recovered");
-    let log = EventLog::open(&path).unwrap();
+    let log = open(&path);
     topics::write(&log);
     log.close().unwrap();
     let torn = path.join("singles-0").join("00000000000000000000.log");
@@ -173,7 +222,7 @@ fn broker_takes_a_directory_that_was_recovered() {
     std::fs::remove_file(path.join(".kafka_cleanshutdown")).unwrap();
     std::fs::remove_file(path.join("recovery-point-offset-checkpoint")).unwrap();
 
-    let log = EventLog::open(&path).unwrap();
+    let log = open(&path);
     assert!(!log.recovery().clean);
     assert!(log.recovery().bytes_cut() > 0);
     let singles = log.topic("singles").unwrap();
@@ -214,7 +263,7 @@ fn a_broker_recovers_a_killed_program_as_we_do() {
     }
 
     common::copy(&killed, &recovered);
-    let log = EventLog::open(&recovered).unwrap();
+    let log = open(&recovered);
     assert!(!log.recovery().clean);
     let expected = ours::everything(&log);
     log.handover(&HandoverOptions::new()).unwrap();

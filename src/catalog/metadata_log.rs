@@ -42,6 +42,7 @@ const SETTINGS: PartitionSettings = PartitionSettings {
     segment_ms: i64::MAX,
     segment_jitter_ms: 0,
     retention: Retention::NEVER,
+    compaction: None,
 };
 const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
 /// A snapshot holds what is left of the log; this is far more than any cluster has.

@@ -62,7 +62,7 @@ use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, NameRules};
 use crate::upkeep::Holdings;
-use crate::upkeep::checkpoints::{Checkpoints, write_log_starts, write_recovery_points};
+use crate::upkeep::checkpoints::{Checkpoints, write_cleaned, write_log_starts, write_recovery_points};
 use crate::wait::Sleepers;
 
 /// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
@@ -265,6 +265,14 @@ impl Catalog {
         write_log_starts(&self.disk, &self.root, starts)
     }
 
+    /// Writes the checkpoint of how far partitions were compacted; it is on the medium when this returns.
+    pub(crate) fn write_cleaned(&self) -> Result<()> {
+        let _changes = self.changes.lock();
+        let partitions = self.partitions();
+        let cleaned = partitions.iter().filter_map(|log| Some((log.id().clone(), log.cleaned()?)));
+        write_cleaned(&self.disk, &self.root, cleaned)
+    }
+
     /// Has retention remove what is due before long.
     pub(crate) fn look_after_files(&self) {
         self.chores.retain();
@@ -397,11 +405,16 @@ pub(crate) fn fold(records: Vec<MetadataRecord>) {
 impl Holdings for Catalog {
     fn write_checkpoints(&self) -> Result<()> {
         self.write_log_starts()?;
+        self.write_cleaned()?;
         self.write_recovery_points()
     }
 
     fn write_log_starts(&self) -> Result<()> {
         Self::write_log_starts(self)
+    }
+
+    fn write_cleaned(&self) -> Result<()> {
+        Self::write_cleaned(self)
     }
 
     fn partitions(&self) -> Vec<Arc<PartitionLog>> {

@@ -35,6 +35,10 @@ impl Holdings for Held {
         Holdings::write_log_starts(&*self.catalog)
     }
 
+    fn write_cleaned(&self) -> Result<()> {
+        Holdings::write_cleaned(&*self.catalog)
+    }
+
     fn partitions(&self) -> Vec<Arc<PartitionLog>> {
         Holdings::partitions(&*self.catalog)
     }

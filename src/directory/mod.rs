@@ -132,7 +132,8 @@ impl OpenDirectory {
             groups.clamp_committed(now)?;
         }
         let held = Held::new(&catalog, &groups, options.offsets_retention);
-        let work = Arc::new(inboxes.work_on(Arc::new(held), options.clock.clone()));
+        let memory = options.compaction_memory;
+        let work = Arc::new(inboxes.work_on(Arc::new(held), options.clock.clone(), memory));
         let threads = if by_hand { None } else { Some(Threads::start(&work)?) };
         Ok(Arc::new(Self {
             root,
@@ -352,6 +353,7 @@ impl OpenDirectory {
         }
         outcome = outcome.and(self.catalog.close());
         outcome = outcome.and(self.catalog.write_log_starts());
+        outcome = outcome.and(self.catalog.write_cleaned());
         outcome = outcome.and(self.catalog.write_recovery_points());
         if outcome.is_ok() && self.recovery.is_complete() {
             outcome = self

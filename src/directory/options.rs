@@ -12,6 +12,7 @@ use crate::config::TopicConfig;
 use crate::error::Error;
 use crate::group::OFFSETS_PARTITIONS;
 use crate::partition::BackgroundSync;
+use crate::upkeep::DEFAULT_COMPACTION_MEMORY;
 
 /// How records get into files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +72,7 @@ pub struct OpenOptions {
     pub(crate) background_sync: BackgroundSync,
     pub(crate) offsets_partitions: u32,
     pub(crate) offsets_retention: Option<Duration>,
+    pub(crate) compaction_memory: usize,
     pub(super) on_progress: Option<OnProgress>,
 }
 
@@ -87,6 +89,7 @@ impl Default for OpenOptions {
             background_sync: BackgroundSync::default(),
             offsets_partitions: OFFSETS_PARTITIONS,
             offsets_retention: None,
+            compaction_memory: DEFAULT_COMPACTION_MEMORY,
             on_progress: None,
         }
     }
@@ -135,6 +138,15 @@ impl OpenOptions {
     /// the power, and what is checked at the open after a crash. Kafka's counterparts are `flush.messages` and `flush.ms`.
     pub fn sync_behind(mut self, bytes: impl Into<Option<u64>>, age: impl Into<Option<Duration>>) -> Self {
         self.background_sync = BackgroundSync { bytes: bytes.into(), age: age.into() };
+        self
+    }
+
+    /// Bytes that compaction may take for the keys it has come across: 24 for each, and a tenth more. A partition with more
+    /// keys in the part that was not compacted yet is gone through several times. The memory is taken while a partition
+    /// is compacted, and no more than its records can need. Default: 16 MiB, some 629,000 keys. Kafka's counterpart is
+    /// `log.cleaner.dedupe.buffer.size`.
+    pub fn compaction_memory(mut self, bytes: usize) -> Self {
+        self.compaction_memory = bytes;
         self
     }
 

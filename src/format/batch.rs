@@ -165,7 +165,7 @@ impl BatchBuilder {
 }
 
 /// Writes length, header and checksum before the records of `batch`.
-fn seal(batch: &mut [u8], mut header: BatchHeader) -> Option<()> {
+pub(super) fn seal(batch: &mut [u8], mut header: BatchHeader) -> Option<()> {
     header.batch_length = i32::try_from(batch.len().checked_sub(LENGTH_OVERHEAD)?).ok()?;
     header.write(batch.first_chunk_mut()?);
     let crc = crc32c(batch.get(CHECKSUMMED..)?);

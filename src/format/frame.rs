@@ -177,6 +177,15 @@ impl Frame {
         }
     }
 
+    /// What a time index says of the batch: the same, or −1 for one of which only the header is left. That one has a
+    /// timestamp, too, but no record that it would lead to.
+    pub(crate) fn indexed_timestamp(&self) -> i64 {
+        match self.kind {
+            FrameKind::Batch(BatchHeader { record_count: 0, .. }) => -1,
+            _ => self.max_timestamp(),
+        }
+    }
+
     /// −1 for legacy messages, which have none.
     pub(crate) fn leader_epoch(&self) -> i32 {
         match self.kind {

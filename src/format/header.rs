@@ -35,7 +35,7 @@ pub(crate) const CODEC_BITS: i16 = 0x07;
 pub(crate) const LOG_APPEND_TIME: i16 = 0x08;
 pub(crate) const TRANSACTIONAL: i16 = 0x10;
 pub(crate) const CONTROL: i16 = 0x20;
-const DELETE_HORIZON: i16 = 0x40;
+pub(crate) const DELETE_HORIZON: i16 = 0x40;
 
 /// How the records of a batch are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,7 +192,6 @@ impl BatchHeader {
     }
 
     /// With this flag the base timestamp is the time after which tombstones may go.
-    #[cfg_attr(not(test), expect(dead_code, reason = "compaction comes later"))]
     pub(crate) fn has_delete_horizon(&self) -> bool {
         self.attributes & DELETE_HORIZON != 0
     }

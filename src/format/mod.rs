@@ -26,6 +26,7 @@ pub(crate) mod partition_metadata;
 pub(crate) mod producer_snapshot;
 pub(crate) mod properties;
 pub(crate) mod record;
+pub(crate) mod rewrite;
 pub(crate) mod transaction_index;
 pub(crate) mod transaction_state;
 pub(crate) mod uuid;

@@ -131,6 +131,24 @@ fn push_field(field: Option<&[u8]>, to: &mut Vec<u8>) {
     to.extend_from_slice(field.unwrap_or_default());
 }
 
+/// Appends an encoded record with another distance from the base timestamp.
+pub(super) fn push_with_delta(
+    record: &[u8],
+    timestamp_delta: i64,
+    to: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    let mut input = Input::new(record);
+    input.varint()?;
+    let attributes = input.array::<1>()?;
+    input.varlong()?;
+    let rest = input.rest();
+    push_length(index(1 + varlong_len(timestamp_delta) + rest.len()), to);
+    to.extend_from_slice(&attributes);
+    push_length(timestamp_delta, to);
+    to.extend_from_slice(rest);
+    Ok(())
+}
+
 /// A record as it stands in a batch: deltas not yet added to anything.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawRecord<'a> {

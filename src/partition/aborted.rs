@@ -1,6 +1,7 @@
 //! What a reader that wants committed records only must know: aborted transactions, and where the stable part ends.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::PartitionLog;
@@ -8,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::format::frame::{frame_length, whole_batch_at};
 use crate::format::header::BatchHeader;
 use crate::format::transaction_index::{self, AbortedTransaction};
-use crate::segment::{Segment, TRANSACTION_INDEX};
+use crate::segment::{Segment, TRANSACTION_INDEX, beside};
 
-/// Aborted transactions with records in one segment, by producer and first offset.
+/// Aborted transactions, by producer and first offset.
 #[derive(Debug, Default)]
-pub(super) struct Aborted {
+pub(crate) struct Aborted {
     sorted: Vec<AbortedTransaction>,
 }
 
@@ -66,7 +67,7 @@ impl Aborted {
     }
 
     /// Whether the batch belongs to a transaction that was aborted. Those of one producer do not overlap.
-    pub(super) fn hides(&self, header: &BatchHeader) -> bool {
+    pub(crate) fn hides(&self, header: &BatchHeader) -> bool {
         let Ok(base) = u64::try_from(header.base_offset) else { return false };
         if self.sorted.is_empty() || !header.is_transactional() {
             return false;
@@ -75,6 +76,16 @@ impl Aborted {
         let behind = self.sorted.partition_point(|one| (one.producer_id, one.first_offset) <= at);
         let before = behind.checked_sub(1).and_then(|before| self.sorted.get(before));
         before.is_some_and(|one| one.producer_id == header.producer_id && base <= one.last_offset)
+    }
+
+    /// The transaction that the marker in a batch ended.
+    pub(crate) fn ended_by(&self, header: &BatchHeader) -> Option<AbortedTransaction> {
+        let at = u64::try_from(header.base_offset).ok()?;
+        let behind = self
+            .sorted
+            .partition_point(|one| (one.producer_id, one.first_offset) <= (header.producer_id, at));
+        let before = behind.checked_sub(1).and_then(|before| self.sorted.get(before)).copied();
+        before.filter(|one| one.producer_id == header.producer_id && one.last_offset == at)
     }
 }
 
@@ -108,9 +119,10 @@ impl PartitionLog {
 
     /// An index that makes no sense is made anew from the batches, in memory.
     pub(super) fn index_of(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>> {
-        let path = segment.path().with_extension(TRANSACTION_INDEX);
+        let most = segment.end().position;
         // An entry is smaller than the marker it stands for.
-        let bytes = match self.disk.read_small(&path, segment.end().position) {
+        let read = |log: &Path| self.disk.read_small(&beside(log, TRANSACTION_INDEX), most);
+        let bytes = match segment.by_name(read) {
             Ok(None) => return Ok(Vec::new()),
             Ok(Some(bytes)) => bytes,
             Err(Error::Corrupt(_)) => Vec::from([0]),

@@ -3,26 +3,21 @@
 //! A cursor is an offset. Segment, map and byte position are kept beside it while they last, and found again by the
 //! offset when they do not. Nothing here waits and no lock of a writer is taken.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::aborted::{Aborted, Front};
 use super::decoding::{Held, first_at, first_offset, take_decoded};
+use super::window::{Problem, Taken, Within, batch_end, count_from, take};
 use super::{PartitionLog, SegmentList};
 use crate::config::{IsolationLevel, ReadUpTo};
 use crate::error::{Damage, Error, Result};
-use crate::format::Malformed;
-use crate::format::batch::Batch;
-use crate::format::compression::Unreadable;
-use crate::format::decode::is_encoded;
-use crate::format::frame::{NotWhole, frame_length, whole_batch_at};
+use crate::format::frame::{frame_length, whole_batch_at};
 use crate::format::header::HEADER_BYTES;
-use crate::format::record::RawRecord;
 use crate::position::Position;
 use crate::segment::{SegmentEnd, SegmentView};
-use crate::sys::Confirmed;
+use crate::sys::{Confirmed, Tail};
 
 /// Reads one partition in order.
 #[derive(Debug)]
@@ -39,12 +34,16 @@ pub(crate) struct Cursor {
     committed: Option<Aborted>,
     /// The batch at the place, if it had to be decoded and was handed out in part.
     held: Option<Held>,
+    /// The place was looked for and not yet used.
+    entering: bool,
 }
 
 /// Where the batch with the cursor's offset begins, or will begin.
 #[derive(Debug)]
 struct Place {
     view: SegmentView,
+    /// The segment's, held here to be looked at without a detour: many cursors are asked whether there is anything.
+    tail: Arc<Tail>,
     position: u64,
     /// The batch there begins at this offset or behind it.
     expected: u64,
@@ -67,40 +66,10 @@ pub(crate) struct FetchLimits {
     pub(crate) records: usize,
 }
 
-/// What may be taken off the front of a window.
-pub(super) struct Within {
-    /// The first batch begins at this offset or behind it.
-    pub(super) expected: u64,
-    /// Records from the first of these offsets on are meant; at the last the segment ends.
-    pub(super) offsets: Range<u64>,
-    /// Batches from this offset on are left alone. It is the end of one.
-    pub(super) bound: u64,
-    /// Control batches are meant too.
-    pub(super) markers: bool,
-}
-
-/// What was found at the front of a window.
-pub(super) struct Taken {
-    pub(super) bytes: usize,
-    pub(super) records: usize,
-    pub(super) next_offset: u64,
-    /// Where the batch behind those taken to their end begins, at least.
-    pub(super) expected: u64,
-    /// The last batch was not taken to its end.
-    pub(super) split_at: Option<usize>,
-    /// The next batch must be decoded before its records can be walked over.
-    is_encoded: bool,
-    pub(super) problem: Option<Problem>,
-}
-
-pub(super) enum Problem {
-    NotWhole(NotWhole),
-    Unreadable(Unreadable),
-}
-
 impl Cursor {
     pub(crate) fn new(log: Arc<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
-        Self { log, offset, level, version: 0, at: None, markers: false, committed: None, held: None }
+        let (version, at, markers) = (0, None, false);
+        Self { log, offset, level, version, at, markers, committed: None, held: None, entering: false }
     }
 
     /// Hands out control batches too, each as one record: for those who keep the ends of transactions in mind
@@ -139,12 +108,12 @@ impl Cursor {
         }
     }
 
-    /// Whether a fetch may find something: one load if the cursor stands at the end of a growing segment.
+    /// Whether a fetch may find something: two loads if the cursor stands at the end of a growing segment.
     #[inline]
     pub(crate) fn may_have_data(&self) -> bool {
         match &self.at {
             Some(place) => {
-                let end = place.view.segment().end();
+                let end = SegmentEnd::of(place.tail.load());
                 ((end.position > place.position || end.sealed) && self.offset < self.bound())
                     || self.list_changed()
             }
@@ -166,7 +135,7 @@ impl Cursor {
     }
 
     fn list_changed(&self) -> bool {
-        self.version != self.log.segments.version() || self.log.has_ended()
+        self.version != self.log.segments.version()
     }
 
     /// The next batches, at least one if there is one, or `None` at the end of the log.
@@ -190,7 +159,14 @@ impl Cursor {
             }
             let bound = self.bound();
             let held_back = self.offset >= bound;
-            let Some(place) = self.place()? else { return Ok(None) };
+            let placed = self.place().map(|place| place.is_some());
+            if self.was_overtaken() {
+                continue;
+            }
+            if !placed? {
+                return Ok(None);
+            }
+            let Some(place) = &self.at else { return Ok(None) };
             if held_back {
                 if self.look_again() {
                     continue;
@@ -200,7 +176,16 @@ impl Cursor {
             let end = place.view.segment().end();
             if place.position >= end.position {
                 // A sealed segment has a successor; one that only stands still may have got a writer.
-                if (end.sealed && self.next_segment()?) || self.look_again() {
+                if end.sealed {
+                    let moved = self.next_segment();
+                    if self.was_overtaken() {
+                        continue;
+                    }
+                    if moved? {
+                        continue;
+                    }
+                }
+                if self.look_again() {
                     continue;
                 }
                 return Ok(None);
@@ -224,9 +209,12 @@ impl Cursor {
     /// Finds the segment and the position for the offset, if they are not known.
     fn place(&mut self) -> Result<Option<&Place>> {
         if self.at.is_none() {
+            // It is of a segment that may have been replaced.
+            self.held = None;
             self.check_bounds()?;
             // First the version: a change in between is then seen as one.
             self.version = self.log.segments.version();
+            self.entering = true;
             let list = self.log.segments();
             // After the list: whatever is missing at its front, the log start tells of it.
             self.check_bounds()?;
@@ -234,10 +222,17 @@ impl Cursor {
                 // A file that is gone was below the log start before.
                 let view = segment.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
                 let position = view.position_of(self.offset)?;
-                self.enter(Place { view, position, expected: segment.base() })?;
+                let tail = Arc::clone(segment.tail());
+                self.enter(Place { view, tail, position, expected: segment.base() })?;
             }
         }
         Ok(self.at.as_ref())
+    }
+
+    /// Whether the segment list changed while a place was looked for. What was found may be a mix then: the segment as
+    /// it was, and what indexes say of the one that has replaced it.
+    fn was_overtaken(&mut self) -> bool {
+        std::mem::take(&mut self.entering) && self.look_again()
     }
 
     fn enter(&mut self, place: Place) -> Result<()> {
@@ -258,13 +253,21 @@ impl Cursor {
     /// Moves behind a sealed segment that was read to its end.
     fn next_segment(&mut self) -> Result<bool> {
         let Some(place) = &self.at else { return Ok(false) };
+        let (base, behind) = (place.view.segment().base(), place.view.segment().next_offset());
+        // What comes next may have become part of a segment that begins before this one: it is found by the offset.
+        self.offset = self.offset.max(behind);
+        if self.version != self.log.segments.version() {
+            return Ok(false);
+        }
+        self.entering = true;
         let list: Arc<SegmentList> = self.log.segments();
-        let Some(next) = list.after(place.view.segment().base()) else { return Ok(false) };
+        let Some(next) = list.after(base) else { return Ok(false) };
         // After the list, and before what comes next in it is taken for what comes next in the log.
         self.check_bounds()?;
         let view = next.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
         self.offset = self.offset.max(next.base());
-        self.enter(Place { view, position: 0, expected: next.base() })?;
+        let tail = Arc::clone(next.tail());
+        self.enter(Place { view, tail, position: 0, expected: next.base() })?;
         Ok(true)
     }
 
@@ -415,7 +418,18 @@ impl Cursor {
 
     /// The offset of the first record at or behind `from` with a timestamp of `at` or later.
     pub(crate) fn offset_for_time(log: &Arc<PartitionLog>, at: i64, from: u64) -> Result<Option<u64>> {
-        log.bounds()?;
+        loop {
+            log.bounds()?;
+            let version = log.segments.version();
+            match Self::offset_for_time_now(log, at, from) {
+                // Segments that were replaced meanwhile are gone.
+                Err(_) if log.segments.version() != version => {}
+                found => return found,
+            }
+        }
+    }
+
+    fn offset_for_time_now(log: &PartitionLog, at: i64, from: u64) -> Result<Option<u64>> {
         for segment in log.segments().iter() {
             if segment.next_offset() <= from {
                 continue;
@@ -441,138 +455,4 @@ impl Cursor {
         }
         Ok(None)
     }
-}
-
-impl Problem {
-    pub(super) fn error(&self, damage: impl FnOnce(String) -> Box<Damage>) -> Error {
-        match self {
-            Self::NotWhole(reason) => Error::Corrupt(damage(reason.to_string())),
-            Self::Unreadable(Unreadable::Malformed(reason)) => Error::Corrupt(damage(reason.to_string())),
-            Self::Unreadable(refused) => Error::Unsupported(damage(refused.to_string())),
-        }
-    }
-}
-
-pub(super) fn batch_end(batch: &Batch<'_>) -> u64 {
-    u64::try_from(batch.header.last_offset()).unwrap_or(0)
-}
-
-impl Taken {
-    /// Nothing yet of what begins at `expected` or behind it and is meant from an offset on.
-    pub(super) fn none(from: u64, expected: u64) -> Self {
-        Self {
-            bytes: 0,
-            records: 0,
-            next_offset: from,
-            expected,
-            split_at: None,
-            is_encoded: false,
-            problem: None,
-        }
-    }
-
-    /// A batch of this many bytes has these records, and if it is not taken to its end, one with this offset is the
-    /// first that is left. `true`: it was taken to its end.
-    pub(super) fn step(&mut self, bytes: usize, (count, next): (usize, Option<u64>), behind: u64) -> bool {
-        self.records += count;
-        let Some(next) = next else {
-            self.step_behind(bytes, behind);
-            return true;
-        };
-        self.split_at = Some(self.bytes);
-        self.bytes += bytes;
-        self.next_offset = self.next_offset.max(next);
-        false
-    }
-
-    /// A batch was taken to its end.
-    pub(super) fn step_behind(&mut self, bytes: usize, next_offset: u64) {
-        self.bytes += bytes;
-        self.expected = next_offset;
-        self.next_offset = self.next_offset.max(next_offset);
-    }
-}
-
-/// Takes whole, readable batches off the front of `window`, up to `most` records.
-fn take(window: &[u8], within: &Within, most: usize) -> Taken {
-    let from = within.offsets.start;
-    let mut taken = Taken::none(from, within.expected);
-    while let Some(rest) = window.get(taken.bytes..).filter(|rest| !rest.is_empty()) {
-        let (bytes, behind) = match next_frame(rest, &mut taken, within) {
-            Ok(Some(found)) => found,
-            Ok(None) => break,
-            Err(problem) => {
-                taken.problem = Some(problem);
-                break;
-            }
-        };
-        let frame = rest.get(..bytes).unwrap_or_default();
-        if is_encoded(frame) {
-            taken.is_encoded = true;
-            break;
-        }
-        let Some(batch) = Batch::of_frame(frame) else { break };
-        if batch.header.is_control() && !within.markers {
-            taken.step_behind(bytes, behind);
-            continue;
-        }
-        if let Err(reason) = batch.check_records() {
-            taken.problem = Some(Problem::Unreadable(reason.into()));
-            break;
-        }
-        let counted = count_from(&batch, from, most - taken.records);
-        if !taken.step(bytes, counted, behind) || taken.records >= most {
-            break;
-        }
-    }
-    taken
-}
-
-/// Bytes of the batch at the front of `rest`, which follows what was taken, and the offset behind it. `None`: what was
-/// taken is all that is to be.
-#[inline]
-pub(super) fn next_frame(
-    rest: &[u8],
-    taken: &mut Taken,
-    within: &Within,
-) -> std::result::Result<Option<(usize, u64)>, Problem> {
-    let frame = match whole_batch_at(rest, taken.expected) {
-        Ok(frame) => frame,
-        Err(NotWhole::Incomplete { .. } | NotWhole::End) if taken.bytes > 0 => return Ok(None),
-        Err(reason) => return Err(Problem::NotWhole(reason)),
-    };
-    if frame.last_offset() >= within.offsets.end {
-        // The checksum does not cover the offset.
-        let reason = Malformed("the offset lies behind the segment's end");
-        return Err(Problem::NotWhole(reason.into()));
-    }
-    if frame.known_first_offset() >= within.bound {
-        // What lies before the bound was taken, whether or not there were records.
-        taken.next_offset = taken.next_offset.max(within.bound);
-        return Ok(None);
-    }
-    Ok(Some((frame.bytes, frame.last_offset() + 1)))
-}
-
-/// Records of a batch at or behind `from`, at most `most`; with the offset of the first one left out, if any is.
-pub(super) fn count_from(batch: &Batch<'_>, from: u64, most: usize) -> (usize, Option<u64>) {
-    let count = usize::try_from(batch.header.record_count).unwrap_or(0);
-    let base = u64::try_from(batch.header.base_offset).unwrap_or(0);
-    if base >= from && count <= most {
-        return (count, None);
-    }
-    let mut records = batch.records();
-    let mut counted = 0;
-    for _ in 0..count {
-        let Ok(record) = RawRecord::take(&mut records) else { break };
-        let offset = base + u64::from(record.offset_delta.unsigned_abs());
-        if offset < from {
-            continue;
-        }
-        if counted == most {
-            return (counted, Some(offset));
-        }
-        counted += 1;
-    }
-    (counted, None)
 }

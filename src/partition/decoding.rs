@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::cursor::{FetchLimits, Problem, Taken, Within, batch_end, count_from, next_frame};
+use super::cursor::FetchLimits;
+use super::window::{Problem, Taken, Within, batch_end, count_from, next_frame};
 use crate::format::Malformed;
 use crate::format::batch::Batch;
 use crate::format::compression::{MAX_DECOMPRESSED_BYTES, Unreadable};
@@ -54,7 +55,7 @@ impl Held {
     }
 }
 
-/// As [`take`](super::cursor::take), decoding what must be decoded and copying what need not. The bytes taken are those
+/// As [`take`](super::window::take), decoding what must be decoded and copying what need not. The bytes taken are those
 /// of the window, whose first batch must be decoded. Stops when one more batch like the last would exceed the limit.
 pub(super) fn take_decoded(window: &[u8], within: &Within, limits: FetchLimits) -> (Taken, Vec<u8>) {
     let (from, most) = (within.offsets.start, limits.records.max(1));

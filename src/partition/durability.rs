@@ -81,6 +81,13 @@ impl Durable {
             && self.unsealed.lock().iter().all(|sealed| sealed.segment().base() >= offset)
     }
 
+    /// Behind the last segment that has its final form, or further.
+    pub(super) fn finished_end(&self) -> u64 {
+        let point = self.recovery_point.load(Ordering::Acquire);
+        let unsealed = self.unsealed.lock();
+        unsealed.iter().map(|sealed| sealed.segment().base()).chain([point]).min().unwrap_or(point)
+    }
+
     fn reaches(&self, offset: u64) -> bool {
         self.end.load(Ordering::Acquire) >= offset
     }

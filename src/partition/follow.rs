@@ -20,16 +20,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::live::{LiveView, Shown};
-use super::load::{self, Found, Loader, PartitionRecovery};
+use super::load::{self, Found, Loader, MOST_LISTINGS, PartitionRecovery};
 use super::{Appender, Checkpointed, PartitionLog, SegmentList};
 use crate::error::{Error, Result};
 use crate::format::frame::{SMALLEST_PREFIX, frame_length};
 use crate::segment::{self, Batches, Indexing, MOST_OFFSETS, Segment, check_batches, skip_batches};
 use crate::sys::PlainFile;
 use crate::sys::disk::kind_of;
-
-/// How often a directory is listed again because a file was renamed or removed between the list and the look.
-const MOST_LISTINGS: usize = 8;
 
 /// Where a followed segment ends.
 struct End {
@@ -156,7 +153,7 @@ impl PartitionLog {
             };
         };
         let look = self.look_behind(last)?;
-        let first_is_gone = || known.first().is_some_and(|first| kind_of(first.path()).is_none());
+        let first_is_gone = || known.first().is_some_and(|first| first.by_name(kind_of).is_none());
         match look {
             Look::Lost => self.list_anew(&SegmentList::default()).map(drop),
             Look::Rolled => self.list_anew(&known).map(drop),
@@ -168,7 +165,7 @@ impl PartitionLog {
     /// Publishes the whole batches behind the end of the last segment.
     fn look_behind(&self, last: &Segment) -> Result<Look> {
         let end = last.end();
-        let file = match self.disk.open(last.path(), false) {
+        let file = match last.open() {
             Ok(file) => file,
             Err(failure) if failure.is_file_not_found() => return Ok(Look::Lost),
             Err(failure) => return Err(failure),

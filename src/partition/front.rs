@@ -10,16 +10,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::swap::Swap;
 use super::{Appender, PartitionLog, Retention};
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::position::Position;
-use crate::segment::{self, Segment};
+use crate::segment::{self, Segment, Standing};
 use crate::sys::EntryKind;
-use crate::sys::disk::kind_of;
-
-/// What the name of a file gets that is to be removed. Kafka's own.
-pub(super) const DELETED: &str = ".deleted";
 
 /// Files that a segment may have. The log last: while it is there, whoever opens the log knows of the others.
 const SUFFIXES: [&str; 5] =
@@ -28,15 +25,19 @@ const SUFFIXES: [&str; 5] =
 /// Segments that have left the list and whose files are still there, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Front {
-    doomed: VecDeque<Doomed>,
+    pub(super) doomed: VecDeque<Doomed>,
+    /// Exchanged segments whose files do not have their names yet, oldest first.
+    pub(super) swaps: VecDeque<Swap>,
+    /// Base offsets of cleaned segments that are of no use and could not be removed.
+    pub(super) unremoved: Vec<u64>,
 }
 
 #[derive(Debug)]
-struct Doomed {
-    segment: Arc<Segment>,
+pub(super) struct Doomed {
+    pub(super) segment: Arc<Segment>,
     /// When to remove the files, by the log's clock.
-    due: i64,
-    renamed: bool,
+    pub(super) due: i64,
+    pub(super) renamed: bool,
 }
 
 /// What there is to know of a segment when it is decided whether it goes.
@@ -72,7 +73,18 @@ impl PartitionLog {
 
     /// The segments as they are now, oldest first.
     pub(crate) fn facts(self: &Arc<Self>) -> Result<Vec<SegmentFacts>> {
-        self.bounds()?;
+        loop {
+            self.bounds()?;
+            let version = self.segments.version();
+            match self.facts_now() {
+                // Segments that were replaced meanwhile are gone.
+                Err(_) if self.segments.version() != version => {}
+                facts => return facts,
+            }
+        }
+    }
+
+    fn facts_now(&self) -> Result<Vec<SegmentFacts>> {
         // The list first: a segment that is sealed after it was taken is asked by itself.
         let segments = self.segments();
         let active = match &*self.appender.lock() {
@@ -153,6 +165,7 @@ impl PartitionLog {
             // The directory may be another's.
             return Ok(Dropped::default());
         }
+        self.finish_swaps_of(&mut front, now)?;
         let log_start = self.log_start();
         let gone = self.segments.drop_front(|segment, next| {
             next.base() <= log_start && self.durable.is_finished(segment.next_offset())
@@ -188,7 +201,7 @@ impl PartitionLog {
         self.rename_doomed(&mut front)?;
         while let Some(next) = front.doomed.front().filter(|doomed| doomed.due <= now) {
             for path in self.files_of(next.segment.base()) {
-                self.disk.remove_file(&deleted(&path))?;
+                self.disk.remove_file(&Standing::Deleted.of(&path))?;
             }
             self.tell_pinned(std::iter::once(&next.segment));
             front.doomed.pop_front();
@@ -198,9 +211,8 @@ impl PartitionLog {
 
     fn rename_doomed(&self, front: &mut Front) -> Result<()> {
         for doomed in front.doomed.iter_mut().filter(|doomed| !doomed.renamed) {
-            for path in self.files_of(doomed.segment.base()).filter(|path| kind_of(path).is_some()) {
-                self.disk.rename(&path, &deleted(&path))?;
-            }
+            self.doom_snapshot(doomed.segment.base())?;
+            doomed.segment.set_standing(Standing::Deleted)?;
             doomed.renamed = true;
         }
         Ok(())
@@ -214,7 +226,8 @@ impl PartitionLog {
     /// taken out of `bases`. What cannot be removed is not part of the log all the same. Tells whether there was anything.
     pub(super) fn clear_front(&self, names: &[(String, EntryKind)], bases: &mut Vec<u64>) -> bool {
         let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
-        let is_deleted = |name: &str| name.strip_suffix(DELETED).is_some_and(is_segments);
+        let is_deleted =
+            |name: &str| matches!(Standing::split(name), (plain, Standing::Deleted) if is_segments(plain));
         let mut found = false;
         for (name, _) in names.iter().filter(|(name, _)| is_deleted(name)) {
             let _ = self.disk.remove_file(&self.directory.join(name));
@@ -229,10 +242,4 @@ impl PartitionLog {
         }
         found
     }
-}
-
-fn deleted(path: &std::path::Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(DELETED);
-    PathBuf::from(name)
 }

@@ -8,14 +8,21 @@ use std::sync::Arc;
 
 use super::epochs::begin_at;
 use super::snapshots::FoundProducers;
+use super::swap::Swapped;
 use super::{LastSegment, PartitionLog, SegmentList};
 use crate::error::{Damage, Error, Result};
 use crate::format::checkpoint::EpochStart;
 use crate::format::frame::NotWhole;
 use crate::position::TopicPartition;
-use crate::segment::{self, Batches, IndexEntries, Segment};
+use crate::segment::{self, Batches, IndexEntries, Segment, Standing};
 use crate::sys::disk::kind_of;
 use crate::sys::{EntryKind, PlainFile, Tail};
+
+/// What is in a directory.
+type Names = Vec<(String, EntryKind)>;
+
+/// How often whoever follows another process lists a directory until what is renamed has come to rest.
+pub(super) const MOST_LISTINGS: usize = 8;
 
 /// What opening a directory found in one partition.
 #[derive(Debug, Clone)]
@@ -61,7 +68,7 @@ pub(super) struct RecoveredSegment {
 
 /// `known`: segments that whoever follows another process has found before.
 pub(super) fn find(log: &PartitionLog, known: &SegmentList) -> Result<Found> {
-    let loader = Loader { log };
+    let mut loader = Loader { log, swapped: Swapped::default() };
     match kind_of(&log.directory) {
         None => loader.missing(),
         Some(EntryKind::Directory) => loader.found(known),
@@ -74,6 +81,8 @@ pub(super) fn find(log: &PartitionLog, known: &SegmentList) -> Result<Found> {
 
 pub(super) struct Loader<'l> {
     pub(super) log: &'l PartitionLog,
+    /// For whoever only reads: what another process is about to swap in.
+    pub(super) swapped: Swapped,
 }
 
 impl Loader<'_> {
@@ -117,7 +126,7 @@ impl Loader<'_> {
         PartitionRecovery { partition, bytes_scanned: 0, bytes_cut: 0, kept: None, log_end }
     }
 
-    fn found(&self, known: &SegmentList) -> Result<Found> {
+    fn found(&mut self, known: &SegmentList) -> Result<Found> {
         if self.log.is_only_begun()? {
             return self.missing();
         }
@@ -126,14 +135,17 @@ impl Loader<'_> {
         let mut bases = self.bases(&names)?;
         let read_only = self.log.disk.read_only;
         if read_only {
-            // What is renamed while a list is made may be missing in it, and yet a later segment be there. All that came
-            // before that one are in a second list.
-            let last = bases.last().copied();
-            names = self.log.disk.list(&self.log.directory)?;
-            bases = self.bases(&names)?;
-            bases.retain(|base| Some(*base) <= last);
-        } else if self.log.clear_front(&names, &mut bases) {
-            names = self.log.disk.list(&self.log.directory)?;
+            (names, bases) = self.list_again(names, bases)?;
+            self.swapped = Swapped::among(&names);
+            self.with_swapped(&mut bases)?;
+        } else {
+            if self.settle_swap(&names, &bases)? {
+                names = self.log.disk.list(&self.log.directory)?;
+                bases = self.bases(&names)?;
+            }
+            if self.log.clear_front(&names, &mut bases) {
+                names = self.log.disk.list(&self.log.directory)?;
+            }
         }
         let epochs = if read_only { Vec::new() } else { self.log.read_epochs()? };
         let Some(&first) = bases.first() else { return self.without_segments(&epochs) };
@@ -177,22 +189,64 @@ impl Loader<'_> {
         for (name, kind) in names {
             let path = || self.log.directory.join(name);
             let unsupported = |reason: &str| Error::Unsupported(Box::new(Damage::new(path(), 0, reason)));
-            if name.strip_suffix(".swap").is_some() {
-                return Err(unsupported(
-                    "a compaction was interrupted while it replaced segments; let a broker finish it",
-                ));
+            let (plain, standing) = Standing::split(name);
+            let Some(base) = segment::base_of(plain, segment::LOG) else { continue };
+            if !matches!(standing, Standing::Plain | Standing::Swap) {
+                continue;
             }
-            let Some(base) = segment::base_of(name, segment::LOG) else { continue };
             if *kind != EntryKind::File {
                 return Err(unsupported("something else stands where a segment should be; it is left alone"));
             }
-            bases.push(base);
+            if standing == Standing::Plain {
+                bases.push(base);
+            }
         }
         Ok(bases)
     }
 
+    /// What is renamed while a list is made may be missing in it, and yet a later segment be there. What another process
+    /// renames comes to rest between two lists that are the same; all that came before the last segment of a list are
+    /// in the next one, unless they were replaced.
+    fn list_again(&self, names: Names, bases: Vec<u64>) -> Result<(Names, Vec<u64>)> {
+        let logs = |names: &[(String, EntryKind)]| {
+            let is_log = |name: &str| segment::base_of(Standing::split(name).0, segment::LOG).is_some();
+            names.iter().map(|(name, _)| name).filter(|name| is_log(name)).cloned().collect::<Vec<_>>()
+        };
+        let (mut before, mut last) = (logs(&names), bases.last().copied());
+        let mut listings = 0;
+        loop {
+            listings += 1;
+            let names = self.log.disk.list(&self.log.directory)?;
+            let mut bases = self.bases(&names)?;
+            let now = logs(&names);
+            if now == before || listings == MOST_LISTINGS {
+                bases.retain(|base| Some(*base) <= last);
+                return Ok((names, bases));
+            }
+            (before, last) = (now, bases.last().copied());
+        }
+    }
+
+    /// Behind the last offset of a segment that is being swapped in. It was on the medium before it got its name.
+    pub(super) fn end_of_swapped(&self, base: u64) -> Result<u64> {
+        let path = self.log.directory.join(segment::file_name(base, segment::LOG));
+        let file = self.log.disk.open(&Standing::Swap.of(&path), false)?;
+        let length = file.len()?;
+        let mut end = self.walk_to_end(&file, base, length)?;
+        if end.position < length && end.from > 0 {
+            // Perhaps only the index is wrong.
+            end = walk(Batches::new(&file, length, 0, base))?;
+        }
+        if end.position < length {
+            let reason = format!("a compaction wrote this segment, but it is not whole: {}", end.reason);
+            return Err(self.corrupt(file.path(), end.position, reason, end.next_offset));
+        }
+        Ok(end.next_offset)
+    }
+
     pub(super) fn open(&self, base: u64) -> Result<(PlainFile, u64)> {
         let path = self.log.directory.join(segment::file_name(base, segment::LOG));
+        let path = if self.swapped.holds(base) { Standing::Swap.of(&path) } else { path };
         let file = self.log.disk.open(&path, false)?;
         let length = file.len()?;
         if length > Tail::MAX_POSITION {
@@ -208,7 +262,9 @@ impl Loader<'_> {
 
     pub(super) fn found_segment(&self, base: u64, position: u64, next: u64, sealed: bool) -> Result<Segment> {
         let directory = &self.log.directory;
-        Segment::found(&self.log.disk, directory, base, (position, next), sealed).ok_or_else(|| {
+        let found = Segment::found(&self.log.disk, directory, base, (position, next), sealed);
+        let found = found.map(|found| if self.swapped.holds(base) { found.in_swap() } else { found });
+        found.ok_or_else(|| {
             let path = directory.join(segment::file_name(base, segment::LOG));
             self.corrupt(
                 path,
@@ -310,7 +366,7 @@ fn walk(mut batches: Batches<'_>) -> Result<Walk> {
     loop {
         match batches.next()? {
             Ok((_, frame)) => {
-                timestamp = timestamp.max(frame.max_timestamp());
+                timestamp = timestamp.max(frame.indexed_timestamp());
                 epoch = epoch.max(u32::try_from(frame.leader_epoch()).ok());
             }
             Err(stop) => {

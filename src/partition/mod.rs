@@ -14,6 +14,7 @@
 mod abort;
 mod aborted;
 mod chores;
+mod compaction;
 mod counters;
 mod cursor;
 mod decided;
@@ -30,9 +31,11 @@ mod resting;
 mod segments;
 mod settings;
 mod snapshots;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod unclean;
+mod window;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -41,7 +44,10 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 
+pub(crate) use aborted::Aborted;
 pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, ScanWatch, SyncBy};
+use compaction::Cleaned;
+pub(crate) use compaction::{Cleanable, LastBatch};
 use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use decided::Decided;
@@ -81,6 +87,8 @@ pub(crate) struct Checkpointed {
     pub(crate) clean: bool,
     pub(crate) recovery_point: Option<u64>,
     pub(crate) log_start: u64,
+    /// Below it a compaction has gone through the log.
+    pub(crate) cleaned: Option<u64>,
 }
 
 /// A partition of a log directory. Its directory is made at the first append.
@@ -104,6 +112,8 @@ pub(crate) struct PartitionLog {
     decided: Mutex<Option<Decided>>,
     /// Held while segments leave. No other lock is taken under it.
     front: Mutex<Front>,
+    /// How far compaction has come.
+    cleaned: Cleaned,
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
@@ -185,6 +195,7 @@ impl PartitionLog {
             first_open: AtomicU64::new(u64::MAX),
             decided: Mutex::default(),
             front: Mutex::default(),
+            cleaned: Cleaned::new(checkpointed.cleaned),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),
             counters: Counters::default(),
@@ -543,6 +554,8 @@ impl PartitionLog {
         let order = self.finishing.lock();
         drop(appender);
         self.ended.store(true, Ordering::Release);
+        // For readers, who look at the list alone.
+        self.segments.touch();
         self.sleepers.wake_all();
         // Files are renamed and removed by name: from here on none is.
         drop(self.front.lock());

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::LastBatch;
 use crate::format::Malformed;
 use crate::format::control::ControlRecord;
 use crate::format::header::BatchHeader;
@@ -41,6 +42,11 @@ impl ProducerState {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         producer_snapshot::encode(self.entries.values())
+    }
+
+    pub(super) fn last_batches(&self) -> BTreeMap<i64, LastBatch> {
+        let last = |entry: &ProducerEntry| LastBatch { last_offset: entry.last_offset, epoch: entry.epoch };
+        self.entries.iter().map(|(id, entry)| (*id, last(entry))).collect()
     }
 
     /// First offset of the oldest transaction that is open.

@@ -1,5 +1,6 @@
 //! The segments of a partition, as readers see them: an immutable list, swapped whole.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,6 +77,11 @@ impl Segments {
         self.version.load(Ordering::Acquire)
     }
 
+    /// Has everybody look again, though the list is the same.
+    pub(super) fn touch(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
     pub(super) fn set(&self, list: SegmentList) {
         *self.present.lock() = Arc::new(list);
         self.version.fetch_add(1, Ordering::Release);
@@ -89,6 +95,21 @@ impl Segments {
             segments.pop();
         }
         segments.push(Arc::clone(segment));
+        *present = Arc::new(SegmentList { segments });
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether these stand in the list, one behind the other.
+    pub(super) fn hold(&self, run: &[Arc<Segment>]) -> bool {
+        place_of(&self.present.lock().segments, run).is_some()
+    }
+
+    /// Puts segments in the place of others that stand one behind the other.
+    pub(super) fn exchange(&self, old: &[Arc<Segment>], new: &[Arc<Segment>]) {
+        let mut present = self.present.lock();
+        let Some(place) = place_of(&present.segments, old) else { return };
+        let mut segments = present.segments.clone();
+        segments.splice(place, new.iter().cloned());
         *present = Arc::new(SegmentList { segments });
         self.version.fetch_add(1, Ordering::Release);
     }
@@ -107,4 +128,13 @@ impl Segments {
         self.version.fetch_add(1, Ordering::Release);
         front
     }
+}
+
+/// Where a run of segments stands among others.
+fn place_of(segments: &[Arc<Segment>], run: &[Arc<Segment>]) -> Option<Range<usize>> {
+    let first = run.first()?;
+    let from = segments.iter().position(|segment| Arc::ptr_eq(segment, first))?;
+    let place = from..from + run.len();
+    let is_run = segments.get(place.clone())?.iter().zip(run).all(|(a, b)| Arc::ptr_eq(a, b));
+    is_run.then_some(place)
 }

@@ -21,6 +21,8 @@ pub(crate) struct PartitionSettings {
     /// Each segment ends earlier than that, by less than this.
     pub(crate) segment_jitter_ms: i64,
     pub(crate) retention: Retention,
+    /// `None`: the cleanup policy does not hold `compact`.
+    pub(crate) compaction: Option<Compaction>,
 }
 
 /// How long segments are kept.
@@ -34,6 +36,19 @@ pub(crate) struct Retention {
     pub(crate) ms: Option<i64>,
     /// How long the files of a deleted segment stay.
     pub(crate) file_delete_delay_ms: i64,
+}
+
+/// When and how older records of the same key are taken out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Compaction {
+    /// The part of the log that must not have been gone through, for it to be worth while.
+    pub(crate) min_dirty_ratio: f64,
+    /// Segments with a record younger than this are left alone; 0 is no limit.
+    pub(crate) min_lag_ms: i64,
+    /// Records wait no longer than this, however few they are.
+    pub(crate) max_lag_ms: i64,
+    /// How long a tombstone is kept after it was first come across.
+    pub(crate) delete_retention_ms: i64,
 }
 
 impl Retention {
@@ -59,6 +74,12 @@ impl PartitionSettings {
                 ms: topic.retention_ms,
                 file_delete_delay_ms: topic.file_delete_delay_ms,
             },
+            compaction: topic.compacts.then_some(Compaction {
+                min_dirty_ratio: topic.min_cleanable_dirty_ratio,
+                min_lag_ms: topic.min_compaction_lag_ms,
+                max_lag_ms: topic.max_compaction_lag_ms,
+                delete_retention_ms: topic.delete_retention_ms,
+            }),
         }
     }
 }

@@ -5,15 +5,15 @@
 //! together and goes through the batches behind it. All of it can be made from the batches again, and is whenever batches
 //! are checked after an unclean stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::PartitionLog;
 use super::load::{Found, Loader};
 use super::producers::ProducerState;
+use super::{LastBatch, PartitionLog};
 use crate::error::Result;
 use crate::format::frame::NotWhole;
 use crate::format::transaction_index::{self, AbortedTransaction};
@@ -228,9 +228,9 @@ impl PartitionLog {
         if segment.base() >= upto || segment.next_offset() <= from {
             return Ok(None);
         }
-        let (file, length) = (self.disk.open(segment.path(), false)?, segment.end().position);
+        let (file, length) = (segment.open()?, segment.end().position);
         let relative = u32::try_from(from.saturating_sub(segment.base())).unwrap_or(0);
-        let entries = segment::stored_entries(&self.disk, segment.path(), length)?;
+        let entries = segment.by_name(|path| segment::stored_entries(&self.disk, path, length))?;
         let position = entries.map_or(0, |entries| entries.position_of(relative));
         let mut batches = Batches::new(&file, length, position, segment.base());
         while batches.position < length && batches.expected < upto {
@@ -279,6 +279,18 @@ impl PartitionLog {
     /// Base offsets of the segments that have an index of aborted transactions, ascending.
     pub(super) fn indexed_segments(&self) -> Arc<[u64]> {
         Arc::clone(&self.producers.lock().indexed)
+    }
+
+    /// Notes that segments with these base offsets have an index of aborted transactions, and others have none any more.
+    pub(super) fn index_segments(&self, gone: &[u64], present: &[u64]) {
+        let mut producers = self.producers.lock();
+        let kept = producers.indexed.iter().filter(|base| !gone.contains(base));
+        let indexed: BTreeSet<_> = kept.chain(present).copied().collect();
+        producers.indexed = indexed.into_iter().collect();
+    }
+
+    pub(super) fn last_batches_known(&self) -> BTreeMap<i64, LastBatch> {
+        self.producers.lock().state.last_batches()
     }
 
     /// Takes over what loading found out.

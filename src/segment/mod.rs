@@ -3,7 +3,9 @@
 //! A segment grows at its end through its one [`SegmentWriter`] and is sealed once. Readers hold a [`SegmentView`];
 //! what it gives out lies below the published [`SegmentEnd`] and never changes. Other segments are not known here.
 
+mod cleaned;
 mod entries;
+mod names;
 mod scan;
 mod search;
 mod stored_index;
@@ -14,9 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+pub(crate) use cleaned::{CleanedSegment, CleanedWriter, admit_swapped, remove_cleaned};
 pub(crate) use entries::IndexEntries;
+pub(crate) use names::{Standing, beside};
 pub(crate) use scan::{Batches, Indexing, check_batches, skip_batches};
 pub(crate) use stored_index::{load as stored_entries, position_of as indexed_position};
 pub(crate) use writer::{FinishFailure, SegmentWriter, Unsealed};
@@ -68,7 +72,7 @@ impl SegmentEnd {
     }
 
     #[inline]
-    fn of(word: TailWord) -> Self {
+    pub(crate) fn of(word: TailWord) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a mark has 33 bits")]
         let relative_next = (word.mark >> 1) as u32;
         Self { position: word.position, relative_next, sealed: word.mark & 1 != 0 }
@@ -79,7 +83,11 @@ impl SegmentEnd {
 #[derive(Debug)]
 pub(crate) struct Segment {
     base: u64,
+    /// The log file's own name, in its directory.
     path: PathBuf,
+    /// What is appended to the names of all its files at present. Whoever opens one by name holds this for as long, so
+    /// that nobody opens a file that has taken the place of this segment's.
+    standing: RwLock<Standing>,
     disk: Disk,
     tail: Arc<Tail>,
     /// Whether it has a writer, which makes the map while it grows.
@@ -123,6 +131,7 @@ impl Segment {
         Self {
             base,
             path,
+            standing: RwLock::default(),
             disk: disk.clone(),
             tail,
             growing: true,
@@ -130,6 +139,11 @@ impl Segment {
             index: Mutex::new(index),
             largest_timestamp: AtomicI64::new(UNKNOWN_TIMESTAMP),
         }
+    }
+
+    /// The same, found under the names of a swap that is under way.
+    pub(crate) fn in_swap(self) -> Self {
+        Self { standing: RwLock::new(Standing::Swap), ..self }
     }
 
     /// The same, with an index made by going through it.
@@ -148,13 +162,19 @@ impl Segment {
         self.base
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Where the log file is, or was a moment ago: to be named, not to be opened.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.standing.read().of(&self.path)
     }
 
     #[inline]
     pub(crate) fn end(&self) -> SegmentEnd {
         SegmentEnd::of(self.tail.load())
+    }
+
+    /// Where its end is published.
+    pub(crate) fn tail(&self) -> &Arc<Tail> {
+        &self.tail
     }
 
     /// What [`end`](Self::end) tells, as one number to be compared.
@@ -185,10 +205,10 @@ impl Segment {
         if let Some(mapping) = mapping.upgrade() {
             return Ok(Source::Mapped(mapping));
         }
-        let file = self.disk.open(&self.path, false)?;
+        let file = self.open()?;
         let end = self.end();
         if file.len()? < end.position {
-            let damage = Damage::new(&self.path, end.position, "the file was cut while the log was open");
+            let damage = Damage::new(file.path(), end.position, "the file was cut while the log was open");
             return Err(Error::Corrupt(Box::new(damage)));
         }
         if self.disk.map_reads
@@ -206,7 +226,8 @@ impl Segment {
     pub(crate) fn positions_behind(&self, position: u64) -> Vec<u64> {
         match &*self.index.lock() {
             Index::Growing(entries) => entries.positions_behind(position),
-            Index::Stored => stored_index::load(&self.disk, &self.path, self.end().position)
+            Index::Stored => self
+                .by_name(|path| stored_index::load(&self.disk, path, self.end().position))
                 .ok()
                 .flatten()
                 .map(|entries| entries.positions_behind(position))
@@ -219,7 +240,10 @@ impl Segment {
         let Ok(relative) = u32::try_from(offset.saturating_sub(self.base)) else { return Ok(0) };
         match &*self.index.lock() {
             Index::Growing(entries) => Ok(entries.position_of(relative)),
-            Index::Stored => stored_index::position_of(&self.disk, &self.path, relative, self.end().position),
+            Index::Stored => {
+                let end = self.end().position;
+                self.by_name(|path| stored_index::position_of(&self.disk, path, relative, end))
+            }
         }
     }
 
@@ -227,7 +251,7 @@ impl Segment {
     fn scan_from_time(&self, at: i64) -> Result<u64> {
         let relative = match &*self.index.lock() {
             Index::Growing(entries) => entries.offset_before(at),
-            Index::Stored => stored_index::offset_before(&self.disk, &self.path, at)?,
+            Index::Stored => self.by_name(|path| stored_index::offset_before(&self.disk, path, at))?,
         };
         Ok(self.base + u64::from(relative))
     }
@@ -249,7 +273,7 @@ impl Segment {
         }
         let known = match &*self.index.lock() {
             Index::Growing(_) => None,
-            Index::Stored => stored_index::largest_timestamp(&self.disk, &self.path)?,
+            Index::Stored => self.by_name(|path| stored_index::largest_timestamp(&self.disk, path))?,
         };
         if let Some(known) = known {
             self.largest_timestamp.store(known, Ordering::Relaxed);
@@ -262,7 +286,7 @@ impl Segment {
     pub(crate) fn newest(&self) -> Result<i64> {
         match self.largest_timestamp()? {
             Some(largest) => Ok(largest),
-            None => self.disk.open(&self.path, false)?.changed_at(),
+            None => self.open()?.changed_at(),
         }
     }
 }
@@ -297,7 +321,7 @@ impl SegmentView {
                 if let Some(file) = self.grown.get() {
                     return self.copied(file, range);
                 }
-                let opened = self.segment.disk.open(path, false)?;
+                let opened = self.segment.open()?;
                 self.copied(self.grown.get_or_init(|| opened), range)
             }
             Source::Mapped(mapping) => {

@@ -41,6 +41,18 @@ impl<'f> Batches<'f> {
         Self { file, length, position, expected, dense: true, buffer: Vec::new(), buffered_from: 0 }
     }
 
+    /// The same, with the memory of an earlier walk: fresh pages take longer than reading into them.
+    pub(crate) fn reusing(mut self, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        self.buffer = buffer;
+        self
+    }
+
+    /// The memory, for another walk.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+
     /// The bytes from the present position on, at least `wanted` of them unless the file ends before.
     fn bytes(&mut self, wanted: usize) -> Result<&[u8]> {
         let left = usize::try_from(self.length.saturating_sub(self.position)).unwrap_or(usize::MAX);
@@ -80,6 +92,14 @@ impl<'f> Batches<'f> {
             }
             Err(reason) => Err(Stop { reason }),
         })
+    }
+
+    /// The batch that was passed last, which began at `position`.
+    pub(crate) fn passed(&self, position: u64) -> &[u8] {
+        let range =
+            position.checked_sub(self.buffered_from).zip(self.position.checked_sub(self.buffered_from));
+        let range = range.and_then(|(from, to)| Some(usize::try_from(from).ok()?..usize::try_from(to).ok()?));
+        range.and_then(|range| self.buffer.get(range)).unwrap_or_default()
     }
 
     /// Skips the batch here by its header alone. `None` if the header makes no sense.
@@ -190,7 +210,7 @@ impl Indexing {
     }
 
     /// `false`: the offset is too far from the base to be one of this segment.
-    fn note(&mut self, position: u64, bytes: u64, last_offset: u64, timestamp: i64) -> bool {
+    pub(super) fn note(&mut self, position: u64, bytes: u64, last_offset: u64, timestamp: i64) -> bool {
         let distance = last_offset.saturating_sub(self.base);
         let Some(relative) = u32::try_from(distance).ok().filter(|_| distance < MOST_OFFSETS) else {
             return false;
@@ -202,7 +222,7 @@ impl Indexing {
         true
     }
 
-    fn finish(mut self) -> IndexEntries {
+    pub(super) fn finish(mut self) -> IndexEntries {
         self.entries.add_time(self.pace.largest());
         self.entries
     }
@@ -220,7 +240,8 @@ pub(crate) fn skip_batches(
         let before = (batches.position, batches.expected, batches.dense);
         let skipped = batches.skip()?.filter(|_| batches.expected < upto);
         let skipped = skipped.filter(|(position, header, length)| {
-            index.note(*position, *length, batches.expected - 1, header.max_timestamp)
+            let timestamp = if header.record_count == 0 { -1 } else { header.max_timestamp };
+            index.note(*position, *length, batches.expected - 1, timestamp)
         });
         let Some((position, header, length)) = skipped else {
             (batches.position, batches.expected, batches.dense) = before;
@@ -265,7 +286,7 @@ pub(crate) fn check_batches(
         match batches.next()? {
             Err(stop) => break stop.reason,
             Ok((position, frame)) => {
-                if !index.note(position, frame.bytes as u64, frame.last_offset(), frame.max_timestamp()) {
+                if !index.note(position, frame.bytes as u64, frame.last_offset(), frame.indexed_timestamp()) {
                     (batches.position, batches.expected) = (position, expected);
                     break Malformed("the offset is too far from the segment's base").into();
                 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{IndexEntries, OFFSET_INDEX, TIME_INDEX};
+use super::{IndexEntries, OFFSET_INDEX, TIME_INDEX, beside};
 use crate::error::Result;
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::sys::{Disk, PlainFile};
@@ -15,7 +15,7 @@ struct Entries<const N: usize> {
 
 impl<const N: usize> Entries<N> {
     fn open(disk: &Disk, log: &Path, suffix: &str) -> Result<Option<Self>> {
-        match disk.open(&log.with_extension(suffix), false) {
+        match disk.open(&beside(log, suffix), false) {
             Ok(file) => {
                 let count = file.len()? / N as u64;
                 Ok(Some(Self { file, count }))
@@ -82,7 +82,7 @@ pub(super) fn largest_timestamp(disk: &Disk, log: &Path) -> Result<Option<i64>> 
 pub(crate) fn load(disk: &Disk, log: &Path, end: u64) -> Result<Option<IndexEntries>> {
     let read = |suffix, width: u64| {
         let largest = (end / 4096 + 2) * width + 16 * 1024 * 1024;
-        disk.read_small(&log.with_extension(suffix), largest)
+        disk.read_small(&beside(log, suffix), largest)
     };
     let (Some(offsets), Some(times)) =
         (read(OFFSET_INDEX, OFFSET_ENTRY as u64)?, read(TIME_INDEX, TIME_ENTRY as u64)?)

@@ -250,6 +250,13 @@ impl PlainFile {
         Ok(Timestamp::from(changed.map_err(|e| Error::io("look at", &self.path, e))?).as_millis())
     }
 
+    /// Makes the file count as changed when `other` was.
+    pub(crate) fn set_changed_as(&self, other: &Self) -> Result<()> {
+        let changed = other.file.metadata().and_then(|metadata| metadata.modified());
+        let changed = changed.map_err(|e| Error::io("look at", &other.path, e))?;
+        self.file.set_modified(changed).map_err(|e| Error::io("set the time of", &self.path, e))
+    }
+
     /// Fills `to` as far as the file goes and tells how many bytes that were.
     pub(crate) fn read_at(&self, to: &mut [u8], position: u64) -> Result<usize> {
         let mut filled = 0;

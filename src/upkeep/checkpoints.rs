@@ -13,8 +13,8 @@ use crate::sys::Disk;
 
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
-const ALL: [&str; 4] =
-    [RECOVERY_POINTS, LOG_STARTS, "replication-offset-checkpoint", "cleaner-offset-checkpoint"];
+pub(crate) const CLEANED: &str = "cleaner-offset-checkpoint";
+const ALL: [&str; 4] = [RECOVERY_POINTS, LOG_STARTS, "replication-offset-checkpoint", CLEANED];
 /// 100,000 partitions with the longest names.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -24,6 +24,7 @@ pub(crate) struct Checkpoints {
     pub(crate) clean: bool,
     recovery_points: BTreeMap<TopicPartition, u64>,
     log_starts: BTreeMap<TopicPartition, u64>,
+    cleaned: BTreeMap<TopicPartition, u64>,
 }
 
 impl Checkpoints {
@@ -33,7 +34,8 @@ impl Checkpoints {
             let entries = entries(disk, &root.join(name))?;
             Ok(entries.into_iter().map(|e| ((e.topic.as_str(), e.partition).into(), e.offset)).collect())
         };
-        Ok(Self { clean, recovery_points: read(RECOVERY_POINTS)?, log_starts: read(LOG_STARTS)? })
+        let (recovery_points, log_starts) = (read(RECOVERY_POINTS)?, read(LOG_STARTS)?);
+        Ok(Self { clean, recovery_points, log_starts, cleaned: read(CLEANED)? })
     }
 
     pub(crate) fn of(&self, partition: &TopicPartition) -> Checkpointed {
@@ -41,6 +43,7 @@ impl Checkpoints {
             clean: self.clean,
             recovery_point: self.recovery_points.get(partition).copied(),
             log_start: self.log_starts.get(partition).copied().unwrap_or(0),
+            cleaned: self.cleaned.get(partition).copied(),
         }
     }
 }
@@ -66,8 +69,20 @@ pub(crate) fn write_log_starts(
     root: &Path,
     starts: impl Iterator<Item = (TopicPartition, u64)>,
 ) -> Result<()> {
-    let path = root.join(LOG_STARTS);
-    let text = encoded(starts.filter(|(_, start)| *start > 0));
+    write_if_changed(disk, root, LOG_STARTS, &encoded(starts.filter(|(_, start)| *start > 0)))
+}
+
+/// Rewrites up to where partitions were compacted, as [`write_log_starts`] does.
+pub(crate) fn write_cleaned(
+    disk: &Disk,
+    root: &Path,
+    cleaned: impl Iterator<Item = (TopicPartition, u64)>,
+) -> Result<()> {
+    write_if_changed(disk, root, CLEANED, &encoded(cleaned))
+}
+
+fn write_if_changed(disk: &Disk, root: &Path, name: &str, text: &str) -> Result<()> {
+    let path = root.join(name);
     let before = disk.read_small(&path, MOST_BYTES)?;
     if before.as_deref() == Some(text.as_bytes()) || (before.is_none() && text == encode_offsets(&[])) {
         return Ok(());

@@ -1,12 +1,14 @@
-//! Work beside the writers: syncs, retention, checkpoints, and the two threads that do it. Sees partitions, not who
+//! Work beside the writers: syncs, retention, compaction, checkpoints, and the two threads that do it. Sees partitions, not who
 //! produces or consumes.
 
 pub(crate) mod checkpoints;
+mod compaction;
 mod report;
 pub(crate) mod retention;
 mod threads;
 mod work;
 
+pub(crate) use compaction::DEFAULT_MEMORY as DEFAULT_COMPACTION_MEMORY;
 pub use report::MaintenanceReport;
 pub(crate) use threads::Threads;
 pub(crate) use work::{Holdings, Inboxes, Linger, Lingering, Work};

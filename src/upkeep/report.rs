@@ -18,6 +18,13 @@ pub struct MaintenanceReport {
     pub bytes_deleted: u64,
     /// Committed positions that were forgotten, because they were too old.
     pub offsets_expired: usize,
+    /// Passes of compaction that came to their end. A partition with more keys than fit into the memory for it takes
+    /// several.
+    pub partitions_compacted: usize,
+    /// Bytes of the segments that these went through, before they were compacted.
+    pub bytes_before_compaction: u64,
+    /// Bytes of the segments that took their place.
+    pub bytes_after_compaction: u64,
     /// Whether the checkpoints were rewritten.
     pub checkpoints_written: bool,
 }

@@ -3,7 +3,7 @@
 //! | side | order | waits for the disk |
 //! |---|---|---|
 //! | ahead | lingering batches → space in front of writers | never |
-//! | upkeep | sealed segments → syncs → retention → checkpoints | all the time |
+//! | upkeep | sealed segments → syncs → retention → compaction → checkpoints | all the time |
 //!
 //! Each side has one lock, held while it works: a call by hand beside a running thread waits for it.
 
@@ -17,6 +17,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 
+use super::compaction::{Compaction, Step, Summary};
 use super::report::{MaintenanceReport, Round};
 use super::retention::{Retained, retain};
 use crate::clock::{Clock, Moment, Pace, SystemClock};
@@ -35,6 +36,8 @@ const RETENTION_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a thread looks for committed positions that are too old. Kafka's `offsets.retention.check.interval.ms`.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
+/// The least time between two looks for what is to be compacted. Kafka's `log.cleaner.backoff.ms`.
+const COMPACTION_PAUSE: Duration = Duration::from_secs(15);
 
 /// How long after its last sync a partition that nobody appends to gives up its descriptor and map.
 const REST_AFTER: Duration = Duration::from_secs(60);
@@ -55,6 +58,9 @@ pub(crate) trait Holdings: Send + Sync + std::fmt::Debug {
 
     /// Writes the checkpoint of log starts and returns when it is on the medium.
     fn write_log_starts(&self) -> Result<()>;
+
+    /// Writes the checkpoint of how far partitions were compacted and returns when it is on the medium.
+    fn write_cleaned(&self) -> Result<()>;
 
     /// All partitions there are.
     fn partitions(&self) -> Vec<Arc<PartitionLog>>;
@@ -99,7 +105,7 @@ pub(crate) struct Work {
 }
 
 /// What upkeep is to do, and when.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Agenda {
     syncs: BinaryHeap<Reverse<Due>>,
     checkpoint: Option<Moment>,
@@ -108,6 +114,9 @@ struct Agenda {
     retention: Option<Moment>,
     /// `None`: committed positions are kept.
     expiry: Option<Moment>,
+    /// When to look next for what is to be compacted, if nothing is known to be.
+    compaction_look: Option<Moment>,
+    compaction: Compaction,
 }
 
 /// A sync that was asked for, ordered by its moment.
@@ -124,10 +133,24 @@ impl Inboxes {
     }
 
     /// Goes to work on what is there.
-    pub(crate) fn work_on(self, holdings: Arc<dyn Holdings>, clock: Option<Arc<dyn Clock>>) -> Work {
+    /// `compaction_memory`: bytes that the map of keys may take.
+    pub(crate) fn work_on(
+        self,
+        holdings: Arc<dyn Holdings>,
+        clock: Option<Arc<dyn Clock>>,
+        compaction_memory: usize,
+    ) -> Work {
         let pace = self.chores.pace;
-        let retention = pace.now().after(FIRST_RETENTION);
-        let expiry = holdings.forgets_offsets().then(|| pace.now().after(EXPIRY_INTERVAL)).flatten();
+        let expires = holdings.forgets_offsets();
+        let agenda = Agenda {
+            syncs: BinaryHeap::new(),
+            checkpoint: None,
+            rests: VecDeque::new(),
+            retention: pace.now().after(FIRST_RETENTION),
+            expiry: expires.then(|| pace.now().after(EXPIRY_INTERVAL)).flatten(),
+            compaction_look: pace.now().after(COMPACTION_PAUSE),
+            compaction: Compaction::new(compaction_memory),
+        };
         Work {
             clock,
             grow: self.grow,
@@ -137,7 +160,7 @@ impl Inboxes {
             events: self.chores.events,
             holdings,
             waiting: Mutex::default(),
-            agenda: Mutex::new(Agenda { retention, expiry, ..Agenda::default() }),
+            agenda: Mutex::new(agenda),
             has_ended: AtomicBool::new(false),
         }
     }
@@ -152,7 +175,8 @@ impl Work {
 
     /// Waits for what is being done and lets nothing be done any more: the directory may be somebody else's next.
     pub(crate) fn end(&self) {
-        let _both = (self.waiting.lock(), self.agenda.lock());
+        let (_waiting, mut agenda) = (self.waiting.lock(), self.agenda.lock());
+        agenda.compaction.end();
         self.has_ended.store(true, Ordering::Relaxed);
     }
 
@@ -201,13 +225,17 @@ impl Work {
             match chore {
                 Chore::FinishSealed(partition) => self.finish_sealed(&partition, &mut agenda, &mut round),
                 Chore::Sync(sync) => agenda.syncs.push(Reverse(Due(sync))),
-                Chore::Retain => self.retain_within(RETENTION_INTERVAL, &mut agenda),
+                Chore::Retain => {
+                    self.retain_within(RETENTION_INTERVAL, &mut agenda);
+                    self.look_for_dirt_within(COMPACTION_PAUSE, &mut agenda);
+                }
             }
         }
         self.sync_due(&mut agenda, &mut round);
         self.retain_due(&mut agenda, &mut round);
         self.expire_due(&mut agenda, &mut round);
         self.rest_due(&mut agenda, &mut round);
+        self.compact_due(&mut agenda, &mut round);
         if agenda.checkpoint.is_some_and(|due| due <= self.pace.now()) {
             agenda.checkpoint = None;
             let written = self.attempt("writing a checkpoint", None, || self.holdings.write_checkpoints());
@@ -219,12 +247,16 @@ impl Work {
     /// When upkeep has something to do next, if nothing new comes.
     pub(super) fn next_upkeep(&self) -> Option<Moment> {
         let agenda = self.agenda.lock();
+        if agenda.compaction.is_busy() {
+            return Some(self.pace.now());
+        }
         let sync = agenda.syncs.peek().map(|Reverse(Due(sync))| sync.due);
         let rest = agenda.rests.front().map(|(due, _)| *due);
         sync.into_iter()
             .chain(agenda.checkpoint)
             .chain(agenda.retention)
             .chain(agenda.expiry)
+            .chain(agenda.compaction_look)
             .chain(rest)
             .min()
     }
@@ -238,6 +270,7 @@ impl Work {
             agenda.checkpoint = Some(self.pace.now());
         }
         self.retain_within(RETENTION_INTERVAL, agenda);
+        self.look_for_dirt_within(COMPACTION_PAUSE, agenda);
     }
 
     /// By hand whatever is due is done; a thread comes when something may be, but not all the time.
@@ -246,7 +279,7 @@ impl Work {
         if !self.pace.is_by_hand() && !agenda.retention.is_some_and(is_due) {
             return;
         }
-        let now = self.time();
+        let now = self.now();
         let mut done = Retained::default();
         let retain = || {
             let partitions = self.holdings.partitions();
@@ -273,15 +306,96 @@ impl Work {
             return;
         }
         agenda.expiry = now.after(EXPIRY_INTERVAL);
-        let time = self.time();
+        let time = self.now();
         let expire = || self.holdings.expire_offsets(time);
         let expired = self.attempt("forgetting committed positions", None, expire);
         round.report.offsets_expired += round.note(expired).unwrap_or(0);
     }
 
-    /// By the log's clock.
-    fn time(&self) -> i64 {
+    /// The time by which records are old.
+    fn now(&self) -> i64 {
         self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis()
+    }
+
+    /// By hand all that is worth compacting is compacted. A thread does a slice and comes again, so that what is due
+    /// meanwhile does not wait for long.
+    fn compact_due(&self, agenda: &mut Agenda, round: &mut Round) {
+        let by_hand = self.pace.is_by_hand();
+        let is_due = agenda.compaction_look.is_some_and(|look| look <= self.pace.now());
+        if !agenda.compaction.is_busy() && (by_hand || is_due) {
+            self.look_for_dirt(agenda, round);
+        }
+        while let Some(partition) = agenda.compaction.present() {
+            self.compact(&partition, agenda, round);
+            if !by_hand {
+                return;
+            }
+        }
+    }
+
+    fn look_for_dirt(&self, agenda: &mut Agenda, round: &mut Round) {
+        let now = self.now();
+        agenda.compaction_look = None;
+        let look = || agenda.compaction.look(&self.holdings.partitions(), now);
+        let Some(look) = self.unless_panicked("looking for what is to be compacted", None, look) else {
+            return;
+        };
+        if let Some(failure) = look.failure {
+            let told = self.attempt::<()>("looking for what is to be compacted", None, || Err(failure));
+            round.note(told);
+            self.look_for_dirt_within(RETENTION_INTERVAL, agenda);
+        }
+        if let Some(due) = look.next_due {
+            let wait = u64::try_from(due.saturating_sub(now)).unwrap_or(0);
+            self.look_for_dirt_within(Duration::from_millis(wait).max(COMPACTION_PAUSE), agenda);
+        }
+    }
+
+    fn look_for_dirt_within(&self, delay: Duration, agenda: &mut Agenda) {
+        let due = self.pace.now().after(delay);
+        agenda.compaction_look = agenda.compaction_look.into_iter().chain(due).min();
+    }
+
+    /// A slice of a pass over this partition.
+    fn compact(&self, partition: &Arc<PartitionLog>, agenda: &mut Agenda, round: &mut Round) {
+        let now = self.now();
+        let step = || agenda.compaction.step(partition, now);
+        match self.unless_panicked("compaction", Some(partition), step) {
+            Some(Ok(Step::More)) => return,
+            Some(Ok(Step::Done(summary))) => self.compacted(partition, summary, round),
+            Some(Err(failure @ (Error::Corrupt(_) | Error::Unsupported(_)))) => {
+                partition.refuse_compaction();
+                let (partition, reason) = (partition.id(), failure.to_string().into());
+                self.events.tell(|| Event::CompactionRefused { partition: partition.clone(), reason });
+            }
+            Some(Err(failure)) => {
+                // It had what it needed to fail; the directory is as it was.
+                round.note(self.attempt::<()>("compaction", Some(partition), || Err(failure)));
+                self.look_for_dirt_within(RETENTION_INTERVAL, agenda);
+            }
+            None | Some(Ok(Step::Gone)) => {}
+        }
+        if !agenda.compaction.is_busy() {
+            self.look_for_dirt_within(COMPACTION_PAUSE, agenda);
+        }
+    }
+
+    /// What is left is on the medium; only now the checkpoint may say so.
+    fn compacted(&self, partition: &Arc<PartitionLog>, summary: Summary, round: &mut Round) {
+        partition.set_cleaned(summary.upto);
+        round.note(self.attempt("writing a checkpoint", None, || self.holdings.write_cleaned()));
+        round.report.partitions_compacted += 1;
+        round.report.bytes_before_compaction += summary.bytes_before;
+        round.report.bytes_after_compaction += summary.bytes_after;
+        let Summary { upto, segments_before, segments_after, bytes_before, bytes_after } = summary;
+        self.events.tell(|| Event::PartitionCompacted {
+            partition: partition.id().clone(),
+            upto,
+            segments_before,
+            segments_after,
+            bytes_before,
+            bytes_after,
+        });
     }
 
     fn retain_within(&self, delay: Duration, agenda: &mut Agenda) {

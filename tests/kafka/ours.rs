@@ -1,5 +1,7 @@
 //! What we say of an open log, in the words of `kafka-adopt`.
 
+#![allow(dead_code, reason = "each suite uses its part of it")]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -27,7 +29,6 @@ pub(crate) fn everything(log: &EventLog) -> Served {
 }
 
 /// Committed offsets of all groups, none of which has members. What committers want to remember is not shown here.
-#[allow(dead_code, reason = "each suite uses its part of it")]
 pub(crate) fn groups(log: &EventLog) -> Vec<Value> {
     let groups = log.groups().unwrap().into_iter().map(|group| {
         let committed = group.committed().unwrap();
@@ -47,7 +48,6 @@ pub(crate) fn groups(log: &EventLog) -> Vec<Value> {
 }
 
 /// What a broker says of groups, without what is not shown here.
-#[allow(dead_code, reason = "each suite uses its part of it")]
 pub(crate) fn without_metadata(groups: &[Value]) -> Vec<Value> {
     let mut groups = groups.to_vec();
     for group in &mut groups {

@@ -63,6 +63,16 @@ impl Encoding {
         Ok(Self { codec, level })
     }
 
+    /// This codec at the level that Kafka takes unless told otherwise.
+    pub(crate) fn at_default_level(codec: Codec) -> Self {
+        let level = match codec {
+            Codec::Gzip => -1,
+            Codec::Zstd => 3,
+            Codec::None | Codec::Snappy | Codec::Lz4 => 0,
+        };
+        Self { codec, level }
+    }
+
     /// Bytes of a batch as it is that need not be tried, where a log takes `limit` bytes: compressed it may be smaller,
     /// but what is written must be read again.
     #[inline]

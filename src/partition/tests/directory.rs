@@ -106,7 +106,12 @@ fn the_leader_epoch_goes_on_and_its_checkpoint_follows_the_batches() {
     // Without the checkpoint the last batch still tells, whether it was closed in order or not.
     for clean in [true, false] {
         fs::remove_file(&checkpoint).unwrap();
-        let log = fixture.open(Checkpointed { clean, recovery_point: Some(0), log_start: 0 });
+        let log = fixture.open(Checkpointed {
+            clean,
+            recovery_point: Some(0),
+            log_start: 0,
+            ..Checkpointed::default()
+        });
         append_numbered(&log, 1, 20).unwrap();
         log.close().unwrap();
         assert_eq!(*epochs(0).last().unwrap(), 7);
@@ -136,7 +141,12 @@ fn leader_epochs_begin_where_the_log_does() {
     ] {
         for clean in [true, false] {
             fs::write(&checkpoint, format!("0\n{before}")).unwrap();
-            let log = fixture.open(Checkpointed { clean, recovery_point: Some(10), log_start });
+            let log = fixture.open(Checkpointed {
+                clean,
+                recovery_point: Some(10),
+                log_start,
+                ..Checkpointed::default()
+            });
             log.bounds().unwrap();
             assert_eq!(fs::read_to_string(&checkpoint).unwrap(), format!("0\n{after}"), "from {log_start}");
         }

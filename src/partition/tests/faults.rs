@@ -198,7 +198,12 @@ fn after_a_failed_sync_reading_goes_on_and_nothing_else() {
         append_numbered(&log, 5, BYTES).unwrap();
         log.close().unwrap();
         let faults = Faults::after(Operation::Sync, 0, ErrorKind::Other, false);
-        let clean = crate::partition::Checkpointed { clean: true, recovery_point: Some(5), log_start: 0 };
+        let clean = crate::partition::Checkpointed {
+            clean: true,
+            recovery_point: Some(5),
+            log_start: 0,
+            ..crate::partition::Checkpointed::default()
+        };
         let log = fixture.open_with(&faults, clean);
         append_numbered(&log, 5, BYTES).unwrap();
         assert!(matches!(log.sync(), Err(Error::Poisoned(_))));

@@ -78,6 +78,7 @@ impl Fixture {
             segment_ms: i64::MAX,
             segment_jitter_ms: 0,
             retention: Retention::NEVER,
+            compaction: None,
         };
         Self { root, disk, settings, chores: Chores::default(), waiting: None }
     }
@@ -122,11 +123,21 @@ impl Fixture {
 
     /// As after a crash: nothing was closed, and this was the recovery point.
     pub(super) fn open_unclean(&self, point: u64) -> Arc<PartitionLog> {
-        self.open(Checkpointed { clean: false, recovery_point: Some(point), log_start: 0 })
+        self.open(Checkpointed {
+            clean: false,
+            recovery_point: Some(point),
+            log_start: 0,
+            ..Checkpointed::default()
+        })
     }
 
     pub(super) fn open_clean(&self, point: u64) -> Arc<PartitionLog> {
-        self.open(Checkpointed { clean: true, recovery_point: Some(point), log_start: 0 })
+        self.open(Checkpointed {
+            clean: true,
+            recovery_point: Some(point),
+            log_start: 0,
+            ..Checkpointed::default()
+        })
     }
 
     /// Every file of the partition with its bytes.
@@ -352,6 +363,10 @@ impl Holdings for NoHoldings {
     }
 
     fn write_log_starts(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn write_cleaned(&self) -> Result<()> {
         Ok(())
     }
 

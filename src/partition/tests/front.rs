@@ -122,12 +122,22 @@ impl Pair {
                 self.log.bounds().unwrap();
                 self.log.close().unwrap();
                 let recovery_point = self.log.recovery_point();
-                self.reopen(Checkpointed { clean: true, recovery_point, log_start: self.log_start });
+                self.reopen(Checkpointed {
+                    clean: true,
+                    recovery_point,
+                    log_start: self.log_start,
+                    ..Checkpointed::default()
+                });
                 self.written = self.log_start;
             }
             Action::DropAndReopen => {
                 let recovery_point = self.log.recovery_point();
-                self.reopen(Checkpointed { clean: false, recovery_point, log_start: self.written });
+                self.reopen(Checkpointed {
+                    clean: false,
+                    recovery_point,
+                    log_start: self.written,
+                    ..Checkpointed::default()
+                });
             }
         }
         self.check();
@@ -317,7 +327,12 @@ fn if_all_is_old_an_empty_segment_is_left() {
     drop(log);
     // Neither closed nor synced since.
     for clean in [false, true] {
-        let log = fixture.open(Checkpointed { clean, recovery_point: Some(20), log_start: 20 });
+        let log = fixture.open(Checkpointed {
+            clean,
+            recovery_point: Some(20),
+            log_start: 20,
+            ..Checkpointed::default()
+        });
         super::fixture::assert_numbered(&log, 20..22, 100);
         log.close().unwrap();
     }
@@ -332,7 +347,12 @@ fn stopped_after_any_number_of_renames_the_log_begins_where_the_checkpoint_says(
             drop(log);
             fixture.settings.retention.file_delete_delay_ms = 0;
             let faults = Faults::after(operation, successes, ErrorKind::Other, true);
-            let before = Checkpointed { clean: false, recovery_point: Some(point), log_start: 0 };
+            let before = Checkpointed {
+                clean: false,
+                recovery_point: Some(point),
+                log_start: 0,
+                ..Checkpointed::default()
+            };
             let log = fixture.open_with(&faults, before);
             let mut written = 0;
             let (_, outcome) = retain(std::slice::from_ref(&log), 1000 + 9 + AGE + 1, || {
@@ -354,6 +374,7 @@ fn stopped_after_any_number_of_renames_the_log_begins_where_the_checkpoint_says(
                 clean: false,
                 recovery_point: Some(point.max(written)),
                 log_start: written,
+                ..Checkpointed::default()
             });
             super::fixture::assert_numbered(&reopened, written..20, 100);
             assert!(fixture.bases().iter().all(|base| *base >= written));
@@ -370,7 +391,8 @@ fn what_could_not_be_renamed_or_removed_is_tried_again() {
         log.close().unwrap();
         fixture.settings.retention.file_delete_delay_ms = 0;
         let faults = Faults::after(operation, 1, ErrorKind::Other, true);
-        let clean = Checkpointed { clean: true, recovery_point: Some(20), log_start: 0 };
+        let clean =
+            Checkpointed { clean: true, recovery_point: Some(20), log_start: 0, ..Checkpointed::default() };
         let log = fixture.open_with(&faults, clean);
         let now = 1003 + AGE + 1;
         for _ in 0..2 {

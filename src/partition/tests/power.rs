@@ -245,7 +245,7 @@ fn survive(crash: &Crash, (modes, late): (Modes, bool), random: &mut u64) -> Vec
     }
     let medium = Medium::of(&fixture, crash, *random | 1);
     let recovery_point = Some(crash.recovery_point).filter(|point| *point > 0);
-    let checkpointed = Checkpointed { clean: false, recovery_point, log_start: 0 };
+    let checkpointed = Checkpointed { clean: false, recovery_point, log_start: 0, ..Checkpointed::default() };
     let log = fixture.open_with(&Faults::observed(Arc::clone(&medium) as Arc<dyn Observer>), checkpointed);
     log.load().unwrap();
     let end = log.bounds().unwrap().log_end;

@@ -14,7 +14,7 @@ fn driven(modes: Modes, segment_bytes: u32) -> (Fixture, Work) {
     let mut fixture = Fixture::new(modes, segment_bytes);
     let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
     fixture.chores = inboxes.chores.clone();
-    (fixture, inboxes.work_on(Arc::new(NoHoldings), None))
+    (fixture, inboxes.work_on(Arc::new(NoHoldings), None, 0))
 }
 
 #[test]

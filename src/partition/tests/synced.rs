@@ -58,8 +58,10 @@ fn a_failed_sync_is_final_for_all_who_wait_and_ever_after() {
         append_synced(&log).unwrap();
         log.close().unwrap();
         let faults = Faults::after(Operation::Sync, successes, ErrorKind::Other, false);
-        let log =
-            fixture.open_with(&faults, Checkpointed { clean: true, recovery_point: Some(1), log_start: 0 });
+        let log = fixture.open_with(
+            &faults,
+            Checkpointed { clean: true, recovery_point: Some(1), log_start: 0, ..Checkpointed::default() },
+        );
         let events = fixture.chores.events.listen();
         while !faults.have_struck() {
             let durable = log.durable_end();

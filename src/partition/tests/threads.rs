@@ -103,7 +103,7 @@ fn run(modes: Modes) {
     let mut fixture = Fixture::new(modes, 30_000);
     let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
     fixture.chores = inboxes.chores.clone();
-    let background = Threads::start(&Arc::new(inboxes.work_on(Arc::new(NoHoldings), None))).unwrap();
+    let background = Threads::start(&Arc::new(inboxes.work_on(Arc::new(NoHoldings), None, 0))).unwrap();
     let log = fixture.open_new();
     let end = APPENDERS * (0..BATCHES).map(|batch| batch % 3 + 1).sum::<u64>();
     thread::scope(|scope| {

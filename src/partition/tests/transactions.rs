@@ -259,7 +259,7 @@ fn offsets(log: &Arc<PartitionLog>, from: u64, level: IsolationLevel, limits: Fe
 }
 
 fn clean(model: &Model) -> Checkpointed {
-    Checkpointed { clean: true, recovery_point: Some(model.next), log_start: 0 }
+    Checkpointed { clean: true, recovery_point: Some(model.next), log_start: 0, ..Checkpointed::default() }
 }
 
 proptest! {

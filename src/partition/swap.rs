@@ -1,0 +1,211 @@
+//! Cleaned segments take the place of those they were made of.
+//!
+//! In this order, each step safe to stop behind:
+//!
+//! | step | whoever opens the log then has |
+//! |---|---|
+//! | `.cleaned` files, written and synced | the old segments; the new files go |
+//! | renamed to `.swap`, the highest base offset first; directory synced | the old ones, if any is still `.cleaned`; else the new |
+//! | the segment list holds the new ones | the new |
+//! | the old ones renamed to `.deleted`; `.swap` stripped; directory synced | the new |
+//! | the checkpoint of how far compaction has come | the new |
+//!
+//! These are Kafka's names and Kafka's rule at the start: what is `.cleaned` goes, and what is `.swap` at or above it;
+//! what then is `.swap` replaces every segment in the offsets that it reaches over, so its last batch always stays. From
+//! the swap of the list on nothing is undone; what fails is tried again, and until then the new segments are read under
+//! the names they have.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::PartitionLog;
+use super::front::{Doomed, Front};
+use super::load::Loader;
+use crate::error::Result;
+use crate::segment::{
+    self, CleanedSegment, PRODUCER_SNAPSHOT, Segment, Standing, admit_swapped, remove_cleaned,
+};
+use crate::sys::EntryKind;
+use crate::sys::disk::kind_of;
+
+/// Segments that have been exchanged in the list and not yet in the directory.
+#[derive(Debug)]
+pub(super) struct Swap {
+    old: Vec<Arc<Segment>>,
+    new: Vec<Arc<Segment>>,
+}
+
+impl PartitionLog {
+    /// Puts cleaned segments in the place of those that they were made of. `false`: those are not in the log any more,
+    /// and nothing was done. On an error the log has either; the files get their names later if it has the new ones.
+    pub(crate) fn replace(&self, old: &[Arc<Segment>], new: Vec<CleanedSegment>, now: i64) -> Result<bool> {
+        let mut front = self.front.lock();
+        if self.has_ended() {
+            // The directory may be another's.
+            return Ok(false);
+        }
+        let is_there = self.segments.hold(old);
+        let swapped = if is_there { self.name_swap(&new) } else { Ok(()) };
+        if !is_there || swapped.is_err() {
+            for one in &new {
+                let base = one.segment.base();
+                if remove_cleaned(&self.disk, &self.directory, base).is_err() {
+                    front.unremoved.push(base);
+                }
+            }
+            return swapped.map(|()| false);
+        }
+        let bases: Vec<_> = old.iter().map(|one| one.base()).collect();
+        let indexed: Vec<_> =
+            new.iter().filter(|one| one.has_aborted).map(|one| one.segment.base()).collect();
+        let new: Vec<_> = new.into_iter().map(|one| one.segment).collect();
+        // Whoever looks at indexes while the list changes looks again: meanwhile there may be too many.
+        self.index_segments(&[], &indexed);
+        self.segments.exchange(old, &new);
+        self.index_segments(&bases, &indexed);
+        front.swaps.push_back(Swap { old: old.to_vec(), new });
+        self.finish_swaps_of(&mut front, now)?;
+        Ok(true)
+    }
+
+    fn name_swap(&self, new: &[CleanedSegment]) -> Result<()> {
+        new.iter().rev().try_for_each(|one| one.segment.set_standing(Standing::Swap))?;
+        self.disk.sync_directory(&self.directory)
+    }
+
+    /// Gives files the names that they could not be given before.
+    pub(super) fn finish_swaps(&self, now: i64) -> Result<()> {
+        let mut front = self.front.lock();
+        if self.has_ended() { Ok(()) } else { self.finish_swaps_of(&mut front, now) }
+    }
+
+    pub(super) fn finish_swaps_of(&self, front: &mut Front, now: i64) -> Result<()> {
+        while let Some(base) = front.unremoved.last() {
+            remove_cleaned(&self.disk, &self.directory, *base)?;
+            front.unremoved.pop();
+        }
+        while let Some(swap) = front.swaps.front() {
+            for old in &swap.old {
+                if swap.new.iter().all(|new| new.base() != old.base()) {
+                    self.doom_snapshot(old.base())?;
+                }
+                old.set_standing(Standing::Deleted)?;
+            }
+            swap.new.iter().try_for_each(|new| new.set_standing(Standing::Plain))?;
+            self.disk.sync_directory(&self.directory)?;
+            let Some(swap) = front.swaps.pop_front() else { return Ok(()) };
+            let due = now.saturating_add(self.retention().file_delete_delay_ms);
+            let doomed = swap.old.into_iter().map(|segment| Doomed { segment, due, renamed: true });
+            front.doomed.extend(doomed);
+        }
+        Ok(())
+    }
+
+    /// The snapshot of where a segment began that begins there no more.
+    pub(super) fn doom_snapshot(&self, base: u64) -> Result<()> {
+        let path = self.directory.join(segment::file_name(base, PRODUCER_SNAPSHOT));
+        if kind_of(&path).is_none() {
+            return Ok(());
+        }
+        self.disk.rename(&path, &Standing::Deleted.of(&path))
+    }
+}
+
+/// The segments that stand in a directory, and under which names.
+#[derive(Debug, Default)]
+pub(super) struct Swapped {
+    /// Base offsets of segments that are `.swap` and count.
+    logs: BTreeSet<u64>,
+    /// The same of files of any kind.
+    files: BTreeSet<u64>,
+    /// Those that do not count.
+    void: BTreeSet<u64>,
+    cleaned: BTreeSet<u64>,
+}
+
+impl Swapped {
+    pub(super) fn among(names: &[(String, EntryKind)]) -> Self {
+        let mut found = Self::default();
+        let suffixes = [segment::LOG, segment::OFFSET_INDEX, segment::TIME_INDEX, segment::TRANSACTION_INDEX];
+        for (name, _) in names.iter().filter(|(_, kind)| *kind == EntryKind::File) {
+            let (plain, standing) = Standing::split(name);
+            let base = suffixes.iter().find_map(|suffix| segment::base_of(plain, suffix));
+            match (standing, base) {
+                (Standing::Cleaned, Some(base)) => drop(found.cleaned.insert(base)),
+                (Standing::Swap, Some(base)) => {
+                    found.files.insert(base);
+                    found.logs.extend(segment::base_of(plain, segment::LOG));
+                }
+                _ => {}
+            }
+        }
+        if let Some(unfinished) = found.cleaned.first().copied() {
+            found.void = found.files.split_off(&unfinished);
+            found.logs.retain(|base| *base < unfinished);
+        }
+        found
+    }
+
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.void.is_empty() && self.cleaned.is_empty()
+    }
+
+    pub(super) fn holds(&self, base: u64) -> bool {
+        self.logs.contains(&base)
+    }
+}
+
+impl Loader<'_> {
+    /// Finishes or undoes a swap that was interrupted. Tells whether there was one.
+    pub(super) fn settle_swap(&self, names: &[(String, EntryKind)], bases: &[u64]) -> Result<bool> {
+        let found = Swapped::among(names);
+        if found.is_empty() {
+            return Ok(false);
+        }
+        let (disk, directory) = (&self.log.disk, &self.log.directory);
+        // While any file is `.cleaned` the others do not count: it is removed last.
+        found.void.iter().try_for_each(|base| remove_cleaned_as(self, *base, Standing::Swap))?;
+        if !found.void.is_empty() {
+            disk.sync_directory(directory)?;
+        }
+        found.cleaned.iter().try_for_each(|base| remove_cleaned_as(self, *base, Standing::Cleaned))?;
+        let replaced = self.replaced(&found)?;
+        for base in bases.iter().filter(|base| replaced.contains(base)) {
+            remove_cleaned_as(self, *base, Standing::Plain)?;
+        }
+        found.files.iter().try_for_each(|base| admit_swapped(disk, directory, *base))?;
+        disk.sync_directory(directory)?;
+        Ok(true)
+    }
+
+    /// The offsets that swapped segments reach over.
+    fn replaced(&self, found: &Swapped) -> Result<std::ops::Range<u64>> {
+        let first = found.logs.first().copied().unwrap_or(0);
+        let mut end = first;
+        for base in &found.logs {
+            end = end.max(self.end_of_swapped(*base)?);
+        }
+        Ok(first..end)
+    }
+
+    /// What whoever only reads takes for the segments of the log.
+    pub(super) fn with_swapped(&self, bases: &mut Vec<u64>) -> Result<()> {
+        if self.swapped.logs.is_empty() {
+            return Ok(());
+        }
+        let replaced = self.replaced(&self.swapped)?;
+        bases.retain(|base| !replaced.contains(base) && !self.swapped.holds(*base));
+        bases.extend(&self.swapped.logs);
+        bases.sort_unstable();
+        Ok(())
+    }
+}
+
+/// Removes the files of one standing, the log last: while it is there the others are known.
+fn remove_cleaned_as(loader: &Loader<'_>, base: u64, standing: Standing) -> Result<()> {
+    let suffixes = [segment::OFFSET_INDEX, segment::TIME_INDEX, segment::TRANSACTION_INDEX, segment::LOG];
+    suffixes.iter().try_for_each(|suffix| {
+        let name = loader.log.directory.join(segment::file_name(base, suffix));
+        loader.log.disk.remove_file(&standing.of(&name)).map(drop)
+    })
+}

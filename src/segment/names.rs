@@ -1,0 +1,124 @@
+//! What the files of a segment are called while the segment comes or goes. The suffixes are Kafka's own.
+
+use std::path::{Path, PathBuf};
+
+use super::{LOG, OFFSET_INDEX, Segment, TIME_INDEX, TRANSACTION_INDEX};
+use crate::error::Result;
+use crate::sys::disk::kind_of;
+use crate::sys::{Disk, PlainFile};
+
+/// What stands behind the names of a segment's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Standing {
+    /// Nothing: the segment is part of the log.
+    #[default]
+    Plain,
+    /// It was made of others and may be incomplete.
+    Cleaned,
+    /// It is complete, and those it was made of have to go.
+    Swap,
+    /// It is to be removed.
+    Deleted,
+}
+
+impl Standing {
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Cleaned => ".cleaned",
+            Self::Swap => ".swap",
+            Self::Deleted => ".deleted",
+        }
+    }
+
+    /// The name of a file that is called `plain` as part of the log.
+    pub(crate) fn of(self, plain: &Path) -> PathBuf {
+        let mut name = plain.as_os_str().to_owned();
+        name.push(self.suffix());
+        PathBuf::from(name)
+    }
+
+    /// What a name is without what stands behind it, and what that is.
+    pub(crate) fn split(name: &str) -> (&str, Self) {
+        let ending = [Self::Cleaned, Self::Swap, Self::Deleted];
+        let found = ending.into_iter().find_map(|one| Some((name.strip_suffix(one.suffix())?, one)));
+        found.unwrap_or((name, Self::Plain))
+    }
+}
+
+/// The file with this suffix beside a log file, which may have any standing.
+pub(crate) fn beside(log: &Path, suffix: &str) -> PathBuf {
+    let name = log.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let (plain, standing) = Standing::split(name);
+    standing.of(&log.with_file_name(plain).with_extension(suffix))
+}
+
+impl Segment {
+    /// Opens the log file for reading.
+    pub(crate) fn open(&self) -> Result<PlainFile> {
+        self.by_name(|path| self.disk.open(path, false))
+    }
+
+    /// Does what needs the name of the log file or, by [`beside`], of one of the others. It stays what it is until then.
+    pub(crate) fn by_name<T>(&self, look: impl FnOnce(&Path) -> T) -> T {
+        let standing = self.standing.read();
+        look(&standing.of(&self.path))
+    }
+
+    /// Renames all files of the segment, or none.
+    pub(crate) fn set_standing(&self, to: Standing) -> Result<()> {
+        let mut standing = self.standing.write();
+        rename_files(&self.disk, &self.path, *standing, to)?;
+        *standing = to;
+        Ok(())
+    }
+}
+
+/// Gives all files of a segment another standing. The log goes first when the segment becomes part of its log: without
+/// it the others are nobody's. It goes last when the segment leaves, so that whoever opens the log in between knows of
+/// the others. After a failure all are what they were, unless that fails too.
+pub(super) fn rename_files(disk: &Disk, plain: &Path, from: Standing, to: Standing) -> Result<()> {
+    if from == to {
+        return Ok(());
+    }
+    let mut suffixes = [LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX];
+    if to != Standing::Plain {
+        suffixes.reverse();
+    }
+    let mut done: Vec<(PathBuf, PathBuf)> = Vec::new();
+    for suffix in suffixes {
+        let name = plain.with_extension(suffix);
+        let (now, then) = (from.of(&name), to.of(&name));
+        if kind_of(&now).is_none() {
+            continue;
+        }
+        if let Err(failure) = disk.rename(&now, &then) {
+            for (before, after) in done.iter().rev() {
+                let _ = disk.rename(after, before);
+            }
+            return Err(failure);
+        }
+        done.push((now, then));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_apart_and_together() {
+        for (name, plain, standing) in [
+            ("00000000000000000007.log", "00000000000000000007.log", Standing::Plain),
+            ("00000000000000000007.log.swap", "00000000000000000007.log", Standing::Swap),
+            ("00000000000000000007.log.cleaned", "00000000000000000007.log", Standing::Cleaned),
+            ("00000000000000000007.log.deleted", "00000000000000000007.log", Standing::Deleted),
+        ] {
+            assert_eq!(Standing::split(name), (plain, standing));
+            assert_eq!(standing.of(Path::new(plain)), Path::new(name));
+            let index = plain.replace("log", "index") + standing.suffix();
+            assert_eq!(beside(&Path::new("d").join(name), "index"), Path::new("d").join(index));
+        }
+    }
+}

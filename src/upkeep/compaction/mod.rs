@@ -1,0 +1,123 @@
+//! Compaction: of all records with the same key only the last one stays. Kafka's log cleaner, with Kafka's settings.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`pass`] | going through one partition |
+//! | [`key_map`] | the last offset of each key, in bounded memory |
+//! | [`markers`] | transactions and producers |
+//!
+//! The dirtiest partition comes first. One pass runs at a time, in slices between which everything else that is due is
+//! done. A partition that cannot be judged, because something in it is damaged or cannot be read here, is left alone
+//! and told of.
+
+mod key_map;
+mod markers;
+mod pass;
+
+use std::sync::{Arc, Weak};
+
+use pass::Pass;
+pub(super) use pass::{Step, Summary};
+
+use crate::error::{Error, Result};
+use crate::partition::PartitionLog;
+
+/// Bytes that the map of keys may take unless something else is said.
+pub(crate) const DEFAULT_MEMORY: usize = 16 << 20;
+
+/// Which partitions are to be gone through, and the pass that is under way.
+#[derive(Debug)]
+pub(super) struct Compaction {
+    memory: usize,
+    pass: Option<Pass>,
+    /// The next one is the last.
+    waiting: Vec<Weak<PartitionLog>>,
+}
+
+/// What a look at all partitions has found.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// When something may be due next, by the log's clock.
+    pub(super) next_due: Option<i64>,
+    pub(super) failure: Option<Error>,
+}
+
+impl Compaction {
+    pub(super) fn new(memory: usize) -> Self {
+        Self { memory, pass: None, waiting: Vec::new() }
+    }
+
+    /// Whether there is anything to go on with.
+    pub(super) fn is_busy(&self) -> bool {
+        self.pass.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Ends the pass that is under way.
+    pub(super) fn end(&mut self) {
+        (self.pass, self.waiting) = (None, Vec::new());
+    }
+
+    /// Looks which partitions are worth going through, in place of what was known.
+    pub(super) fn look(&mut self, partitions: &[Arc<PartitionLog>], now: i64) -> Look {
+        let (mut look, mut found) = (Look::default(), Vec::new());
+        for partition in partitions.iter().filter(|partition| partition.is_compacted()) {
+            match partition.judge(now) {
+                Ok(judged) => {
+                    look.next_due = look.next_due.into_iter().chain(judged.next_due).min();
+                    let dirty = judged.cleanable.map(|found| (found.is_overdue(), found.dirty_ratio()));
+                    found.extend(dirty.map(|dirty| (dirty, Arc::downgrade(partition))));
+                }
+                Err(failure) if is_told_elsewhere(&failure) => {}
+                Err(failure) => drop(look.failure.get_or_insert(failure)),
+            }
+        }
+        found.sort_by(|((_, a), _), ((_, b), _)| a.total_cmp(b));
+        self.waiting = found.into_iter().map(|(_, partition)| partition).collect();
+        look
+    }
+
+    /// The partition that is gone through, or is next.
+    pub(super) fn present(&mut self) -> Option<Arc<PartitionLog>> {
+        if let Some(pass) = &self.pass {
+            return Some(Arc::clone(pass.log()));
+        }
+        while let Some(next) = self.waiting.last() {
+            if let Some(partition) = next.upgrade() {
+                return Some(partition);
+            }
+            self.waiting.pop();
+        }
+        None
+    }
+
+    /// Does a slice of a pass over the [`present`](Self::present) partition, and begins with it if need be.
+    pub(super) fn step(&mut self, partition: &Arc<PartitionLog>, now: i64) -> Result<Step> {
+        let mut pass = if let Some(pass) = self.pass.take() {
+            pass
+        } else {
+            self.waiting.pop();
+            let Some(plan) = partition.judge(now)?.cleanable else { return Ok(Step::Gone) };
+            Pass::new(partition, plan, self.memory, now)?
+        };
+        let step = pass.step()?;
+        match step {
+            Step::More => self.pass = Some(pass),
+            // What did not fit into the map is for the next pass.
+            Step::Done(_) => self.waiting.push(Arc::downgrade(partition)),
+            Step::Gone => {}
+        }
+        Ok(step)
+    }
+}
+
+/// Deleted meanwhile, or about to be closed; damaged or failed, which every use of it tells.
+fn is_told_elsewhere(failure: &Error) -> bool {
+    matches!(
+        failure,
+        Error::NotFound { .. }
+            | Error::Closed
+            | Error::Corrupt(_)
+            | Error::Unsupported(_)
+            | Error::Poisoned(_)
+    )
+}

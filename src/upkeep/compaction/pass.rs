@@ -1,0 +1,480 @@
+//! One pass over a partition: the last offset of each key in the part that is dirty, then everything written anew
+//! without what that has overtaken.
+//!
+//! Reads and writes go by system calls in large steps, no lock is held meanwhile, and a pass is done in slices: between
+//! two of them its thread has other things to do, and the partition may end or lose segments.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::key_map::KeyMap;
+use super::markers::{Marker, Markers, Producers, Undecided};
+use crate::error::{Damage, Error, Result};
+use crate::format::compression::Unreadable;
+use crate::format::control::ControlRecord;
+use crate::format::frame::{Frame, FrameKind};
+use crate::format::header::BatchHeader;
+use crate::format::record::RawRecord;
+use crate::format::rewrite::{Horizon, Left, Rewriter, each_record, header_only};
+use crate::partition::{Cleanable, PartitionLog};
+use crate::segment::{Batches, CleanedSegment, CleanedWriter, Segment};
+
+/// Bytes of log that are gone through at a time: a few milliseconds.
+const SLICE: u64 = 4 << 20;
+/// Offsets of a segment stay within this distance of its base.
+const MOST_SPAN: u64 = i32::MAX.unsigned_abs() as u64;
+
+/// A pass that has begun.
+#[derive(Debug)]
+pub(in crate::upkeep) struct Pass {
+    log: Arc<PartitionLog>,
+    plan: Cleanable,
+    now: i64,
+    map: KeyMap,
+    /// Behind the last offset that the map tells of.
+    upto: u64,
+    markers: Markers,
+    producers: Producers,
+    rewriter: Rewriter,
+    plain: Vec<u8>,
+    /// What segments are read into.
+    window: Vec<u8>,
+    at: Place,
+    stage: Stage,
+    summary: Summary,
+}
+
+/// Where the next batch begins.
+#[derive(Debug, Default)]
+struct Place {
+    segment: usize,
+    position: u64,
+    expected: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Mapping,
+    Cleaning(Box<Group>),
+    Done,
+}
+
+/// Segments that become one, or more if they grow.
+#[derive(Debug)]
+struct Group {
+    segments: Range<usize>,
+    output: Option<CleanedWriter>,
+    made: Vec<CleanedSegment>,
+    /// Bytes that a segment made of these may have.
+    most_bytes: u64,
+    /// The batch that was taken out last, if none was kept since; and whether it had records.
+    dropped: Option<(BatchHeader, bool)>,
+    /// Whether anything is not as it was.
+    changed: bool,
+}
+
+/// What a pass did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::upkeep) struct Summary {
+    pub(in crate::upkeep) upto: u64,
+    pub(in crate::upkeep) segments_before: usize,
+    pub(in crate::upkeep) segments_after: usize,
+    pub(in crate::upkeep) bytes_before: u64,
+    pub(in crate::upkeep) bytes_after: u64,
+}
+
+/// What came of a slice.
+#[derive(Debug)]
+pub(in crate::upkeep) enum Step {
+    More,
+    Done(Summary),
+    /// The partition has ended, or segments were deleted under the pass.
+    Gone,
+}
+
+/// A batch as it goes into a segment.
+struct Piece<'p> {
+    bytes: &'p [u8],
+    base_offset: u64,
+    last_offset: u64,
+    timestamp: i64,
+}
+
+impl Pass {
+    /// Begins a pass at the time `now`, whose map of keys takes `memory` bytes at most.
+    pub(super) fn new(log: &Arc<PartitionLog>, plan: Cleanable, memory: usize, now: i64) -> Result<Self> {
+        let map = KeyMap::new(memory, plan.end().saturating_sub(plan.first_dirty))?;
+        let markers = Markers::new(log.all_aborted()?);
+        let producers = Producers::new(log.last_batches());
+        let first = plan.segments.partition_point(|segment| segment.next_offset() <= plan.first_dirty);
+        let mut pass = Self {
+            log: Arc::clone(log),
+            upto: plan.end(),
+            plan,
+            now,
+            map,
+            markers,
+            producers,
+            rewriter: Rewriter::default(),
+            plain: Vec::new(),
+            window: Vec::new(),
+            at: Place::default(),
+            stage: Stage::Mapping,
+            summary: Summary::default(),
+        };
+        pass.go_to(first);
+        Ok(pass)
+    }
+
+    pub(super) fn log(&self) -> &Arc<PartitionLog> {
+        &self.log
+    }
+
+    /// Does a slice. After an error, and after the end, there is nothing more to do.
+    pub(super) fn step(&mut self) -> Result<Step> {
+        let outcome = match self.stage {
+            Stage::Mapping => self.map_slice(),
+            Stage::Cleaning(_) => self.clean_slice(),
+            Stage::Done => Ok(Step::Done(self.summary)),
+        };
+        match outcome {
+            Err(_)
+                if self.log.has_ended()
+                    || !self.log.has_segments(self.plan.segments_left(self.at.segment)) =>
+            {
+                Ok(Step::Gone)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn go_to(&mut self, segment: usize) {
+        let expected = self.plan.segments.get(segment).map_or(0, |segment| segment.base());
+        self.at = Place { segment, position: 0, expected };
+    }
+
+    /// Goes through some batches of the present segment. `false`: `each` has ended it.
+    fn slice(
+        &mut self,
+        mut each: impl FnMut(&mut Self, &Segment, u64, &Frame, &[u8]) -> Result<bool>,
+    ) -> Result<bool> {
+        let Some(segment) = self.plan.segments.get(self.at.segment).cloned() else { return Ok(true) };
+        let (file, end) = (segment.open()?, segment.end().position);
+        let from = self.at.position;
+        let mut batches =
+            Batches::new(&file, end, from, self.at.expected).reusing(std::mem::take(&mut self.window));
+        while batches.position < end && batches.position - from < SLICE {
+            let expected = batches.expected;
+            let (position, frame) = match batches.next()? {
+                Ok(found) => found,
+                Err(stop) => return Err(self.damage(&segment, batches.position, expected, stop.reason)),
+            };
+            if frame.last_offset() >= segment.next_offset() {
+                let reason = "the offset lies behind the segment's end";
+                return Err(self.damage(&segment, position, expected, reason));
+            }
+            self.at.expected = expected;
+            if !each(self, &segment, position, &frame, batches.passed(position))? {
+                return Ok(false);
+            }
+        }
+        (self.at.position, self.at.expected) = (batches.position, batches.expected);
+        self.window = batches.into_buffer();
+        if self.at.position >= end {
+            self.go_to(self.at.segment + 1);
+        }
+        Ok(true)
+    }
+
+    fn map_slice(&mut self) -> Result<Step> {
+        let went_on = self.slice(|pass, segment, position, frame, bytes| {
+            let full_at = pass.note_keys(segment, position, frame, bytes)?;
+            pass.upto = full_at.unwrap_or(pass.upto);
+            Ok(full_at.is_none())
+        })?;
+        if !went_on || self.at.segment >= self.plan.segments.len() {
+            self.markers.begin_again();
+            self.begin_group(0);
+        }
+        Ok(Step::More)
+    }
+
+    /// Notes the keys of a batch. `Some`: from this offset on there was no room.
+    fn note_keys(
+        &mut self,
+        segment: &Segment,
+        position: u64,
+        frame: &Frame,
+        bytes: &[u8],
+    ) -> Result<Option<u64>> {
+        if let FrameKind::Batch(header) = &frame.kind {
+            if header.is_control() {
+                let marker = self.markers.marker(header, ControlRecord::of_batch(bytes));
+                return marker
+                    .map(|_| None)
+                    .map_err(|undecided| self.undecided(segment, position, undecided));
+            }
+            if !self.markers.counts(header) {
+                return Ok(None);
+            }
+        }
+        let first_dirty = self.plan.first_dirty;
+        if frame.last_offset() < first_dirty {
+            return Ok(None);
+        }
+        let (map, expected) = (&mut self.map, self.at.expected);
+        let (mut full_at, mut is_behind) = (None, false);
+        let went = each_record(bytes, &mut self.plain, |offset, record| {
+            // Only decoding shows where a wrapper of legacy messages begins.
+            is_behind |= offset < expected;
+            match record.key {
+                Some(key) if offset >= first_dirty && !map.insert(key, offset) => {
+                    full_at = Some(offset);
+                    false
+                }
+                _ => true,
+            }
+        });
+        went.map_err(|reason| self.unreadable(segment, position, reason))?;
+        if is_behind {
+            return Err(self.damage(segment, position, expected, "the offset is not the expected one"));
+        }
+        Ok(full_at)
+    }
+
+    /// Takes together what fits into one segment, from this segment on.
+    fn begin_group(&mut self, first: usize) {
+        let covered = self.plan.segments.partition_point(|segment| segment.base() < self.upto);
+        let limit = self.log.most_segment_bytes();
+        let (mut bytes, mut largest, mut end) = (0, 0, first);
+        let base = self.plan.segments.get(first).map_or(0, |segment| segment.base());
+        for segment in self.plan.segments.iter().take(covered).skip(first) {
+            let more = segment.end().position;
+            let fits = bytes + more <= limit && segment.next_offset().saturating_sub(base) <= MOST_SPAN;
+            if end > first && !fits {
+                break;
+            }
+            (bytes, largest, end) = (bytes + more, largest.max(more), end + 1);
+        }
+        self.go_to(first);
+        if end == first {
+            self.summary.upto = self.upto;
+            self.stage = Stage::Done;
+            return;
+        }
+        self.stage = Stage::Cleaning(Box::new(Group {
+            segments: first..end,
+            output: None,
+            made: Vec::new(),
+            most_bytes: limit.max(largest),
+            dropped: None,
+            changed: end - first > 1,
+        }));
+    }
+
+    fn clean_slice(&mut self) -> Result<Step> {
+        self.slice(|pass, segment, position, frame, bytes| {
+            pass.clean(segment, position, frame, bytes).map(|()| true)
+        })?;
+        match &self.stage {
+            Stage::Cleaning(group) if self.at.segment >= group.segments.end => self.end_group(),
+            _ => Ok(Step::More),
+        }
+    }
+
+    /// Writes what is to be kept of a batch.
+    fn clean(&mut self, segment: &Segment, position: u64, frame: &Frame, bytes: &[u8]) -> Result<()> {
+        let whole = Piece {
+            bytes,
+            base_offset: frame.known_first_offset(),
+            last_offset: frame.last_offset(),
+            timestamp: frame.indexed_timestamp(),
+        };
+        let mut aborted = None;
+        let left = match &frame.kind {
+            FrameKind::Batch(header) if header.is_control() && header.record_count > 0 => {
+                match self.markers.marker(header, ControlRecord::of_batch(bytes)) {
+                    Err(undecided) => return Err(self.undecided(segment, position, undecided)),
+                    Ok(Marker::Other) => Ok(Left::All),
+                    Ok(Marker::Needed(transaction)) => {
+                        aborted = transaction;
+                        Ok(Left::All)
+                    }
+                    Ok(Marker::Empty) if is_past(header, self.now) => Ok(Left::Nothing(*header)),
+                    Ok(Marker::Empty) => {
+                        let horizon = Horizon { at: self.horizon(), always: true };
+                        self.rewriter.filter(bytes, horizon, |_, _| true)
+                    }
+                }
+            }
+            FrameKind::Batch(header) if header.is_control() => Ok(Left::Nothing(*header)),
+            FrameKind::Batch(header) if !self.markers.counts(header) => Ok(Left::Nothing(*header)),
+            kind => {
+                let keeps_tombstones = match kind {
+                    FrameKind::Batch(header) => !is_past(header, self.now),
+                    FrameKind::Legacy { .. } => true,
+                };
+                let horizon = Horizon { at: self.horizon(), always: false };
+                let (map, upto) = (&self.map, self.upto);
+                self.rewriter.filter(bytes, horizon, |offset, record| {
+                    offset >= upto || is_kept(map, offset, record, keeps_tombstones)
+                })
+            }
+        };
+        let Stage::Cleaning(group) = &mut self.stage else { return Ok(()) };
+        let log = &self.log;
+        match left {
+            Err(reason) => return Err(self.unreadable(segment, position, reason)),
+            Ok(Left::All) => group.push(log, &whole, &self.plan)?,
+            Ok(Left::Batch { bytes, header }) => {
+                group.changed = true;
+                group.push(log, &Piece::of(bytes, &header), &self.plan)?;
+            }
+            Ok(Left::Nothing(header)) => {
+                let had_records = bytes.len() > header_only(&header).len();
+                if self.producers.need(&header) || whole.last_offset + 1 == self.upto {
+                    group.changed |= had_records;
+                    group.push_header(log, &header, &self.plan)?;
+                } else {
+                    group.changed |= group.dropped.replace((header, had_records)).is_some();
+                }
+            }
+        }
+        if let (Some(transaction), Some(output)) = (aborted, &mut group.output) {
+            output.push_aborted(transaction);
+        }
+        Ok(())
+    }
+
+    /// From when on a tombstone that is come across now may go.
+    fn horizon(&self) -> i64 {
+        self.now.saturating_add(self.plan.settings.delete_retention_ms)
+    }
+
+    /// Puts what was made of the group in its place, and goes on to the next.
+    fn end_group(&mut self) -> Result<Step> {
+        let Stage::Cleaning(group) = &mut self.stage else { return Ok(Step::More) };
+        if let Some((header, had_records)) = group.dropped.take() {
+            // The last batch stays: by it the offsets that a segment reaches over are known.
+            group.changed |= had_records;
+            group.push_header(&self.log, &header, &self.plan)?;
+        }
+        let range = group.segments.clone();
+        let old = self.plan.segments.get(range.clone()).unwrap_or_default();
+        let before: u64 = old.iter().map(|segment| segment.end().position).sum();
+        let mut after = (old.len(), before);
+        let is_made = group.output.is_some();
+        if is_made && group.changed {
+            group.finish_output(&self.log, &self.plan, None)?;
+            let made = std::mem::take(&mut group.made);
+            let bytes = made.iter().map(|one| one.segment.end().position).sum();
+            after = (made.len(), bytes);
+            if !self.log.replace(old, made, self.now)? {
+                return Ok(Step::Gone);
+            }
+        } else {
+            group.discard(&self.log);
+        }
+        self.summary.segments_before += old.len();
+        self.summary.bytes_before += before;
+        self.summary.segments_after += after.0;
+        self.summary.bytes_after += after.1;
+        self.begin_group(range.end);
+        Ok(Step::More)
+    }
+
+    fn damage(&self, segment: &Segment, position: u64, offset: u64, reason: impl ToString) -> Error {
+        let damage = Damage::new(segment.path(), position, reason.to_string());
+        Error::Corrupt(Box::new(damage.at_offset(self.log.id(), offset)))
+    }
+
+    fn unreadable(&self, segment: &Segment, position: u64, reason: Unreadable) -> Error {
+        match reason {
+            Unreadable::Malformed(reason) => self.damage(segment, position, self.at.expected, reason),
+            refused => {
+                let damage = Damage::new(segment.path(), position, refused.to_string());
+                Error::Unsupported(Box::new(damage.at_offset(self.log.id(), self.at.expected)))
+            }
+        }
+    }
+
+    fn undecided(&self, segment: &Segment, position: u64, _: Undecided) -> Error {
+        let reason = "a transaction was aborted, but no index tells of its records";
+        self.damage(segment, position, self.at.expected, reason)
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Stage::Cleaning(group) = &mut self.stage {
+            group.discard(&self.log);
+        }
+    }
+}
+
+impl Group {
+    fn push(&mut self, log: &PartitionLog, piece: &Piece<'_>, plan: &Cleanable) -> Result<()> {
+        let more = piece.bytes.len() as u64;
+        if self.output.as_ref().is_some_and(|output| output.bytes() + more > self.most_bytes) {
+            self.finish_output(log, plan, Some(piece.base_offset))?;
+        }
+        if self.output.is_none() {
+            let first = plan.segments.get(self.segments.start).map_or(0, |first| first.base());
+            let base = if self.made.is_empty() { first } else { piece.base_offset };
+            self.output = Some(log.begin_cleaned(base)?);
+        }
+        self.changed |= self.dropped.take().is_some();
+        let Some(output) = &mut self.output else { return Ok(()) };
+        if output.push(piece.bytes, piece.last_offset, piece.timestamp)? {
+            return Ok(());
+        }
+        Err(Error::invalid("compaction", "the offsets of a segment are too far apart"))
+    }
+
+    fn push_header(&mut self, log: &PartitionLog, header: &BatchHeader, plan: &Cleanable) -> Result<()> {
+        self.push(log, &Piece::of(&header_only(header), &BatchHeader { record_count: 0, ..*header }), plan)
+    }
+
+    /// Brings the segment that is being written to its end, which is that of the group or where the next one begins.
+    fn finish_output(&mut self, log: &PartitionLog, plan: &Cleanable, next: Option<u64>) -> Result<()> {
+        let Some(mut output) = self.output.take() else { return Ok(()) };
+        let Some(last) = plan.segments.get(self.segments.end - 1) else { return Ok(()) };
+        let base = output.base();
+        let next = next.unwrap_or_else(|| last.next_offset());
+        let finished = output
+            .settle(&last.open()?)
+            .and_then(|()| log.by_name(|| output.finish(next)))
+            .inspect_err(|_| log.discard_cleaned(base))?;
+        self.made.extend(finished);
+        Ok(())
+    }
+
+    /// Removes what was written.
+    fn discard(&mut self, log: &PartitionLog) {
+        let written = self.output.take().map(|output| output.base());
+        let made: Vec<_> = self.made.drain(..).map(|one| one.segment.base()).collect();
+        made.into_iter().chain(written).for_each(|base| log.discard_cleaned(base));
+    }
+}
+
+impl<'p> Piece<'p> {
+    fn of(bytes: &'p [u8], header: &BatchHeader) -> Self {
+        Self {
+            bytes,
+            base_offset: u64::try_from(header.base_offset).unwrap_or(0),
+            last_offset: u64::try_from(header.last_offset()).unwrap_or(0),
+            timestamp: if header.record_count == 0 { -1 } else { header.max_timestamp },
+        }
+    }
+}
+
+/// Whether a batch has a time from which on its tombstones may go, and it has come.
+fn is_past(header: &BatchHeader, now: i64) -> bool {
+    header.has_delete_horizon() && header.base_timestamp <= now
+}
+
+#[inline]
+fn is_kept(map: &KeyMap, offset: u64, record: &RawRecord<'_>, keeps_tombstones: bool) -> bool {
+    let Some(key) = record.key else { return false };
+    (record.value.is_some() || keeps_tombstones) && map.get(key).is_none_or(|last| last <= offset)
+}
