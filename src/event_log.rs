@@ -9,6 +9,7 @@ use crate::directory::{Group, Metrics, OpenDirectory, OpenOptions, RecoveryRepor
 use crate::error::Result;
 use crate::events::Events;
 use crate::group::check_name;
+use crate::handover::{self, HandoverOptions, HandoverReport};
 use crate::producer::{Producer, ProducerConfig};
 use crate::upkeep::MaintenanceReport;
 
@@ -228,6 +229,39 @@ impl EventLog {
     /// After an error the partition that failed takes no more records until the log is opened anew.
     pub fn sync(&self) -> Result<()> {
         self.directory.sync()
+    }
+
+    /// Makes the directory ready for a Kafka broker, closes the log, and says what was done and how to start the broker.
+    ///
+    /// A closed directory is one that a broker takes over as it is. What this does beyond [`close`](Self::close) concerns
+    /// what shows only later: it aborts transactions that no coordinator knows of, so that readers of committed records
+    /// do not wait for ever; it writes committed offsets again that the broker would forget for their age; it has the broker give out producer ids above all in use, so that it does not take new
+    /// records for old ones; and it warns of records that the broker would delete for their age.
+    ///
+    /// Producers and consumers get [`Closed`](crate::Error::Closed) afterwards, as with [`close`](Self::close). Should
+    /// the process die meanwhile, the directory is as good as before: call it again.
+    ///
+    /// Kafka has no counterpart. `docs/kafka.md` describes the way to a broker and back.
+    ///
+    /// ```
+    /// use stratalog::{EventLog, HandoverOptions, KafkaVersion, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let log = EventLog::open(dir.path())?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// log.producer()?.send(&orders, Record::new("paid"))?;
+    ///
+    /// let report = log.handover(&HandoverOptions::new().kafka(KafkaVersion::V4_1))?;
+    /// assert!(report.server_properties.contains("node.id=1"));
+    /// println!("{report}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` if something keeps that broker from starting, all of it named; then nothing was changed and the log
+    /// is open. [`dry_run`](HandoverOptions::dry_run) tells of it without an error. After other errors the log may be
+    /// open or closed; it can be opened and handed over again.
+    pub fn handover(&self, options: &HandoverOptions) -> Result<HandoverReport> {
+        handover::hand_over(&self.directory, options)
     }
 
     /// Closes the log: appends in flight finish, waiting polls end, everything goes to the medium, and the directory is

@@ -47,6 +47,7 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
+mod handover;
 pub mod inspect;
 mod partition;
 mod position;
@@ -63,7 +64,7 @@ pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
     Assignor, CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, IsolationLevel,
-    ReadUpTo, StartFrom, TimestampType, TopicConfig, UnknownTopics, WaitStrategy,
+    KafkaVersion, ReadUpTo, StartFrom, TimestampType, TopicConfig, UnknownTopics, WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,
@@ -79,6 +80,9 @@ pub use events::{Event, Events};
 pub use format::record::Header;
 pub use format::uuid::Uuid as TopicId;
 pub use group::{GroupDescription, GroupPartition, GroupState, MemberDescription};
+pub use handover::{
+    HandoverOptions, HandoverReport, HandoverWarning, Obstacle, RenewedOffset, UndecidedTransaction,
+};
 pub use partition::PartitionRecovery;
 pub use position::{Position, TopicPartition};
 pub use producer::{

@@ -5,6 +5,8 @@ mod common;
 mod consume;
 #[path = "cli/groups.rs"]
 mod groups;
+#[path = "cli/handover.rs"]
+mod handover;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/perf.rs"]

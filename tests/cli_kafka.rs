@@ -4,7 +4,6 @@
 //! fetches Kafka on first use) and bash; without them the test says so and passes.
 
 #[path = "kafka/judge.rs"]
-#[allow(dead_code, reason = "its other half judges directories")]
 mod judge;
 #[path = "cli/program.rs"]
 mod program;

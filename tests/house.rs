@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms from the ground up. A room may use those before it and itself.
-const ROOMS: [&[&str]; 14] = [
+const ROOMS: [&[&str]; 15] = [
     &["error", "clock", "position"],
     &["events"],
     &["config"],
@@ -17,6 +17,7 @@ const ROOMS: [&[&str]; 14] = [
     &["catalog"],
     &["group"],
     &["directory"],
+    &["handover"],
     &["producer", "consumer"],
     &["inspect"],
 ];

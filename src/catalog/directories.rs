@@ -58,6 +58,12 @@ pub(super) fn survey(root: &Path, disk: &Disk) -> Result<Vec<Found>> {
         .collect())
 }
 
+/// The directories in `root` whose names are no partition's.
+pub(crate) fn foreign(root: &Path, disk: &Disk) -> Result<Vec<PathBuf>> {
+    let found = survey(root, disk)?.into_iter().filter(|found| found.place == Place::Foreign);
+    Ok(found.map(|found| found.path).collect())
+}
+
 impl Found {
     /// Whether a partition was kept here, as far as can be seen.
     pub(super) fn holds_log(&self, disk: &Disk) -> bool {

@@ -36,6 +36,7 @@ impl Catalog {
             opening::refuse_lost_topics(root, disk, &found)?;
             return Err(not_yet());
         }
+        opening::refuse_parts(&state, &identity, root, &found)?;
         let unknown = opening::leftovers(&state, found).unknown;
         let catalog = Self {
             root: root.to_owned(),

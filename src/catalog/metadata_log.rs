@@ -18,6 +18,7 @@ use crate::config::{Durability, ReadUpTo};
 use crate::error::{Damage, Error, Result};
 use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder, MAX_BATCH_BYTES};
+use crate::format::control::{self, ControlRecord};
 use crate::format::frame::{FrameKind, whole_batch_at};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::record::{RawRecord, RecordFields};
@@ -190,6 +191,7 @@ fn fold(
     state: &mut State,
 ) -> std::result::Result<(), (u64, Malformed)> {
     if batch.header.is_control() {
+        fold_control(batch, state);
         return Ok(());
     }
     let base = u64::try_from(batch.header.base_offset).unwrap_or(0);
@@ -204,6 +206,19 @@ fn fold(
         }
     }
     Ok(())
+}
+
+/// Of what the quorum writes for itself only its members matter.
+fn fold_control(batch: &Batch<'_>, state: &mut State) {
+    let mut records = batch.records();
+    for _ in 0..batch.header.record_count {
+        let Ok(record) = RawRecord::take(&mut records) else { return };
+        if let Ok(ControlRecord::KRaftVoters) = ControlRecord::decode(record.key, record.value)
+            && let Some(Ok(voters)) = record.value.map(control::voters)
+        {
+            state.set_voters(voters);
+        }
+    }
 }
 
 /// The snapshot that covers most, and of those the latest.

@@ -20,6 +20,7 @@
 //! | [`alteration`] | other settings and more partitions |
 //! | [`entry`] | a topic with its partitions, what it asks of records ([`rules`]) |
 //! | [`following`] | the catalog of a directory that is only read |
+//! | [`handover`] | what a broker must find in the log, and what it asks of it |
 
 mod alteration;
 mod creation;
@@ -27,6 +28,7 @@ mod describe;
 mod directories;
 mod entry;
 mod following;
+mod handover;
 mod identity;
 mod metadata_log;
 mod opening;
@@ -48,6 +50,7 @@ use parking_lot::{Mutex, RwLock};
 use creation::For;
 pub use describe::{PartitionDescription, TopicDescription};
 use directories::Removal;
+pub(crate) use directories::foreign as foreign_directories;
 use entry::Surroundings;
 pub(crate) use entry::TopicEntry;
 use metadata_log::MetadataLog;
@@ -139,6 +142,7 @@ impl Catalog {
             opening::refuse_lost_topics(root, disk, &found)?;
         }
         let identity = identity.map_or_else(|| identity::make(root, disk), Ok)?;
+        opening::refuse_parts(&changes.state, &identity, root, &found)?;
         if is_new {
             let level = MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level: WRITTEN_LEVEL };
             changes.write(vec![level], now)?;
@@ -282,7 +286,7 @@ impl Catalog {
         &self.unknown
     }
 
-    #[cfg(test)]
+    /// Whose directory it is.
     pub(crate) fn identity(&self) -> &MetaProperties {
         &self.identity
     }
@@ -421,6 +425,18 @@ impl Holdings for Catalog {
     }
 }
 
+impl Catalog {
+    /// Refuses to write to a log of a Kafka that is newer than those known here: who knows what its files may hold.
+    pub(crate) fn refuse_newer(&self) -> Result<()> {
+        let changes = self.changes.lock();
+        if changes.state.feature(METADATA_VERSION) > Some(NEWEST_LEVEL) {
+            changes.refuse_foreign()
+        } else {
+            Ok(())
+        }
+    }
+}
+
 impl Changes {
     /// Makes one change: in the log, on the medium, then here.
     fn write(&mut self, records: Vec<MetadataRecord>, now: i64) -> Result<()> {
@@ -442,8 +458,8 @@ impl Changes {
                 .to_owned()
         } else if level > NEWEST_LEVEL {
             format!(
-                "{METADATA_VERSION} is {level}, but this version knows the levels up to {NEWEST_LEVEL}; topics \
-                 can be read, but not created, altered or deleted"
+                "{METADATA_VERSION} is {level}, but this version knows the levels up to {NEWEST_LEVEL}; the log can \
+                 be read (EventLog::open_read_only), but not be written"
             )
         } else {
             return Ok(());

@@ -20,6 +20,7 @@ use super::identity;
 use super::metadata_log;
 use super::state::State;
 use crate::error::{Damage, Error, Result};
+use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
 use crate::sys::Disk;
 use crate::sys::disk::kind_of;
@@ -53,24 +54,79 @@ pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found])
 
 /// Refuses an empty metadata log in a directory that must have had another.
 pub(super) fn refuse_lost_topics(root: &Path, disk: &Disk, found: &[Found]) -> Result<()> {
+    let elsewhere = "A broker with several log directories has it in one of them; the others cannot be opened by \
+                     themselves";
+    let log = found.iter().find(|found| found.holds_log(disk));
     let bootstrap = root.join(BOOTSTRAP);
     if kind_of(&bootstrap).is_some() {
-        let reason = "the directory was formatted for a Kafka broker that has not run on it yet; \
-                      only a broker reads this file, so start one here once, or give an empty directory";
-        return Err(Error::Unsupported(Box::new(Damage::new(bootstrap, 0, reason))));
-    }
-    match found.iter().find(|found| found.holds_log(disk)) {
-        Some(log) => {
-            let reason = format!(
-                "the metadata log is missing or empty, but {} holds a log; without it names, ids and settings \
-                 of the topics are not known. Put it back from a copy",
+        let mut reason = "the directory was formatted for a Kafka broker that has not run on it yet; \
+                          only a broker reads this file, so start one here once, or give an empty directory"
+            .to_owned();
+        if let Some(log) = log {
+            reason = format!(
+                "{reason}. But {} holds a log: is the metadata log missing? {elsewhere}",
                 log.path.display()
             );
-            let path = root.join(metadata_log::DIRECTORY);
-            Err(Error::Corrupt(Box::new(Damage::new(path, 0, reason))))
         }
-        None => Ok(()),
+        return Err(Error::Unsupported(Box::new(Damage::new(bootstrap, 0, reason))));
     }
+    let Some(log) = log else { return Ok(()) };
+    let reason = format!(
+        "the metadata log is missing or empty, but {} holds a log; without it names, ids and settings of the topics \
+         are not known. Put it back from a copy. {elsewhere}",
+        log.path.display()
+    );
+    Err(Error::Corrupt(Box::new(Damage::new(root.join(metadata_log::DIRECTORY), 0, reason))))
+}
+
+/// Refuses a directory in which partitions are missing because they lie in another one of the same broker, or whose
+/// partitions are all another node's. What is here would be taken for all there is.
+pub(super) fn refuse_parts(
+    state: &State,
+    identity: &MetaProperties,
+    root: &Path,
+    found: &[Found],
+) -> Result<()> {
+    let here: BTreeSet<(Uuid, u32)> = found.iter().filter_map(|found| whose(state, found)).collect();
+    let node = identity.node_id;
+    let (mut ours, mut foreign) = (false, None);
+    for (id, topic) in state.topics() {
+        for (number, partition) in &topic.partitions {
+            let is_here = here.contains(&(id, *number));
+            let Some(at) = partition.replicas.iter().position(|replica| *replica == node) else {
+                foreign = foreign.or(is_here.then_some((topic, *number, partition)));
+                continue;
+            };
+            ours = true;
+            let directory = partition.directories.get(at).filter(|directory| !directory.is_reserved());
+            if let (Some(theirs), Some(own)) = (directory, identity.directory_id)
+                && *theirs != own
+                && !is_here
+            {
+                let reason = format!(
+                    "{}-{number} lies in another log directory of this broker, whose directory.id is {theirs}; \
+                     a log is in one directory. Have the broker move all partitions into this one \
+                     (kafka-reassign-partitions), or move them by hand while it is stopped",
+                    topic.name
+                );
+                return Err(Error::Unsupported(Box::new(Damage::new(root.join(identity::FILE), 0, reason))));
+            }
+        }
+    }
+    let Some((topic, number, partition)) = foreign.filter(|_| !ours) else { return Ok(()) };
+    let reason = format!(
+        "node.id is {node}, but all partitions here are those of other nodes ({}-{number} of {:?}); put the right \
+         node.id back",
+        topic.name, partition.replicas
+    );
+    Err(Error::Corrupt(Box::new(Damage::new(root.join(identity::FILE), 0, reason))))
+}
+
+/// Which partition of which topic lies in a directory.
+fn whose(state: &State, found: &Found) -> Option<(Uuid, u32)> {
+    let Place::Partition { topic, partition } = &found.place else { return None };
+    let owner = state.id_of(topic)?;
+    belongs(state, &found.place, found.id).then_some((owner, *partition))
 }
 
 /// What is to be done about the directories that belong to no topic.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::topic_name;
 use crate::format::Malformed;
+use crate::format::control::Voter;
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::uuid::Uuid;
 
@@ -28,6 +29,8 @@ pub(super) struct State {
     removed: BTreeMap<Uuid, Option<String>>,
     features: BTreeMap<String, i16>,
     next_producer_id: i64,
+    /// Of a quorum whose members are noted in the log itself.
+    voters: Vec<Voter>,
     /// Records behind the begin of a transaction whose end has not come.
     transaction: Option<Vec<MetadataRecord>>,
 }
@@ -45,6 +48,8 @@ pub(super) struct TopicState {
 pub(super) struct PartitionState {
     pub(super) replicas: Vec<i32>,
     pub(super) leader_epoch: u32,
+    /// The log directory of each replica, as it was noted last; of old records empty.
+    pub(super) directories: Vec<Uuid>,
 }
 
 impl State {
@@ -78,12 +83,16 @@ impl State {
                 self.features.insert(name, level);
             }
             MetadataRecord::Topic { name, id } => self.add_topic(name, id)?,
-            MetadataRecord::Partition { partition, topic_id, replicas, leader_epoch, .. } => {
+            MetadataRecord::Partition {
+                partition, topic_id, replicas, leader_epoch, directories, ..
+            } => {
                 if let Some(topic) = self.topics.get_mut(&topic_id) {
                     let leader_epoch = u32::try_from(leader_epoch).unwrap_or(0);
-                    topic.partitions.insert(partition, PartitionState { replicas, leader_epoch });
+                    let state = PartitionState { replicas, leader_epoch, directories };
+                    topic.partitions.insert(partition, state);
                 }
             }
+            record @ MetadataRecord::Other { .. } => self.place(&record),
             MetadataRecord::Config { resource_type: TOPIC_RESOURCE, resource_name, name, value } => {
                 let settings = self.settings.entry(resource_name).or_default();
                 match value {
@@ -96,10 +105,28 @@ impl State {
             MetadataRecord::Config { .. }
             | MetadataRecord::BeginTransaction
             | MetadataRecord::EndTransaction
-            | MetadataRecord::AbortTransaction
-            | MetadataRecord::Other { .. } => {}
+            | MetadataRecord::AbortTransaction => {}
         }
         Ok(())
+    }
+
+    fn place(&mut self, change: &MetadataRecord) {
+        if let Some((partition, topic_id, directories)) = change.placement()
+            && let Some(topic) = self.topics.get_mut(&topic_id)
+            && let Some(partition) = topic.partitions.get_mut(&partition)
+        {
+            partition.directories = directories;
+        }
+    }
+
+    /// The members of the quorum are these from here on.
+    pub(super) fn set_voters(&mut self, voters: Vec<Voter>) {
+        self.voters = voters;
+    }
+
+    /// The members of the quorum, if the log notes them.
+    pub(super) fn voters(&self) -> &[Voter] {
+        &self.voters
     }
 
     fn add_topic(&mut self, name: String, id: Uuid) -> Result<(), Malformed> {
@@ -190,7 +217,6 @@ impl State {
     }
 
     /// Producer ids from here on were never given out.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a handover to a broker must go above it"))]
     pub(super) fn next_producer_id(&self) -> i64 {
         self.next_producer_id
     }

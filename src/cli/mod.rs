@@ -21,6 +21,7 @@ mod export;
 mod failure;
 mod files;
 mod groups;
+mod handover;
 mod import;
 mod lines;
 mod log_dirs;
@@ -90,6 +91,7 @@ enum Command {
     Offsets(offsets::Offsets),
     DeleteRecords(delete_records::DeleteRecords),
     LogDirs(log_dirs::LogDirs),
+    Handover(handover::Handover),
     Stats(stats::StatsOptions),
     Perf(perf::Perf),
     Dump(dump::Dump),
@@ -112,6 +114,7 @@ impl Command {
             Self::Offsets(options) => offsets::run(&options, session),
             Self::DeleteRecords(options) => delete_records::run(&options, session),
             Self::LogDirs(options) => log_dirs::run(&options, session),
+            Self::Handover(options) => handover::run(&options, session),
             Self::Stats(options) => stats::run(&options, session),
             Self::Perf(options) => perf::run(&options, session),
             Self::Dump(options) => dump::run(&options, session),

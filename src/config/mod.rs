@@ -7,6 +7,7 @@
 
 mod choice;
 mod consumer;
+mod kafka_version;
 mod setting;
 mod topic;
 pub(crate) mod topic_name;
@@ -14,5 +15,6 @@ mod topic_setting;
 
 pub use choice::{Assignor, CleanupPolicy, Compression, Durability, TimestampType};
 pub use consumer::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom, UnknownTopics, WaitStrategy};
+pub use kafka_version::KafkaVersion;
 pub use topic::{ConfigEntries, TopicConfig};
 pub(crate) use topic_setting::TopicSettings;

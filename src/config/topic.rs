@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, btree_map};
 use std::time::Duration;
 
 use super::choice::{CleanupPolicy, Compression, TimestampType};
+use super::kafka_version::KafkaVersion;
 use super::setting::quoted;
 use super::topic_setting::{self as table, TopicSettings};
 use crate::error::{Error, Result};
@@ -254,6 +255,33 @@ impl TopicConfig {
         self.check_together()
     }
 
+    /// Settings that would keep a broker of this version from starting, each with what would be right. Settings that are
+    /// not known here are left to the broker, which passes over what it does not know itself.
+    pub(crate) fn refused_by(&self, version: KafkaVersion) -> Vec<(&str, &str, String)> {
+        let is_small = |name: &str, value: &str| {
+            name == table::SEGMENT_BYTES.name
+                && value.trim().parse().is_ok_and(|bytes: u32| bytes < table::LEAST_SEGMENT_BYTES)
+        };
+        let refused = self.entries().filter_map(|(name, value)| {
+            let setting = table::find(name)?;
+            let least = version.least_segment_bytes();
+            let wanted = if is_small(name, value) && least < table::LEAST_SEGMENT_BYTES {
+                let refused = value.trim().parse().is_ok_and(|bytes: u32| bytes < least);
+                refused.then(|| format!("bytes, at least {least}"))
+            } else {
+                (!setting.accepts(value)).then(|| setting.wanted())
+            };
+            Some((name, value, wanted?))
+        });
+        let mut refused: Vec<_> = refused.collect();
+        if let Err(Error::InvalidInput { .. }) = self.check_together() {
+            let name = table::MIN_COMPACTION_LAG_MS.name;
+            let limit = table::MAX_COMPACTION_LAG_MS.name;
+            refused.push((name, self.entry(name).unwrap_or_default(), format!("no more than {limit}")));
+        }
+        refused
+    }
+
     /// What one setting demands of another.
     fn check_together(&self) -> Result<()> {
         let settings = self.settings();
@@ -418,6 +446,28 @@ mod tests {
         ] {
             config.validate().unwrap();
         }
+    }
+
+    #[test]
+    fn what_keeps_a_broker_from_starting_depends_on_its_version() {
+        let config = TopicConfig::from_entries(
+            1,
+            [("segment.bytes", "1000"), ("retention.ms", "soon"), ("not.known", "x"), ("flush.ms", "5")],
+        );
+        let names = |version| {
+            let refused = config.refused_by(version);
+            refused.into_iter().map(|(name, ..)| name.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(KafkaVersion::V3_9), ["retention.ms"]);
+        assert_eq!(names(KafkaVersion::V4_1), ["retention.ms", "segment.bytes"]);
+        let tiny = TopicConfig::from_entries(1, [("segment.bytes", "13")]);
+        assert_eq!(tiny.refused_by(KafkaVersion::V3_9)[0].2, "bytes, at least 14");
+        let lags =
+            TopicConfig::from_entries(1, [("min.compaction.lag.ms", "6"), ("max.compaction.lag.ms", "5")]);
+        assert_eq!(
+            lags.refused_by(KafkaVersion::V4_4),
+            [("min.compaction.lag.ms", "6", "no more than max.compaction.lag.ms".to_owned())]
+        );
     }
 
     #[test]

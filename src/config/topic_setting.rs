@@ -222,9 +222,10 @@ pub(super) static SEGMENT_BYTES: Number<u32> = Number {
     name: "segment.bytes",
     default: 1 << 30,
     // Kafka 3 takes less, but a Kafka 4 broker that finds less in the metadata does not start.
-    valid: &[1 << 20..=MAX_INT],
+    valid: &[LEAST_SEGMENT_BYTES..=MAX_INT],
     unit: ANY_BYTES,
 };
+pub(super) const LEAST_SEGMENT_BYTES: u32 = 1 << 20;
 static SEGMENT_INDEX_BYTES: Number<u32> =
     Number { name: "segment.index.bytes", default: 10 << 20, valid: &[4..=MAX_INT], unit: ANY_BYTES };
 static SEGMENT_JITTER_MS: Number<i64> = millis("segment.jitter.ms", 0, &[0..=i64::MAX]);

@@ -30,7 +30,7 @@ use recovery::Watching;
 pub use recovery::{Progress, RecoveryReport};
 pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
-use crate::catalog::Catalog;
+use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
 use crate::config::TopicConfig;
 use crate::error::{Error, Result};
@@ -45,6 +45,9 @@ use crate::wait::Sleepers;
 const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
 /// What a broker writes; only that the file is there matters.
 const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
+
+/// Far more than a marker ever holds.
+const MOST_MARKER_BYTES: u64 = 4096;
 
 /// An open directory.
 #[derive(Debug)]
@@ -90,6 +93,7 @@ impl OpenDirectory {
         let lock = DirectoryLock::take(&root)?;
         let disk =
             Disk::of(&root, options.write_mode == WriteMode::Auto, options.read_mode == ReadMode::Auto);
+        let marker = disk.read_small(&root.join(CLEAN_MARKER), MOST_MARKER_BYTES).ok().flatten();
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
         let checkpoints = Checkpoints::read(&disk, &root, clean)?;
@@ -107,11 +111,16 @@ impl OpenDirectory {
         let watching = Watching::new(options.on_progress);
         inboxes.chores.scan_watch = watching.scan_watch();
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
-        let catalog = Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, options.catalog, now);
+        let catalog = Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, options.catalog, now)
+            .and_then(|catalog| catalog.refuse_newer().map(|()| catalog));
         let catalog = Arc::new(catalog.inspect_err(|_| {
             // In a directory that is not a log's it has no business.
             if let Some(live) = &live {
                 live.end(&disk);
+            }
+            // No partition was looked at yet: what the marker says of them is as true as before.
+            if let Some(marker) = &marker {
+                let _ = disk.replace(&root.join(CLEAN_MARKER), marker);
             }
         })?);
         let recovery = recovery::recover(&catalog, clean, &watching);
@@ -222,6 +231,16 @@ impl OpenDirectory {
             None => return Err(Error::Closed),
         };
         work.run()
+    }
+
+    /// Where it is.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Sub-directories that are no partition's by their names, as they are now. A broker dies of one.
+    pub(crate) fn foreign_directories(&self) -> Result<Vec<PathBuf>> {
+        catalog::foreign_directories(&self.root, &self.disk)
     }
 
     pub(crate) fn recovery(&self) -> &RecoveryReport {

@@ -3,7 +3,9 @@
 use super::Malformed;
 use super::compression::{Encoding, compress};
 use super::crc::crc32c;
-use super::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD, LOG_APPEND_TIME};
+use super::header::{
+    BatchHeader, CHECKSUMMED, CONTROL, Codec, HEADER_BYTES, LENGTH_OVERHEAD, LOG_APPEND_TIME, TRANSACTIONAL,
+};
 use super::record::{Measured, RawRecord, RecordFields};
 use super::varint::Input;
 
@@ -146,6 +148,20 @@ impl BatchBuilder {
         Some(FinishedBatch { bytes: &mut self.bytes, records: 0, offsets, max_timestamp: -1 })
     }
 
+    /// As [`finish`](Self::finish), for the control record that ends a transaction of this producer.
+    pub(crate) fn finish_as_marker(
+        &mut self,
+        producer_id: i64,
+        producer_epoch: i16,
+    ) -> Option<FinishedBatch<'_>> {
+        let header = self.header(Codec::None)?;
+        let attributes = header.attributes | TRANSACTIONAL | CONTROL;
+        seal(&mut self.bytes, BatchHeader { attributes, producer_id, producer_epoch, ..header })?;
+        let max_timestamp = header.max_timestamp;
+        let (records, offsets) = (self.records, self.offsets());
+        Some(FinishedBatch { bytes: &mut self.bytes, records, offsets, max_timestamp })
+    }
+
     /// The header without length and checksum.
     fn header(&self, codec: Codec) -> Option<BatchHeader> {
         let record_count = i32::try_from(self.records).ok().filter(|count| *count > 0)?;
@@ -205,6 +221,11 @@ impl FinishedBatch<'_> {
 
     pub(crate) fn max_timestamp(&self) -> i64 {
         self.max_timestamp
+    }
+
+    /// The header, with the place that the batch was given last.
+    pub(crate) fn header(&self) -> Option<BatchHeader> {
+        self.bytes.first_chunk().map(BatchHeader::read)
     }
 
     pub(crate) fn len(&self) -> usize {

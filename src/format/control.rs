@@ -2,9 +2,14 @@
 //! never shown to consumers. The key says which kind it is; kinds that are not known are skipped.
 
 use super::Malformed;
-use super::batch::Batch;
-use super::record::RawRecord;
+use super::batch::{Batch, BatchBuilder, FinishedBatch};
+use super::record::{RawRecord, RecordFields};
+use super::uuid::Uuid;
 use super::varint::Input;
+use super::wire::{push_i16, push_i32};
+
+const VERSION: i16 = 0;
+const ABORT: i16 = 0;
 
 /// A record of a batch that is marked as a control batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +47,7 @@ impl ControlRecord {
             return Err(Malformed("the key of a control record has a negative version"));
         }
         Ok(match key.i16()? {
-            0 => Self::Abort { coordinator_epoch: coordinator_epoch(value)? },
+            ABORT => Self::Abort { coordinator_epoch: coordinator_epoch(value)? },
             1 => Self::Commit { coordinator_epoch: coordinator_epoch(value)? },
             2 => Self::LeaderChange,
             3 => Self::SnapshotHeader,
@@ -52,6 +57,61 @@ impl ControlRecord {
             unknown => Self::Unknown(unknown),
         })
     }
+}
+
+/// A batch that aborts the open transaction of a producer, as its coordinator would write it.
+pub(crate) fn abort_marker(
+    to: &mut BatchBuilder,
+    (producer_id, producer_epoch): (i64, i16),
+    coordinator_epoch: i32,
+    now: i64,
+) -> Option<FinishedBatch<'_>> {
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    for number in [VERSION, ABORT] {
+        push_i16(number, &mut key);
+    }
+    push_i16(VERSION, &mut value);
+    push_i32(coordinator_epoch, &mut value);
+    let fields = RecordFields { key: Some(&key), value: Some(&value), headers: &[] };
+    to.clear(0);
+    let measured = to.measure(&fields, now);
+    to.push(&fields, measured, now);
+    to.finish_as_marker(producer_id, producer_epoch)
+}
+
+/// A controller that has a vote, and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Voter {
+    pub(crate) node_id: i32,
+    pub(crate) directory_id: Uuid,
+    /// Listener name, host, port.
+    pub(crate) endpoints: Vec<(String, String, u16)>,
+}
+
+/// The value of a record of kind [`ControlRecord::KRaftVoters`].
+pub(crate) fn voters(value: &[u8]) -> Result<Vec<Voter>, Malformed> {
+    let mut input = Input::new(value);
+    if input.i16()? < 0 {
+        return Err(Malformed("the voters have a negative version"));
+    }
+    let count = input.compact_count(4 + size_of::<Uuid>())?;
+    let voters = (0..count).map(|_| {
+        let (node_id, directory_id) = (input.i32()?, input.uuid()?);
+        let count = input.compact_count(4)?;
+        let endpoints = (0..count).map(|_| {
+            let (name, host) = (input.compact_str()?.to_owned(), input.compact_str()?.to_owned());
+            let port = input.i16()?.cast_unsigned();
+            input.skip_tags()?;
+            Ok((name, host, port))
+        });
+        let endpoints = endpoints.collect::<Result<_, Malformed>>()?;
+        // The range of versions that the node knows, and what was added later.
+        let _versions = (input.i16()?, input.i16()?);
+        input.skip_tags()?;
+        input.skip_tags()?;
+        Ok(Voter { node_id, directory_id, endpoints })
+    });
+    voters.collect()
 }
 
 fn coordinator_epoch(value: Option<&[u8]>) -> Result<i32, Malformed> {
@@ -67,6 +127,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::format::header::BatchHeader;
     use crate::format::tests::{records, vector};
 
     fn decoded(path: &str) -> Vec<ControlRecord> {
@@ -113,7 +174,39 @@ mod tests {
         assert_eq!(wrong(Some(&[0; 4]), negative), "the end of a transaction has a negative version");
     }
 
+    #[test]
+    fn markers_are_what_a_broker_writes() {
+        let theirs = vector("batches/kp_control_abort.bin");
+        let header = BatchHeader::read(theirs.first_chunk().unwrap());
+        let Some(ControlRecord::Abort { coordinator_epoch }) = ControlRecord::of_batch(&theirs) else {
+            panic!("an abort")
+        };
+        let mut builder = BatchBuilder::default();
+        let producer = (header.producer_id, header.producer_epoch);
+        let mut ours = abort_marker(&mut builder, producer, coordinator_epoch, header.max_timestamp).unwrap();
+        assert_eq!(ours.placed_at(header.base_offset, header.leader_epoch), theirs);
+    }
+
+    #[test]
+    fn voters_are_read() {
+        let value = b"\0\0\x02\0\0\0\x07\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\x02\x02C\x05host\xf0\x01\0\0\0\0\x01\0\0";
+        let voter = Voter {
+            node_id: 7,
+            directory_id: Uuid::from_bytes([0xaa; 16]),
+            endpoints: vec![("C".into(), "host".into(), 0xf001)],
+        };
+        assert_eq!(voters(value), Ok(vec![voter]));
+        for end in 0..value.len() {
+            assert!(voters(&value[..end]).is_err(), "cut at {end}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn garbage_is_no_voter(value: Vec<u8>) {
+            let _ = voters(&value);
+        }
+
         #[test]
         fn garbage_is_refused_or_read(key: Option<Vec<u8>>, value: Option<Vec<u8>>) {
             let _ = ControlRecord::decode(key.as_deref(), value.as_deref());

@@ -33,8 +33,8 @@ const _: () = assert!(HEADER_BYTES == 61 && MAGIC == 16 && CHECKSUMMED == 21 && 
 
 pub(crate) const CODEC_BITS: i16 = 0x07;
 pub(crate) const LOG_APPEND_TIME: i16 = 0x08;
-const TRANSACTIONAL: i16 = 0x10;
-const CONTROL: i16 = 0x20;
+pub(crate) const TRANSACTIONAL: i16 = 0x10;
+pub(crate) const CONTROL: i16 = 0x20;
 pub(crate) const DELETE_HORIZON: i16 = 0x40;
 
 /// How the records of a batch are compressed.

@@ -74,6 +74,7 @@ const FRAME_VERSION: u32 = 1;
 const TOPIC: u32 = 2;
 const PARTITION: u32 = 3;
 const CONFIG: u32 = 4;
+const PARTITION_CHANGE: u32 = 5;
 const REMOVE_TOPIC: u32 = 9;
 const FEATURE_LEVEL: u32 = 12;
 const PRODUCER_IDS: u32 = 15;
@@ -84,6 +85,9 @@ const ABORT_TRANSACTION: u32 = 25;
 /// The first version of partition records with directories. It is the one written: version 2 adds nothing but
 /// tagged fields for a feature that is off.
 const PARTITION_WITH_DIRECTORIES: u32 = 1;
+
+/// The tag of the directories in a change of a partition.
+const CHANGED_DIRECTORIES: u32 = 8;
 
 /// The newest version of a record whose fields are all known here, so that nothing may follow them.
 fn newest_known(api_key: u32) -> u32 {
@@ -133,6 +137,25 @@ impl MetadataRecord {
             push_no_tags(&mut to);
         }
         to
+    }
+
+    /// Where the copies of a partition lie from here on, if this is a change that tells: its number, its topic, and the
+    /// log directory of each replica. Changes are not read otherwise.
+    pub(crate) fn placement(&self) -> Option<(u32, Uuid, Vec<Uuid>)> {
+        let Self::Other { api_key: PARTITION_CHANGE, fields, .. } = self else { return None };
+        let mut input = Input::new(fields);
+        let partition = u32::try_from(input.i32().ok()?).ok()?;
+        let topic_id = input.uuid().ok()?;
+        for _ in 0..input.uvarint().ok()? {
+            let (tag, size) = (input.uvarint().ok()?, input.uvarint().ok()?);
+            let mut field = Input::new(input.take(usize::try_from(size).ok()?).ok()?);
+            if tag == CHANGED_DIRECTORIES {
+                let count = field.compact_count(size_of::<Uuid>()).ok()?;
+                let directories = (0..count).map(|_| field.uuid()).collect::<Result<_, _>>();
+                return Some((partition, topic_id, directories.ok()?));
+            }
+        }
+        None
     }
 
     fn key_and_version(&self) -> (u32, u32) {
@@ -324,6 +347,23 @@ mod tests {
             partition_epoch: 0,
             directories: vec![Uuid::METADATA_TOPIC],
         }
+    }
+
+    #[test]
+    fn a_change_tells_where_copies_lie() {
+        let (topic, directory) = (Uuid::from_bytes([7; 16]), Uuid::from_bytes([9; 16]));
+        let mut fields = 3_i32.to_be_bytes().to_vec();
+        fields.extend(topic.as_bytes());
+        // The leader, then the directories.
+        fields.extend([2, 1, 4, 0, 0, 0, 1, 8, 17, 2]);
+        fields.extend(directory.as_bytes());
+        let change =
+            |fields: &[u8]| MetadataRecord::Other { api_key: 5, version: 1, fields: fields.to_vec() };
+        assert_eq!(change(&fields).placement(), Some((3, topic, vec![directory])));
+        for end in 0..fields.len() {
+            assert_eq!(change(&fields[..end]).placement(), None);
+        }
+        assert_eq!(partition_one().placement(), None);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(crate) mod record;
 pub(crate) mod rewrite;
 pub(crate) mod schema;
 pub(crate) mod transaction_index;
+pub(crate) mod transaction_state;
 pub(crate) mod uuid;
 pub(crate) mod varint;
 pub(crate) mod wire;

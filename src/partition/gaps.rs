@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{Appender, PartitionLog, Place};
+use super::appending::Place;
+use super::{Appender, PartitionLog};
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, FinishedBatch};

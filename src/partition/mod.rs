@@ -7,11 +7,12 @@
 //! | a segment's end | the appender, one release store per append | readers, one acquire load |
 //! | `sleepers` | readers that wait | the appender, after publishing |
 //!
-//! Order of an append: bytes, index, end, fence, look for sleepers. At a roll the list gets the new segment before
-//! the old one is sealed. Topics, groups and threads are not known here: work for the background goes through
-//! [`Chores`].
+//! Order of an append: bytes, index, end, fence, look for sleepers ([`appending`]). Topics, groups and threads are not
+//! known here: work for the background goes through [`Chores`].
 
+mod abort;
 mod aborted;
+mod appending;
 mod chores;
 mod compaction;
 mod counters;
@@ -59,21 +60,18 @@ pub(crate) use live::{LiveWatch, LiveWriter};
 use load::Found;
 pub use load::PartitionRecovery;
 use prepared::Prepared;
-pub(crate) use producers::ProducerState;
+pub(crate) use producers::{OpenTransaction, ProducerState};
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 use settings::LiveSettings;
 pub(crate) use settings::{PartitionSettings, Retention};
 use snapshots::Producers;
 
-use crate::config::Durability;
 use crate::error::{Error, PoisonCause, Result};
-use crate::events::Event;
-use crate::format::batch::FinishedBatch;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::segment::{IndexEntries, MAX_OFFSET, MOST_OFFSETS, Segment, SegmentWriter, Unsealed};
-use crate::sys::{Disk, PutFailure};
+use crate::segment::{IndexEntries, Segment, SegmentWriter, Unsealed};
+use crate::sys::Disk;
 use crate::wait::Sleepers;
 use follow::Watching;
 
@@ -158,17 +156,6 @@ enum Appender {
 struct LastSegment {
     base: u64,
     position: u64,
-}
-
-/// Where a batch is to go.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    /// Wherever the log ends.
-    End,
-    /// Where the log ends, and that must be here.
-    Exactly(u64),
-    /// Here, behind the offsets that the log has; those in between stay out of it.
-    Behind(u64),
 }
 
 /// One consistent look at a partition's offsets.
@@ -370,200 +357,12 @@ impl PartitionLog {
         Error::not_found("topic", self.id.topic())
     }
 
-    /// Appends one finished batch and returns its base offset. `at`: the log end offset the caller insists on.
-    ///
-    /// What `level` promises beyond that is asked for here, but for [`Durability::Synced`]: the caller goes on to
-    /// [`await_durable`](Self::await_durable).
-    #[inline]
-    pub(crate) fn append(
-        self: &Arc<Self>,
-        batch: &mut FinishedBatch<'_>,
-        at: Option<u64>,
-        level: Durability,
-    ) -> Result<u64> {
-        self.append_to(batch, at.map_or(Place::End, Place::Exactly), level)
-    }
-
-    #[inline]
-    fn append_to(
-        self: &Arc<Self>,
-        batch: &mut FinishedBatch<'_>,
-        to: Place,
-        level: Durability,
-    ) -> Result<u64> {
-        let bytes = batch.len();
-        if bytes as u64 > u64::from(self.max_batch_bytes()) {
-            return Err(Error::TooLarge { bytes: bytes as u64, limit: u64::from(self.max_batch_bytes()) });
-        }
-        let mut appender = self.appender.lock();
-        if !matches!(&*appender, Appender::Active { .. }) {
-            self.prepare(&mut appender)?;
-        }
-        let next_offset = appender.next_offset();
-        let base_offset = match to {
-            Place::End => next_offset,
-            Place::Exactly(base) | Place::Behind(base) if base == next_offset => base,
-            Place::Behind(base) if base > next_offset => {
-                self.check_gap(&appender, base, batch.offsets())?;
-                base
-            }
-            Place::Exactly(expected) | Place::Behind(expected) => {
-                return Err(Error::Conflict { expected, actual: next_offset });
-            }
-        };
-        let limit = self.settings.segment_bytes();
-        match &*appender {
-            Appender::Active { writer, .. }
-                if writer.has_room(bytes, (base_offset, batch.offsets()), limit)
-                    && !writer.is_too_old_for(batch.max_timestamp(), self.settings.segment_ms()) => {}
-            _ => self.roll(&mut appender, bytes, base_offset)?,
-        }
-        let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
-        // A store through the map would make the sync that follows write far more than the batch.
-        let positioned = matches!(level, Durability::Synced);
-        let taken = match writer.append(batch, base_offset, *epoch, positioned) {
-            Ok(taken) => taken,
-            Err(PutFailure::NothingWritten(failure)) => return Err(failure),
-            Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
-        };
-        if taken.wants_growth {
-            let (growth, tail) = writer.growth();
-            self.chores.grow_ahead(growth, tail);
-        }
-        let live = self.live.get().and_then(Option::as_ref);
-        if let Some(live) = live {
-            live.publish(writer.segment().end_word());
-        }
-        self.counters.appended(batch.records(), bytes);
-        self.used.store(true, Ordering::Relaxed);
-        let position = writer.position();
-        let long = position >= self.durable.sync_from.load(Ordering::Relaxed);
-        self.ask_for_next(position);
-        drop(appender);
-        self.sleepers.wake_all();
-        if let Some(live) = live {
-            live.wake();
-        }
-        self.ask_for_sync(level);
-        if long {
-            self.sync_long_tail();
-        }
-        Ok(base_offset)
-    }
-
-    /// Brings the appender to a state in which a batch can be taken, short of making a segment.
-    #[cold]
-    fn prepare(self: &Arc<Self>, appender: &mut Appender) -> Result<()> {
-        if matches!(appender, Appender::Unloaded) {
-            self.load_into(appender)?;
-        }
-        match appender {
-            Appender::Unloaded | Appender::Active { .. } | Appender::Idle { last: None, .. } => Ok(()),
-            Appender::Following(_) => Err(Error::ReadOnly),
-            Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
-            Appender::Deleted => Err(self.deleted()),
-            Appender::Closed => Err(Error::Closed),
-            Appender::Idle { next_offset, epoch, last: Some(last) } => {
-                let (epoch, at) = (*epoch, (last.base, last.position, *next_offset));
-                self.begin_epoch(epoch, at.2)?;
-                let writer = self.reopen(at, None)?;
-                self.segments.add(writer.segment());
-                self.expect_sync_from(writer.position());
-                self.expect_roll_at(self.settings.segment_bytes());
-                self.show(&writer);
-                *appender = Appender::Active { writer: Box::new(writer), epoch };
-                self.chores.actives.admit(self);
-                Ok(())
-            }
-        }
-    }
-
     /// Tells readers in other processes which segment grows now.
     fn show(&self, writer: &SegmentWriter) {
         let take = || self.chores.live.as_ref()?.take(self.topic_id, self.id.partition());
         if let Some(live) = self.live.get_or_init(take) {
             live.begin(writer.segment().base(), writer.segment().end_word());
         }
-    }
-
-    /// Begins a new segment at the log end, for a batch of so many bytes. The list gets it before the old one is
-    /// sealed. The first segment of a partition begins at `first_offset`, and with it the log.
-    #[cold]
-    fn roll(self: &Arc<Self>, appender: &mut Appender, bytes: usize, first_offset: u64) -> Result<()> {
-        let settings = self.settings.all();
-        // Segments may have become smaller since the batch was found small enough.
-        let capacity = settings.segment_bytes.max(u32::try_from(bytes).unwrap_or(0));
-        let interval = settings.index_interval_bytes;
-        let first = matches!(appender, Appender::Idle { .. });
-        // A gap is inside the segment that begins where the last one ends: between two it would look like a loss.
-        let next_offset = if first { first_offset } else { appender.next_offset() };
-        if next_offset > MAX_OFFSET - MOST_OFFSETS {
-            return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
-        }
-        let epoch = match appender {
-            Appender::Active { writer, .. } if writer.position() == 0 => {
-                return self.widen(appender, capacity);
-            }
-            Appender::Active { epoch, .. } => *epoch,
-            Appender::Idle { epoch, .. } => {
-                self.make_directory()?;
-                self.begin_epoch(*epoch, next_offset)?;
-                *epoch
-            }
-            _ => return Ok(()),
-        };
-        let mut writer = self.begin_segment(next_offset, (capacity, interval))?;
-        writer.set_jitter(settings.draw_jitter()?);
-        if first {
-            self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
-            self.chores.retain();
-            self.log_start.fetch_max(next_offset, Ordering::Release);
-        }
-        self.segments.add(writer.segment());
-        self.expect_sync_from(0);
-        self.expect_roll_at(capacity);
-        self.show(&writer);
-        let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
-        if first {
-            self.chores.actives.admit(self);
-        }
-        if let Appender::Active { writer, .. } = before {
-            let partition = || self.id.clone();
-            self.chores
-                .events
-                .tell(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
-            let too_many = self.queue_sealed(writer.seal());
-            if !self.chores.finish_sealed(self) || too_many {
-                // Nobody else does it, or not as fast as segments fill up.
-                self.finish_at_roll(appender, too_many)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The writer of a new segment. A prepared file that cannot be used is none.
-    fn begin_segment(&self, base: u64, limits: (u32, u32)) -> Result<SegmentWriter> {
-        let create = |prepared| SegmentWriter::create(&self.disk, &self.directory, base, limits, prepared);
-        self.with_prepared(|prepared| match prepared {
-            Some(file) => create(Some(file)).or_else(|_| create(None)),
-            None => create(None),
-        })
-    }
-
-    /// Makes room in a segment without records that was begun when segments were to be smaller. There is none behind it
-    /// to roll to: it would have the same name.
-    fn widen(&self, appender: &mut Appender, capacity: u32) -> Result<()> {
-        if let Appender::Active { writer, .. } = appender {
-            writer.growth().0.seal(0)?;
-            let base = writer.segment().base();
-            let interval = self.settings.all().index_interval_bytes;
-            let (at, entries) = ((base, 0, base), Some(IndexEntries::default()));
-            let wider = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
-            self.segments.add(wider.segment());
-            self.show(&wider);
-            **writer = wider;
-        }
-        Ok(())
     }
 
     /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.
@@ -580,15 +379,5 @@ impl PartitionLog {
         // Files are renamed and removed by name: from here on none is.
         drop(self.front.lock());
         (before, order)
-    }
-}
-
-impl Appender {
-    fn next_offset(&self) -> u64 {
-        match self {
-            Self::Active { writer, .. } => writer.next_offset(),
-            Self::Idle { next_offset, .. } => *next_offset,
-            _ => 0,
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The producers that write with ids, and their transactions, as the batches of a partition tell of them.
 //!
 //! Pure bookkeeping: whoever goes through batches in order notes each here. Only brokers write such batches; a batch of
-//! ours never has a producer id, so that appending changes nothing here.
+//! ours never has a producer id, so that appending changes nothing here, but for the markers of a handover.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,13 @@ use crate::format::control::ControlRecord;
 use crate::format::header::BatchHeader;
 use crate::format::producer_snapshot::{self, ProducerEntry};
 use crate::format::transaction_index::AbortedTransaction;
+
+/// A transaction with records in a partition that no marker has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenTransaction {
+    pub(crate) first_offset: u64,
+    pub(crate) producer_id: i64,
+}
 
 /// What is known after the batches that were noted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +52,24 @@ impl ProducerState {
     /// First offset of the oldest transaction that is open.
     pub(super) fn first_open(&self) -> Option<u64> {
         self.open.keys().next().copied()
+    }
+
+    /// The transactions that are open, oldest first.
+    pub(super) fn open(&self) -> impl Iterator<Item = OpenTransaction> {
+        self.open.iter().map(|(first_offset, producer_id)| OpenTransaction {
+            first_offset: *first_offset,
+            producer_id: *producer_id,
+        })
+    }
+
+    /// Epoch of a producer and of the coordinator that wrote for it last; −1: none did.
+    pub(super) fn epochs_of(&self, producer_id: i64) -> Option<(i16, i32)> {
+        self.entries.get(&producer_id).map(|entry| (entry.epoch, entry.coordinator_epoch))
+    }
+
+    /// The largest producer id.
+    pub(super) fn highest_id(&self) -> Option<i64> {
+        self.entries.keys().next_back().copied()
     }
 
     /// Notes the next batch. Returns the transaction that it aborts, if it does and the transaction had records here.

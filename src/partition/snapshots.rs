@@ -26,10 +26,10 @@ const MOST_SNAPSHOT_BYTES: u64 = 256 << 20;
 /// What a loaded partition knows of producers.
 #[derive(Debug, Default)]
 pub(super) struct Producers {
-    /// Our own appends have no producers, so this stays as it was found.
-    state: ProducerState,
-    /// Up to where batches were found.
-    upto: u64,
+    /// Our own appends have no producers, so this stays as it was found, until a handover ends transactions.
+    pub(super) state: ProducerState,
+    /// Up to where batches were found, or behind the last marker of ours.
+    pub(super) upto: u64,
     /// Offset of the newest snapshot; without one, the log start.
     snapshot: u64,
     /// Base offsets of the segments that have an index of aborted transactions, ascending.

@@ -2,7 +2,7 @@
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "groups",
     "topics",
     "produce",
@@ -11,6 +11,7 @@ const COMMANDS: [&str; 17] = [
     "offsets",
     "delete-records",
     "log-dirs",
+    "handover",
     "stats",
     "perf",
     "dump",

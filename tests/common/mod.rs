@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each suite uses its part of it")]
 
+pub(crate) mod crafted;
 pub(crate) mod expected;
 
 use std::collections::BTreeMap;

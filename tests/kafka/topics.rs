@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crate::common::Dice;
 use stratalog::{
     CleanupPolicy, Compression, EventLog, Header, ProducerConfig, Record, Timestamp, TimestampType, Topic,
     TopicConfig,
@@ -49,6 +50,7 @@ pub(crate) fn write(log: &EventLog) {
         log.producer().unwrap().send(doomed, Record::new(value)).unwrap();
     }
 
+    write_times(log);
     write_altered(log);
     let old = log.producer().unwrap();
     for number in 0..50_u32 {
@@ -57,6 +59,28 @@ pub(crate) fn write(log: &EventLog) {
     log.delete_topic("again").unwrap();
     let again = log.create_topic("again", TopicConfig::new().partitions(2)).unwrap();
     log.producer().unwrap().send(&again, Record::new("of the topic after").partition(1)).unwrap();
+}
+
+/// Timestamps that rise on the whole, but not from record to record; several segments, batches of one and of many.
+fn write_times(log: &EventLog) {
+    let config = TopicConfig::new().partitions(2).segment_age(Duration::from_secs(20_000)).retention(None);
+    let topic = log.create_topic("times", config).unwrap();
+    let coding = ProducerConfig::new().compression(Compression::None);
+    let producer = log.producer_with(coding).unwrap();
+    let mut dice = Dice(7);
+    for partition in topic.partitions() {
+        for round in 0..300_u64 {
+            let mut at =
+                || Timestamp::from_millis(i64::try_from(first_time(round) + dice.below(3_000_000)).unwrap());
+            let records = (0..=round % 4).map(|_| Record::new("at some time").timestamp(at()));
+            producer.send_batch(&partition, records).unwrap();
+        }
+    }
+}
+
+/// The earliest time of records of a round.
+pub(crate) fn first_time(round: u64) -> u64 {
+    1_700_000_000_000 + round * 500_000
 }
 
 /// A topic that was changed while it was used, and that does not begin at its beginning.

@@ -13,9 +13,11 @@
 //! | [`shard`] | one partition: reading, writing, counting |
 //! | [`sweep`] | changes to whatever groups they concern |
 //! | [`expiry`] | which offsets are too old, by Kafka's rules |
+//! | [`renewal`] | committing those again for a broker |
 
 mod expiry;
 mod fold;
+mod renewal;
 mod shard;
 mod sweep;
 #[cfg(test)]
@@ -254,12 +256,12 @@ impl CommittedOffsets {
             None => return Ok(()),
         };
         // A broker that reads this refuses the end of a group before that of what it consists of, which have the higher
-        // kinds.
+        // kinds. For commits without a record it makes up a group, which is gone only once the record is.
         let changes = offsets
             .iter()
             .map(To::NoCommit)
             .chain(others.iter().rev().map(|key| To::Nothing(key)))
-            .chain(has_record.then_some(To::NoRecord))
+            .chain((has_record || others.is_empty()).then_some(To::NoRecord))
             .map(|to| Change { group, to });
         shard.write(&mut writer, changes, shards.how(now, Durability::Buffered)).map(drop)
     }

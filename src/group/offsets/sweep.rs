@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::expiry::Expiry;
-use super::fold::{Fold, Group};
+use super::fold::{Fold, Group, Stored};
 use super::shard::{Change, How, To};
 use super::{CommittedOffsets, await_durable};
 use crate::config::Durability;
 use crate::error::Result;
 use crate::events::Event;
+use crate::format::group_metadata::GroupMetadata;
 use crate::format::offset_commit::OffsetCommit;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
@@ -26,6 +27,13 @@ pub(super) enum Sweep {
         to: u64,
         metadata: Box<str>,
     },
+    /// The same commit as of now.
+    Renewed {
+        of: TopicPartition,
+        stored: Stored,
+    },
+    /// The group's record, with another time in it.
+    RenewedRecord(Box<GroupMetadata>),
 }
 
 impl CommittedOffsets {
@@ -108,7 +116,7 @@ impl CommittedOffsets {
     }
 
     /// Writes what `find` finds to change in each group, partition by partition. Returns what was written.
-    fn sweep(
+    pub(super) fn sweep(
         &self,
         now: i64,
         level: Durability,
@@ -154,6 +162,18 @@ impl Sweep {
                 };
                 To::Commit(of, commit)
             }
+            Self::Renewed { of, stored } => {
+                let commit = OffsetCommit {
+                    offset: stored.offset,
+                    leader_epoch: stored.leader_epoch,
+                    metadata: &stored.metadata,
+                    committed_at: how.now,
+                    expires_at: None,
+                    topic_id: Uuid::ZERO,
+                };
+                To::Commit(of, commit)
+            }
+            Self::RenewedRecord(record) => To::Record(record),
         };
         Change { group, to }
     }

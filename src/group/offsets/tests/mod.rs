@@ -5,6 +5,7 @@ mod faults;
 mod following;
 mod kafka;
 mod model;
+mod renewals;
 mod sweeps;
 mod threads;
 mod transactions;

@@ -1,0 +1,94 @@
+//! Which of the transactions that are open somebody will end.
+//!
+//! A broker ends those that its `__transaction_state` tells of, when their time has passed. Of all others nobody knows,
+//! and a reader that wants committed records would stand before them for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::report::UndecidedTransaction;
+use crate::catalog::Catalog;
+use crate::config::ReadUpTo;
+use crate::error::Result;
+use crate::format::batch::Batch;
+use crate::format::record::RawRecord;
+use crate::format::transaction_state::{self, TransactionState};
+use crate::partition::{Cursor, FetchLimits, OpenTransaction, PartitionLog};
+
+const STATE_TOPIC: &str = "__transaction_state";
+const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
+
+/// What there is of transactions and producers in a log.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) undecided: Vec<Undecided>,
+    pub(super) decided_by_broker: Vec<UndecidedTransaction>,
+    pub(super) highest_producer_id: Option<i64>,
+}
+
+/// A transaction that nobody will end.
+#[derive(Debug)]
+pub(super) struct Undecided {
+    pub(super) log: Arc<PartitionLog>,
+    pub(super) open: OpenTransaction,
+    pub(super) transaction: UndecidedTransaction,
+}
+
+pub(super) fn find(catalog: &Catalog) -> Result<Found> {
+    let partitions = super::readable(catalog)?;
+    let states = states(&partitions)?;
+    let coordinated: BTreeSet<_> =
+        states.values().filter(|state| state.is_open).map(|state| state.producer_id).collect();
+    let highest_producer_id = states.values().map(|state| state.producer_id).max();
+    let mut found = Found { highest_producer_id, ..Found::default() };
+    for log in partitions {
+        found.highest_producer_id = found.highest_producer_id.max(log.highest_producer_id()?);
+        for open in log.open_transactions()? {
+            let OpenTransaction { producer_id, first_offset } = open;
+            let transaction = UndecidedTransaction { partition: log.id().clone(), producer_id, first_offset };
+            if coordinated.contains(&producer_id) {
+                found.decided_by_broker.push(transaction);
+            } else {
+                found.undecided.push(Undecided { log: Arc::clone(&log), open, transaction });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the coordinators of a broker have noted last, by transactional id. What makes no sense to us is theirs alone.
+fn states(partitions: &[Arc<PartitionLog>]) -> Result<BTreeMap<Vec<u8>, TransactionState>> {
+    let mut states = BTreeMap::new();
+    for log in partitions.iter().filter(|log| log.id().topic() == STATE_TOPIC) {
+        let start = log.bounds()?.log_start;
+        let mut cursor = Cursor::new(Arc::clone(log), start, ReadUpTo::Visible);
+        while let Some(fetched) = cursor.fetch(LIMITS)? {
+            let mut rest = fetched.bytes.as_ref();
+            while let Some((batch, behind)) = Batch::take_checked(rest) {
+                rest = behind;
+                note(&batch, &mut states);
+            }
+        }
+    }
+    Ok(states)
+}
+
+fn note(batch: &Batch<'_>, states: &mut BTreeMap<Vec<u8>, TransactionState>) {
+    if batch.header.is_control() {
+        return;
+    }
+    let mut records = batch.records();
+    for _ in 0..batch.header.record_count {
+        let Ok(record) = RawRecord::take(&mut records) else { return };
+        let Some(Ok(Some(id))) = record.key.map(transaction_state::transactional_id) else { continue };
+        match record.value.map(transaction_state::decode) {
+            Some(Ok(state)) => {
+                states.insert(id.to_vec(), state);
+            }
+            Some(Err(_)) => {}
+            None => {
+                states.remove(id);
+            }
+        }
+    }
+}

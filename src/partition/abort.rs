@@ -1,0 +1,89 @@
+//! Ending transactions that nobody else will ever end: markers of our own, when a log is handed to a broker.
+//!
+//! The log is about to be closed. Readers that stand before such a transaction see nothing of its end; whoever opens the
+//! log next does.
+
+use std::sync::Arc;
+
+use super::OpenTransaction;
+use super::{Appender, PartitionLog};
+use crate::error::{Error, Result};
+use crate::format::batch::{BatchBuilder, FinishedBatch};
+use crate::format::control::{ControlRecord, abort_marker};
+use crate::format::transaction_index::{self, AbortedTransaction};
+use crate::segment::{Segment, TRANSACTION_INDEX};
+use crate::sys::PutFailure;
+
+impl PartitionLog {
+    /// Transactions with records here that are neither committed nor aborted, oldest first.
+    pub(crate) fn open_transactions(self: &Arc<Self>) -> Result<Vec<OpenTransaction>> {
+        self.load()?;
+        Ok(self.producers.lock().state.open().collect())
+    }
+
+    /// The largest producer id that a broker will remember of this partition.
+    pub(crate) fn highest_producer_id(self: &Arc<Self>) -> Result<Option<i64>> {
+        self.load()?;
+        Ok(self.producers.lock().state.highest_id())
+    }
+
+    /// Appends the marker that aborts an open transaction, and notes that in the index of its segment.
+    pub(crate) fn abort(self: &Arc<Self>, open: OpenTransaction, now: i64) -> Result<()> {
+        let epochs = self.producers.lock().state.epochs_of(open.producer_id);
+        // The coordinator's epoch must not go back, and is 0 for a coordinator that has just begun.
+        let (epoch, coordinator_epoch) = epochs.map_or((0, 0), |(epoch, of)| (epoch, of.max(0)));
+        let (mut builder, producer) = (BatchBuilder::default(), (open.producer_id, epoch));
+        let Some(mut marker) = abort_marker(&mut builder, producer, coordinator_epoch, now) else {
+            return Ok(());
+        };
+        let mut appender = self.appender.lock();
+        if !matches!(&*appender, Appender::Active { .. }) {
+            self.prepare(&mut appender)?;
+        }
+        let base_offset = appender.next_offset();
+        self.make_room(&mut appender, &marker, base_offset)?;
+        // The snapshots of sealed segments must not know of what comes now.
+        self.finish_at_roll(&mut appender, true)?;
+        let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
+        match writer.append(&mut marker, base_offset, *epoch, true) {
+            Ok(_) => {}
+            Err(PutFailure::NothingWritten(failure)) => return Err(failure),
+            Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
+        }
+        // Before anybody can sync the marker, or recovery would not look at it any more: the lock is still held.
+        let segment = Arc::clone(writer.segment());
+        if let Err(failure) = self.note_abort(&segment, &marker, coordinator_epoch) {
+            return Err(self.poison(&mut appender, &failure));
+        }
+        if let Some(live) = self.live.get().and_then(Option::as_ref) {
+            live.publish(segment.end_word());
+        }
+        drop(appender);
+        self.sleepers.wake_all();
+        Ok(())
+    }
+
+    fn note_abort(
+        &self,
+        segment: &Segment,
+        marker: &FinishedBatch<'_>,
+        coordinator_epoch: i32,
+    ) -> Result<()> {
+        let Some(header) = marker.header() else { return Ok(()) };
+        let aborted = {
+            let mut producers = self.producers.lock();
+            producers.upto = segment.next_offset();
+            producers.state.note(&header, Some(ControlRecord::Abort { coordinator_epoch }))
+        };
+        aborted.map_or(Ok(()), |aborted| self.add_to_transaction_index(segment, aborted))
+    }
+
+    fn add_to_transaction_index(&self, segment: &Segment, aborted: AbortedTransaction) -> Result<()> {
+        let mut entries = self.index_of(segment)?;
+        if entries.iter().all(|known| known.last_offset < aborted.last_offset) {
+            entries.push(aborted);
+        }
+        let path = segment.path().with_extension(TRANSACTION_INDEX);
+        self.disk.replace(&path, &transaction_index::encode(&entries))
+    }
+}
