@@ -133,6 +133,8 @@ fn a_live_broker_is_read_beside_it() {
     // Before that the directory is still being copied.
     let has_begun = || live().is_some_and(|data| data.with_file_name("broker.log").exists());
     common::until("the broker has begun", has_begun);
+    // It takes the lock before it takes the marker away.
+    common::until("the broker loads", || !live().unwrap().join(".kafka_cleanshutdown").exists());
     let held = EventLog::open(live().unwrap()).unwrap_err().to_string();
     assert!(held.contains("is in use by process") && held.contains("close the log that holds it"), "{held}");
     let log = EventLog::open_read_only(live().unwrap()).unwrap();
