@@ -4,7 +4,6 @@
 
 mod common;
 #[path = "kafka/judge.rs"]
-#[allow(dead_code, reason = "its other half runs brokers")]
 mod judge;
 
 use std::path::{Path, PathBuf};
