@@ -186,8 +186,7 @@ impl Pass {
     }
 
     fn map_slice(&mut self) -> Result<Step> {
-        let went_on = self
-            .slice(|pass, segment, position, frame, bytes| pass.note_keys(segment, position, frame, bytes))?;
+        let went_on = self.slice(Self::note_keys)?;
         if !went_on || self.at.segment >= self.plan.segments.len() {
             self.verdicts.settle();
             self.markers.begin_again();

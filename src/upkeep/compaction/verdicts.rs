@@ -14,7 +14,7 @@ use crate::format::rewrite::Keep;
 const AT_ONCE: usize = 128;
 /// Bits are given this part of the memory at most.
 const BITS_PART: usize = 8;
-const WORD_BITS: u64 = 64;
+const WORD_BITS: u64 = u64::BITS as u64;
 
 #[derive(Debug)]
 pub(super) struct Verdicts {
@@ -75,7 +75,7 @@ impl Verdicts {
         let words = usize::try_from(offsets.div_ceil(WORD_BITS)).unwrap_or(usize::MAX);
         let words = words.min(memory / BITS_PART / size_of::<u64>());
         let going = Bits { first: first_dirty, step: 1, words: vec![0; words] };
-        let steps = words.div_ceil(WORD_BITS as usize);
+        let steps = words.div_ceil(u64::BITS as usize);
         let changing = Bits { first: first_dirty, step: WORD_BITS, words: vec![0; steps] };
         let left = memory.saturating_sub((words + steps) * size_of::<u64>());
         Ok(Self {
@@ -228,5 +228,137 @@ impl Bits {
                 between + u64::from((one & head).count_ones() + (end & tail).count_ones())
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::format::record::RawHeaders;
+
+    const FIRST: u64 = 1000;
+    /// Where the dirty part begins inside of a batch.
+    const FIRST_DIRTY: u64 = 1003;
+    /// Records of a batch; the offset behind the last one is free.
+    const RECORDS: u64 = 7;
+
+    struct One {
+        offset: u64,
+        key: Option<[u8; 8]>,
+        has_value: bool,
+    }
+
+    impl One {
+        fn raw(&self) -> RawRecord<'_> {
+            let key = self.key.as_ref().map(<[u8; 8]>::as_slice);
+            let value = self.has_value.then_some(&b"value"[..]);
+            let headers = RawHeaders::default();
+            RawRecord { timestamp_delta: 0, offset_delta: 0, key, value, headers }
+        }
+    }
+
+    /// Batches of which some go as a whole, some stay, and most are mixed.
+    fn batches(count: u64) -> Vec<Vec<One>> {
+        let one = |batch: u64, number: u64| {
+            let (offset, kind) = (FIRST + batch * (RECORDS + 1) + number, batch % 5);
+            let key = match kind {
+                0 => number,
+                1 => 1_000_000 + offset,
+                _ => offset * 7919 % 503,
+            };
+            let key = (kind != 3 || number != 2).then(|| key.to_le_bytes());
+            One { offset, key, has_value: kind != 4 || number != 3 }
+        };
+        (0..count).map(|batch| (0..RECORDS).map(|number| one(batch, number)).collect()).collect()
+    }
+
+    fn header(batch: &[One]) -> BatchHeader {
+        let mut header = BatchHeader::read(&[0; 61]);
+        header.base_offset = batch[0].offset.cast_signed();
+        (header.last_offset_delta, header.record_count) = (7, 7);
+        header
+    }
+
+    /// Notes all, compares what is said of every record and batch with a plain map, and tells how many batches were
+    /// judged as a whole.
+    fn check(memory: usize, tombstones: Tombstones) -> (u64, usize) {
+        let batches = batches(300);
+        let end = FIRST + 300 * (RECORDS + 1);
+        let mut verdicts = Verdicts::new(memory, FIRST_DIRTY, end).unwrap();
+        for one in batches.iter().flatten() {
+            if !verdicts.note(one.offset, &one.raw(), tombstones) {
+                break;
+            }
+        }
+        verdicts.settle();
+        let upto = verdicts.upto();
+        let noted = batches.iter().flatten().filter(|one| (FIRST_DIRTY..upto).contains(&one.offset));
+        let last: BTreeMap<_, _> = noted.filter_map(|one| Some((one.key?, one.offset))).collect();
+        let stays = |one: &One| {
+            let is_kept = one.key.is_some_and(|key| last.get(&key).is_none_or(|last| *last <= one.offset));
+            one.offset >= upto || (is_kept && (one.has_value || tombstones != Tombstones::Go))
+        };
+        let mut whole = 0;
+        let mut seen = Vec::new();
+        for batch in &batches {
+            let expected: Vec<bool> = batch.iter().map(stays).collect();
+            let mut judge = verdicts.judge(tombstones != Tombstones::Go, &mut seen);
+            for one in batch {
+                judge.see(one.offset, &one.raw());
+            }
+            let judged: Vec<bool> = (0..batch.len()).map(|number| judge.keeps(number)).collect();
+            assert_eq!(judged, expected, "{memory} {tombstones:?} {}", batch[0].offset);
+            match verdicts.of_batch(&header(batch)) {
+                Some(Whole::Goes) => assert!(!expected.contains(&true)),
+                Some(Whole::Stays) => {
+                    assert!(!expected.contains(&false));
+                    assert!(tombstones != Tombstones::GetTime || batch.iter().all(|one| one.has_value));
+                }
+                None => {}
+            }
+            whole += usize::from(verdicts.of_batch(&header(batch)).is_some());
+        }
+        (upto - FIRST, whole)
+    }
+
+    #[test]
+    fn bits_and_lookups_say_the_same_as_a_plain_map() {
+        for tombstones in [Tombstones::Go, Tombstones::Stay, Tombstones::GetTime] {
+            // Room for all.
+            let (upto, whole) = check(1 << 20, tombstones);
+            assert_eq!(upto, 300 * (RECORDS + 1));
+            assert!((110..300).contains(&whole), "{whole}");
+            // Neither bits nor, soon, room.
+            let (upto, whole) = check(0, tombstones);
+            assert!(upto < 300, "{upto}");
+            assert_eq!(whole, 0);
+            // Bits for a part of the offsets, room for a part of the keys.
+            let (upto, some) = check(2000, tombstones);
+            assert!((200..1000).contains(&upto), "{upto}");
+            assert!(some > 0, "some batches are judged by their bits");
+        }
+    }
+
+    #[test]
+    fn bits_are_counted_over_words() {
+        let mut bits = Bits { first: 10, step: 1, words: vec![0; 4] };
+        let set = [10, 11, 73, 74, 137, 138, 200, 265];
+        for offset in set {
+            bits.set(offset);
+        }
+        // Beside the bits there is nothing to set.
+        bits.set(9);
+        bits.set(266);
+        for first in 10..266 {
+            for last in first..266 {
+                let expected = set.iter().filter(|offset| (first..=last).contains(*offset)).count();
+                assert_eq!(bits.count(first, last), Some(expected as u64));
+            }
+            assert_eq!(bits.get(first), Some(set.contains(&first)));
+        }
+        assert_eq!((bits.count(9, 20), bits.count(20, 266)), (None, None));
+        assert_eq!((bits.get(9), bits.get(266)), (None, None));
     }
 }
