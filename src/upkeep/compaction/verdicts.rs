@@ -243,6 +243,9 @@ mod tests {
     const FIRST_DIRTY: u64 = 1003;
     /// Records of a batch; the offset behind the last one is free.
     const RECORDS: u64 = 7;
+    const BATCHES: u64 = 300;
+    /// Offsets that they take.
+    const ALL: u64 = BATCHES * (RECORDS + 1);
 
     struct One {
         offset: u64,
@@ -260,18 +263,18 @@ mod tests {
     }
 
     /// Batches of which some go as a whole, some stay, and most are mixed.
-    fn batches(count: u64) -> Vec<Vec<One>> {
+    fn batches(keys: u64) -> Vec<Vec<One>> {
         let one = |batch: u64, number: u64| {
             let (offset, kind) = (FIRST + batch * (RECORDS + 1) + number, batch % 5);
             let key = match kind {
                 0 => number,
-                1 => 1_000_000 + offset,
-                _ => offset * 7919 % 503,
+                1 => 1_000_000 + offset % keys,
+                _ => offset * 7919 % keys.min(503),
             };
             let key = (kind != 3 || number != 2).then(|| key.to_le_bytes());
             One { offset, key, has_value: kind != 4 || number != 3 }
         };
-        (0..count).map(|batch| (0..RECORDS).map(|number| one(batch, number)).collect()).collect()
+        (0..BATCHES).map(|batch| (0..RECORDS).map(|number| one(batch, number)).collect()).collect()
     }
 
     fn header(batch: &[One]) -> BatchHeader {
@@ -283,9 +286,9 @@ mod tests {
 
     /// Notes all, compares what is said of every record and batch with a plain map, and tells how many batches were
     /// judged as a whole.
-    fn check(memory: usize, tombstones: Tombstones) -> (u64, usize) {
-        let batches = batches(300);
-        let end = FIRST + 300 * (RECORDS + 1);
+    fn check(memory: usize, keys: u64, tombstones: Tombstones) -> (u64, usize) {
+        let batches = batches(keys);
+        let end = FIRST + ALL;
         let mut verdicts = Verdicts::new(memory, FIRST_DIRTY, end).unwrap();
         for one in batches.iter().flatten() {
             if !verdicts.note(one.offset, &one.raw(), tombstones) {
@@ -327,17 +330,20 @@ mod tests {
     fn bits_and_lookups_say_the_same_as_a_plain_map() {
         for tombstones in [Tombstones::Go, Tombstones::Stay, Tombstones::GetTime] {
             // Room for all.
-            let (upto, whole) = check(1 << 20, tombstones);
-            assert_eq!(upto, 300 * (RECORDS + 1));
-            assert!((110..300).contains(&whole), "{whole}");
+            let (upto, whole) = check(1 << 20, ALL, tombstones);
+            assert_eq!(upto, ALL);
+            assert!((60..300).contains(&whole), "{whole}");
             // Neither bits nor, soon, room.
-            let (upto, whole) = check(0, tombstones);
-            assert!(upto < 300, "{upto}");
-            assert_eq!(whole, 0);
-            // Bits for a part of the offsets, room for a part of the keys.
-            let (upto, some) = check(2000, tombstones);
-            assert!((200..1000).contains(&upto), "{upto}");
-            assert!(some > 0, "some batches are judged by their bits");
+            assert_eq!(check(0, ALL, tombstones).1, 0);
+            assert!(check(0, ALL, tombstones).0 < 100);
+            // Bits for all, room for a part of the keys.
+            let (upto, whole) = check(8000, ALL, tombstones);
+            assert!((100..ALL).contains(&upto), "{upto}");
+            assert!(whole > 0);
+            // Bits for half of the offsets, room for all keys.
+            let (upto, whole) = check(1200, 14, tombstones);
+            assert_eq!(upto, ALL);
+            assert!((1..150).contains(&whole), "{whole}");
         }
     }
 
