@@ -141,9 +141,10 @@ impl OpenOptions {
         self
     }
 
-    /// Bytes that compaction may take for the keys it has come across: 24 for each, and a tenth more. A partition with more
-    /// keys in the part that was not compacted yet is gone through several times. The memory is taken while a partition
-    /// is compacted, and no more than its records can need. Default: 16 MiB, some 629,000 keys. Kafka's counterpart is
+    /// Bytes that compaction may take for the keys it has come across: 24 for each, and a tenth more. Of the same bytes,
+    /// and an eighth of them at most, a bit is taken for each record that was not compacted yet. A partition with more keys
+    /// in that part is gone through several times. The memory is taken while a partition is compacted, and no more than
+    /// its records can need. Default: 16 MiB, at least 550,000 keys. Kafka's counterpart is
     /// `log.cleaner.dedupe.buffer.size`.
     pub fn compaction_memory(mut self, bytes: usize) -> Self {
         self.compaction_memory = bytes;

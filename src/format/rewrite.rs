@@ -4,6 +4,8 @@
 //! Counted anew are the records, the largest timestamp and the base timestamp, which is that of the first record that is
 //! left; or, once a tombstone was kept, the time from which on it may go. That time stays.
 
+use std::ops::Range;
+
 use super::Malformed;
 use super::batch::{Batch, seal};
 use super::compression::{Encoding, MAX_DECOMPRESSED_BYTES, Unreadable, compress};
@@ -38,6 +40,16 @@ struct Kept {
     from: usize,
     to: usize,
     timestamp: i64,
+    is_tombstone: bool,
+}
+
+/// Says which records of a batch stay. It is shown all of them before it is asked.
+pub(crate) trait Keep {
+    /// The next record, and its offset.
+    fn see(&mut self, offset: u64, record: &RawRecord<'_>);
+
+    /// Whether the record with this number, counted from 0, stays. Asked once for each, in order.
+    fn keeps(&mut self, number: usize) -> bool;
 }
 
 /// What becomes of the time from which on what a batch marks as gone may go itself.
@@ -50,14 +62,14 @@ pub(crate) struct Horizon {
 }
 
 impl Rewriter {
-    /// Keeps those records of the whole batch in `frame` of which `keep` says so when it is told offset and record. On
-    /// an error nothing is known of the batch.
+    /// Keeps those records of the whole batch in `frame` of which `keep` says so. On an error nothing is known of the
+    /// batch.
     #[inline]
     pub(crate) fn filter(
         &mut self,
         frame: &[u8],
         horizon: Horizon,
-        mut keep: impl FnMut(u64, &RawRecord<'_>) -> bool,
+        mut keep: impl Keep,
     ) -> Result<Left<'_>, Unreadable> {
         let Self { plain, kept, .. } = self;
         let batch = plain_batch(frame, plain)?;
@@ -148,15 +160,29 @@ fn is_header_only(frame: &[u8]) -> bool {
 
 /// Goes through the records, checks them and notes which of them stay. Tells whether one of those is a tombstone.
 #[inline]
-fn choose(
-    batch: &Batch<'_>,
-    kept: &mut Vec<Kept>,
-    keep: &mut impl FnMut(u64, &RawRecord<'_>) -> bool,
-) -> Result<bool, Malformed> {
+fn choose(batch: &Batch<'_>, kept: &mut Vec<Kept>, keep: &mut impl Keep) -> Result<bool, Malformed> {
+    kept.clear();
+    walk(batch, |offset, record, place| {
+        keep.see(offset, record);
+        let (timestamp, is_tombstone) = (batch.timestamp_of(record), record.value.is_none());
+        kept.push(Kept { from: place.start, to: place.end, timestamp, is_tombstone });
+    })?;
+    let (mut number, mut tombstones) = (0, false);
+    kept.retain(|one| {
+        let stays = keep.keeps(number);
+        number += 1;
+        tombstones |= stays && one.is_tombstone;
+        stays
+    });
+    Ok(tombstones)
+}
+
+/// Goes through the records in order and checks them. Tells of the offset of each, and where it lies among them.
+#[inline]
+fn walk(batch: &Batch<'_>, mut each: impl FnMut(u64, &RawRecord<'_>, Range<usize>)) -> Result<(), Malformed> {
     let base = u64::try_from(batch.header.base_offset).unwrap_or(0);
     let mut input = batch.records();
-    let (end, mut from, mut last_delta, mut tombstones) = (input.remaining(), 0, -1, false);
-    kept.clear();
+    let (end, mut from, mut last_delta) = (input.remaining(), 0, -1);
     for _ in 0..batch.header.record_count {
         let record = RawRecord::take(&mut input)?;
         record.headers.check()?;
@@ -165,10 +191,7 @@ fn choose(
         }
         last_delta = record.offset_delta;
         let to = end - input.remaining();
-        if keep(base.saturating_add(u64::from(last_delta.unsigned_abs())), &record) {
-            tombstones |= record.value.is_none();
-            kept.push(Kept { from, to, timestamp: batch.timestamp_of(&record) });
-        }
+        each(base.saturating_add(u64::from(last_delta.unsigned_abs())), &record, from..to);
         from = to;
     }
     if last_delta > batch.header.last_offset_delta {
@@ -177,7 +200,7 @@ fn choose(
     if !input.is_empty() {
         return Err(Malformed("bytes are left after the last record"));
     }
-    Ok(tombstones)
+    Ok(())
 }
 
 fn codec_of(frame: &[u8]) -> Result<Codec, Malformed> {
@@ -189,26 +212,15 @@ fn codec_of(frame: &[u8]) -> Result<Codec, Malformed> {
     Codec::of_attributes(attributes)
 }
 
-/// Goes through the records of the whole batch in `frame` in order, and ends when `each` returns `false`. Tells whether
-/// it came to the end. Of the framing only what it takes to find keys is checked.
+/// Goes through the records of the whole batch in `frame` in order, with their offsets, and checks them as
+/// [`Rewriter::filter`] does.
 #[inline]
 pub(crate) fn each_record(
     frame: &[u8],
     plain: &mut Vec<u8>,
-    mut each: impl FnMut(u64, &RawRecord<'_>) -> bool,
-) -> Result<bool, Unreadable> {
-    let batch = plain_batch(frame, plain)?;
-    let base = u64::try_from(batch.header.base_offset).unwrap_or(0);
-    let mut input = batch.records();
-    for _ in 0..batch.header.record_count {
-        let record = RawRecord::take(&mut input)?;
-        let delta = u64::try_from(record.offset_delta)
-            .map_err(|_| Malformed("a record's offset lies before the batch's first offset"))?;
-        if !each(base.saturating_add(delta), &record) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    mut each: impl FnMut(u64, &RawRecord<'_>),
+) -> Result<(), Unreadable> {
+    Ok(walk(&plain_batch(frame, plain)?, |offset, record, _| each(offset, record))?)
 }
 
 /// The batch with this header without any record. Only what it tells of its producer and its offsets stays.

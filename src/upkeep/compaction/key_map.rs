@@ -5,6 +5,8 @@
 //! chance there is one among a thousand million keys with a probability of 10⁻²¹. Open addressing with linear probing; at
 //! 90 % the map is full.
 
+use std::hint::black_box;
+
 use siphasher::sip128::SipHasher13;
 
 use crate::error::Result;
@@ -22,6 +24,26 @@ pub(super) struct KeyMap {
     hasher: SipHasher13,
     slots: Vec<Slot>,
     used: usize,
+    /// So many keys have room.
+    most: usize,
+}
+
+/// What a key is known by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hash {
+    high: u64,
+    low: u64,
+}
+
+/// What came of noting an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// The key was not known.
+    New,
+    /// It was noted with this offset.
+    Overtakes(u64),
+    /// There is no room for another key.
+    Full,
 }
 
 impl std::fmt::Debug for KeyMap {
@@ -40,45 +62,58 @@ impl KeyMap {
         let wanted =
             usize::try_from(keys).unwrap_or(usize::MAX).saturating_mul(10).div_ceil(FULL).saturating_add(1);
         let slots = vec![Slot::default(); wanted.clamp(FEWEST_SLOTS, most)];
-        Ok(Self { hasher: SipHasher13::new_with_key(&random_bytes()?), slots, used: 0 })
+        let most = slots.len() / 10 * FULL + slots.len() % 10 * FULL / 10;
+        Ok(Self { hasher: SipHasher13::new_with_key(&random_bytes()?), slots, used: 0, most })
     }
 
-    /// Notes the offset of a key, which must be above any that was noted for it. `false`: the map is full.
     #[inline]
-    pub(super) fn insert(&mut self, key: &[u8], offset: u64) -> bool {
-        let (high, low) = self.hash(key);
-        let is_full = self.used >= self.slots.len() / 10 * FULL + self.slots.len() % 10 * FULL / 10;
-        let Some(slot) = self.slot_of(high, low).and_then(|at| self.slots.get_mut(at)) else { return false };
-        let is_new = slot[2] == 0;
-        if is_new && is_full {
-            return false;
+    pub(super) fn hash(&self, key: &[u8]) -> Hash {
+        let (high, low) = self.hasher.hash(key).as_u64();
+        Hash { high, low }
+    }
+
+    /// Reads where the keys of these hashes are looked for first, so that it is in the cache when they are. Nearly all
+    /// of the time that a key takes is spent waiting for memory, and these reads do not wait for each other.
+    #[inline]
+    pub(super) fn touch(&self, hashes: impl Iterator<Item = Hash>) {
+        let read = |hash: Hash| self.slots.get(self.first_of(hash)).map_or(0, |slot| slot[0] ^ slot[2]);
+        black_box(hashes.map(read).fold(0, |all, one| all ^ one));
+    }
+
+    /// Notes the offset of a key, which must be above any that was noted for it.
+    #[inline]
+    pub(super) fn insert(&mut self, hash: Hash, offset: u64) -> Noted {
+        let Some(slot) = self.slot_of(hash).and_then(|at| self.slots.get_mut(at)) else { return Noted::Full };
+        let before = slot[2].checked_sub(1);
+        if before.is_none() {
+            if self.used >= self.most {
+                return Noted::Full;
+            }
+            self.used += 1;
         }
-        *slot = [high, low, offset + 1];
-        self.used += usize::from(is_new);
-        true
+        *slot = [hash.high, hash.low, offset + 1];
+        before.map_or(Noted::New, Noted::Overtakes)
     }
 
     /// The offset that was noted last for a key.
     #[inline]
-    pub(super) fn get(&self, key: &[u8]) -> Option<u64> {
-        let (high, low) = self.hash(key);
-        self.slots.get(self.slot_of(high, low)?)?[2].checked_sub(1)
+    pub(super) fn get(&self, hash: Hash) -> Option<u64> {
+        self.slots.get(self.slot_of(hash)?)?[2].checked_sub(1)
     }
 
+    /// The high half as a fraction of all slots: no division, and any count will do.
     #[inline]
-    fn hash(&self, key: &[u8]) -> (u64, u64) {
-        self.hasher.hash(key).as_u64()
+    #[expect(clippy::cast_possible_truncation, reason = "below the number of slots")]
+    fn first_of(&self, hash: Hash) -> usize {
+        ((u128::from(hash.high) * self.slots.len() as u128) >> 64) as usize
     }
 
     /// The slot of this hash, or the empty one where it would go. There always is an empty one.
     #[inline]
-    fn slot_of(&self, high: u64, low: u64) -> Option<usize> {
-        let count = self.slots.len();
-        // The high half as a fraction of all slots: no division, and any count will do.
-        #[expect(clippy::cast_possible_truncation, reason = "below the number of slots")]
-        let first = ((u128::from(high) * count as u128) >> 64) as usize;
+    fn slot_of(&self, hash: Hash) -> Option<usize> {
+        let first = self.first_of(hash);
         let (front, back) = self.slots.split_at_checked(first)?;
-        let fits = |slot: &Slot| slot[2] == 0 || (slot[0] == high && slot[1] == low);
+        let fits = |slot: &Slot| slot[2] == 0 || (slot[0] == hash.high && slot[1] == hash.low);
         match back.iter().position(fits) {
             Some(at) => Some(first + at),
             None => front.iter().position(fits),
@@ -100,17 +135,19 @@ mod tests {
             let mut full_at = None;
             for offset in 0..5000_u64 {
                 let key = (offset * 7919 % 1201).to_le_bytes();
-                let is_known = model.contains_key(&key);
-                if map.insert(&key, offset) {
-                    model.insert(key, offset);
-                } else {
-                    assert!(!is_known, "a key that is there is always noted");
+                let before = model.get(&key).copied();
+                let noted = map.insert(map.hash(&key), offset);
+                if noted == Noted::Full {
+                    assert_eq!(before, None, "a key that is there is always noted");
                     full_at.get_or_insert(model.len());
+                } else {
+                    assert_eq!(noted, before.map_or(Noted::New, Noted::Overtakes));
+                    model.insert(key, offset);
                 }
             }
             assert_eq!(full_at, Some(slots * 9 / 10), "{slots}");
             for key in (0..1201_u64).map(u64::to_le_bytes) {
-                assert_eq!(map.get(&key), model.get(&key).copied());
+                assert_eq!(map.get(map.hash(&key)), model.get(&key).copied());
             }
         }
     }
@@ -120,7 +157,7 @@ mod tests {
         let map = KeyMap::new(16 << 20, 100).unwrap();
         assert!(map.slots.len() < 120);
         let mut map = KeyMap::new(16 << 20, 100).unwrap();
-        assert!((0..100_u64).all(|key| map.insert(&key.to_le_bytes(), key)));
-        assert!(map.insert(b"", 0) || map.used >= 100);
+        assert!((0..100_u64).all(|key| map.insert(map.hash(&key.to_le_bytes()), key) == Noted::New));
+        assert!(map.insert(map.hash(b""), 0) != Noted::Full || map.used >= 100);
     }
 }

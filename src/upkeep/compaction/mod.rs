@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`pass`] | going through one partition |
+//! | [`verdicts`] | which records go |
 //! | [`key_map`] | the last offset of each key, in bounded memory |
 //! | [`markers`] | transactions and producers |
 //!
@@ -13,6 +14,7 @@
 mod key_map;
 mod markers;
 mod pass;
+mod verdicts;
 
 use std::sync::{Arc, Weak};
 

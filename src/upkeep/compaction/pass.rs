@@ -7,15 +7,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::key_map::KeyMap;
 use super::markers::{Marker, Markers, Producers, Undecided};
+use super::verdicts::{Seen, Tombstones, Verdicts, Whole};
 use crate::error::{Damage, Error, Result};
 use crate::format::compression::Unreadable;
 use crate::format::control::ControlRecord;
 use crate::format::frame::{Frame, FrameKind};
 use crate::format::header::BatchHeader;
 use crate::format::record::RawRecord;
-use crate::format::rewrite::{Horizon, Left, Rewriter, each_record, header_only};
+use crate::format::rewrite::{Horizon, Keep, Left, Rewriter, each_record, header_only};
 use crate::partition::{Cleanable, PartitionLog};
 use crate::segment::{Batches, CleanedSegment, CleanedWriter, Segment};
 
@@ -30,9 +30,8 @@ pub(in crate::upkeep) struct Pass {
     log: Arc<PartitionLog>,
     plan: Cleanable,
     now: i64,
-    map: KeyMap,
-    /// Behind the last offset that the map tells of.
-    upto: u64,
+    verdicts: Verdicts,
+    records: Vec<Seen>,
     markers: Markers,
     producers: Producers,
     rewriter: Rewriter,
@@ -103,16 +102,16 @@ struct Piece<'p> {
 impl Pass {
     /// Begins a pass at the time `now`, whose map of keys takes `memory` bytes at most.
     pub(super) fn new(log: &Arc<PartitionLog>, plan: Cleanable, memory: usize, now: i64) -> Result<Self> {
-        let map = KeyMap::new(memory, plan.end().saturating_sub(plan.first_dirty))?;
+        let verdicts = Verdicts::new(memory, plan.first_dirty, plan.end())?;
         let markers = Markers::new(log.all_aborted()?);
         let producers = Producers::new(log.last_batches());
         let first = plan.segments.partition_point(|segment| segment.next_offset() <= plan.first_dirty);
         let mut pass = Self {
             log: Arc::clone(log),
-            upto: plan.end(),
             plan,
             now,
-            map,
+            verdicts,
+            records: Vec::new(),
             markers,
             producers,
             rewriter: Rewriter::default(),
@@ -187,64 +186,53 @@ impl Pass {
     }
 
     fn map_slice(&mut self) -> Result<Step> {
-        let went_on = self.slice(|pass, segment, position, frame, bytes| {
-            let full_at = pass.note_keys(segment, position, frame, bytes)?;
-            pass.upto = full_at.unwrap_or(pass.upto);
-            Ok(full_at.is_none())
-        })?;
+        let went_on = self.slice(Self::note_keys)?;
         if !went_on || self.at.segment >= self.plan.segments.len() {
+            self.verdicts.settle();
             self.markers.begin_again();
             self.begin_group(0);
         }
         Ok(Step::More)
     }
 
-    /// Notes the keys of a batch. `Some`: from this offset on there was no room.
-    fn note_keys(
-        &mut self,
-        segment: &Segment,
-        position: u64,
-        frame: &Frame,
-        bytes: &[u8],
-    ) -> Result<Option<u64>> {
+    /// Notes the records of a batch. `false`: there is no room for more.
+    fn note_keys(&mut self, segment: &Segment, position: u64, frame: &Frame, bytes: &[u8]) -> Result<bool> {
         if let FrameKind::Batch(header) = &frame.kind {
             if header.is_control() {
                 let marker = self.markers.marker(header, ControlRecord::of_batch(bytes));
                 return marker
-                    .map(|_| None)
+                    .map(|_| true)
                     .map_err(|undecided| self.undecided(segment, position, undecided));
             }
             if !self.markers.counts(header) {
-                return Ok(None);
+                return Ok(true);
             }
         }
-        let first_dirty = self.plan.first_dirty;
-        if frame.last_offset() < first_dirty {
-            return Ok(None);
+        if frame.last_offset() < self.plan.first_dirty {
+            return Ok(true);
         }
-        let (map, expected) = (&mut self.map, self.at.expected);
-        let (mut full_at, mut is_behind) = (None, false);
+        let tombstones = match &frame.kind {
+            FrameKind::Batch(header) if is_past(header, self.now) => Tombstones::Go,
+            FrameKind::Batch(header) if header.has_delete_horizon() => Tombstones::Stay,
+            _ => Tombstones::GetTime,
+        };
+        let (verdicts, expected) = (&mut self.verdicts, self.at.expected);
+        let (mut has_room, mut is_behind) = (true, false);
         let went = each_record(bytes, &mut self.plain, |offset, record| {
             // Only decoding shows where a wrapper of legacy messages begins.
             is_behind |= offset < expected;
-            match record.key {
-                Some(key) if offset >= first_dirty && !map.insert(key, offset) => {
-                    full_at = Some(offset);
-                    false
-                }
-                _ => true,
-            }
+            has_room = verdicts.note(offset, record, tombstones);
         });
         went.map_err(|reason| self.unreadable(segment, position, reason))?;
         if is_behind {
             return Err(self.damage(segment, position, expected, "the offset is not the expected one"));
         }
-        Ok(full_at)
+        Ok(has_room)
     }
 
     /// Takes together what fits into one segment, from this segment on.
     fn begin_group(&mut self, first: usize) {
-        let covered = self.plan.segments.partition_point(|segment| segment.base() < self.upto);
+        let covered = self.plan.segments.partition_point(|segment| segment.base() < self.verdicts.upto());
         let limit = self.log.most_segment_bytes();
         let (mut bytes, mut largest, mut end) = (0, 0, first);
         let base = self.plan.segments.get(first).map_or(0, |segment| segment.base());
@@ -258,7 +246,7 @@ impl Pass {
         }
         self.go_to(first);
         if end == first {
-            self.summary.upto = self.upto;
+            self.summary.upto = self.verdicts.upto();
             self.stage = Stage::Done;
             return;
         }
@@ -303,22 +291,27 @@ impl Pass {
                     Ok(Marker::Empty) if is_past(header, self.now) => Ok(Left::Nothing(*header)),
                     Ok(Marker::Empty) => {
                         let horizon = Horizon { at: self.horizon(), always: true };
-                        self.rewriter.filter(bytes, horizon, |_, _| true)
+                        self.rewriter.filter(bytes, horizon, Everything)
                     }
                 }
             }
             FrameKind::Batch(header) if header.is_control() => Ok(Left::Nothing(*header)),
             FrameKind::Batch(header) if !self.markers.counts(header) => Ok(Left::Nothing(*header)),
             kind => {
-                let keeps_tombstones = match kind {
-                    FrameKind::Batch(header) => !is_past(header, self.now),
-                    FrameKind::Legacy { .. } => true,
+                let header = match kind {
+                    FrameKind::Batch(header) => Some(header),
+                    FrameKind::Legacy { .. } => None,
                 };
-                let horizon = Horizon { at: self.horizon(), always: false };
-                let (map, upto) = (&self.map, self.upto);
-                self.rewriter.filter(bytes, horizon, |offset, record| {
-                    offset >= upto || is_kept(map, offset, record, keeps_tombstones)
-                })
+                match header.and_then(|header| Some((header, self.verdicts.of_batch(header)?))) {
+                    Some((_, Whole::Stays)) => Ok(Left::All),
+                    Some((header, Whole::Goes)) => Ok(Left::Nothing(*header)),
+                    None => {
+                        let horizon = Horizon { at: self.horizon(), always: false };
+                        let keeps_tombstones = header.is_none_or(|header| !is_past(header, self.now));
+                        let judge = self.verdicts.judge(keeps_tombstones, &mut self.records);
+                        self.rewriter.filter(bytes, horizon, judge)
+                    }
+                }
             }
         };
         let Stage::Cleaning(group) = &mut self.stage else { return Ok(()) };
@@ -332,7 +325,7 @@ impl Pass {
             }
             Ok(Left::Nothing(header)) => {
                 let had_records = bytes.len() > header_only(&header).len();
-                if self.producers.need(&header) || whole.last_offset + 1 == self.upto {
+                if self.producers.need(&header) || whole.last_offset + 1 == self.verdicts.upto() {
                     group.changed |= had_records;
                     group.push_header(log, &header, &self.plan)?;
                 } else {
@@ -473,8 +466,13 @@ fn is_past(header: &BatchHeader, now: i64) -> bool {
     header.has_delete_horizon() && header.base_timestamp <= now
 }
 
-#[inline]
-fn is_kept(map: &KeyMap, offset: u64, record: &RawRecord<'_>, keeps_tombstones: bool) -> bool {
-    let Some(key) = record.key else { return false };
-    (record.value.is_some() || keeps_tombstones) && map.get(key).is_none_or(|last| last <= offset)
+/// No record goes.
+struct Everything;
+
+impl Keep for Everything {
+    fn see(&mut self, _: u64, _: &RawRecord<'_>) {}
+
+    fn keeps(&mut self, _: usize) -> bool {
+        true
+    }
 }
