@@ -156,9 +156,7 @@ fn a_full_disk_leaves_everything_as_it_was() {
                 let failure = dirty.bench.run().unwrap_err();
                 assert!(matches!(failure, Error::StorageFull { .. }), "{context}: {failure}");
                 let told = dirty.bench.told();
-                let failed = |event: &&Event| {
-                    matches!(event, Event::MaintenanceFailed { task: "compaction", failure } if !failure.is_empty())
-                };
+                let failed = |event: &&Event| matches!(event, Event::MaintenanceFailed { task: "compaction", failure } if !failure.is_empty());
                 assert_eq!(told.iter().filter(failed).count(), 1, "{context}: {told:?}");
                 dirty.bench.fixture.assert_files(&dirty.files);
                 assert_eq!(seen(&log), dirty.before);

@@ -1,8 +1,12 @@
 //! Compaction of one partition: on disks that fail, when the power goes, and with others at work meanwhile.
 
+mod ends;
 mod faults;
+mod followers;
+mod markers;
 #[cfg(target_os = "linux")]
 mod power;
+mod vectors;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
