@@ -19,6 +19,12 @@ fn name_of(group: usize) -> String {
     format!("group {group}")
 }
 
+/// The partition of `__consumer_offsets` that a group's positions are in.
+fn shard_of(group: &str) -> u32 {
+    let hash = group.bytes().fold(0_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(byte)));
+    hash.unsigned_abs() % 50
+}
+
 /// What each group has committed.
 fn committed(log: &EventLog) -> BTreeMap<String, Vec<Position>> {
     log.groups()
@@ -73,13 +79,11 @@ fn committed_positions_survive_and_groups_that_went_vanish() {
     log.group(GONE).unwrap().set_committed([Position::new(("t", 0), 7)]).unwrap();
     commit(&log, 0..40);
     log.group(GONE).unwrap().remove_committed([("t", 0)]).unwrap();
-    // The partition that it was in goes on too.
-    for round in 0..60 {
-        let other = format!("{GONE} not");
-        log.group(&other).unwrap().set_committed([Position::new(("t", 1), round)]).unwrap();
-        log.group(GONE).unwrap().set_committed([Position::new(("t", 2), round)]).unwrap();
+    // The partition that it was in goes on, so that this is in a segment that is complete.
+    let other = (0..).map(|n| format!("other {n}")).find(|name| shard_of(name) == shard_of(GONE)).unwrap();
+    for offset in 0..60 {
+        log.group(&other).unwrap().set_committed([Position::new(("t", 1), offset)]).unwrap();
     }
-    log.group(GONE).unwrap().remove_committed([("t", 2)]).unwrap();
     commit(&log, 40..60);
 
     let (before, large) = (committed(&log), size(&log));
@@ -93,23 +97,20 @@ fn committed_positions_survive_and_groups_that_went_vanish() {
     assert!(log.recovery().clean);
     assert_eq!(committed(&log), before);
 
-    // The next pass that comes by gives tombstones their time; when it has come the one after that takes them out.
+    // The pass has given tombstones their time. When it has come the next one takes them out.
     assert!(holds(dir.path(), GONE));
-    for round in 60..63_u64 {
-        commit(&log, round * 2..round * 2 + 40);
-        for n in 0..60 {
-            let other = Position::new(("t", 1), n);
-            log.group(GONE).unwrap().set_committed([other.clone()]).unwrap();
-            log.group(GONE).unwrap().remove_committed([("t", 1)]).unwrap();
+    let mate = (0..).map(|n| format!("mate {n}")).find(|name| shard_of(name) == shard_of(GONE)).unwrap();
+    for (hours, is_left) in [(23, true), (2, false)] {
+        clock.advance(Duration::from_hours(hours));
+        for offset in 0..100 {
+            log.group(&mate).unwrap().set_committed([Position::new(("t", 1), offset)]).unwrap();
         }
-        log.run_maintenance().unwrap();
-        clock.advance(Duration::from_hours(25));
-        log.run_maintenance().unwrap();
+        assert!(log.run_maintenance().unwrap().partitions_compacted > 0);
+        assert_eq!(holds(dir.path(), GONE), is_left, "{hours}");
+        assert_eq!(log.group(GONE).unwrap().committed().unwrap(), []);
     }
-    let of_gone = log.group(GONE).unwrap().committed().unwrap();
-    assert_eq!(of_gone, []);
     let before = committed(&log);
-    assert_eq!(before.len(), GROUPS + 1);
+    assert_eq!(before.len(), GROUPS + 2, "with the two that shared its partition");
     log.close().unwrap();
     let log = by_hand(&clock).open(dir.path()).unwrap();
     assert_eq!(committed(&log), before);
