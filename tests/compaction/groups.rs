@@ -80,7 +80,8 @@ fn committed_positions_survive_and_groups_that_went_vanish() {
     commit(&log, 0..40);
     log.group(GONE).unwrap().remove_committed([("t", 0)]).unwrap();
     // The partition that it was in goes on, so that this is in a segment that is complete.
-    let other = (0..).map(|n| format!("other {n}")).find(|name| shard_of(name) == shard_of(GONE)).unwrap();
+    let other =
+        (0..9999).map(|n| format!("other {n}")).find(|name| shard_of(name) == shard_of(GONE)).unwrap();
     for offset in 0..60 {
         log.group(&other).unwrap().set_committed([Position::new(("t", 1), offset)]).unwrap();
     }
@@ -99,7 +100,7 @@ fn committed_positions_survive_and_groups_that_went_vanish() {
 
     // The pass has given tombstones their time. When it has come the next one takes them out.
     assert!(holds(dir.path(), GONE));
-    let mate = (0..).map(|n| format!("mate {n}")).find(|name| shard_of(name) == shard_of(GONE)).unwrap();
+    let mate = (0..9999).map(|n| format!("mate {n}")).find(|name| shard_of(name) == shard_of(GONE)).unwrap();
     for (hours, is_left) in [(23, true), (2, false)] {
         clock.advance(Duration::from_hours(hours));
         for offset in 0..100 {

@@ -18,13 +18,14 @@ struct Reader {
     found: Seen,
 }
 
-/// Readers at every offset of a log that is followed. Some are in the middle of a segment, others were only sent there.
-fn readers(log: &Arc<PartitionLog>, end: u64) -> Vec<Reader> {
+/// Readers all over a log that is followed. Some are in the middle of a segment, others were only sent there.
+fn readers(log: &Arc<PartitionLog>, end: u64, step: usize) -> Vec<Reader> {
     (0..end)
+        .step_by(step)
         .map(|from| {
             let cursor = Cursor::new(Arc::clone(log), from, ReadUpTo::Visible);
             let mut reader = Reader { cursor, from, found: Seen::new() };
-            if from % 3 == 0 {
+            if from % 2 == 0 {
                 reader.fetch(FetchLimits { bytes: 300, records: 2 });
             }
             reader
@@ -75,7 +76,7 @@ fn a_follower_keeps_its_place_through_one_pass_after_the_other() {
             end = log.bounds().unwrap().log_end;
             let follower = follower.get_or_insert_with(|| follow(&bench.fixture, maps));
             assert_eq!(follower.bounds().unwrap().log_end, end);
-            let readers = readers(follower, end);
+            let readers = readers(follower, end, 1);
             // Tombstones get their time, which makes their batches longer, and go when it has come.
             bench.clock.advance(Duration::from_millis(RETENTION_MS.unsigned_abs()));
             assert_eq!(bench.run().unwrap().partitions_compacted, 1);
@@ -104,7 +105,7 @@ fn names_that_come_and_go_do_not_lead_a_follower_astray() {
         let log = bench.open(&faults, clean(end));
         let before = seen(&log);
         let follower = follow(&bench.fixture, n % 2 == 0);
-        let first = readers(&follower, end);
+        let first = readers(&follower, end, 5);
         let failed = bench.run().is_err();
         assert_eq!(failed, faults.have_struck());
         let left = seen(&log);
@@ -112,7 +113,7 @@ fn names_that_come_and_go_do_not_lead_a_follower_astray() {
             reader.check(&before, &left, &format!("stopped behind {n}"));
         }
         assert_eq!(seen(&follow(&bench.fixture, true)), left, "{n}: begun now");
-        let second = readers(&follower, end);
+        let second = readers(&follower, end, 5);
         faults.heal();
         bench.run().unwrap();
         let left = seen(&log);
