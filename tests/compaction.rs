@@ -3,6 +3,8 @@
 #[path = "compaction/brokers.rs"]
 mod brokers;
 mod common;
+#[path = "compaction/groups.rs"]
+mod groups;
 #[path = "compaction/model.rs"]
 mod model;
 #[path = "compaction/policy.rs"]

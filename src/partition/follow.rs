@@ -10,6 +10,7 @@
 //! | a file named by the next offset | the last segment is complete |
 //! | the first segment is gone | the log starts later now |
 //! | the last segment is shorter than what was read of it | it was replaced: everything is looked at anew |
+//! | the name of a segment stands for another file, when it is opened | the same: a compaction keeps base offsets, and may keep lengths |
 //!
 //! What is found is published in the same words as a writer's, so readers notice no difference. [`refresh`] looks
 //! further, as often as somebody wants to know; between two calls nothing is open.
@@ -278,7 +279,7 @@ impl Loader<'_> {
             // What is not zero is for the reader to stumble over.
             if batches.rest_is_zero()? { batches.position } else { length }
         };
-        self.segment(base, position, next, true)
+        Ok(Arc::new(self.found_segment(base, position, next, true)?.only_of(&file)))
     }
 
     /// The last segment, as far as it is whole.
@@ -299,7 +300,7 @@ impl Loader<'_> {
         if end.next_offset < point && self.log.segments.version() == 0 {
             return Err(self.damage_below(point, &file, base, length)?);
         }
-        let segment = self.found_segment(base, end.position, end.next_offset, false)?;
+        let segment = self.found_segment(base, end.position, end.next_offset, false)?.only_of(&file);
         Ok(Arc::new(match entries {
             Some(entries) => segment.indexed(entries),
             None => segment,

@@ -29,7 +29,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::frame::frame_length;
 use crate::format::header::HEADER_BYTES;
 use crate::sys::tail::TailWord;
-use crate::sys::{Confirmed, Disk, Mapping, PlainFile, Tail};
+use crate::sys::{Confirmed, Disk, Identity, Mapping, PlainFile, Tail};
 
 /// Files of one segment share its base offset as their name.
 pub(crate) const LOG: &str = "log";
@@ -89,6 +89,9 @@ pub(crate) struct Segment {
     /// that nobody opens a file that has taken the place of this segment's.
     standing: RwLock<Standing>,
     disk: Disk,
+    /// For whoever follows another process, which does not tell when a file takes the place of another: the file that
+    /// this is.
+    identity: Option<Identity>,
     tail: Arc<Tail>,
     /// Whether it has a writer, which makes the map while it grows.
     growing: bool,
@@ -133,6 +136,7 @@ impl Segment {
             path,
             standing: RwLock::default(),
             disk: disk.clone(),
+            identity: None,
             tail,
             growing: true,
             mapping: Mutex::default(),
@@ -144,6 +148,11 @@ impl Segment {
     /// The same, found under the names of a swap that is under way.
     pub(crate) fn in_swap(self) -> Self {
         Self { standing: RwLock::new(Standing::Swap), ..self }
+    }
+
+    /// The same, for as long as this file is what its name stands for.
+    pub(crate) fn only_of(self, file: &PlainFile) -> Self {
+        Self { identity: Some(file.identity()), ..self }
     }
 
     /// The same, with an index made by going through it.

@@ -1,9 +1,10 @@
 //! What the files of a segment are called while the segment comes or goes. The suffixes are Kafka's own.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{LOG, OFFSET_INDEX, Segment, TIME_INDEX, TRANSACTION_INDEX};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, PlainFile};
 
@@ -54,9 +55,14 @@ pub(crate) fn beside(log: &Path, suffix: &str) -> PathBuf {
 }
 
 impl Segment {
-    /// Opens the log file for reading.
+    /// Opens the log file for reading. If it is known to be another file by now, this segment's is not found.
     pub(crate) fn open(&self) -> Result<PlainFile> {
-        self.by_name(|path| self.disk.open(path, false))
+        let file = self.by_name(|path| self.disk.open(path, false))?;
+        if self.identity.is_some_and(|known| known != file.identity()) {
+            let reason = "another file has taken its place";
+            return Err(Error::io("open", file.path(), io::Error::new(io::ErrorKind::NotFound, reason)));
+        }
+        Ok(file)
     }
 
     /// Does what needs the name of the log file or, by [`beside`], of one of the others. It stays what it is until then.
@@ -65,12 +71,17 @@ impl Segment {
         look(&standing.of(&self.path))
     }
 
-    /// Renames all files of the segment, or none.
+    /// Renames all files of the segment, or none. Where not even what was begun can be undone, the segment stands where
+    /// its log file does, and the next attempt does the rest.
     pub(crate) fn set_standing(&self, to: Standing) -> Result<()> {
         let mut standing = self.standing.write();
-        rename_files(&self.disk, &self.path, *standing, to)?;
-        *standing = to;
-        Ok(())
+        let from = if to == Standing::Plain && *standing == to { Standing::Swap } else { *standing };
+        let renamed = rename_files(&self.disk, &self.path, from, to);
+        let log_is = |standing: Standing| kind_of(&standing.of(&self.path)).is_some();
+        if renamed.is_ok() || (log_is(to) && !log_is(from)) {
+            *standing = to;
+        }
+        renamed
     }
 }
 

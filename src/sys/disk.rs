@@ -51,7 +51,16 @@ pub(crate) enum EntryKind {
 pub(crate) struct PlainFile {
     pub(super) file: File,
     path: PathBuf,
+    identity: Identity,
     faults: Faults,
+}
+
+/// What tells a file from another one that has taken its name, whatever is in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    number: u64,
+    /// Numbers are given away again. Not known on every file system.
+    made: Option<std::time::SystemTime>,
 }
 
 impl Disk {
@@ -121,7 +130,9 @@ impl Disk {
         };
         let metadata = file.metadata().map_err(|e| Error::io("look at", path, e))?;
         if metadata.is_file() {
-            Ok(PlainFile { file, path: path.to_owned(), faults: self.faults.clone() })
+            let identity =
+                Identity { number: platform::file_number(&metadata), made: metadata.created().ok() };
+            Ok(PlainFile { file, path: path.to_owned(), identity, faults: self.faults.clone() })
         } else {
             Err(not_a_file(path, if metadata.is_dir() { "a directory" } else { "a special file" }))
         }
@@ -238,6 +249,10 @@ impl Disk {
 impl PlainFile {
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
     }
 
     pub(crate) fn len(&self) -> Result<u64> {

@@ -32,7 +32,7 @@ pub(crate) mod shared;
 pub(crate) mod sync;
 pub(crate) mod tail;
 
-pub(crate) use disk::{Disk, EntryKind, NameRules, PlainFile};
+pub(crate) use disk::{Disk, EntryKind, Identity, NameRules, PlainFile};
 pub(crate) use lock::DirectoryLock;
 pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};

@@ -9,6 +9,8 @@ mod threads;
 mod work;
 
 pub(crate) use compaction::DEFAULT_MEMORY as DEFAULT_COMPACTION_MEMORY;
+#[cfg(test)]
+pub(crate) use compaction::{Compaction, Step};
 pub use report::MaintenanceReport;
 pub(crate) use threads::Threads;
 pub(crate) use work::{Holdings, Inboxes, Linger, Lingering, Work};

@@ -117,6 +117,14 @@ impl Fixture {
         PartitionLog::new(id, Self::topic_id(), self.root.path(), disk, settings, checkpointed, chores)
     }
 
+    /// For following what another opening of the directory writes.
+    pub(super) fn follow_with(&self, map_reads: bool) -> Arc<PartitionLog> {
+        self.open_on(
+            &Disk { read_only: true, map_writes: false, map_reads, ..self.disk.clone() },
+            Checkpointed::default(),
+        )
+    }
+
     pub(super) fn open_new(&self) -> Arc<PartitionLog> {
         self.open(Checkpointed::default())
     }

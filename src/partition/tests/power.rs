@@ -44,7 +44,7 @@ struct Image {
 
 /// A directory as it may be after the power has gone.
 #[derive(Debug, Clone)]
-struct Crash {
+pub(super) struct Crash {
     /// `None`: not there at all.
     files: Option<BTreeMap<String, Vec<u8>>>,
     durable: u64,
@@ -62,9 +62,29 @@ enum Kept {
 }
 
 #[derive(Debug)]
-struct Medium {
+pub(super) struct Medium {
     directory: PathBuf,
     image: Mutex<Image>,
+}
+
+impl Crash {
+    /// Before there was anything.
+    pub(super) fn nothing() -> Self {
+        Self { files: None, durable: 0, recovery_point: 0, appended: 0 }
+    }
+
+    /// Every file of the partition with its bytes, if the partition is there.
+    pub(super) fn files(&self) -> Option<&BTreeMap<String, Vec<u8>>> {
+        self.files.as_ref()
+    }
+
+    pub(super) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    pub(super) fn recovery_point(&self) -> u64 {
+        self.recovery_point
+    }
 }
 
 impl Observer for Medium {
@@ -98,7 +118,7 @@ impl Observer for Medium {
 
 impl Medium {
     /// All that is in the directory now is on the medium.
-    fn of(fixture: &Fixture, crash: &Crash, random: u64) -> Arc<Self> {
+    pub(super) fn of(fixture: &Fixture, crash: &Crash, random: u64) -> Arc<Self> {
         let Crash { durable, recovery_point, appended, .. } = *crash;
         let image = Image { durable, recovery_point, appended, random, ..Image::default() };
         let medium = Self { directory: fixture.directory(), image: Mutex::new(image) };
@@ -157,14 +177,14 @@ impl Medium {
     }
 
     /// Somebody is told now what is durable.
-    fn note(&self, log: &Arc<PartitionLog>) {
+    pub(super) fn note(&self, log: &Arc<PartitionLog>) {
         let mut image = self.image.lock();
         image.durable = image.durable.max(log.durable_end());
         image.recovery_point = log.recovery_point().unwrap_or(0);
         self.lose_power(&mut image);
     }
 
-    fn take(&self) -> Vec<Crash> {
+    pub(super) fn take(&self) -> Vec<Crash> {
         std::mem::take(&mut self.image.lock().crashes)
     }
 }
@@ -265,8 +285,7 @@ fn survive(crash: &Crash, (modes, late): (Modes, bool), random: &mut u64) -> Vec
 fn run(modes: Modes, late: bool, seed: u64) -> usize {
     let (mut random, mut survived) = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, 0);
     let fixture = fixture(modes, late);
-    let nothing = Crash { files: None, durable: 0, recovery_point: 0, appended: 0 };
-    let medium = Medium::of(&fixture, &nothing, random);
+    let medium = Medium::of(&fixture, &Crash::nothing(), random);
     let faults = Faults::observed(Arc::clone(&medium) as Arc<dyn Observer>);
     let log = fixture.open_with(&faults, Checkpointed::default());
     log.load().unwrap();

@@ -18,11 +18,15 @@ use crate::partition::{Checkpointed, Cursor, FetchLimits, PartitionLog};
 use crate::segment;
 use crate::sys::faults::{Faults, Operation};
 
-const TRANSACTIONAL: i16 = 0x10;
+pub(super) const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 
 /// Bytes of a batch as a broker writes it, at an offset.
-fn bytes_at(offset: u64, records: &[TestRecord], change: impl FnOnce(&mut BatchHeader)) -> Vec<u8> {
+pub(super) fn bytes_at(
+    offset: u64,
+    records: &[TestRecord],
+    change: impl FnOnce(&mut BatchHeader),
+) -> Vec<u8> {
     let mut builder = batch(records);
     let mut bytes = builder.finish().unwrap().placed_at(i64::try_from(offset).unwrap(), 0).to_vec();
     let mut header = BatchHeader::read(bytes.first_chunk().unwrap());
@@ -43,7 +47,7 @@ fn data(offset: u64, producer: i64, transactional: bool, count: usize) -> Vec<u8
     })
 }
 
-fn marker(offset: u64, producer: i64, commits: bool) -> Vec<u8> {
+pub(super) fn marker(offset: u64, producer: i64, commits: bool) -> Vec<u8> {
     let record = TestRecord {
         key: Some(vec![0, 0, 0, u8::from(commits)]),
         value: Some(vec![0; 6]),

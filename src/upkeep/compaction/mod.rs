@@ -19,7 +19,8 @@ mod verdicts;
 use std::sync::{Arc, Weak};
 
 use pass::Pass;
-pub(super) use pass::{Step, Summary};
+pub(crate) use pass::Step;
+pub(super) use pass::Summary;
 
 use crate::error::{Error, Result};
 use crate::partition::PartitionLog;
@@ -29,7 +30,7 @@ pub(crate) const DEFAULT_MEMORY: usize = 16 << 20;
 
 /// Which partitions are to be gone through, and the pass that is under way.
 #[derive(Debug)]
-pub(super) struct Compaction {
+pub(crate) struct Compaction {
     memory: usize,
     pass: Option<Pass>,
     /// The next one is the last.
@@ -38,14 +39,14 @@ pub(super) struct Compaction {
 
 /// What a look at all partitions has found.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(crate) struct Look {
     /// When something may be due next, by the log's clock.
-    pub(super) next_due: Option<i64>,
-    pub(super) failure: Option<Error>,
+    pub(crate) next_due: Option<i64>,
+    pub(crate) failure: Option<Error>,
 }
 
 impl Compaction {
-    pub(super) fn new(memory: usize) -> Self {
+    pub(crate) fn new(memory: usize) -> Self {
         Self { memory, pass: None, waiting: Vec::new() }
     }
 
@@ -60,7 +61,7 @@ impl Compaction {
     }
 
     /// Looks which partitions are worth going through, in place of what was known.
-    pub(super) fn look(&mut self, partitions: &[Arc<PartitionLog>], now: i64) -> Look {
+    pub(crate) fn look(&mut self, partitions: &[Arc<PartitionLog>], now: i64) -> Look {
         let (mut look, mut found) = (Look::default(), Vec::new());
         for partition in partitions.iter().filter(|partition| partition.is_compacted()) {
             match partition.judge(now) {
@@ -79,7 +80,7 @@ impl Compaction {
     }
 
     /// The partition that is gone through, or is next.
-    pub(super) fn present(&mut self) -> Option<Arc<PartitionLog>> {
+    pub(crate) fn present(&mut self) -> Option<Arc<PartitionLog>> {
         if let Some(pass) = &self.pass {
             return Some(Arc::clone(pass.log()));
         }
@@ -93,7 +94,7 @@ impl Compaction {
     }
 
     /// Does a slice of a pass over the [`present`](Self::present) partition, and begins with it if need be.
-    pub(super) fn step(&mut self, partition: &Arc<PartitionLog>, now: i64) -> Result<Step> {
+    pub(crate) fn step(&mut self, partition: &Arc<PartitionLog>, now: i64) -> Result<Step> {
         let mut pass = if let Some(pass) = self.pass.take() {
             pass
         } else {

@@ -74,17 +74,17 @@ struct Group {
 
 /// What a pass did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::upkeep) struct Summary {
-    pub(in crate::upkeep) upto: u64,
-    pub(in crate::upkeep) segments_before: usize,
-    pub(in crate::upkeep) segments_after: usize,
-    pub(in crate::upkeep) bytes_before: u64,
-    pub(in crate::upkeep) bytes_after: u64,
+pub(crate) struct Summary {
+    pub(crate) upto: u64,
+    pub(crate) segments_before: usize,
+    pub(crate) segments_after: usize,
+    pub(crate) bytes_before: u64,
+    pub(crate) bytes_after: u64,
 }
 
 /// What came of a slice.
 #[derive(Debug)]
-pub(in crate::upkeep) enum Step {
+pub(crate) enum Step {
     More,
     Done(Summary),
     /// The partition has ended, or segments were deleted under the pass.

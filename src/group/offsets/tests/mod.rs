@@ -1,5 +1,6 @@
 //! Committed offsets in a real catalog: against logs of Kafka, against a model, against damage, faults and threads.
 
+mod compacted;
 mod damage;
 mod faults;
 mod following;

@@ -1,0 +1,145 @@
+//! Compaction of one partition: on disks that fail, when the power goes, and with others at work meanwhile.
+
+mod ends;
+mod faults;
+mod followers;
+mod markers;
+#[cfg(target_os = "linux")]
+mod power;
+mod vectors;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::fixture::{ANY, Fixture, MAPPED, TestRecord, append, read};
+use crate::clock::{ManualClock, Pace, Timestamp};
+use crate::error::Result;
+use crate::events::{Event, Events};
+use crate::partition::settings::Compaction as Settings;
+use crate::partition::{BackgroundSync, Checkpointed, PartitionLog};
+use crate::sys::faults::Faults;
+use crate::upkeep::{Holdings, Inboxes, MaintenanceReport, Work};
+
+const NOW: i64 = 1_700_000_000_000;
+const RETENTION_MS: i64 = 60_000;
+/// Everything that is dirty is worth while.
+const ALWAYS: Settings =
+    Settings { min_dirty_ratio: 0.0, min_lag_ms: 0, max_lag_ms: i64::MAX, delete_retention_ms: RETENTION_MS };
+
+/// Offsets with their records, as a reader gets them.
+type Seen = Vec<(u64, TestRecord)>;
+
+/// The partitions that a background looks after.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<Arc<PartitionLog>>>);
+
+impl Holdings for Kept {
+    fn write_checkpoints(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn write_log_starts(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn write_cleaned(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
+        self.0.lock().clone()
+    }
+}
+
+/// A partition that is compacted by hand, opened again and again.
+struct Bench {
+    fixture: Fixture,
+    kept: Arc<Kept>,
+    work: Work,
+    clock: ManualClock,
+    events: Events,
+}
+
+impl Bench {
+    fn new(segment_bytes: u32) -> Self {
+        let mut fixture = Fixture::new(MAPPED, segment_bytes);
+        fixture.settings.compaction = Some(ALWAYS);
+        let clock = ManualClock::new(Timestamp::from_millis(NOW));
+        let pace = Pace::Clock(Arc::new(clock.clone()));
+        let inboxes = Inboxes::new(pace, BackgroundSync::default());
+        fixture.chores = inboxes.chores.clone();
+        let (kept, events) = (Arc::<Kept>::default(), fixture.chores.events.listen());
+        let holdings = Arc::clone(&kept) as Arc<dyn Holdings>;
+        let work = inboxes.work_on(holdings, Some(Arc::new(clock.clone())), 1 << 16);
+        Self { fixture, kept, work, clock, events }
+    }
+
+    /// Opens the partition, which is the one that is looked after from now on.
+    fn open(&self, faults: &Faults, checkpointed: Checkpointed) -> Arc<PartitionLog> {
+        self.kept.0.lock().clear();
+        let log = self.fixture.open_with(faults, checkpointed);
+        log.load().unwrap();
+        self.kept.0.lock().push(Arc::clone(&log));
+        log
+    }
+
+    fn open_new(&self) -> Arc<PartitionLog> {
+        self.open(&Faults::default(), Checkpointed::default())
+    }
+
+    fn run(&self) -> Result<MaintenanceReport> {
+        self.work.run()
+    }
+
+    /// What was told since the last call.
+    fn told(&self) -> Vec<Event> {
+        std::iter::from_fn(|| self.events.try_next()).collect()
+    }
+
+    /// Names of files that are only there while a swap is not finished.
+    fn unfinished(&self) -> Vec<String> {
+        let is_left = |name: &String| name.ends_with(".cleaned") || name.ends_with(".swap");
+        self.fixture.files().into_keys().filter(is_left).collect()
+    }
+}
+
+fn clean(log_end: u64) -> Checkpointed {
+    Checkpointed { clean: true, recovery_point: Some(log_end), ..Checkpointed::default() }
+}
+
+fn unclean(point: u64) -> Checkpointed {
+    Checkpointed { recovery_point: Some(point), ..Checkpointed::default() }
+}
+
+fn keyed(key: &str, value: Option<&str>) -> TestRecord {
+    TestRecord {
+        timestamp: NOW,
+        key: Some(key.as_bytes().to_vec()),
+        value: value.map(|value| value.as_bytes().to_vec()),
+        ..TestRecord::default()
+    }
+}
+
+/// Records with few keys and many, some of which are deleted, in batches of three.
+fn fill(log: &Arc<PartitionLog>, batches: usize) {
+    for n in 0..batches {
+        let often = keyed(&format!("often {}", n % 5), Some(&format!("{n:0120}")));
+        let once = keyed(&format!("once {n}"), Some(&format!("{n:0100}")));
+        let gone = keyed(&format!("once {}", n / 2), (n % 3 == 0).then_some("again"));
+        append(log, &[often, once, gone]).unwrap();
+    }
+}
+
+fn seen(log: &Arc<PartitionLog>) -> Seen {
+    read(log, log.log_start(), ANY).unwrap()
+}
+
+/// The last value of each key, tombstones included, with its offset.
+fn last_of(seen: &[(u64, TestRecord)]) -> BTreeMap<Vec<u8>, (u64, Option<Vec<u8>>)> {
+    let last = |(offset, record): &(u64, TestRecord)| {
+        (record.key.clone().unwrap_or_default(), (*offset, record.value.clone()))
+    };
+    seen.iter().map(last).collect()
+}
