@@ -38,7 +38,7 @@ pub(crate) fn refuse_links(options: &mut OpenOptions) {
 }
 
 /// The standard library does not tell; length and time must do.
-pub(crate) fn file_number(_metadata: &std::fs::Metadata) -> u64 {
+pub(crate) fn file_number(_metadata: &fs::Metadata) -> u64 {
     0
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn is_locked_elsewhere(_file: &File) -> bool {
     false
 }
 
-pub(crate) fn futex_wait(_word: &std::sync::atomic::AtomicU32, _seen: u32, timeout: std::time::Duration) {
+pub(crate) fn futex_wait(_word: &std::sync::atomic::AtomicU32, _seen: u32, timeout: Duration) {
     std::thread::park_timeout(timeout);
 }
 
