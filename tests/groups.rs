@@ -504,6 +504,49 @@ fn positions_of_groups_without_members_are_forgotten_if_that_is_wanted() {
     }
 }
 
+#[test]
+fn committed_positions_that_cannot_be_read_stand_in_nobodys_way() {
+    for unclean in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = || EventLog::options().offsets_partitions(1);
+        let log = options().open(dir.path()).unwrap();
+        let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+        send_round(&log, &topic, "a");
+        log.group("g").unwrap().set_committed([Position::new(("t", 0), 1)]).unwrap();
+        log.close().unwrap();
+        if unclean {
+            std::fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
+        }
+        let file = dir.path().join("__consumer_offsets-0/00000000000000000000.log");
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+
+        let log = options().open(dir.path()).unwrap();
+        log.create_topic("other", TopicConfig::new()).unwrap();
+        log.delete_topic("other").unwrap();
+        let failure = log.group("g").unwrap().committed().unwrap_err();
+        assert_eq!(failure.remedy(), Remedy::Inspect, "{failure}");
+        let mut consumer = log.consumer("g").unwrap();
+        let failure =
+            consumer.subscribe(["t"]).and_then(|()| consumer.poll(Duration::ZERO).map(drop)).unwrap_err();
+        assert_eq!(failure.remedy(), Remedy::Inspect, "{failure}");
+        assert_eq!(common::texts(&log, &log.topic("t").unwrap()), ["a"]);
+    }
+}
+
+#[test]
+fn a_commit_of_all_leaves_out_what_was_deleted() {
+    let (_dir, log, topic) = open(1);
+    let other = log.create_topic("u", TopicConfig::new()).unwrap();
+    send_round(&log, &topic, "a");
+    send_round(&log, &other, "b");
+    let mut consumer = member(&log, "g", &["t", "u"]);
+    assert_eq!(poll(&mut consumer).len(), 2);
+    log.delete_topic("u").unwrap();
+    consumer.commit().unwrap();
+    assert_eq!(log.group("g").unwrap().committed().unwrap(), [Position::new(("t", 0), 1)]);
+}
+
 /// Many members come and go, work and forget, while others write: nothing is skipped, and what comes twice comes after
 /// a change of owner.
 #[test]

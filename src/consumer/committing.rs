@@ -1,6 +1,6 @@
 //! How a consumer remembers, in its group's name, how far it has come.
 
-use super::{Consumer, shown};
+use super::{Assigned, Consumer, shown};
 use crate::config::ReadUpTo;
 use crate::error::{Error, Result};
 use crate::position::{Position, TopicPartition};
@@ -22,8 +22,10 @@ impl Consumer {
     /// it was assigned partitions while its group has members; `ReadOnly`, `Closed`, `StorageFull`, `Io`, `Poisoned`. Only
     /// after the last two something may have been committed.
     pub fn commit(&mut self) -> Result<()> {
-        let moved =
-            self.assigned.iter().enumerate().filter(|(_, one)| one.committed != Some(one.cursor.offset()));
+        // Of topics that were deleted nothing is to be remembered.
+        let is_news =
+            |one: &Assigned| one.committed != Some(one.cursor.offset()) && !one.cursor.log().has_ended();
+        let moved = self.assigned.iter().enumerate().filter(|(_, one)| is_news(one));
         let moved: Vec<_> = moved.map(|(at, _)| (at, self.position_at(at))).collect();
         self.commit_positions(moved)
     }

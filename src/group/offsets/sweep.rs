@@ -8,7 +8,7 @@ use super::fold::{Fold, Group, Stored};
 use super::shard::{Change, How, To};
 use super::{CommittedOffsets, await_durable};
 use crate::config::Durability;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::format::group_metadata::GroupMetadata;
 use crate::format::offset_commit::OffsetCommit;
@@ -115,7 +115,8 @@ impl CommittedOffsets {
         Ok(old)
     }
 
-    /// Writes what `find` finds to change in each group, partition by partition. Returns what was written.
+    /// Writes what `find` finds to change in each group, partition by partition, but for partitions that cannot be read.
+    /// Returns what was written.
     pub(super) fn sweep(
         &self,
         now: i64,
@@ -126,7 +127,11 @@ impl CommittedOffsets {
         let how = shards.how(now, level);
         let (mut written, mut ends) = (Vec::new(), Vec::new());
         for shard in &shards.all {
-            let mut writer = shard.writer(&self.events)?;
+            let mut writer = match shard.writer(&self.events) {
+                // Nobody goes on from what cannot be read; whoever asks for it is told.
+                Err(Error::Corrupt(_) | Error::Unsupported(_) | Error::Io(_)) => continue,
+                writer => writer?,
+            };
             let found: Vec<(Box<str>, Sweep)> = {
                 let fold = shard.present(&self.events)?;
                 let changes = |(name, group)| {
