@@ -287,12 +287,11 @@ impl<'a> Batch<'a> {
         let mut input = self.records();
         let mut last_delta = -1;
         for _ in 0..self.header.record_count {
-            let record = RawRecord::take(&mut input)?;
-            record.headers.check()?;
-            if record.offset_delta <= last_delta {
+            let delta = RawRecord::check_next(&mut input)?;
+            if delta <= last_delta {
                 return Err(Malformed("the offsets of the records do not increase"));
             }
-            last_delta = record.offset_delta;
+            last_delta = delta;
         }
         if last_delta > self.header.last_offset_delta {
             return Err(Malformed("a record's offset lies behind the batch's last offset"));
