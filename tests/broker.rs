@@ -3,7 +3,7 @@
 mod common;
 
 use common::expected::Expected;
-use common::{MODES, at};
+use common::{MODES, at, recorded};
 use stratalog::{ConsumerConfig, EventLog, IsolationLevel, Record, StartFrom};
 
 fn built_in_codecs() -> usize {
@@ -16,7 +16,7 @@ fn built_in_codecs() -> usize {
 fn check_over_and_over(expected: &Expected, is_clean: bool) {
     for mode in MODES {
         let dir = expected.copy();
-        let log = mode.open(dir.path());
+        let log = mode.of(recorded()).open(dir.path()).unwrap();
         assert_eq!(log.recovery().clean, is_clean);
         // Without the codecs of Kafka's batches some records cannot be compared.
         let unread = expected.check(&log);
@@ -24,7 +24,7 @@ fn check_over_and_over(expected: &Expected, is_clean: bool) {
         assert!(unread == 0 || !all_codecs, "{unread} records cannot be read");
         expected.check_aborted(dir.path());
         log.close().unwrap();
-        let log = mode.open(dir.path());
+        let log = mode.of(recorded()).open(dir.path()).unwrap();
         assert!(log.recovery().clean);
         assert_eq!(expected.check(&log), unread);
         expected.check_aborted(dir.path());
@@ -32,7 +32,7 @@ fn check_over_and_over(expected: &Expected, is_clean: bool) {
         // A crash before anything else happened: all of it is checked again.
         std::fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
         std::fs::remove_file(dir.path().join("recovery-point-offset-checkpoint")).unwrap();
-        let log = mode.open(dir.path());
+        let log = mode.of(recorded()).open(dir.path()).unwrap();
         assert!(!log.recovery().clean);
         assert_eq!(log.recovery().bytes_cut(), 0);
         assert_eq!(expected.check(&log), unread);
@@ -76,7 +76,7 @@ fn a_directory_of_bare_logs_is_complete() {
 #[test]
 fn an_open_transaction_holds_back_those_who_want_committed_records() {
     let dir = Expected::of_broker("killed-4.1").copy();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let topic = log.topic("tx").unwrap();
     log.producer().unwrap().send(&topic, Record::new("ours").partition(0)).unwrap();
     let committed = ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted);

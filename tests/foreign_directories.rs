@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::crafted;
 use common::expected::Expected;
-use common::tree;
+use common::{recorded, tree};
 use stratalog::{Error, EventLog, Record, Remedy, TopicConfig};
 
 /// Opening for writing and for reading, which both fail and change nothing.
@@ -20,7 +20,7 @@ fn both_say(root: &Path, words: &[&str]) {
         files.map(|(path, (_, content))| (path, content)).collect::<Vec<_>>()
     };
     let before = content();
-    for failure in [EventLog::open(root).unwrap_err(), EventLog::open_read_only(root).unwrap_err()] {
+    for failure in [recorded().open(root).unwrap_err(), EventLog::open_read_only(root).unwrap_err()] {
         assert_eq!(failure.remedy(), Remedy::Inspect);
         for word in words {
             assert!(failure.to_string().contains(word), "{failure}");
@@ -58,7 +58,7 @@ fn one_of_two_log_directories_of_a_broker() {
     fs::write(dir.path().join(".kafka_cleanshutdown"), "{}").unwrap();
     let theirs = directory_id(dir.path());
     replace(dir.path(), &theirs, "AAAAAAAAAAAAAAAAAAfAAQ");
-    EventLog::open(dir.path()).unwrap().close().unwrap();
+    recorded().open(dir.path()).unwrap().close().unwrap();
     fs::remove_dir_all(dir.path().join("codecs-1")).unwrap();
     both_say(dir.path(), &["codecs-1 lies in another log directory of this broker", &theirs]);
 }
@@ -73,14 +73,14 @@ fn the_directory_of_another_node() {
 #[test]
 fn metadata_of_a_newer_kafka_is_read_and_not_written() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     log.producer().unwrap().send(&topic, Record::new("readable")).unwrap();
     log.close().unwrap();
     crafted::in_metadata(dir.path(), b"metadata.version\0\x15", b"metadata.version\0\x63");
     let marker = fs::read(dir.path().join(".kafka_cleanshutdown")).unwrap();
 
-    let refused = EventLog::open(dir.path()).unwrap_err();
+    let refused = recorded().open(dir.path()).unwrap_err();
     assert!(matches!(refused, Error::Unsupported(_)));
     let text = refused.to_string();
     assert!(text.contains("metadata.version is 99, but this version knows the levels up to 33"), "{text}");
@@ -99,7 +99,7 @@ fn metadata_of_a_newer_kafka_is_read_and_not_written() {
 #[test]
 fn partitions_without_a_directory_and_the_reverse() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(3)).unwrap();
     for partition in [0, 1] {
         log.producer().unwrap().send(&topic, Record::new("once").partition(partition)).unwrap();
@@ -107,7 +107,7 @@ fn partitions_without_a_directory_and_the_reverse() {
     log.close().unwrap();
     fs::rename(dir.path().join("t-1"), dir.path().join("t-5")).unwrap();
 
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let root = dir.path().canonicalize().unwrap();
     assert_eq!(log.recovery().unknown_directories, [root.join("t-5")]);
     let topic = log.topic("t").unwrap();

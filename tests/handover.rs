@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::crafted::{self, Producer};
 use common::expected::{Expected, aborted_in};
-use common::{copy, names, tree};
+use common::{copy, names, recorded, tree};
 use stratalog::{
     Compression, ConsumerConfig, Error, EventLog, HandoverOptions, HandoverReport, HandoverWarning,
     IsolationLevel, KafkaVersion, Maintenance, ManualClock, Obstacle, Position, Record, Remedy, Timestamp,
@@ -33,7 +33,7 @@ fn committed(log: &EventLog, topic: &str) -> Vec<String> {
 
 /// Three records of which the second is a transaction's that is open, and of which no coordinator knows.
 fn left_open(dir: &Path) {
-    let log = EventLog::open(dir).unwrap();
+    let log = recorded().open(dir).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     let producer = log.producer().unwrap();
     for value in ["before", "inside", "behind"] {
@@ -51,7 +51,7 @@ fn plain() -> HandoverOptions {
 fn a_transaction_of_which_nobody_knows_is_aborted() {
     let dir = tempfile::tempdir().unwrap();
     left_open(dir.path());
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     assert_eq!(committed(&log, "t"), ["before"]);
     let report = log.handover(&plain()).unwrap();
     let [aborted] = &report.aborted[..] else { panic!("{report:?}") };
@@ -66,7 +66,7 @@ fn a_transaction_of_which_nobody_knows_is_aborted() {
         if unclean {
             crafted::crash(dir.path());
         }
-        let log = EventLog::open(dir.path()).unwrap();
+        let log = recorded().open(dir.path()).unwrap();
         assert_eq!(log.recovery().clean, !unclean);
         assert_eq!(committed(&log, "t"), ["before", "behind"]);
         let offsets = log.topic("t").unwrap().partition(0).unwrap().offsets().unwrap();
@@ -74,7 +74,7 @@ fn a_transaction_of_which_nobody_knows_is_aborted() {
         log.close().unwrap();
     }
     assert_eq!(aborted_in(&dir.path().join("t-0")), [[41, 1, 3, 4]], "recovery finds the same");
-    let again = EventLog::open(dir.path()).unwrap().handover(&plain()).unwrap();
+    let again = recorded().open(dir.path()).unwrap().handover(&plain()).unwrap();
     assert_eq!((again.aborted, again.next_producer_id), (vec![], None));
 }
 
@@ -116,14 +116,14 @@ fn a_marker_may_begin_a_segment() {
 fn a_transaction_that_a_broker_knows_is_left_to_it() {
     let expected = Expected::of_broker("killed-4.1");
     let dir = expected.copy();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let report = log.handover(&plain()).unwrap();
     assert_eq!(report.aborted, []);
     let [left] = &report.left_to_the_broker[..] else { panic!("{report:?}") };
     assert_eq!((left.partition.topic(), left.first_offset), ("tx", 59));
     assert_eq!(report.next_producer_id, None, "the broker has noted its own ids");
     assert!(report.to_string().contains("left to the broker: the transaction of producer"));
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     assert!(log.recovery().clean);
     let config = log.topic("__consumer_offsets").unwrap().config();
     assert!(config.entries().any(|set| set == ("cleanup.policy", "compact")));
@@ -134,15 +134,15 @@ fn a_transaction_that_a_broker_knows_is_left_to_it() {
 #[test]
 fn producer_ids_in_use_are_not_given_out_again() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     log.producer().unwrap().send(&topic, Record::new("a")).unwrap();
     log.close().unwrap();
     crafted::of_producer(dir.path(), "t-0", 0, Producer { id: 1234, sequence: 0, transactional: false });
-    let report = EventLog::open(dir.path()).unwrap().handover(&plain()).unwrap();
+    let report = recorded().open(dir.path()).unwrap().handover(&plain()).unwrap();
     assert_eq!(report.next_producer_id, Some(1235));
     assert!(report.to_string().contains("reserved: producer ids below 1235"));
-    let report = EventLog::open(dir.path()).unwrap().handover(&plain()).unwrap();
+    let report = recorded().open(dir.path()).unwrap().handover(&plain()).unwrap();
     assert_eq!(report.next_producer_id, None, "once is enough, and a lower number would kill the broker");
 }
 
@@ -192,14 +192,14 @@ fn refused(log: &EventLog, options: &HandoverOptions, words: &[&str]) -> Vec<Obs
 #[test]
 fn settings_that_a_version_refuses_are_named() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let config = || TopicConfig::new().set("segment.bytes", "1048576");
     log.create_topic("small", config()).unwrap();
     log.create_topic("fine", TopicConfig::new().segment_bytes(1 << 21)).unwrap();
     log.close().unwrap();
     // As Kafka 3.9 takes it.
     crafted::in_metadata(dir.path(), b"1048576", b"0001000");
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let words =
         ["Kafka 4.1 would not start on it", "segment.bytes of topic \"small\" is \"0001000\"", "1048576 to"];
     let found = refused(&log, &plain().kafka(KafkaVersion::V4_1), &words);
@@ -215,7 +215,7 @@ fn what_else_keeps_a_broker_from_starting() {
     let expected = Expected::of_broker("clean-4.1");
     let dir = expected.copy();
     fs::create_dir(dir.path().join("lost+found")).unwrap();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let options = plain().kafka(KafkaVersion::V3_9).node_id(2).cluster_id("another");
     let words =
         ["metadata.version is 2", "knows 21 at most", "node.id 1, but the broker will have 2", "lost+found"];
@@ -236,10 +236,10 @@ fn a_partition_that_cannot_be_read_is_an_obstacle() {
     let dir = tempfile::tempdir().unwrap();
     left_open(dir.path());
     let path = dir.path().join("t-0/00000000000000000000.log");
-    EventLog::open(dir.path()).unwrap().close().unwrap();
+    recorded().open(dir.path()).unwrap().close().unwrap();
     let log = fs::read(&path).unwrap();
     fs::write(&path, &log[..log.len() - 1]).unwrap();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let found = refused(&log, &plain(), &["t-0 cannot be read", "does not end in a whole batch"]);
     assert!(matches!(&found[..], [Obstacle::Damaged { .. }]));
 }
@@ -279,7 +279,7 @@ fn directories_of_no_topic_are_warned_of() {
     let dir = tempfile::tempdir().unwrap();
     left_open(dir.path());
     copy(&dir.path().join("t-0"), &dir.path().join("t-7"));
-    let report = EventLog::open(dir.path()).unwrap().handover(&plain()).unwrap();
+    let report = recorded().open(dir.path()).unwrap().handover(&plain()).unwrap();
     let root = dir.path().canonicalize().unwrap();
     assert_eq!(report.warnings, [HandoverWarning::PutAside(root.join("t-7"))]);
     assert!(report.to_string().contains("a broker puts it aside as stray"));
@@ -290,7 +290,7 @@ fn directories_of_no_topic_are_warned_of() {
 fn a_dry_run_changes_nothing_and_says_the_same() {
     let dir = tempfile::tempdir().unwrap();
     left_open(dir.path());
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     // Recovered, so that nothing is left to be done but by the handover.
     log.sync().unwrap();
     let before = tree(dir.path());
@@ -311,7 +311,7 @@ fn a_dry_run_changes_nothing_and_says_the_same() {
 #[test]
 fn the_properties_are_those_of_the_directory_and_the_options() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     log.create_topic("t", TopicConfig::new().compression(Compression::None)).unwrap();
     let options = plain().kafka(KafkaVersion::V3_9).listener("::1", 19092).controller("10.0.0.1", 19093);
     let report = log.handover(&options).unwrap();
@@ -332,7 +332,7 @@ fn the_properties_are_those_of_the_directory_and_the_options() {
 #[test]
 fn only_an_open_log_that_may_be_written_is_handed_over() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::open(dir.path()).unwrap();
+    let log = recorded().open(dir.path()).unwrap();
     let reader = EventLog::open_read_only(dir.path()).unwrap();
     assert!(matches!(reader.handover(&plain()), Err(Error::ReadOnly)));
     log.handover(&plain()).unwrap();

@@ -152,6 +152,32 @@ fn nothing_is_left_over() {
     }
 }
 
+/// Segments roll and records expire by their age, so a test that opens a recorded directory by the system's clock finds
+/// something else each year.
+#[test]
+fn recorded_directories_are_opened_at_the_time_of_the_recording() {
+    let mut seen = 0;
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|suffix| suffix != "rs") || path.ends_with("house.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for function in text.split("\nfn ").skip(1) {
+            if !["Expected", "logdir\""].iter().any(|recorded| function.contains(recorded)) {
+                continue;
+            }
+            seen += 1;
+            let name = function.split('(').next().unwrap();
+            for opening in ["EventLog::open(", "mode.open("] {
+                let is_used = function.contains(opening);
+                assert!(!is_used, "{}: {name} uses {opening}..): see common::recorded", path.display());
+            }
+        }
+    }
+    assert!(seen > 10, "only {seen} functions open recorded directories");
+}
+
 #[test]
 fn no_dependency_opens_a_socket() {
     let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();

@@ -297,7 +297,7 @@ fn broker_takes_back_what_a_broker_wrote() {
     for name in ["clean-4.1", "killed-4.1"] {
         let expected = Expected::of_broker(name);
         let dir = expected.copy();
-        let log = EventLog::open(dir.path()).unwrap();
+        let log = common::recorded().open(dir.path()).unwrap();
         let topic = log.topic("tx").unwrap();
         let ends = [0, 1].map(|partition| common::end(&topic, partition));
         let producer = log.producer().unwrap();

@@ -6,12 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use common::expected::Expected;
-use common::{crafted, names, tree};
-use stratalog::{EventLog, HandoverOptions, Record, TopicConfig};
+use common::{crafted, names, recorded, tree};
+use stratalog::{HandoverOptions, Record, TopicConfig};
 
 /// Uses a directory in every way that changes something.
 fn use_it(root: &Path) {
-    let log = EventLog::open(root).unwrap();
+    let log = recorded().open(root).unwrap();
     let codecs = log.topic("codecs").unwrap();
     for partition in codecs.partitions() {
         log.producer().unwrap().send_batch(&partition, [Record::new("ours")]).unwrap();
@@ -66,7 +66,7 @@ fn records_that_are_not_known_stay_in_their_logs() {
 }
 
 fn use_it_again(root: &Path) {
-    let log = EventLog::open(root).unwrap();
+    let log = recorded().open(root).unwrap();
     assert!(log.recovery().clean);
     log.delete_topic("new").unwrap();
     log.close().unwrap();
@@ -77,7 +77,7 @@ fn use_it_again(root: &Path) {
 fn internal_topics_of_other_kinds_are_topics() {
     let dir = Expected::of_broker("clean-4.1").copy();
     let root = dir.path();
-    let log = EventLog::open(root).unwrap();
+    let log = recorded().open(root).unwrap();
     let made = log.create_topic("__thare_group_state", TopicConfig::new().partitions(2)).unwrap();
     log.producer().unwrap().send(&made, Record::new("of share groups").partition(1)).unwrap();
     log.close().unwrap();
@@ -90,7 +90,7 @@ fn internal_topics_of_other_kinds_are_topics() {
     use_it(root);
     use_it_again(root);
     assert_eq!(content(&root.join("__share_group_state-1")), before);
-    let log = EventLog::open(root).unwrap();
+    let log = recorded().open(root).unwrap();
     let state = log.topic("__share_group_state").unwrap();
     assert_eq!(common::texts(&log, &state), ["of share groups"]);
     assert!(log.delete_topic("__share_group_state").is_err());

@@ -10,11 +10,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stratalog::{
-    ConsumerConfig, EventLog, OpenOptions, OwnedRecord, Position, ReadMode, Topic, TopicPartition, WriteMode,
+    ConsumerConfig, EventLog, ManualClock, OpenOptions, OwnedRecord, Position, ReadMode, Timestamp, Topic,
+    TopicPartition, WriteMode,
 };
 
 /// Longer than anything here takes; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A minute after the last record that brokers wrote into the recorded directories.
+const WHEN_RECORDED: Timestamp = Timestamp::from_millis(1_795_375_300_000);
+
+/// Opens a recorded directory at the time of the recording. Segments roll and records expire by their age, so that with
+/// the system's clock the same test would find something else each year.
+pub(crate) fn recorded() -> OpenOptions {
+    EventLog::options().clock(ManualClock::new(WHEN_RECORDED))
+}
 
 /// One of the ways in and out of files.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +44,11 @@ pub(crate) const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
 
 impl Mode {
     pub(crate) fn options(self) -> OpenOptions {
-        EventLog::options().write_mode(self.0).read_mode(self.1)
+        self.of(EventLog::options())
+    }
+
+    pub(crate) fn of(self, options: OpenOptions) -> OpenOptions {
+        options.write_mode(self.0).read_mode(self.1)
     }
 
     pub(crate) fn open(self, path: &Path) -> EventLog {
