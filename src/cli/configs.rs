@@ -27,6 +27,9 @@ pub(super) struct Configs {
     /// The topic.
     #[arg(long, visible_alias = "topic", value_name = "NAME", required_if_eq("alter", "true"))]
     entity_name: Option<String>,
+    /// With --describe: what holds for all topics that set nothing. There are no such settings to alter.
+    #[arg(long, conflicts_with_all = ["entity_name", "alter"])]
+    entity_default: bool,
     /// With --describe: also what is not set, with Kafka's defaults.
     #[arg(long, conflicts_with = "alter")]
     all: bool,
@@ -57,6 +60,7 @@ enum Entity {
 pub(super) fn run(options: &Configs, session: &Session) -> Outcome {
     match &options.entity_name {
         Some(name) if options.action.alter => alter(options, name, session),
+        None if options.entity_default => defaults(options, session),
         _ => describe(options, session),
     }
 }
@@ -111,6 +115,22 @@ fn describe(options: &Configs, session: &Session) -> Outcome {
         for Shown { name, value, source } in shown {
             writeln!(out, "  {name}={value} sensitive=false synonyms={{{source}:{name}={value}}}")?;
         }
+    }
+    out.end()
+}
+
+/// What holds for topics that set nothing: no setting is made for all topics, so these are the built-in defaults.
+fn defaults(options: &Configs, session: &Session) -> Outcome {
+    let shown = if options.all { shown(&TopicConfig::new(), true) } else { Vec::new() };
+    let mut out = Output::new();
+    if session.json() {
+        let configs: Map<String, Value> = shown.into_iter().map(|one| (one.name, one.value.into())).collect();
+        out.json(&json!({ "default": configs }))?;
+        return out.end();
+    }
+    writeln!(out, "Default configs for topics in the cluster are:")?;
+    for Shown { name, value, source } in shown {
+        writeln!(out, "  {name}={value} sensitive=false synonyms={{{source}:{name}={value}}}")?;
     }
     out.end()
 }

@@ -62,6 +62,8 @@ impl From<Error> for Failure {
     /// In the words of the command line where the library speaks of its own calls.
     fn from(error: Error) -> Self {
         Self::Failed(match &error {
+            // Values that are checked here and values that the library checks end alike.
+            Error::InvalidInput { .. } => return Self::Usage(error.to_string()),
             Error::Locked { path, holder } => {
                 let path = path.display();
                 let (by, stop) = match holder {
@@ -85,6 +87,8 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            // Not the output, but what was to be printed in it.
+            io::ErrorKind::InvalidData => Self::Failed(plain(&error)),
             _ => Self::Failed(format!("cannot write the output: {}", plain(&error))),
         }
     }

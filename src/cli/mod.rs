@@ -76,6 +76,16 @@ struct Arguments {
     /// Taken, so that commands for Kafka can be pasted: there is no server to connect to.
     #[arg(long, global = true, hide = true, value_name = "HOST:PORT")]
     bootstrap_server: Option<String>,
+    /// Taken for the same reason: the file would say how to connect.
+    #[arg(
+        long,
+        alias = "consumer.config",
+        alias = "producer.config",
+        global = true,
+        hide = true,
+        value_name = "FILE"
+    )]
+    command_config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -142,6 +152,9 @@ fn run() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.bootstrap_server.is_some() {
         output::note("--bootstrap-server is not needed: there is no server, only the directory");
+    }
+    if arguments.command_config.is_some() {
+        output::note("--command-config is not needed and was not read: there is no server to connect to");
     }
     let session = Session::new(arguments.dir, arguments.json);
     match arguments.command.run(&session) {

@@ -29,8 +29,8 @@ pub(super) struct Offsets {
     /// Topics with partitions: `orders:0,payments:0-3,bills` (the second number of a range is not part of it).
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     topic_partitions: Vec<Chosen>,
-    /// Which offset: `latest` (the next to be appended), `earliest`, `max-timestamp`, or the first record at or after
-    /// a time, in milliseconds since 1970 or as YYYY-MM-DDTHH:mm:ss.sss.
+    /// Which offset: `latest` (the next to be appended), `earliest`, `max-timestamp`, `earliest-local` (as `earliest`),
+    /// `latest-tiered` (there is none: no segment is kept elsewhere), or the first record at or after a time, in milliseconds since 1970 or as YYYY-MM-DDTHH:mm:ss.sss.
     #[arg(long, default_value = "latest", allow_hyphen_values = true)]
     time: Which,
     /// Leave out the topics that Kafka keeps for itself.
@@ -43,6 +43,7 @@ enum Which {
     Latest,
     Earliest,
     MaxTimestamp,
+    LatestTiered,
     At(Timestamp),
 }
 
@@ -52,7 +53,8 @@ impl FromStr for Which {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "latest" | "-1" => Ok(Self::Latest),
-            "earliest" | "-2" => Ok(Self::Earliest),
+            "earliest" | "-2" | "earliest-local" | "-4" => Ok(Self::Earliest),
+            "latest-tiered" | "-5" => Ok(Self::LatestTiered),
             "max-timestamp" | "-3" => Ok(Self::MaxTimestamp),
             _ => time::point(text).map(Self::At).map_err(|wanted| {
                 format!("give latest, earliest, max-timestamp; or {}", wanted.trim_start_matches("give "))
@@ -69,6 +71,7 @@ impl Which {
             Self::Earliest => Ok(Some(partition.offsets()?.log_start)),
             Self::At(at) => partition.offset_for_time(at),
             Self::MaxTimestamp => newest(partition),
+            Self::LatestTiered => Ok(None),
         }
     }
 }

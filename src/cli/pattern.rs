@@ -1,40 +1,63 @@
-//! Which topics are meant: names, or the part of regular expressions that names of topics call for.
+//! Which topics are meant: a name, a list of names, or a regular expression, as Kafka's tools take them.
 //!
-//! Kafka's tools take a regular expression. Names hold letters, digits, `.`, `_` and `-` only, so little of it is of
-//! use: `.*` for anything, `.` for any character, `|` or `,` between alternatives. The rest is refused rather than misread.
-//! A `.` also stands for itself, so a plain name means itself first of all: see [`Pattern::is_name`].
+//! `,` and `|` separate alternatives, surrounding quotes are dropped, and an expression has to match the whole name. One
+//! rule is stricter than Kafka's: an alternative that is itself a legal topic name means that topic alone. To Kafka the dot
+//! in `test.a` is a wildcard, so that deleting `test.a` also deletes `test-a`.
+
+use regex_lite::Regex;
 
 use super::failure::{Failure, Outcome};
 
-/// One or several names of topics.
+/// One or several names of topics, or expressions for them.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
     text: String,
-    alternatives: Vec<String>,
+    names: Vec<String>,
+    expression: Option<Regex>,
 }
 
 impl Pattern {
     pub(super) fn parse(text: &str) -> Outcome<Self> {
-        let inner = text.strip_prefix('^').unwrap_or(text);
-        let inner = inner.strip_suffix('$').unwrap_or(inner);
-        let alternatives: Vec<String> = inner.split(['|', ',']).map(|part| part.trim().to_owned()).collect();
-        let understood = alternatives.iter().all(|part| !part.is_empty() && is_understood(part));
-        if !understood {
-            return Err(Failure::usage(format!(
-                "{text:?} is no name of a topic; give names, with .* for anything, and with | or , between several"
-            )));
+        let quotes = ['"', '\''];
+        let listed = text.trim().replace(',', "|").replace(' ', "");
+        let listed = listed.trim_start_matches(quotes).trim_end_matches(quotes);
+        // Within a group or a class, `|` does not separate names.
+        let alternatives: Vec<&str> =
+            if listed.contains(['(', '[', '{', '\\']) { vec![listed] } else { listed.split('|').collect() };
+        let (names, expressions): (Vec<_>, Vec<_>) =
+            alternatives.into_iter().map(without_anchors).partition(|part| is_name(part));
+        let wrong = |why: &str| {
+            Failure::usage(format!(
+                "{text:?} names no topics: {why}; give names or regular expressions such as 'test-.*', with | or , \
+                 between several"
+            ))
+        };
+        if expressions.iter().any(|part| part.is_empty()) {
+            return Err(wrong("an alternative is empty"));
         }
-        Ok(Self { text: text.to_owned(), alternatives })
+        let expression = match expressions.as_slice() {
+            [] => None,
+            parts => {
+                let whole = format!("^(?:{})$", parts.join("|"));
+                Some(Regex::new(&whole).map_err(|failure| wrong(&failure.to_string()))?)
+            }
+        };
+        Ok(Self { text: text.to_owned(), names: names.into_iter().map(str::to_owned).collect(), expression })
     }
 
-    /// Exactly this name, whatever stands in it.
+    /// Exactly this name, whatever characters it consists of.
     pub(super) fn name(name: &str) -> Self {
-        Self { text: name.to_owned(), alternatives: Vec::new() }
+        Self { text: name.to_owned(), names: vec![name.to_owned()], expression: None }
     }
 
-    /// Whether it can mean only one topic, which should be there then.
+    /// Whether it can mean only one topic.
     pub(super) fn is_name(&self) -> bool {
-        self.alternatives.len() <= 1 && !self.text.contains('*')
+        self.expression.is_none() && self.names.len() == 1
+    }
+
+    /// The topics that are named in full.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
     }
 
     pub(super) fn text(&self) -> &str {
@@ -42,41 +65,22 @@ impl Pattern {
     }
 
     pub(super) fn matches(&self, name: &str) -> bool {
-        if self.is_name() {
-            return self.alternatives.first().unwrap_or(&self.text) == name;
-        }
-        self.alternatives.iter().any(|part| fits(part.as_bytes(), name.as_bytes()))
+        self.is_named(name) || self.expression.as_ref().is_some_and(|expression| expression.is_match(name))
+    }
+
+    /// Whether this topic is named in full, not only matched by an expression.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.names.iter().any(|one| one == name)
     }
 }
 
-fn is_understood(part: &str) -> bool {
-    let mut before = None;
-    part.chars().all(|c| {
-        let starred = before.replace(c) == Some('.');
-        c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') || (c == '*' && starred)
-    })
+fn without_anchors(part: &str) -> &str {
+    let part = part.strip_prefix('^').unwrap_or(part);
+    part.strip_suffix('$').unwrap_or(part)
 }
 
-/// Matches with one point to go back to, the last `.*`: that is enough, and keeps the work small.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    loop {
-        let rest = pattern.get(p..).unwrap_or_default();
-        if rest.starts_with(b".*") {
-            p += 2;
-            retry = Some((p, n));
-        } else if n == name.len() && rest.is_empty() {
-            return true;
-        } else if n < name.len() && rest.first().is_some_and(|c| *c == b'.' || Some(c) == name.get(n)) {
-            (p, n) = (p + 1, n + 1);
-        } else if let Some((after, from)) = retry.filter(|(_, from)| *from < name.len()) {
-            retry = Some((after, from + 1));
-            (p, n) = (after, from + 1);
-        } else {
-            return false;
-        }
-    }
+fn is_name(part: &str) -> bool {
+    !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
 #[cfg(test)]
@@ -90,26 +94,39 @@ mod tests {
             ("orders", "orders2", false),
             ("a.b", "a.b", true),
             ("a.b", "axb", false),
-            (".*", "", true),
             (".*", "orders", true),
             ("or.*", "orders", true),
             (".*ers", "orders", true),
             (".*ers", "orders.x", false),
-            ("o.*e.*", "orders", true),
             ("a.*b.*c", "a-bb-b-c", true),
             ("a.*b.*c", "a-bb-b-", false),
             ("orders|payments", "payments", true),
-            ("orders,payments", "payments", true),
+            ("orders, payments", "payments", true),
             ("^orders$", "orders", true),
-            ("o.ders|x", "orders", true),
+            ("\"orders\"", "orders", true),
+            ("test[0-9]+", "test12", true),
+            ("test[0-9]+", "test", false),
+            ("(a|b)-x", "b-x", true),
+            ("(a|b)-x", "a", false),
+            ("a?b", "b", true),
+            ("a{2},b", "aa", true),
         ] {
             assert_eq!(Pattern::parse(pattern).unwrap().matches(name), expected, "{pattern} on {name}");
         }
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
-        for pattern in ["", "a|", "[ab]", "a*", "a+", "(a)", "a b", "\\d"] {
+    fn a_name_in_a_list_means_that_topic_alone() {
+        let pattern = Pattern::parse("test.a,other2,x.*").unwrap();
+        assert_eq!(pattern.names(), ["test.a", "other2"]);
+        for (name, expected) in [("test.a", true), ("test-a", false), ("other2", true), ("x.y", true)] {
+            assert_eq!(pattern.matches(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_expression_is_refused() {
+        for pattern in ["", "a|", "|", ",a", "[ab", "(a", "*a", "a**)"] {
             assert!(Pattern::parse(pattern).is_err(), "{pattern}");
         }
     }

@@ -25,7 +25,7 @@ Examples:
 pub(super) struct Topics {
     #[command(flatten)]
     action: Action,
-    /// The topic. For --list, --describe and --delete also several: `orders|payments`, `test-.*`.
+    /// The topic. All but --create take several: `orders,payments`, or a regular expression such as `test-.*`.
     #[arg(long, required_if_eq_any([("create", "true"), ("alter", "true"), ("delete", "true")]))]
     topic: Option<String>,
     /// The number of partitions; 1 without it.
@@ -47,8 +47,10 @@ pub(super) struct Topics {
     #[arg(long, conflicts_with_all = ["create", "delete", "alter"])]
     exclude_internal: bool,
     /// Only topics with settings of their own.
-    #[arg(long, requires = "describe")]
+    #[arg(long, conflicts_with_all = ["list", "create", "delete", "alter"])]
     topics_with_overrides: bool,
+    #[command(flatten)]
+    only: Only,
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +71,48 @@ struct Action {
     /// Delete topics and their records. Programs that read them go on until they close.
     #[arg(long)]
     delete: bool,
+}
+
+/// With `--describe`: only some partitions, without the lines of their topics. With one replica each, partitions are
+/// never under-replicated; in the directory of a node of a larger cluster they may be.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Only {
+    /// Only partitions with fewer in-sync replicas than replicas.
+    #[arg(long, conflicts_with_all = ["list", "create", "delete", "alter"])]
+    under_replicated_partitions: bool,
+    /// Only partitions without a leader.
+    #[arg(long, conflicts_with_all = ["list", "create", "delete", "alter"])]
+    unavailable_partitions: bool,
+    /// Only partitions with fewer in-sync replicas than min.insync.replicas.
+    #[arg(long, conflicts_with_all = ["list", "create", "delete", "alter"])]
+    under_min_isr_partitions: bool,
+    /// Only partitions with exactly as many in-sync replicas as min.insync.replicas.
+    #[arg(long, conflicts_with_all = ["list", "create", "delete", "alter"])]
+    at_min_isr_partitions: bool,
+}
+
+impl Only {
+    fn is_given(&self) -> bool {
+        self.under_replicated_partitions
+            || self.unavailable_partitions
+            || self.under_min_isr_partitions
+            || self.at_min_isr_partitions
+    }
+
+    /// Whether this partition is wanted.
+    fn includes(&self, partition: &PartitionDescription, config: &TopicConfig) -> bool {
+        let set = config.entries().find(|(name, _)| *name == "min.insync.replicas");
+        let min_isr = set.and_then(|(_, value)| value.parse().ok()).unwrap_or(1);
+        let (isr, replicas) = (partition.isr.len(), partition.replicas.len());
+        match self {
+            Self { under_replicated_partitions: true, .. } => isr < replicas,
+            Self { unavailable_partitions: true, .. } => partition.leader.is_none(),
+            Self { under_min_isr_partitions: true, .. } => isr < min_isr,
+            Self { at_min_isr_partitions: true, .. } => isr == min_isr,
+            _ => true,
+        }
+    }
 }
 
 pub(super) fn setting(text: &str) -> Result<(String, String), String> {
@@ -115,29 +159,67 @@ fn create(options: &Topics, name: &str, session: &Session) -> Outcome {
 }
 
 fn alter(options: &Topics, name: &str, session: &Session) -> Outcome {
+    let pattern = Pattern::parse(name)?;
     let log = session.write()?;
-    let topic = match log.topic(name) {
-        Err(Error::NotFound { .. }) if options.if_exists => return Ok(log.close()?),
-        found => found?,
-    };
+    let topics = to_change(&log, &pattern, options.if_exists)?;
     let total = options.partitions.unwrap_or_default();
-    topic.add_partitions(total)?;
-    log.close()?;
-    done(session, "altered", name, &format!("Topic {name} has {total} partitions now."))
+    // One that cannot be altered leaves all as they are.
+    for topic in &topics {
+        let count = topic.partitions().len();
+        if count >= total as usize {
+            return Err(Failure::failed(format!(
+                "topic {:?} has {count} partitions and cannot get {total}: partitions can only be added; nothing was \
+                 changed",
+                topic.name()
+            )));
+        }
+    }
+    for topic in &topics {
+        topic.add_partitions(total)?;
+        done(
+            session,
+            "altered",
+            topic.name(),
+            &format!("Topic {} has {total} partitions now.", topic.name()),
+        )?;
+    }
+    Ok(log.close()?)
 }
 
 fn delete(options: &Topics, name: &str, session: &Session) -> Outcome {
     let pattern = Pattern::parse(name)?;
     let log = session.write()?;
-    let doomed = chosen(&log, &pattern, options.if_exists)?;
-    for topic in &doomed {
+    for topic in to_change(&log, &pattern, options.if_exists)? {
         log.delete_topic(topic.name())?;
-    }
-    log.close()?;
-    for topic in &doomed {
         done(session, "deleted", topic.name(), &format!("Deleted topic {}.", topic.name()))?;
     }
-    Ok(())
+    Ok(log.close()?)
+}
+
+/// Like [`chosen`], for a command that changes topics: everything is checked before the first change. Each topic that is
+/// named has to exist, and internal topics are never meant by an expression.
+pub(super) fn to_change(log: &EventLog, pattern: &Pattern, may_miss: bool) -> Outcome<Vec<Topic>> {
+    let mut topics = chosen(log, pattern, may_miss)?;
+    let missing = pattern.names().iter().find(|name| topics.iter().all(|topic| topic.name() != *name));
+    if let Some(missing) = missing.filter(|_| !may_miss) {
+        return Err(Failure::failed(format!("topic {missing:?} does not exist; nothing was changed")));
+    }
+    let mut internal = Vec::new();
+    for topic in &topics {
+        if topic.describe()?.internal {
+            internal.push(topic.name().to_owned());
+        }
+    }
+    if let Some(named) = internal.iter().find(|name| pattern.is_named(name)) {
+        return Err(Failure::failed(format!(
+            "topic {named:?} is internal: the log keeps it for itself; nothing was changed"
+        )));
+    }
+    topics.retain(|topic| !internal.iter().any(|name| name == topic.name()));
+    if topics.is_empty() && !may_miss {
+        return Err(Failure::failed(format!("no topic matches {:?}, internal ones aside", pattern.text())));
+    }
+    Ok(topics)
 }
 
 fn done(session: &Session, what: &str, topic: &str, text: &str) -> Outcome {
@@ -165,14 +247,23 @@ fn show(options: &Topics, session: &Session) -> Outcome {
     let may_miss = options.if_exists || options.topic.is_none();
     let mut out = Output::new();
     for topic in chosen(&log, &pattern, may_miss)? {
-        let described = topic.describe()?;
+        let mut described = topic.describe()?;
         if options.exclude_internal && described.internal {
             continue;
         }
         if options.topics_with_overrides && described.config.entries().next().is_none() {
             continue;
         }
+        if options.only.is_given() {
+            described.partitions.retain(|it| options.only.includes(it, &described.config));
+            if described.partitions.is_empty() {
+                continue;
+            }
+        }
         match (session.json(), options.action.describe) {
+            (false, true) if options.only.is_given() => {
+                out.write_all(lines_of_partitions(&described).as_bytes())?;
+            }
             (false, true) => out.write_all(as_kafka_shows(&described).as_bytes())?,
             (false, false) => writeln!(out, "{}", described.name)?,
             (true, true) => out.json(&as_json(&described))?,
@@ -194,6 +285,12 @@ fn as_kafka_shows(topic: &TopicDescription) -> String {
         topic.replication_factor,
         configs.join(",")
     );
+    text.push_str(&lines_of_partitions(topic));
+    text
+}
+
+fn lines_of_partitions(topic: &TopicDescription) -> String {
+    let mut text = String::new();
     for partition in &topic.partitions {
         let PartitionDescription { partition: number, leader, replicas, isr, .. } = partition;
         let leader = leader.map_or_else(|| "none".to_owned(), |node| node.to_string());

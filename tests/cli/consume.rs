@@ -110,7 +110,7 @@ fn wrong_values_are_named() {
         (2, &["--topic", "t", "--property", "print.kee=true"], "there is no property \"print.kee\""),
         (2, &["--topic", "t", "--property", "print.key=1"], "print.key is true or false, not \"1\""),
         (2, &["--topic", "t", "--isolation-level", "serializable"], "read_uncommitted, read_committed"),
-        (1, &["--topic", "t", "--consumer-property", "group.size=1"], "\"group.size\" is not known"),
+        (2, &["--topic", "t", "--consumer-property", "group.size=1"], "\"group.size\" is not known"),
         (2, &["--topic", "t", "--timeout-ms", "soon"], "invalid value 'soon'"),
     ] {
         let told = program.fails(code, &[&["consume"], arguments].concat(), "");
@@ -165,4 +165,106 @@ fn undecided_and_aborted_records_are_left_out_on_request() {
     assert_eq!(offsets("read_uncommitted"), theirs(false));
     assert_eq!(offsets("read_committed"), theirs(true));
     assert!(theirs(true).len() < theirs(false).len());
+}
+
+/// What the group has committed of partition 0.
+fn committed(program: &Program) -> Option<u64> {
+    let shown = program.ok(&["groups", "--describe", "--group", "g", "--json"], "");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    shown["partitions"][0]["committed"].as_u64()
+}
+
+#[test]
+fn nothing_is_committed_if_the_consumer_is_told_not_to() {
+    let program = Program::with_topic("t", 1);
+    program.ok(&["produce", "--topic", "t"], "one\ntwo\n");
+    let consume = ["consume", "--topic", "t", "--group", "g", "--from-beginning", "--until-end"];
+    assert_eq!(program.ok(&[&consume[..], &["--max-messages", "1"]].concat(), ""), "one\n");
+    assert_eq!(committed(&program), Some(1));
+    let arguments = [&consume[..], &["--consumer-property", "enable.auto.commit=FALSE"]].concat();
+    for _ in 0..2 {
+        assert_eq!(program.ok(&arguments, ""), "two\n");
+    }
+    assert_eq!(committed(&program), Some(1));
+}
+
+#[test]
+fn the_group_may_be_given_as_a_property() {
+    let program = Program::with_topic("t", 1);
+    program.ok(&["produce", "--topic", "t"], "one\n");
+    let consume =
+        ["consume", "--topic", "t", "--from-beginning", "--until-end", "--consumer-property", "group.id=g"];
+    assert_eq!(program.ok(&consume, ""), "one\n");
+    assert_eq!(committed(&program), Some(1));
+    assert_eq!(program.ok(&[&consume[..], &["--group", "g"]].concat(), ""), "");
+    for (more, reason) in [
+        (&["--group", "h"][..], "two groups are named"),
+        (&["--partition", "0"], "a group assigns partitions itself"),
+        (&["--consumer-property", "auto.offset.reset=latest"], "contradict each other"),
+    ] {
+        let told = program.fails(2, &[&consume[..], more].concat(), "");
+        assert!(told.contains(reason), "{told}");
+    }
+}
+
+#[test]
+fn options_for_a_connection_have_no_effect_and_say_so() {
+    let program = Program::with_topic("t", 1);
+    program.ok(&["produce", "--topic", "t", "--producer-property", "max.request.size=7"], "one\n");
+    let run = program.run(
+        &[
+            "consume",
+            "--topic",
+            "t",
+            "--from-beginning",
+            "--until-end",
+            "--max-messages",
+            "-1",
+            "--command-config",
+            "x",
+            "--consumer-property",
+            "client.id=me",
+            "--formatter",
+            "org.apache.kafka.tools.consumer.DefaultMessageFormatter",
+        ],
+        "",
+    );
+    let run = run.success().stdout("one\n");
+    let told = crate::program::text(&run.get_output().stderr);
+    assert!(
+        told.contains("client.id has no effect") && told.contains("--command-config is not needed"),
+        "{told}"
+    );
+}
+
+#[test]
+fn numbers_are_printed_by_their_deserializers() {
+    let program = Program::with_topic("t", 1);
+    let log = EventLog::open(program.log()).unwrap();
+    let topic = log.topic("t").unwrap();
+    let producer = log.producer().unwrap();
+    producer.send(&topic, Record::new(&7_i64.to_be_bytes()).key(&(-1_i32).to_be_bytes())).unwrap();
+    log.close().unwrap();
+    let consume =
+        ["consume", "--topic", "t", "--from-beginning", "--until-end", "--property", "print.key=TRUE"];
+    let class = "org.apache.kafka.common.serialization.LongDeserializer";
+    let numbers =
+        ["--key-deserializer", "IntegerDeserializer", "--property", &format!("value.deserializer={class}")];
+    assert_eq!(program.ok(&[&consume[..], &numbers].concat(), ""), "-1\t7\n");
+    let told = program.fails(1, &[&consume[..], &["--key-deserializer", class]].concat(), "");
+    assert!(told.contains("a number of 8 bytes was expected, but there are 4 bytes"), "{told}");
+    let told = program.fails(2, &[&consume[..], &["--formatter", "com.example.Avro"]].concat(), "");
+    assert!(told.contains("DefaultMessageFormatter"), "{told}");
+}
+
+#[test]
+fn an_expression_includes_internal_topics_only_if_they_are_named() {
+    let program = Program::with_topic("t", 1);
+    program.ok(&["produce", "--topic", "t"], "one\n");
+    program.ok(&["consume", "--topic", "t", "--group", "g", "--until-end"], "");
+    let consume = |pattern: &str| {
+        program.ok(&["consume", "--include", pattern, "--from-beginning", "--until-end", "--json"], "")
+    };
+    assert_eq!(consume(".*").lines().count(), 1);
+    assert!(consume("__consumer_offsets").contains("__consumer_offsets"));
 }

@@ -107,7 +107,7 @@ fn wrong_values_are_named() {
         (2, &["--property", "key.separator="], "", "key.separator is empty"),
         (2, &["--acks", "2"], "", "possible values: 0, 1, all"),
         (2, &["--producer-property", "acks=2"], "", "acks is 0, 1 or all, not \"2\""),
-        (1, &["--producer-property", "batch.size=big"], "", "batch.size takes a whole number"),
+        (2, &["--producer-property", "batch.size=big"], "", "batch.size takes a whole number"),
         (2, &["--durability", "perhaps"], "", "give buffered, synced, or a number of milliseconds"),
         (2, &["--compression-codec", "rar"], "", "possible values: none, gzip, snappy, lz4, zstd"),
         (1, &["--partition", "7"], "", "partition \"t-7\" does not exist"),

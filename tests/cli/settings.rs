@@ -60,8 +60,8 @@ fn settings_that_make_no_sense_change_nothing() {
     let before = program.ok(&["configs", "--describe"], "");
     let alter = ["configs", "--entity-type", "topics", "--entity-name", "t", "--alter"];
     for (code, more, reason) in [
-        (1, &["--add-config", "retention.ms=1,colour=red"][..], "\"colour\" is not a setting of topics"),
-        (1, &["--add-config", "segment.bytes=1"], "segment.bytes is \"1\""),
+        (2, &["--add-config", "retention.ms=1,colour=red"][..], "\"colour\" is not a setting of topics"),
+        (2, &["--add-config", "segment.bytes=1"], "segment.bytes is \"1\""),
         (1, &["--delete-config", "segment.ms"], "segment.ms is not set on topic t"),
         (2, &["--add-config", "retention.ms=1", "--delete-config", "retention.ms"], "in --delete-config"),
         (2, &["--add-config", "retention.ms"], "is no setting; give name=value"),

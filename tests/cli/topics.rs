@@ -75,24 +75,24 @@ fn wrong_values_are_named() {
     let program = Program::with_topic("orders", 2);
     let create = ["topics", "--create", "--topic", "t"];
     for (code, arguments, reason) in [
-        (1, &["--partitions", "0"][..], "0 were asked for, but a topic has 1 to 100000"),
+        (2, &["--partitions", "0"][..], "0 were asked for, but a topic has 1 to 100000"),
         (2, &["--partitions", "many"], "invalid value 'many' for '--partitions <COUNT>'"),
-        (1, &["--replication-factor", "3"], "must be 1: one process keeps the log"),
-        (1, &["--config", "retention.mss=1"], "did you mean retention.ms?"),
+        (2, &["--replication-factor", "3"], "must be 1: one process keeps the log"),
+        (2, &["--config", "retention.mss=1"], "did you mean retention.ms?"),
         (2, &["--config", "retention.ms"], "give NAME=VALUE"),
-        (1, &["--config", "retention.ms=soon"], "retention.ms is \"soon\""),
+        (2, &["--config", "retention.ms=soon"], "retention.ms is \"soon\""),
     ] {
         let told = program.fails(code, &[&create, arguments].concat(), "");
         assert!(told.contains(reason), "{arguments:?}: {told}");
     }
     for (name, reason) in [("a b", "a b"), ("..", ".."), ("", "")] {
-        let told = program.fails(1, &["topics", "--create", "--topic", name], "");
+        let told = program.fails(2, &["topics", "--create", "--topic", name], "");
         assert!(told.contains(reason) && told.contains("topic name"), "{told}");
     }
     let told = program.fails(1, &["topics", "--alter", "--topic", "orders", "--partitions", "1"], "");
-    assert!(told.contains("has 2 and cannot get 1"), "{told}");
-    let told = program.fails(2, &["topics", "--list", "--topic", "[a-z]"], "");
-    assert!(told.contains("is no name of a topic"), "{told}");
+    assert!(told.contains("has 2 partitions and cannot get 1"), "{told}");
+    let told = program.fails(2, &["topics", "--list", "--topic", "[a-z"], "");
+    assert!(told.contains("names no topics") && told.contains("test-.*"), "{told}");
     assert_eq!(program.ok(&["topics", "--list"], ""), "orders\n", "nothing was made");
 }
 
@@ -102,5 +102,73 @@ fn names_that_may_collide_are_warned_of() {
     let assert =
         program.run(&["topics", "--create", "--topic", "a.b"], "").success().stdout("Created topic a.b.\n");
     assert!(crate::program::text(&assert.get_output().stderr).contains("warning: "));
-    assert!(program.fails(1, &["topics", "--create", "--topic", "a_b"], "").contains("a.b"));
+    assert!(program.fails(2, &["topics", "--create", "--topic", "a_b"], "").contains("a.b"));
+}
+
+/// Topics `test.a`, `test-a`, `test-b` and `other`, and the internal one that a commit creates.
+fn several() -> Program {
+    let program = Program::new();
+    for topic in ["test.a", "test-a", "test-b", "other"] {
+        program.run(&["topics", "--create", "--topic", topic], "").success();
+    }
+    program.ok(&["consume", "--topic", "other", "--group", "g", "--until-end"], "");
+    program
+}
+
+#[test]
+fn a_name_in_a_list_deletes_that_topic_alone() {
+    let program = several();
+    let deleted = program.ok(&["topics", "--delete", "--topic", "test.a,other"], "");
+    assert_eq!(deleted, "Deleted topic other.\nDeleted topic test.a.\n");
+    assert_eq!(program.ok(&["topics", "--list", "--exclude-internal"], ""), "test-a\ntest-b\n");
+}
+
+#[test]
+fn nothing_is_deleted_if_one_of_the_list_is_missing_or_internal() {
+    let program = several();
+    let before = program.ok(&["topics", "--list"], "");
+    for (list, reason) in [
+        ("other,missing", "topic \"missing\" does not exist; nothing was changed"),
+        ("other,__consumer_offsets", "topic \"__consumer_offsets\" is internal"),
+    ] {
+        let told = program.fails(1, &["topics", "--delete", "--topic", list], "");
+        assert!(told.contains(reason), "{told}");
+        assert_eq!(program.ok(&["topics", "--list"], ""), before);
+    }
+    let deleted = program.ok(&["topics", "--delete", "--topic", "other,missing", "--if-exists"], "");
+    assert_eq!(deleted, "Deleted topic other.\n");
+}
+
+#[test]
+fn an_expression_never_means_internal_topics() {
+    let program = several();
+    let deleted = program.ok(&["topics", "--delete", "--topic", ".*"], "");
+    assert_eq!(deleted.lines().count(), 4, "{deleted}");
+    assert_eq!(program.ok(&["topics", "--list"], ""), "__consumer_offsets\n");
+    let told = program.fails(1, &["topics", "--delete", "--topic", ".*"], "");
+    assert!(told.contains("no topic matches"), "{told}");
+}
+
+#[test]
+fn several_topics_are_altered_or_none() {
+    let program = several();
+    program.ok(&["topics", "--alter", "--topic", "test-b", "--partitions", "3"], "");
+    let told = program.fails(1, &["topics", "--alter", "--topic", "test-[ab]", "--partitions", "3"], "");
+    assert!(told.contains("topic \"test-b\" has 3 partitions and cannot get 3"), "{told}");
+    let altered = program.ok(&["topics", "--alter", "--topic", "test-[ab]", "--partitions", "4"], "");
+    assert_eq!(altered, "Topic test-a has 4 partitions now.\nTopic test-b has 4 partitions now.\n");
+}
+
+#[test]
+fn partitions_that_lack_replicas_are_listed_on_request() {
+    let program = Program::with_topic("orders", 2);
+    let describe = ["topics", "--describe", "--topic", "orders"];
+    for filter in ["--under-replicated-partitions", "--unavailable-partitions", "--under-min-isr-partitions"]
+    {
+        assert_eq!(program.ok(&[&describe[..], &[filter]].concat(), ""), "", "{filter}");
+    }
+    let all = program.ok(&[&describe[..], &["--at-min-isr-partitions"]].concat(), "");
+    assert_eq!(all.lines().count(), 2, "{all}");
+    let told = program.fails(2, &["topics", "--list", "--unavailable-partitions"], "");
+    assert!(told.contains("cannot be used with"), "{told}");
 }

@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use serde_json::Value;
 use stratalog::{RecordView, TimestampType};
 
-use crate::cli::failure::Outcome;
+use super::deserializer::Deserializer;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::properties::{flag, unknown};
 
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 13] = [
     "print.timestamp",
     "print.partition",
     "print.offset",
@@ -22,6 +23,8 @@ const KNOWN: [&str; 11] = [
     "line.separator",
     "headers.separator",
     "null.literal",
+    "key.deserializer",
+    "value.deserializer",
 ];
 
 /// Which columns are printed, in Kafka's order, and what stands between.
@@ -38,6 +41,8 @@ pub(super) struct Columns {
     line_separator: Vec<u8>,
     headers_separator: Vec<u8>,
     null_literal: Vec<u8>,
+    key_as: Deserializer,
+    value_as: Deserializer,
 }
 
 impl Default for Columns {
@@ -54,6 +59,8 @@ impl Default for Columns {
             line_separator: b"\n".to_vec(),
             headers_separator: b",".to_vec(),
             null_literal: b"null".to_vec(),
+            key_as: Deserializer::Bytes,
+            value_as: Deserializer::Bytes,
         }
     }
 }
@@ -74,10 +81,19 @@ impl Columns {
                 "line.separator" => columns.line_separator = value.clone().into(),
                 "headers.separator" => columns.headers_separator = value.clone().into(),
                 "null.literal" => columns.null_literal = value.clone().into(),
+                "key.deserializer" => columns.key_as = value.parse().map_err(Failure::usage)?,
+                "value.deserializer" => columns.value_as = value.parse().map_err(Failure::usage)?,
                 _ => return Err(unknown(name, &KNOWN)),
             }
         }
         Ok(columns)
+    }
+
+    /// What the options of their own say about keys and values; those win over properties.
+    pub(super) fn deserialize(mut self, key: Option<Deserializer>, value: Option<Deserializer>) -> Self {
+        self.key_as = key.unwrap_or(self.key_as);
+        self.value_as = value.unwrap_or(self.value_as);
+        self
     }
 
     /// Prints a record.
@@ -87,7 +103,10 @@ impl Columns {
             self.write_details(record, out)?;
         }
         if self.value {
-            out.write_all(record.value().unwrap_or(&self.null_literal))?;
+            match record.value() {
+                Some(value) => self.value_as.write(value, out)?,
+                None => out.write_all(&self.null_literal)?,
+            }
         }
         out.write_all(&self.line_separator)
     }
@@ -128,7 +147,10 @@ impl Columns {
         }
         if self.key {
             begin(out)?;
-            out.write_all(record.key().unwrap_or(&self.null_literal))?;
+            match record.key() {
+                Some(key) => self.key_as.write(key, out)?,
+                None => out.write_all(&self.null_literal)?,
+            }
         }
         if self.value { out.write_all(&self.key_separator) } else { Ok(()) }
     }

@@ -16,8 +16,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 pub(super) struct Follow<'o> {
     pub(super) options: &'o Consume,
     pub(super) consumer: Consumer,
-    /// Whether it reads as a member of a group, and commits what is printed.
+    /// Whether it reads as a member of a group.
     pub(super) is_member: bool,
+    /// Whether a member commits the positions of what is printed.
+    pub(super) commits: bool,
     pub(super) wanted: Wanted,
     pub(super) log: EventLog,
     pub(super) stop: Stop,
@@ -94,6 +96,9 @@ impl Follow<'_> {
 
     /// Commits positions, but for those in partitions that are no longer this member's: their topic was deleted.
     fn commit(&mut self, mut positions: Vec<Position>) -> Outcome {
+        if !self.commits {
+            return Ok(());
+        }
         positions.retain(|position| self.consumer.assignment().contains(position.partition()));
         Ok(self.consumer.commit_to(positions)?)
     }

@@ -3,21 +3,25 @@
 //! Without a group the log is opened to read it only, beside whoever writes it, and new records are followed as they come.
 
 mod columns;
+mod deserializer;
 mod follow;
 mod print;
+mod settings;
 mod start;
 
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use stratalog::{Consumer, ConsumerConfig, EventLog, IsolationLevel, StartFrom, Topic, TopicPartition};
+use stratalog::{Consumer, EventLog, Topic, TopicPartition};
 
 use super::pattern::Pattern;
 use super::properties::pair;
 use super::{Outcome, Session, Stop, output, topics};
 use columns::Columns;
+use deserializer::Deserializer;
 use follow::Follow;
 use print::Printer;
+use settings::{Limit, Settings};
 use start::Start;
 
 const EXAMPLES: &str = "\
@@ -37,7 +41,8 @@ pub(super) struct Consume {
     /// The topic.
     #[arg(long, group = "what")]
     topic: Option<String>,
-    /// Several topics: `orders|payments`, `test-.*`. Those that are made later are followed as well.
+    /// Several topics: `orders,payments`, or a regular expression such as `test-.*`. Topics that are created later are
+    /// read as well. Internal topics only if they are named.
     #[arg(long, group = "what", value_name = "PATTERN", conflicts_with = "partition")]
     include: Option<String>,
     /// Begin with the first record there is. Without it: with the next one that is appended.
@@ -49,9 +54,15 @@ pub(super) struct Consume {
     /// Begin here: `earliest`, `latest`, or an offset.
     #[arg(long, requires = "partition", allow_hyphen_values = true)]
     offset: Option<Start>,
-    /// End after this many records.
-    #[arg(long, value_name = "COUNT")]
-    max_messages: Option<u64>,
+    /// End after this many records; -1 is no limit.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value = "-1",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    max_messages: Limit,
     /// End when no record has come for this many milliseconds.
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u64>,
@@ -69,8 +80,17 @@ pub(super) struct Consume {
     /// print.key, print.value (true or false); key.separator, line.separator, headers.separator, null.literal.
     #[arg(long = "property", alias = "formatter-property", value_name = "NAME=VALUE", value_parser = pair)]
     properties: Vec<(String, String)>,
-    /// A setting of the consumer by its Kafka name: auto.offset.reset, fetch.max.bytes, isolation.level,
-    /// max.poll.records.
+    /// How keys are printed: the name of one of Kafka's deserializers of text, bytes and numbers.
+    #[arg(long, value_name = "CLASS")]
+    key_deserializer: Option<Deserializer>,
+    /// How values are printed.
+    #[arg(long, value_name = "CLASS")]
+    value_deserializer: Option<Deserializer>,
+    /// Taken, so that commands for Kafka can be pasted: its default formatter is what prints here.
+    #[arg(long, hide = true, value_name = "CLASS", value_parser = formatter)]
+    formatter: Option<String>,
+    /// A setting of the consumer by its Kafka name: auto.offset.reset, enable.auto.commit, fetch.max.bytes, group.id,
+    /// isolation.level, max.poll.records.
     #[arg(long = "consumer-property", alias = "command-property", value_name = "NAME=VALUE", value_parser = pair)]
     settings: Vec<(String, String)>,
 }
@@ -82,29 +102,40 @@ enum Isolation {
     ReadCommitted,
 }
 
+fn formatter(class: &str) -> Result<String, String> {
+    match class.rsplit('.').next() {
+        Some("DefaultMessageFormatter") => Ok(class.to_owned()),
+        _ => Err("there is no Java here to load it; known is Kafka's DefaultMessageFormatter; --json prints all of a \
+                  record"
+            .to_owned()),
+    }
+}
+
 /// Fewer system calls than the default of the library costs nothing here: what is read is printed at once.
 const POLL_BYTES: usize = 1 << 20;
 /// How often it looks for new topics and partitions while it follows.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
-    let columns = Columns::of(&options.properties)?;
-    let (log, is_member) = open(options, session)?;
+    let columns =
+        Columns::of(&options.properties)?.deserialize(options.key_deserializer, options.value_deserializer);
+    let Settings { config, group, commits } = Settings::of(options)?;
+    let (log, is_member) = open(group.as_deref(), session)?;
     let stop = Stop::on_signals()?;
     let wanted = Wanted::of(options)?;
     let partitions = wanted.partitions(&log)?;
-    let mut consumer = log.consumer_with(config(options))?;
+    let mut consumer = log.consumer_with(config)?;
     if is_member {
         wanted.subscribe(&mut consumer)?;
     } else {
         consumer.assign(partitions)?;
     }
-    if options.group.is_none() {
+    if group.is_none() {
         start::place(&mut consumer, options.offset, options.from_beginning)?;
     }
     stop.wakes(consumer.waker());
-    let printer = Printer::new(columns, session.json(), options.max_messages);
-    let follow = Follow { options, consumer, is_member, wanted, log: log.clone(), stop };
+    let printer = Printer::new(columns, session.json(), options.max_messages.0);
+    let follow = Follow { options, consumer, is_member, commits, wanted, log: log.clone(), stop };
     let count = follow.run(printer)?;
     log.close()?;
     output::remark(format_args!("Processed a total of {count} messages"));
@@ -112,8 +143,8 @@ pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
 }
 
 /// Opens the log, to write only where offsets are to be committed; says whether they can be.
-fn open(options: &Consume, session: &Session) -> Outcome<(EventLog, bool)> {
-    let Some(group) = &options.group else { return Ok((session.read()?, false)) };
+fn open(group: Option<&str>, session: &Session) -> Outcome<(EventLog, bool)> {
+    let Some(group) = group else { return Ok((session.read()?, false)) };
     match session.write_or_read()? {
         (log, None) => Ok((log, true)),
         (log, Some(holder)) => {
@@ -124,20 +155,6 @@ fn open(options: &Consume, session: &Session) -> Outcome<(EventLog, bool)> {
             Ok((log, false))
         }
     }
-}
-
-fn config(options: &Consume) -> ConsumerConfig {
-    let isolation = match options.isolation_level {
-        Isolation::ReadUncommitted => IsolationLevel::ReadUncommitted,
-        Isolation::ReadCommitted => IsolationLevel::ReadCommitted,
-    };
-    let start = if options.from_beginning { StartFrom::Beginning } else { StartFrom::End };
-    let config = ConsumerConfig::new().start_from(start).isolation(isolation).max_poll_bytes(POLL_BYTES);
-    let config = match &options.group {
-        Some(group) => config.group(group),
-        None => config,
-    };
-    options.settings.iter().fold(config, |config, (name, value)| config.set(name, value))
 }
 
 /// What is read.
@@ -168,7 +185,7 @@ impl Wanted {
             Self::Topics(pattern) if pattern.is_name() => consumer.subscribe([pattern.text()])?,
             Self::Topics(pattern) => {
                 let pattern = pattern.clone();
-                consumer.subscribe_matching(move |topic| pattern.matches(topic))?;
+                consumer.subscribe_matching(move |topic| includes(&pattern, topic))?;
             }
         }
         Ok(())
@@ -182,9 +199,15 @@ impl Wanted {
                 Ok(vec![partition.into()])
             }
             Self::Topics(pattern) => {
-                let topics = topics::chosen(log, pattern, false)?;
+                let mut topics = topics::chosen(log, pattern, false)?;
+                topics.retain(|topic| includes(pattern, topic.name()));
                 Ok(topics.iter().flat_map(Topic::partitions).map(Into::into).collect())
             }
         }
     }
+}
+
+/// Whether a topic is read: as with Kafka's consumer, an expression does not include internal topics.
+fn includes(pattern: &Pattern, topic: &str) -> bool {
+    pattern.is_named(topic) || (pattern.matches(topic) && !topic.starts_with("__"))
 }

@@ -11,7 +11,7 @@ use stratalog::{BufferedProducer, Durability, Producer, ProducerConfig, Record, 
 use super::histogram::Histogram;
 use super::{MEBIBYTE, as_json, details, float, per_second};
 use crate::cli::progress::Bar;
-use crate::cli::properties::pair;
+use crate::cli::properties::{self, pair};
 use crate::cli::{Failure, Outcome, Output, Session, Stop, files, produce};
 
 const EXAMPLES: &str = "\
@@ -62,7 +62,11 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let payloads = payloads(options)?;
     let mut config = ProducerConfig::new().durability(options.durability);
     for (name, value) in options.settings.iter().filter(|(name, _)| name != "acks") {
-        config = config.set(name, value);
+        if properties::is_for_a_connection(name) {
+            properties::no_effect(name);
+        } else {
+            config = config.set(name, value);
+        }
     }
     let log = session.write()?;
     let stop = Stop::on_signals()?;

@@ -13,7 +13,7 @@ use serde_json::json;
 use stratalog::{BufferedProducer, Durability, Error, EventLog, Producer, ProducerConfig, Topic};
 
 use super::progress::Bar;
-use super::properties::pair;
+use super::properties::{self, pair};
 use super::{Failure, Outcome, Output, Session, Stop, files, output};
 use input::Input;
 use line::Cut;
@@ -149,6 +149,8 @@ fn config(options: &Produce) -> Outcome<ProducerConfig> {
         if name == "acks" {
             Acks::from_str(value, false)
                 .map_err(|_| Failure::usage(format!("acks is 0, 1 or all, not {value:?}")))?;
+        } else if properties::is_for_a_connection(name) {
+            properties::no_effect(name);
         } else {
             config = config.set(name, value);
         }
