@@ -64,6 +64,18 @@ pub enum Error {
         /// The process that holds it, if the system tells.
         holder: Option<u32>,
     },
+    /// The log's directory, its lock, or the directory of a partition is not what it was when it was opened: it was moved,
+    /// deleted, or replaced by another one. Nothing was made, renamed or removed in what has its name now. Records that
+    /// were acknowledged are where the directory is now. Close the log and open it there.
+    #[error(
+        "{} is not what it was when the log was opened: it was moved, deleted or replaced, and nothing was written to \
+         what is there now; close the log and open it where it is",
+        path.display()
+    )]
+    Replaced {
+        /// The name that means something else now, or nothing.
+        path: Box<Path>,
+    },
     /// No space is left on the device or in the quota. Nothing was written; reading goes on, and appending works
     /// again when there is space.
     #[error("no space left for {}", path.display())]
@@ -99,6 +111,14 @@ pub enum Error {
     /// the failed call wrote may or may not be there then.
     #[error("{0}")]
     Poisoned(Box<PoisonCause>),
+    /// This process is a child, made by `fork`, of the one that opened the log. The log is the parent's: nothing was
+    /// written, and dropping the handles here does nothing. Open the log anew, once the parent has closed it; or open it
+    /// to read it.
+    #[error(
+        "the log was opened by the process of which this one is a fork, and is that one's alone; open it anew here, or \
+         read-only while the other has it"
+    )]
+    Forked,
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
@@ -153,7 +173,7 @@ impl Error {
             | Self::GroupNotEmpty { .. }
             | Self::Conflict { .. } => Remedy::Retry,
             Self::FencedGeneration { .. } => Remedy::Rejoin,
-            Self::Poisoned(_) | Self::Closed => Remedy::Reopen,
+            Self::Poisoned(_) | Self::Replaced { .. } | Self::Forked | Self::Closed => Remedy::Reopen,
             Self::Corrupt(_) | Self::Unsupported(_) | Self::Io(_) => Remedy::Inspect,
         }
     }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::texts;
+use common::{MODES, texts};
 use stratalog::{Error, EventLog, Record, Remedy, TopicConfig};
 
 const DIRECTORY: &str = "STRATALOG_LOCKED_DIRECTORY";
@@ -55,6 +55,69 @@ fn by_another_process() {
     let log = EventLog::open(dir.path()).unwrap();
     assert!(log.recovery().clean);
     assert_eq!(texts(&log, &log.topic("t").unwrap()), ["theirs"]);
+}
+
+/// Whoever takes the lock's file away takes the lock with it, but not the second one.
+#[test]
+fn although_the_lock_was_removed() {
+    for mode in MODES {
+        let dir = tempfile::tempdir().unwrap();
+        let log = mode.open(dir.path());
+        let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+        log.producer().unwrap().send(&topic, Record::new("ours")).unwrap();
+        if std::fs::remove_file(dir.path().join(".lock")).is_err() {
+            // Where an open file cannot be removed there is nothing to guard against.
+            continue;
+        }
+        is_held(dir.path(), std::process::id());
+        is_held(dir.path(), std::process::id());
+        let repair = stratalog::inspect::VerifyOptions::new().repair(true);
+        let verified = stratalog::inspect::verify(dir.path(), repair, |_| {});
+        assert!(matches!(verified, Err(Error::Locked { .. })), "{verified:?}");
+        // The refused attempts have left nothing that would be taken for another writer's.
+        assert!(!dir.path().join(".lock").exists());
+        log.create_topic("u", TopicConfig::new()).unwrap();
+        log.producer().unwrap().send(&topic, Record::new("ours")).unwrap();
+        log.close().unwrap();
+        let again = EventLog::open(dir.path()).unwrap();
+        assert!(again.recovery().clean);
+        assert_eq!(texts(&again, &again.topic("t").unwrap()), ["ours", "ours"]);
+        is_held(dir.path(), std::process::id());
+    }
+}
+
+/// A hard link is another name of the same file, and of its lock.
+#[test]
+fn through_hard_links_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, copy) = (dir.path().join("place"), dir.path().join("copy"));
+    let log = EventLog::open(&place).unwrap();
+    std::fs::create_dir(&copy).unwrap();
+    for name in [".lock", "stratalog.live", "meta.properties"] {
+        let _ = std::fs::hard_link(place.join(name), copy.join(name));
+    }
+    assert!(matches!(EventLog::open(&copy), Err(Error::Locked { .. })));
+    let _ = std::fs::remove_file(copy.join(".lock"));
+    assert!(matches!(EventLog::open(&copy), Err(Error::Locked { .. })));
+    log.close().unwrap();
+}
+
+/// What a writer that died has left keeps nobody out.
+#[test]
+fn not_by_a_file_that_was_left_over() {
+    let dir = tempfile::tempdir().unwrap();
+    EventLog::open(dir.path()).unwrap().close().unwrap();
+    for content in ["", "something"] {
+        std::fs::write(dir.path().join("stratalog.live"), content).unwrap();
+        for mode in MODES {
+            mode.open(dir.path()).close().unwrap();
+            assert!(!dir.path().join("stratalog.live").exists());
+            std::fs::write(dir.path().join("stratalog.live"), content).unwrap();
+        }
+    }
+    std::fs::remove_file(dir.path().join("stratalog.live")).unwrap();
+    std::fs::create_dir(dir.path().join("stratalog.live")).unwrap();
+    EventLog::open(dir.path()).unwrap().close().unwrap();
 }
 
 #[test]

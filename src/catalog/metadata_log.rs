@@ -121,6 +121,8 @@ impl MetadataLog {
     /// Appends one change and returns when it is on the medium. After an error it is not in the log, unless the
     /// error is [`Error::Poisoned`]: then that is known at the next open, and nothing can be appended before.
     pub(super) fn append(&mut self, records: &[MetadataRecord], now: i64) -> Result<()> {
+        // A topic in a directory that has gone elsewhere is no topic here.
+        self.log.check_place()?;
         self.builder.clear(KEPT_BUFFER_BYTES);
         for record in records {
             let value = record.encode();

@@ -229,7 +229,9 @@ impl Catalog {
         self.publish(|topics| {
             topics.remove(name);
         });
-        let directories = topic.partitions().iter().map(|partition| partition.directory().to_owned());
+        // Another directory that was put in the place of one is not the topic's to remove.
+        let placed = topic.partitions().iter().filter(|partition| partition.check_place().is_ok());
+        let directories = placed.map(|partition| partition.directory().to_owned());
         let forget = Some(name.to_owned());
         changes.unfinished.push(Removal { id: topic.id(), forget, directories: directories.collect() });
         changes.finish_removals(&self.root, &self.disk)?;

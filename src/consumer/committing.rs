@@ -58,6 +58,7 @@ impl Consumer {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn commit_to(&mut self, to: impl IntoIterator<Item = Position>) -> Result<()> {
+        self.directory.check_process()?;
         let mut positions: Vec<(usize, Position)> = Vec::new();
         for position in to {
             let at = match self.find(position.partition()) {

@@ -104,6 +104,7 @@ impl Consumer {
     ///
     /// The consumer does not become a member of the group: whoever assigns sees to it that nobody else reads the same.
     pub fn assign<P: Into<TopicPartition>>(&mut self, to: impl IntoIterator<Item = P>) -> Result<()> {
+        self.directory.check_process()?;
         if self.subscription.is_some() {
             let reason = "the consumer is subscribed, so its group assigns partitions; unsubscribe first";
             return Err(Error::invalid("assign", reason));
@@ -299,6 +300,7 @@ impl Consumer {
 
     /// All partitions or, on an error, none.
     fn seek_all(&mut self, to: impl Fn(&ConsumerConfig, &Cursor) -> Result<u64>) -> Result<()> {
+        self.directory.check_process()?;
         let offsets =
             self.assigned.iter().map(|one| to(&self.config, &one.cursor)).collect::<Result<Vec<_>>>()?;
         for (one, offset) in self.assigned.iter_mut().zip(offsets) {
@@ -309,6 +311,7 @@ impl Consumer {
 
     /// How many offsets lie between the position and the end of what this consumer is shown.
     pub fn lag(&self, of: impl Into<TopicPartition>) -> Result<u64> {
+        self.directory.check_process()?;
         let cursor = &self.assigned[self.find(&of.into())?].cursor;
         Ok(shown(cursor.log().bounds()?, &self.config).saturating_sub(cursor.offset()))
     }

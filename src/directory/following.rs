@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::group::{CommittedOffsets, Coordinator};
 use crate::partition::LiveWatch;
 use crate::sys::disk::{self, Stamp, kind_of};
-use crate::sys::{Disk, EntryKind};
+use crate::sys::{Birth, Disk, EntryKind};
 use crate::upkeep::Inboxes;
 use crate::upkeep::checkpoints::{self, Checkpoints};
 use crate::wait::Sleepers;
@@ -50,6 +50,7 @@ impl OpenDirectory {
         Ok(Arc::new(Self {
             root,
             disk,
+            birth: Birth::now(),
             clock: options.clock,
             catalog,
             groups,

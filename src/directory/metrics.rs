@@ -36,6 +36,10 @@ pub struct Metrics {
 
 impl OpenDirectory {
     pub(crate) fn metrics(&self) -> Metrics {
+        if self.check_process().is_err() {
+            // Nothing of what the parent does is done here.
+            return Metrics::default();
+        }
         let topics = self.catalog.topics();
         let (maps, pinned_bytes) = (self.disk.budget.used(), self.disk.budget.pinned());
         let mut metrics = Metrics { topics: topics.len(), maps, pinned_bytes, ..Metrics::default() };

@@ -13,6 +13,8 @@ mod holdings;
 mod metrics;
 mod options;
 mod recovery;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::path::{Path, PathBuf};
@@ -37,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::group::{CommittedOffsets, Coordinator};
 use crate::partition::{LiveWatch, LiveWriter};
-use crate::sys::{DirectoryLock, Disk, disk};
+use crate::sys::{Birth, DirectoryLock, Disk, SecondLock, disk};
 use crate::upkeep::checkpoints::Checkpoints;
 use crate::upkeep::{Inboxes, Linger, MaintenanceReport, Threads, Work};
 use crate::wait::Sleepers;
@@ -54,6 +56,8 @@ const MOST_MARKER_BYTES: u64 = 4096;
 pub(crate) struct OpenDirectory {
     root: PathBuf,
     disk: Disk,
+    /// Opened by this process, or by one of which this is a child.
+    birth: Birth,
     /// None: the system's.
     clock: Option<Arc<dyn Clock>>,
     catalog: Arc<Catalog>,
@@ -80,6 +84,8 @@ struct Running {
     /// None: the user drives the work.
     threads: Option<Threads>,
     live: Option<Arc<LiveWriter>>,
+    /// Where `live` does not hold the file.
+    second: Option<SecondLock>,
     _lock: DirectoryLock,
 }
 
@@ -89,10 +95,12 @@ impl OpenDirectory {
             return Self::open_read_only(path, options);
         }
         options.validate()?;
+        let birth = Birth::now();
         let root = disk::open_root(path, options.create_if_missing)?;
         let lock = DirectoryLock::take(&root)?;
         let disk =
-            Disk::of(&root, options.write_mode == WriteMode::Auto, options.read_mode == ReadMode::Auto);
+            Disk::of(&root, options.write_mode == WriteMode::Auto, options.read_mode == ReadMode::Auto)
+                .anchored(&root, &lock)?;
         let marker = disk.read_small(&root.join(CLEAN_MARKER), MOST_MARKER_BYTES).ok().flatten();
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
@@ -107,6 +115,8 @@ impl OpenDirectory {
         let partitions = disk.list(&root)?.len();
         // Without it readers in other processes look more often, that is all.
         let live = LiveWriter::make(&disk, &root, partitions).ok().flatten();
+        // On a full disk there may be neither; then the lock that is held must do.
+        let mut second = if live.is_none() { SecondLock::take(&disk, &root).ok() } else { None };
         inboxes.chores.live.clone_from(&live);
         let watching = Watching::new(options.on_progress);
         inboxes.chores.scan_watch = watching.scan_watch();
@@ -117,6 +127,9 @@ impl OpenDirectory {
             // In a directory that is not a log's it has no business.
             if let Some(live) = &live {
                 live.end(&disk);
+            }
+            if let Some(second) = second.take() {
+                second.end(&disk);
             }
             // No partition was looked at yet: what the marker says of them is as true as before.
             if let Some(marker) = &marker {
@@ -138,6 +151,7 @@ impl OpenDirectory {
         Ok(Arc::new(Self {
             root,
             disk,
+            birth,
             clock: options.clock,
             catalog,
             groups,
@@ -147,7 +161,7 @@ impl OpenDirectory {
             events,
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
-            running: Mutex::new(Some(Running { work, threads, live, _lock: lock })),
+            running: Mutex::new(Some(Running { work, threads, live, second, _lock: lock })),
             watch: None,
             following: Mutex::default(),
         }))
@@ -166,7 +180,15 @@ impl OpenDirectory {
 
     #[inline]
     pub(crate) fn check_open(&self) -> Result<()> {
+        self.check_process()?;
         if self.is_closing() { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Refuses in a child of the process that opened the log. Asked before any lock is taken: a thread that there is no
+    /// more may have had it when the child was made.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.birth.is_of_this_process() { Ok(()) } else { Err(Error::Forked) }
     }
 
     /// Whether the directory is open, and for writing.
@@ -216,6 +238,10 @@ impl OpenDirectory {
     }
 
     pub(crate) fn listen(&self) -> Events {
+        if self.check_process().is_err() {
+            // Nothing happens here: a queue that has ended.
+            return Announcer::default().listen();
+        }
         self.events.listen()
     }
 
@@ -328,6 +354,7 @@ impl OpenDirectory {
 
     /// Idempotent; whoever comes second waits for the first and gets `Ok`.
     pub(crate) fn close(&self) -> Result<()> {
+        self.check_process()?;
         self.closing.store(true, Ordering::Release);
         self.idlers.wake_all();
         let mut running = self.running.lock();
@@ -337,7 +364,7 @@ impl OpenDirectory {
         if let Some(watch) = &self.watch {
             watch.ring();
         }
-        let Some(Running { work, threads, live, _lock: lock }) = running.take() else {
+        let Some(Running { work, threads, live, second, _lock: lock }) = running.take() else {
             self.events.end();
             return Ok(());
         };
@@ -365,14 +392,31 @@ impl OpenDirectory {
         if let Some(live) = live {
             live.end(&self.disk);
         }
+        if let Some(second) = second {
+            second.end(&self.disk);
+        }
         drop(lock);
         self.events.end();
         outcome
     }
 }
 
+impl OpenDirectory {
+    /// Forgets, in a child, what belongs to the parent: threads that there are none of here, locks, and channels whose
+    /// ends would wake those threads.
+    fn leave_to_the_parent(&mut self) {
+        std::mem::forget(self.running.get_mut().take());
+        // One more that hold them than there ever will be: the last one to go drops nothing.
+        std::mem::forget((Arc::clone(&self.catalog), Arc::clone(&self.groups), self.linger.clone()));
+        std::mem::forget((self.events.clone(), self.watch.clone()));
+    }
+}
+
 impl Drop for OpenDirectory {
     fn drop(&mut self) {
+        if self.check_process().is_err() {
+            return self.leave_to_the_parent();
+        }
         // Nobody is left to tell; an unclean directory is recovered at the next open.
         let _ = self.close();
     }

@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::events::{Announcer, Event};
 use crate::format::group_metadata::GroupMetadata;
 use crate::position::{Position, TopicPartition};
+use crate::sys::Birth;
 use crate::wait::Sleepers;
 
 /// After so long members that hold what others wait for, and do not poll, are told of.
@@ -84,6 +85,7 @@ pub(crate) struct Seat {
     group: Arc<LiveGroup>,
     id: Arc<str>,
     place: Arc<Place>,
+    birth: Birth,
 }
 
 impl Coordinator {
@@ -145,7 +147,7 @@ impl Coordinator {
         }
         group.settle(state, self.pace.now());
         groups.insert(Arc::clone(&group.name), Arc::clone(&group));
-        Ok(Seat { coordinator: Arc::clone(self), group, id, place })
+        Ok(Seat { coordinator: Arc::clone(self), group, id, place, birth: Birth::now() })
     }
 
     /// The generation in which a group had members last, here or in a broker's hands.
@@ -389,6 +391,10 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        if !self.birth.is_of_this_process() {
+            // The member lives on in the parent.
+            return;
+        }
         self.coordinator.leave(&self.group, &self.id);
     }
 }

@@ -178,7 +178,7 @@ impl PartitionLog {
         if self.durable.round.load(Ordering::Acquire) != asked.round {
             return Ok(false);
         }
-        match self.sync() {
+        match self.check_place().and_then(|()| self.sync()) {
             Ok(()) => Ok(true),
             // Nothing of it is to be kept, or closing has synced it.
             Err(Error::NotFound { .. } | Error::Closed) => Ok(false),
@@ -285,6 +285,11 @@ impl PartitionLog {
     pub(super) fn passed(&self, end: u64) {
         self.raise_durable(end);
         self.durable.recovery_point.fetch_max(end, Ordering::AcqRel);
+    }
+
+    /// Refuses if the log is not where it was opened. A sync goes by descriptors and would not notice.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        self.disk.check_place()
     }
 
     /// Everything appended before the call on the medium. Appends go on meanwhile.

@@ -25,11 +25,11 @@ impl PartitionLog {
     /// [`sync_new_directory`](Self::sync_new_directory).
     pub(super) fn make_directory(&self) -> Result<()> {
         let metadata = self.directory.join(PARTITION_METADATA);
-        if kind_of(&metadata).is_some() {
-            return Ok(());
+        if kind_of(&metadata).is_none() {
+            self.disk.create_directory(&self.directory)?;
+            self.disk.replace(&metadata, partition_metadata::encode(self.topic_id).as_bytes())?;
         }
-        self.disk.create_directory(&self.directory)?;
-        self.disk.replace(&metadata, partition_metadata::encode(self.topic_id).as_bytes())
+        self.disk.know_partition()
     }
 
     /// What is in the directory, and the directory itself, on the medium.

@@ -120,6 +120,7 @@ impl PartitionLog {
     /// What is to be hidden is on the medium first: else the log could end below its start after a power failure.
     pub(crate) fn delete_records(self: &Arc<Self>, before: u64) -> Result<u64> {
         let bounds = self.bounds()?;
+        self.check_place()?;
         if before > bounds.log_end {
             let at = Box::new(Position::new(self.id(), before));
             return Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end });

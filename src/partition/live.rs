@@ -30,9 +30,9 @@ use parking_lot::Mutex;
 use crate::error::Result;
 use crate::format::uuid::Uuid;
 use crate::sys::Disk;
+use crate::sys::lock::LIVE;
 use crate::sys::shared::{PAGE, SharedWords, ring, wait_at};
 
-const FILE: &str = "stratalog.live";
 /// The layout is part of it: another layout, another magic.
 const MAGIC: u64 = u64::from_le_bytes(*b"strata.1");
 /// Words of the header, in bytes.
@@ -130,7 +130,7 @@ impl LiveWriter {
     pub(crate) fn make(disk: &Disk, root: &Path, partitions: usize) -> Result<Option<Arc<Self>>> {
         let slots = partitions.saturating_mul(2).clamp(FEWEST_SLOTS, MOST_SLOTS);
         let (common_from, length) = shape(slots);
-        let path = root.join(FILE);
+        let path = root.join(LIVE);
         // What another writer has left behind, which nobody holds any more.
         let before = open(&path, false);
         let made = SharedWords::make(disk, &path, (length, common_from), |words| {
@@ -175,6 +175,7 @@ impl LiveWriter {
         // One that is left over tells nobody anything: nobody holds it.
         let _ = disk.remove_file(&self.path);
         self.board.end();
+        self.board.words.release();
     }
 }
 
@@ -238,7 +239,7 @@ pub(crate) struct LiveView {
 
 impl LiveWatch {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { path: root.join(FILE), watched: Mutex::default() }
+        Self { path: root.join(LIVE), watched: Mutex::default() }
     }
 
     /// The file of a writer that lives, or lived a moment ago.
@@ -426,17 +427,17 @@ mod tests {
         drop(live);
         next.end(&disk);
         assert!(watch.view().is_none());
-        assert!(!dir.path().join(FILE).exists());
+        assert!(!dir.path().join(LIVE).exists());
         let left = LiveWriter::make(&disk, dir.path(), 3).unwrap().unwrap();
         drop(left);
-        assert!(dir.path().join(FILE).exists());
+        assert!(dir.path().join(LIVE).exists());
         assert!(LiveWatch::new(dir.path()).view().is_none());
     }
 
     #[test]
     fn anything_else_of_that_name_is_left_alone() {
         let Some((dir, _live)) = made() else { return };
-        let path = dir.path().join(FILE);
+        let path = dir.path().join(LIVE);
         let whole = fs::read(&path).unwrap();
         let changed = |at: usize, bytes: &[u8]| {
             let mut changed = whole.clone();

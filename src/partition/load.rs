@@ -131,6 +131,7 @@ impl Loader<'_> {
             return self.missing();
         }
         self.log.check_topic_id()?;
+        self.log.disk.know_partition()?;
         let mut names = self.log.disk.list(&self.log.directory)?;
         let mut bases = self.bases(&names)?;
         let read_only = self.log.disk.read_only;

@@ -178,11 +178,12 @@ impl PartitionLog {
         checkpointed: Checkpointed,
         chores: Chores,
     ) -> Arc<Self> {
+        let directory = root.join(id.to_string());
         Arc::new(Self {
-            directory: root.join(id.to_string()),
+            disk: disk.within(&directory),
+            directory,
             id,
             topic_id,
-            disk: disk.clone(),
             settings: LiveSettings::new(settings),
             checkpointed,
             chores,

@@ -146,6 +146,7 @@ impl BufferedProducer {
     /// Writes all batches; with [`Durability::Synced`] returns when all that was enqueued is on the medium. On an error
     /// those that could not be written stay pending; the others are in the log.
     pub fn flush(&mut self) -> Result<()> {
+        self.producer.directory.check_process()?;
         let terms = self.producer.terms();
         let (written, unsynced) = {
             let pending = &mut *self.shared.pending.lock();
@@ -157,11 +158,18 @@ impl BufferedProducer {
 
     /// Records that are enqueued and not in the log yet.
     pub fn pending(&self) -> usize {
+        if self.producer.directory.check_process().is_err() {
+            // They are the parent's.
+            return 0;
+        }
         self.shared.pending.lock().records
     }
 
     /// Drops the records that are not in the log yet and tells how many they were.
     pub fn discard(&mut self) -> usize {
+        if self.producer.directory.check_process().is_err() {
+            return 0;
+        }
         let mut pending = self.shared.pending.lock();
         for batch in pending.topics.iter_mut().flat_map(|topic| &mut topic.batches) {
             *batch = PendingBatch { unsynced: batch.unsynced, ..PendingBatch::default() };

@@ -6,7 +6,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::anchor::Anchors;
 use super::faults::{Faults, Operation};
+use super::lock::DirectoryLock;
 use super::mapping::MapBudget;
 use super::platform;
 use crate::clock::Timestamp;
@@ -26,6 +28,8 @@ pub(crate) struct Disk {
     pub(crate) moves_open_directories: bool,
     pub(crate) faults: Faults,
     pub(crate) budget: Arc<MapBudget>,
+    /// Directories that must be those that were opened, whenever something is made, renamed or removed.
+    pub(crate) anchors: Anchors,
 }
 
 /// Which names stand for the same file, or for none.
@@ -75,7 +79,24 @@ impl Disk {
             moves_open_directories: platform::MOVES_OPEN_DIRECTORIES,
             faults: Faults::default(),
             budget: Arc::default(),
+            anchors: Anchors::default(),
         }
+    }
+
+    /// The same disk for a log whose root and lock are what they are now: nothing is made, renamed or removed by path once
+    /// one of these paths means another directory or file.
+    pub(crate) fn anchored(self, root: &Path, lock: &DirectoryLock) -> Result<Self> {
+        Ok(Self { anchors: Anchors::of_root(root, lock.path())?, ..self })
+    }
+
+    /// The same disk for what is in the directory of a partition, once [`know_partition`](Self::know_partition) was called.
+    pub(crate) fn within(&self, directory: &Path) -> Self {
+        Self { anchors: self.anchors.with_partition(directory), ..self.clone() }
+    }
+
+    /// The partition's directory is there, and is its own.
+    pub(crate) fn know_partition(&self) -> Result<()> {
+        self.anchors.know_partition()
     }
 
     /// The ways to read a directory that another process may be writing.
@@ -83,8 +104,14 @@ impl Disk {
         Self { read_only: true, ..Self::of(directory, false, map_reads) }
     }
 
+    /// Refuses if the directories are not where they were. For what is done by descriptors, where nothing else would tell.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        self.anchors.check()
+    }
+
+    /// Asked before anything is made, renamed or removed.
     fn check_writable(&self) -> Result<()> {
-        if self.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+        if self.read_only { Err(Error::ReadOnly) } else { self.anchors.check() }
     }
 
     /// The same disk for files that must have their exact length at any time and are small.

@@ -7,7 +7,9 @@
 //! | file | what |
 //! |---|---|
 //! | [`disk`] | files and directories: open without following links, replace, list, rename, sync |
+//! | [`anchor`] | whether a path still means the directory that was opened |
 //! | [`faults`] | failing the n-th write, sync or allocation, for tests |
+//! | [`fork`] | telling a process from its children |
 //! | [`tail`] | the published word of a growing file |
 //! | [`mapping`] | memory maps and the slices of them that may be looked at |
 //! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
@@ -18,8 +20,10 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 
+mod anchor;
 pub(crate) mod disk;
 pub(crate) mod faults;
+pub(crate) mod fork;
 pub(crate) mod lock;
 #[expect(unsafe_code, reason = "stores through a memory map")]
 pub(crate) mod log_writer;
@@ -33,7 +37,8 @@ pub(crate) mod sync;
 pub(crate) mod tail;
 
 pub(crate) use disk::{Disk, EntryKind, Identity, NameRules, PlainFile};
-pub(crate) use lock::DirectoryLock;
+pub(crate) use fork::Birth;
+pub(crate) use lock::{DirectoryLock, SecondLock};
 pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};
 pub(crate) use platform::descriptor_limit;

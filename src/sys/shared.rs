@@ -101,6 +101,13 @@ impl SharedWords {
         self.is_maker || platform::is_locked_elsewhere(&self.file)
     }
 
+    /// The maker ends: nobody holds the file any more, whatever copies of its descriptor there are.
+    pub(crate) fn release(&self) {
+        if self.is_maker {
+            platform::unlock(&self.file);
+        }
+    }
+
     /// Whether `path` names this very file.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
         match (self.file.metadata(), std::fs::symlink_metadata(path)) {

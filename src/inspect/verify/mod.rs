@@ -203,8 +203,9 @@ pub fn verify(
     // Before anything else is read: a writer that comes later takes it away first.
     let clean = kind_of(&root.join(CLEAN_MARKER)).is_some();
     let checkpoints = Checkpoints::read(&disk, &root, clean)?;
+    let repair = lock.as_ref().map(|lock| Disk::of(&root, false, false).anchored(&root, lock));
     let mut verifier = Verifier {
-        repair: lock.as_ref().map(|_| Disk::of(&root, false, false)),
+        repair: repair.transpose()?,
         root,
         disk,
         checkpoints,

@@ -22,9 +22,25 @@ pub(crate) fn refuse_links(options: &mut OpenOptions) {
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
 }
 
+/// Has a function called in every child that `fork` makes of this process from now on. It runs between `fork` and its
+/// return, and may do what a signal handler may.
+pub(crate) fn call_in_children(handler: extern "C" fn()) {
+    let handler: unsafe extern "C" fn() = handler;
+    // SAFETY: the handler is a function without arguments that lives as long as the program. Without memory for the
+    // entry nothing is called, and children are not noticed.
+    unsafe { libc::pthread_atfork(None, None, Some(handler)) };
+}
+
 /// What tells a file from one that takes its name.
 pub(crate) fn file_number(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+/// The device that a file or directory is on, and its number there.
+#[allow(clippy::unnecessary_wraps, reason = "other systems do not tell")]
+pub(crate) fn device_and_number(metadata: &fs::Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 pub(crate) fn read_at(file: &File, to: &mut [u8], position: u64) -> io::Result<usize> {
@@ -300,3 +316,32 @@ pub(crate) fn futex_wait(_word: &std::sync::atomic::AtomicU32, _seen: u32, timeo
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn futex_wake(_word: &std::sync::atomic::AtomicU32) {}
+
+/// Runs `act` in a child made by `fork`, waits for it and tells what it panicked with.
+#[cfg(test)]
+pub(crate) fn in_child(act: impl FnOnce()) -> Result<(), String> {
+    use std::io::{Read, Write};
+    let (mut told, mut tell) = io::pipe().map_err(|e| e.to_string())?;
+    // SAFETY: the child runs in a copy of this process with this thread alone. A lock of the allocator is handled by the
+    // C library; whatever else it may wait for, the alarm ends it.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: neither call touches memory of ours.
+        unsafe { libc::alarm(60) };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+        let words = outcome.err().map(|cause| {
+            let text = cause.downcast_ref::<String>().map(String::as_str);
+            text.or(cause.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+        });
+        let _ = tell.write_all(words.as_ref().map_or(&b"done"[..], |words| words.as_bytes()));
+        // SAFETY: as above; nothing of the parent's is torn down.
+        unsafe { libc::_exit(0) };
+    }
+    drop(tell);
+    let mut words = String::new();
+    told.read_to_string(&mut words).map_err(|e| e.to_string())?;
+    let mut status = 0;
+    // SAFETY: `status` is an integer that lives through the call.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    if words == "done" { Ok(()) } else { Err(format!("status {status}: {words}")) }
+}

@@ -37,9 +37,17 @@ pub(crate) fn refuse_links(options: &mut OpenOptions) {
     options.custom_flags(OPEN_REPARSE_POINT);
 }
 
+/// There is no `fork`.
+pub(crate) fn call_in_children(_handler: extern "C" fn()) {}
+
 /// The standard library does not tell; length and time must do.
 pub(crate) fn file_number(_metadata: &fs::Metadata) -> u64 {
     0
+}
+
+/// Nor this: but a directory with open files in it is neither moved nor deleted there.
+pub(crate) fn device_and_number(_metadata: &fs::Metadata) -> Option<(u64, u64)> {
+    None
 }
 
 pub(crate) fn read_at(file: &File, to: &mut [u8], position: u64) -> io::Result<usize> {
