@@ -3,6 +3,7 @@
 use super::{Assigned, Consumer, shown};
 use crate::config::ReadUpTo;
 use crate::error::{Error, Result};
+use crate::group::refuse_beyond_end;
 use crate::position::{Position, TopicPartition};
 
 impl Consumer {
@@ -15,26 +16,28 @@ impl Consumer {
     ///
     /// `Ok` means: remembered, safe from the death of the process, and from power loss as
     /// [`ConsumerConfig::commit_durability`](crate::ConsumerConfig::commit_durability) says. It stands in
-    /// `__consumer_offsets`, where a broker finds it.
+    /// `__consumer_offsets`, where a broker finds it. With [`ReadUpTo::Durable`] no position behind what is durable is
+    /// committed: it is lowered to that.
     ///
     /// # Errors
     /// `InvalidInput` without a group; `FencedGeneration` if the consumer was expelled from its group; `GroupNotEmpty` if
-    /// it was assigned partitions while its group has members; `ReadOnly`, `Closed`, `StorageFull`, `Io`, `Poisoned`. Only
-    /// after the last two something may have been committed.
+    /// it was assigned partitions while its group has members; `OffsetOutOfRange` if the consumer was sent behind the end
+    /// of a partition; `ReadOnly`, `Closed`, `StorageFull`, `Io`, `Poisoned`. Only after the last two something may have
+    /// been committed.
     pub fn commit(&mut self) -> Result<()> {
         // Of topics that were deleted nothing is to be remembered.
         let is_news =
             |one: &Assigned| one.committed != Some(one.cursor.offset()) && !one.cursor.log().has_ended();
         let moved = self.assigned.iter().enumerate().filter(|(_, one)| is_news(one));
-        let moved: Vec<_> = moved.map(|(at, _)| (at, self.position_at(at))).collect();
-        self.commit_positions(moved)
+        let positions = moved.map(|(at, _)| Ok((at, self.within_bounds(at, self.position_at(at))?)));
+        let positions = positions.collect::<Result<Vec<_>>>()?;
+        self.commit_positions(positions)
     }
 
     /// Commits these positions, all or none. Of several for one partition the last one counts.
     ///
     /// [`RecordView::next_position`](crate::RecordView::next_position) of a record is the position that says it was
-    /// processed, and all before it. With [`ReadUpTo::Durable`] no position behind what is on the medium is committed: it
-    /// is lowered to that.
+    /// processed, and all before it. With [`ReadUpTo::Durable`] positions are lowered as by [`commit`](Self::commit).
     ///
     /// # Errors
     /// As [`commit`](Self::commit), and: `FencedGeneration` for a partition that the group has not given to this
@@ -78,13 +81,7 @@ impl Consumer {
     }
 
     fn within_bounds(&self, at: usize, position: Position) -> Result<Position> {
-        let bounds = self.assigned[at].cursor.log().bounds()?;
-        if position.offset() > bounds.log_end {
-            return Err(Error::OffsetOutOfRange {
-                at: Box::new(position),
-                valid: bounds.log_start..bounds.log_end,
-            });
-        }
+        let bounds = refuse_beyond_end(self.assigned[at].cursor.log(), &position)?;
         match self.config.read_up_to {
             ReadUpTo::Durable if position.offset() > bounds.durable => {
                 Ok(position.at_offset(shown(bounds, &self.config)))

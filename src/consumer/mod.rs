@@ -309,11 +309,13 @@ impl Consumer {
         Ok(())
     }
 
-    /// How many offsets lie between the position and the end of what this consumer is shown.
+    /// How many offsets lie between the position and the end of what this consumer is shown. Below the log start there are
+    /// none: records that were deleted do not count.
     pub fn lag(&self, of: impl Into<TopicPartition>) -> Result<u64> {
         self.directory.check_process()?;
         let cursor = &self.assigned[self.find(&of.into())?].cursor;
-        Ok(shown(cursor.log().bounds()?, &self.config).saturating_sub(cursor.offset()))
+        let bounds = cursor.log().bounds()?;
+        Ok(bounds.lag(cursor.offset(), shown(bounds, &self.config)))
     }
 
     /// Hands out nothing of these partitions until they are resumed. Positions stay. On an error nothing changes.

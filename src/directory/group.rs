@@ -57,7 +57,8 @@ impl Group {
         Ok(committed.into_iter().map(|(of, committed)| committed.position(of)).collect())
     }
 
-    /// How many offsets lie between each committed position and the end of its partition.
+    /// How many offsets lie between each committed position and the end of its partition. Records that were deleted do
+    /// not count, in contrast to Kafka's own tool.
     pub fn lag(&self) -> Result<Vec<(TopicPartition, u64)>> {
         let partitions = self.describe()?.partitions;
         Ok(partitions.into_iter().filter_map(|one| Some((one.partition, one.lag?))).collect())

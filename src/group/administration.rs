@@ -8,7 +8,7 @@ use super::coordinator::{Coordinator, check_name};
 use super::describe::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::partition::PartitionLog;
+use crate::partition::{Bounds, PartitionLog};
 use crate::position::{Position, TopicPartition};
 
 impl Coordinator {
@@ -42,18 +42,19 @@ impl Coordinator {
             member.assignment.iter().map(|of| (of.clone(), None, Some(member.id.clone())))
         });
         for (of, committed, member) in committed.chain(owned) {
-            let log_end = self.log_end(&of)?;
+            let bounds = self.bounds(&of)?;
             let known = partitions.entry(of.clone()).or_insert(GroupPartition {
                 partition: of,
                 committed: None,
-                log_end,
+                log_start: bounds.map(|bounds| bounds.log_start),
+                log_end: bounds.map(|bounds| bounds.log_end),
                 lag: None,
                 member: None,
             });
             known.committed = known.committed.take().or(committed);
             known.member = known.member.take().or(member);
-            known.lag =
-                known.committed.as_ref().zip(log_end).map(|(at, end)| end.saturating_sub(at.offset()));
+            let lag = |(at, bounds): (&Position, Bounds)| bounds.lag(at.offset(), bounds.log_end);
+            known.lag = known.committed.as_ref().zip(bounds).map(lag);
         }
         described.partitions = partitions.into_values().collect();
         Ok(described)
@@ -90,12 +91,11 @@ impl Coordinator {
         }
     }
 
-    /// Where a partition ends; `None` if there is no such partition.
-    fn log_end(&self, of: &TopicPartition) -> Result<Option<u64>> {
+    /// Where a partition begins and ends; `None` if there is no such partition.
+    fn bounds(&self, of: &TopicPartition) -> Result<Option<Bounds>> {
         match self.log_of(of).map(|log| log.bounds()).transpose() {
-            Ok(bounds) => Ok(bounds.map(|bounds| bounds.log_end)),
             Err(Error::NotFound { .. }) => Ok(None),
-            Err(failure) => Err(failure),
+            bounds => bounds,
         }
     }
 
@@ -109,11 +109,7 @@ impl Coordinator {
         for position in to {
             let of = position.partition();
             let log = self.log_of(of).ok_or_else(|| Error::not_found("partition", of))?;
-            let bounds = log.bounds()?;
-            if position.offset() > bounds.log_end {
-                let valid = bounds.log_start..bounds.log_end;
-                return Err(Error::OffsetOutOfRange { at: Box::new(position.clone()), valid });
-            }
+            refuse_beyond_end(&log, position)?;
         }
         self.while_empty(group, || self.offsets().commit(group, to, now, Durability::Buffered))
     }
@@ -127,7 +123,7 @@ impl Coordinator {
     /// After an unclean stop: lowers committed positions that lie behind the end of what survived.
     pub(crate) fn clamp_committed(&self, now: i64) -> Result<usize> {
         // What cannot be read is told by whoever reads it.
-        self.offsets().clamp(|of| self.log_end(of).ok().flatten(), now)
+        self.offsets().clamp(|of| self.bounds(of).ok().flatten().map(|bounds| bounds.log_end), now)
     }
 
     /// Forgets positions that were committed too long ago.
@@ -152,4 +148,14 @@ impl Coordinator {
         }
         self.while_empty(group, || self.offsets().delete_group(group, now))
     }
+}
+
+/// Refuses to commit a position behind the end of its partition.
+pub(crate) fn refuse_beyond_end(log: &Arc<PartitionLog>, position: &Position) -> Result<Bounds> {
+    let bounds = log.bounds()?;
+    if position.offset() > bounds.log_end {
+        let valid = bounds.log_start..bounds.log_end;
+        return Err(Error::OffsetOutOfRange { at: Box::new(position.clone()), valid });
+    }
+    Ok(bounds)
 }

@@ -55,9 +55,12 @@ pub struct GroupPartition {
     pub partition: TopicPartition,
     /// The committed position.
     pub committed: Option<Position>,
+    /// Offset of the first record that can be read. `None` if the partition does not exist any more.
+    pub log_start: Option<u64>,
     /// Offset behind the last record. `None` if the partition does not exist any more.
     pub log_end: Option<u64>,
-    /// Offsets between the committed position and the end. `None` without the one or the other.
+    /// Offsets from the committed position, or from the log start where that is later, to the end: records that were
+    /// deleted do not count. `None` without a committed position or an end.
     pub lag: Option<u64>,
     /// The member that reads it.
     pub member: Option<String>,

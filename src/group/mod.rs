@@ -17,6 +17,7 @@ mod offsets;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use administration::refuse_beyond_end;
 pub(crate) use coordinator::{Coordinator, Seat, check_name};
 pub use describe::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 pub(crate) use membership::Turn;

@@ -168,6 +168,13 @@ pub(crate) struct Bounds {
     pub(crate) log_end: u64,
 }
 
+impl Bounds {
+    /// Offsets from a position to `end`. Those that were deleted do not count.
+    pub(crate) fn lag(&self, position: u64, end: u64) -> u64 {
+        end.saturating_sub(position.max(self.log_start))
+    }
+}
+
 impl PartitionLog {
     pub(crate) fn new(
         id: TopicPartition,

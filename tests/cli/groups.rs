@@ -124,6 +124,29 @@ fn offsets_go_out_and_in_as_lines() {
 }
 
 #[test]
+fn no_reset_puts_a_group_behind_the_end() {
+    let program = filled();
+    let import = ["groups", "--reset-offsets", "--group", "new", "--from-file", "-", "--execute"];
+    let assert = program.run(&import, "orders,0,50\n").success();
+    let told = text(&assert.get_output().stderr);
+    assert!(told.contains("offset 50 is outside orders-0, which holds 0 to 10: it becomes 10"), "{told}");
+    assert_eq!(committed(&program, "new"), json!([[0, 10, 0]]));
+}
+
+#[test]
+fn records_that_were_deleted_are_no_lag() {
+    let program = filled();
+    program.ok(&["delete-records", "--topic", "orders", "--partition", "0", "--before", "8"], "");
+    assert_eq!(committed(&program, "billing"), json!([[0, 3, 2]]));
+    let described = program.ok(&["groups", "--describe", "--group", "billing"], "");
+    let row: Vec<&str> = described.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(row[..6], ["billing", "orders", "0", "3", "10", "2"]);
+    let stats = program.ok(&["stats", "--once", "--interval", "0.01", "--json"], "");
+    let stats: Value = serde_json::from_str(&stats).unwrap();
+    assert_eq!(stats["groups"], json!([{ "group": "billing", "lag": 2 }]));
+}
+
+#[test]
 fn groups_and_their_offsets_are_deleted() {
     let program = filled();
     program.ok(&["consume", "--topic", "orders", "--group", "audit", "--until-end"], "");

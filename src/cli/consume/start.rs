@@ -35,10 +35,11 @@ pub(super) fn place(consumer: &mut Consumer, start: Option<Start>, from_beginnin
         None if from_beginning => consumer.seek_to_beginning()?,
         None => {}
         Some(Start::At(offset)) => {
+            consumer.seek_to_end()?;
+            let ends = consumer.positions();
             consumer.seek_to_beginning()?;
-            for position in consumer.positions() {
-                let first = position.offset();
-                let end = first + consumer.lag(position.partition())?;
+            for (position, end) in consumer.positions().into_iter().zip(ends) {
+                let (first, end) = (position.offset(), end.offset());
                 if !(first..=end).contains(&offset) {
                     return Err(Failure::failed(format!(
                         "offset {offset} is outside {}, which holds {first} to {end}",
