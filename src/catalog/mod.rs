@@ -61,7 +61,9 @@ use crate::config::TopicConfig;
 use crate::error::{Damage, Error, Result};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
+use crate::format::uuid::Uuid;
 use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
+use crate::position::TopicPartition;
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, NameRules};
 use crate::upkeep::Holdings;
@@ -240,6 +242,31 @@ impl Catalog {
 
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicEntry>> {
         self.present.read().get(name).cloned()
+    }
+
+    /// The topic of a partition. `NotFound` if there is none of its name, or if another one is meant.
+    pub(crate) fn topic_of(&self, of: &TopicPartition) -> Result<Arc<TopicEntry>> {
+        let topic = self.topic(of.topic()).ok_or_else(|| Error::not_found("topic", of.topic()))?;
+        match of.topic_id() {
+            Some(id) if !of.may_be_of(topic.id().as_bytes()) => {
+                let gone = format_args!("{} with the id {}", of.topic(), Uuid::from_bytes(id));
+                Err(Error::not_found("topic", gone))
+            }
+            _ => Ok(topic),
+        }
+    }
+
+    /// Refuses a partition of a topic that is not there. What is known by the name alone is not looked at.
+    pub(crate) fn refuse_other(&self, of: &TopicPartition) -> Result<()> {
+        if of.topic_id().is_some() { self.topic_of(of).map(drop) } else { Ok(()) }
+    }
+
+    /// The same partition, of the topic that has the name now.
+    pub(crate) fn present(&self, of: &TopicPartition) -> TopicPartition {
+        match self.topic(of.topic()) {
+            Some(topic) => of.clone().of_topic(*topic.id().as_bytes()),
+            None => of.clone(),
+        }
     }
 
     /// All topics, sorted by name.

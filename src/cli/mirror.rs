@@ -123,10 +123,20 @@ fn groups(from: &EventLog, to: &EventLog, copied: &[Copied]) -> Outcome {
         let has = copy.committed()?;
         wanted.retain(|position| !has.contains(position));
         if !wanted.is_empty() {
-            copy.set_committed(wanted)?;
+            copy.set_committed(wanted.iter().map(by_name))?;
         }
     }
     Ok(())
+}
+
+/// The position in whichever topic has the name.
+fn by_name(position: &Position) -> Position {
+    let of = position.partition();
+    let there = Position::new((of.topic(), of.partition()), position.offset());
+    match position.leader_epoch() {
+        Some(epoch) => there.with_leader_epoch(epoch),
+        None => there,
+    }
 }
 
 /// The topic in the other directory, made or brought to the same settings and partitions.

@@ -12,7 +12,7 @@ impl Consumer {
     /// Whoever reads these partitions for the group later begins there. May be called inside the loop over the records of
     /// a poll, but then counts the records of the poll that were not looked at yet as processed: see
     /// [`commit_to`](Self::commit_to). What did not change since the last commit is not written again. A partition is
-    /// never let go of by a commit. Kafka's counterpart is `commitSync`.
+    /// never let go of by a commit. Of a topic that was deleted nothing is remembered. Kafka's counterpart is `commitSync`.
     ///
     /// `Ok` means: remembered, safe from the death of the process, and from power loss as
     /// [`ConsumerConfig::commit_durability`](crate::ConsumerConfig::commit_durability) says. It stands in
@@ -22,16 +22,26 @@ impl Consumer {
     /// # Errors
     /// `InvalidInput` without a group; `FencedGeneration` if the consumer was expelled from its group; `GroupNotEmpty` if
     /// it was assigned partitions while its group has members; `OffsetOutOfRange` if the consumer was sent behind the end
-    /// of a partition; `ReadOnly`, `Closed`, `StorageFull`, `Io`, `Poisoned`. Only after the last two something may have
-    /// been committed.
+    /// of a partition; `NotFound` if the topic of one was deleted and another has its name; `ReadOnly`, `Closed`,
+    /// `StorageFull`, `Io`, `Poisoned`. Only after the last two something may have been committed.
     pub fn commit(&mut self) -> Result<()> {
-        // Of topics that were deleted nothing is to be remembered.
-        let is_news =
-            |one: &Assigned| one.committed != Some(one.cursor.offset()) && !one.cursor.log().has_ended();
-        let moved = self.assigned.iter().enumerate().filter(|(_, one)| is_news(one));
+        self.group_to_commit_for()?;
+        self.assigned.iter().try_for_each(|one| self.refuse_made_anew(one))?;
+        self.commit_present()
+    }
+
+    /// Commits the present positions that were not committed yet. Of topics that were deleted nothing is to be remembered.
+    fn commit_present(&mut self) -> Result<()> {
+        let moved = self.assigned.iter().enumerate().filter(|(_, one)| one.has_moved() && !one.is_gone());
         let positions = moved.map(|(at, _)| Ok((at, self.within_bounds(at, self.position_at(at))?)));
         let positions = positions.collect::<Result<Vec<_>>>()?;
         self.commit_positions(positions)
+    }
+
+    /// Refuses a partition whose topic was deleted, if another topic has the name.
+    fn refuse_made_anew(&self, one: &Assigned) -> Result<()> {
+        let (of, catalog) = (one.cursor.log().id(), self.directory.groups().catalog());
+        if one.is_gone() && catalog.topic(of.topic()).is_some() { catalog.refuse_other(of) } else { Ok(()) }
     }
 
     /// Commits these positions, all or none. Of several for one partition the last one counts.
@@ -66,9 +76,10 @@ impl Consumer {
         for position in to {
             let at = match self.find(position.partition()) {
                 Ok(at) => at,
+                Err(gone @ Error::NotFound { .. }) => return Err(gone),
                 Err(failure) => return Err(self.not_ours().unwrap_or(failure)),
             };
-            let position = self.within_bounds(at, position)?;
+            let position = self.within_bounds(at, position.in_partition(self.assignment[at].clone()))?;
             positions.retain(|(before, _)| *before != at);
             positions.push((at, position));
         }
@@ -92,15 +103,26 @@ impl Consumer {
 
     /// Commits what the last poll handed out, if polls are to do that.
     pub(super) fn commit_processed(&mut self) -> Result<()> {
-        if self.config.commit_on_poll && !self.assigned.is_empty() { self.commit() } else { Ok(()) }
+        if self.config.commit_on_poll && !self.assigned.is_empty() { self.commit_present() } else { Ok(()) }
+    }
+
+    /// The same before the consumer forgets its positions: no poll will tell that some could not be committed.
+    pub(super) fn commit_last(&mut self) -> Result<()> {
+        self.commit_processed()?;
+        let mut moved = self.assigned.iter().filter(|one| self.config.commit_on_poll && one.has_moved());
+        moved.try_for_each(|one| self.refuse_made_anew(one))
+    }
+
+    fn group_to_commit_for(&self) -> Result<&str> {
+        self.directory.check_writable()?;
+        self.config.group.as_deref().ok_or_else(|| {
+            let reason = "the consumer has no group to commit for; name one when it is made";
+            Error::invalid("commit", reason)
+        })
     }
 
     fn commit_positions(&mut self, positions: Vec<(usize, Position)>) -> Result<()> {
-        self.directory.check_writable()?;
-        let Some(group) = &self.config.group else {
-            let reason = "the consumer has no group to commit for; name one when it is made";
-            return Err(Error::invalid("commit", reason));
-        };
+        let group = self.group_to_commit_for()?;
         if positions.is_empty() {
             return Ok(());
         }
@@ -119,6 +141,9 @@ impl Consumer {
 
     /// The position that was committed last for the consumer's group in this partition, by whomever; `None` if there is
     /// none. Kafka's counterpart has the same name.
+    ///
+    /// # Errors
+    /// `InvalidInput` without a group, `NotFound` for a partition that came out of a topic that was deleted since.
     pub fn committed(&self, of: impl Into<TopicPartition>) -> Result<Option<Position>> {
         self.directory.check_open()?;
         let Some(group) = &self.config.group else {
@@ -126,6 +151,10 @@ impl Consumer {
             return Err(Error::invalid("committed", reason));
         };
         let of = of.into();
+        if of.topic_id().is_some() {
+            self.directory.topic_of(&of)?;
+        }
+        let of = self.directory.groups().catalog().present(&of);
         let found = self.directory.groups().offsets().get(group, &of)?;
         Ok(found.map(|committed| committed.position(of)))
     }

@@ -78,6 +78,16 @@ impl Assigned {
     fn is_awake(&self) -> bool {
         !self.paused && !self.leaving
     }
+
+    /// Whether its position is another one than was committed last.
+    fn has_moved(&self) -> bool {
+        self.committed != Some(self.cursor.offset())
+    }
+
+    /// Whether its topic was deleted.
+    fn is_gone(&self) -> bool {
+        self.cursor.log().has_ended()
+    }
 }
 
 impl Consumer {
@@ -123,7 +133,7 @@ impl Consumer {
     }
 
     fn assigned_to(&self, partition: &TopicPartition) -> Result<Assigned> {
-        let topic = self.directory.topic(partition.topic())?;
+        let topic = self.directory.topic_of(partition)?;
         let log = Arc::clone(topic.partition(partition.partition())?.log());
         let before = self.assigned.iter().find(|known| Arc::ptr_eq(known.cursor.log(), &log));
         let Some(known) = before else { return self.begin(log) };
@@ -337,11 +347,10 @@ impl Consumer {
     }
 
     fn find(&self, partition: &TopicPartition) -> Result<usize> {
-        // Numbers differ more often than names, and are compared faster.
-        let is_it = |assigned: &TopicPartition| {
-            assigned.partition() == partition.partition() && assigned.topic() == partition.topic()
-        };
-        self.assignment.iter().position(is_it).ok_or_else(|| {
+        self.assignment.iter().position(|assigned| partition.may_be(assigned)).ok_or_else(|| {
+            if let Err(gone) = self.directory.groups().catalog().refuse_other(partition) {
+                return gone;
+            }
             let reason = match self.subscription {
                 None => "is not assigned to this consumer; call assign first",
                 Some(_) => "is not this consumer's now: its group gave it to another, or to nobody yet",
@@ -357,8 +366,11 @@ impl Consumer {
 
     /// Ends the consumer and leaves its group. With [`ConsumerConfig::commit_on_poll`] what the last poll handed out is
     /// committed first; dropping a consumer does not do that.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit). With `NotFound`, what was handed out of other topics is committed.
     pub fn close(mut self) -> Result<()> {
-        self.commit_processed()
+        self.commit_last()
     }
 }
 

@@ -173,10 +173,10 @@ impl Consumer {
     }
 
     /// Ends a subscription, and leaves the group at once, or takes back the assigned partitions. With
-    /// [`ConsumerConfig::commit_on_poll`] what the last poll handed out is committed first. Kafka's counterpart has the
-    /// same name.
+    /// [`ConsumerConfig::commit_on_poll`] what the last poll handed out is committed first; the errors are those of
+    /// [`close`](Self::close), and the subscription has ended in any case. Kafka's counterpart has the same name.
     pub fn unsubscribe(&mut self) -> Result<()> {
-        let committed = self.commit_processed();
+        let committed = self.commit_last();
         self.subscription = None;
         self.assigned.clear();
         self.assignment.clear();
@@ -191,6 +191,8 @@ impl Consumer {
         match self.commit_processed() {
             // Expelled: others have these partitions, and this poll joins anew.
             Err(Error::FencedGeneration { .. }) => Ok(()),
+            // Deleted just now: this poll tells, and the next one commits the rest.
+            Err(Error::NotFound { .. }) if self.subscription.is_some() => Ok(()),
             committed => committed,
         }
     }
@@ -253,7 +255,7 @@ impl Consumer {
         loop {
             let Some(subscription) = &self.subscription else { return Ok(()) };
             let Some(partition) = subscription.unopened.last() else { return Ok(()) };
-            let topic = self.directory.groups().catalog().topic(partition.topic());
+            let topic = self.directory.groups().catalog().topic_of(partition).ok();
             let log = topic.and_then(|topic| topic.partitions().get(partition.partition()).cloned());
             let begun = match log.map(|log| self.begin(log)).transpose() {
                 Ok(begun) => begun,

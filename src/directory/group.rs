@@ -68,8 +68,8 @@ impl Group {
     /// `alterConsumerGroupOffsets` and `kafka-consumer-groups --reset-offsets`.
     ///
     /// # Errors
-    /// `GroupNotEmpty` while it has members, `NotFound` for a partition that does not exist, `OffsetOutOfRange` behind its
-    /// end, `ReadOnly`.
+    /// `GroupNotEmpty` while it has members, `NotFound` for a partition that does not exist or came out of a topic that was
+    /// deleted, `OffsetOutOfRange` behind its end, `ReadOnly`.
     pub fn set_committed(&self, to: impl IntoIterator<Item = Position>) -> Result<()> {
         self.directory.check_writable()?;
         let to: Vec<_> = to.into_iter().collect();
@@ -79,7 +79,8 @@ impl Group {
     /// Forgets the committed positions of these partitions. Kafka's counterpart is `deleteConsumerGroupOffsets`.
     ///
     /// # Errors
-    /// `GroupNotEmpty` while it has members, `ReadOnly`.
+    /// `GroupNotEmpty` while it has members, `NotFound` for a partition that came out of a topic that was deleted
+    /// since, `ReadOnly`. Then nothing is forgotten.
     pub fn remove_committed<P: Into<TopicPartition>>(&self, of: impl IntoIterator<Item = P>) -> Result<()> {
         self.directory.check_writable()?;
         let of: Vec<_> = of.into_iter().map(Into::into).collect();

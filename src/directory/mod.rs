@@ -39,6 +39,7 @@ use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::group::{CommittedOffsets, Coordinator};
 use crate::partition::{LiveWatch, LiveWriter};
+use crate::position::TopicPartition;
 use crate::sys::{Birth, DirectoryLock, Disk, SecondLock, disk};
 use crate::upkeep::checkpoints::Checkpoints;
 use crate::upkeep::{Inboxes, Linger, MaintenanceReport, Threads, Work};
@@ -283,6 +284,13 @@ impl OpenDirectory {
         self.look_around()?;
         let entry = catalog.topic(name).ok_or_else(|| Error::not_found("topic", name))?;
         Ok(Topic::new(Arc::clone(self), entry))
+    }
+
+    /// The topic of a partition.
+    pub(crate) fn topic_of(self: &Arc<Self>, of: &TopicPartition) -> Result<Topic> {
+        let catalog = self.catalog()?;
+        self.look_around()?;
+        Ok(Topic::new(Arc::clone(self), catalog.topic_of(of)?))
     }
 
     /// Makes topics, all or none.

@@ -93,25 +93,29 @@ impl Coordinator {
 
     /// Where a partition begins and ends; `None` if there is no such partition.
     fn bounds(&self, of: &TopicPartition) -> Result<Option<Bounds>> {
-        match self.log_of(of).map(|log| log.bounds()).transpose() {
+        match self.log_of(of).and_then(|log| log.bounds()) {
+            Ok(bounds) => Ok(Some(bounds)),
             Err(Error::NotFound { .. }) => Ok(None),
-            bounds => bounds,
+            Err(failure) => Err(failure),
         }
     }
 
-    fn log_of(&self, of: &TopicPartition) -> Option<Arc<PartitionLog>> {
-        self.catalog().topic(of.topic())?.partitions().get(of.partition()).cloned()
+    fn log_of(&self, of: &TopicPartition) -> Result<Arc<PartitionLog>> {
+        let topic = self.catalog().topic_of(of)?;
+        let log = topic.partitions().get(of.partition()).cloned();
+        log.ok_or_else(|| Error::not_found("partition", of))
     }
 
     /// Sets committed positions of a group without members.
     pub(crate) fn set_committed(&self, group: &str, to: &[Position], now: i64) -> Result<()> {
         check_name(group)?;
-        for position in to {
-            let of = position.partition();
-            let log = self.log_of(of).ok_or_else(|| Error::not_found("partition", of))?;
+        let in_log = |position: &Position| {
+            let log = self.log_of(position.partition())?;
             refuse_beyond_end(&log, position)?;
-        }
-        self.while_empty(group, || self.offsets().commit(group, to, now, Durability::Buffered))
+            Ok(position.clone().in_partition(log.id().clone()))
+        };
+        let to = to.iter().map(in_log).collect::<Result<Vec<_>>>()?;
+        self.while_empty(group, || self.offsets().commit(group, &to, now, Durability::Buffered))
     }
 
     /// Forgets committed positions of a group without members.

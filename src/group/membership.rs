@@ -52,7 +52,7 @@ pub(crate) struct Turn {
     pub(crate) lost: Vec<TopicPartition>,
     /// It was told before, and has let go of these now.
     pub(crate) released: Vec<TopicPartition>,
-    /// They are its own from now on.
+    /// They are its own from now on. Each knows its topic.
     pub(crate) claimed: Vec<TopicPartition>,
     /// It is to let go of these with its next turn.
     pub(crate) revoking: Vec<TopicPartition>,
@@ -172,7 +172,9 @@ impl Membership {
         for partition in member.target.difference(&member.owned) {
             if !self.owners.contains_key(partition) {
                 self.owners.insert(partition.clone(), Arc::clone(id));
-                turn.claimed.push(partition.clone());
+                let known = self.topics.get(partition.topic());
+                let topic_id = known.map_or(Uuid::ZERO, |known| known.id);
+                turn.claimed.push(partition.clone().of_topic(*topic_id.as_bytes()));
             }
         }
         member.owned.extend(turn.claimed.iter().cloned());

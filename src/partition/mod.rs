@@ -189,7 +189,7 @@ impl PartitionLog {
         Arc::new(Self {
             disk: disk.within(&directory),
             directory,
-            id,
+            id: id.of_topic(*topic_id.as_bytes()),
             topic_id,
             settings: LiveSettings::new(settings),
             checkpointed,

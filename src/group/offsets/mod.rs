@@ -123,7 +123,8 @@ impl CommittedOffsets {
         let fold = shards.of(group)?.present(&self.events)?;
         let offsets = fold.group(group).into_iter().flat_map(|group| &group.offsets);
         let counting = offsets.filter(|(of, stored)| self.counts(of, stored));
-        Ok(counting.map(|(of, stored)| (of.clone(), stored.committed())).collect())
+        // As long as what is stored can be looked at it is about a topic that was not made anew.
+        Ok(counting.map(|(of, stored)| (self.catalog.present(of), stored.committed())).collect())
     }
 
     /// The record of a group of the classic protocol, if there is one. A group that only ever committed needs none.
@@ -160,7 +161,8 @@ impl CommittedOffsets {
     /// Commits positions of a group: in the log when it returns, and as safe as `level` says. One batch, unless they do
     /// not fit one; what is committed already is not written again.
     ///
-    /// `InvalidInput`, and nothing is written, for an offset that no log can reach or a name that is too long.
+    /// `InvalidInput`, and nothing is written, for an offset that no log can reach or a name that is too long; `NotFound`
+    /// for a partition that knows its topic, and whose topic was deleted.
     pub(crate) fn commit(
         &self,
         group: &str,
@@ -189,6 +191,7 @@ impl CommittedOffsets {
         let mut until = None;
         {
             let mut writer = shard.writer(&self.events)?;
+            self.refuse_others(positions.iter().map(Position::partition))?;
             let promised = writer.promised();
             // Where a partition may come twice, what is committed already may not be so behind another commit of it.
             let distinct = positions.is_sorted_by(|one, next| one.partition() < next.partition());
@@ -234,6 +237,7 @@ impl CommittedOffsets {
         let Some(shards) = self.shards()? else { return Ok(()) };
         let shard = shards.of(group)?;
         let mut writer = shard.writer(&self.events)?;
+        self.refuse_others(of)?;
         let gone: BTreeSet<_> = match shard.present(&self.events)?.group(group) {
             Some(group) => of.iter().filter(|of| group.offsets.contains_key(*of)).collect(),
             None => return Ok(()),
@@ -324,10 +328,26 @@ impl CommittedOffsets {
             .set("compression.type", "producer")
     }
 
-    /// Whether a commit is about the topic that has the name now.
+    /// Refuses partitions of topics that were deleted. The caller holds the shard's writer: what follows from a deletion
+    /// needs it too, and comes after what the caller writes.
+    fn refuse_others<'p>(&self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
+        let mut known = None;
+        partitions.into_iter().try_for_each(|of| match of.topic_id() {
+            same if same == known => Ok(()),
+            other => {
+                known = other;
+                self.catalog.refuse_other(of)
+            }
+        })
+    }
+
+    /// Whether a commit is about the topic that has the name now, and this topic is meant.
     fn counts(&self, of: &TopicPartition, stored: &Stored) -> bool {
-        stored.topic_id == Uuid::ZERO
-            || self.catalog.topic(of.topic()).is_some_and(|topic| topic.id() == stored.topic_id)
+        let is_about = |id: &Uuid| {
+            (stored.topic_id == Uuid::ZERO || stored.topic_id == *id) && of.may_be_of(id.as_bytes())
+        };
+        (stored.topic_id == Uuid::ZERO && of.topic_id().is_none())
+            || self.catalog.topic(of.topic()).is_some_and(|topic| is_about(&topic.id()))
     }
 
     /// Where the commit stands that says of the partition what this position does, if there is one. The caller holds the
