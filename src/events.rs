@@ -2,7 +2,11 @@
 //!
 //! Each listener has a bounded queue of its own. Whoever tells something never waits: what does not fit is counted, and
 //! the listener learns how much it missed. While nobody listens, telling costs one load.
+//!
+//! Nobody can listen while a log is being opened. What happens then is kept, as much as a queue holds, for the first
+//! listener.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -91,12 +95,23 @@ pub enum Event {
         /// The failure, in words.
         failure: Box<str>,
     },
-    /// Bytes at the end of a partition that were cut off at an open were copied aside first, since records are among them.
+    /// Bytes that were cut off a partition were kept in a file of their own, since records may be among them: those behind
+    /// a hole, a whole segment behind a cut, or a segment of a compaction that is not whole.
     CutBytesKept {
         /// The partition.
         partition: TopicPartition,
         /// The file they are in.
         path: PathBuf,
+    },
+    /// A partition lacks the records of these offsets.
+    RecordsMissing {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offsets.
+        offsets: Range<u64>,
+        /// The partition was compacted, or may have been, so they are lost only if no compaction took them out; they are
+        /// passed over when the partition is read. `false`: they are lost, and reading stops there with `Corrupt`.
+        perhaps_compacted: bool,
     },
     /// A member of a group did not poll within its [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval), and
     /// its partitions go to others.
@@ -138,7 +153,8 @@ pub enum Event {
     Missed(u64),
 }
 
-/// What happens in the background of a log, from the call of [`EventLog::events`](crate::EventLog::events) on.
+/// What happens in the background of a log, from the call of [`EventLog::events`](crate::EventLog::events) on. The first
+/// listener of a log also gets what its opening had to tell.
 ///
 /// Keeps the log neither open nor waiting: up to 1,024 events are held, then [`Event::Missed`] counts. As an iterator
 /// it waits for the next event and ends when the log is closed.
@@ -165,10 +181,26 @@ pub(crate) struct Announcer(Arc<Listeners>);
 
 #[derive(Debug, Default)]
 struct Listeners {
-    /// As many as `present` has, for a look without the lock.
+    /// As many as `present` has, and one more while events are kept: for a look without the lock.
     count: AtomicUsize,
     ended: AtomicBool,
-    present: Mutex<Vec<Listener>>,
+    present: Mutex<Present>,
+}
+
+#[derive(Debug, Default)]
+struct Present {
+    listeners: Vec<Listener>,
+    /// What happened while the log was opened, for the first listener.
+    kept: Vec<Event>,
+    /// What did not fit there.
+    not_kept: u64,
+    keeps: bool,
+}
+
+impl Present {
+    fn count(&self) -> usize {
+        self.listeners.len() + usize::from(self.keeps)
+    }
 }
 
 #[derive(Debug)]
@@ -181,12 +213,17 @@ impl Announcer {
     /// A new listener.
     pub(crate) fn listen(&self) -> Events {
         let (queue, events) = bounded(QUEUE);
-        let missed = Arc::<AtomicU64>::default();
         let mut present = self.0.present.lock();
+        let missed = Arc::new(AtomicU64::new(std::mem::take(&mut present.not_kept)));
+        for event in std::mem::take(&mut present.kept) {
+            // As many were kept as fit.
+            let _ = queue.try_send(event);
+        }
         // After the end the queue is left without a sender: the listener sees its end at once.
         if !self.0.ended.load(Ordering::Relaxed) {
-            present.push(Listener { queue, missed: Arc::clone(&missed) });
-            self.0.count.store(present.len(), Ordering::Relaxed);
+            present.listeners.push(Listener { queue, missed: Arc::clone(&missed) });
+            present.keeps = false;
+            self.0.count.store(present.count(), Ordering::Relaxed);
         }
         Events { queue: events, missed }
     }
@@ -198,7 +235,14 @@ impl Announcer {
         }
         let event = event();
         let mut present = self.0.present.lock();
-        present.retain(|listener| match listener.queue.try_send(event.clone()) {
+        if present.keeps {
+            if present.kept.len() < QUEUE {
+                present.kept.push(event.clone());
+            } else {
+                present.not_kept += 1;
+            }
+        }
+        present.listeners.retain(|listener| match listener.queue.try_send(event.clone()) {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
                 listener.missed.fetch_add(1, Ordering::Relaxed);
@@ -206,14 +250,29 @@ impl Announcer {
             }
             Err(TrySendError::Disconnected(_)) => false,
         });
-        self.0.count.store(present.len(), Ordering::Relaxed);
+        self.0.count.store(present.count(), Ordering::Relaxed);
+    }
+
+    /// From here on what is told is kept for the first listener as well, until [`opened`](Self::opened).
+    pub(crate) fn begin_opening(&self) {
+        let mut present = self.0.present.lock();
+        present.keeps = true;
+        self.0.count.store(present.count(), Ordering::Relaxed);
+    }
+
+    /// The log is open: whoever wants to know listens.
+    pub(crate) fn opened(&self) {
+        let mut present = self.0.present.lock();
+        present.keeps = false;
+        self.0.count.store(present.count(), Ordering::Relaxed);
     }
 
     /// Nothing more will be told.
     pub(crate) fn end(&self) {
         let mut present = self.0.present.lock();
         self.0.ended.store(true, Ordering::Relaxed);
-        present.clear();
+        present.listeners.clear();
+        present.keeps = false;
         self.0.count.store(0, Ordering::Relaxed);
     }
 }
@@ -276,6 +335,24 @@ mod tests {
         assert_eq!(kept.last(), Some(&Event::Missed(3)));
         announcer.tell(|| event(7));
         assert_eq!(events.try_next(), Some(event(7)));
+    }
+
+    #[test]
+    fn the_first_listener_gets_what_opening_had_to_tell() {
+        let announcer = Announcer::default();
+        announcer.begin_opening();
+        for n in 0..QUEUE + 2 {
+            announcer.tell(|| event(n));
+        }
+        announcer.opened();
+        announcer.tell(|| unreachable!("nobody listens yet"));
+        let (first, second) = (announcer.listen(), announcer.listen());
+        let told: Vec<_> = std::iter::from_fn(|| first.try_next()).collect();
+        assert_eq!(
+            (told.len(), told.first(), told.last()),
+            (QUEUE + 1, Some(&event(0)), Some(&Event::Missed(2)))
+        );
+        assert_eq!(second.try_next(), None);
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub use group::{GroupDescription, GroupPartition, GroupState, MemberDescription}
 pub use handover::{
     HandoverOptions, HandoverReport, HandoverWarning, Obstacle, RenewedOffset, UndecidedTransaction,
 };
-pub use partition::PartitionRecovery;
+pub use partition::{MissingRecords, PartitionRecovery};
 pub use position::{Position, TopicPartition};
 pub use producer::{
     BatchMetadata, BufferedProducer, Partitioner, Producer, ProducerConfig, Record, RecordCopy,

@@ -69,11 +69,13 @@ impl Surroundings<'_> {
 }
 
 impl TopicEntry {
-    /// `checkpointed` tells what the checkpoints say of a partition.
+    /// `checkpointed` tells what the checkpoints say of a partition, `may_have_been_compacted` what the metadata log says
+    /// of the topic's past.
     pub(super) fn new<'s>(
         id: Uuid,
         topic: &'s TopicState,
         set: impl Iterator<Item = (&'s str, &'s str)>,
+        may_have_been_compacted: bool,
         around: &Surroundings<'_>,
         checkpointed: impl Fn(&TopicPartition) -> Checkpointed,
     ) -> Self {
@@ -89,6 +91,9 @@ impl TopicEntry {
             around.partition(of, id, &settings, found.leader_epoch, checkpointed)
         };
         let partitions = Partitions::of((0..).zip(topic.partitions.values()).map(open));
+        if may_have_been_compacted {
+            partitions.iter().for_each(|partition| partition.note_compacted());
+        }
         let replicas = topic.partitions.values().map(|partition| partition.replicas.clone()).collect();
         Self {
             name,
@@ -107,6 +112,11 @@ impl TopicEntry {
 
     /// The same with the partitions that are open already, so that those who read them notice nothing.
     pub(super) fn with_partitions_of(self, known: &Self) -> Self {
+        for (new, known) in self.partitions.iter().zip(known.partitions.iter()) {
+            if new.may_have_been_compacted() {
+                known.note_compacted();
+            }
+        }
         let mut open = known.partitions.iter().cloned();
         let partitions = self.partitions.iter().map(|new| open.next().unwrap_or_else(|| Arc::clone(new)));
         let partitions = Partitions::of(partitions);

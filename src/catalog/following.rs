@@ -31,7 +31,8 @@ impl Catalog {
             opening::refuse_without_identity(root, disk, &found)?;
             return Err(not_yet());
         };
-        let metadata_log::Read { log, state, is_new, recovery } = MetadataLog::open(root, disk, checkpoints)?;
+        let metadata_log::Read { log, state, is_new, recovery } =
+            MetadataLog::open(root, disk, checkpoints, &chores.events)?;
         if is_new {
             opening::refuse_lost_topics(root, disk, &found)?;
             return Err(not_yet());
@@ -91,10 +92,13 @@ impl Catalog {
             let same = known.filter(|_| {
                 changes.state.topic(id) == Some(topic)
                     && changes.state.settings_of(&topic.name).eq(state.settings_of(&topic.name))
+                    && changes.state.may_have_been_compacted(&topic.name)
+                        == state.may_have_been_compacted(&topic.name)
             });
             let entry = same.cloned().unwrap_or_else(|| {
                 let set = state.settings_of(&topic.name);
-                let entry = TopicEntry::new(id, topic, set, &around, |of| checkpoints.of(of));
+                let compacted = state.may_have_been_compacted(&topic.name);
+                let entry = TopicEntry::new(id, topic, set, compacted, &around, |of| checkpoints.of(of));
                 Arc::new(match known {
                     Some(known) => entry.with_partitions_of(known),
                     None => entry,

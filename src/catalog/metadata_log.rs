@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::state::State;
 use crate::config::{Durability, ReadUpTo};
 use crate::error::{Damage, Error, Result};
+use crate::events::Announcer;
 use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder, MAX_BATCH_BYTES};
 use crate::format::control::{self, ControlRecord};
@@ -79,10 +80,16 @@ impl MetadataLog {
     /// Recovers and reads the log of the directory `root`. Makes nothing that is not there.
     /// Always recovered like after an unclean stop. Every change was synced before it was acknowledged, so what lies
     /// below the recovery point is damage if it does not hold together, and is never cut.
-    pub(super) fn open(root: &Path, disk: &Disk, checkpoints: &Checkpoints) -> Result<Read> {
+    pub(super) fn open(
+        root: &Path,
+        disk: &Disk,
+        checkpoints: &Checkpoints,
+        events: &Announcer,
+    ) -> Result<Read> {
         let checkpointed = Checkpointed { clean: false, ..checkpoints.of(&(TOPIC, 0).into()) };
         let (id, topic_id, disk) = (TopicPartition::from((TOPIC, 0)), Uuid::METADATA_TOPIC, disk.exact());
-        let log = PartitionLog::new(id, topic_id, root, &disk, SETTINGS, checkpointed, Chores::default());
+        let chores = Chores { events: events.clone(), ..Chores::default() };
+        let log = PartitionLog::new(id, topic_id, root, &disk, SETTINGS, checkpointed, chores);
         let recovery = log.load()?;
         if !disk.read_only {
             // What is acted upon must not be gone after a power failure; a stopped process may have left it unsynced.
@@ -165,6 +172,7 @@ fn read_all(log: &Arc<PartitionLog>, disk: &Disk) -> Result<(State, u64)> {
     }
     if let Some(snapshot) = &snapshot {
         snapshot.read(disk, &mut state)?;
+        state.forget_history();
     }
     let read_to = read(log, upto, &mut state)?;
     Ok((state, read_to))

@@ -138,7 +138,8 @@ impl Catalog {
         if identity.is_none() {
             opening::refuse_without_identity(root, disk, &found)?;
         }
-        let metadata_log::Read { log, state, is_new, recovery } = MetadataLog::open(root, disk, checkpoints)?;
+        let metadata_log::Read { log, state, is_new, recovery } =
+            MetadataLog::open(root, disk, checkpoints, &chores.events)?;
         let mut changes = Changes { log, state, unfinished: Vec::new() };
         if is_new {
             opening::refuse_lost_topics(root, disk, &found)?;
@@ -157,7 +158,8 @@ impl Catalog {
         let around = Surroundings { root, disk, chores, node: identity.node_id, most_segment_bytes };
         let topics = changes.state.topics().map(|(id, topic)| {
             let set = changes.state.settings_of(&topic.name);
-            let entry = TopicEntry::new(id, topic, set, &around, |of| {
+            let compacted = changes.state.may_have_been_compacted(&topic.name);
+            let entry = TopicEntry::new(id, topic, set, compacted, &around, |of| {
                 if leftovers.misled.contains(of.topic()) {
                     Checkpointed { clean: checkpoints.clean, ..Checkpointed::default() }
                 } else {
@@ -391,7 +393,8 @@ impl Catalog {
             let topic = changes.state.topic(id)?;
             let set = changes.state.settings_of(&topic.name);
             // Whatever a checkpoint said of this name was about another topic.
-            Some(Arc::new(TopicEntry::new(id, topic, set, &around, |_| Checkpointed::default())))
+            let compacted = changes.state.may_have_been_compacted(&topic.name);
+            Some(Arc::new(TopicEntry::new(id, topic, set, compacted, &around, |_| Checkpointed::default())))
         });
         let made: Vec<_> = made.collect();
         self.publish(|topics| {

@@ -7,6 +7,7 @@ use super::metadata_log::{self, MetadataLog};
 use super::state::{METADATA_VERSION, State};
 use super::{NEWEST_LEVEL, identity};
 use crate::error::Result;
+use crate::events::Announcer;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
 use crate::sys::Disk;
@@ -44,7 +45,7 @@ pub(crate) enum Owner {
 impl Outline {
     /// Reads the metadata log, if there is one. Nothing is changed.
     pub(crate) fn read(root: &Path, disk: &Disk, checkpoints: &Checkpoints) -> Result<Self> {
-        Ok(Self { state: MetadataLog::open(root, disk, checkpoints)?.state })
+        Ok(Self { state: MetadataLog::open(root, disk, checkpoints, &Announcer::default())?.state })
     }
 
     /// Why this version may not understand all of it.

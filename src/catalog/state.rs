@@ -14,6 +14,11 @@ use crate::format::uuid::Uuid;
 
 /// Resource type of the settings of a topic.
 pub(super) const TOPIC_RESOURCE: i8 = 2;
+/// Resource type of the settings of a broker.
+const BROKER_RESOURCE: i8 = 4;
+/// The setting that has a topic compacted, and the one that has all topics of a broker compacted which do not say.
+const CLEANUP_POLICY: &str = "cleanup.policy";
+const BROKER_CLEANUP_POLICY: &str = "log.cleanup.policy";
 /// The feature whose level says which records may stand in the log.
 pub(super) const METADATA_VERSION: &str = "metadata.version";
 
@@ -25,6 +30,10 @@ pub(super) struct State {
     /// Names that may be too much like each other.
     alike: BTreeMap<String, BTreeSet<String>>,
     settings: BTreeMap<String, BTreeMap<String, String>>,
+    /// Names of topics that were to be compacted at some time, or of whose time so far the log does not tell.
+    compacted: BTreeSet<String>,
+    /// A broker was to compact whatever topic does not say otherwise.
+    brokers_compact: bool,
     /// With the name, if the topic was known.
     removed: BTreeMap<Uuid, Option<String>>,
     features: BTreeMap<String, i16>,
@@ -94,6 +103,9 @@ impl State {
             }
             record @ MetadataRecord::Other { .. } => self.place(&record),
             MetadataRecord::Config { resource_type: TOPIC_RESOURCE, resource_name, name, value } => {
+                if name == CLEANUP_POLICY && value.as_deref().is_some_and(compacts) {
+                    self.compacted.insert(resource_name.clone());
+                }
                 let settings = self.settings.entry(resource_name).or_default();
                 match value {
                     Some(value) => settings.insert(name, value),
@@ -102,6 +114,10 @@ impl State {
             }
             MetadataRecord::RemoveTopic { topic_id } => self.remove_topic(topic_id),
             MetadataRecord::ProducerIds { next_producer_id, .. } => self.next_producer_id = next_producer_id,
+            MetadataRecord::Config { resource_type: BROKER_RESOURCE, name, value, .. } => {
+                self.brokers_compact |=
+                    name == BROKER_CLEANUP_POLICY && value.as_deref().is_some_and(compacts);
+            }
             MetadataRecord::Config { .. }
             | MetadataRecord::BeginTransaction
             | MetadataRecord::EndTransaction
@@ -151,6 +167,7 @@ impl State {
         if let Some(name) = name.as_ref().filter(|name| self.ids.get(*name) == Some(&id)) {
             self.ids.remove(name);
             self.settings.remove(name);
+            self.compacted.remove(name);
             if let Entry::Occupied(mut alike) = self.alike.entry(likeness(name, true)) {
                 alike.get_mut().remove(name);
                 if alike.get().is_empty() {
@@ -191,6 +208,16 @@ impl State {
         settings.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Whether a topic may have been compacted at some time.
+    pub(super) fn may_have_been_compacted(&self, name: &str) -> bool {
+        self.brokers_compact || self.compacted.contains(name)
+    }
+
+    /// What the topics were before is not known: a snapshot has the last values of settings only.
+    pub(super) fn forget_history(&mut self) {
+        self.compacted.extend(self.ids.keys().cloned());
+    }
+
     /// A topic whose name cannot exist beside this one. `fold_case`: nor can those that differ in case only.
     pub(super) fn alike(&self, name: &str, fold_case: bool) -> Option<&str> {
         let key = likeness(name, fold_case);
@@ -224,6 +251,11 @@ impl State {
     pub(super) fn in_transaction(&self) -> bool {
         self.transaction.is_some()
     }
+}
+
+/// Whether a cleanup policy has logs compacted.
+fn compacts(policy: &str) -> bool {
+    policy.split(',').any(|part| part.trim() == "compact")
 }
 
 /// Two topics with equal likeness cannot both exist.
@@ -295,6 +327,32 @@ mod tests {
         let state = folded([topic("a", A), remove.clone(), topic("a", B), partition(B, 0), remove]);
         assert_eq!(state.id_of("a"), Some(B));
         assert_eq!((state.partition_count(), state.alike("a", true)), (1, Some("a")));
+    }
+
+    #[test]
+    fn a_topic_that_was_compacted_once_is_known_for_it_until_it_is_removed() {
+        let policy = |value| config("a", "cleanup.policy", value);
+        let mut state = folded([topic("a", A), topic("b", B), policy(Some("delete"))]);
+        assert!(!state.may_have_been_compacted("a"));
+        state.apply(policy(Some("delete, compact"))).unwrap();
+        state.apply(policy(None)).unwrap();
+        assert!(state.may_have_been_compacted("a") && !state.may_have_been_compacted("b"));
+        state.apply(MetadataRecord::RemoveTopic { topic_id: A }).unwrap();
+        state.apply(topic("a", A)).unwrap();
+        assert!(!state.may_have_been_compacted("a"));
+        // A snapshot says nothing of before; what comes to be after it is known from its beginning.
+        state.forget_history();
+        state.apply(topic("c", Uuid::from_bytes([0xcc; 16]))).unwrap();
+        assert!(state.may_have_been_compacted("a") && !state.may_have_been_compacted("c"));
+        state
+            .apply(MetadataRecord::Config {
+                resource_type: BROKER_RESOURCE,
+                resource_name: String::new(),
+                name: BROKER_CLEANUP_POLICY.into(),
+                value: Some("compact".into()),
+            })
+            .unwrap();
+        assert!(state.may_have_been_compacted("c"));
     }
 
     #[test]

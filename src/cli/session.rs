@@ -110,6 +110,19 @@ fn told(log: EventLog) -> EventLog {
             found.bytes_cut()
         ));
     }
+    for partition in &found.partitions {
+        for path in &partition.kept {
+            output::warn(format_args!(
+                "records may be among what was cut off: it is kept in {}",
+                path.display()
+            ));
+        }
+        for missing in &partition.missing {
+            let (of, from, to) = (&partition.partition, missing.offsets.start, missing.offsets.end);
+            let perhaps = if missing.perhaps_compacted { ", unless a compaction took them out" } else { "" };
+            output::warn(format_args!("{of} lacks the records from offset {from} to {}{perhaps}", to - 1));
+        }
+    }
     for failure in &found.failed {
         output::warn(failure);
     }

@@ -119,6 +119,7 @@ impl OpenDirectory {
         // On a full disk there may be neither; then the lock that is held must do.
         let mut second = if live.is_none() { SecondLock::take(&disk, &root).ok() } else { None };
         inboxes.chores.live.clone_from(&live);
+        inboxes.chores.events.begin_opening();
         let watching = Watching::new(options.on_progress);
         inboxes.chores.scan_watch = watching.scan_watch();
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
@@ -147,6 +148,7 @@ impl OpenDirectory {
         }
         let held = Held::new(&catalog, &groups, options.offsets_retention);
         let memory = options.compaction_memory;
+        events.opened();
         let work = Arc::new(inboxes.work_on(Arc::new(held), options.clock.clone(), memory));
         let threads = if by_hand { None } else { Some(Threads::start(&work)?) };
         Ok(Arc::new(Self {

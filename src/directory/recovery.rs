@@ -112,7 +112,9 @@ pub(super) fn of_reader(catalog: &Catalog, clean: bool) -> RecoveryReport {
 pub(super) fn recover(catalog: &Catalog, clean: bool, watching: &Watching) -> RecoveryReport {
     let unknown_directories = catalog.unknown_directories().to_vec();
     let mut report = RecoveryReport { clean, unknown_directories, ..RecoveryReport::default() };
-    report.partitions.extend(catalog.recovery().filter(|found| found.bytes_cut > 0).cloned());
+    report
+        .partitions
+        .extend(catalog.recovery().filter(|found| found.bytes_cut > 0 || !found.missing.is_empty()).cloned());
     if clean {
         return report;
     }
@@ -120,7 +122,7 @@ pub(super) fn recover(catalog: &Catalog, clean: bool, watching: &Watching) -> Re
     watching.begin(partitions.len());
     for partition in partitions {
         match partition.load() {
-            Ok(Some(found)) if found.bytes_scanned + found.bytes_cut > 0 => report.partitions.push(found),
+            Ok(Some(found)) if found.is_worth_telling() => report.partitions.push(found),
             Ok(_) => {}
             Err(failure) => report.failed.push(failure),
         }

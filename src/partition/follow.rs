@@ -122,6 +122,10 @@ impl PartitionLog {
     pub(crate) fn raise_marks(&self, found: &Checkpointed) {
         self.log_start.fetch_max(found.log_start, Ordering::AcqRel);
         self.raise_durable(found.recovery_point.unwrap_or(0));
+        if let Some(upto) = found.cleaned {
+            self.note_compacted();
+            self.set_cleaned(upto);
+        }
     }
 
     /// After reading has failed: whether that is because the files were exchanged under the reader, who then should

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::epochs::begin_at;
+use super::missing::MissingRecords;
 use super::snapshots::FoundProducers;
 use super::swap::Swapped;
 use super::{LastSegment, PartitionLog, SegmentList};
@@ -34,10 +35,20 @@ pub struct PartitionRecovery {
     pub bytes_scanned: u64,
     /// Bytes behind the last whole batch that were cut off: a batch that was being written.
     pub bytes_cut: u64,
-    /// Bytes that were cut although whole batches follow in them: a copy was kept in this file.
-    pub kept: Option<PathBuf>,
+    /// Files in which bytes were kept that were cut although whole batches are among them: copies of parts, and whole
+    /// segments that were set aside. No file of an earlier incident was written over.
+    pub kept: Vec<PathBuf>,
+    /// Records that should be there and are not, in ascending order.
+    pub missing: Vec<MissingRecords>,
     /// Where the log ends now.
     pub log_end: u64,
+}
+
+impl PartitionRecovery {
+    /// Whether anything was looked at or found that is worth telling.
+    pub(crate) fn is_worth_telling(&self) -> bool {
+        self.bytes_scanned + self.bytes_cut > 0 || !self.kept.is_empty() || !self.missing.is_empty()
+    }
 }
 
 /// A loaded partition.
@@ -123,7 +134,14 @@ impl Loader<'_> {
 
     fn report(&self, log_end: u64) -> PartitionRecovery {
         let partition = self.log.id.clone();
-        PartitionRecovery { partition, bytes_scanned: 0, bytes_cut: 0, kept: None, log_end }
+        PartitionRecovery {
+            partition,
+            bytes_scanned: 0,
+            bytes_cut: 0,
+            kept: Vec::new(),
+            missing: Vec::new(),
+            log_end,
+        }
     }
 
     fn found(&mut self, known: &SegmentList) -> Result<Found> {
@@ -134,6 +152,9 @@ impl Loader<'_> {
         self.log.disk.know_partition()?;
         let mut names = self.log.disk.list(&self.log.directory)?;
         let mut bases = self.bases(&names)?;
+        if !Swapped::among(&names).is_empty() {
+            self.log.note_compacted();
+        }
         let read_only = self.log.disk.read_only;
         if read_only {
             (names, bases) = self.list_again(names, bases)?;

@@ -13,6 +13,7 @@
 mod abort;
 mod aborted;
 mod appending;
+mod aside;
 mod chores;
 mod compaction;
 mod counters;
@@ -26,6 +27,7 @@ mod front;
 mod gaps;
 mod live;
 mod load;
+mod missing;
 mod prepared;
 mod producers;
 mod resting;
@@ -46,6 +48,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use aborted::Aborted;
+pub(crate) use aside::is_aside;
 pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, ScanWatch, SyncBy};
 use compaction::Cleaned;
 pub(crate) use compaction::{Cleanable, LastBatch};
@@ -59,6 +62,8 @@ use live::LiveSlot;
 pub(crate) use live::{LiveWatch, LiveWriter};
 use load::Found;
 pub use load::PartitionRecovery;
+use missing::Compacted;
+pub use missing::MissingRecords;
 use prepared::Prepared;
 pub(crate) use producers::{OpenTransaction, ProducerState};
 pub(crate) use segments::SegmentList;
@@ -112,6 +117,7 @@ pub(crate) struct PartitionLog {
     front: Mutex<Front>,
     /// How far compaction has come.
     cleaned: Cleaned,
+    compacted: Compacted,
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
@@ -186,7 +192,9 @@ impl PartitionLog {
         chores: Chores,
     ) -> Arc<Self> {
         let directory = root.join(id.to_string());
+        let compacts = settings.compaction.is_some() || checkpointed.cleaned.is_some();
         Arc::new(Self {
+            compacted: Compacted::new(id.topic(), compacts),
             disk: disk.within(&directory),
             directory,
             id: id.of_topic(*topic_id.as_bytes()),
@@ -239,6 +247,9 @@ impl PartitionLog {
 
     /// Goes by other settings from now on.
     pub(crate) fn set_settings(&self, settings: PartitionSettings) {
+        if settings.compaction.is_some() {
+            self.note_compacted();
+        }
         self.settings.set(settings);
     }
 
@@ -277,6 +288,7 @@ impl PartitionLog {
                 Appender::Active { writer, epoch }
             }
         };
+        self.tell_missing(&report.missing);
         self.set_producers(producers, next_offset);
         self.log_start.store(log_start, Ordering::Relaxed);
         let clean = self.checkpointed.clean || matches!(state, Appender::Idle { .. });

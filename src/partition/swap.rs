@@ -146,7 +146,7 @@ impl Swapped {
         found
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.void.is_empty() && self.cleaned.is_empty()
     }
 

@@ -1,16 +1,20 @@
 //! Recovery after an unclean stop.
 //!
 //! Everything behind the recovery point is checked batch by batch, by reading, never by mapping. A tail that does not
-//! hold together is cut; damage below the recovery point is an error and nothing is touched. Nothing may follow a cut,
-//! nor records that are missing: what comes later is set aside.
+//! hold together is cut; damage below the recovery point is an error and nothing is touched. Nothing may follow a cut:
+//! what comes later is set aside.
+//!
+//! Offsets may be missing between a segment that is complete and the next one:
+//!
+//! | | the partition may have been compacted | it was never |
+//! |---|---|---|
+//! | the gap begins at or above the recovery point | it stays; told, unless a compaction went through it | the log ends there, the rest is set aside |
+//! | it begins below | the same | it stays; told; reading stops there |
 //!
 //! Processes that read along may have maps of a file and have shown their users every batch that was ever whole in it.
 //! So a file is cut in place only where nothing behind the cut is whole; else a shorter file takes its name, and theirs
 //! stays as it is. A batch at the very end that was whole and is not any more is the work of a failing device: what was
 //! written stays in the page cache for as long as this boot lasts.
-
-use std::ops::Range;
-use std::path::{Path, PathBuf};
 
 use super::load::{Found, Loader, PartitionRecovery, RecoveredSegment};
 use super::{LastSegment, ScanWatch};
@@ -27,7 +31,7 @@ const SCAN_STEP: u64 = 64 << 20;
 impl Loader<'_> {
     /// Checks what lies behind the recovery point, cuts what does not hold together.
     pub(super) fn unclean(&self, bases: &[u64], begun: Found) -> Result<Found> {
-        let point = self.log.checkpointed.recovery_point.unwrap_or(0);
+        let point = self.recovery_point();
         let mut found = Found { epoch: 0, ..begun };
         let mut cut = false;
         for (at, &base) in bases.iter().enumerate() {
@@ -47,7 +51,9 @@ impl Loader<'_> {
             if found.tail.is_empty() {
                 self.load_producers(&mut found, base)?;
             }
-            let recovered = self.recover(base, next_base, point, &mut found, &mut cut)?;
+            let Some(recovered) = self.recover((base, next_base), bases, &mut found, &mut cut)? else {
+                continue;
+            };
             found.next_offset = recovered.next_offset;
             found.last = Some(LastSegment { base, position: recovered.position });
             found.tail.push(recovered);
@@ -55,15 +61,16 @@ impl Loader<'_> {
         Ok(found)
     }
 
-    /// Checks one segment and tells how far it is whole.
+    /// Checks one segment and tells how far it is whole. `None`: it lies below the recovery point and is damaged, and is
+    /// found as it is, for readers to come to the damage.
     fn recover(
         &self,
-        base: u64,
-        next_base: Option<u64>,
-        point: u64,
+        (base, next_base): (u64, Option<u64>),
+        bases: &[u64],
         found: &mut Found,
         cut: &mut bool,
-    ) -> Result<RecoveredSegment> {
+    ) -> Result<Option<RecoveredSegment>> {
+        let point = self.recovery_point();
         let (file, length) = self.open(base)?;
         let mut batches = Batches::new(&file, length, 0, base);
         let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
@@ -87,33 +94,58 @@ impl Loader<'_> {
             watch(scanned);
         }
         found.report.bytes_scanned += checked.position - unsynced_from;
-        if checked.next_offset < point {
+        if !batches.dense {
+            self.log.note_compacted();
+        }
+        let gap = next_base.filter(|next| checked.next_offset < *next);
+        let is_complete = checked.position == length;
+        if checked.next_offset < point && !(is_complete && gap.is_some()) {
+            if let Some(next) = gap.filter(|next| *next <= point) {
+                found.segments.push(self.segment(base, length, next, true)?);
+                return Ok(None);
+            }
             return Err(self.damage_below(point, &file, base, length)?);
         }
         if next_base.is_some_and(|next| next < checked.next_offset) {
             let reason = "the next segment begins inside this one";
             return Err(self.corrupt(file.path(), checked.position, reason, base));
         }
-        if checked.position < length && !batches.rest_is_zero()? {
+        if !is_complete && !batches.rest_is_zero()? {
             *cut = true;
             found.report.bytes_cut += length - checked.position;
             if checked.reason != NotWhole::End && batches.whole_batch_follows()? {
-                found.report.kept = Some(self.keep(&file, checked.position, length)?);
-                self.replace_by_prefix(&file, checked.position)?;
+                found.report.kept.push(self.log.keep_part(&file, checked.position..length)?);
+                self.log.replace_by_prefix(&file, checked.position)?;
             }
         }
-        // Records missing before the next segment: a compaction took them out, or they never reached the medium. The
-        // first leaves a file of exact length with more of them missing.
-        *cut |= next_base.is_some_and(|next| checked.next_offset < next)
-            && (checked.position < length || batches.dense);
+        if let Some(next) = gap {
+            *cut |= self.is_loss(checked.next_offset, is_complete, bases)?;
+            if !*cut {
+                found.report.missing.extend(self.log.missing(checked.next_offset..next));
+            }
+        }
         self.settle_recovered(&mut found.producers, base, &aborted, next_base.filter(|_| !*cut))?;
-        Ok(RecoveredSegment {
+        Ok(Some(RecoveredSegment {
             base,
             position: checked.position,
             next_offset: checked.next_offset,
             entries: checked.entries,
             unsynced_from,
-        })
+        }))
+    }
+
+    fn recovery_point(&self) -> u64 {
+        self.log.checkpointed.recovery_point.unwrap_or(0)
+    }
+
+    /// Whether what follows a gap between two segments must not be served as what comes next: the records in the gap were
+    /// being written when the process stopped. What was on the medium once is not cut because of what is missing before
+    /// it, and a compaction leaves gaps, but only behind files of exact length.
+    fn is_loss(&self, from: u64, is_complete: bool, bases: &[u64]) -> Result<bool> {
+        if !is_complete {
+            return Ok(true);
+        }
+        Ok(from >= self.recovery_point() && !self.may_have_been_compacted(bases)?)
     }
 
     /// Records that were on the medium are not there: looks from the beginning where the damage is.
@@ -128,54 +160,15 @@ impl Loader<'_> {
         Ok(self.corrupt(file.path(), position, reason, offset))
     }
 
-    /// Copies bytes that are about to be cut, although records may be among them, to a file of their own.
-    fn keep(&self, file: &PlainFile, from: u64, to: u64) -> Result<PathBuf> {
-        let mut name = file.path().as_os_str().to_owned();
-        name.push(format!(".cut-at-{from}"));
-        let path = PathBuf::from(name);
-        self.copy_part(file, from..to, &path)?;
-        Ok(path)
-    }
-
-    /// Puts a file that ends at `length` in the place of this one, which stays whole for those who have it open.
-    fn replace_by_prefix(&self, file: &PlainFile, length: u64) -> Result<()> {
-        let mut beside = file.path().as_os_str().to_owned();
-        beside.push(".tmp");
-        let beside = PathBuf::from(beside);
-        self.copy_part(file, 0..length, &beside)?;
-        self.log.disk.rename(&beside, file.path())
-    }
-
-    fn copy_part(&self, file: &PlainFile, range: Range<u64>, to: &Path) -> Result<()> {
-        self.log.disk.remove_file(to)?;
-        let copy = self.log.disk.create(to)?;
-        let mut buffer = vec![0; 1 << 20];
-        let mut position = range.start;
-        while position < range.end {
-            let left = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(buffer.len());
-            let part = buffer.get_mut(..left).unwrap_or_default();
-            let read = file.read_at(part, position)?;
-            if read == 0 {
-                break;
-            }
-            copy.append_all(part.get(..read).unwrap_or_default())?;
-            position += read as u64;
-        }
-        copy.sync().map_err(|e| Error::io("sync", to, e))
-    }
-
     /// Takes a segment behind a cut out of the log, as a broker does, but keeps its records for inspection.
     fn set_aside(&self, base: u64, report: &mut PartitionRecovery) -> Result<()> {
         let path = self.log.directory.join(segment::file_name(base, segment::LOG));
         let (_, length) = self.open(base)?;
         report.bytes_cut += length;
-        let mut aside = path.clone().into_os_string();
-        aside.push(".cut-whole");
-        self.log.disk.rename(&path, &PathBuf::from(&aside))?;
+        report.kept.push(self.log.keep_whole(&path, &path)?);
         self.log.disk.remove_file(&path.with_extension(segment::OFFSET_INDEX))?;
         self.log.disk.remove_file(&path.with_extension(segment::TIME_INDEX))?;
         self.log.disk.remove_file(&path.with_extension(segment::TRANSACTION_INDEX))?;
-        report.kept = Some(PathBuf::from(aside));
         Ok(())
     }
 }

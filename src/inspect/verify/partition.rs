@@ -9,7 +9,7 @@ use crate::format::checkpoint::{EpochStart, parse_epochs};
 use crate::format::partition_metadata;
 use crate::format::transaction_index::AbortedTransaction;
 use crate::inspect::MOST_SMALL_BYTES;
-use crate::partition::{Checkpointed, ProducerState};
+use crate::partition::{Checkpointed, ProducerState, is_aside};
 use crate::position::TopicPartition;
 use crate::segment::{
     LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX, base_of, file_name,
@@ -21,8 +21,8 @@ const PARTITION_METADATA: &str = "partition.metadata";
 const CHECKPOINT: &str = ".checkpoint";
 /// What a broker reads only if the name begins with an offset, and dies of otherwise.
 const BY_OFFSET: [&str; 5] = [LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, PRODUCER_SNAPSHOT];
-/// Ends of names of what is on its way out, or was put aside.
-const LEFTOVERS: [&str; 5] = [".deleted", ".cleaned", ".swap", ".tmp", ".cut-whole"];
+/// Ends of names of what is on its way out.
+const LEFTOVERS: [&str; 4] = [".deleted", ".cleaned", ".swap", ".tmp"];
 
 /// What is known of a partition while its log files are gone through in order.
 pub(super) struct Walk {
@@ -160,7 +160,7 @@ impl Verifier<'_, '_> {
     fn names(&mut self, directory: &Path, names: &[(String, EntryKind)], bases: &[u64]) {
         for (name, kind) in names {
             let path = directory.join(name);
-            if LEFTOVERS.iter().any(|end| name.ends_with(end)) || name.contains(".cut-at-") {
+            if LEFTOVERS.iter().any(|end| name.ends_with(end)) || is_aside(name) {
                 self.report.leftovers += 1;
                 continue;
             }

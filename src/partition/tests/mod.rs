@@ -9,6 +9,7 @@ mod faults;
 mod fixture;
 mod front;
 mod lookups;
+mod missing;
 mod model;
 #[cfg(target_os = "linux")]
 mod power;

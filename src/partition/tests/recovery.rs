@@ -57,7 +57,7 @@ fn a_log_cut_anywhere_keeps_exactly_its_whole_batches() {
         let report = log.load().unwrap().unwrap();
         assert_eq!((report.log_end, report.bytes_cut), (next, lost as u64), "{length}");
         assert_eq!(report.bytes_scanned, end as u64);
-        assert_eq!(report.kept, None);
+        assert!(report.kept.is_empty());
         assert_numbered(&log, 0..next, 20);
         if length % 16 == 0 {
             append_numbered(&log, 2, 20).unwrap();
@@ -78,7 +78,7 @@ fn zeros_behind_the_last_batch_are_trimmed_and_no_loss() {
             fs::write(fixture.log_file(0), longer).unwrap();
             let log = fixture.open_unclean(point);
             let report = log.load().unwrap().unwrap();
-            assert_eq!((report.log_end, report.bytes_cut, report.kept), (10, 0, None));
+            assert_eq!((report.log_end, report.bytes_cut, report.kept), (10, 0, Vec::new()));
             assert_numbered(&log, 0..10, 20);
             log.close().unwrap();
             assert!(fs::read(fixture.log_file(0)).unwrap() == file);
@@ -168,12 +168,52 @@ fn a_hole_with_records_behind_it_is_cut_but_kept_aside() {
     let mut still = Vec::new();
     std::io::Read::read_to_end(&mut of_another_process, &mut still).unwrap();
     assert_eq!(still, holed);
-    assert_eq!(fs::read(report.kept.unwrap()).unwrap(), holed[hole.position..]);
+    assert_eq!(fs::read(&report.kept[0]).unwrap(), holed[hole.position..]);
     assert_numbered(&log, 0..3, 20);
     append_numbered(&log, 2, 20).unwrap();
     log.close().unwrap();
     fixture.check_closed();
     assert_numbered(&fixture.open_clean(5), 0..5, 20);
+}
+
+#[test]
+fn what_an_earlier_incident_has_left_is_never_written_over() {
+    let (fixture, file, batches) = four_batches();
+    let hole = batches[1];
+    let mut incidents: Vec<Vec<u8>> = Vec::new();
+    for incident in 1..4_u8 {
+        let mut holed = file.clone();
+        holed[hole.position + 61..hole.position + hole.bytes].fill(incident);
+        fs::write(fixture.log_file(0), &holed).unwrap();
+        let log = fixture.open_unclean(0);
+        let report = log.load().unwrap().unwrap();
+        log.close().unwrap();
+        incidents.push(holed[hole.position..].to_vec());
+        assert_eq!(fs::read(&report.kept[0]).unwrap(), incidents[incidents.len() - 1]);
+    }
+    let mut kept: Vec<_> =
+        fixture.files().into_iter().filter(|(name, _)| name.contains(".cut-at-")).collect();
+    kept.sort();
+    assert_eq!(kept.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), incidents);
+
+    // The same of whole segments.
+    let fixture = Fixture::new(POSITIONED, 2000);
+    let (bases, _) = several_segments(&fixture);
+    let files = fixture.files();
+    for incident in 1..4_u8 {
+        for base in &bases {
+            fs::write(fixture.log_file(*base), &files[&format!("{base:020}.log")]).unwrap();
+        }
+        fs::write(fixture.log_file(bases[0]), []).unwrap();
+        let aside = fixture.log_file(bases[1]);
+        fs::write(&aside, [&fs::read(&aside).unwrap()[..], &[incident]].concat()).unwrap();
+        let log = fixture.open_unclean(0);
+        assert_eq!(log.load().unwrap().unwrap().kept.len(), bases.len() - 1);
+    }
+    let files = fixture.files();
+    let prefix = format!("{:020}.log.cut-whole", bases[1]);
+    let kept = files.iter().filter(|(name, _)| name.starts_with(&prefix));
+    assert_eq!(kept.map(|(_, bytes)| bytes.last().copied()).collect::<Vec<_>>(), [Some(1), Some(2), Some(3)]);
 }
 
 #[test]
@@ -197,13 +237,14 @@ fn nothing_follows_a_cut_in_the_middle_and_what_did_is_kept_aside() {
                 let report = log.load().unwrap().unwrap();
                 assert_eq!(report.log_end, next, "cut at {length} and {zeros} zeros");
                 assert!(report.bytes_cut > 0);
-                assert!(report.kept.unwrap().exists());
                 assert_numbered(&log, 0..next, 100);
                 append_numbered(&log, 3, 100).unwrap();
                 log.close().unwrap();
                 fixture.check_closed();
-                for base in &bases[2..] {
-                    let aside = fixture.directory().join(format!("{base:020}.log.cut-whole"));
+                let asides = bases[2..].iter().map(|base| format!("{base:020}.log.cut-whole"));
+                let asides: Vec<_> = asides.map(|name| fixture.directory().join(name)).collect();
+                assert_eq!(report.kept, asides, "each is told");
+                for (base, aside) in bases[2..].iter().zip(asides) {
                     assert!(fs::read(aside).unwrap() == files[&format!("{base:020}.log")]);
                 }
                 assert_numbered(&fixture.open_clean(next + 3), 0..next + 3, 100);
@@ -332,6 +373,6 @@ fn a_value_that_looks_like_a_batch_is_a_value() {
     let log = fixture.open_unclean(3);
     let report = log.load().unwrap().unwrap();
     assert_eq!(report.log_end, 3);
-    assert!(report.kept.is_some());
+    assert_eq!(report.kept.len(), 1);
     assert_eq!(read(&log, 0, ANY).unwrap(), (0..3).map(|at| (at, numbered(at, 20))).collect::<Vec<_>>());
 }

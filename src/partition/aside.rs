@@ -1,0 +1,116 @@
+//! Bytes that leave the log although records may be among them are kept beside it, each time under a name of their own:
+//! what an earlier incident has left is never written over.
+//!
+//! | name | holds |
+//! |---|---|
+//! | `BASE.log.cut-at-N` | the bytes of a log file from position N on |
+//! | `BASE.log.cut-whole` | a whole log file that lay behind a cut, or one that was not to be part of the log |
+//!
+//! From the second file of a name on a number follows: `BASE.log.cut-whole-2`.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::PartitionLog;
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::sys::PlainFile;
+use crate::sys::disk::kind_of;
+
+/// What the name of a file that was set aside ends in, numbers left out.
+const CUT_AT: &str = ".cut-at-";
+const CUT_WHOLE: &str = ".cut-whole";
+
+/// Whether a file of this name was set aside.
+pub(crate) fn is_aside(name: &str) -> bool {
+    name.contains(CUT_AT) || name.contains(CUT_WHOLE)
+}
+
+impl PartitionLog {
+    /// Copies bytes that are about to be cut, although records may be among them, to a file of their own.
+    pub(super) fn keep_part(&self, file: &PlainFile, part: Range<u64>) -> Result<PathBuf> {
+        let to = unused(file.path(), &format!("{CUT_AT}{}", part.start));
+        // A copy that was interrupted does not get the name.
+        let copy = self.copy_beside(file, part)?;
+        self.disk.rename(&copy, &to)?;
+        self.tell_kept(&to);
+        Ok(to)
+    }
+
+    /// Takes a whole file out of the log, which is `plain` as part of one, and keeps it.
+    pub(super) fn keep_whole(&self, file: &Path, plain: &Path) -> Result<PathBuf> {
+        let to = unused(plain, CUT_WHOLE);
+        self.disk.rename(file, &to)?;
+        self.tell_kept(&to);
+        Ok(to)
+    }
+
+    fn tell_kept(&self, path: &Path) {
+        let (partition, path) = (|| self.id.clone(), || path.to_owned());
+        self.chores.events.tell(|| Event::CutBytesKept { partition: partition(), path: path() });
+    }
+
+    /// Puts a file that ends at `length` in the place of this one, which stays whole for those who have it open.
+    pub(super) fn replace_by_prefix(&self, file: &PlainFile, length: u64) -> Result<()> {
+        let prefix = self.copy_beside(file, 0..length)?;
+        self.disk.rename(&prefix, file.path())
+    }
+
+    /// A copy of a part of a file, on the medium, under the name that unfinished files have.
+    fn copy_beside(&self, file: &PlainFile, part: Range<u64>) -> Result<PathBuf> {
+        let mut beside = file.path().as_os_str().to_owned();
+        beside.push(".tmp");
+        let beside = PathBuf::from(beside);
+        self.disk.remove_file(&beside)?;
+        let copy = self.disk.create(&beside)?;
+        let mut buffer = vec![0; 1 << 20];
+        let mut position = part.start;
+        while position < part.end {
+            let left = usize::try_from(part.end - position).unwrap_or(usize::MAX).min(buffer.len());
+            let step = buffer.get_mut(..left).unwrap_or_default();
+            let read = file.read_at(step, position)?;
+            if read == 0 {
+                break;
+            }
+            copy.append_all(step.get(..read).unwrap_or_default())?;
+            position += read as u64;
+        }
+        copy.sync().map_err(|e| Error::io("sync", &beside, e))?;
+        Ok(beside)
+    }
+}
+
+/// The first name made of `path` and an ending that nothing has. The caller holds the directory's lock, so it stays free.
+fn unused(path: &Path, ending: &str) -> PathBuf {
+    let name = |number: u64| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        PathBuf::from(name)
+    };
+    let mut number = 1;
+    while kind_of(&name(number)).is_some() {
+        number += 1;
+    }
+    name(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_taken_get_a_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("00000000000000000007.log");
+        for expected in [".cut-whole", ".cut-whole-2", ".cut-whole-3"] {
+            let name = unused(&log, CUT_WHOLE);
+            assert_eq!(name, dir.path().join(format!("00000000000000000007.log{expected}")));
+            assert!(is_aside(name.file_name().unwrap().to_str().unwrap()));
+            std::fs::write(name, "kept").unwrap();
+        }
+        assert!(!is_aside("00000000000000000007.log"));
+    }
+}

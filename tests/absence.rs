@@ -1,0 +1,184 @@
+//! Files and parts of files that are not there: what is left is read right, and what is missing is told.
+
+#[path = "absence/segments.rs"]
+mod segments;
+
+use std::path::Path;
+use std::time::Duration;
+
+use segments::{Answer, Case, How, cases, make, stored_answers};
+use stratalog::{Error, Event, EventLog, Maintenance, PartitionRecovery, TopicPartition};
+
+fn open(dir: &Path) -> EventLog {
+    EventLog::options().maintenance(Maintenance::ByHand).open(dir).unwrap()
+}
+
+/// A directory in memory where there is such a place: thousands of syncs of a disk take minutes.
+fn in_memory() -> tempfile::TempDir {
+    let memory = if cfg!(unix) { "/dev/shm" } else { "no such place" };
+    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// What a reader gets of a partition that begins at its start, and goes on behind damage where the error says so.
+struct ReadThrough {
+    offsets: Vec<u64>,
+    /// The first offset of each damage, where to go on, and the words.
+    damage: Vec<(u64, Option<u64>, String)>,
+}
+
+fn read_through(log: &EventLog, of: &TopicPartition) -> ReadThrough {
+    let mut found = ReadThrough { offsets: Vec::new(), damage: Vec::new() };
+    let mut reader = log.reader().unwrap();
+    reader.assign([of.clone()]).unwrap();
+    loop {
+        match reader.poll(Duration::ZERO) {
+            Ok(records) if records.is_empty() => return found,
+            Ok(records) => {
+                for record in &records {
+                    assert_eq!(record.value(), Some(format!("{:>320}", record.offset()).as_bytes()));
+                    found.offsets.push(record.offset());
+                }
+            }
+            Err(Error::Corrupt(damage)) => {
+                let resume_at = damage.resume_at();
+                let at = damage.offset.as_ref().expect("an offset").offset();
+                // Asked again, it says the same.
+                assert!(
+                    matches!(reader.poll(Duration::ZERO), Err(Error::Corrupt(again)) if again.to_string() == damage.to_string())
+                );
+                found.damage.push((
+                    at,
+                    resume_at.as_ref().map(stratalog::Position::offset),
+                    damage.to_string(),
+                ));
+                let Some(resume_at) = resume_at else { return found };
+                reader.seek(resume_at).unwrap();
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+fn answer_of(log: &EventLog, of: &TopicPartition, offsets: Vec<u64>) -> Answer {
+    let partition = log.topic(of.topic()).unwrap().partition(of.partition()).unwrap();
+    let bounds = partition.offsets().unwrap();
+    Answer::of(bounds.log_start, bounds.log_end, offsets)
+}
+
+/// The directory of all cases after an open that found no clean marker.
+struct Recovered {
+    log: EventLog,
+    events: Vec<Event>,
+    _dir: tempfile::TempDir,
+}
+
+impl Recovered {
+    fn new(cases: &[Case]) -> Self {
+        let dir = in_memory();
+        make(dir.path(), cases);
+        let log = open(dir.path());
+        let listener = log.events();
+        let events = std::iter::from_fn(|| listener.try_next()).collect();
+        Self { log, events, _dir: dir }
+    }
+
+    fn report_of(&self, of: &TopicPartition) -> Option<&PartitionRecovery> {
+        self.log.recovery().partitions.iter().find(|found| found.partition == *of)
+    }
+
+    /// Why the partition cannot be used.
+    fn refusal_of(&self, case: &Case) -> Option<&Error> {
+        let directory = format!("{}-{}", case.topic, case.partition);
+        self.log.recovery().failed.iter().find(|failure| failure.to_string().contains(&directory))
+    }
+
+    fn told_missing(&self, of: &TopicPartition) -> Vec<(std::ops::Range<u64>, bool)> {
+        let told = self.events.iter().filter_map(|event| match event {
+            Event::RecordsMissing { partition, offsets, perhaps_compacted } if partition == of => {
+                Some((offsets.clone(), *perhaps_compacted))
+            }
+            _ => None,
+        });
+        told.collect()
+    }
+}
+
+fn of(case: &Case) -> TopicPartition {
+    (case.topic, case.partition).into()
+}
+
+/// The end of the log is gone, and the recovery point proves that it was on the medium: a broker would give its offsets
+/// to other records.
+fn loses_a_durable_end(case: &Case) -> bool {
+    case.base + segments::SEGMENT == segments::END
+        && case.recovery_point.is_some_and(|point| case.gone().start < point)
+}
+
+#[test]
+fn a_compacted_partition_is_never_cut_at_a_gap_between_segments() {
+    let cases: Vec<_> = cases().into_iter().filter(Case::is_compacted).collect();
+    let answers = stored_answers(&segments::cases());
+    let recovered = Recovered::new(&cases);
+    for (case, kafka) in cases.iter().zip(answers) {
+        let of = of(case);
+        if loses_a_durable_end(case) {
+            let refusal = recovered.refusal_of(case).unwrap_or_else(|| panic!("{case}"));
+            assert!(matches!(refusal, Error::Corrupt(_)), "{case}: {refusal}");
+            continue;
+        }
+        let read = read_through(&recovered.log, &of);
+        // A batch that is torn below the recovery point is damage, which is never passed over in silence.
+        let torn = case.how == How::Torn && case.recovery_point >= Some(case.base + segments::SEGMENT);
+        assert_eq!(read.damage.len(), usize::from(torn), "{case}: {:?}", read.damage);
+        assert_eq!(answer_of(&recovered.log, &of, read.offsets).to_string(), kafka, "{case}");
+        let is_between = case.base > 0 || case.how != How::Missing;
+        let was_cut = case.how == How::Torn && !torn;
+        let is_gap = case.base < 30 && is_between && !was_cut && !torn;
+        let unexplained = is_gap && case.cleaned.is_none();
+        if unexplained && case.recovery_point.is_none_or(|point| point <= case.base) {
+            let report = recovered.report_of(&of).unwrap_or_else(|| panic!("{case}"));
+            let missing: Vec<_> =
+                report.missing.iter().map(|one| (one.offsets.clone(), one.perhaps_compacted)).collect();
+            assert_eq!(missing, [(case.gone(), true)], "{case}");
+            assert_eq!(recovered.told_missing(&of), missing, "{case}");
+        }
+        if is_gap && case.cleaned.is_some() {
+            assert_eq!(recovered.told_missing(&of), [], "{case}: a compaction explains it");
+        }
+    }
+}
+
+#[test]
+fn a_partition_that_was_never_compacted_is_cut_at_a_gap_above_its_recovery_point_alone() {
+    let (all, answers) = (cases(), stored_answers(&cases()));
+    let plain = all.iter().zip(answers).filter(|(case, _)| !case.is_compacted());
+    let (cases, answers): (Vec<_>, Vec<_>) = plain.map(|(case, answer)| (*case, answer)).unzip();
+    let recovered = Recovered::new(&cases);
+    for (case, kafka) in cases.iter().zip(answers) {
+        let of = of(case);
+        let left = case.gone().start;
+        let is_above = case.recovery_point.is_none_or(|point| point <= left);
+        let is_front = case.base == 0 && case.how == How::Missing;
+        if is_front || !is_above {
+            continue;
+        }
+        let read = read_through(&recovered.log, &of);
+        assert_eq!(read.damage, [], "{case}");
+        let answer = answer_of(&recovered.log, &of, read.offsets).to_string();
+        let prefix = Answer::of(0, left, 0..left).to_string();
+        assert_eq!(answer, prefix, "{case}: Kafka serves {kafka}");
+        // Each segment behind the cut is kept, and each is told.
+        let behind = (0..segments::END).step_by(10).filter(|base| *base > case.base);
+        let names: Vec<_> = behind.map(|base| format!("{base:020}.log.cut-whole")).collect();
+        let report = recovered.report_of(&of);
+        let kept = report.iter().flat_map(|report| &report.kept);
+        let kept: Vec<_> =
+            kept.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
+        assert_eq!(kept, names, "{case}");
+        let told = recovered
+            .events
+            .iter()
+            .filter(|event| matches!(event, Event::CutBytesKept { partition, .. } if *partition == of));
+        assert_eq!(told.count(), names.len(), "{case}");
+    }
+}
