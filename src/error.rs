@@ -35,6 +35,9 @@ pub enum Error {
         /// The topic's name.
         name: Box<str>,
     },
+    /// The topic exists, with other settings than the call named. Nothing was written.
+    #[error("{0}")]
+    TopicMismatch(Box<TopicMismatch>),
     /// The log was opened to read it only. Nothing was written.
     #[error("the log was opened read-only; open it with EventLog::open to change it")]
     ReadOnly,
@@ -165,6 +168,7 @@ impl Error {
             Self::InvalidInput { .. }
             | Self::NotFound { .. }
             | Self::AlreadyExists { .. }
+            | Self::TopicMismatch(_)
             | Self::ReadOnly
             | Self::TooLarge { .. }
             | Self::OffsetOutOfRange { .. } => Remedy::FixTheCall,
@@ -199,6 +203,40 @@ impl Error {
             }
             _ => Self::Io(Box::new(IoFailure { action, path: path.into(), source })),
         }
+    }
+}
+
+/// A topic that exists with other settings than [`ensure_topic`](crate::EventLog::ensure_topic) was called with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicMismatch {
+    /// The topic's name.
+    pub topic: Box<str>,
+    /// Each setting that the call named and that has another value, sorted by name but for the partitions, which come
+    /// first.
+    pub settings: Vec<SettingMismatch>,
+}
+
+/// A setting of a topic that has another value than a call named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SettingMismatch {
+    /// The setting's Kafka name, or `partitions`.
+    pub setting: Box<str>,
+    /// The value that the call named.
+    pub wanted: Box<str>,
+    /// The value in effect: the one that the topic records, or else the default.
+    pub found: Box<str>,
+}
+
+impl fmt::Display for TopicMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "topic {:?} exists with other settings: ", self.topic)?;
+        for (n, one) in self.settings.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "; " };
+            write!(f, "{separator}{} is {}, not {}", one.setting, one.found, one.wanted)?;
+        }
+        f.write_str(" (EventLog::ensure_topic_with can keep or alter them)")
     }
 }
 

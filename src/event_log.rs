@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{ConsumerConfig, TopicConfig};
+use crate::config::{ConsumerConfig, Mismatch, TopicConfig};
 use crate::consumer::Consumer;
 use crate::directory::{Group, Metrics, OpenDirectory, OpenOptions, RecoveryReport, Topic};
 use crate::error::Result;
@@ -114,9 +114,56 @@ impl EventLog {
         self.directory.create_topics(&topics.into_iter().collect::<Vec<_>>())
     }
 
-    /// The topic of this name, made if there is none. One that exists is returned unchanged, whatever `config` says.
+    /// The topic of this name, made if there is none; for the start of a program. A topic that exists must have the number
+    /// of partitions and the settings that `config` names. What `config` does not name may be as it is.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stratalog::{Error, EventLog, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let orders = log.ensure_topic("orders", TopicConfig::new().partitions(3))?;
+    /// assert_eq!(log.ensure_topic("orders", TopicConfig::new())?.id(), orders.id());
+    ///
+    /// let week = TopicConfig::new().retention(Duration::from_secs(7 * 24 * 3600));
+    /// let Err(Error::TopicMismatch(differs)) = log.ensure_topic("orders", week) else { panic!() };
+    /// assert_eq!(&*differs.settings[0].setting, "retention.ms");
+    /// assert_eq!(&*differs.settings[0].found, "-1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopicMismatch`](crate::Error::TopicMismatch), which lists what differs; `InvalidInput` for a name or a
+    /// configuration that Kafka would refuse. Nothing was written then. `ReadOnly` if there is no such topic in a log that
+    /// is only read.
     pub fn ensure_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
-        self.directory.ensure_topic(name, config)
+        self.ensure_topic_with(name, config, Mismatch::Fail)
+    }
+
+    /// The same, where `mismatch` says what happens if the topic has other settings than `config` names. Threads may call
+    /// this at once: one makes the topic, the others find it.
+    ///
+    /// With [`Mismatch::Alter`] all of it is one change: on the medium when this returns, or not made at all.
+    /// From Kafka's `kafka-topics`, `--create --if-not-exists` is [`Mismatch::Keep`].
+    ///
+    /// ```
+    /// use stratalog::{EventLog, Mismatch, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// log.create_topic("orders", TopicConfig::new())?;
+    /// let wanted = TopicConfig::new().partitions(3).retention_bytes(1 << 30);
+    /// let orders = log.ensure_topic_with("orders", wanted.clone(), Mismatch::Keep)?;
+    /// assert_eq!(orders.partitions().len(), 1);
+    /// log.ensure_topic_with("orders", wanted, Mismatch::Alter)?;
+    /// assert_eq!(orders.partitions().len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`ensure_topic`](Self::ensure_topic). With [`Mismatch::Alter`] `InvalidInput` for fewer partitions than there
+    /// are, and what [`alter_config`](Topic::alter_config) gives.
+    pub fn ensure_topic_with(&self, name: &str, config: TopicConfig, mismatch: Mismatch) -> Result<Topic> {
+        self.directory.ensure_topic(name, &config, mismatch)
     }
 
     /// The topic of this name, or `NotFound`.

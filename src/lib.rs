@@ -64,7 +64,7 @@ pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
     Assignor, CleanupPolicy, Compression, ConfigEntries, ConsumerConfig, Durability, IsolationLevel,
-    KafkaVersion, ReadUpTo, StartFrom, TimestampType, TopicConfig, UnknownTopics, WaitStrategy,
+    KafkaVersion, Mismatch, ReadUpTo, StartFrom, TimestampType, TopicConfig, UnknownTopics, WaitStrategy,
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,
@@ -74,7 +74,7 @@ pub use directory::{
     Group, Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, Progress, ReadMode,
     RecoveryReport, SegmentInfo, Topic, WriteMode,
 };
-pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result};
+pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result, SettingMismatch, TopicMismatch};
 pub use event_log::EventLog;
 pub use events::{Event, Events};
 pub use format::record::Header;

@@ -65,7 +65,7 @@ fn altered_settings_count_for_handles_that_exist() {
     assert!(matches!(topic.add_partitions(5), Err(Error::Closed)));
 
     let log = EventLog::open(dir.path()).unwrap();
-    assert_eq!(log.topic("t").unwrap().config(), TopicConfig::new().set("retention.ms", "604800000"));
+    assert_eq!(log.topic("t").unwrap().config(), TopicConfig::new().retention(None));
 }
 
 #[test]

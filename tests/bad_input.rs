@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{Mode, at, end, in_every_mode, names, texts};
 use stratalog::{
-    ConsumerConfig, Error, EventLog, Header, ManualClock, Position, ProducerConfig, Record, Remedy, Result,
-    Timestamp, Topic, TopicConfig,
+    ConsumerConfig, Error, EventLog, Header, ManualClock, Mismatch, Position, ProducerConfig, Record, Remedy,
+    Result, Timestamp, Topic, TopicConfig,
 };
 
 /// The error of a call, which must be of this kind and whose message must hold these words.
@@ -58,7 +58,11 @@ fn topics_that_are_not_there_or_there_already() {
         refused!(both, Error::AlreadyExists { .. }, "orders");
         refused!(log.topic("new"), Error::NotFound { .. }, "new");
         assert_eq!(log.create_topics([]).unwrap().len(), 0);
-        let same = log.ensure_topic("orders", TopicConfig::new().partitions(9)).unwrap();
+        let other = log.ensure_topic("orders", TopicConfig::new().partitions(9));
+        refused!(other, Error::TopicMismatch(_), "orders", "partitions is 2, not 9");
+        let fewer = log.ensure_topic_with("orders", TopicConfig::new().partitions(1), Mismatch::Alter);
+        refused!(fewer, Error::InvalidInput { .. }, "has 2 and cannot get 1");
+        let same = log.ensure_topic_with("orders", TopicConfig::new().partitions(9), Mismatch::Keep).unwrap();
         assert_eq!((same.id(), same.partitions().len()), (topic.id(), 2));
     });
 }

@@ -24,8 +24,7 @@ const IMPATIENT: &str = "log.initial.task.delay.ms=200;log.retention.check.inter
                          offsets.retention.check.interval.ms=300";
 
 fn open(dir: &Path) -> EventLog {
-    // By hand, or our own retention would do what the broker is to be caught at.
-    EventLog::options().maintenance(Maintenance::ByHand).open(dir).unwrap()
+    EventLog::open(dir).unwrap()
 }
 
 fn options() -> HandoverOptions {
@@ -62,12 +61,13 @@ fn set_traps(dir: &Path) {
     commit_long_ago(dir);
     let log = open(dir);
     let producer = log.producer().unwrap();
-    for name in ["ids", "open", "old"] {
-        let topic = log.create_topic(name, TopicConfig::new().retention(None)).unwrap();
+    for name in ["ids", "open", "old", "made-here"] {
+        let topic = log.create_topic(name, TopicConfig::new()).unwrap();
         let old = Timestamp::from_millis(1_600_000_000_000);
         for value in ["one", "two", "three"] {
             let record = Record::new(value);
-            producer.send(&topic, if name == "old" { record.timestamp(old) } else { record }).unwrap();
+            let is_old = ["old", "made-here"].contains(&name);
+            producer.send(&topic, if is_old { record.timestamp(old) } else { record }).unwrap();
         }
     }
     log.topic("old").unwrap().alter_config(|now| now.unset("retention.ms")).unwrap();
@@ -112,6 +112,9 @@ fn what_shows_only_later() {
     // Gone, because the topic does not say that they are to be kept.
     let old = log.topic("old").unwrap().partition(0).unwrap().offsets().unwrap();
     assert_eq!(old.log_start, 3, "{old:?}");
+    // As old, and kept: the topic records it.
+    let kept_here = log.topic("made-here").unwrap().partition(0).unwrap().offsets().unwrap();
+    assert_eq!(kept_here.log_start, 0, "{kept_here:?}");
     // Forgotten, because nobody has committed for a week.
     assert_eq!(groups(&log), [""; 0]);
     drop(log);

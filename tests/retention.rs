@@ -5,10 +5,11 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{copy, in_every_mode, names, read, texts};
+use common::expected::Expected;
+use common::{copy, in_every_mode, names, read, recorded, texts};
 use stratalog::{
-    CleanupPolicy, Error, Event, EventLog, Maintenance, ManualClock, OpenOptions, Record, Timestamp, Topic,
-    TopicConfig,
+    CleanupPolicy, Error, Event, EventLog, Maintenance, ManualClock, OpenOptions, Partition, Record,
+    RecordCopy, Timestamp, Topic, TopicConfig,
 };
 
 const NOW: i64 = 1_700_000_000_000;
@@ -122,6 +123,130 @@ fn by_age_old_segments_go_and_a_consumer_behind_is_told() {
     });
 }
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// README's first program: whatever was sent is there a year later.
+#[test]
+fn a_topic_that_does_not_say_keeps_everything() {
+    in_every_mode(|mode, dir| {
+        let clock = clock();
+        let options = || mode.options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let log = options().open(dir).unwrap();
+        let orders = log.ensure_topic("orders", TopicConfig::new().partitions(3)).unwrap();
+        assert!(orders.config().entries().eq([("retention.ms", "-1")]));
+        let producer = log.producer().unwrap();
+        // Segments roll on the way, after seven days.
+        for day in 0..30 {
+            producer.send(&orders, Record::new("paid").key(&format!("order-{day}"))).unwrap();
+            clock.advance(DAY);
+            assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
+        }
+        clock.advance(365 * DAY);
+        assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
+        log.close().unwrap();
+        let log = options().open(dir).unwrap();
+        clock.advance(365 * DAY);
+        assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
+        let orders = log.ensure_topic("orders", TopicConfig::new().partitions(3)).unwrap();
+        assert_eq!(texts(&log, &orders).len(), 30);
+        assert!(orders.partitions().iter().any(|partition| partition.segments().unwrap().len() > 2));
+    });
+}
+
+#[test]
+fn records_that_are_imported_with_old_timestamps_stay() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(Timestamp::from_millis(NOW)));
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    let old = Record::new(&[0; 500]).timestamp(Timestamp::from_millis(1_672_531_200_000));
+    let partition = topic.partition(0).unwrap();
+    for n in 0..10 {
+        log.producer().unwrap().send_copies(&partition, [RecordCopy::new(n, old.clone())]).unwrap();
+    }
+    log.close().unwrap();
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
+        clock.advance(DAY);
+    }
+    assert_eq!(read(&log, log.topic("t").unwrap().partitions()).len(), 10);
+}
+
+/// The broker's `server.properties` said what it keeps, and they are not in the directory.
+#[test]
+fn the_directory_of_a_broker_stays_whole() {
+    let expected = Expected::of_broker("clean-4.1");
+    let dir = expected.copy();
+    let clock = ManualClock::new(Timestamp::from_millis(1_900_000_000_000));
+    let log = EventLog::options().clock(clock).maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    // None of these records a retention but -1; what does would be deleted rightly.
+    let topics = log.topics().unwrap();
+    for topic in topics.iter().filter(|topic| !topic.name().starts_with("__")) {
+        topic.alter_config(|now| now.unset("retention.ms").unset("retention.bytes")).unwrap();
+    }
+    assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
+    log.close().unwrap();
+    let log = EventLog::options().maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    let starts = |topic: &Topic| {
+        let of = |partition: &Partition| partition.offsets().unwrap().log_start;
+        topic.partitions().iter().map(of).collect::<Vec<_>>()
+    };
+    let other = expected.copy();
+    let untouched = recorded().open(other.path()).unwrap();
+    for topic in topics {
+        let name = topic.name();
+        assert_eq!(starts(&log.topic(name).unwrap()), starts(&untouched.topic(name).unwrap()), "{name}");
+    }
+}
+
+#[test]
+fn defaults_of_the_log_limit_topics_that_do_not_say() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let kept = log.create_topic("kept", TopicConfig::new().retention_bytes(None)).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    // As a broker leaves a topic.
+    topic.alter_config(|now| now.unset("retention.ms")).unwrap();
+    for topic in [&kept, &topic] {
+        fill(&log, topic, &clock, 10);
+    }
+    let size = topic.partition(0).unwrap().size().unwrap();
+    log.close().unwrap();
+    let deleted = |defaults: TopicConfig| {
+        let log = by_hand(&clock).topic_defaults(defaults).open(dir.path()).unwrap();
+        let deleted = log.run_maintenance().unwrap().segments_deleted;
+        log.close().unwrap();
+        deleted
+    };
+    clock.advance(365 * DAY);
+    assert_eq!(deleted(TopicConfig::new().retention(None).retention_bytes(None)), 0);
+    assert_eq!(deleted(TopicConfig::new().retention_bytes(size / 2)), 2);
+    assert_eq!(deleted(TopicConfig::new().retention(366 * DAY)), 0);
+    assert_eq!(deleted(TopicConfig::new().retention(DAY)), 3);
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    assert_eq!(texts(&log, &log.topic("kept").unwrap()).len(), 10, "it says itself");
+    assert!(
+        log.topic("t").unwrap().config().entries().next().is_none(),
+        "nothing is recorded of the log's defaults"
+    );
+}
+
+/// Made before records were kept by default.
+#[test]
+fn a_recorded_retention_of_seven_days_stays() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().set("retention.ms", "604800000")).unwrap();
+    fill(&log, &topic, &clock, 10);
+    log.close().unwrap();
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    clock.advance(6 * DAY);
+    assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
+    clock.advance(2 * DAY);
+    assert_eq!(log.run_maintenance().unwrap().segments_deleted, 5);
+    assert!(log.topic("t").unwrap().config().entries().eq([("retention.ms", "604800000")]));
+}
+
 #[test]
 fn altered_retention_counts_at_the_next_round() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
@@ -142,7 +267,9 @@ fn altered_retention_counts_at_the_next_round() {
         .unwrap();
     assert_eq!(deleted(), 2);
     topic.alter_config(|now| now.unset("retention.ms").unset("retention.bytes")).unwrap();
-    assert_eq!(deleted(), 3, "Kafka's seven days");
+    assert_eq!(deleted(), 0, "without a limit all is kept");
+    topic.alter_config(|now| now.retention(DAY)).unwrap();
+    assert_eq!(deleted(), 3);
 }
 
 #[test]

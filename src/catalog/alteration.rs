@@ -1,5 +1,6 @@
 //! Changes to topics that exist: settings and more partitions.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::creation;
@@ -48,24 +49,39 @@ impl Catalog {
         check_present(topic)?;
         let present = topic.partitions().len();
         check_total(&changes, topic, present, total)?;
+        let records = self.more_partitions(&mut changes, topic, present..total)?;
+        changes.write(records, now)?;
+        self.take_partitions(&changes, topic);
+        Ok(())
+    }
+
+    /// The records that add partitions, if nothing is in their way.
+    pub(super) fn more_partitions(
+        &self,
+        changes: &mut Changes,
+        topic: &TopicEntry,
+        new: Range<u32>,
+    ) -> Result<Vec<MetadataRecord>> {
         changes.finish_removals(&self.root, &self.disk)?;
-        self.refuse_taken(topic.name(), present..total)?;
-        let records = (present..total).map(|number| creation::partition(number, topic.id(), &self.identity));
-        changes.write(records.collect(), now)?;
+        self.refuse_taken(topic.name(), new.clone())?;
+        Ok(new.map(|number| creation::partition(number, topic.id(), &self.identity)).collect())
+    }
+
+    /// Takes over partitions that are in the log.
+    pub(super) fn take_partitions(&self, changes: &Changes, topic: &TopicEntry) {
         if let Some(state) = changes.state.topic(topic.id()) {
             topic.add_partitions(state, &self.around());
             self.tell_watchers();
         }
-        Ok(())
     }
 }
 
 /// The caller holds the lock of `changes`.
-fn check_present(topic: &TopicEntry) -> Result<()> {
+pub(super) fn check_present(topic: &TopicEntry) -> Result<()> {
     if topic.is_deleted() { Err(Error::not_found("topic", topic.name())) } else { Ok(()) }
 }
 
-fn check_total(changes: &Changes, topic: &TopicEntry, present: u32, total: u32) -> Result<()> {
+pub(super) fn check_total(changes: &Changes, topic: &TopicEntry, present: u32, total: u32) -> Result<()> {
     let wrong = |reason: String| Err(Error::invalid("partitions", reason));
     let name = topic.name();
     if topic.is_internal() {
@@ -87,7 +103,7 @@ fn check_total(changes: &Changes, topic: &TopicEntry, present: u32, total: u32) 
 }
 
 /// The records that lead from one configuration to another, sorted by name.
-fn differences(topic: &str, before: &TopicConfig, after: &TopicConfig) -> Vec<MetadataRecord> {
+pub(super) fn differences(topic: &str, before: &TopicConfig, after: &TopicConfig) -> Vec<MetadataRecord> {
     let record = |name: &str, value: Option<&str>| MetadataRecord::Config {
         resource_type: TOPIC_RESOURCE,
         resource_name: topic.to_owned(),

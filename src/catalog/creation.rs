@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::identity::random_id;
 use super::state::{State, TOPIC_RESOURCE, likeness};
-use crate::config::{TopicConfig, topic_name};
+use crate::config::{DefaultRetention, TopicConfig, topic_name};
 use crate::error::{Error, Result};
 use crate::format::compression::check_built_in;
 use crate::format::metadata_record::MetadataRecord;
@@ -14,7 +14,7 @@ use crate::sys::NameRules;
 
 /// The most partitions of all topics together.
 const MAX_PARTITIONS: usize = 100_000;
-/// A broker applies its own default to a topic without this setting, seven days, even to records that are older.
+/// A broker applies its own default to a topic without this setting: it deletes after seven days what is kept here.
 const RETENTION_MS: &str = "retention.ms";
 
 /// Who asks for a topic.
@@ -98,6 +98,7 @@ pub(super) fn partition(partition: u32, topic_id: Uuid, of: &MetaProperties) -> 
 pub(super) fn records(
     name: &str,
     config: &TopicConfig,
+    who: For,
     of: &MetaProperties,
 ) -> Result<(Uuid, Vec<MetadataRecord>)> {
     let id = random_id()?;
@@ -109,8 +110,9 @@ pub(super) fn records(
         name: key.to_owned(),
         value: Some(value.to_owned()),
     };
-    if config.entry(RETENTION_MS).is_none() {
-        let default = config.settings().retention_ms.unwrap_or(-1).to_string();
+    // Kafka's own topics are made as Kafka makes them.
+    if who == For::Users && config.entry(RETENTION_MS).is_none() {
+        let default = DefaultRetention::default().ms_text();
         records.push(setting((RETENTION_MS, &default)));
     }
     records.extend(config.entries().map(setting));

@@ -11,7 +11,8 @@ use super::describe::{PartitionDescription, TopicDescription};
 use super::partitions::Partitions;
 use super::rules::RecordRules;
 use super::state::{PartitionState, TopicState};
-use crate::config::{TopicConfig, TopicSettings, topic_name};
+use crate::config::{DefaultRetention, TopicConfig, TopicSettings, topic_name};
+use crate::error::SettingMismatch;
 use crate::format::uuid::Uuid;
 use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionSettings};
 use crate::position::TopicPartition;
@@ -37,6 +38,8 @@ pub(crate) struct TopicEntry {
     replicas: RwLock<Vec<Vec<i32>>>,
     /// Whatever `segment.bytes` says, segments do not grow beyond this.
     most_segment_bytes: u32,
+    /// What the topic keeps if its settings do not say.
+    retention: DefaultRetention,
     /// Held while a user's function makes a new configuration from the present one.
     altering: ReentrantMutex<RefCell<()>>,
     /// The node of the directory.
@@ -52,6 +55,8 @@ pub(super) struct Surroundings<'c> {
     pub(super) chores: &'c Chores,
     pub(super) node: i32,
     pub(super) most_segment_bytes: u32,
+    /// What topics keep that do not say.
+    pub(super) retention: DefaultRetention,
 }
 
 impl Surroundings<'_> {
@@ -84,7 +89,10 @@ impl TopicEntry {
         let copies = u16::try_from(copies).unwrap_or(u16::MAX);
         let count = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
         let config = TopicConfig::from_entries(count, set).replication_factor(copies);
-        let settings = config.settings();
+        // Kafka's own topics have Kafka's settings.
+        let retention =
+            if topic_name::is_reserved(&name) { DefaultRetention::default() } else { around.retention };
+        let settings = config.settings_with(retention);
         let open = |(partition, found): (u32, &PartitionState)| {
             let of = TopicPartition::new(Arc::clone(&name), partition);
             let checkpointed = checkpointed(&of);
@@ -104,6 +112,7 @@ impl TopicEntry {
             copies,
             replicas: RwLock::new(replicas),
             most_segment_bytes: around.most_segment_bytes,
+            retention,
             altering: ReentrantMutex::default(),
             node: around.node,
             deleted: AtomicBool::new(false),
@@ -138,7 +147,12 @@ impl TopicEntry {
 
     /// All settings in effect. Reads texts: for what is done once in a while.
     pub(crate) fn settings(&self) -> TopicSettings {
-        self.config.read().settings()
+        self.config.read().settings_with(self.retention)
+    }
+
+    /// What is named in `asked` and has another value here.
+    pub(super) fn differing(&self, asked: &TopicConfig) -> Vec<SettingMismatch> {
+        asked.differing(&self.config.read(), self.retention)
     }
 
     /// What concerns single records.
@@ -163,7 +177,7 @@ impl TopicEntry {
 
     /// Takes over settings that are in the log.
     pub(super) fn set_config(&self, config: TopicConfig) {
-        let settings = config.settings();
+        let settings = config.settings_with(self.retention);
         *self.config.write() = config;
         self.rules.set(&settings);
         for partition in self.partitions.iter() {

@@ -10,6 +10,7 @@ use super::entry::Surroundings;
 use super::metadata_log::{self, MetadataLog};
 use super::state::State;
 use super::{Catalog, CatalogOptions, Changes, TopicEntry, directories, identity, opening};
+use crate::config::DefaultRetention;
 use crate::error::{Damage, Error, Result};
 use crate::partition::Chores;
 use crate::sys::Disk;
@@ -86,7 +87,8 @@ impl Catalog {
     fn take_over(&self, changes: &mut Changes, state: State, checkpoints: &Checkpoints) {
         let before = self.snapshot();
         let (root, disk, chores, node) = (&self.root, &self.disk, &self.chores, self.identity.node_id);
-        let around = Surroundings { root, disk, chores, node, most_segment_bytes: u32::MAX };
+        let retention = DefaultRetention::default();
+        let around = Surroundings { root, disk, chores, node, most_segment_bytes: u32::MAX, retention };
         let entry = |(id, topic): (_, &super::state::TopicState)| {
             let known = before.get(topic.name.as_str()).filter(|known| known.id() == id);
             let same = known.filter(|_| {

@@ -18,6 +18,7 @@
 //! | [`directories`] | whose a directory is, and how those of deleted topics go |
 //! | [`creation`] | checks and records of new topics |
 //! | [`alteration`] | other settings and more partitions |
+//! | [`ensuring`] | a topic that is there afterwards, with the settings that were named |
 //! | [`entry`] | a topic with its partitions, what it asks of records ([`rules`]) |
 //! | [`following`] | the catalog of a directory that is only read |
 //! | [`handover`] | what a broker must find in the log, and what it asks of it |
@@ -26,6 +27,7 @@ mod alteration;
 mod creation;
 mod describe;
 mod directories;
+mod ensuring;
 mod entry;
 mod following;
 mod handover;
@@ -57,7 +59,7 @@ use metadata_log::MetadataLog;
 pub(crate) use outline::{FoundDirectory, Outline, Owner, directories_in, has_identity, metadata_directory};
 use state::{METADATA_VERSION, State};
 
-use crate::config::TopicConfig;
+use crate::config::{DefaultRetention, TopicConfig};
 use crate::error::{Damage, Error, Result};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
@@ -78,7 +80,7 @@ const NEWEST_LEVEL: i16 = 33;
 /// What whoever opens a log decides about its topics.
 #[derive(Debug, Clone)]
 pub(crate) struct CatalogOptions {
-    /// Settings of new topics where these say nothing.
+    /// Settings of new topics where these say nothing, and the retention of all topics that do not say.
     pub(crate) topic_defaults: TopicConfig,
     /// Whatever `segment.bytes` says, segments do not grow beyond this.
     pub(crate) most_segment_bytes: u32,
@@ -155,7 +157,9 @@ impl Catalog {
             removal.carry_out(root, disk)?;
         }
         let most_segment_bytes = options.most_segment_bytes;
-        let around = Surroundings { root, disk, chores, node: identity.node_id, most_segment_bytes };
+        let retention = DefaultRetention::of(&options.topic_defaults);
+        let node = identity.node_id;
+        let around = Surroundings { root, disk, chores, node, most_segment_bytes, retention };
         let topics = changes.state.topics().map(|(id, topic)| {
             let set = changes.state.settings_of(&topic.name);
             let compacted = changes.state.may_have_been_compacted(&topic.name);
@@ -187,35 +191,6 @@ impl Catalog {
     /// Makes topics, all or none. They are in the log, on the medium, when this returns.
     pub(crate) fn create(&self, wanted: &[(&str, TopicConfig)], now: i64) -> Result<Vec<Arc<TopicEntry>>> {
         self.add(&mut self.changes.lock(), wanted, For::Users, now)
-    }
-
-    /// The topic of this name, made if there is none. One that exists is returned as it is.
-    pub(crate) fn ensure(&self, name: &str, config: TopicConfig, now: i64) -> Result<Arc<TopicEntry>> {
-        self.ensure_for(For::Users, name, config, now)
-    }
-
-    /// The same for a topic that Kafka keeps for itself.
-    pub(crate) fn ensure_internal(
-        &self,
-        name: &str,
-        config: TopicConfig,
-        now: i64,
-    ) -> Result<Arc<TopicEntry>> {
-        self.ensure_for(For::Ourselves, name, config, now)
-    }
-
-    fn ensure_for(&self, who: For, name: &str, config: TopicConfig, now: i64) -> Result<Arc<TopicEntry>> {
-        if let Some(topic) = self.topic(name) {
-            return Ok(topic);
-        }
-        let mut changes = self.changes.lock();
-        // Another thread may have been faster.
-        if let Some(topic) = self.topic(name) {
-            return Ok(topic);
-        }
-        let made = self.add(&mut changes, &[(name, config)], who, now)?;
-        // As many are made as were wanted.
-        made.into_iter().next().ok_or_else(|| Error::not_found("topic", name))
     }
 
     /// Deletes a topic: from the log first, then its directories. If the directories cannot be moved, that is an
@@ -373,8 +348,11 @@ impl Catalog {
     ) -> Result<Vec<Arc<TopicEntry>>> {
         self.refuse_read_only()?;
         let defaults = &self.options.topic_defaults;
-        let wanted: Vec<_> =
-            wanted.iter().map(|(name, config)| (*name, config.clone().or(defaults))).collect();
+        let completed = |config: &TopicConfig| match who {
+            For::Users => config.clone().or(defaults),
+            For::Ourselves => config.clone(),
+        };
+        let wanted: Vec<_> = wanted.iter().map(|(name, config)| (*name, completed(config))).collect();
         creation::check(&changes.state, &wanted, who, self.names)?;
         changes.finish_removals(&self.root, &self.disk)?;
         wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, 0..config.partition_count()))?;
@@ -382,7 +360,7 @@ impl Catalog {
         let mut records = Vec::new();
         let mut ids = Vec::with_capacity(wanted.len());
         for (name, config) in &wanted {
-            let (id, more) = creation::records(name, config, &self.identity)?;
+            let (id, more) = creation::records(name, config, who, &self.identity)?;
             ids.push(id);
             records.extend(more);
         }
@@ -403,6 +381,11 @@ impl Catalog {
         Ok(made)
     }
 
+    /// What topics keep that do not say.
+    pub(crate) fn default_retention(&self) -> DefaultRetention {
+        DefaultRetention::of(&self.options.topic_defaults)
+    }
+
     fn around(&self) -> Surroundings<'_> {
         Surroundings {
             root: &self.root,
@@ -410,6 +393,7 @@ impl Catalog {
             chores: &self.chores,
             node: self.identity.node_id,
             most_segment_bytes: self.options.most_segment_bytes,
+            retention: self.default_retention(),
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Configs {
     /// With --describe: what holds for all topics that set nothing. There are no such settings to alter.
     #[arg(long, conflicts_with_all = ["entity_name", "alter"])]
     entity_default: bool,
-    /// With --describe: also what is not set, with Kafka's defaults.
+    /// With --describe: also what is not set, with its default: Kafka's own, but for retention.ms, which is -1.
     #[arg(long, conflicts_with = "alter")]
     all: bool,
     /// Settings to make: `name=value,name=[value,value]`.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 use stratalog::{
-    Consumer, ConsumerConfig, Error, EventLog, IsolationLevel, OwnedRecord, Partition, PartitionOffsets,
-    Position, Producer, RecordCopy, Topic,
+    Consumer, ConsumerConfig, Error, EventLog, IsolationLevel, Mismatch, OwnedRecord, Partition,
+    PartitionOffsets, Position, Producer, RecordCopy, Topic,
 };
 
 use super::copying::{self, BATCH_BYTES};
@@ -143,7 +143,7 @@ fn by_name(position: &Position) -> Position {
 fn same_topic(topic: &Topic, to: &EventLog) -> Outcome<Topic> {
     let config = topic.config();
     let wanted = topic.partitions().len();
-    let copy = to.ensure_topic(topic.name(), config.clone())?;
+    let copy = to.ensure_topic_with(topic.name(), config.clone(), Mismatch::Keep)?;
     let has = copy.partitions().len();
     if has > wanted {
         return Err(Failure::failed(format!(

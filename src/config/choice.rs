@@ -56,6 +56,20 @@ impl CleanupPolicy {
     }
 }
 
+/// What [`ensure_topic_with`](crate::EventLog::ensure_topic_with) does about a topic that exists and has other settings than
+/// the call names. What the call does not name is never compared or altered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// The call fails with [`TopicMismatch`](crate::Error::TopicMismatch), which lists each of them. Nothing is changed.
+    #[default]
+    Fail,
+    /// The topic stays as it is.
+    Keep,
+    /// The topic gets what the call names: settings, and more partitions. Fewer than there are cannot be had.
+    Alter,
+}
+
 /// How the partitions of a group's topics are dealt out among its members. Kafka's `partition.assignment.strategy`.
 ///
 /// Whatever it is, hand-over is cooperative: a partition that moves is read on by its owner until the owner has let go of

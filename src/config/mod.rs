@@ -5,6 +5,7 @@
 //! values once ([`TopicSettings`]). A text that passes the check passes a Kafka 4 broker's check too, which matters:
 //! a broker refuses to start over a single invalid one.
 
+mod asked;
 mod choice;
 mod consumer;
 mod kafka_version;
@@ -13,8 +14,8 @@ mod topic;
 pub(crate) mod topic_name;
 mod topic_setting;
 
-pub use choice::{Assignor, CleanupPolicy, Compression, Durability, TimestampType};
+pub use choice::{Assignor, CleanupPolicy, Compression, Durability, Mismatch, TimestampType};
 pub use consumer::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom, UnknownTopics, WaitStrategy};
 pub use kafka_version::KafkaVersion;
 pub use topic::{ConfigEntries, TopicConfig};
-pub(crate) use topic_setting::TopicSettings;
+pub(crate) use topic_setting::{DefaultRetention, TopicSettings};

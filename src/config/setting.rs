@@ -12,7 +12,9 @@ pub(crate) trait Setting: Sync {
     fn accepts(&self, text: &str) -> bool;
     /// Completes "give …".
     fn wanted(&self) -> String;
-    /// Kafka's default, as Kafka writes it.
+    /// Whether both texts are values of the setting, and the same one.
+    fn is_same(&self, one: &str, other: &str) -> bool;
+    /// The default, as Kafka writes it.
     fn default_text(&self) -> String;
 }
 
@@ -44,6 +46,10 @@ impl<T: PartialOrd + FromStr + Display + Sync> Setting for Number<T> {
     fn wanted(&self) -> String {
         let ranges: Vec<_> = self.valid.iter().map(in_words).collect();
         format!("{}: {}", self.unit, ranges.join(" or "))
+    }
+
+    fn is_same(&self, one: &str, other: &str) -> bool {
+        same(self.read(one), self.read(other))
     }
 
     fn default_text(&self) -> String {
@@ -80,6 +86,10 @@ impl<T: Copy + PartialEq + Sync> Setting for Word<T> {
     fn wanted(&self) -> String {
         let words: Vec<_> = self.words.iter().map(|(word, _)| *word).collect();
         format!("one of {}", words.join(", "))
+    }
+
+    fn is_same(&self, one: &str, other: &str) -> bool {
+        same(self.read(one), self.read(other))
     }
 
     fn default_text(&self) -> String {
@@ -127,10 +137,18 @@ impl<const N: usize> Setting for WordList<N> {
         format!("none or more, each once, separated by commas, of {}", self.words.join(", "))
     }
 
+    fn is_same(&self, one: &str, other: &str) -> bool {
+        same(self.read(one), self.read(other))
+    }
+
     fn default_text(&self) -> String {
         let words = self.words.iter().zip(self.default).filter(|(_, chosen)| *chosen);
         words.map(|(word, _)| *word).collect::<Vec<_>>().join(",")
     }
+}
+
+fn same<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+    one.is_some() && one == other
 }
 
 /// A text as an error shows it: in quotes, and cut when it is long.

@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::choice::{CleanupPolicy, Compression, TimestampType};
 use super::kafka_version::KafkaVersion;
 use super::setting::quoted;
-use super::topic_setting::{self as table, TopicSettings};
+use super::topic_setting::{self as table, DefaultRetention, TopicSettings};
 use crate::error::{Error, Result};
 
 /// How a topic is set up: partitions, retention, segment sizes, compaction.
 ///
 /// Every setting is stored under Kafka's name and in Kafka's spelling, so a broker that takes over the directory
 /// applies the same ones. The methods here cover what most topics need; [`set`](Self::set) takes any setting by its
-/// Kafka name. What is not set has Kafka's default.
+/// Kafka name. What is not set has Kafka's default, with one exception: records are kept, while a broker deletes them
+/// after seven days.
 ///
 /// None of the methods fails: the configuration is checked as a whole when a topic is created or altered with it.
 ///
@@ -42,8 +43,8 @@ use crate::error::{Error, Result};
 #[must_use = "a configuration has no effect until a topic is created or altered with it"]
 pub struct TopicConfig {
     /// 1 unless set.
-    partitions: Option<u32>,
-    replication_factor: u16,
+    pub(super) partitions: Option<u32>,
+    pub(super) replication_factor: u16,
     /// What was set explicitly, as Kafka writes it. Unchecked.
     entries: BTreeMap<String, String>,
 }
@@ -55,12 +56,14 @@ const MAX_PARTITIONS: u32 = 100_000;
 const MAX_VALUE_LEN: usize = i16::MAX.unsigned_abs() as usize;
 
 impl TopicConfig {
-    /// One partition, and Kafka's defaults for everything else.
+    /// One partition, and the defaults for everything else.
     pub fn new() -> Self {
         Self { partitions: None, replication_factor: 1, entries: BTreeMap::new() }
     }
 
-    /// Every setting by its Kafka name, each with its default: what holds where a topic sets nothing else.
+    /// Every setting by its Kafka name, each with its default: what holds where neither a topic nor
+    /// [`topic_defaults`](crate::OpenOptions::topic_defaults) sets anything else. They are Kafka's own but for
+    /// `retention.ms`, which is -1 here.
     ///
     /// To look at. A topic that is created with it keeps all of these, whatever a broker's own settings are later.
     ///
@@ -68,6 +71,7 @@ impl TopicConfig {
     /// use stratalog::TopicConfig;
     /// let defaults = TopicConfig::defaults();
     /// assert!(defaults.entries().any(|setting| setting == ("segment.bytes", "1073741824")));
+    /// assert!(defaults.entries().any(|setting| setting == ("retention.ms", "-1")));
     /// ```
     pub fn defaults() -> Self {
         table::defaults().fold(Self::new(), |config, (name, value)| config.set(name, value))
@@ -95,7 +99,8 @@ impl TopicConfig {
         self.set(table::CLEANUP_POLICY.name, policy.kafka_word())
     }
 
-    /// How long records are kept at least; `None` keeps them for ever. Default 7 days. Kafka's `retention.ms`.
+    /// How long records are kept at least; `None` keeps them for ever. Default `None`, which a new topic records, so that
+    /// a broker keeps them too: its own default is 7 days. Kafka's `retention.ms`.
     ///
     /// Fractions of a millisecond count as a whole one. A segment is deleted when its newest record is older.
     pub fn retention(self, time: impl Into<Option<Duration>>) -> Self {
@@ -208,9 +213,14 @@ impl TopicConfig {
         self
     }
 
-    /// The values in effect, with Kafka's default for what is not set or not valid.
+    /// The values in effect, with the default for what is not set or not valid.
     pub(crate) fn settings(&self) -> TopicSettings {
         TopicSettings::of(self)
+    }
+
+    /// The same in a log that has a retention of its own for topics that do not say.
+    pub(crate) fn settings_with(&self, retention: DefaultRetention) -> TopicSettings {
+        retention.complete(self)
     }
 
     /// Checks everything as a Kafka 4 broker would; what passes can be written to the metadata log.
@@ -336,7 +346,7 @@ impl<'a> Iterator for ConfigEntries<'a> {
     }
 }
 
-fn check_entry(name: &str, value: &str) -> Result<()> {
+pub(super) fn check_entry(name: &str, value: &str) -> Result<()> {
     let Some(setting) = table::find(name) else {
         let hint = match table::nearest(name) {
             Some(known) => format!("; did you mean {known}?"),

@@ -1,10 +1,11 @@
-//! The settings of a topic: Kafka's names, defaults and limits, in one table, and their values in effect.
+//! The settings of a topic: Kafka's names, defaults and limits, in one table, and their values in effect. One default is
+//! not Kafka's: records are kept, where a broker deletes them after seven days.
 
 use super::choice::{Compression, TimestampType};
 use super::setting::{Number, Setting, Word, WordList};
 use super::topic::TopicConfig;
 
-/// A topic's settings in effect: what was set and makes sense, and Kafka's default for everything else.
+/// A topic's settings in effect: what was set and makes sense, and the default for everything else.
 ///
 /// Read once when a topic is opened or altered, so that appending does not parse texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,12 +79,71 @@ impl TopicSettings {
     }
 }
 
+/// What a topic keeps that does not say, in a log that is open: everything, unless the one who opened it says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct DefaultRetention {
+    /// `None` is no limit.
+    pub(crate) ms: Option<i64>,
+    /// `None` is no limit.
+    pub(crate) bytes: Option<u64>,
+}
+
+impl DefaultRetention {
+    /// What topics keep by these defaults of a log.
+    pub(crate) fn of(defaults: &TopicConfig) -> Self {
+        let TopicSettings { retention_ms: ms, retention_bytes: bytes, .. } = TopicSettings::of(defaults);
+        Self { ms, bytes }
+    }
+
+    /// As Kafka writes `retention.ms`.
+    pub(crate) fn ms_text(self) -> String {
+        self.ms.unwrap_or(-1).to_string()
+    }
+
+    /// As Kafka writes `retention.bytes`.
+    pub(crate) fn bytes_text(self) -> String {
+        self.bytes.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string())
+    }
+
+    /// The value that a setting has by these defaults, if it is one of theirs.
+    fn text_of(self, name: &str) -> Option<String> {
+        match name {
+            _ if name == RETENTION_MS.name => Some(self.ms_text()),
+            _ if name == RETENTION_BYTES.name => Some(self.bytes_text()),
+            _ => None,
+        }
+    }
+
+    /// The settings in effect of a topic in that log.
+    pub(super) fn complete(self, config: &TopicConfig) -> TopicSettings {
+        let mut settings = TopicSettings::of(config);
+        if config.entry(RETENTION_MS.name).and_then(|text| RETENTION_MS.read(text)).is_none() {
+            settings.retention_ms = self.ms;
+        }
+        if config.entry(RETENTION_BYTES.name).and_then(|text| RETENTION_BYTES.read(text)).is_none() {
+            settings.retention_bytes = self.bytes;
+        }
+        settings
+    }
+}
+
+/// The value in effect of a setting as a text: what is set, or else the default. Empty for a name that is not known.
+pub(super) fn in_effect(config: &TopicConfig, name: &str, retention: DefaultRetention) -> String {
+    let default = || retention.text_of(name).or_else(|| find(name).map(Setting::default_text));
+    config.entry(name).map(str::to_owned).or_else(default).unwrap_or_default()
+}
+
+/// Whether two texts are the same value of a setting. Those of a setting that is not known are compared as they are.
+pub(super) fn is_same(name: &str, one: &str, other: &str) -> bool {
+    one == other || find(name).is_some_and(|setting| setting.is_same(one, other))
+}
+
 /// The setting of this Kafka name.
 pub(super) fn find(name: &str) -> Option<&'static dyn Setting> {
     ALL.into_iter().find(|setting| setting.name() == name)
 }
 
-/// Every setting with Kafka's default, as Kafka writes it.
+/// Every setting with its default, as Kafka writes it.
 pub(super) fn defaults() -> impl Iterator<Item = (&'static str, String)> {
     ALL.into_iter().map(|setting| (setting.name(), setting.default_text()))
 }
@@ -214,7 +274,8 @@ pub(super) static RETENTION_BYTES: Number<i64> = Number {
 };
 pub(super) static RETENTION_MS: Number<i64> = Number {
     name: "retention.ms",
-    default: 7 * DAY_MS,
+    // A broker's is seven days. Here records are kept unless a limit was asked for.
+    default: -1,
     valid: &[-1..=i64::MAX],
     unit: "milliseconds, a whole number (-1 for no limit)",
 };
@@ -258,7 +319,7 @@ mod tests {
 
     use super::*;
 
-    /// Each setting with Kafka's default, some valid and some invalid values.
+    /// Each setting with its default, some valid and some invalid values.
     const TABLE: [(&str, &str, &[&str], &[&str]); 26] = [
         ("cleanup.policy", "delete", &["compact", "delete,compact", ""], &["Delete", "delete;compact"]),
         (
@@ -285,7 +346,7 @@ mod tests {
         ("min.insync.replicas", "1", &["2"], &["0", "2147483648"]),
         ("preallocate", "false", &["true", "FALSE"], &["1", "yes", ""]),
         ("retention.bytes", "-1", &["-5", "0", MAX_LONG], &[PAST_LONG, "1GB"]),
-        ("retention.ms", "604800000", &["-1", "0", MAX_LONG], &["-2", PAST_LONG, "7d", ""]),
+        ("retention.ms", "-1", &["604800000", "0", MAX_LONG], &["-2", PAST_LONG, "7d", ""]),
         ("segment.bytes", "1073741824", &["1048576", "2147483647"], &["1048575", "2147483648", "-1"]),
         ("segment.index.bytes", "10485760", &["4", "2147483647"], &["3", "2147483648"]),
         ("segment.jitter.ms", "0", &["1", MAX_LONG], &["-1", PAST_LONG]),
@@ -311,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_of_each_setting_is_the_one_kafka_documents() {
+    fn the_default_of_each_setting_is_the_one_that_is_documented() {
         let unset = TopicConfig::new().settings();
         for (name, default, ..) in TABLE {
             assert_eq!(TopicConfig::new().set(name, default).settings(), unset, "{name}");
@@ -332,6 +393,41 @@ mod tests {
         let tested: BTreeSet<_> = TABLE.iter().map(|(name, ..)| *name).collect();
         assert_eq!(known, tested);
         assert_eq!(known.len(), ALL.len());
+    }
+
+    #[test]
+    fn a_topic_that_does_not_say_keeps_what_the_log_says_and_by_default_everything() {
+        let silent = TopicConfig::new();
+        let kept = |log: &TopicConfig, topic: &TopicConfig| {
+            let settings = DefaultRetention::of(log).complete(topic);
+            (settings.retention_ms, settings.retention_bytes)
+        };
+        assert_eq!(kept(&silent, &silent), (None, None));
+        let log = TopicConfig::new().set("retention.ms", "5").set("retention.bytes", "6");
+        assert_eq!(kept(&log, &silent), (Some(5), Some(6)));
+        assert_eq!(kept(&log, &TopicConfig::new().set("retention.ms", "-1")), (None, Some(6)));
+        assert_eq!(kept(&log, &TopicConfig::new().set("retention.bytes", "-1")), (Some(5), None));
+        assert_eq!(kept(&log, &TopicConfig::new().set("retention.ms", "soon")), (Some(5), Some(6)));
+        assert_eq!(DefaultRetention::default(), DefaultRetention::of(&silent));
+    }
+
+    #[test]
+    fn values_are_compared_as_kafka_reads_them() {
+        for (name, one, other, same) in [
+            ("retention.ms", "60000", " 060000", true),
+            ("retention.ms", "60000", "60001", false),
+            ("retention.bytes", "-1", "0", false),
+            ("preallocate", "true", "TRUE", true),
+            ("compression.type", "lz4", "LZ4", false),
+            ("cleanup.policy", "compact,delete", "delete, compact", true),
+            ("cleanup.policy", "compact,delete", "delete", false),
+            ("min.cleanable.dirty.ratio", "0.5", "5e-1", true),
+            ("retention.ms", "soon", "later", false),
+            ("unheard.of", "a", "a", true),
+            ("unheard.of", "1", "01", false),
+        ] {
+            assert_eq!(is_same(name, one, other), same, "{name}: {one:?} and {other:?}");
+        }
     }
 
     #[test]

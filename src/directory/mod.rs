@@ -34,7 +34,7 @@ pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
-use crate::config::TopicConfig;
+use crate::config::{Mismatch, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::group::{CommittedOffsets, Coordinator};
@@ -308,14 +308,19 @@ impl OpenDirectory {
     }
 
     /// The topic of this name, made if there is none.
-    pub(crate) fn ensure_topic(self: &Arc<Self>, name: &str, config: TopicConfig) -> Result<Topic> {
+    pub(crate) fn ensure_topic(
+        self: &Arc<Self>,
+        name: &str,
+        config: &TopicConfig,
+        mismatch: Mismatch,
+    ) -> Result<Topic> {
         let (catalog, now) = (self.catalog()?, self.now().as_millis());
         self.look_around()?;
         if catalog.topic(name).is_none() && !self.is_read_only() {
             // As above.
             self.groups.offsets().forget_topic(name, now)?;
         }
-        Ok(Topic::new(Arc::clone(self), catalog.ensure(name, config, now)?))
+        Ok(Topic::new(Arc::clone(self), catalog.ensure(name, config, mismatch, now)?))
     }
 
     /// Deletes a topic. What groups have committed in it goes first.

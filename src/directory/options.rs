@@ -153,7 +153,13 @@ impl OpenOptions {
 
     /// The number of partitions and the settings of topics that are made while the log is open, where
     /// [`create_topic`](crate::EventLog::create_topic) is not given others. They are written down with the topic, so a
-    /// topic keeps them, and topics that exist stay as they are. Default: Kafka's own defaults.
+    /// topic keeps them, and what is recorded of topics that exist stays as it is. Default: those of
+    /// [`TopicConfig::defaults`].
+    ///
+    /// `retention.ms` and `retention.bytes` given here count besides for each topic that records none of its own, as long
+    /// as the log is open: Kafka's counterparts are `log.retention.ms` and `log.retention.bytes` of a broker. Without them
+    /// such a topic keeps everything, whatever broker made it. Topics that are made here record `retention.ms`, and Kafka's
+    /// internal topics are not concerned.
     ///
     /// Opening gives `InvalidInput` for what Kafka would refuse.
     ///

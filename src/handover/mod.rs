@@ -54,7 +54,7 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
     let report = HandoverReport {
         kafka: options.kafka,
         dry_run: options.dry_run,
-        server_properties: properties::of(directory, options, &warnings)?,
+        server_properties: properties::of(directory, options)?,
         aborted: found.undecided.iter().map(|one| one.transaction.clone()).collect(),
         left_to_the_broker: found.decided_by_broker,
         next_producer_id: raises.then_some(next_producer_id),

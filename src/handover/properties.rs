@@ -3,18 +3,13 @@
 use std::sync::Arc;
 
 use super::options::HandoverOptions;
-use super::warning::{self, HandoverWarning};
 use crate::directory::OpenDirectory;
 use crate::error::Result;
 
 /// One line of the file.
 type Line = (&'static str, String);
 
-pub(super) fn of(
-    directory: &Arc<OpenDirectory>,
-    options: &HandoverOptions,
-    warnings: &[HandoverWarning],
-) -> Result<String> {
+pub(super) fn of(directory: &Arc<OpenDirectory>, options: &HandoverOptions) -> Result<String> {
     let catalog = directory.catalog()?;
     let node = catalog.identity().node_id;
     let (host, port) = &options.listener;
@@ -59,12 +54,10 @@ pub(super) fn of(
     }
     let mut text = format!("# Kafka {}, on a directory that stratalog has handed over\n", options.kafka);
     push(&mut text, lines);
-    if warning::is_threatened_by_default(warnings) {
-        text.push_str(
-            "# Topics without a retention of their own hold records older than Kafka's default of 7 days.\n",
-        );
-        push(&mut text, vec![("log.retention.ms", "-1".to_owned())]);
-    }
+    text.push_str("# What topics keep that do not say: as here. Kafka's own default is 7 days.\n");
+    let kept = catalog.default_retention();
+    let kept = vec![("log.retention.ms", kept.ms_text()), ("log.retention.bytes", kept.bytes_text())];
+    push(&mut text, kept);
     Ok(text)
 }
 

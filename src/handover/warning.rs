@@ -14,7 +14,7 @@ use crate::position::TopicPartition;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandoverWarning {
-    /// Records are older than they are kept: a broker deletes them half a minute after its start.
+    /// Records are older than a broker keeps them: it deletes them half a minute after its start.
     Expires {
         /// The partition.
         partition: TopicPartition,
@@ -24,8 +24,8 @@ pub enum HandoverWarning {
         bytes: u64,
         /// How long the topic's records are kept, in milliseconds.
         retention_ms: i64,
-        /// Whether that is Kafka's default, because the topic does not say. The `server.properties` of the report have
-        /// another default then, with which nothing goes.
+        /// Whether that is Kafka's default, because the topic does not say. The `server.properties` of the report have the
+        /// default of this log, with which nothing goes; a broker with other properties deletes the records.
         by_default: bool,
     },
     /// A directory belongs to no topic of the catalog. A broker renames it to `…-stray` and serves nothing of it.
@@ -36,11 +36,18 @@ impl fmt::Display for HandoverWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expires { partition, offsets, bytes, retention_ms, by_default } => {
-                let whose = if *by_default { "Kafka's default for topics that do not say" } else { "set" };
+                let (whose, which) = if *by_default {
+                    (
+                        "Kafka's default for topics that do not say",
+                        "a broker without the log.retention.ms of these properties",
+                    )
+                } else {
+                    ("set", "a broker")
+                };
                 write!(
                     f,
                     "{partition}: offsets {} to {} ({bytes} bytes) are older than retention.ms, {retention_ms} \
-                     ({whose}); a broker deletes them",
+                     ({whose}); {which} deletes them",
                     offsets.start, offsets.end
                 )
             }
@@ -52,6 +59,8 @@ impl fmt::Display for HandoverWarning {
 }
 
 const RETENTION_MS: &str = "retention.ms";
+/// How long a broker keeps the records of a topic that does not say, unless its properties do: seven days.
+const KAFKAS_DEFAULT_MS: i64 = 7 * super::DAY_MS;
 
 pub(super) fn find(directory: &Arc<OpenDirectory>, now: i64) -> Result<Vec<HandoverWarning>> {
     let catalog = directory.catalog()?;
@@ -60,7 +69,14 @@ pub(super) fn find(directory: &Arc<OpenDirectory>, now: i64) -> Result<Vec<Hando
     let mut found: Vec<_> = unknown.cloned().map(HandoverWarning::PutAside).collect();
     for partition in super::readable(catalog)? {
         let retention = partition.retention();
-        let Some(retention_ms) = retention.ms.filter(|_| retention.deletes) else { continue };
+        if !retention.deletes {
+            continue;
+        }
+        let topic = catalog.topic(partition.id().topic());
+        let says = topic.is_some_and(|topic| topic.config().entry(RETENTION_MS).is_some());
+        let by_default = !says && retention.ms.is_none();
+        let kept = if by_default { Some(KAFKAS_DEFAULT_MS) } else { retention.ms };
+        let Some(retention_ms) = kept else { continue };
         let segments = partition.facts()?;
         let old = |segment: &&SegmentFacts| now.saturating_sub(segment.newest) > retention_ms;
         let bytes = segments.iter().take_while(old).map(|segment| segment.bytes).sum();
@@ -68,15 +84,8 @@ pub(super) fn find(directory: &Arc<OpenDirectory>, now: i64) -> Result<Vec<Hando
         let offsets = partition.log_start()..last.next_offset;
         if bytes > 0 && !offsets.is_empty() {
             let partition = partition.id().clone();
-            let topic = catalog.topic(partition.topic());
-            let by_default = topic.is_none_or(|topic| topic.config().entry(RETENTION_MS).is_none());
             found.push(HandoverWarning::Expires { partition, offsets, bytes, retention_ms, by_default });
         }
     }
     Ok(found)
-}
-
-/// Whether a broker with Kafka's own default would delete something.
-pub(super) fn is_threatened_by_default(warnings: &[HandoverWarning]) -> bool {
-    warnings.iter().any(|one| matches!(one, HandoverWarning::Expires { by_default: true, .. }))
 }

@@ -40,7 +40,7 @@ fn a_change_is_one_batch_and_counts_at_once_and_after_a_reopen() {
     let expected = settings_of(&[
         ("cleanup.policy", "compact"),
         ("max.message.bytes", "100"),
-        ("retention.ms", "604800000"),
+        ("retention.ms", "-1"),
         ("segment.ms", "5"),
     ]);
     assert_eq!(set(&topic), expected);
@@ -81,7 +81,7 @@ fn refused_changes_change_nothing() {
         let text = message(catalog.add_partitions(&topic, total, NOW));
         assert!(text.contains(reason), "{text}");
     }
-    let offsets = catalog.ensure_internal("__consumer_offsets", TopicConfig::new(), NOW).unwrap();
+    let offsets = catalog.ensure_internal("__consumer_offsets", &TopicConfig::new(), NOW).unwrap();
     let text = message(catalog.add_partitions(&offsets, 2, NOW));
     assert!(text.contains("is Kafka's own topic"), "{text}");
     assert_eq!((set(&topic), batches(dir.path())), (before.0, before.1 + 1));
@@ -110,7 +110,7 @@ fn the_function_may_use_the_catalog_but_not_alter_the_topic() {
     };
     catalog.alter(&a, change, NOW).unwrap();
     assert!(inner.unwrap().contains("is being altered by the function"));
-    assert_eq!(set(&a), settings_of(&[("flush.ms", "8"), ("retention.ms", "604800000")]));
+    assert_eq!(set(&a), settings_of(&[("flush.ms", "8"), ("retention.ms", "-1")]));
     assert_eq!((a.partitions().len(), a.config().partition_count()), (2, 2));
     assert_eq!(b.settings().segment_ms, 6);
     // A panic in there leaves the topic as it was.
@@ -191,9 +191,13 @@ fn partitions_that_were_added_keep_their_records() {
 #[test]
 fn a_change_whose_sync_fails_has_no_effect_and_no_other_is_taken() {
     type Change = fn(&Catalog, &Arc<TopicEntry>) -> Result<()>;
-    let changes: [Change; 2] = [
+    let changes: [Change; 3] = [
         |catalog, topic| catalog.alter(topic, |now| now.set("segment.ms", "5"), NOW),
         |catalog, topic| catalog.add_partitions(topic, 2, NOW),
+        |catalog, topic| {
+            let asked = TopicConfig::new().partitions(2).set("segment.ms", "5");
+            catalog.ensure(topic.name(), &asked, Mismatch::Alter, NOW).map(drop)
+        },
     ];
     for change in changes {
         let (dir, catalog) = fresh(&["a"]);
@@ -228,6 +232,9 @@ fn defaults_of_the_log_are_written_down_with_new_topics() {
     assert_eq!((set(&made[0]), made[0].partitions().len()), (expected("6"), 3));
     assert_eq!((set(&made[1]), made[1].partitions().len()), (expected("5"), 1));
     assert_eq!(made[0].partitions()[0].max_batch_bytes(), 5000);
+    let offsets = TopicConfig::new().set("compression.type", "producer");
+    let offsets = catalog.ensure_internal("__consumer_offsets", &offsets, NOW).unwrap();
+    assert_eq!(set(&offsets), settings_of(&[("compression.type", "producer")]), "Kafka's own stay Kafka's");
     catalog.close().unwrap();
     let catalog = open(TopicConfig::new().set("segment.ms", "7")).unwrap();
     assert_eq!(set(&catalog.topic("a").unwrap()), expected("6"));

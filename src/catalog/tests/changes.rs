@@ -15,8 +15,7 @@ fn topics_are_there_at_once_and_after_a_reopen() {
     assert_eq!(made.len(), 1);
     let config = made[0].config();
     let entries: Vec<_> = config.entries().collect();
-    let expected =
-        [("cleanup.policy", "compact"), ("retention.ms", "604800000"), ("segment.bytes", "2097152")];
+    let expected = [("cleanup.policy", "compact"), ("retention.ms", "-1"), ("segment.bytes", "2097152")];
     assert_eq!(entries, expected);
     assert!(made[0].settings().compacts);
     assert!(Arc::ptr_eq(&made[0], &catalog.topic("orders").unwrap()));
@@ -39,26 +38,27 @@ fn topics_are_there_at_once_and_after_a_reopen() {
 fn retention_that_was_set_is_kept_as_it_was_set() {
     let (_dir, catalog) = fresh(&[]);
     let config = TopicConfig::new().retention(None).retention_bytes(77);
-    let made = catalog.ensure("a", config.clone(), NOW).unwrap();
+    let made = ensure(&catalog, "a", config.clone()).unwrap();
     assert_eq!(made.config(), config);
-    let made = catalog.ensure("b", TopicConfig::new().retention(Duration::from_secs(1)), NOW).unwrap();
+    let made = ensure(&catalog, "b", TopicConfig::new().retention(Duration::from_secs(1))).unwrap();
     assert_eq!(made.config().entries().collect::<Vec<_>>(), [("retention.ms", "1000")]);
 }
 
 #[test]
-fn ensure_leaves_what_exists_unchanged() {
+fn what_is_to_be_kept_is_returned_as_it_is() {
     let (_dir, catalog) = fresh(&["a"]);
     let existing = catalog.topic("a").unwrap();
-    let ensured = catalog.ensure("a", TopicConfig::new().partitions(9), NOW).unwrap();
+    let ensured = ensure(&catalog, "a", TopicConfig::new().partitions(9)).unwrap();
     assert!(Arc::ptr_eq(&existing, &ensured));
-    assert_eq!(catalog.ensure("b", TopicConfig::new().partitions(2), NOW).unwrap().partitions().len(), 2);
+    assert_eq!(ensured.partitions().len(), 1);
+    assert_eq!(ensure(&catalog, "b", TopicConfig::new().partitions(2)).unwrap().partitions().len(), 2);
 }
 
 #[test]
 fn ensure_from_many_threads_makes_one_topic() {
     let (_dir, catalog) = fresh(&[]);
     let ids: Vec<_> = std::thread::scope(|scope| {
-        let ensure = || catalog.ensure("a", TopicConfig::new(), NOW).unwrap().id();
+        let ensure = || ensure(&catalog, "a", TopicConfig::new()).unwrap().id();
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(ensure)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -81,7 +81,7 @@ fn a_name_used_again_is_another_topic_and_empty() {
     assert_eq!(directories(dir.path()), ["b-0"]);
     assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n1\nb 0 1\n");
 
-    let second = catalog.ensure("a", TopicConfig::new(), NOW).unwrap();
+    let second = ensure(&catalog, "a", TopicConfig::new()).unwrap();
     assert_ne!(first.id(), second.id());
     assert_eq!(second.partitions()[0].bounds().unwrap().log_end, 0);
     fill(&second);
@@ -114,8 +114,9 @@ fn many_are_made_all_or_none_in_one_batch() {
 fn topics_of_kafka_itself_are_made_by_us_alone() {
     let (_dir, catalog) = fresh(&[]);
     let config = TopicConfig::new().partitions(50).set("compression.type", "producer");
-    assert!(message(catalog.ensure("__consumer_offsets", config.clone(), NOW)).contains("is reserved"));
-    let made = catalog.ensure_internal("__consumer_offsets", config, NOW).unwrap();
+    assert!(message(ensure(&catalog, "__consumer_offsets", config.clone())).contains("is reserved"));
+    let made = catalog.ensure_internal("__consumer_offsets", &config, NOW).unwrap();
+    assert_eq!(made.config(), config, "what Kafka sets, and no retention of ours");
     assert!(made.is_internal() && made.describe().internal);
     assert!(message(catalog.delete("__consumer_offsets", NOW)).contains("cannot be deleted"));
 }
@@ -196,7 +197,7 @@ proptest! {
                 Step::Ensure(name, partitions) => {
                     let name = NAMES[name];
                     let fine = model.contains_key(name) || can_be_made(&model, name);
-                    let ensured = catalog.ensure(name, TopicConfig::new().partitions(partitions), NOW);
+                    let ensured = ensure(&catalog, name, TopicConfig::new().partitions(partitions));
                     prop_assert_eq!(ensured.is_ok(), fine);
                     if let Ok(topic) = ensured {
                         model.entry(name).or_insert(Model { partitions, records: 0, id: topic.id() });

@@ -2,6 +2,7 @@
 
 mod alterations;
 mod changes;
+mod ensuring;
 mod kafka;
 mod refusals;
 mod stops;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::Durability;
+use crate::config::{Durability, Mismatch};
 use crate::format::batch::BatchBuilder;
 use crate::format::record::RecordFields;
 use crate::format::uuid::Uuid;
@@ -42,6 +43,11 @@ fn fresh(topics: &[&str]) -> (TempDir, Catalog) {
         catalog.create(&[(name, TopicConfig::new())], NOW).unwrap();
     }
     (dir, catalog)
+}
+
+/// The topic as it is, whatever the configuration says, or a new one.
+fn ensure(catalog: &Catalog, name: &str, config: TopicConfig) -> Result<Arc<TopicEntry>> {
+    catalog.ensure(name, &config, Mismatch::Keep, NOW)
 }
 
 fn vector(path: &str) -> PathBuf {

@@ -46,13 +46,13 @@ fn names_that_differ_in_case_exist_beside_each_other_where_files_can() {
     let (dir, catalog) = fresh(&["orders"]);
     let folds = fs::exists(dir.path().join("META.PROPERTIES")).unwrap();
     assert!(folds || !cfg!(windows));
-    assert_eq!(catalog.ensure("Orders", TopicConfig::new(), NOW).is_err(), folds);
+    assert_eq!(ensure(&catalog, "Orders", TopicConfig::new()).is_err(), folds);
     drop(catalog);
 
     // What a directory that folds case looks like.
     fs::copy(dir.path().join("meta.properties"), dir.path().join("META.PROPERTIES")).ok();
     let catalog = open(dir.path()).unwrap();
-    let text = message(catalog.ensure("ORDERS", TopicConfig::new(), NOW));
+    let text = message(ensure(&catalog, "ORDERS", TopicConfig::new()));
     assert!(
         text.contains("\"ORDERS\" is too much like \"") && text.contains("upper from lower case"),
         "{text}"
@@ -60,10 +60,10 @@ fn names_that_differ_in_case_exist_beside_each_other_where_files_can() {
     let both = [("new", TopicConfig::new()), ("New", TopicConfig::new())];
     assert!(message(catalog.create(&both, NOW)).contains("\"New\" is wanted twice"));
     catalog.delete("orders", NOW).unwrap();
-    assert_eq!(catalog.ensure("oRDERS", TopicConfig::new(), NOW).is_ok(), folds);
+    assert_eq!(ensure(&catalog, "oRDERS", TopicConfig::new()).is_ok(), folds);
     if !folds {
         catalog.delete("Orders", NOW).unwrap();
-        catalog.ensure("oRDERS", TopicConfig::new(), NOW).unwrap();
+        ensure(&catalog, "oRDERS", TopicConfig::new()).unwrap();
     }
     // The topic that exists is found under its own name only.
     assert!(catalog.topic("orders").is_none());
@@ -73,7 +73,7 @@ fn names_that_differ_in_case_exist_beside_each_other_where_files_can() {
 fn names_of_devices_are_refused_where_there_are_such_names() {
     let (_dir, catalog) = fresh(&[]);
     for name in ["con", "nul.a", "Com1"] {
-        let made = catalog.ensure(name, TopicConfig::new(), NOW);
+        let made = ensure(&catalog, name, TopicConfig::new());
         assert_eq!(made.is_err(), cfg!(windows), "{name}");
     }
 }
@@ -83,7 +83,7 @@ fn files_of_others_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("notes.txt"), "mine").unwrap();
     let catalog = open(dir.path()).unwrap();
-    catalog.ensure("a", TopicConfig::new(), NOW).unwrap();
+    ensure(&catalog, "a", TopicConfig::new()).unwrap();
     assert_eq!(fs::read(dir.path().join("notes.txt")).unwrap(), b"mine");
     assert!(catalog.unknown_directories().is_empty());
 }
@@ -169,7 +169,7 @@ fn changes_behind_what_a_broker_has_not_finished_are_refused() {
             let altered = catalog.alter(&a, |now| now.set("segment.ms", "5"), NOW);
             assert!(matches!(altered, Err(Error::Unsupported(_))));
             assert_eq!((a.config().entries().count(), a.partitions().len()), (1, 1));
-            let kept = catalog.ensure("a", TopicConfig::new(), NOW).unwrap();
+            let kept = ensure(&catalog, "a", TopicConfig::new()).unwrap();
             fill(&kept);
             kept.partitions()[0].close().unwrap();
         }

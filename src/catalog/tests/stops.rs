@@ -113,7 +113,7 @@ fn a_deletion_that_was_only_recorded_is_finished_at_open() {
     assert!(catalog.unknown_directories().is_empty());
     let checkpoint = fs::read_to_string(dir.path().join("recovery-point-offset-checkpoint")).unwrap();
     assert_eq!(checkpoint, "0\n1\nb 0 1\n");
-    let again = catalog.ensure("a", TopicConfig::new(), NOW).unwrap();
+    let again = ensure(&catalog, "a", TopicConfig::new()).unwrap();
     assert_eq!(again.partitions()[0].bounds().unwrap().log_end, 0);
 }
 
@@ -122,7 +122,7 @@ fn the_checkpoints_of_a_deleted_topic_do_not_mislead_its_successor() {
     // As after a broker that was killed: the name is used again, the old directory is still there.
     let (dir, catalog) = two_topics();
     let topic_id = catalog.topic("a").unwrap().id();
-    let (_, made) = creation::records("a", &TopicConfig::new(), catalog.identity()).unwrap();
+    let (_, made) = creation::records("a", &TopicConfig::new(), For::Users, catalog.identity()).unwrap();
     let mut records = vec![MetadataRecord::RemoveTopic { topic_id }];
     records.extend(made);
     catalog.changes.lock().write(records, NOW).unwrap();
@@ -169,7 +169,7 @@ fn directories_that_cannot_be_moved_are_emptied_where_they_are() {
     catalog.delete("a", NOW).unwrap();
     assert!(disk.faults.have_struck());
     assert_eq!(directories(dir.path()), ["b-0"]);
-    let after = catalog.ensure("a", TopicConfig::new(), NOW).unwrap();
+    let after = ensure(&catalog, "a", TopicConfig::new()).unwrap();
     assert_ne!(before.id(), after.id());
     fill(&after);
     assert_eq!(after.partitions()[0].bounds().unwrap().log_end, 1);

@@ -299,7 +299,7 @@ impl CommittedOffsets {
     fn shards_to_write(&self, now: i64) -> Result<Arc<Shards>> {
         let topic = match self.catalog.topic(TOPIC) {
             Some(topic) => topic,
-            None => self.catalog.ensure_internal(TOPIC, self.topic_config(), now)?,
+            None => self.catalog.ensure_internal(TOPIC, &self.topic_config(), now)?,
         };
         Ok(self.shards_of(topic))
     }
