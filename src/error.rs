@@ -79,6 +79,25 @@ pub enum Error {
         /// The name that means something else now, or nothing.
         path: Box<Path>,
     },
+    /// The directory is that of one node of several: partitions in it have copies on other nodes, or other nodes have a vote
+    /// about its metadata. What is written to this directory alone is lost once a broker of the others has the say, or the
+    /// others lose what they have. Nothing was written. Read it with
+    /// [`EventLog::open_read_only`](crate::EventLog::open_read_only), or write to it all the same with
+    /// [`OpenOptions::accept_loss`](crate::OpenOptions::accept_loss).
+    #[error(
+        "{} is the directory of node {node}, and a part of its data is also that of {}: what is written to it alone they \
+         do not get, and it or what they have is lost when brokers run on all of them again; read it \
+         (EventLog::open_read_only), or accept the loss (OpenOptions::accept_loss)",
+        path.display(), Nodes(others)
+    )]
+    PartOfSet {
+        /// The directory.
+        path: Box<Path>,
+        /// Its node, by `meta.properties`.
+        node: i32,
+        /// The other nodes, ascending.
+        others: Box<[i32]>,
+    },
     /// No space is left on the device or in the quota. Nothing was written; reading goes on, and appending works
     /// again when there is space.
     #[error("no space left for {}", path.display())]
@@ -170,6 +189,7 @@ impl Error {
             | Self::AlreadyExists { .. }
             | Self::TopicMismatch(_)
             | Self::ReadOnly
+            | Self::PartOfSet { .. }
             | Self::TooLarge { .. }
             | Self::OffsetOutOfRange { .. } => Remedy::FixTheCall,
             Self::Locked { .. }
@@ -328,6 +348,18 @@ impl fmt::Display for Holder {
             Some(process) => write!(f, " by process {process}"),
             None => Ok(()),
         }
+    }
+}
+
+struct Nodes<'n>(&'n [i32]);
+
+impl fmt::Display for Nodes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.len() == 1 { "node " } else { "the nodes " })?;
+        for (at, node) in self.0.iter().enumerate() {
+            write!(f, "{}{node}", if at == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }
 

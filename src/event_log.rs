@@ -38,7 +38,8 @@ impl EventLog {
     /// that was being written is cut off: [`recovery`](Self::recovery) tells.
     ///
     /// # Errors
-    /// `Locked` if another log or a Kafka broker holds the directory, `InvalidInput` if the path is not a directory or the
+    /// `Locked` if another log or a Kafka broker holds the directory, `PartOfSet` if other nodes of a cluster have a part in
+    /// it, `InvalidInput` if the path is not a directory or the
     /// directory not a log's, `Corrupt` if what describes the log as a whole is damaged, `Io`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(path)

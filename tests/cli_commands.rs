@@ -15,6 +15,8 @@ mod perf;
 mod produce;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/set.rs"]
+mod set;
 #[path = "cli/settings.rs"]
 mod settings;
 #[path = "cli/stats.rs"]

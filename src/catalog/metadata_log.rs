@@ -147,6 +147,16 @@ impl MetadataLog {
         self.log.sync()
     }
 
+    /// The leader epoch of the next change.
+    pub(super) fn epoch(&self) -> u32 {
+        self.log.epoch()
+    }
+
+    /// Changes from here on are of this leader epoch.
+    pub(super) fn raise_epoch(&self, to: u32) -> Result<()> {
+        self.log.raise_epoch(to)
+    }
+
     /// Where the log is, for messages about it.
     pub(super) fn directory(&self) -> &Path {
         self.log.directory()
@@ -200,6 +210,7 @@ fn fold(
     meant: Range<u64>,
     state: &mut State,
 ) -> std::result::Result<(), (u64, Malformed)> {
+    state.set_epoch(batch.header.leader_epoch);
     if batch.header.is_control() {
         fold_control(batch, state);
         return Ok(());

@@ -21,6 +21,7 @@
 //! | [`ensuring`] | a topic that is there afterwards, with the settings that were named |
 //! | [`entry`] | a topic with its partitions, what it asks of records ([`rules`]) |
 //! | [`following`] | the catalog of a directory that is only read |
+//! | [`set`] | directories that other nodes have a part in |
 //! | [`handover`] | what a broker must find in the log, and what it asks of it |
 
 mod alteration;
@@ -37,6 +38,7 @@ mod opening;
 mod outline;
 mod partitions;
 mod rules;
+mod set;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -84,11 +86,13 @@ pub(crate) struct CatalogOptions {
     pub(crate) topic_defaults: TopicConfig,
     /// Whatever `segment.bytes` says, segments do not grow beyond this.
     pub(crate) most_segment_bytes: u32,
+    /// Whether to write to a directory that other nodes have a part in.
+    pub(crate) accept_loss: bool,
 }
 
 impl Default for CatalogOptions {
     fn default() -> Self {
-        Self { topic_defaults: TopicConfig::new(), most_segment_bytes: u32::MAX }
+        Self { topic_defaults: TopicConfig::new(), most_segment_bytes: u32::MAX, accept_loss: false }
     }
 }
 
@@ -148,6 +152,7 @@ impl Catalog {
         }
         let identity = identity.map_or_else(|| identity::make(root, disk), Ok)?;
         opening::refuse_parts(&changes.state, &identity, root, &found)?;
+        set::refuse_or_claim(&mut changes, (root, disk), &identity, options.accept_loss, now)?;
         if is_new {
             let level = MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level: WRITTEN_LEVEL };
             changes.write(vec![level], now)?;

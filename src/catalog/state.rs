@@ -1,7 +1,8 @@
 //! What the metadata log says: its records, folded into topics. Pure: no files, no time.
 //!
 //! Settings are kept by the topic's name, as the log has them, so it does not matter whether a topic or its
-//! settings come first. What a broker has noted of leaders is not followed: while we hold the log it is us.
+//! settings come first. Who leads a partition is not followed, only how often that has changed: while we hold the log it
+//! is us.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,8 @@ pub(super) struct State {
     removed: BTreeMap<Uuid, Option<String>>,
     features: BTreeMap<String, i16>,
     next_producer_id: i64,
+    /// Leader epoch of the last batch that was read.
+    epoch: u32,
     /// Of a quorum whose members are noted in the log itself.
     voters: Vec<Voter>,
     /// Records behind the begin of a transaction whose end has not come.
@@ -52,11 +55,13 @@ pub(super) struct TopicState {
     pub(super) partitions: BTreeMap<u32, PartitionState>,
 }
 
-/// One partition, as it was when it was added.
+/// One partition, as it was noted last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct PartitionState {
     pub(super) replicas: Vec<i32>,
     pub(super) leader_epoch: u32,
+    /// How often it was changed.
+    pub(super) partition_epoch: i32,
     /// The log directory of each replica, as it was noted last; of old records empty.
     pub(super) directories: Vec<Uuid>,
 }
@@ -93,15 +98,21 @@ impl State {
             }
             MetadataRecord::Topic { name, id } => self.add_topic(name, id)?,
             MetadataRecord::Partition {
-                partition, topic_id, replicas, leader_epoch, directories, ..
+                partition,
+                topic_id,
+                replicas,
+                leader_epoch,
+                partition_epoch,
+                directories,
+                ..
             } => {
                 if let Some(topic) = self.topics.get_mut(&topic_id) {
                     let leader_epoch = u32::try_from(leader_epoch).unwrap_or(0);
-                    let state = PartitionState { replicas, leader_epoch, directories };
+                    let state = PartitionState { replicas, leader_epoch, partition_epoch, directories };
                     topic.partitions.insert(partition, state);
                 }
             }
-            record @ MetadataRecord::Other { .. } => self.place(&record),
+            record @ MetadataRecord::Other { .. } => self.change(&record),
             MetadataRecord::Config { resource_type: TOPIC_RESOURCE, resource_name, name, value } => {
                 if name == CLEANUP_POLICY && value.as_deref().is_some_and(compacts) {
                     self.compacted.insert(resource_name.clone());
@@ -126,13 +137,30 @@ impl State {
         Ok(())
     }
 
-    fn place(&mut self, change: &MetadataRecord) {
-        if let Some((partition, topic_id, directories)) = change.placement()
-            && let Some(topic) = self.topics.get_mut(&topic_id)
-            && let Some(partition) = topic.partitions.get_mut(&partition)
-        {
+    fn change(&mut self, record: &MetadataRecord) {
+        let Some(change) = record.partition_change() else { return };
+        let topic = self.topics.get_mut(&change.topic_id);
+        let Some(partition) = topic.and_then(|topic| topic.partitions.get_mut(&change.partition)) else {
+            return;
+        };
+        partition.partition_epoch = partition.partition_epoch.saturating_add(1);
+        partition.leader_epoch = partition.leader_epoch.saturating_add(change.elects.into());
+        if let Some(replicas) = change.replicas {
+            partition.replicas = replicas;
+        }
+        if let Some(directories) = change.directories {
             partition.directories = directories;
         }
+    }
+
+    /// A batch of this leader epoch was read.
+    pub(super) fn set_epoch(&mut self, epoch: i32) {
+        self.epoch = u32::try_from(epoch).unwrap_or(0);
+    }
+
+    /// Leader epoch of the last batch that was read.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// The members of the quorum are these from here on.

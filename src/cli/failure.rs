@@ -75,6 +75,16 @@ impl From<Error> for Failure {
                      change; commands that only read work beside it"
                 )
             }
+            Error::PartOfSet { path, node, others } => {
+                let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+                format!(
+                    "{} is the directory of node {node} of a cluster, and a part of its data is also that of node {}: \
+                     what is written to it alone they do not get, and it or what they have is lost when brokers run on \
+                     all of them again; commands that only read work, and --accept-loss writes all the same",
+                    path.display(),
+                    others.join(", ")
+                )
+            }
             Error::ReadOnly => "the directory was opened to read it only".to_owned(),
             Error::NotFound { what, name } => format!("{what} {name:?} does not exist"),
             _ => error.to_string(),

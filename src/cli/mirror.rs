@@ -15,7 +15,6 @@ use super::copying::{self, BATCH_BYTES};
 use super::lines::push_text;
 use super::pattern::Pattern;
 use super::progress::Bar;
-use super::session::open_to_fill;
 use super::{Failure, Outcome, Output, Session, Stop, files, topics};
 
 const EXAMPLES: &str = "\
@@ -45,7 +44,7 @@ pub(super) fn run(options: &Mirror, session: &Session) -> Outcome {
         return Err(Failure::usage("--dir and --to are the same directory; name another one to copy to"));
     }
     let stop = Stop::on_signals()?;
-    let to = open_to_fill(&options.to)?;
+    let to = session.open_to_fill(&options.to)?;
     let mirrored = all(&from, &to, &pattern, options.topic.is_none(), &stop);
     to.close()?;
     let copied = mirrored?;

@@ -73,6 +73,9 @@ struct Arguments {
     /// Print one JSON object per line instead of text.
     #[arg(long, global = true, display_order = 901)]
     json: bool,
+    /// Write to the directory of one node of a cluster although the others do not get it: see docs/kafka.md.
+    #[arg(long, global = true, display_order = 902)]
+    accept_loss: bool,
     /// Taken, so that commands for Kafka can be pasted: there is no server to connect to.
     #[arg(long, global = true, hide = true, value_name = "HOST:PORT")]
     bootstrap_server: Option<String>,
@@ -156,7 +159,7 @@ fn run() -> ExitCode {
     if arguments.command_config.is_some() {
         output::note("--command-config is not needed and was not read: there is no server to connect to");
     }
-    let session = Session::new(arguments.dir, arguments.json);
+    let session = Session::new(arguments.dir, arguments.json, arguments.accept_loss);
     match arguments.command.run(&session) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

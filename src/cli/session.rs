@@ -12,14 +12,15 @@ use super::{output, progress};
 pub(super) struct Session {
     dir: Option<PathBuf>,
     json: bool,
+    accept_loss: bool,
 }
 
 /// The file that makes a directory a log directory, of Kafka's and of ours.
 const IDENTITY: &str = "meta.properties";
 
 impl Session {
-    pub(super) fn new(dir: Option<PathBuf>, json: bool) -> Self {
-        Self { dir, json }
+    pub(super) fn new(dir: Option<PathBuf>, json: bool, accept_loss: bool) -> Self {
+        Self { dir, json, accept_loss }
     }
 
     /// Whether data is to be printed as JSON, one object per line.
@@ -42,12 +43,12 @@ impl Session {
     /// Opens the log to change it: one process at a time can.
     pub(super) fn write(&self) -> Outcome<EventLog> {
         let dir = self.existing_dir()?;
-        open_to_write(dir)
+        self.open_to_write(dir)
     }
 
     /// Opens the log to change it or, while another process holds it, to read it. Then it says who that is.
     pub(super) fn write_or_read(&self) -> Outcome<(EventLog, Option<String>)> {
-        match options().open(self.existing_dir()?) {
+        match self.options().open(self.existing_dir()?) {
             Err(Error::Locked { holder: Some(process), .. }) => {
                 Ok((self.read()?, Some(format!("process {process}"))))
             }
@@ -58,7 +59,21 @@ impl Session {
 
     /// Opens the log to change it, and makes one where there is none.
     pub(super) fn make(&self) -> Outcome<EventLog> {
-        open_to_write(self.dir()?)
+        self.open_to_write(self.dir()?)
+    }
+
+    /// Opens a log to bring records from elsewhere into it, and makes one where there is none. Nothing is done in the
+    /// background: what is old by its timestamps does not go while more is coming.
+    pub(super) fn open_to_fill(&self, dir: &Path) -> Outcome<EventLog> {
+        Ok(told(self.options().maintenance(Maintenance::ByHand).open(dir)?))
+    }
+
+    fn options(&self) -> OpenOptions {
+        options().accept_loss(self.accept_loss)
+    }
+
+    fn open_to_write(&self, dir: &Path) -> Outcome<EventLog> {
+        Ok(told(self.options().open(dir)?))
     }
 
     /// The file that says which node of which cluster the directory belongs to.
@@ -87,18 +102,8 @@ impl Session {
     }
 }
 
-/// Opens a log to bring records from elsewhere into it, and makes one where there is none. Nothing is done in the
-/// background: what is old by its timestamps does not go while more is coming.
-pub(super) fn open_to_fill(dir: &Path) -> Outcome<EventLog> {
-    Ok(told(options().maintenance(Maintenance::ByHand).open(dir)?))
-}
-
 fn options() -> OpenOptions {
     EventLog::options().on_progress(progress::of_recovery())
-}
-
-fn open_to_write(dir: &Path) -> Outcome<EventLog> {
-    Ok(told(options().open(dir)?))
 }
 
 /// What the open has found out of order is told.

@@ -109,6 +109,27 @@ impl OpenOptions {
         self
     }
 
+    /// Whether a directory is opened for writing although it belongs to one node of several, as that of a broker of a
+    /// stopped cluster: otherwise that is [`Error::PartOfSet`](crate::Error::PartOfSet). Default: `false`. Reading needs no
+    /// such word.
+    ///
+    /// What is written then is in this directory alone. The open first raises the leader epoch of the metadata log by a
+    /// million, and with it those of the partitions that have copies elsewhere, of which this node becomes the leader and
+    /// only in-sync replica. No other node can have used these epochs for other bytes, so brokers that run on all the
+    /// directories later agree on one history, and cut the other one off. As a rule that is the one of this directory,
+    /// whose epochs are the higher ones: what the others have written since it was last with them is lost.
+    /// `docs/kafka.md` says how to start them. Kafka's counterpart is an unclean leader election.
+    ///
+    /// ```no_run
+    /// use stratalog::EventLog;
+    /// let log = EventLog::options().accept_loss(true).open("/var/lib/kafka/data")?;
+    /// # Ok::<(), stratalog::Error>(())
+    /// ```
+    pub fn accept_loss(mut self, accept: bool) -> Self {
+        self.catalog.accept_loss = accept;
+        self
+    }
+
     /// How records get into files. Default: [`WriteMode::Auto`].
     pub fn write_mode(mut self, mode: WriteMode) -> Self {
         self.write_mode = mode;
@@ -240,6 +261,7 @@ impl fmt::Debug for OpenOptions {
         f.debug_struct("OpenOptions")
             .field("read_only", &self.read_only)
             .field("create_if_missing", &self.create_if_missing)
+            .field("accept_loss", &self.catalog.accept_loss)
             .field("write_mode", &self.write_mode)
             .field("read_mode", &self.read_mode)
             .field("maintenance", &self.maintenance)

@@ -69,6 +69,18 @@ pub(crate) enum MetadataRecord {
     },
 }
 
+/// What a change of a partition says. Each raises the partition's epoch by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartitionChange {
+    pub(crate) partition: u32,
+    pub(crate) topic_id: Uuid,
+    /// A leader was elected, or there is none any more: the leader epoch rises by one.
+    pub(crate) elects: bool,
+    pub(crate) replicas: Option<Vec<i32>>,
+    /// The log directory of each replica.
+    pub(crate) directories: Option<Vec<Uuid>>,
+}
+
 const FRAME_VERSION: u32 = 1;
 
 const TOPIC: u32 = 2;
@@ -78,6 +90,7 @@ const PARTITION_CHANGE: u32 = 5;
 const REMOVE_TOPIC: u32 = 9;
 const FEATURE_LEVEL: u32 = 12;
 const PRODUCER_IDS: u32 = 15;
+const NO_OP: u32 = 20;
 const BEGIN_TRANSACTION: u32 = 23;
 const END_TRANSACTION: u32 = 24;
 const ABORT_TRANSACTION: u32 = 25;
@@ -86,7 +99,9 @@ const ABORT_TRANSACTION: u32 = 25;
 /// tagged fields for a feature that is off.
 const PARTITION_WITH_DIRECTORIES: u32 = 1;
 
-/// The tag of the directories in a change of a partition.
+/// Tags of the fields in a change of a partition.
+const CHANGED_LEADER: u32 = 1;
+const CHANGED_REPLICAS: u32 = 2;
 const CHANGED_DIRECTORIES: u32 = 8;
 
 /// The newest version of a record whose fields are all known here, so that nothing may follow them.
@@ -139,23 +154,35 @@ impl MetadataRecord {
         to
     }
 
-    /// Where the copies of a partition lie from here on, if this is a change that tells: its number, its topic, and the
-    /// log directory of each replica. Changes are not read otherwise.
-    pub(crate) fn placement(&self) -> Option<(u32, Uuid, Vec<Uuid>)> {
+    /// What is different with a partition from here on, if this is a change of one. Of the kinds of records that are not
+    /// decoded it is the only one that is looked into.
+    pub(crate) fn partition_change(&self) -> Option<PartitionChange> {
         let Self::Other { api_key: PARTITION_CHANGE, fields, .. } = self else { return None };
         let mut input = Input::new(fields);
         let partition = u32::try_from(input.i32().ok()?).ok()?;
         let topic_id = input.uuid().ok()?;
+        let mut change =
+            PartitionChange { partition, topic_id, elects: false, replicas: None, directories: None };
         for _ in 0..input.uvarint().ok()? {
             let (tag, size) = (input.uvarint().ok()?, input.uvarint().ok()?);
             let mut field = Input::new(input.take(usize::try_from(size).ok()?).ok()?);
-            if tag == CHANGED_DIRECTORIES {
-                let count = field.compact_count(size_of::<Uuid>()).ok()?;
-                let directories = (0..count).map(|_| field.uuid()).collect::<Result<_, _>>();
-                return Some((partition, topic_id, directories.ok()?));
+            match tag {
+                CHANGED_LEADER => change.elects = true,
+                CHANGED_REPLICAS => change.replicas = Some(nodes(&mut field).ok()?),
+                CHANGED_DIRECTORIES => {
+                    let count = field.compact_count(size_of::<Uuid>()).ok()?;
+                    let directories = (0..count).map(|_| field.uuid()).collect::<Result<_, _>>();
+                    change.directories = Some(directories.ok()?);
+                }
+                _ => {}
             }
         }
-        None
+        Some(change)
+    }
+
+    /// A record that changes nothing. It stands in the log.
+    pub(crate) fn nothing() -> Self {
+        Self::Other { api_key: NO_OP, version: 0, fields: vec![0] }
     }
 
     fn key_and_version(&self) -> (u32, u32) {
@@ -350,20 +377,28 @@ mod tests {
     }
 
     #[test]
-    fn a_change_tells_where_copies_lie() {
+    fn a_change_of_a_partition_is_looked_into() {
         let (topic, directory) = (Uuid::from_bytes([7; 16]), Uuid::from_bytes([9; 16]));
         let mut fields = 3_i32.to_be_bytes().to_vec();
         fields.extend(topic.as_bytes());
-        // The leader, then the directories.
-        fields.extend([2, 1, 4, 0, 0, 0, 1, 8, 17, 2]);
+        // The leader, the replicas 4 and 5, then the directories; a field that is not known between them.
+        fields.extend([4, 1, 4, 0, 0, 0, 1, 2, 9, 3, 0, 0, 0, 4, 0, 0, 0, 5, 3, 1, 1, 8, 17, 2]);
         fields.extend(directory.as_bytes());
         let change =
             |fields: &[u8]| MetadataRecord::Other { api_key: 5, version: 1, fields: fields.to_vec() };
-        assert_eq!(change(&fields).placement(), Some((3, topic, vec![directory])));
+        let expected = PartitionChange {
+            partition: 3,
+            topic_id: topic,
+            elects: true,
+            replicas: Some(vec![4, 5]),
+            directories: Some(vec![directory]),
+        };
+        assert_eq!(change(&fields).partition_change(), Some(expected));
         for end in 0..fields.len() {
-            assert_eq!(change(&fields[..end]).placement(), None);
+            assert_eq!(change(&fields[..end]).partition_change(), None);
         }
-        assert_eq!(partition_one().placement(), None);
+        assert_eq!(partition_one().partition_change(), None);
+        assert_eq!(MetadataRecord::nothing().encode(), [1, 20, 0, 0]);
     }
 
     #[test]

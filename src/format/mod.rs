@@ -25,6 +25,7 @@ pub(crate) mod offset_commit;
 pub(crate) mod partition_metadata;
 pub(crate) mod producer_snapshot;
 pub(crate) mod properties;
+pub(crate) mod quorum_state;
 pub(crate) mod record;
 pub(crate) mod rewrite;
 pub(crate) mod schema;

@@ -1,6 +1,6 @@
 //! The directory of a partition and what stands in it beside segments: topic id and leader epochs.
 
-use super::PartitionLog;
+use super::{Appender, PartitionLog};
 use crate::error::{Damage, Error, Result};
 use crate::format::checkpoint::{EpochStart, encode_epochs, parse_epochs};
 use crate::format::partition_metadata;
@@ -83,5 +83,26 @@ impl PartitionLog {
         epochs.retain(|known| known.start < start);
         epochs.push(EpochStart { epoch, start });
         self.write_epochs(&epochs)
+    }
+
+    /// The leader epoch of the next batch, of a partition that is loaded.
+    pub(crate) fn epoch(&self) -> u32 {
+        match &*self.appender.lock() {
+            Appender::Idle { epoch, .. } | Appender::Active { epoch, .. } => *epoch,
+            _ => 0,
+        }
+    }
+
+    /// The next batch is of this epoch, unless it would be of a later one. Of a partition that is loaded.
+    pub(crate) fn raise_epoch(&self, to: u32) -> Result<()> {
+        match &mut *self.appender.lock() {
+            Appender::Idle { epoch, .. } => *epoch = to.max(*epoch),
+            Appender::Active { writer, epoch } if *epoch < to => {
+                self.begin_epoch(to, writer.next_offset())?;
+                *epoch = to;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }

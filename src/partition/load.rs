@@ -201,7 +201,7 @@ impl Loader<'_> {
             return Err(self.corrupt(&self.log.directory, 0, reason, start));
         }
         let mut found = self.empty(start);
-        found.epoch = epochs.last().map_or(found.epoch, |last| last.epoch);
+        found.epoch = epochs.last().map_or(found.epoch, |last| last.epoch.max(found.epoch));
         Ok(found)
     }
 
@@ -367,7 +367,7 @@ impl Loader<'_> {
         }
         begin_at(&mut epochs, found.log_start);
         let known = highest.max(epochs.last().map(|last| last.epoch));
-        found.epoch = known.unwrap_or(self.log.settings.all().first_epoch).max(found.epoch);
+        found.epoch = known.unwrap_or(0).max(self.log.settings.all().first_epoch).max(found.epoch);
         if epochs == before { Ok(()) } else { self.log.write_epochs(&epochs) }
     }
 }

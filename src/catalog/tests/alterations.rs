@@ -221,7 +221,11 @@ fn defaults_of_the_log_are_written_down_with_new_topics() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::of(dir.path(), true, true);
     let open = |defaults: TopicConfig| {
-        let options = CatalogOptions { topic_defaults: defaults, most_segment_bytes: 5000 };
+        let options = CatalogOptions {
+            topic_defaults: defaults,
+            most_segment_bytes: 5000,
+            ..CatalogOptions::default()
+        };
         let checkpoints = Checkpoints::read(&disk, dir.path(), false)?;
         Catalog::open(dir.path(), &disk, &checkpoints, &Chores::default(), options, NOW)
     };

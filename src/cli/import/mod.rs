@@ -17,7 +17,6 @@ use crate::cli::copying::{self, BATCH_BYTES};
 use crate::cli::lines::from_digits;
 use crate::cli::pattern::Pattern;
 use crate::cli::progress::Bar;
-use crate::cli::session::open_to_fill;
 use crate::cli::{Failure, Outcome, Output, Session, Stop, files, output};
 use record::RecordLine;
 
@@ -50,7 +49,7 @@ pub(super) fn run(options: &Import, session: &Session) -> Outcome {
     let pattern = Pattern::parse(options.topic.as_deref().unwrap_or(".*"))?;
     let (source, total) = open(options.file.as_deref())?;
     let stop = Stop::on_signals()?;
-    let log = open_to_fill(session.dir()?)?;
+    let log = session.open_to_fill(session.dir()?)?;
     let bar = Bar::bytes("importing", total);
     let producer = log.producer()?;
     let mut importing = Importing {
