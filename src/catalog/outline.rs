@@ -72,6 +72,11 @@ impl Outline {
         if known { Owner::Topic } else { Owner::Nobody }
     }
 
+    /// Whether a topic may have been compacted at some time.
+    pub(crate) fn may_have_been_compacted(&self, topic: &str) -> bool {
+        self.state.may_have_been_compacted(topic)
+    }
+
     /// All partitions, by topic and number.
     pub(crate) fn partitions(&self) -> impl Iterator<Item = TopicPartition> + '_ {
         self.state.topics().flat_map(|(_, topic)| {

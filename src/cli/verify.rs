@@ -100,6 +100,7 @@ fn print(problem: &Problem, json: bool, out: &mut Output) -> std::io::Result<()>
 fn word(kind: ProblemKind) -> &'static str {
     match kind {
         ProblemKind::Log => "log",
+        ProblemKind::Missing => "missing",
         ProblemKind::Derived => "derived",
         ProblemKind::Checkpoint => "checkpoint",
         ProblemKind::Catalog => "catalog",

@@ -41,12 +41,14 @@ impl OpenDirectory {
         let checkpoints = Checkpoints::read(&disk, &root, clean)?;
         // Nobody buffers what nobody may write, and nothing is to be done in the background.
         let mut idle = Inboxes::new(Pace::default(), options.background_sync);
+        idle.chores.events.begin_opening();
         idle.chores.watch = disk.map_reads.then(|| Arc::new(LiveWatch::new(&root)));
         let catalog = Arc::new(Catalog::open_read_only(&root, &disk, &checkpoints, &idle.chores)?);
         let recovery = recovery::of_reader(&catalog, clean);
         let events = idle.chores.events.clone();
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
         let groups = Coordinator::new(Arc::clone(&catalog), offsets, events, Pace::default(), None);
+        idle.chores.events.opened();
         Ok(Arc::new(Self {
             root,
             disk,

@@ -73,10 +73,12 @@ impl fmt::Debug for Watching {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Whether the directory had been closed in order. Then nothing was scanned, and partitions are looked at when
-    /// they are first used. So are those of a log that is only read, in any case.
+    /// Whether the directory had been closed in order. Then nothing was scanned, and partitions are loaded when they are
+    /// first used. So are those of a log that is only read, in any case.
     pub clean: bool,
-    /// Partitions that were scanned after an unclean stop.
+    /// Partitions that were scanned after an unclean stop, and those in which records are missing, as far as the names,
+    /// lengths and ends of files tell of that. What they do not tell is found by reading, and by
+    /// [`verify`](crate::inspect::verify).
     pub partitions: Vec<PartitionRecovery>,
     /// Partitions that could not be recovered, because what is damaged in them was safe before. Every use of them
     /// fails with the same error; nothing in them was touched.
@@ -102,10 +104,27 @@ impl RecoveryReport {
     }
 }
 
-/// What a reader finds out at the open. It recovers nothing, so there is little to tell.
+/// What a reader finds out at the open. It recovers nothing.
 pub(super) fn of_reader(catalog: &Catalog, clean: bool) -> RecoveryReport {
     let unknown_directories = catalog.unknown_directories().to_vec();
-    RecoveryReport { clean, unknown_directories, ..RecoveryReport::default() }
+    let mut report = RecoveryReport { clean, unknown_directories, ..RecoveryReport::default() };
+    survey(catalog, &mut report);
+    report
+}
+
+/// Looks whether records are missing, by what tells of that at little cost. Where there are, the partition is loaded.
+fn survey(catalog: &Catalog, report: &mut RecoveryReport) {
+    for partition in catalog.partitions() {
+        // A failure to look is told by the first use of the partition.
+        if !matches!(partition.survey(), Ok(true)) {
+            continue;
+        }
+        match partition.load() {
+            Ok(Some(found)) if found.is_worth_telling() => report.partitions.push(found),
+            Ok(_) => {}
+            Err(failure) => report.failed.push(failure),
+        }
+    }
 }
 
 /// After an unclean stop every partition is recovered before anything is served.
@@ -116,6 +135,7 @@ pub(super) fn recover(catalog: &Catalog, clean: bool, watching: &Watching) -> Re
         .partitions
         .extend(catalog.recovery().filter(|found| found.bytes_cut > 0 || !found.missing.is_empty()).cloned());
     if clean {
+        survey(catalog, &mut report);
         return report;
     }
     let partitions = catalog.partitions();

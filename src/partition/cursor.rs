@@ -3,12 +3,15 @@
 //! A cursor is an offset. Segment, map and byte position are kept beside it while they last, and found again by the
 //! offset when they do not. Nothing here waits and no lock of a writer is taken.
 
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::aborted::{Aborted, Front};
 use super::decoding::{Held, first_at, first_offset, take_decoded};
+use super::survey::words;
 use super::window::{Problem, Taken, Within, batch_end, count_from, take};
 use super::{PartitionLog, SegmentList};
 use crate::config::{IsolationLevel, ReadUpTo};
@@ -16,7 +19,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::frame::{frame_length, whole_batch_at};
 use crate::format::header::HEADER_BYTES;
 use crate::position::Position;
-use crate::segment::{SegmentEnd, SegmentView};
+use crate::segment::{self, SegmentEnd, SegmentView};
 use crate::sys::{Confirmed, Tail};
 
 /// Reads one partition in order.
@@ -218,6 +221,11 @@ impl Cursor {
             let list = self.log.segments();
             // After the list: whatever is missing at its front, the log start tells of it.
             self.check_bounds()?;
+            if let Some(first) = list.first().filter(|first| self.offset < first.base()) {
+                // Asked again, it is the same.
+                (self.version, self.entering) = (0, false);
+                return Err(self.refuse_lost_front(first.base()));
+            }
             if let Some(segment) = list.holding(self.offset) {
                 // A file that is gone was below the log start before.
                 let view = segment.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
@@ -253,9 +261,9 @@ impl Cursor {
     /// Moves behind a sealed segment that was read to its end.
     fn next_segment(&mut self) -> Result<bool> {
         let Some(place) = &self.at else { return Ok(false) };
-        let (base, behind) = (place.view.segment().base(), place.view.segment().next_offset());
+        let (base, seen_to) = (place.view.segment().base(), place.expected);
         // What comes next may have become part of a segment that begins before this one: it is found by the offset.
-        self.offset = self.offset.max(behind);
+        self.offset = self.offset.max(seen_to);
         if self.version != self.log.segments.version() {
             return Ok(false);
         }
@@ -264,11 +272,41 @@ impl Cursor {
         let Some(next) = list.after(base) else { return Ok(false) };
         // After the list, and before what comes next in it is taken for what comes next in the log.
         self.check_bounds()?;
+        if seen_to < next.base() {
+            self.refuse_loss(place, next.base())?;
+        }
         let view = next.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
         self.offset = self.offset.max(next.base());
         let tail = Arc::clone(next.tail());
         self.enter(Place { view, tail, position: 0, expected: next.base() })?;
         Ok(true)
+    }
+
+    /// The batches that were seen of a segment end before the next one begins. That is all right where a compaction may have
+    /// been, and where the rest of the segment was not looked at.
+    #[cold]
+    fn refuse_loss(&self, place: &Place, next: u64) -> Result<()> {
+        let segment = place.view.segment();
+        let Some(lost) = self.log.lost_behind(segment, next)? else { return Ok(()) };
+        let reason =
+            format!("{}: this segment ends before them, and the next one begins behind", words(&lost));
+        Err(self.loss(segment.path(), segment.end().position, &lost, reason))
+    }
+
+    /// The log begins at offsets of which there is no segment.
+    #[cold]
+    fn refuse_lost_front(&self, first: u64) -> Error {
+        let lost = self.log.log_start()..first;
+        let path = self.log.directory().join(segment::file_name(lost.start, segment::LOG));
+        let reason = format!("{}: the log begins there, but the first segment at {first}", words(&lost));
+        self.loss(path, 0, &lost, reason)
+    }
+
+    fn loss(&self, path: PathBuf, position: u64, lost: &Range<u64>, reason: String) -> Error {
+        let at = self.offset.max(lost.start);
+        let mut damage = Damage::new(path, position, reason).at_offset(self.log.id(), at);
+        damage.resume_at = Some(Position::new(self.log.id(), lost.end));
+        Error::Corrupt(Box::new(damage))
     }
 
     /// Forgets the place if the segment list changed since it was found.

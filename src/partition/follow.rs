@@ -142,6 +142,7 @@ impl PartitionLog {
     /// The first look.
     pub(super) fn follow_from_here(&self, appender: &mut Appender) -> Result<PartitionRecovery> {
         let report = self.list_anew(&SegmentList::default())?;
+        self.tell_missing(&report.missing);
         *appender = Appender::Following(Watching::default());
         Ok(report)
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::epochs::begin_at;
 use super::missing::MissingRecords;
 use super::snapshots::FoundProducers;
+use super::survey::in_order;
 use super::swap::Swapped;
 use super::{LastSegment, PartitionLog, SegmentList};
 use crate::error::{Damage, Error, Result};
@@ -20,7 +21,7 @@ use crate::sys::disk::kind_of;
 use crate::sys::{EntryKind, PlainFile, Tail};
 
 /// What is in a directory.
-type Names = Vec<(String, EntryKind)>;
+pub(super) type Names = Vec<(String, EntryKind)>;
 
 /// How often whoever follows another process lists a directory until what is renamed has come to rest.
 pub(super) const MOST_LISTINGS: usize = 8;
@@ -159,7 +160,7 @@ impl Loader<'_> {
         if read_only {
             (names, bases) = self.list_again(names, bases)?;
             self.swapped = Swapped::among(&names);
-            self.with_swapped(&mut bases)?;
+            self.with_swapped(&names, &mut bases)?;
         } else {
             if self.settle_swap(&names, &bases)? {
                 names = self.log.disk.list(&self.log.directory)?;
@@ -171,8 +172,15 @@ impl Loader<'_> {
         }
         let epochs = if read_only { Vec::new() } else { self.log.read_epochs()? };
         let Some(&first) = bases.first() else { return self.without_segments(&epochs) };
-        let log_start = self.log.checkpointed.log_start.max(first);
-        let begun = Found { producers: FoundProducers::among(&names), log_start, ..self.empty(0) };
+        let mut missing = self.missing_front(&bases)?;
+        let log_start = self.start_of(first, &missing);
+        let mut begun = Found { producers: FoundProducers::among(&names), log_start, ..self.empty(0) };
+        if self.log.checkpointed.clean || read_only {
+            missing.append(&mut self.log.surveyed.lock());
+        } else {
+            missing.extend(self.missing_behind(&names, &bases)?);
+        }
+        begun.report.missing = missing;
         let mut found = match self.log.checkpointed.clean {
             _ if read_only => self.followed(&bases, known, begun)?,
             true => self.clean(&bases, begun)?,
@@ -190,6 +198,7 @@ impl Loader<'_> {
             self.settle_producers(&mut found)?;
         }
         found.report.log_end = found.next_offset;
+        found.report.missing = in_order(found.report.missing);
         Ok(found)
     }
 
@@ -206,7 +215,7 @@ impl Loader<'_> {
     }
 
     /// Base offsets of the segments, ascending. Files of other kinds are left alone.
-    fn bases(&self, names: &[(String, EntryKind)]) -> Result<Vec<u64>> {
+    pub(super) fn bases(&self, names: &[(String, EntryKind)]) -> Result<Vec<u64>> {
         let mut bases = Vec::new();
         for (name, kind) in names {
             let path = || self.log.directory.join(name);

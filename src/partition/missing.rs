@@ -14,14 +14,18 @@
 //!
 //! A gap is explained if a compaction has gone through all of it, by its checkpoint. One that is not is told.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
 
 use super::PartitionLog;
 use super::load::Loader;
 use crate::error::Result;
 use crate::events::Event;
-use crate::segment::Batches;
+use crate::segment::{self, Batches, Segment};
 use crate::sys::PlainFile;
 
 /// Topics that Kafka compacts whatever their settings say.
@@ -39,18 +43,31 @@ pub struct MissingRecords {
     pub perhaps_compacted: bool,
 }
 
+/// Whether Kafka compacts the partitions of a topic, whatever its settings say.
+pub(crate) fn is_always_compacted(topic: &str) -> bool {
+    ALWAYS_COMPACTED.contains(&topic)
+}
+
 /// What is known of whether compaction has taken records out of a partition. Only ever turns to yes.
 #[derive(Debug)]
 pub(super) struct Compacted {
     may_have_been: AtomicBool,
     /// The batches were looked at for what a compaction leaves.
     sought: AtomicBool,
+    /// Where gaps end that were told, so that each is told once. The first are forgotten when there are many.
+    told: Mutex<BTreeSet<u64>>,
 }
+
+const MOST_TOLD: usize = 1024;
 
 impl Compacted {
     pub(super) fn new(topic: &str, by_settings_or_checkpoint: bool) -> Self {
-        let may_have_been = by_settings_or_checkpoint || ALWAYS_COMPACTED.contains(&topic);
-        Self { may_have_been: AtomicBool::new(may_have_been), sought: AtomicBool::new(false) }
+        let may_have_been = by_settings_or_checkpoint || is_always_compacted(topic);
+        Self {
+            may_have_been: AtomicBool::new(may_have_been),
+            sought: AtomicBool::new(false),
+            told: Mutex::default(),
+        }
     }
 }
 
@@ -76,6 +93,13 @@ impl PartitionLog {
     /// Tells of what opening found. What was set aside was told when that was done.
     pub(super) fn tell_missing(&self, found: &[MissingRecords]) {
         for MissingRecords { offsets, perhaps_compacted } in found {
+            {
+                let mut told = self.compacted.told.lock();
+                if told.len() == MOST_TOLD {
+                    told.pop_first();
+                }
+                told.insert(offsets.end);
+            }
             let (partition, offsets) = (|| self.id.clone(), || offsets.clone());
             self.chores.events.tell(|| Event::RecordsMissing {
                 partition: partition(),
@@ -83,6 +107,30 @@ impl PartitionLog {
                 perhaps_compacted: *perhaps_compacted,
             });
         }
+    }
+
+    /// The records that are lost between the end of a segment and the next one, which begins at `next`. What compactions may
+    /// have taken out is not lost, but told, unless a compaction has gone through it.
+    pub(super) fn lost_behind(&self, segment: &Segment, next: u64) -> Result<Option<Range<u64>>> {
+        if self.may_have_been_compacted() && (self.cleaned() >= Some(next) || self.is_told(next)) {
+            return Ok(None);
+        }
+        let (file, length) = (segment.open()?, segment.end().position);
+        let end = segment::end_of_batches(&self.disk, &file, (segment.base(), length), u64::MAX)?;
+        let Some(from) = end.map(|end| end.next_offset).filter(|from| *from < next) else { return Ok(None) };
+        let list = self.segments();
+        let open = |segment: &Arc<Segment>| Ok((segment.base(), segment.open()?, segment.end().position));
+        let perhaps_compacted = self.seek_compaction(list.iter().map(open))?;
+        let missing = self.missing(from..next);
+        if !self.is_told(next) {
+            self.tell_missing(missing.as_slice());
+        }
+        Ok((!perhaps_compacted).then_some(from..next))
+    }
+
+    /// Whether the gap before an offset was told.
+    fn is_told(&self, next: u64) -> bool {
+        self.compacted.told.lock().contains(&next)
     }
 
     /// Looks at the batches of all segments for what a compaction leaves, once. `files` opens them, each with its base

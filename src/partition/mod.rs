@@ -34,6 +34,7 @@ mod resting;
 mod segments;
 mod settings;
 mod snapshots;
+mod survey;
 mod swap;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ use load::Found;
 pub use load::PartitionRecovery;
 use missing::Compacted;
 pub use missing::MissingRecords;
+pub(crate) use missing::is_always_compacted;
 use prepared::Prepared;
 pub(crate) use producers::{OpenTransaction, ProducerState};
 pub(crate) use segments::SegmentList;
@@ -118,6 +120,8 @@ pub(crate) struct PartitionLog {
     /// How far compaction has come.
     cleaned: Cleaned,
     compacted: Compacted,
+    /// What was found missing before the partition was loaded, for the report of that.
+    surveyed: Mutex<Vec<MissingRecords>>,
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
@@ -195,6 +199,7 @@ impl PartitionLog {
         let compacts = settings.compaction.is_some() || checkpointed.cleaned.is_some();
         Arc::new(Self {
             compacted: Compacted::new(id.topic(), compacts),
+            surveyed: Mutex::default(),
             disk: disk.within(&directory),
             directory,
             id: id.of_topic(*topic_id.as_bytes()),

@@ -14,8 +14,13 @@
 //! what then is `.swap` replaces every segment in the offsets that it reaches over, so its last batch always stays. From
 //! the swap of the list on nothing is undone; what fails is tried again, and until then the new segments are read under
 //! the names they have.
+//!
+//! What is `.swap` was whole and on the medium before it got that name. Should it be empty, cut or damaged all the same, it
+//! never replaces segments that are still there: as long as none of them is `.deleted`, and what is left of the `.swap`
+//! files is in them, they are all of the log.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::PartitionLog;
@@ -23,10 +28,11 @@ use super::front::{Doomed, Front};
 use super::load::Loader;
 use crate::error::Result;
 use crate::segment::{
-    self, CleanedSegment, PRODUCER_SNAPSHOT, Segment, Standing, admit_swapped, remove_cleaned,
+    self, Batches, CleanedSegment, PRODUCER_SNAPSHOT, Segment, Standing, admit_swapped, end_of_batches,
+    remove_cleaned, whole_to_the_end,
 };
-use crate::sys::EntryKind;
 use crate::sys::disk::kind_of;
+use crate::sys::{EntryKind, PlainFile};
 
 /// Segments that have been exchanged in the list and not yet in the directory.
 #[derive(Debug)]
@@ -111,6 +117,9 @@ impl PartitionLog {
     }
 }
 
+/// Runs of offsets that are kept in mind to see whether nothing is missing: a limit on memory.
+const MOST_HELD: usize = 1 << 20;
+
 /// The segments that stand in a directory, and under which names.
 #[derive(Debug, Default)]
 pub(super) struct Swapped {
@@ -169,6 +178,11 @@ impl Loader<'_> {
             disk.sync_directory(directory)?;
         }
         found.cleaned.iter().try_for_each(|base| remove_cleaned_as(self, *base, Standing::Cleaned))?;
+        if self.is_to_be_undone(&found, names, bases)? {
+            self.undo(&found)?;
+            disk.sync_directory(directory)?;
+            return Ok(true);
+        }
         let replaced = self.replaced(&found)?;
         for base in bases.iter().filter(|base| replaced.contains(base)) {
             remove_cleaned_as(self, *base, Standing::Plain)?;
@@ -178,8 +192,96 @@ impl Loader<'_> {
         Ok(true)
     }
 
+    /// Whether the log is the segments that were to be replaced, and what was to replace them is not whole.
+    fn is_to_be_undone(&self, found: &Swapped, names: &[(String, EntryKind)], bases: &[u64]) -> Result<bool> {
+        let Some(&first) = found.logs.first() else { return Ok(false) };
+        if bases.binary_search(&first).is_err() {
+            return Ok(false);
+        }
+        let (mut end, mut is_whole, mut is_empty) = (first, true, true);
+        for &base in &found.logs {
+            let (file, length) = self.open_swapped(base)?;
+            let whole = whole_to_the_end(&self.log.disk, &file, (base, length))?;
+            (is_whole, is_empty) = (is_whole && whole.is_some() && length > 0, is_empty && length == 0);
+            end = end.max(whole.unwrap_or(base));
+        }
+        if is_empty {
+            return Ok(true);
+        }
+        if is_whole && !self.reaches_behind(bases, end)? {
+            return Ok(false);
+        }
+        let is_doomed = |name: &str| match Standing::split(name) {
+            (plain, Standing::Deleted) => {
+                segment::base_of(plain, segment::LOG).is_some_and(|base| base >= first)
+            }
+            _ => false,
+        };
+        Ok(!names.iter().any(|(name, _)| is_doomed(name)) && self.holds_all_of(found, bases)?)
+    }
+
+    fn open_swapped(&self, base: u64) -> Result<(PlainFile, u64)> {
+        let path = self.log.directory.join(segment::file_name(base, segment::LOG));
+        let file = self.log.disk.open(&Standing::Swap.of(&path), false)?;
+        let length = file.len()?;
+        Ok((file, length))
+    }
+
+    /// Whether the last segment that begins before `end` has batches from there on: a compaction of ours keeps the last
+    /// batch of what it goes through, so something was cut off its work. One of a broker may have dropped it.
+    fn reaches_behind(&self, bases: &[u64], end: u64) -> Result<bool> {
+        let Some(last) = bases.iter().rfind(|base| **base < end) else { return Ok(false) };
+        let (file, length) = self.open(*last)?;
+        let known = end_of_batches(&self.log.disk, &file, (*last, length), u64::MAX)?;
+        Ok(known.is_some_and(|known| known.next_offset > end))
+    }
+
+    /// Whether each whole batch of the swapped segments lies within one of the segments that are to be replaced.
+    fn holds_all_of(&self, found: &Swapped, bases: &[u64]) -> Result<bool> {
+        let mut held: Vec<Range<u64>> = Vec::new();
+        for &base in bases {
+            let (file, length) = self.open(base)?;
+            let mut batches = Batches::new(&file, length, 0, base);
+            while let Ok((_, frame)) = batches.next()? {
+                let offsets = frame.known_first_offset()..frame.last_offset() + 1;
+                let is_full = held.len() == MOST_HELD;
+                match held.last_mut() {
+                    Some(last) if last.end == offsets.start => last.end = offsets.end,
+                    _ if is_full => return Ok(false),
+                    _ => held.push(offsets),
+                }
+            }
+        }
+        let is_held = |batch: &Range<u64>| {
+            let behind = held.partition_point(|known| known.start <= batch.start);
+            behind.checked_sub(1).and_then(|at| held.get(at)).is_some_and(|known| batch.end <= known.end)
+        };
+        for &base in &found.logs {
+            let (file, length) = self.open_swapped(base)?;
+            let mut batches = Batches::new(&file, length, 0, base);
+            while let Ok((_, frame)) = batches.next()? {
+                if !is_held(&(frame.known_first_offset()..frame.last_offset() + 1)) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Keeps the log as it is, and what was to be swapped in beside it.
+    fn undo(&self, found: &Swapped) -> Result<()> {
+        for base in &found.logs {
+            let plain = self.log.directory.join(segment::file_name(*base, segment::LOG));
+            let (file, length) = self.open_swapped(*base)?;
+            if length > 0 {
+                self.log.keep_whole(file.path(), &plain)?;
+            }
+        }
+        found.files.iter().try_for_each(|base| remove_cleaned_as(self, *base, Standing::Swap))
+    }
+
     /// The offsets that swapped segments reach over.
-    fn replaced(&self, found: &Swapped) -> Result<std::ops::Range<u64>> {
+    fn replaced(&self, found: &Swapped) -> Result<Range<u64>> {
         let first = found.logs.first().copied().unwrap_or(0);
         let mut end = first;
         for base in &found.logs {
@@ -189,8 +291,13 @@ impl Loader<'_> {
     }
 
     /// What whoever only reads takes for the segments of the log.
-    pub(super) fn with_swapped(&self, bases: &mut Vec<u64>) -> Result<()> {
+    pub(super) fn with_swapped(&mut self, names: &[(String, EntryKind)], bases: &mut Vec<u64>) -> Result<()> {
         if self.swapped.logs.is_empty() {
+            return Ok(());
+        }
+        // Later looks meet a swap that is under way, not what a stop has left.
+        if self.log.segments.version() == 0 && self.is_to_be_undone(&self.swapped, names, bases)? {
+            self.swapped = Swapped::default();
             return Ok(());
         }
         let replaced = self.replaced(&self.swapped)?;

@@ -114,12 +114,14 @@ impl Loader<'_> {
             *cut = true;
             found.report.bytes_cut += length - checked.position;
             if checked.reason != NotWhole::End && batches.whole_batch_follows()? {
-                found.report.kept.push(self.log.cut_off(file, checked.position..length)?);
+                found.report.kept.push(self.log.keep_part(&file, checked.position..length)?);
+                self.log.replace_by_prefix(&file, checked.position)?;
             }
         }
         if let Some(next) = gap {
             *cut |= self.is_loss(checked.next_offset, is_complete, bases)?;
-            if !*cut {
+            // What lies below the recovery point was looked at before.
+            if !*cut && next > point {
                 found.report.missing.extend(self.log.missing(checked.next_offset..next));
             }
         }

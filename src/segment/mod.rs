@@ -4,6 +4,7 @@
 //! what it gives out lies below the published [`SegmentEnd`] and never changes. Other segments are not known here.
 
 mod cleaned;
+mod ends;
 mod entries;
 mod names;
 mod scan;
@@ -19,6 +20,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::{Mutex, RwLock};
 
 pub(crate) use cleaned::{CleanedSegment, CleanedWriter, admit_swapped, remove_cleaned};
+pub(crate) use ends::{end_of_batches, knows_more, whole_to_the_end};
 pub(crate) use entries::IndexEntries;
 pub(crate) use names::{Standing, beside};
 pub(crate) use scan::{Batches, Indexing, check_batches, skip_batches};
@@ -123,7 +125,10 @@ impl Segment {
         sealed: bool,
     ) -> Option<Self> {
         let (position, next) = end;
-        let relative_next = u32::try_from(next.checked_sub(base)?).ok()?;
+        // Between two segments any number of offsets may be missing.
+        let distance = next.checked_sub(base)?;
+        let distance = if sealed { distance.min(MOST_OFFSETS) } else { distance };
+        let relative_next = u32::try_from(distance).ok()?;
         let end = SegmentEnd { position, relative_next, sealed };
         let tail = Arc::new(Tail::new(position, end.mark()));
         let path = directory.join(file_name(base, LOG));

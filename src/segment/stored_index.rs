@@ -59,6 +59,29 @@ pub(crate) fn position_of(disk: &Disk, log: &Path, relative: u32, end: u64) -> R
     Ok(if position < end { position } else { 0 })
 }
 
+/// Where the last batch begins that the offset index knows of; `None`: it knows of none.
+pub(super) fn last_position(disk: &Disk, log: &Path) -> Result<Option<u64>> {
+    let Some(entries) = Entries::<OFFSET_ENTRY>::open(disk, log, OFFSET_INDEX)? else { return Ok(None) };
+    let position = |entry: &[u8; OFFSET_ENTRY]| u64::from(OffsetEntry::decode(entry).position);
+    let last = match entries.count.checked_sub(1) {
+        Some(last) => entries.get(last)?.filter(|last| position(last) > 0),
+        None => return Ok(None),
+    };
+    // Zeros behind the last entry are what a killed broker leaves.
+    let last = match last {
+        Some(last) => Some(last),
+        None => entries.last_where(|entry| position(entry) > 0)?,
+    };
+    Ok(last.as_ref().map(position))
+}
+
+/// Offset of the last entry of the time index, relative to the base.
+pub(super) fn last_timed(disk: &Disk, log: &Path) -> Result<Option<u32>> {
+    let Some(entries) = Entries::<TIME_ENTRY>::open(disk, log, TIME_INDEX)? else { return Ok(None) };
+    let last = entries.last_where(|entry| TimeEntry::decode(entry).timestamp > 0)?;
+    Ok(last.map(|entry| TimeEntry::decode(&entry).relative_offset))
+}
+
 pub(super) fn offset_before(disk: &Disk, log: &Path, at: i64) -> Result<u32> {
     let Some(entries) = Entries::<TIME_ENTRY>::open(disk, log, TIME_INDEX)? else { return Ok(0) };
     let found = entries.last_where(|entry| {

@@ -95,11 +95,7 @@ impl Anchor {
     }
 
     fn drop_here(&self) -> Result<()> {
-        let look = || number_at(&self.path).map_err(|e| Error::io("look at", &self.path, e));
-        // Some file systems, of other machines mostly, give another number each time.
-        if let Some(number) = look()?
-            && look()? == Some(number)
-        {
+        if let Some(number) = number_at(&self.path).map_err(|e| Error::io("look at", &self.path, e))? {
             self.known.get_or_init(|| number);
         }
         Ok(())
@@ -120,10 +116,9 @@ fn is_missing(failure: &io::Error) -> bool {
     matches!(failure.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// `None`: the file system has no numbers.
+/// `None`: the system does not tell.
 fn number_at(path: &Path) -> io::Result<Option<Number>> {
     let metadata = fs::symlink_metadata(path)?;
-    let place = platform::device_and_number_at(path, &metadata);
-    let made = platform::KEEPS_CREATION_TIMES.then(|| metadata.created().ok()).flatten();
-    Ok(place.map(|(device, file)| Number { device, file, made }))
+    let place = platform::device_and_number(&metadata);
+    Ok(place.map(|(device, file)| Number { device, file, made: metadata.created().ok() }))
 }

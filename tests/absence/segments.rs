@@ -39,6 +39,8 @@ pub(crate) struct Case {
     pub(crate) recovery_point: Option<u64>,
     /// Offset in the checkpoint of the cleaner.
     pub(crate) cleaned: Option<u64>,
+    /// The log was closed in order, and the checkpoints are what the close left.
+    pub(crate) is_closed: bool,
 }
 
 impl fmt::Display for Case {
@@ -71,6 +73,12 @@ impl Case {
     }
 }
 
+/// A directory in memory where there is such a place: thousands of syncs of a disk take minutes.
+pub(crate) fn in_memory() -> tempfile::TempDir {
+    let memory = if cfg!(unix) { "/dev/shm" } else { "no such place" };
+    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// All of them, those of a topic in the order of their partitions.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -80,7 +88,8 @@ pub(crate) fn cases() -> Vec<Case> {
             for base in [0, 10, 30] {
                 for recovery_point in [None, Some(0), Some(15), Some(20), Some(END)] {
                     for cleaned in cleaned.iter().copied() {
-                        cases.push(Case { topic, partition, how, base, recovery_point, cleaned });
+                        let is_closed = false;
+                        cases.push(Case { topic, partition, how, base, recovery_point, cleaned, is_closed });
                         partition += 1;
                     }
                 }
@@ -88,6 +97,16 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     cases
+}
+
+/// The same of a log that was closed in order, one for each segment and what may happen to it.
+pub(crate) fn closed_cases() -> Vec<Case> {
+    let cases = cases().into_iter().filter(|case| !case.is_compacted() && case.recovery_point == Some(END));
+    let cases = cases.enumerate().map(|(partition, case)| {
+        let partition = u32::try_from(partition).unwrap();
+        Case { partition, is_closed: true, ..case }
+    });
+    cases.collect()
 }
 
 /// Makes the directory.
@@ -111,6 +130,9 @@ pub(crate) fn make(dir: &Path, cases: &[Case]) {
     }
     log.close().unwrap();
     drop((producer, log));
+    if cases.iter().all(|case| case.is_closed) {
+        return cases.iter().for_each(|case| spoil(dir, case));
+    }
     fs::remove_file(dir.join(".kafka_cleanshutdown")).unwrap();
     checkpoint(dir, "recovery-point-offset-checkpoint", cases, |case| case.recovery_point);
     checkpoint(dir, "cleaner-offset-checkpoint", cases, |case| case.cleaned);

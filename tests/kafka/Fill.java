@@ -36,6 +36,7 @@ public class Fill {
             transactions();
             groups(admin);
             if (run == 1) admin.deleteTopics(List.of("gone")).all().get();
+            if (run == 2) superseded(admin);
             if (run == 2) admin.createPartitions(Map.of("empty", NewPartitions.increaseTo(3))).all().get();
         }
         if (leaveOpen) leaveOpen();
@@ -122,6 +123,25 @@ public class Fill {
         long end = System.nanoTime() + Duration.ofSeconds(20).toNanos();
         while (count(tp) > 100 * run && System.nanoTime() < end) Thread.sleep(300);
         if (count(tp) > 100 * run) throw new IllegalStateException("not compacted: " + count(tp));
+    }
+
+    /**
+     * Segments of which the cleaner leaves the front, or nothing. Made in the last run and at its end, so that a broker that is
+     * killed has not written a recovery point since.
+     */
+    static void superseded(Admin admin) throws Exception {
+        TopicPartition tp = new TopicPartition("superseded", 0);
+        admin.createTopics(List.of(topic("superseded", 1, "cleanup.policy", "compact", "segment.bytes", "1048576", "min.cleanable.dirty.ratio", "0.01"))).all().get();
+        int staying = 700, overwritten = 400, records = 3900;
+        try (Producer<byte[], byte[]> p = producer("batch.size", "0", "linger.ms", "0")) {
+            for (int i = 0; i < records; i++) {
+                String key = i < staying ? "stays " + i : "is overwritten " + (i - staying) % overwritten;
+                p.send(new ProducerRecord<>("superseded", 0, T0 + i, bytes(key), bytes("value ".repeat(200) + i)));
+            }
+        }
+        long end = System.nanoTime() + Duration.ofSeconds(30).toNanos();
+        while (count(tp) > records / 2 && System.nanoTime() < end) Thread.sleep(200);
+        if (count(tp) > records / 2) throw new IllegalStateException("not compacted: " + count(tp));
     }
 
     static long count(TopicPartition tp) {

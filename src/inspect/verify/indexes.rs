@@ -13,6 +13,8 @@ pub(super) struct Passed {
     pub(super) first_offset: u64,
     pub(super) last_offset: u64,
     pub(super) max_timestamp: i64,
+    /// The same if it has records, else −1.
+    pub(super) indexed_timestamp: i64,
 }
 
 /// Both indexes, as far as they have been compared.
@@ -21,6 +23,8 @@ pub(super) struct Indexes {
     times: Lane<TimeIndexEntry>,
     /// So far in the log.
     largest_timestamp: i64,
+    /// The same of batches that have records: an index may leave out the others.
+    largest_of_records: i64,
     /// Zeros behind the last entry are space taken ahead.
     zeros_may_follow: bool,
 }
@@ -91,6 +95,7 @@ impl Indexes {
             offsets: Lane::open(log, OFFSET_INDEX, zeros_may_follow)?,
             times: Lane::open(log, TIME_INDEX, zeros_may_follow)?,
             largest_timestamp: -1,
+            largest_of_records: -1,
             zeros_may_follow,
         })
     }
@@ -107,6 +112,7 @@ impl Indexes {
     /// Compares the entries that speak of this batch, the next one of the log.
     pub(super) fn pass(&mut self, batch: Passed) -> Result<()> {
         self.largest_timestamp = self.largest_timestamp.max(batch.max_timestamp);
+        self.largest_of_records = self.largest_of_records.max(batch.indexed_timestamp);
         while let Some(entry) = self.offsets.next {
             let position = u64::from(entry.position);
             if position == 0 && self.zeros_may_follow {
@@ -146,12 +152,8 @@ impl Indexes {
             }
         }
         let known = self.times.before.map(|entry| entry.timestamp);
-        if finished
-            && self.times.entries.is_some()
-            && self.largest_timestamp >= 0
-            && known != Some(self.largest_timestamp)
-        {
-            let largest = self.largest_timestamp;
+        if finished && self.times.entries.is_some() && known.unwrap_or(-1) < self.largest_of_records {
+            let largest = self.largest_of_records;
             self.times.refuse(format!("the largest timestamp of the log, {largest}, is not its last entry"));
         }
         self.offsets.into_wrong().into_iter().chain(self.times.into_wrong()).collect()

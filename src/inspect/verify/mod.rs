@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`partition`] | the files of a partition and how they fit together |
 //! | [`segment`] | the batches of a log file, with its indexes beside them |
+//! | [`absences`] | offsets that no segment has |
 //! | [`indexes`] | entries of indexes, held against the batches as these come |
 //! | [`repair`] | taking away what is derived and wrong |
 
+mod absences;
 mod indexes;
 mod partition;
 mod repair;
@@ -70,6 +72,9 @@ impl fmt::Display for Problem {
 pub enum ProblemKind {
     /// Records: a batch that is damaged, or stands where it cannot.
     Log,
+    /// Records that should be there and are not, or may be missing: the partition was compacted, or may have been, but no
+    /// compaction has gone through their offsets.
+    Missing,
     /// An index or a snapshot of producers. It is made from the records, and can be made again.
     Derived,
     /// A checkpoint. Without it more is looked at when the directory is opened.
@@ -265,7 +270,9 @@ impl Verifier<'_, '_> {
             }
             self.owner(directory, outline.as_ref());
             if let Some(partition) = &directory.partition {
-                self.partition(&directory.path, partition);
+                let compacted =
+                    outline.as_ref().is_none_or(|outline| outline.may_have_been_compacted(partition.topic()));
+                self.partition(&directory.path, partition, compacted);
             }
             self.settle();
         }
@@ -308,7 +315,7 @@ impl Verifier<'_, '_> {
         if !exists {
             return None;
         }
-        self.partition(directory, &TopicPartition::from(("__cluster_metadata", 0)));
+        self.partition(directory, &TopicPartition::from(("__cluster_metadata", 0)), false);
         let before = self.pending.len();
         self.settle();
         match Outline::read(&self.root, &self.disk, &self.checkpoints) {

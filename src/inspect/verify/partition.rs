@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::absences::Absences;
 use super::segment::Place;
 use super::{ProblemKind, Verifier};
 use crate::catalog::metadata_directory;
@@ -9,7 +10,7 @@ use crate::format::checkpoint::{EpochStart, parse_epochs};
 use crate::format::partition_metadata;
 use crate::format::transaction_index::AbortedTransaction;
 use crate::inspect::MOST_SMALL_BYTES;
-use crate::partition::{Checkpointed, ProducerState, is_aside};
+use crate::partition::{Checkpointed, ProducerState, is_always_compacted, is_aside};
 use crate::position::TopicPartition;
 use crate::segment::{
     LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX, base_of, file_name,
@@ -35,6 +36,7 @@ pub(super) struct Walk {
     pub(super) recovery_point: u64,
     /// Offsets were missing in the log file at hand.
     gaps: bool,
+    pub(super) absences: Absences,
     epoch: i32,
     seen: Vec<EpochStart>,
     /// By the checkpoint, if there is one that counts.
@@ -47,6 +49,7 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn begin_segment(&mut self, base: u64) {
+        self.absences.begin_segment(&self.path, self.expected..base);
         self.path = self.directory.join(file_name(base, LOG));
         self.gaps = false;
         self.expected = self.expected.max(base);
@@ -83,7 +86,7 @@ impl Walk {
 
 impl Verifier<'_, '_> {
     /// Everything in a partition's directory.
-    pub(super) fn partition(&mut self, directory: &Path, id: &TopicPartition) {
+    pub(super) fn partition(&mut self, directory: &Path, id: &TopicPartition, may_have_been_compacted: bool) {
         self.report.partitions += 1;
         let names = match self.disk.list(directory) {
             Ok(names) => names,
@@ -93,12 +96,18 @@ impl Verifier<'_, '_> {
         self.names(directory, &names, &bases);
         self.partition_metadata(directory);
         let known = self.checkpoints.of(id);
+        let of_compaction = |name: &str| name.ends_with(".cleaned") || name.ends_with(".swap");
+        let may_have_been_compacted = may_have_been_compacted
+            || is_always_compacted(id.topic())
+            || known.cleaned.is_some()
+            || names.iter().any(|(name, _)| of_compaction(name));
         let mut walk = Walk {
             path: directory.to_owned(),
             directory: directory.to_owned(),
             expected: bases.first().copied().unwrap_or(0),
             recovery_point: known.recovery_point.unwrap_or(0),
             gaps: false,
+            absences: Absences::new(may_have_been_compacted),
             epoch: -1,
             seen: Vec::new(),
             epochs: self.epochs(directory),
@@ -116,6 +125,11 @@ impl Verifier<'_, '_> {
                 return;
             }
         }
+        let first_epoch = walk.epochs.as_ref().and_then(|epochs| epochs.first()).map(|first| first.start);
+        if let Some(first) = bases.first() {
+            walk.absences.note_front(directory, *first, first_epoch, known.log_start);
+        }
+        self.missing_records(id, &walk.absences);
         self.end(directory, &bases, &walk, known);
         self.snapshots(directory, &names, walk.expected);
         self.seen_epochs = walk.seen;

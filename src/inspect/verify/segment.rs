@@ -80,6 +80,7 @@ impl Verifier<'_, '_> {
                             reason,
                         );
                         damaged = true;
+                        walk.absences.note_damage();
                     }
                     file.reread(next)?;
                 }
@@ -132,6 +133,7 @@ impl Verifier<'_, '_> {
         walk: &mut Walk,
         indexes: Option<&mut Indexes>,
     ) -> Result<()> {
+        walk.absences.note(frame, walk.expected);
         let (position, last) = (batch.position(), frame.last_offset());
         let mut first = frame.known_first_offset();
         let mut wrong: Vec<String> = Vec::new();
@@ -169,8 +171,14 @@ impl Verifier<'_, '_> {
             self.problem_at(ProblemKind::Log, walk.path.clone(), position, Some(first), reason);
         }
         if let Some(indexes) = indexes {
-            let max_timestamp = frame.max_timestamp();
-            indexes.pass(Passed { position, first_offset: first, last_offset: last, max_timestamp })?;
+            let (max_timestamp, indexed_timestamp) = (frame.max_timestamp(), frame.indexed_timestamp());
+            indexes.pass(Passed {
+                position,
+                first_offset: first,
+                last_offset: last,
+                max_timestamp,
+                indexed_timestamp,
+            })?;
         }
         Ok(())
     }

@@ -8,8 +8,6 @@ mod encoded;
 mod faults;
 mod fixture;
 mod front;
-#[cfg(target_os = "linux")]
-mod held;
 mod lookups;
 mod missing;
 mod model;
@@ -17,6 +15,7 @@ mod model;
 mod power;
 mod prepared;
 mod recovery;
+mod swapped;
 mod synced;
 mod threads;
 mod transactions;

@@ -106,7 +106,7 @@ fn nothing_in_a_new_segment_is_acknowledged_before_the_old_one_is_on_the_medium(
             );
         }
         drop(log);
-        fixture.remove();
+        std::fs::remove_dir_all(fixture.directory()).unwrap();
     }
 }
 

@@ -1,0 +1,68 @@
+//! Where the batches of a log file end, without going through all of them: by the last entry of the offset index, which leads
+//! near to the end. The entry is not believed but followed.
+
+use super::{Batches, stored_index};
+use crate::error::Result;
+use crate::sys::{Disk, PlainFile};
+
+/// Where the batches of a file end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchesEnd {
+    pub(crate) position: u64,
+    /// Offset behind the last batch.
+    pub(crate) next_offset: u64,
+}
+
+/// Whether every batch of a log file of `length` bytes is whole, and its indexes know of none behind them. Offset behind the
+/// last one; `None` if not so.
+pub(crate) fn whole_to_the_end(
+    disk: &Disk,
+    file: &PlainFile,
+    (base, length): (u64, u64),
+) -> Result<Option<u64>> {
+    let mut batches = Batches::new(file, length, 0, base);
+    while batches.next()?.is_ok() {}
+    let is_whole = batches.position == length && !knows_more(disk, file, (base, length), batches.expected)?;
+    Ok(Some(batches.expected).filter(|_| is_whole))
+}
+
+/// Whether the indexes of a log file of `length` bytes, which ends before offset `next`, know of batches behind.
+pub(crate) fn knows_more(
+    disk: &Disk,
+    file: &PlainFile,
+    (base, length): (u64, u64),
+    next: u64,
+) -> Result<bool> {
+    let by_offset = stored_index::last_position(disk, file.path())?.is_some_and(|last| last >= length);
+    let by_time = stored_index::last_timed(disk, file.path())?;
+    Ok(by_offset || by_time.is_some_and(|last| base + u64::from(last) >= next))
+}
+
+/// Where the batches of a log file of `length` bytes end. `most`: so many bytes are gone through where the index is of no
+/// help and gives no reason for doubt; `None` if that is not enough.
+pub(crate) fn end_of_batches(
+    disk: &Disk,
+    file: &PlainFile,
+    (base, length): (u64, u64),
+    most: u64,
+) -> Result<Option<BatchesEnd>> {
+    let walk = |from| -> Result<BatchesEnd> {
+        let mut batches = Batches::new(file, length, from, base);
+        while batches.next()?.is_ok() {}
+        Ok(BatchesEnd { position: batches.position, next_offset: batches.expected })
+    };
+    let from = stored_index::last_position(disk, file.path())?;
+    match from {
+        Some(from) if from < length => {
+            let end = walk(from)?;
+            // Else the index is wrong, or there is damage behind where it leads.
+            if end.position == length {
+                return Ok(Some(end));
+            }
+        }
+        None if length > most => return Ok(None),
+        // The index knows of more than there is, or of nothing.
+        _ => {}
+    }
+    walk(0).map(Some)
+}
