@@ -1,4 +1,5 @@
-//! How polls wait, and what ends the wait.
+//! How polls wait, and what ends the wait. Here the end may come before the poll has begun to wait, or after it: the tests of
+//! `consumer` hold it back until the poll sleeps.
 
 mod common;
 
@@ -11,7 +12,6 @@ use stratalog::{
 };
 
 const STRATEGIES: [WaitStrategy; 3] = [WaitStrategy::Spin, WaitStrategy::SpinThenPark, WaitStrategy::Park];
-/// Time for a thread to begin its wait.
 const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// Runs a suite with a consumer of an empty topic of two partitions, for each way to wait.
@@ -28,16 +28,13 @@ fn with_each_strategy(suite: impl Fn(&EventLog, &Topic, Consumer)) {
 }
 
 #[test]
-fn no_longer_than_the_timeout_and_no_shorter() {
+fn until_the_timeout_and_no_shorter() {
     with_each_strategy(|_, _, mut consumer| {
-        let start = Instant::now();
         assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
-        assert!(start.elapsed() < Duration::from_secs(5));
         for millis in [1, 10, 50] {
             let (start, timeout) = (Instant::now(), Duration::from_millis(millis));
             assert!(consumer.poll(timeout).unwrap().is_empty());
             assert!(start.elapsed() >= timeout);
-            assert!(start.elapsed() < timeout + Duration::from_secs(5));
         }
     });
 }
@@ -48,9 +45,6 @@ fn until_another_thread_sends() {
         thread::scope(|scope| {
             for round in 0..50_u32 {
                 scope.spawn(move || {
-                    if round % 2 == 0 {
-                        thread::sleep(Duration::from_millis(u64::from(round % 5)));
-                    }
                     log.producer().unwrap().send(topic, Record::new("x").partition(round % 2)).unwrap();
                 });
                 let timeout = if round % 3 == 0 { Duration::MAX } else { PATIENCE };
@@ -76,13 +70,8 @@ fn until_it_is_woken() {
         assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
         assert!(consumer.poll(Duration::MAX).unwrap().is_empty());
         thread::scope(|scope| {
-            let start = Instant::now();
-            scope.spawn(|| {
-                thread::sleep(A_MOMENT);
-                waker.wake();
-            });
+            scope.spawn(|| waker.wake());
             assert!(consumer.poll(Duration::MAX).unwrap().is_empty());
-            assert!(start.elapsed() >= A_MOMENT);
         });
         // The old wake does not count again.
         let start = Instant::now();
@@ -106,7 +95,6 @@ fn until_the_log_is_closed() {
                 assert_eq!(error.remedy(), Remedy::Reopen);
                 assert!(matches!(consumer.poll(Duration::ZERO).unwrap_err(), Error::Closed));
             });
-            thread::sleep(A_MOMENT);
             log.close().unwrap();
             until("the close ends the poll", || polling.is_finished());
             polling.join().unwrap();
@@ -118,7 +106,6 @@ fn until_the_log_is_closed() {
 fn until_the_topic_is_deleted() {
     with_each_strategy(|log, _, mut consumer| {
         let polling = thread::spawn(move || consumer.poll(Duration::MAX).unwrap_err());
-        thread::sleep(A_MOMENT);
         log.delete_topic("t").unwrap();
         until("the deletion ends the poll", || polling.is_finished());
         assert!(matches!(polling.join().unwrap(), Error::NotFound { .. }));
@@ -130,15 +117,15 @@ fn not_for_partitions_that_are_paused() {
     with_each_strategy(|log, topic, mut consumer| {
         consumer.pause([("t", 0)]).unwrap();
         log.producer().unwrap().send(topic, Record::new("unseen").partition(0)).unwrap();
-        assert!(consumer.poll(A_MOMENT).unwrap().is_empty());
-        consumer.pause([("t", 1)]).unwrap();
-        assert!(consumer.poll(A_MOMENT).unwrap().is_empty());
+        // Records would come before the wake, which counts where a poll would wait.
         let waker = consumer.waker();
+        waker.wake();
+        assert!(consumer.poll(Duration::MAX).unwrap().is_empty());
+        consumer.pause([("t", 1)]).unwrap();
+        waker.wake();
+        assert!(consumer.poll(Duration::MAX).unwrap().is_empty());
         thread::scope(|scope| {
-            scope.spawn(|| {
-                thread::sleep(A_MOMENT);
-                waker.wake();
-            });
+            scope.spawn(|| waker.wake());
             assert!(consumer.poll(Duration::MAX).unwrap().is_empty());
         });
         consumer.resume([("t", 0)]).unwrap();

@@ -8,6 +8,8 @@ mod committing;
 mod following;
 mod records;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod view;
 mod waiting;
 

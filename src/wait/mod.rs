@@ -73,6 +73,12 @@ impl Sleepers {
         ticket
     }
 
+    /// Whether there are any: from then on none of them misses a wake.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn are_there(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
     /// Takes a sleeper off, woken or not.
     pub(crate) fn leave(&self, ticket: u64) {
         let mut list = self.list.lock();
