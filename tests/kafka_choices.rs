@@ -8,9 +8,9 @@ mod judge;
 
 use std::fmt::Write as _;
 
-use common::Dice;
+use common::{Dice, crafted};
 use judge::kafka_is_missing;
-use stratalog::{EventLog, TopicConfig};
+use stratalog::{EventLog, HandoverOptions, KafkaVersion, Obstacle, TopicConfig};
 
 fn dice() -> Dice {
     let seed = std::env::var("STRATALOG_SEED").map_or(42, |seed| seed.parse().expect("a number"));
@@ -46,6 +46,26 @@ fn keys_go_where_javas_producer_sends_them() {
     let theirs = judge::compute("Choices.java", &lines);
     assert!(theirs.lines().eq(ours.iter().map(String::as_str)));
     assert_eq!(ours.len(), 20_000);
+}
+
+#[test]
+fn the_highest_metadata_version_is_that_of_the_release() {
+    if kafka_is_missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    EventLog::open(dir.path()).unwrap().close().unwrap();
+    // 33, which only the newest Kafka starts with.
+    crafted::in_metadata(dir.path(), b"metadata.version\0\x15", b"metadata.version\0\x21");
+    let kafka: KafkaVersion = judge::version().parse().unwrap();
+    let options = HandoverOptions::new().kafka(kafka).dry_run(true);
+    let report = EventLog::open(dir.path()).unwrap().handover(&options).unwrap();
+    let highest = report.obstacles.iter().find_map(|obstacle| match obstacle {
+        Obstacle::MetadataVersion { highest, .. } => Some(*highest),
+        _ => None,
+    });
+    let theirs = judge::compute("Choices.java", "level\n");
+    assert_eq!(highest.unwrap_or(33).to_string(), theirs.trim(), "Kafka {kafka}");
 }
 
 fn random_bytes(dice: &mut Dice, most: u64) -> Vec<u8> {

@@ -100,8 +100,26 @@ mod tests {
         }
     }
 
+    /// The levels are `MetadataVersion.LATEST_PRODUCTION` of each release; `kafka_choices` asks the version at hand.
     #[test]
-    fn levels_rise_with_the_versions() {
+    fn each_version_has_the_level_and_the_limits_of_its_release() {
+        let facts = |version: KafkaVersion| {
+            let (level, least) = (version.highest_metadata_level(), version.least_segment_bytes());
+            (version.to_string(), level, least, version.has_share_groups())
+        };
+        let all = ALL.map(|(version, ..)| facts(version));
+        let release = |name: &str, level, least, share| (name.to_owned(), level, least, share);
+        assert_eq!(
+            all,
+            [
+                release("3.9", 21, 14, false),
+                release("4.0", 25, 1 << 20, true),
+                release("4.1", 27, 1 << 20, true),
+                release("4.2", 29, 1 << 20, true),
+                release("4.3", 30, 1 << 20, true),
+                release("4.4", 33, 1 << 20, true),
+            ]
+        );
         assert!(ALL.is_sorted_by(|a, b| a.0 < b.0 && a.2 < b.2));
     }
 }

@@ -1,5 +1,7 @@
 use std::fs;
 
+use stratalog::inspect::LogFile;
+
 use crate::program::Program;
 
 const ALL: [&str; 5] = ["consume", "--topic", "t", "--from-beginning", "--until-end"];
@@ -87,9 +89,17 @@ fn a_file_is_read_and_a_missing_one_named() {
 
 #[test]
 fn each_line_by_itself() {
-    let program = Program::with_topic("t", 1);
-    program.ok(&["produce", "--topic", "t", "--sync", "--durability", "synced"], "a\nb\n");
-    assert_eq!(printed(&program, &[]), "a\nb\n");
+    // Batches and their records, as they were written.
+    let batches = |more: &[&str]| {
+        let program = Program::with_topic("t", 1);
+        program.ok(&[&["produce", "--topic", "t", "--durability", "synced"], more].concat(), "a\nb\nc\n");
+        assert_eq!(printed(&program, &[]), "a\nb\nc\n");
+        let mut file = LogFile::open(program.log().join("t-0/00000000000000000000.log")).unwrap();
+        let mut next = || file.next_batch().unwrap().map(|batch| batch.record_count().unwrap());
+        std::iter::from_fn(&mut next).collect::<Vec<_>>()
+    };
+    assert_eq!(batches(&["--sync"]), [1, 1, 1]);
+    assert_eq!(batches(&[]), [3], "what was read at once is written at once");
 }
 
 #[test]
