@@ -286,6 +286,12 @@ pub fn coordinator_records(data: &[u8]) {
     }
 }
 
+/// Cases of a property: so many, or as often as many as `PROPTEST_CASES` is 256.
+#[cfg(test)]
+pub(crate) fn cases(usual: u32) -> u32 {
+    proptest::test_runner::Config::default().cases * usual / 256
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

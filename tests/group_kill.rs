@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use common::{Dice, copy, end};
+use common::{campaign, copy, end};
 use stratalog::{EventLog, Record, Topic, TopicConfig};
 
 const PARTITIONS: u32 = 4;
@@ -114,8 +114,8 @@ fn check(path: &Path, told: &BTreeMap<u32, u64>) {
 #[test]
 fn what_was_committed_is_remembered_and_the_group_goes_on_there() {
     let (dir, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (mut dice, mut told) = (Dice(0x6e0), BTreeMap::new());
-    for round in 0..ROUNDS {
+    let ((mut dice, rounds), mut told) = (campaign("group_kill", 0x6e0, ROUNDS), BTreeMap::new());
+    for round in 0..rounds {
         let lifetime = Duration::from_micros(dice.below(80_000));
         let least = usize::try_from(dice.below(300)).unwrap() + 1;
         for (partition, offset) in run_and_kill(dir.path(), lifetime, least) {

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use common::{Dice, MODES, Mode, copy, end, names, read};
+use common::{Dice, MODES, Mode, campaign, copy, end, names, read};
 use stratalog::{Durability, EventLog, Producer, Record, Topic, TopicConfig};
 
 const PARTITIONS: u32 = 3;
@@ -191,8 +191,8 @@ fn recover_and_check(
 #[test]
 fn survivors_are_a_prefix_that_holds_everything_acknowledged() {
     let (dir, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (mut dice, mut known) = (Dice(0x5eed), Known::new());
-    for round in 0..ROUNDS {
+    let ((mut dice, rounds), mut known) = (campaign("kill", 0x5eed, ROUNDS), Known::new());
+    for round in 0..rounds {
         let lifetime = Duration::from_micros(dice.below(120_000));
         let acknowledged = run_and_kill(dir.path(), round, lifetime, dice.below(400));
         if round % 3 > 0 {

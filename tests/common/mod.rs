@@ -144,6 +144,22 @@ impl Dice {
     }
 }
 
+/// Where a campaign begins and how many rounds it goes: by `STRATALOG_SEED` and `STRATALOG_TIMES`, as in `.ci/run long`. Printed,
+/// so that a round that fails can be repeated.
+pub(crate) fn campaign(name: &str, usual_seed: u64, usual_rounds: usize) -> (Dice, usize) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seed = number("STRATALOG_SEED").unwrap_or(usual_seed);
+    let rounds = usual_rounds * usize::try_from(number("STRATALOG_TIMES").unwrap_or(1)).unwrap();
+    eprintln!("{name}: {rounds} rounds with STRATALOG_SEED={seed}");
+    // Dice must not begin with 0.
+    (Dice(seed.max(1)), rounds)
+}
+
+/// Cases of a property: so many, or as often as many as `PROPTEST_CASES` is 256.
+pub(crate) fn cases(usual: u32) -> u32 {
+    proptest::test_runner::Config::default().cases * usual / 256
+}
+
 /// Every file and directory with its content and time of change.
 pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, (Option<std::time::SystemTime>, Vec<u8>)> {
     let mut found = BTreeMap::new();

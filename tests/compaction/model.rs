@@ -337,7 +337,10 @@ fn run(setting: Setting, keyless: Vec<Sent>, actions: Vec<Action>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(windows) { 8 } else { 48 }))]
+    #![proptest_config(ProptestConfig {
+        cases: super::common::cases(if cfg!(windows) { 8 } else { 48 }),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_compacted_log_stands_for_the_same_as_all_records(

@@ -167,7 +167,7 @@ fn matches(catalog: &Catalog, model: &BTreeMap<&str, Model>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::fuzzing::cases(48), ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_of_changes_follows_the_model(steps in prop::collection::vec(any_step(), 1..25)) {

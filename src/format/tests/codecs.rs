@@ -264,7 +264,7 @@ fn plain() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: crate::fuzzing::cases(24), ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_compressed_comes_back(plain in plain()) {

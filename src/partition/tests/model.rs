@@ -140,7 +140,7 @@ fn run(modes: Modes, segment_bytes: u32, late: bool, actions: Vec<Action>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::fuzzing::cases(64), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_partition_holds_what_a_list_holds(

@@ -267,7 +267,7 @@ fn clean(model: &Model) -> Checkpointed {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::fuzzing::cases(64), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn readers_of_committed_records_see_what_was_committed(

@@ -68,7 +68,7 @@ fn most_that_can_stay(group: &Group) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::fuzzing::cases(400), ..ProptestConfig::default() })]
 
     #[test]
     fn each_partition_goes_to_one_subscriber(group in groups(9, Claims::Wild)) {

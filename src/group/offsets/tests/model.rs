@@ -107,7 +107,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::fuzzing::cases(60), ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_done_the_last_of_it_counts(steps in steps()) {
