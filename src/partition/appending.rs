@@ -87,7 +87,7 @@ impl PartitionLog {
         self.counters.appended(batch.records(), bytes);
         self.used.store(true, Ordering::Relaxed);
         let position = writer.position();
-        let long = position >= self.durable.sync_from.load(Ordering::Relaxed);
+        let long = self.has_long_tail();
         self.ask_for_next(position);
         drop(appender);
         self.sleepers.wake_all();
@@ -138,7 +138,7 @@ impl PartitionLog {
                 self.begin_epoch(epoch, at.2)?;
                 let writer = self.reopen(at, None)?;
                 self.segments.add(writer.segment());
-                self.expect_sync_from(writer.position());
+                self.expect_long_tail(self.counters.appended_bytes());
                 self.expect_roll_at(self.settings.segment_bytes());
                 self.show(&writer);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
@@ -187,7 +187,7 @@ impl PartitionLog {
             self.log_start.fetch_max(next_offset, Ordering::Release);
         }
         self.segments.add(writer.segment());
-        self.expect_sync_from(0);
+        self.expect_long_tail(self.counters.appended_bytes());
         self.expect_roll_at(capacity);
         self.show(&writer);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });

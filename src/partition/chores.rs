@@ -12,6 +12,7 @@ use super::{LiveWatch, LiveWriter, PartitionLog};
 use crate::clock::{Moment, Pace};
 use crate::events::Announcer;
 use crate::sys::{Growth, Tail};
+use crate::wait::Request;
 
 /// Work in front of the writer; must not wait for the disk.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(crate) struct SyncBy {
     pub(crate) due: Moment,
     pub(crate) partition: Arc<PartitionLog>,
     /// Void if a sync began since.
-    pub(super) round: u64,
+    pub(super) request: Request,
 }
 
 /// When an unsynced tail is synced although nobody asked.
@@ -114,13 +115,13 @@ impl Chores {
         }
     }
 
-    /// Has `partition` synced, beginning at most `delay` from now.
-    pub(super) fn sync_within(&self, delay: Duration, partition: &Arc<PartitionLog>, round: u64) {
+    /// Has `partition` synced, beginning no later than the request has it.
+    pub(super) fn sync_within(&self, partition: &Arc<PartitionLog>, request: Request) {
         if let Some(upkeep) = &self.upkeep
-            && let Some(due) = self.pace.now().after(delay)
+            && let Some(due) = self.pace.now().after(request.delay)
         {
             // Without the thread the log is being closed, which syncs.
-            let _ = upkeep.send(Chore::Sync(SyncBy { due, partition: Arc::clone(partition), round }));
+            let _ = upkeep.send(Chore::Sync(SyncBy { due, partition: Arc::clone(partition), request }));
         }
     }
 }

@@ -42,6 +42,12 @@ impl Counters {
         add(&self.bytes, bytes as u64);
     }
 
+    /// Under `appender`, for a number that belongs to where the log ends.
+    #[inline]
+    pub(super) fn appended_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Under `finishing`.
     pub(super) fn synced(&self) {
         add(&self.syncs, 1);

@@ -22,7 +22,7 @@ use crate::config::Durability;
 use crate::error::{Error, PoisonCause, Result};
 use crate::events::Event;
 use crate::segment::{FinishFailure, Unsealed};
-use crate::wait::Turns;
+use crate::wait::{Requests, Turns};
 
 /// Sealed segments that may wait for the background, and the bytes in them; then whoever appends finishes them. The
 /// contract speaks of two segments: two of Kafka's default size. Small ones may be more, or each roll would wait for
@@ -35,27 +35,23 @@ const MOST_UNSEALED_BYTES: u64 = 2 << 30;
 pub(super) struct Durable {
     end: AtomicU64,
     recovery_point: AtomicU64,
-    /// The shortest delay, in nanoseconds, within which a sync was asked for since the last one began.
-    asked: AtomicU64,
-    /// Syncs that have begun.
-    round: AtomicU64,
-    /// Position in the active segment from which on a sync is asked for. Written under `appender` or by a sync.
-    pub(super) sync_from: AtomicU64,
+    /// Syncs that are asked for. Each sync is a round.
+    requests: Requests,
+    /// The number of appended bytes from which on a sync is asked for, counted since the open. Never goes back: the
+    /// appender raises it when a segment begins, a sync when it ends.
+    long_from: AtomicU64,
     commits: Turns,
     /// Sealed segments that are not in their final form, oldest first.
     unsealed: Mutex<VecDeque<Arc<Unsealed>>>,
 }
-
-const NOT_ASKED: u64 = u64::MAX;
 
 impl Durable {
     pub(super) fn new(recovery_point: u64) -> Self {
         Self {
             end: AtomicU64::new(recovery_point),
             recovery_point: AtomicU64::new(recovery_point),
-            asked: AtomicU64::new(NOT_ASKED),
-            round: AtomicU64::new(0),
-            sync_from: AtomicU64::new(0),
+            requests: Requests::default(),
+            long_from: AtomicU64::new(0),
             commits: Turns::default(),
             unsealed: Mutex::default(),
         }
@@ -147,35 +143,40 @@ impl PartitionLog {
             (Durability::Interval(delay), _) | (Durability::Buffered, Some(delay)) => delay,
             (Durability::Buffered, None) | (Durability::Synced, _) => return,
         };
-        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(NOT_ASKED);
-        if self.durable.asked.load(Ordering::Relaxed) > nanos {
-            self.schedule_sync(delay, nanos);
+        if !self.durable.requests.serves(delay) {
+            self.schedule_sync(delay);
         }
     }
 
     /// Has the tail synced at once, because it has grown long.
     #[cold]
     pub(super) fn sync_long_tail(self: &Arc<Self>) {
-        self.schedule_sync(Duration::ZERO, 0);
+        self.schedule_sync(Duration::ZERO);
     }
 
     #[cold]
-    fn schedule_sync(self: &Arc<Self>, delay: Duration, nanos: u64) {
-        let round = self.durable.round.load(Ordering::Acquire);
-        if self.durable.asked.fetch_min(nanos, Ordering::AcqRel) > nanos {
-            self.chores.sync_within(delay, self, round);
+    fn schedule_sync(self: &Arc<Self>, delay: Duration) {
+        if let Some(request) = self.durable.requests.ask(delay) {
+            self.chores.sync_within(self, request);
         }
     }
 
-    /// The position in a segment that begins to be appended to at `position` from which on its tail is long.
-    pub(super) fn expect_sync_from(&self, position: u64) {
+    /// Whether so much was appended since the last sync, or since the last segment began, that a sync is due.
+    #[inline]
+    pub(super) fn has_long_tail(&self) -> bool {
+        self.counters.appended_bytes() >= self.durable.long_from.load(Ordering::Relaxed)
+    }
+
+    /// The tail begins anew where so many bytes were appended since the open. A sync that ends after the next segment
+    /// has begun changes nothing: the count goes on from segment to segment, as a position would not.
+    pub(super) fn expect_long_tail(&self, appended: u64) {
         let bytes = self.chores.background_sync.bytes.unwrap_or(u64::MAX);
-        self.durable.sync_from.store(position.saturating_add(bytes), Ordering::Relaxed);
+        self.durable.long_from.fetch_max(appended.saturating_add(bytes), Ordering::Relaxed);
     }
 
     /// Does a sync that was asked for, unless one has begun since. Tells whether it did.
     pub(crate) fn sync_as_asked(&self, asked: &SyncBy) -> Result<bool> {
-        if self.durable.round.load(Ordering::Acquire) != asked.round {
+        if !self.durable.requests.is_open(asked.request) {
             return Ok(false);
         }
         match self.check_place().and_then(|()| self.sync()) {
@@ -295,10 +296,11 @@ impl PartitionLog {
     /// Everything appended before the call on the medium. Appends go on meanwhile.
     pub(crate) fn sync(&self) -> Result<()> {
         // First: what is appended from here on may not be covered, and asks anew.
-        self.durable.round.fetch_add(1, Ordering::AcqRel);
-        self.durable.asked.store(NOT_ASKED, Ordering::Release);
-        let (unsynced, next_offset) = match &*self.appender.lock() {
-            Appender::Active { writer, .. } => (writer.unsynced(), writer.next_offset()),
+        self.durable.requests.begin();
+        let (unsynced, next_offset, appended) = match &*self.appender.lock() {
+            Appender::Active { writer, .. } => {
+                (writer.unsynced(), writer.next_offset(), self.counters.appended_bytes())
+            }
             Appender::Poisoned(cause) => return Err(Error::Poisoned(Box::new(cause.clone()))),
             Appender::Deleted => return Err(self.deleted()),
             Appender::Closed => return Err(Error::Closed),
@@ -320,7 +322,7 @@ impl PartitionLog {
                 if finished.is_ok() {
                     self.durable.recovery_point.fetch_max(next_offset, Ordering::AcqRel);
                 }
-                self.expect_sync_from(unsynced.bytes());
+                self.expect_long_tail(appended);
             })
         };
         match synced {

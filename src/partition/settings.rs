@@ -1,6 +1,6 @@
 //! The settings of a partition, which may change while it is used.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -85,6 +85,11 @@ impl PartitionSettings {
 }
 
 impl PartitionSettings {
+    fn bytes_word(&self) -> u64 {
+        let max_batch_bytes = self.max_batch_bytes.min(self.segment_bytes);
+        (u64::from(self.segment_bytes) << 32) | u64::from(max_batch_bytes)
+    }
+
     /// By how much a new segment ends earlier than its age has it.
     pub(super) fn draw_jitter(&self) -> Result<i64> {
         let most = self.segment_jitter_ms.min(self.segment_ms);
@@ -99,8 +104,9 @@ impl PartitionSettings {
 /// The settings in effect. What an append looks at is read without a lock.
 #[derive(Debug)]
 pub(super) struct LiveSettings {
-    segment_bytes: AtomicU32,
-    max_batch_bytes: AtomicU32,
+    /// Largest segment (the upper half) and largest batch, which is no larger than that: one word, for a batch that
+    /// met the one from before a change and the other from after it could be larger than either allows.
+    bytes: AtomicU64,
     segment_ms: AtomicI64,
     all: Mutex<PartitionSettings>,
 }
@@ -108,8 +114,7 @@ pub(super) struct LiveSettings {
 impl LiveSettings {
     pub(super) fn new(settings: PartitionSettings) -> Self {
         Self {
-            segment_bytes: AtomicU32::new(settings.segment_bytes),
-            max_batch_bytes: AtomicU32::new(settings.max_batch_bytes),
+            bytes: AtomicU64::new(settings.bytes_word()),
             segment_ms: AtomicI64::new(settings.segment_ms),
             all: Mutex::new(settings),
         }
@@ -117,20 +122,21 @@ impl LiveSettings {
 
     pub(super) fn set(&self, settings: PartitionSettings) {
         let mut all = self.all.lock();
-        self.segment_bytes.store(settings.segment_bytes, Ordering::Relaxed);
-        self.max_batch_bytes.store(settings.max_batch_bytes, Ordering::Relaxed);
+        self.bytes.store(settings.bytes_word(), Ordering::Relaxed);
         self.segment_ms.store(settings.segment_ms, Ordering::Relaxed);
         *all = settings;
     }
 
     #[inline]
     pub(super) fn segment_bytes(&self) -> u32 {
-        self.segment_bytes.load(Ordering::Relaxed)
+        u32::try_from(self.bytes.load(Ordering::Relaxed) >> 32).unwrap_or(u32::MAX)
     }
 
     #[inline]
     pub(super) fn max_batch_bytes(&self) -> u32 {
-        self.max_batch_bytes.load(Ordering::Relaxed).min(self.segment_bytes())
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        let max_batch_bytes = self.bytes.load(Ordering::Relaxed) as u32;
+        max_batch_bytes
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Waiting for a log to grow, without ever losing a wake-up and without cost while nobody waits.
 //!
-//! The one concurrency protocol of the crate besides publishing itself and [`Turns`], all checked by loom in [`tests`]:
+//! The one concurrency protocol of the crate besides publishing itself, [`Turns`] and [`Requests`], all checked by loom in [`tests`]:
 //!
 //! | writer | sleeper |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! A sleeper is a [`Waker`]: of a thread ([`Parker`]) or, later, of a task. What is waited for is not known here.
 
 mod parker;
+mod requests;
 #[cfg(all(test, loom))]
 mod tests;
 mod turns;
@@ -22,6 +23,7 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 pub(crate) use parker::Parker;
+pub(crate) use requests::{Request, Requests};
 pub(crate) use turns::Turns;
 
 use crate::sys::sync::{AtomicUsize, Mutex, fence};

@@ -4,11 +4,13 @@
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
+use std::time::Duration;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Parker, Sleepers, Turns, before_parking};
+use super::{Parker, Request, Requests, Sleepers, Turns, before_parking};
 use crate::sys::Tail;
+use crate::sys::sync::Mutex;
 
 /// A file of one byte, its tail and those who wait for it.
 struct Shared {
@@ -137,4 +139,73 @@ fn a_sync_serves_all_who_appended_before_it_and_nobody_waits_for_ever() {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
     }
+}
+
+/// A partition, what is asked of the background for it, and how much of it the background or a call has synced.
+#[derive(Default)]
+struct Asked {
+    appended: Mutex<u64>,
+    durable: AtomicU64,
+    requests: Requests,
+    inbox: Mutex<Vec<Request>>,
+}
+
+impl Asked {
+    fn append(&self, delay: u64) {
+        *self.appended.lock() += 1;
+        let delay = Duration::from_micros(delay);
+        if !self.requests.serves(delay)
+            && let Some(request) = self.requests.ask(delay)
+        {
+            self.inbox.lock().push(request);
+        }
+    }
+
+    fn sync(&self) {
+        self.requests.begin();
+        let covered = *self.appended.lock();
+        self.durable.fetch_max(covered, Ordering::SeqCst);
+    }
+
+    /// What the background does once all delays are over.
+    fn serve(&self) {
+        let requests = std::mem::take(&mut *self.inbox.lock());
+        for request in requests {
+            if self.requests.is_open(request) {
+                self.sync();
+            }
+        }
+    }
+
+    /// Runs these beside each other: nothing that was appended may be left once the background has come by.
+    fn check(bound: Option<usize>, sides: &[fn(&Self)]) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = bound;
+        let sides = sides.to_vec();
+        model.check(move || {
+            let asked = Arc::new(Self::default());
+            let threads: Vec<_> = sides
+                .iter()
+                .map(|side| {
+                    let (asked, side) = (Arc::clone(&asked), *side);
+                    thread::spawn(move || side(&asked))
+                })
+                .collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            asked.serve();
+            assert_eq!(asked.durable.load(Ordering::SeqCst), *asked.appended.lock(), "a sync was forgotten");
+        });
+    }
+}
+
+#[test]
+fn no_sync_that_was_asked_for_is_forgotten_beside_others() {
+    let appends: fn(&Asked) = |asked| {
+        asked.append(5);
+        asked.append(5);
+    };
+    let hurries: fn(&Asked) = |asked| asked.append(3);
+    Asked::check(None, &[appends, Asked::sync]);
+    Asked::check(Some(3), &[appends, Asked::sync, Asked::serve]);
+    Asked::check(Some(3), &[appends, hurries, Asked::sync]);
 }

@@ -1,7 +1,9 @@
 //! Syncs that somebody waits for: shared, in order, and final when they fail.
 
+use std::fs::File;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::fixture::{
@@ -10,8 +12,8 @@ use super::fixture::{
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::partition::{Checkpointed, PartitionLog};
-use crate::sys::faults::{Faults, Operation};
+use crate::partition::{BackgroundSync, Checkpointed, Chore, PartitionLog};
+use crate::sys::faults::{Faults, Observer, Operation};
 
 const WAITERS: u64 = 8;
 
@@ -178,4 +180,40 @@ fn what_is_published_is_never_changed() {
         }
         assert!(known.len() > 3);
     }
+}
+
+/// Appends to the log for which something was just synced, once.
+#[derive(Debug, Default)]
+struct AppendsMeanwhile(OnceLock<Arc<PartitionLog>>);
+
+impl Observer for AppendsMeanwhile {
+    fn file_synced(&self, _file: &File) {
+        if let Some(log) = self.0.get()
+            && log.segments().iter().count() == 1
+        {
+            append_numbered(log, 1, 200).unwrap();
+        }
+    }
+
+    fn directory_synced(&self, _directory: &Path) {}
+
+    fn renamed(&self, _to: &Path) {}
+}
+
+#[test]
+fn a_long_tail_is_synced_also_if_its_segment_began_during_a_sync() {
+    let mut fixture = Fixture::new(POSITIONED, 1000);
+    let (upkeep, asked) = crossbeam_channel::unbounded();
+    fixture.chores.upkeep = Some(upkeep);
+    fixture.chores.background_sync = BackgroundSync { bytes: Some(500), age: None };
+    let meanwhile = Arc::new(AppendsMeanwhile::default());
+    let log = fixture.open_with(&Faults::observed(Arc::clone(&meanwhile) as _), Checkpointed::default());
+    append_numbered(&log, 1, 700).unwrap();
+    meanwhile.0.set(Arc::clone(&log)).unwrap();
+    log.sync().unwrap();
+    assert_eq!(log.segments().iter().count(), 2, "the sync came to its end in another segment");
+    let syncs = || asked.try_iter().filter(|chore| matches!(chore, Chore::Sync(_))).count();
+    syncs();
+    append_numbered(&log, 1, 200).unwrap();
+    assert_eq!(syncs(), 1, "500 bytes of the new segment are in the log");
 }
