@@ -42,8 +42,13 @@ pub enum Error {
     #[error("the log was opened read-only; open it with EventLog::open to change it")]
     ReadOnly,
     /// A record or batch is larger than the topic takes. Nothing was written.
+    ///
+    /// What counts is the batch as it is written, compressed or not. One that is too large before it is compressed is not
+    /// tried where it is larger than what is read of a compressed batch, too:
+    /// [`OpenOptions::max_decompressed_batch_bytes`](crate::OpenOptions::max_decompressed_batch_bytes).
     #[error(
-        "{bytes} bytes in one batch, but the limit is {limit} (max.message.bytes of the topic, segment.bytes)"
+        "{bytes} bytes in one batch, but the limit is {limit} (max.message.bytes of the topic, segment.bytes; before \
+         compression max_decompressed_batch_bytes)"
     )]
     TooLarge {
         /// The size of the batch that would be needed, header included.
@@ -51,6 +56,10 @@ pub enum Error {
         /// The limit it exceeds.
         limit: u64,
     },
+    /// Records that a buffered producer had taken can never be written and were dropped: the largest batch that their
+    /// topic takes has become smaller since. None of them is in the log; what was enqueued beside them is not concerned.
+    #[error("{0}")]
+    RecordsDropped(Box<DroppedRecords>),
     /// The position lies outside the log. Data lost to retention is never skipped in silence: seek to go on.
     #[error("offset {} of {} is outside the log, which holds {} to {}", at.offset(), at.partition(), valid.start, valid.end)]
     OffsetOutOfRange {
@@ -160,7 +169,7 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// The call was wrong; nothing was written.
+    /// The call was wrong; nothing was written, after [`Error::RecordsDropped`] nothing of those records.
     FixTheCall,
     /// The same call may succeed later; nothing was written.
     Retry,
@@ -191,6 +200,7 @@ impl Error {
             | Self::ReadOnly
             | Self::PartOfSet { .. }
             | Self::TooLarge { .. }
+            | Self::RecordsDropped(_)
             | Self::OffsetOutOfRange { .. } => Remedy::FixTheCall,
             Self::Locked { .. }
             | Self::StorageFull { .. }
@@ -257,6 +267,33 @@ impl fmt::Display for TopicMismatch {
             write!(f, "{separator}{} is {}, not {}", one.setting, one.found, one.wanted)?;
         }
         f.write_str(" (EventLog::ensure_topic_with can keep or alter them)")
+    }
+}
+
+/// Records that a [`BufferedProducer`](crate::BufferedProducer) had taken and could not write.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct DroppedRecords {
+    /// The partition of the first of them.
+    pub partition: TopicPartition,
+    /// Which of all records that `enqueue` took was the first of them; the producer's first record is 1.
+    pub first: u64,
+    /// How many were dropped since a flush last said so.
+    pub records: u64,
+    /// Why the first was: [`Error::TooLarge`] with the size of a batch of it alone.
+    pub failure: Error,
+}
+
+impl fmt::Display for DroppedRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, first, records, failure } = self;
+        match records {
+            1 => write!(f, "record {first} of those enqueued, for {partition}, was dropped: {failure}"),
+            _ => write!(
+                f,
+                "{records} of the records enqueued were dropped, record {first}, for {partition}, first: {failure}"
+            ),
+        }
     }
 }
 

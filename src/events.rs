@@ -81,9 +81,21 @@ pub enum Event {
         /// The failure, in words.
         failure: Box<str>,
     },
-    /// A buffered producer was dropped and could not write what it still held.
+    /// Records that a buffered producer had taken are lost: their topic was deleted, they have become too large for it, or
+    /// the producer was dropped and could not write what it still held.
     RecordsDropped {
         /// How many records are lost.
+        records: usize,
+        /// The failure, in words.
+        failure: Box<str>,
+    },
+    /// A batch of a buffered producer has lingered and could not be written. Its records stay pending, and unless the
+    /// partition takes none any more they are tried again until they are written or discarded. Told once for each
+    /// failure, not for each trial.
+    BatchNotWritten {
+        /// The partition.
+        partition: TopicPartition,
+        /// The records in the batch.
         records: usize,
         /// The failure, in words.
         failure: Box<str>,

@@ -6,7 +6,7 @@
 use crate::config::Compression;
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::format::checkpoint;
-use crate::format::compression::{Encoding, Lz4Header, compress, decompress};
+use crate::format::compression::{BatchLimits, Encoding, Lz4Header, compress, decompress};
 use crate::format::consumer_protocol::{Assignment, Subscription};
 use crate::format::control::ControlRecord;
 use crate::format::coordinator_record::{CoordinatorKey, group_partition};
@@ -148,7 +148,9 @@ pub fn round_trip(data: &[u8]) {
             builder.push(&fields, measured, *timestamp);
         }
         let level = if codec == Codec::Gzip { 1 } else { 3 };
-        let Some(mut batch) = builder.finish_with(Encoding { codec, level }, usize::MAX) else { return };
+        let Some(mut batch) = builder.finish_with(Encoding { codec, level }, BatchLimits::NONE) else {
+            return;
+        };
         let frame = batch.placed_at(7, 1).to_vec();
         let whole = whole_batch_at(&frame, 7).expect("what was written is whole");
         assert!(matches!(whole.kind, FrameKind::Batch(header) if header.base_offset == 7));

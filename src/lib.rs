@@ -74,7 +74,9 @@ pub use directory::{
     Group, Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, Progress, ReadMode,
     RecoveryReport, SegmentInfo, Topic, WriteMode,
 };
-pub use error::{Damage, Error, IoFailure, PoisonCause, Remedy, Result, SettingMismatch, TopicMismatch};
+pub use error::{
+    Damage, DroppedRecords, Error, IoFailure, PoisonCause, Remedy, Result, SettingMismatch, TopicMismatch,
+};
 pub use event_log::EventLog;
 pub use events::{Event, Events};
 pub use format::record::Header;

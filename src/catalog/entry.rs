@@ -14,7 +14,7 @@ use super::state::{PartitionState, TopicState};
 use crate::config::{DefaultRetention, TopicConfig, TopicSettings, topic_name};
 use crate::error::SettingMismatch;
 use crate::format::uuid::Uuid;
-use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionSettings};
+use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionSettings};
 use crate::position::TopicPartition;
 use crate::sys::Disk;
 
@@ -36,8 +36,7 @@ pub(crate) struct TopicEntry {
     copies: u16,
     /// Nodes that are to have a copy, by partition.
     replicas: RwLock<Vec<Vec<i32>>>,
-    /// Whatever `segment.bytes` says, segments do not grow beyond this.
-    most_segment_bytes: u32,
+    limits: LogLimits,
     /// What the topic keeps if its settings do not say.
     retention: DefaultRetention,
     /// Held while a user's function makes a new configuration from the present one.
@@ -54,7 +53,7 @@ pub(super) struct Surroundings<'c> {
     pub(super) disk: &'c Disk,
     pub(super) chores: &'c Chores,
     pub(super) node: i32,
-    pub(super) most_segment_bytes: u32,
+    pub(super) limits: LogLimits,
     /// What topics keep that do not say.
     pub(super) retention: DefaultRetention,
 }
@@ -68,7 +67,7 @@ impl Surroundings<'_> {
         first_epoch: u32,
         checkpointed: Checkpointed,
     ) -> Arc<PartitionLog> {
-        let settings = PartitionSettings::of(settings, self.most_segment_bytes, first_epoch);
+        let settings = PartitionSettings::of(settings, self.limits, first_epoch);
         PartitionLog::new(of, topic_id, self.root, self.disk, settings, checkpointed, self.chores.clone())
     }
 }
@@ -111,7 +110,7 @@ impl TopicEntry {
             partitions,
             copies,
             replicas: RwLock::new(replicas),
-            most_segment_bytes: around.most_segment_bytes,
+            limits: around.limits,
             retention,
             altering: ReentrantMutex::default(),
             node: around.node,
@@ -182,7 +181,7 @@ impl TopicEntry {
         self.rules.set(&settings);
         for partition in self.partitions.iter() {
             let first_epoch = partition.first_epoch();
-            partition.set_settings(PartitionSettings::of(&settings, self.most_segment_bytes, first_epoch));
+            partition.set_settings(PartitionSettings::of(&settings, self.limits, first_epoch));
         }
     }
 

@@ -25,6 +25,7 @@ impl Catalog {
         disk: &Disk,
         checkpoints: &Checkpoints,
         chores: &Chores,
+        options: CatalogOptions,
     ) -> Result<Self> {
         let found = directories::survey(root, disk)?;
         let not_yet = || Error::not_found("log", root.display());
@@ -46,7 +47,7 @@ impl Catalog {
             chores: chores.clone(),
             names: disk.name_rules(&root.join(identity::FILE)),
             identity,
-            options: CatalogOptions::default(),
+            options,
             unknown,
             recovery,
             present: RwLock::default(),
@@ -88,7 +89,8 @@ impl Catalog {
         let before = self.snapshot();
         let (root, disk, chores, node) = (&self.root, &self.disk, &self.chores, self.identity.node_id);
         let retention = DefaultRetention::default();
-        let around = Surroundings { root, disk, chores, node, most_segment_bytes: u32::MAX, retention };
+        let limits = self.options.limits;
+        let around = Surroundings { root, disk, chores, node, limits, retention };
         let entry = |(id, topic): (_, &super::state::TopicState)| {
             let known = before.get(topic.name.as_str()).filter(|known| known.id() == id);
             let same = known.filter(|_| {

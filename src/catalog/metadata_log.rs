@@ -19,6 +19,7 @@ use crate::error::{Damage, Error, Result};
 use crate::events::Announcer;
 use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder, MAX_BATCH_BYTES};
+use crate::format::compression::MAX_DECOMPRESSED_BYTES;
 use crate::format::control::{self, ControlRecord};
 use crate::format::frame::{FrameKind, whole_batch_at};
 use crate::format::metadata_record::MetadataRecord;
@@ -38,6 +39,7 @@ const TOPIC: &str = "__cluster_metadata";
 const SETTINGS: PartitionSettings = PartitionSettings {
     segment_bytes: 1 << 30,
     max_batch_bytes: i32::MAX.unsigned_abs(),
+    max_decompressed_bytes: MAX_DECOMPRESSED_BYTES,
     index_interval_bytes: 4096,
     first_epoch: 1,
     segment_ms: i64::MAX,

@@ -66,7 +66,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
-use crate::partition::{Checkpointed, Chores, PartitionLog, PartitionRecovery};
+use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionRecovery};
 use crate::position::TopicPartition;
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, NameRules};
@@ -80,20 +80,13 @@ const WRITTEN_LEVEL: i16 = 21;
 const NEWEST_LEVEL: i16 = 33;
 
 /// What whoever opens a log decides about its topics.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct CatalogOptions {
     /// Settings of new topics where these say nothing, and the retention of all topics that do not say.
     pub(crate) topic_defaults: TopicConfig,
-    /// Whatever `segment.bytes` says, segments do not grow beyond this.
-    pub(crate) most_segment_bytes: u32,
+    pub(crate) limits: LogLimits,
     /// Whether to write to a directory that other nodes have a part in.
     pub(crate) accept_loss: bool,
-}
-
-impl Default for CatalogOptions {
-    fn default() -> Self {
-        Self { topic_defaults: TopicConfig::new(), most_segment_bytes: u32::MAX, accept_loss: false }
-    }
 }
 
 /// The topics of an open log directory.
@@ -161,10 +154,9 @@ impl Catalog {
         for removal in &leftovers.removals {
             removal.carry_out(root, disk)?;
         }
-        let most_segment_bytes = options.most_segment_bytes;
         let retention = DefaultRetention::of(&options.topic_defaults);
-        let node = identity.node_id;
-        let around = Surroundings { root, disk, chores, node, most_segment_bytes, retention };
+        let (node, limits) = (identity.node_id, options.limits);
+        let around = Surroundings { root, disk, chores, node, limits, retention };
         let topics = changes.state.topics().map(|(id, topic)| {
             let set = changes.state.settings_of(&topic.name);
             let compacted = changes.state.may_have_been_compacted(&topic.name);
@@ -397,7 +389,7 @@ impl Catalog {
             disk: &self.disk,
             chores: &self.chores,
             node: self.identity.node_id,
-            most_segment_bytes: self.options.most_segment_bytes,
+            limits: self.options.limits,
             retention: self.default_retention(),
         }
     }

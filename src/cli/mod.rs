@@ -76,6 +76,9 @@ struct Arguments {
     /// Write to the directory of one node of a cluster although the others do not get it: see docs/kafka.md.
     #[arg(long, global = true, display_order = 902)]
     accept_loss: bool,
+    /// Read compressed batches whose records take up to this many bytes when they are decompressed; 67108864 without it.
+    #[arg(long, global = true, value_name = "BYTES", display_order = 903)]
+    max_decompressed_batch_bytes: Option<u32>,
     /// Taken, so that commands for Kafka can be pasted: there is no server to connect to.
     #[arg(long, global = true, hide = true, value_name = "HOST:PORT")]
     bootstrap_server: Option<String>,
@@ -159,7 +162,8 @@ fn run() -> ExitCode {
     if arguments.command_config.is_some() {
         output::note("--command-config is not needed and was not read: there is no server to connect to");
     }
-    let session = Session::new(arguments.dir, arguments.json, arguments.accept_loss);
+    let decompressed = arguments.max_decompressed_batch_bytes;
+    let session = Session::new(arguments.dir, arguments.json, arguments.accept_loss, decompressed);
     match arguments.command.run(&session) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -13,14 +13,26 @@ pub(super) struct Session {
     dir: Option<PathBuf>,
     json: bool,
     accept_loss: bool,
+    /// What the records of one batch may take when they are decompressed, if that was said.
+    decompressed: Option<u32>,
 }
 
 /// The file that makes a directory a log directory, of Kafka's and of ours.
 const IDENTITY: &str = "meta.properties";
 
 impl Session {
-    pub(super) fn new(dir: Option<PathBuf>, json: bool, accept_loss: bool) -> Self {
-        Self { dir, json, accept_loss }
+    pub(super) fn new(
+        dir: Option<PathBuf>,
+        json: bool,
+        accept_loss: bool,
+        decompressed: Option<u32>,
+    ) -> Self {
+        Self { dir, json, accept_loss, decompressed }
+    }
+
+    /// What the records of one batch may take when they are decompressed, if that was said.
+    pub(super) fn decompressed(&self) -> Option<u32> {
+        self.decompressed
     }
 
     /// Whether data is to be printed as JSON, one object per line.
@@ -37,7 +49,7 @@ impl Session {
     /// Opens the log to read it. No other process is in the way, and nothing is changed.
     pub(super) fn read(&self) -> Outcome<EventLog> {
         let dir = self.existing_dir()?;
-        Ok(options().read_only(true).open(dir)?)
+        Ok(self.options().read_only(true).open(dir)?)
     }
 
     /// Opens the log to change it: one process at a time can.
@@ -69,7 +81,11 @@ impl Session {
     }
 
     fn options(&self) -> OpenOptions {
-        options().accept_loss(self.accept_loss)
+        let options = EventLog::options().on_progress(progress::of_recovery()).accept_loss(self.accept_loss);
+        match self.decompressed {
+            Some(bytes) => options.max_decompressed_batch_bytes(bytes),
+            None => options,
+        }
     }
 
     fn open_to_write(&self, dir: &Path) -> Outcome<EventLog> {
@@ -100,10 +116,6 @@ impl Session {
             )))
         }
     }
-}
-
-fn options() -> OpenOptions {
-    EventLog::options().on_progress(progress::of_recovery())
 }
 
 /// What the open has found out of order is told.

@@ -48,6 +48,9 @@ pub(super) fn run(options: &Verify, session: &Session) -> Outcome {
         bar.set_of(done, total);
         if stop.is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
+    if let Some(bytes) = session.decompressed() {
+        settings = settings.max_decompressed_batch_bytes(bytes);
+    }
     if !options.topic.is_empty() {
         settings = settings.topics(options.topic.iter().cloned());
     }

@@ -163,7 +163,9 @@ impl ConsumerConfig {
     }
 
     /// Bytes of batches one `poll` returns at most, about; one batch is returned even if it is larger. Compressed ones
-    /// count as what they decompress to, which is never more than 64 MiB. Default: 262,144. Kafka: `fetch.max.bytes`.
+    /// count as what they decompress to, which is never more than
+    /// [`OpenOptions::max_decompressed_batch_bytes`](crate::OpenOptions::max_decompressed_batch_bytes). Default: 262,144.
+    /// Kafka: `fetch.max.bytes`.
     pub fn max_poll_bytes(mut self, bytes: usize) -> Self {
         self.max_poll_bytes = bytes;
         self

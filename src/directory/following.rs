@@ -43,7 +43,8 @@ impl OpenDirectory {
         let mut idle = Inboxes::new(Pace::default(), options.background_sync);
         idle.chores.events.begin_opening();
         idle.chores.watch = disk.map_reads.then(|| Arc::new(LiveWatch::new(&root)));
-        let catalog = Arc::new(Catalog::open_read_only(&root, &disk, &checkpoints, &idle.chores)?);
+        let catalog =
+            Arc::new(Catalog::open_read_only(&root, &disk, &checkpoints, &idle.chores, options.catalog)?);
         let recovery = recovery::of_reader(&catalog, clean);
         let events = idle.chores.events.clone();
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);

@@ -248,6 +248,10 @@ impl OpenDirectory {
         self.events.listen()
     }
 
+    pub(crate) fn announcer(&self) -> Announcer {
+        self.events.clone()
+    }
+
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         self.events.tell(event);
     }

@@ -202,7 +202,26 @@ impl OpenOptions {
     /// devices with little space and for tests: Kafka takes no `segment.bytes` below 1 MiB, but reads smaller segments.
     /// Holds while the log is open and is written nowhere. At least 1,024; default: no limit.
     pub fn most_segment_bytes(mut self, bytes: u32) -> Self {
-        self.catalog.most_segment_bytes = bytes;
+        self.catalog.limits.segment_bytes = bytes;
+        self
+    }
+
+    /// Bytes that the records of one batch may take when they are decompressed. A batch that takes more is not read:
+    /// [`Error::Unsupported`](crate::Error::Unsupported) names the limit. Nor is one written: a larger batch goes into the
+    /// log as it is, if `max.message.bytes` lets it, and is [`TooLarge`](crate::Error::TooLarge) otherwise. Bounds the
+    /// memory that a small file of somebody else's can take. Raise it to read larger batches that a broker took. Batches
+    /// that are not compressed are read at any size. Holds while the log is open and is written nowhere. Default: 64 MiB.
+    ///
+    /// Kafka's consumers have no such limit.
+    ///
+    /// ```
+    /// use stratalog::EventLog;
+    /// # let dir = tempfile::tempdir()?;
+    /// let log = EventLog::options().max_decompressed_batch_bytes(512 << 20).open(dir.path())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_decompressed_batch_bytes(mut self, bytes: u32) -> Self {
+        self.catalog.limits.decompressed_bytes = bytes;
         self
     }
 
@@ -225,7 +244,7 @@ impl OpenOptions {
         if self.offsets_partitions == 0 {
             return Err(Error::invalid("offsets_partitions", "there must be at least one; Kafka has 50"));
         }
-        let most = self.catalog.most_segment_bytes;
+        let most = self.catalog.limits.segment_bytes;
         if most < SMALLEST_SEGMENT {
             let reason = format!("{most} bytes were asked for; give at least {SMALLEST_SEGMENT}");
             return Err(Error::invalid("most_segment_bytes", reason));
@@ -266,6 +285,7 @@ impl fmt::Debug for OpenOptions {
             .field("read_mode", &self.read_mode)
             .field("maintenance", &self.maintenance)
             .field("background_sync", &self.background_sync)
+            .field("max_decompressed_batch_bytes", &self.catalog.limits.decompressed_bytes)
             .field("offsets_partitions", &self.offsets_partitions)
             .field("offsets_retention", &self.offsets_retention)
             .finish_non_exhaustive()

@@ -1,12 +1,14 @@
 //! Whole record batches: building one record by record, and reading one that was checked.
 
+use std::ops::Range;
+
 use super::Malformed;
-use super::compression::{Encoding, compress};
+use super::compression::{BatchLimits, Encoding, compress};
 use super::crc::crc32c;
 use super::header::{
     BatchHeader, CHECKSUMMED, CONTROL, Codec, HEADER_BYTES, LENGTH_OVERHEAD, LOG_APPEND_TIME, TRANSACTIONAL,
 };
-use super::record::{Measured, RawRecord, RecordFields};
+use super::record::{Measured, RawRecord, RecordFields, push_with_deltas};
 use super::varint::Input;
 
 /// Largest batch that can be written: its length field is a signed 32-bit number.
@@ -25,6 +27,13 @@ pub(crate) struct BatchBuilder {
     max_timestamp: i64,
     /// When the batch is appended, if that is what counts as the time of its records.
     append_time: Option<i64>,
+}
+
+/// Where a record lies in a batch under construction.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    range: Range<usize>,
+    timestamp: i64,
 }
 
 /// A finished batch, ready for a log to fill in offset and epoch. Borrowed from its builder.
@@ -103,6 +112,38 @@ impl BatchBuilder {
         self.records += 1;
     }
 
+    /// Where the records lie that were pushed so far, for [`push_record_of`](Self::push_record_of).
+    pub(crate) fn places(&self) -> Vec<Placed> {
+        let mut input = Input::new(self.bytes.get(HEADER_BYTES..).unwrap_or_default());
+        let mut places = Vec::with_capacity(self.records as usize);
+        let mut from = HEADER_BYTES;
+        while let Ok(record) = RawRecord::take(&mut input) {
+            let to = self.bytes.len() - input.remaining();
+            let timestamp = self.base_timestamp.wrapping_add(record.timestamp_delta);
+            places.push(Placed { range: from..to, timestamp });
+            from = to;
+        }
+        places
+    }
+
+    /// Adds a record as it stands in another batch under construction. The caller keeps the batch as small as that one.
+    pub(crate) fn push_record_of(&mut self, other: &Self, placed: &Placed) {
+        let Some(record) = other.bytes.get(placed.range.clone()) else { return };
+        if self.records == 0 {
+            self.bytes.resize(HEADER_BYTES, 0);
+            self.base_timestamp = placed.timestamp;
+            self.max_timestamp = placed.timestamp;
+        }
+        let delta = placed.timestamp.wrapping_sub(self.base_timestamp);
+        let (before, offset_delta) = (self.bytes.len(), self.offsets());
+        if push_with_deltas(record, delta, offset_delta, &mut self.bytes).is_err() {
+            // Never for a place in that batch.
+            return self.bytes.truncate(before);
+        }
+        self.max_timestamp = self.max_timestamp.max(placed.timestamp);
+        self.records += 1;
+    }
+
     /// Gives all records the time of appending in place of their own, or, with `None`, leaves them their own.
     #[inline]
     pub(crate) fn set_append_time(&mut self, now: Option<i64>) {
@@ -118,17 +159,22 @@ impl BatchBuilder {
         Some(FinishedBatch { bytes: &mut self.bytes, records, offsets, max_timestamp })
     }
 
-    /// As [`finish`](Self::finish), with the records compressed. What cannot be compressed, or grows by it so that only
-    /// the plain batch has its place in `limit` bytes, stays as it is. The records are still there afterwards.
-    pub(crate) fn finish_with(&mut self, encoding: Encoding, limit: usize) -> Option<FinishedBatch<'_>> {
-        if encoding.codec == Codec::None {
+    /// As [`finish`](Self::finish), with the records compressed. What cannot be compressed, would be too large to be read
+    /// again, or grows by it so that only the plain batch has its place in the log, stays as it is. The records are still
+    /// there afterwards.
+    pub(crate) fn finish_with(
+        &mut self,
+        encoding: Encoding,
+        limits: BatchLimits,
+    ) -> Option<FinishedBatch<'_>> {
+        if encoding.codec == Codec::None || self.bytes.len() > limits.decompressed {
             return self.finish();
         }
         let header = self.header(encoding.codec)?;
         self.compressed.clear();
         self.compressed.resize(HEADER_BYTES, 0);
         let done = compress(encoding, self.bytes.get(HEADER_BYTES..)?, &mut self.compressed);
-        if done.is_none() || (self.compressed.len() > limit && self.bytes.len() <= limit) {
+        if done.is_none() || (self.compressed.len() > limits.written && self.bytes.len() <= limits.written) {
             return self.finish();
         }
         seal(&mut self.compressed, header)?;

@@ -149,6 +149,27 @@ pub(super) fn push_with_delta(
     Ok(())
 }
 
+/// Appends an encoded record with another place in its batch. The record is one that was encoded here.
+pub(super) fn push_with_deltas(
+    record: &[u8],
+    timestamp_delta: i64,
+    offset_delta: u32,
+    to: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    let mut input = Input::new(record);
+    input.varint()?;
+    let attributes = input.array::<1>()?;
+    input.varlong()?;
+    input.varint()?;
+    let (rest, offset_delta) = (input.rest(), i64::from(offset_delta));
+    push_length(index(1 + varlong_len(timestamp_delta) + varlong_len(offset_delta) + rest.len()), to);
+    to.extend_from_slice(&attributes);
+    push_length(timestamp_delta, to);
+    push_length(offset_delta, to);
+    to.extend_from_slice(rest);
+    Ok(())
+}
+
 /// A record as it stands in a batch: deltas not yet added to anything.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawRecord<'a> {

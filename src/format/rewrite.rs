@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::Malformed;
 use super::batch::{Batch, seal};
-use super::compression::{Encoding, MAX_DECOMPRESSED_BYTES, Unreadable, compress};
+use super::compression::{Encoding, Unreadable, compress};
 use super::decode::{decode, is_encoded};
 use super::frame::is_legacy;
 use super::header::{BatchHeader, CODEC_BITS, Codec, DELETE_HORIZON, HEADER_BYTES, MAGIC};
@@ -26,8 +26,10 @@ pub(crate) enum Left<'a> {
 }
 
 /// Takes records out of batches. Keeps its buffers from batch to batch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rewriter {
+    /// What the records of a batch may take when they are decompressed, before and after.
+    limit: usize,
     plain: Vec<u8>,
     kept: Vec<Kept>,
     records: Vec<u8>,
@@ -62,6 +64,11 @@ pub(crate) struct Horizon {
 }
 
 impl Rewriter {
+    pub(crate) fn new(limit: usize) -> Self {
+        let (plain, kept, records, made) = Default::default();
+        Self { limit, plain, kept, records, made }
+    }
+
     /// Keeps those records of the whole batch in `frame` of which `keep` says so. On an error nothing is known of the
     /// batch.
     #[inline]
@@ -71,8 +78,8 @@ impl Rewriter {
         horizon: Horizon,
         mut keep: impl Keep,
     ) -> Result<Left<'_>, Unreadable> {
-        let Self { plain, kept, .. } = self;
-        let batch = plain_batch(frame, plain)?;
+        let Self { limit, plain, kept, .. } = self;
+        let batch = plain_batch(frame, *limit, plain)?;
         let tombstones = choose(&batch, kept, &mut keep)?;
         let header = batch.header;
         if self.kept.is_empty() {
@@ -94,7 +101,7 @@ impl Rewriter {
         horizon: Option<i64>,
     ) -> Result<Left<'_>, Unreadable> {
         const TOO_LONG: Malformed = Malformed("the batch is longer than a batch can be");
-        let Self { plain, kept, records, made } = self;
+        let Self { limit, plain, kept, records, made } = self;
         let batch = if is_encoded(frame) { Batch::of_frame(plain) } else { Batch::of_frame(frame) };
         let source = batch.map(|batch| batch.records().rest()).unwrap_or_default();
         let base_timestamp = match horizon {
@@ -122,7 +129,8 @@ impl Rewriter {
         }
         let encoding = Encoding::at_default_level(codec);
         if codec != Codec::None {
-            if compress(encoding, records, made).is_some() {
+            // Another base timestamp can make records longer than they were.
+            if records.len() <= *limit && compress(encoding, records, made).is_some() {
                 attributes |= codec.attributes();
             } else {
                 made.truncate(HEADER_BYTES);
@@ -143,13 +151,13 @@ impl Rewriter {
 }
 
 /// The batch in `frame` with its records plain, made in `plain` if it must be.
-fn plain_batch<'a>(frame: &'a [u8], plain: &'a mut Vec<u8>) -> Result<Batch<'a>, Unreadable> {
+fn plain_batch<'a>(frame: &'a [u8], limit: usize, plain: &'a mut Vec<u8>) -> Result<Batch<'a>, Unreadable> {
     const SHORT: Malformed = Malformed("the batch is shorter than its header");
     if !is_encoded(frame) || is_header_only(frame) {
         return Ok(Batch::of_frame(frame).ok_or(SHORT)?);
     }
     plain.clear();
-    decode(frame, MAX_DECOMPRESSED_BYTES, plain)?;
+    decode(frame, limit, plain)?;
     Ok(Batch::of_frame(plain).ok_or(SHORT)?)
 }
 
@@ -213,14 +221,15 @@ fn codec_of(frame: &[u8]) -> Result<Codec, Malformed> {
 }
 
 /// Goes through the records of the whole batch in `frame` in order, with their offsets, and checks them as
-/// [`Rewriter::filter`] does.
+/// [`Rewriter::filter`] does, within the same limit.
 #[inline]
 pub(crate) fn each_record(
     frame: &[u8],
+    limit: usize,
     plain: &mut Vec<u8>,
     mut each: impl FnMut(u64, &RawRecord<'_>),
 ) -> Result<(), Unreadable> {
-    Ok(walk(&plain_batch(frame, plain)?, |offset, record, _| each(offset, record))?)
+    Ok(walk(&plain_batch(frame, limit, plain)?, |offset, record, _| each(offset, record))?)
 }
 
 /// The batch with this header without any record. Only what it tells of its producer and its offsets stays.

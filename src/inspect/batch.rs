@@ -7,7 +7,7 @@ use crate::config::{Compression, TimestampType};
 use crate::consumer::Headers;
 use crate::error::{Damage, Error, Result};
 use crate::format::batch::Batch;
-use crate::format::compression::{MAX_DECOMPRESSED_BYTES, Unreadable, has_linked_blocks};
+use crate::format::compression::{Unreadable, has_linked_blocks};
 use crate::format::control::ControlRecord;
 use crate::format::decode::{decode, is_encoded};
 use crate::format::frame::{frame_at, is_legacy};
@@ -25,6 +25,8 @@ pub struct BatchView<'a> {
     frame: &'a [u8],
     position: u64,
     head: Head,
+    /// What the records may take when they are decompressed.
+    limit: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,13 +37,13 @@ enum Head {
 
 impl<'a> BatchView<'a> {
     /// `frame` is all of a batch, by its length. `None` if it is too short for what it says it is.
-    pub(super) fn of(path: &'a Path, frame: &'a [u8], position: u64) -> Option<Self> {
+    pub(super) fn of(path: &'a Path, frame: &'a [u8], position: u64, limit: usize) -> Option<Self> {
         let head = if is_legacy(frame) {
             Head::Legacy(LegacyHead::read(frame)?)
         } else {
             Head::Batch(BatchHeader::read(frame.first_chunk()?))
         };
-        Some(Self { path, frame, position, head })
+        Some(Self { path, frame, position, head, limit })
     }
 
     pub(super) fn header(&self) -> Option<&BatchHeader> {
@@ -188,7 +190,8 @@ impl<'a> BatchView<'a> {
     ///
     /// # Errors
     /// `Corrupt` if they do not hold together, whatever the checksum says; `Unsupported` if they are compressed with a
-    /// codec that is not built in, or decompress to more than is read of one batch.
+    /// codec that is not built in, or decompress to more than is read of one batch:
+    /// [`LogFile::max_decompressed_batch_bytes`](super::LogFile::max_decompressed_batch_bytes).
     pub fn records(&self) -> Result<BatchRecords<'a>> {
         self.decoded().map_err(|unreadable| {
             let damage = Box::new(Damage::new(self.path, self.position, unreadable.to_string()));
@@ -203,9 +206,9 @@ impl<'a> BatchView<'a> {
         let mut checksums = Vec::new();
         let bytes = if is_encoded(self.frame) {
             let mut made = Vec::new();
-            decode(self.frame, MAX_DECOMPRESSED_BYTES, &mut made)?;
+            decode(self.frame, self.limit, &mut made)?;
             if let Head::Legacy(_) = self.head {
-                legacy::checksums(self.frame, MAX_DECOMPRESSED_BYTES, &mut checksums)?;
+                legacy::checksums(self.frame, self.limit, &mut checksums)?;
             }
             Cow::Owned(made)
         } else {

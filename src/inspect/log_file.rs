@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::batch::BatchView;
 use crate::error::Result;
+use crate::format::compression::MAX_DECOMPRESSED_BYTES;
 use crate::format::frame::{NotWhole, SMALLEST_PREFIX, frame_length, is_legacy};
 use crate::format::header::HEADER_BYTES;
 use crate::sys::{Disk, PlainFile};
@@ -24,6 +25,8 @@ pub struct LogFile {
     /// File position of the buffer's first byte.
     buffered_from: u64,
     stopped: Option<NotWhole>,
+    /// What the records of one batch may take when they are decompressed.
+    decompressed: u32,
 }
 
 impl LogFile {
@@ -36,7 +39,23 @@ impl LogFile {
 
     pub(super) fn of(file: PlainFile) -> Result<Self> {
         let length = file.len()?;
-        Ok(Self { file, length, position: 0, buffer: Vec::new(), buffered_from: 0, stopped: None })
+        Ok(Self {
+            file,
+            length,
+            position: 0,
+            buffer: Vec::new(),
+            buffered_from: 0,
+            stopped: None,
+            decompressed: MAX_DECOMPRESSED_BYTES,
+        })
+    }
+
+    /// Bytes that the records of one batch may take when they are decompressed, as
+    /// [`OpenOptions::max_decompressed_batch_bytes`](crate::OpenOptions::max_decompressed_batch_bytes). Default: 64 MiB.
+    #[must_use]
+    pub fn max_decompressed_batch_bytes(mut self, bytes: u32) -> Self {
+        self.decompressed = bytes;
+        self
     }
 
     /// The file.
@@ -80,7 +99,7 @@ impl LogFile {
         self.position += length as u64;
         let skip = usize::try_from(position.saturating_sub(self.buffered_from)).unwrap_or(usize::MAX);
         let frame = self.buffer.get(skip..skip.saturating_add(length)).unwrap_or_default();
-        Ok(BatchView::of(self.file.path(), frame, position))
+        Ok(BatchView::of(self.file.path(), frame, position, self.decompressed as usize))
     }
 
     /// Bytes of the batch at the position, all of them buffered.

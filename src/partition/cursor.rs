@@ -351,7 +351,8 @@ impl Cursor {
                 }
             }
         }
-        let within = Within { expected: place.expected, offsets, bound, markers: self.markers };
+        let (markers, decompressed) = (self.markers, self.log.max_decompressed_bytes());
+        let within = Within { expected: place.expected, offsets, bound, markers, decompressed };
         let taken = take(window.as_ref(), &within, limits.records.max(1));
         if taken.bytes == 0 && taken.is_encoded {
             return self.fetch_encoded(window.as_ref(), &within, limits);
@@ -440,7 +441,7 @@ impl Cursor {
         let readable = |at: u64| -> Option<u64> {
             let bytes = place.view.batch_at(at).ok()??;
             whole_batch_at(bytes.as_ref(), next).ok()?;
-            first_offset(bytes.as_ref())
+            first_offset(bytes.as_ref(), self.log.max_decompressed_bytes())
         };
         // The damage may have left the length alone; else the index knows where a later batch begins.
         let behind = frame_length(window).ok().map(|length| position + length);
@@ -481,7 +482,7 @@ impl Cursor {
             let end = segment.end().position;
             while position < end {
                 let Some(batch) = view.batch_at(position)? else { break };
-                match first_at(batch.as_ref(), at, from) {
+                match first_at(batch.as_ref(), (at, from), log.max_decompressed_bytes()) {
                     Ok(None) => position += batch.as_ref().len() as u64,
                     Ok(found) => return Ok(found),
                     Err(reason) => {

@@ -9,7 +9,7 @@ use super::cursor::FetchLimits;
 use super::window::{Problem, Taken, Within, batch_end, count_from, next_frame};
 use crate::format::Malformed;
 use crate::format::batch::Batch;
-use crate::format::compression::{MAX_DECOMPRESSED_BYTES, Unreadable};
+use crate::format::compression::Unreadable;
 use crate::format::decode::{decode, is_encoded};
 use crate::format::frame::{is_legacy, max_timestamp_of};
 use crate::format::record::RawRecord;
@@ -74,7 +74,8 @@ pub(super) fn take_decoded(window: &[u8], within: &Within, limits: FetchLimits) 
                 // Too large to be copied for company: it is handed out by itself, as it lies in the segment.
                 return Ok(false);
             }
-            let batch = decode_checked(frame, taken.expected, &mut made).map_err(Problem::Unreadable)?;
+            let batch = decode_checked(frame, (taken.expected, within.decompressed), &mut made)
+                .map_err(Problem::Unreadable)?;
             let counted = count_from(&batch, from, most - taken.records);
             Ok(taken.step(bytes, counted, behind) && taken.records < most)
         });
@@ -95,11 +96,15 @@ fn is_control(frame: &[u8]) -> bool {
     !is_legacy(frame) && Batch::of_frame(frame).is_some_and(|batch| batch.header.is_control())
 }
 
-/// Appends the batch in `frame` decoded, and checks what is in it.
-fn decode_checked<'m>(frame: &[u8], expected: u64, made: &'m mut Vec<u8>) -> Result<Batch<'m>, Unreadable> {
+/// Appends the batch in `frame` decoded, as far as its records take no more than `limit` bytes, and checks what is in it.
+fn decode_checked<'m>(
+    frame: &[u8],
+    (expected, limit): (u64, usize),
+    made: &'m mut Vec<u8>,
+) -> Result<Batch<'m>, Unreadable> {
     const SHORT: Malformed = Malformed("the batch is shorter than its header");
     let start = made.len();
-    decode(frame, MAX_DECOMPRESSED_BYTES, made)?;
+    decode(frame, limit, made)?;
     let batch = made.get(start..).and_then(Batch::of_frame).ok_or(SHORT)?;
     // Only decoding shows where a wrapper of legacy messages begins.
     if u64::try_from(batch.header.base_offset).is_ok_and(|base| base < expected) {
@@ -110,10 +115,10 @@ fn decode_checked<'m>(frame: &[u8], expected: u64, made: &'m mut Vec<u8>) -> Res
 }
 
 /// Offset of the first record of the whole batch in `frame`.
-pub(super) fn first_offset(frame: &[u8]) -> Option<u64> {
+pub(super) fn first_offset(frame: &[u8], limit: usize) -> Option<u64> {
     let mut made = Vec::new();
     let base = if is_legacy(frame) {
-        decode_checked(frame, 0, &mut made).ok()?.header.base_offset
+        decode_checked(frame, (0, limit), &mut made).ok()?.header.base_offset
     } else {
         Batch::of_frame(frame)?.header.base_offset
     };
@@ -121,7 +126,11 @@ pub(super) fn first_offset(frame: &[u8]) -> Option<u64> {
 }
 
 /// Offset of the first record in the batch in `frame` at or behind `from` with a timestamp of `at` or later.
-pub(super) fn first_at(frame: &[u8], at: i64, from: u64) -> Result<Option<u64>, Unreadable> {
+pub(super) fn first_at(
+    frame: &[u8],
+    (at, from): (i64, u64),
+    limit: usize,
+) -> Result<Option<u64>, Unreadable> {
     if max_timestamp_of(frame) < at || is_control(frame) {
         return Ok(None);
     }
@@ -135,7 +144,7 @@ pub(super) fn first_at(frame: &[u8], at: i64, from: u64) -> Result<Option<u64>, 
         batch.check_records()?;
         return first_in(&batch, at, from);
     }
-    first_in(&decode_checked(frame, 0, &mut Vec::new())?, at, from)
+    first_in(&decode_checked(frame, (0, limit), &mut Vec::new())?, at, from)
 }
 
 /// The same, for a batch that was checked.

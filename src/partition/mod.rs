@@ -71,10 +71,11 @@ pub(crate) use producers::{OpenTransaction, ProducerState};
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 use settings::LiveSettings;
-pub(crate) use settings::{PartitionSettings, Retention};
+pub(crate) use settings::{LogLimits, PartitionSettings, Retention};
 use snapshots::Producers;
 
 use crate::error::{Error, PoisonCause, Result};
+use crate::format::compression::BatchLimits;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
 use crate::segment::{IndexEntries, Segment, SegmentWriter, Unsealed};
@@ -243,6 +244,18 @@ impl PartitionLog {
     #[inline]
     pub(crate) fn max_batch_bytes(&self) -> u32 {
         self.settings.max_batch_bytes()
+    }
+
+    /// What the records of one batch may take when they are decompressed.
+    #[inline]
+    pub(crate) fn max_decompressed_bytes(&self) -> usize {
+        self.settings.max_decompressed_bytes()
+    }
+
+    /// How large a batch may be that this partition takes.
+    #[inline]
+    pub(crate) fn batch_limits(&self) -> BatchLimits {
+        BatchLimits { written: self.max_batch_bytes() as usize, decompressed: self.max_decompressed_bytes() }
     }
 
     /// Leader epoch of the first record, as the catalog has it.

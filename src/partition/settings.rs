@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use crate::config::TopicSettings;
 use crate::error::Result;
+use crate::format::compression::MAX_DECOMPRESSED_BYTES;
 use crate::sys::random_bytes;
 
 /// What a partition goes by.
@@ -13,6 +14,8 @@ use crate::sys::random_bytes;
 pub(crate) struct PartitionSettings {
     pub(crate) segment_bytes: u32,
     pub(crate) max_batch_bytes: u32,
+    /// What the records of one batch may take when they are decompressed. Never changes while a log is open.
+    pub(crate) max_decompressed_bytes: u32,
     pub(crate) index_interval_bytes: u32,
     /// Leader epoch of the first record of a partition that has none yet. Never changes.
     pub(crate) first_epoch: u32,
@@ -23,6 +26,21 @@ pub(crate) struct PartitionSettings {
     pub(crate) retention: Retention,
     /// `None`: the cleanup policy does not hold `compact`.
     pub(crate) compaction: Option<Compaction>,
+}
+
+/// What whoever opens a log says of all its partitions, whatever their topics say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogLimits {
+    /// Segments do not grow beyond this.
+    pub(crate) segment_bytes: u32,
+    /// What the records of one batch may take when they are decompressed.
+    pub(crate) decompressed_bytes: u32,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self { segment_bytes: u32::MAX, decompressed_bytes: MAX_DECOMPRESSED_BYTES }
+    }
 }
 
 /// How long segments are kept.
@@ -58,12 +76,13 @@ impl Retention {
 }
 
 impl PartitionSettings {
-    /// As a topic's settings have them, segments no larger than `most_bytes`.
-    pub(crate) fn of(topic: &TopicSettings, most_bytes: u32, first_epoch: u32) -> Self {
+    /// As a topic's settings have them, within the limits of the log.
+    pub(crate) fn of(topic: &TopicSettings, limits: LogLimits, first_epoch: u32) -> Self {
         let lag = if topic.compacts { topic.max_compaction_lag_ms } else { i64::MAX };
         Self {
-            segment_bytes: topic.segment_bytes.min(most_bytes),
+            segment_bytes: topic.segment_bytes.min(limits.segment_bytes),
             max_batch_bytes: topic.max_message_bytes,
+            max_decompressed_bytes: limits.decompressed_bytes,
             index_interval_bytes: topic.index_interval_bytes,
             first_epoch,
             segment_ms: topic.segment_ms.min(lag),
@@ -108,6 +127,7 @@ pub(super) struct LiveSettings {
     /// met the one from before a change and the other from after it could be larger than either allows.
     bytes: AtomicU64,
     segment_ms: AtomicI64,
+    max_decompressed_bytes: u32,
     all: Mutex<PartitionSettings>,
 }
 
@@ -116,6 +136,7 @@ impl LiveSettings {
         Self {
             bytes: AtomicU64::new(settings.bytes_word()),
             segment_ms: AtomicI64::new(settings.segment_ms),
+            max_decompressed_bytes: settings.max_decompressed_bytes,
             all: Mutex::new(settings),
         }
     }
@@ -137,6 +158,11 @@ impl LiveSettings {
         #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
         let max_batch_bytes = self.bytes.load(Ordering::Relaxed) as u32;
         max_batch_bytes
+    }
+
+    #[inline]
+    pub(super) fn max_decompressed_bytes(&self) -> usize {
+        self.max_decompressed_bytes as usize
     }
 
     #[inline]

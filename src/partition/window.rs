@@ -20,6 +20,8 @@ pub(super) struct Within {
     pub(super) bound: u64,
     /// Control batches are meant too.
     pub(super) markers: bool,
+    /// What the records of one batch may take when they are decompressed.
+    pub(super) decompressed: usize,
 }
 
 /// What was found at the front of a window.

@@ -92,8 +92,8 @@ impl Producer {
         let mut batch = SCRATCH.take();
         batch.clear(KEEP_BYTES);
         let outcome = fill(&mut batch, to, encoding, &mut records.into_iter()).and_then(|first| {
-            let limit = to.log().max_batch_bytes() as usize;
-            let (Some(base), Some(mut finished)) = (first, batch.finish_with(encoding, limit)) else {
+            let limits = to.log().batch_limits();
+            let (Some(base), Some(mut finished)) = (first, batch.finish_with(encoding, limits)) else {
                 let end = to.log().bounds()?.log_end;
                 return Ok(end..end);
             };

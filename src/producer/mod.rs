@@ -7,7 +7,9 @@ mod buffered;
 mod config;
 mod copies;
 mod partitioner;
+mod pending;
 mod record;
+mod stamp;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -246,7 +248,7 @@ fn timestamp_of(record: &Record<'_>, now: Timestamp, topic: &TopicEntry) -> Resu
 /// Refuses what no partition takes, before it is encoded.
 #[inline]
 fn check_size(bytes: usize, encoding: Encoding, log: &PartitionLog) -> Result<()> {
-    let limit = encoding.largest_batch(log.max_batch_bytes());
+    let limit = encoding.largest_batch(log.batch_limits());
     if bytes > limit {
         return Err(Error::TooLarge { bytes: bytes as u64, limit: limit as u64 });
     }
@@ -299,8 +301,7 @@ fn hand_over(
     (encoding, level): (Encoding, Durability),
 ) -> Result<Range<u64>> {
     let records = u64::from(batch.records());
-    let limit = log.max_batch_bytes() as usize;
-    let Some(mut finished) = batch.finish_with(encoding, limit) else { return empty(log, at) };
+    let Some(mut finished) = batch.finish_with(encoding, log.batch_limits()) else { return empty(log, at) };
     let base = log.append(&mut finished, at, level)?;
     Ok(base..base + records)
 }

@@ -223,7 +223,7 @@ fn defaults_of_the_log_are_written_down_with_new_topics() {
     let open = |defaults: TopicConfig| {
         let options = CatalogOptions {
             topic_defaults: defaults,
-            most_segment_bytes: 5000,
+            limits: LogLimits { segment_bytes: 5000, ..LogLimits::default() },
             ..CatalogOptions::default()
         };
         let checkpoints = Checkpoints::read(&disk, dir.path(), false)?;

@@ -176,6 +176,7 @@ pub(super) fn run(options: &Dump, session: &Session) -> Outcome {
         bar: Bar::beside_output("dumping", total),
         done: 0,
         unreadable: 0,
+        decompressed: session.decompressed(),
         stop,
     };
     for path in &paths {
@@ -209,6 +210,7 @@ struct Dumping {
     done: u64,
     /// Batches whose records do not hold together.
     unreadable: u64,
+    decompressed: Option<u32>,
     stop: Stop,
 }
 
@@ -249,6 +251,9 @@ impl Dumping {
 
     fn batches(&mut self, path: &Path, detail: Detail, most: u64) -> Outcome {
         let mut file = LogFile::open(path)?;
+        if let Some(bytes) = self.decompressed {
+            file = file.max_decompressed_batch_bytes(bytes);
+        }
         while file.position() < most
             && !self.stop.is_asked()
             && let Some(batch) = file.next_batch()?

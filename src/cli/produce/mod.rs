@@ -126,6 +126,7 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
         cut,
         binary: options.binary,
         lines: 0,
+        dropped: 0,
         bytes: 0,
     };
     let begun = Instant::now();
@@ -200,14 +201,14 @@ fn pump(writer: &mut Writer, source: Source, bar: &Bar, stop: &Stop) -> Outcome<
         }
         writer.write_block(block.lines())?;
         if prompt {
-            writer.buffered.flush()?;
+            writer.flush()?;
         }
         input.reuse(block);
         if !prompt {
             bar.set(writer.bytes);
         }
     }
-    writer.buffered.flush()?;
+    writer.flush()?;
     Ok((writer.lines, writer.bytes))
 }
 
@@ -257,6 +258,8 @@ struct Writer {
     binary: bool,
     /// Lines that were taken.
     lines: u64,
+    /// Of these, lines that turned out not to be writable.
+    dropped: u64,
     bytes: u64,
 }
 
@@ -289,21 +292,36 @@ impl Writer {
             Some(producer) => producer.send(&self.topic, record).map(drop),
             None => self.buffered.enqueue(&self.topic, record),
         };
-        sent.map_err(|failure| match failure {
-            Error::TooLarge { .. } | Error::InvalidInput { .. } => {
+        sent.map_err(|failure| {
+            if is_about_the_record(&failure) {
                 Failure::failed(format!("line {}: {failure}", self.lines + 1))
+            } else {
+                failure.into()
             }
-            _ => failure.into(),
         })?;
         self.lines += 1;
         Ok(())
+    }
+
+    /// Each line is a record, so a record's number is that of its line.
+    fn flush(&mut self) -> Outcome {
+        self.buffered.flush().map_err(|failure| match failure {
+            Error::RecordsDropped(dropped) => {
+                self.dropped += dropped.records;
+                Failure::failed(format!("line {}: {}", dropped.first, dropped.failure))
+            }
+            failure => failure.into(),
+        })
     }
 
     /// A failure, and what it means for the lines so far: how many of them are in the log.
     fn explain(&mut self, failure: Failure) -> Failure {
         // What can still be written is; what cannot is counted and let go, so that the end does not try again.
         let rest = self.buffered.flush();
-        let lost = self.buffered.discard() as u64;
+        if let Err(Error::RecordsDropped(more)) = &rest {
+            self.dropped += more.records;
+        }
+        let lost = self.buffered.discard() as u64 + self.dropped;
         let in_log = self.lines - lost;
         let sum = match rest {
             Err(Error::Poisoned(_)) => format!("at least {in_log} of {} lines are in the log", self.lines),
@@ -314,5 +332,14 @@ impl Writer {
             Failure::Failed(text) => Failure::Failed(format!("{text}; {sum}")),
             other => other,
         }
+    }
+}
+
+/// Whether a record itself is what was refused. Other lines may be what a failure is about: those that wait to be written.
+fn is_about_the_record(failure: &Error) -> bool {
+    match failure {
+        Error::TooLarge { .. } => true,
+        Error::InvalidInput { what, .. } => what.starts_with("record") || *what == "partitioner",
+        _ => false,
     }
 }

@@ -18,8 +18,9 @@ use super::header::Codec;
 use crate::config::Compression;
 use crate::error::{Error, Result};
 
-/// What the records of one batch may take when they are decompressed: a small file must not fill the memory.
-pub(crate) const MAX_DECOMPRESSED_BYTES: usize = 64 << 20;
+/// What the records of one batch may take when they are decompressed, unless whoever opens a log says otherwise: a small
+/// file must not fill the memory.
+pub(crate) const MAX_DECOMPRESSED_BYTES: u32 = 64 << 20;
 
 /// Why records could not be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,9 +35,12 @@ pub(crate) enum Unreadable {
         not(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")),
         allow(dead_code, reason = "without codecs nothing is decompressed")
     )]
-    #[error("the records decompress to more than {limit} bytes, the most that is read of one batch")]
+    #[error(
+        "the records decompress to more than {limit} bytes, the most that is read of one batch: set a larger \
+         max_decompressed_batch_bytes to read them"
+    )]
     TooLarge { limit: usize },
-    #[cfg(feature = "zstd")]
+    #[cfg_attr(not(feature = "zstd"), allow(dead_code, reason = "only zstd has windows"))]
     #[error("the zstd frame has a window of more than {limit} bytes, the largest that is read")]
     Window { limit: u64 },
 }
@@ -73,15 +77,39 @@ impl Encoding {
         Self { codec, level }
     }
 
-    /// Bytes of a batch as it is that need not be tried, where a log takes `limit` bytes: compressed it may be smaller,
-    /// but what is written must be read again.
+    /// Bytes above which a batch need not be tried: as it is it has no place in the log, and compressed it would not be
+    /// read again.
     #[inline]
-    pub(crate) fn largest_batch(self, limit: u32) -> usize {
+    pub(crate) fn largest_batch(self, limits: BatchLimits) -> usize {
         match self.codec {
-            Codec::None => limit as usize,
-            _ => MAX_DECOMPRESSED_BYTES.max(limit as usize),
+            Codec::None => limits.written,
+            _ => limits.written.max(limits.decompressed),
         }
     }
+
+    /// Bytes to which a batch may grow by more records: it has its place in the log whether it compresses or not, and is
+    /// small enough to be compressed.
+    #[inline]
+    pub(crate) fn fullest_batch(self, limits: BatchLimits) -> usize {
+        match self.codec {
+            Codec::None => limits.written,
+            _ => limits.written.min(limits.decompressed),
+        }
+    }
+}
+
+/// How large a batch may be, header included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchLimits {
+    /// As it is written.
+    pub(crate) written: usize,
+    /// Before it is compressed. A larger one is written as it is: it would not be read again.
+    pub(crate) decompressed: usize,
+}
+
+#[cfg(any(test, fuzzing))]
+impl BatchLimits {
+    pub(crate) const NONE: Self = Self { written: usize::MAX, decompressed: usize::MAX };
 }
 
 /// Refuses a codec that this build lacks.

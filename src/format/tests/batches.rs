@@ -127,7 +127,7 @@ fn compressed_records_are_read_behind_what_was_read_before() {
         let codec = golden.batch().header.codec().unwrap();
         assert_eq!(is_encoded(&golden.bytes), codec != Codec::None, "{}", golden.file);
         let mut made = b"before".to_vec();
-        let outcome = decode(&golden.bytes, MAX_DECOMPRESSED_BYTES, &mut made);
+        let outcome = decode(&golden.bytes, MAX_DECOMPRESSED_BYTES as usize, &mut made);
         if !codec.is_built_in() {
             assert_eq!((outcome, &made[..]), (Err(Unreadable::NotBuiltIn(codec)), &b"before"[..]));
             continue;
@@ -217,7 +217,7 @@ fn every_batch_of_a_broker_is_whole() {
             let batch = Batch::of_frame(bytes).unwrap();
             if batch.header.codec().unwrap().is_built_in() {
                 let mut made = Vec::new();
-                decode(bytes, MAX_DECOMPRESSED_BYTES, &mut made).unwrap();
+                decode(bytes, MAX_DECOMPRESSED_BYTES as usize, &mut made).unwrap();
                 let batch = Batch::of_frame(&made).unwrap();
                 assert_eq!(batch.check_records(), Ok(()), "{}", path.display());
             }

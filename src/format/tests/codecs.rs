@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::rows::Row;
 use super::{manifest, sealed, vector};
 use crate::format::batch::{Batch, BatchBuilder};
-use crate::format::compression::{Encoding, Lz4Header, Unreadable, compress, decompress};
+use crate::format::compression::{BatchLimits, Encoding, Lz4Header, Unreadable, compress, decompress};
 use crate::format::decode::decode;
 use crate::format::frame::whole_batch_at;
 use crate::format::header::{Codec, HEADER_BYTES};
@@ -218,7 +218,8 @@ fn batch_of(records: usize, value: &[u8], encoding: Encoding, limit: usize) -> (
         let measured = builder.measure(&fields, 5);
         builder.push(&fields, measured, 5);
     }
-    let finished = builder.finish_with(encoding, limit).unwrap().placed_at(7, 3).to_vec();
+    let limits = BatchLimits { written: limit, ..BatchLimits::NONE };
+    let finished = builder.finish_with(encoding, limits).unwrap().placed_at(7, 3).to_vec();
     (finished, builder.finish().unwrap().placed_at(7, 3).to_vec())
 }
 

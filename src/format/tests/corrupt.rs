@@ -49,7 +49,7 @@ fn refusal(file: &[u8]) -> Option<(usize, Refusal)> {
     let mut step = || -> Result<(), Refusal> {
         let frame = whole_batch_at(&file[position..], next)?;
         let mut made = Vec::new();
-        decode(&file[position..position + frame.bytes], MAX_DECOMPRESSED_BYTES, &mut made)?;
+        decode(&file[position..position + frame.bytes], MAX_DECOMPRESSED_BYTES as usize, &mut made)?;
         Batch::of_frame(&made).unwrap().check_records().map_err(Unreadable::from)?;
         position += frame.bytes;
         next = frame.last_offset() + 1;

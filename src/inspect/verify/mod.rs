@@ -23,6 +23,7 @@ use super::log_file::LogFile;
 use crate::catalog::{self, Outline, Owner};
 use crate::error::{Error, Result};
 use crate::format::checkpoint::{EpochStart, parse_offsets};
+use crate::format::compression::MAX_DECOMPRESSED_BYTES;
 use crate::format::frame::whole_batch_at;
 use crate::position::TopicPartition;
 use crate::sys::disk::{kind_of, open_root};
@@ -83,7 +84,7 @@ pub enum ProblemKind {
     Catalog,
     /// A name that no file or directory should have there.
     Name,
-    /// Something that cannot be looked at.
+    /// Something that cannot be looked at, or read with the limits that were given.
     Unreadable,
 }
 
@@ -93,11 +94,11 @@ pub enum ProblemKind {
 /// use stratalog::inspect::VerifyOptions;
 /// let options = VerifyOptions::new().topics(["orders"]).repair(true);
 /// ```
-#[derive(Default)]
 #[must_use]
 pub struct VerifyOptions<'o> {
     topics: Option<Vec<String>>,
     repair: bool,
+    decompressed: u32,
     on_progress: Option<Box<Progress<'o>>>,
 }
 
@@ -108,7 +109,14 @@ impl fmt::Debug for VerifyOptions<'_> {
         f.debug_struct("VerifyOptions")
             .field("topics", &self.topics)
             .field("repair", &self.repair)
+            .field("max_decompressed_batch_bytes", &self.decompressed)
             .finish_non_exhaustive()
+    }
+}
+
+impl Default for VerifyOptions<'_> {
+    fn default() -> Self {
+        Self { topics: None, repair: false, decompressed: MAX_DECOMPRESSED_BYTES, on_progress: None }
     }
 }
 
@@ -116,6 +124,14 @@ impl<'o> VerifyOptions<'o> {
     /// Everything is looked at, nothing is changed.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Bytes that the records of one batch may take when they are decompressed, as
+    /// [`OpenOptions::max_decompressed_batch_bytes`](crate::OpenOptions::max_decompressed_batch_bytes). A batch that takes
+    /// more is a [`Problem`]: opened with the same limit the log does not give its records either. Default: 64 MiB.
+    pub fn max_decompressed_batch_bytes(mut self, bytes: u32) -> Self {
+        self.decompressed = bytes;
+        self
     }
 
     /// Looks at the partitions of these topics only, and at what belongs to no topic.
@@ -215,6 +231,7 @@ pub fn verify(
         disk,
         checkpoints,
         topics: options.topics,
+        decompressed: options.decompressed,
         on_progress: options.on_progress,
         on_problem: &mut on_problem,
         pending: Vec::new(),
@@ -238,6 +255,8 @@ struct Verifier<'v, 'o> {
     repair: Option<Disk>,
     checkpoints: Checkpoints,
     topics: Option<Vec<String>>,
+    /// What the records of one batch may take when they are decompressed.
+    decompressed: u32,
     on_progress: Option<Box<Progress<'o>>>,
     on_problem: &'v mut dyn FnMut(&Problem),
     /// Found in the partition at hand, and not told yet: some may be repaired.

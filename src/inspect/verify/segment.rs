@@ -36,7 +36,7 @@ enum Step {
 impl Verifier<'_, '_> {
     /// Goes through a log file, its indexes beside it. What is known of the partition so far is in `walk`.
     pub(super) fn segment(&mut self, path: PathBuf, place: Place, walk: &mut Walk) -> Result<()> {
-        let mut file = LogFile::open(&path)?;
+        let mut file = LogFile::open(&path)?.max_decompressed_batch_bytes(self.decompressed);
         self.report.segments += 1;
         if file.bytes() > Tail::MAX_POSITION {
             let reason = "a log file of 2 GiB and more is none that Kafka writes";
@@ -146,7 +146,11 @@ impl Verifier<'_, '_> {
                 }
             }
             Err(Unreadable::Malformed(reason)) => wrong.push(reason.to_string()),
-            Err(_) => self.report.unchecked_batches += 1,
+            Err(Unreadable::NotBuiltIn(_)) => self.report.unchecked_batches += 1,
+            Err(refused @ (Unreadable::TooLarge { .. } | Unreadable::Window { .. })) => {
+                let (kind, path) = (ProblemKind::Unreadable, walk.path.clone());
+                self.problem_at(kind, path, position, Some(first), refused.to_string());
+            }
         }
         if batch.has_linked_blocks() {
             wrong.push(

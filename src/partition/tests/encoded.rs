@@ -10,7 +10,7 @@ use super::fixture::{
 };
 use crate::config::ReadUpTo;
 use crate::error::{Damage, Error};
-use crate::format::compression::{Encoding, MAX_DECOMPRESSED_BYTES, compress};
+use crate::format::compression::{BatchLimits, Encoding, MAX_DECOMPRESSED_BYTES, compress};
 use crate::format::crc::crc32c;
 use crate::format::frame::{frame_at, is_legacy};
 use crate::format::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
@@ -46,7 +46,7 @@ impl Written {
         let records: Vec<_> = (self.next..self.next + count).map(|offset| numbered(offset, 40)).collect();
         let mut builder = batch(&records);
         let encoding = Encoding { codec, level: level(codec) };
-        let mut finished = builder.finish_with(encoding, usize::MAX).unwrap();
+        let mut finished = builder.finish_with(encoding, BatchLimits::NONE).unwrap();
         let base = i64::try_from(self.next).unwrap();
         self.starts.push((self.file.len() as u64, self.next));
         self.file.extend_from_slice(finished.placed_at(base, 0));
@@ -274,7 +274,7 @@ fn records_that_do_not_decode_are_damage() {
 
 #[test]
 fn a_batch_that_decodes_to_too_much_is_refused_with_the_limit() {
-    let zeros = vec![0; MAX_DECOMPRESSED_BYTES + 1];
+    let zeros = vec![0; MAX_DECOMPRESSED_BYTES as usize + 1];
     for codec in [Codec::Lz4, Codec::Zstd].into_iter().filter(|codec| codec.is_built_in()) {
         let mut bomb = Vec::new();
         compress(Encoding { codec, level: level(codec) }, &zeros, &mut bomb).unwrap();

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::config::{Durability, ReadUpTo};
 use crate::error::Result;
 use crate::format::batch::{Batch, BatchBuilder};
+use crate::format::compression::MAX_DECOMPRESSED_BYTES;
 use crate::format::frame::{FrameKind, whole_batch_at};
 use crate::format::header::BatchHeader;
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
@@ -73,6 +74,7 @@ impl Fixture {
         let settings = PartitionSettings {
             segment_bytes,
             max_batch_bytes: 1 << 20,
+            max_decompressed_bytes: MAX_DECOMPRESSED_BYTES,
             index_interval_bytes: 300,
             first_epoch: 0,
             segment_ms: i64::MAX,

@@ -114,7 +114,7 @@ impl Pass {
             records: Vec::new(),
             markers,
             producers,
-            rewriter: Rewriter::default(),
+            rewriter: Rewriter::new(log.max_decompressed_bytes()),
             plain: Vec::new(),
             window: Vec::new(),
             at: Place::default(),
@@ -218,7 +218,8 @@ impl Pass {
         };
         let (verdicts, expected) = (&mut self.verdicts, self.at.expected);
         let (mut has_room, mut is_behind) = (true, false);
-        let went = each_record(bytes, &mut self.plain, |offset, record| {
+        let limit = self.log.max_decompressed_bytes();
+        let went = each_record(bytes, limit, &mut self.plain, |offset, record| {
             // Only decoding shows where a wrapper of legacy messages begins.
             is_behind |= offset < expected;
             has_room = verdicts.note(offset, record, tombstones);

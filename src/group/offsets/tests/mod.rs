@@ -23,7 +23,7 @@ use super::*;
 use crate::catalog::CatalogOptions;
 use crate::events::{Event, Events};
 use crate::format::batch::BatchBuilder;
-use crate::format::compression::Encoding;
+use crate::format::compression::{BatchLimits, Encoding};
 use crate::format::coordinator_record::CoordinatorKey;
 use crate::format::crc::crc32c;
 use crate::format::header::{BatchHeader, CHECKSUMMED, Codec};
@@ -73,7 +73,14 @@ impl Fixture {
     fn read_only(dir: Arc<TempDir>) -> Self {
         let disk = Disk::for_reading(dir.path(), true);
         let checkpoints = Checkpoints::read(&disk, dir.path(), false).unwrap();
-        let catalog = Catalog::open_read_only(dir.path(), &disk, &checkpoints, &Chores::default()).unwrap();
+        let catalog = Catalog::open_read_only(
+            dir.path(),
+            &disk,
+            &checkpoints,
+            &Chores::default(),
+            CatalogOptions::default(),
+        )
+        .unwrap();
         Self::of(dir, Arc::new(catalog))
     }
 
@@ -174,7 +181,7 @@ fn frame_with(
         builder.push(&fields, measured, NOW);
     }
     let encoding = Encoding { codec, level: if codec == Codec::Gzip { 1 } else { 3 } };
-    let mut bytes = builder.finish_with(encoding, usize::MAX).unwrap().placed_at(base, 0).to_vec();
+    let mut bytes = builder.finish_with(encoding, BatchLimits::NONE).unwrap().placed_at(base, 0).to_vec();
     let header = BatchHeader::read(bytes.first_chunk().unwrap());
     let producer_epoch = if producer_id < 0 { -1 } else { 0 };
     let attributes = attributes | codec.attributes();

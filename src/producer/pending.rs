@@ -1,0 +1,378 @@
+//! The batches of a buffered producer that are not written yet.
+//!
+//! | a batch | what becomes of it |
+//! |---|---|
+//! | is written | its records are in the log, in the order in which they were enqueued |
+//! | is too large for its topic as it is now | it is written in parts; a record that is too large alone is dropped |
+//! | is of a topic that was deleted | its records are dropped |
+//! | cannot be written for now, or until the log is opened anew | it stays as it is |
+//!
+//! What is dropped is an event at once, and an error of the next flush.
+
+use std::mem::{Discriminant, discriminant};
+use std::sync::Arc;
+
+use super::stamp::Stamp;
+use super::{KEEP_BYTES, Producer, ProducerConfig, check_size, hand_over};
+use crate::catalog::TopicEntry;
+use crate::clock::{Moment, Timestamp};
+use crate::config::{Compression, Durability};
+use crate::error::{DroppedRecords, Error, Result};
+use crate::events::{Announcer, Event};
+use crate::format::batch::BatchBuilder;
+use crate::format::compression::Encoding;
+use crate::format::record::RecordFields;
+use crate::partition::PartitionLog;
+
+/// How batches are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) level: Durability,
+    /// The time of appending.
+    pub(super) now: Timestamp,
+}
+
+/// Batches by topic and partition.
+#[derive(Debug)]
+pub(super) struct Pending {
+    topics: Vec<TopicBatches>,
+    /// In all batches.
+    held: Held,
+    pub(super) stamp: Stamp,
+    /// Whether the thread ahead will look after these.
+    pub(super) registered: bool,
+    /// Records that were taken since the producer was made.
+    taken: u64,
+    /// The producer's own setting.
+    compression: Compression,
+    losses: Losses,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    bytes: usize,
+    records: usize,
+}
+
+impl Held {
+    /// A batch that held so much holds something else now.
+    #[inline]
+    fn change(&mut self, before: Self, after: Self) {
+        self.bytes = self.bytes + after.bytes - before.bytes;
+        self.records = self.records + after.records - before.records;
+    }
+}
+
+/// The batches of one topic, by partition.
+#[derive(Debug)]
+struct TopicBatches {
+    entry: Arc<TopicEntry>,
+    batches: Vec<PendingBatch>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PendingBatch {
+    builder: BatchBuilder,
+    /// Which of the records that were taken the first of these is, and how much later each is than that one.
+    first: u64,
+    later: Vec<u32>,
+    /// When to write it if nothing else does.
+    due: Option<Moment>,
+    /// The end of what was written and has to be on the medium before a flush returns.
+    unsynced: Option<u64>,
+    /// The failure of its lingering that was told last.
+    told: Option<Discriminant<Error>>,
+}
+
+/// Records that were dropped.
+#[derive(Debug)]
+struct Losses {
+    events: Announcer,
+    /// What the next flush says of them.
+    untold: Option<Error>,
+}
+
+impl Pending {
+    pub(super) fn new(config: &ProducerConfig, events: Announcer) -> Self {
+        let (stamp, compression) = (Stamp::new(config.linger), config.compression);
+        let losses = Losses { events, untold: None };
+        Self {
+            topics: Vec::new(),
+            held: Held::default(),
+            stamp,
+            registered: false,
+            taken: 0,
+            compression,
+            losses,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.held.bytes
+    }
+
+    pub(super) fn records(&self) -> usize {
+        self.held.records
+    }
+
+    /// Takes a record into its partition's batch, which is written first if it is full. `Some`: the batch has begun with
+    /// this record, and is to be written then if nothing else does it before. On an error the record was not taken.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        (entry, partition, log): (&Arc<TopicEntry>, u32, &Arc<PartitionLog>),
+        (record, timestamp): (&RecordFields<'_>, i64),
+        producer: &Producer,
+    ) -> Result<Option<Moment>> {
+        let encoding = entry.rules().encoding(self.compression)?;
+        let limits = log.batch_limits();
+        let full = producer.config.batch_bytes.min(encoding.fullest_batch(limits));
+        let batch = batch_of(&mut self.topics, entry, partition);
+        let mut measured = batch.builder.measure(record, timestamp);
+        if batch.builder.bytes_with(&measured) > full && !batch.builder.is_empty() {
+            let before = batch.held();
+            let written = batch.write(entry, log, (encoding, producer.terms()), &mut self.losses);
+            self.held.change(before, batch.held());
+            self.stamp.forget();
+            written?;
+            measured = batch.builder.measure(record, timestamp);
+        }
+        check_size(batch.builder.bytes_with(&measured), encoding, log)?;
+        let before = batch.held();
+        batch.builder.push(record, measured, timestamp);
+        if batch.builder.bytes() > limits.written {
+            // Compressed it may have its place, and only writing it shows whether it has.
+            let outcome = batch.put(entry, log, (encoding, producer.terms()));
+            batch.forget_records();
+            self.taken += u64::from(outcome.is_ok());
+            return outcome.map(|()| None);
+        }
+        if before.records == 0 {
+            batch.first = self.taken;
+            batch.due = producer.directory.moment().after(producer.config.linger);
+        }
+        batch.later.push(u32::try_from(self.taken - batch.first).unwrap_or(u32::MAX));
+        self.taken += 1;
+        self.held.change(before, batch.held());
+        Ok(batch.due.filter(|_| before.records == 0))
+    }
+
+    /// Writes the batches that are wanted, each as far as it goes; the first failure is returned. `lingering`: nobody is
+    /// there to return it to.
+    pub(super) fn write_where(
+        &mut self,
+        terms: Terms,
+        lingering: bool,
+        wanted: impl Fn(&PendingBatch) -> bool,
+    ) -> Result<()> {
+        let mut outcome = Ok(());
+        self.stamp.forget();
+        let Self { topics, held, losses, compression, .. } = self;
+        for topic in topics {
+            let logs = topic.entry.partitions().iter();
+            for (batch, log) in topic.batches.iter_mut().zip(logs) {
+                if batch.builder.is_empty() || !wanted(batch) {
+                    continue;
+                }
+                let before = batch.held();
+                let encoding = topic.entry.rules().encoding(*compression);
+                let written = encoding
+                    .and_then(|encoding| batch.write(&topic.entry, log, (encoding, terms), losses))
+                    .inspect_err(|failure| batch.failed(failure, log, lingering.then_some(&losses.events)));
+                held.change(before, batch.held());
+                outcome = outcome.and(written);
+            }
+        }
+        outcome
+    }
+
+    /// When the next batch has lingered long enough.
+    pub(super) fn next_due(&self) -> Option<Moment> {
+        self.topics.iter().flat_map(|topic| &topic.batches).filter_map(|batch| batch.due).min()
+    }
+
+    /// What was dropped since this was asked last.
+    pub(super) fn take_losses(&mut self) -> Option<Error> {
+        self.losses.untold.take()
+    }
+
+    /// What was written and is to be synced before a flush returns.
+    pub(super) fn take_unsynced(&mut self) -> Vec<(Arc<PartitionLog>, u64)> {
+        let topics = self.topics.iter_mut();
+        let batches = topics.flat_map(|topic| topic.batches.iter_mut().zip(topic.entry.partitions().iter()));
+        batches.filter_map(|(batch, log)| Some((Arc::clone(log), batch.unsynced.take()?))).collect()
+    }
+
+    /// Forgets all records and tells how many they were.
+    pub(super) fn discard(&mut self) -> usize {
+        for batch in self.topics.iter_mut().flat_map(|topic| &mut topic.batches) {
+            *batch = PendingBatch { unsynced: batch.unsynced, ..PendingBatch::default() };
+        }
+        self.stamp.forget();
+        std::mem::take(&mut self.held).records
+    }
+}
+
+/// The batch of a partition, empty if it has none yet.
+#[inline]
+fn batch_of<'b>(
+    topics: &'b mut Vec<TopicBatches>,
+    entry: &Arc<TopicEntry>,
+    partition: u32,
+) -> &'b mut PendingBatch {
+    // Few topics per producer: a walk beats a map, and the last one used is first.
+    let known = topics.iter().position(|topic| Arc::ptr_eq(&topic.entry, entry));
+    let at = known.unwrap_or_else(|| {
+        topics.push(TopicBatches { entry: Arc::clone(entry), batches: Vec::new() });
+        topics.len() - 1
+    });
+    if at > 0 {
+        topics.swap(0, at);
+    }
+    let (batches, at) = (&mut topics[0].batches, partition as usize);
+    if at >= batches.len() {
+        // Also when partitions were added since.
+        batches.resize_with(at + 1, PendingBatch::default);
+    }
+    &mut batches[at]
+}
+
+impl PendingBatch {
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    #[inline]
+    fn held(&self) -> Held {
+        let bytes = if self.builder.is_empty() { 0 } else { self.builder.bytes() };
+        Held { bytes, records: self.builder.records() as usize }
+    }
+
+    fn forget_records(&mut self) {
+        self.builder.clear(KEEP_BYTES);
+        self.later.clear();
+        self.due = None;
+        self.told = None;
+    }
+
+    /// Brings the batch into the log. `Ok`: nothing of it is pending any more, but some may be lost.
+    fn write(
+        &mut self,
+        topic: &TopicEntry,
+        log: &Arc<PartitionLog>,
+        how: (Encoding, Terms),
+        losses: &mut Losses,
+    ) -> Result<()> {
+        let outcome = match self.put(topic, log, how) {
+            Err(Error::TooLarge { .. }) => self.write_in_parts(topic, log, how, losses),
+            outcome => outcome,
+        };
+        match outcome {
+            Err(gone @ Error::NotFound { .. }) => losses.note(self.later.len(), gone),
+            outcome => outcome?,
+        }
+        self.forget_records();
+        Ok(())
+    }
+
+    /// In the log, but no sync is waited for: a lingering batch is written by a thread that must not.
+    fn put(
+        &mut self,
+        topic: &TopicEntry,
+        log: &Arc<PartitionLog>,
+        (encoding, terms): (Encoding, Terms),
+    ) -> Result<()> {
+        let append_time = topic.rules().log_append_time().then(|| terms.now.as_millis());
+        self.builder.set_append_time(append_time);
+        let offsets = hand_over(&mut self.builder, log, None, (encoding, terms.level))?;
+        if matches!(terms.level, Durability::Synced) {
+            self.unsynced = Some(offsets.end);
+        }
+        Ok(())
+    }
+
+    /// Brings a batch that is too large into the log in as few parts as a few trials show. Where it cannot go on, what is
+    /// left is the batch.
+    #[cold]
+    fn write_in_parts(
+        &mut self,
+        topic: &TopicEntry,
+        log: &Arc<PartitionLog>,
+        how: (Encoding, Terms),
+        losses: &mut Losses,
+    ) -> Result<()> {
+        let whole = std::mem::take(&mut self.builder);
+        let places = whole.places();
+        let (mut done, mut most, mut dropped) = (0, places.len().div_ceil(2), Vec::new());
+        let fill = |builder: &mut BatchBuilder, from: usize, most: usize| {
+            builder.clear(KEEP_BYTES);
+            places.iter().skip(from).take(most).for_each(|placed| builder.push_record_of(&whole, placed));
+        };
+        let outcome = loop {
+            fill(&mut self.builder, done, most);
+            let count = self.builder.records() as usize;
+            if count == 0 {
+                break Ok(());
+            }
+            match self.put(topic, log, how) {
+                Ok(()) => {
+                    done += count;
+                    most = count.saturating_mul(2);
+                }
+                Err(Error::TooLarge { .. }) if count > 1 => most = count.div_ceil(2),
+                Err(failure @ Error::TooLarge { .. }) => {
+                    dropped.push((self.number_of(done), failure));
+                    done += 1;
+                    most = 1;
+                }
+                Err(failure) => break Err(failure),
+            }
+        };
+        fill(&mut self.builder, done, places.len());
+        let records = dropped.len();
+        if let Some((first, failure)) = dropped.into_iter().next() {
+            let dropped =
+                DroppedRecords { partition: log.id().clone(), first, records: records as u64, failure };
+            losses.note(records, Error::RecordsDropped(Box::new(dropped)));
+        }
+        self.later.drain(..done.min(self.later.len()));
+        outcome
+    }
+
+    /// Which of the records that were taken, counted from 1, one in this batch is.
+    fn number_of(&self, at: usize) -> u64 {
+        self.first + u64::from(self.later.get(at).copied().unwrap_or_default()) + 1
+    }
+
+    /// Notes that the batch stays. `listeners`: nobody else hears of it now.
+    fn failed(&mut self, failure: &Error, log: &PartitionLog, listeners: Option<&Announcer>) {
+        if matches!(failure, Error::Poisoned(_) | Error::Closed) {
+            // Trying again by itself is of no use: the owner is told by the next flush.
+            self.due = None;
+        }
+        let Some(events) = listeners else { return };
+        let failing = Some(discriminant(failure));
+        if std::mem::replace(&mut self.told, failing) != failing {
+            let (partition, records) = (log.id().clone(), self.later.len());
+            events.tell(|| Event::BatchNotWritten {
+                partition,
+                records,
+                failure: failure.to_string().into(),
+            });
+        }
+    }
+}
+
+impl Losses {
+    /// Tells of records that were dropped. The next flush says which was the first, and how many were for the same reason.
+    fn note(&mut self, records: usize, failure: Error) {
+        self.events.tell(|| Event::RecordsDropped { records, failure: failure.to_string().into() });
+        match (&mut self.untold, failure) {
+            (Some(Error::RecordsDropped(before)), Error::RecordsDropped(more)) => {
+                before.records += more.records;
+            }
+            (Some(_), _) => {}
+            (untold @ None, failure) => *untold = Some(failure),
+        }
+    }
+}
