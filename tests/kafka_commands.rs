@@ -1,7 +1,9 @@
 //! The commands in `docs/kafka.md`, run as they stand there, with ports that are free.
 //!
 //! Kafka's own scripts are not published with its jars: what they start is. Needs what `tests/kafka.rs` needs, and the
-//! program: without `--features cli` the test says so and passes.
+//! program: without `--features cli` the test says so and passes. The commands are a Unix shell's.
+
+#![cfg(unix)]
 
 mod common;
 #[path = "kafka/judge.rs"]

@@ -109,25 +109,20 @@ impl Removal {
     /// Does all that the topic's name has to wait for, then removes what it can. What could not be removed is
     /// returned; the next open tries again.
     pub(super) fn carry_out(&self, root: &Path, disk: &Disk) -> Result<Vec<PathBuf>> {
-        let (mut aside, mut in_the_way) = (Vec::new(), Vec::new());
+        let mut aside = Vec::new();
         for directory in &self.directories {
-            match self.put_aside(directory, disk)? {
-                None => {}
-                Some(PutAside::Moved(to)) => aside.push(to),
-                Some(PutAside::Held) => in_the_way.push(directory),
-            }
+            aside.extend(self.put_aside(directory, disk)?);
         }
         disk.sync_directory(root)?;
         if let Some(name) = &self.forget {
             forget_topic(disk, root, name)?;
         }
-        in_the_way.into_iter().try_for_each(|directory| remove(directory, disk))?;
         aside.retain(|directory| remove(directory, disk).is_err());
         Ok(aside)
     }
 
     /// Moves a directory out of the name's way; `None` if there is no directory of this topic.
-    fn put_aside(&self, directory: &Path, disk: &Disk) -> Result<Option<PutAside>> {
+    fn put_aside(&self, directory: &Path, disk: &Disk) -> Result<Option<PathBuf>> {
         if kind_of(directory) != Some(EntryKind::Directory) {
             return Ok(None);
         }
@@ -137,22 +132,33 @@ impl Removal {
             return Ok(None);
         };
         if place_of(name) == Place::PutAside {
-            return Ok(Some(PutAside::Moved(directory.to_owned())));
+            return Ok(Some(directory.to_owned()));
         }
         let to = directory.with_file_name(name_put_aside(name, Uuid::from_bytes(random_bytes()?)));
         match disk.rename(directory, &to) {
-            Ok(()) => Ok(Some(PutAside::Moved(to))),
-            Err(_) if !disk.moves_open_directories => Ok(Some(PutAside::Held)),
+            Ok(()) => Ok(Some(to)),
+            Err(_) if !disk.moves_open_directories => empty(directory, &to, disk).map(|()| Some(to)),
             Err(failure) => Err(failure),
         }
     }
 }
 
-/// What became of a directory that should go out of its name's way.
-enum PutAside {
-    Moved(PathBuf),
-    /// Readers have files in it open, and this system does not move it then. The files themselves can be removed.
-    Held,
+/// Moves a directory file by file, which systems allow that do not move a directory with open files in it.
+fn empty(directory: &Path, to: &Path, disk: &Disk) -> Result<()> {
+    disk.create_directory(to)?;
+    // At any stop each of the two says whose it is, or is empty.
+    let metadata = directory.join(PARTITION_METADATA);
+    if let Some(bytes) = disk.read_small(&metadata, MOST_BYTES)? {
+        disk.replace(&to.join(PARTITION_METADATA), &bytes)?;
+    }
+    for (name, _) in disk.list(directory)?.into_iter().filter(|(name, _)| name != PARTITION_METADATA) {
+        disk.rename(&directory.join(&name), &to.join(&name))?;
+    }
+    disk.sync_directory(to)?;
+    if kind_of(&metadata).is_some() {
+        disk.rename(&metadata, &to.join(format!("{PARTITION_METADATA}{DELETED}")))?;
+    }
+    disk.remove_directory(directory)
 }
 
 /// `<topic>-<partition>.<id>-delete`, the topic cut so that the whole is not too long for a file system.

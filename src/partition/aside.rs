@@ -27,14 +27,25 @@ pub(crate) fn is_aside(name: &str) -> bool {
 }
 
 impl PartitionLog {
-    /// Copies bytes that are about to be cut, although records may be among them, to a file of their own.
-    pub(super) fn keep_part(&self, file: &PlainFile, part: Range<u64>) -> Result<PathBuf> {
-        let to = unused(file.path(), &format!("{CUT_AT}{}", part.start));
+    /// Cuts a file off at the beginning of `part`, which may hold records and is copied to a file of its own first. Those
+    /// who have the file open keep all of it: a shorter one takes its name.
+    pub(super) fn cut_off(&self, file: PlainFile, part: Range<u64>) -> Result<PathBuf> {
+        let kept = unused(file.path(), &format!("{CUT_AT}{}", part.start));
+        let prefix = 0..part.start;
         // A copy that was interrupted does not get the name.
-        let copy = self.copy_beside(file, part)?;
-        self.disk.rename(&copy, &to)?;
-        self.tell_kept(&to);
-        Ok(to)
+        let copy = self.copy_beside(&file, part)?;
+        self.disk.rename(&copy, &kept)?;
+        let prefix = self.copy_beside(&file, prefix)?;
+        let path = file.path().to_owned();
+        // Not every system replaces a file that is open.
+        drop(file);
+        if let Err(failure) = self.disk.rename(&prefix, &path) {
+            // Nothing is cut off, and the next attempt makes its own copies.
+            let _ = self.disk.remove_file(&prefix).and_then(|_| self.disk.remove_file(&kept));
+            return Err(failure);
+        }
+        self.tell_kept(&kept);
+        Ok(kept)
     }
 
     /// Takes a whole file out of the log, which is `plain` as part of one, and keeps it.
@@ -48,12 +59,6 @@ impl PartitionLog {
     fn tell_kept(&self, path: &Path) {
         let (partition, path) = (|| self.id.clone(), || path.to_owned());
         self.chores.events.tell(|| Event::CutBytesKept { partition: partition(), path: path() });
-    }
-
-    /// Puts a file that ends at `length` in the place of this one, which stays whole for those who have it open.
-    pub(super) fn replace_by_prefix(&self, file: &PlainFile, length: u64) -> Result<()> {
-        let prefix = self.copy_beside(file, 0..length)?;
-        self.disk.rename(&prefix, file.path())
     }
 
     /// A copy of a part of a file, on the medium, under the name that unfinished files have.

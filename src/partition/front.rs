@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::position::Position;
 use crate::segment::{self, Segment, Standing};
-use crate::sys::EntryKind;
+use crate::sys::{EntryKind, disk};
 
 /// Files that a segment may have. The log last: while it is there, whoever opens the log knows of the others.
 const SUFFIXES: [&str; 5] =
@@ -228,8 +228,10 @@ impl PartitionLog {
     /// taken out of `bases`. What cannot be removed is not part of the log all the same. Tells whether there was anything.
     pub(super) fn clear_front(&self, names: &[(String, EntryKind)], bases: &mut Vec<u64>) -> bool {
         let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
-        let is_deleted =
-            |name: &str| matches!(Standing::split(name), (plain, Standing::Deleted) if is_segments(plain));
+        let is_deleted = |name: &str| {
+            disk::is_removed(name)
+                || matches!(Standing::split(name), (plain, Standing::Deleted) if is_segments(plain))
+        };
         let mut found = false;
         for (name, _) in names.iter().filter(|(name, _)| is_deleted(name)) {
             let _ = self.disk.remove_file(&self.directory.join(name));

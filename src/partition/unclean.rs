@@ -114,8 +114,7 @@ impl Loader<'_> {
             *cut = true;
             found.report.bytes_cut += length - checked.position;
             if checked.reason != NotWhole::End && batches.whole_batch_follows()? {
-                found.report.kept.push(self.log.keep_part(&file, checked.position..length)?);
-                self.log.replace_by_prefix(&file, checked.position)?;
+                found.report.kept.push(self.log.cut_off(file, checked.position..length)?);
             }
         }
         if let Some(next) = gap {

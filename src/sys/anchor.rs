@@ -95,7 +95,11 @@ impl Anchor {
     }
 
     fn drop_here(&self) -> Result<()> {
-        if let Some(number) = number_at(&self.path).map_err(|e| Error::io("look at", &self.path, e))? {
+        let look = || number_at(&self.path).map_err(|e| Error::io("look at", &self.path, e));
+        // Some file systems, of other machines mostly, give another number each time.
+        if let Some(number) = look()?
+            && look()? == Some(number)
+        {
             self.known.get_or_init(|| number);
         }
         Ok(())
@@ -116,9 +120,10 @@ fn is_missing(failure: &io::Error) -> bool {
     matches!(failure.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// `None`: the system does not tell.
+/// `None`: the file system has no numbers.
 fn number_at(path: &Path) -> io::Result<Option<Number>> {
     let metadata = fs::symlink_metadata(path)?;
-    let place = platform::device_and_number(&metadata);
-    Ok(place.map(|(device, file)| Number { device, file, made: metadata.created().ok() }))
+    let place = platform::device_and_number_at(path, &metadata);
+    let made = platform::KEEPS_CREATION_TIMES.then(|| metadata.created().ok()).flatten();
+    Ok(place.map(|(device, file)| Number { device, file, made }))
 }

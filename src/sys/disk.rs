@@ -5,14 +5,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::anchor::Anchors;
-use super::faults::{Faults, Operation};
+use super::faults::{Faults, NameKeeper, Operation};
 use super::lock::DirectoryLock;
 use super::mapping::MapBudget;
 use super::platform;
 use crate::clock::Timestamp;
 use crate::error::{Damage, Error, Result};
+
+/// Kafka's ending for files that are on their way out.
+const REMOVED_ENDING: &str = ".deleted";
 
 /// How this log reaches the disk: which ways are open to it. Cloned into every room that touches files.
 #[derive(Debug, Clone)]
@@ -26,6 +31,8 @@ pub(crate) struct Disk {
     pub(crate) read_only: bool,
     /// Whether a directory can be renamed while files in it are open.
     pub(crate) moves_open_directories: bool,
+    /// Whether a file that is removed while it is open keeps its name until it is closed.
+    pub(crate) keeps_removed_names: bool,
     pub(crate) faults: Faults,
     pub(crate) budget: Arc<MapBudget>,
     /// Directories that must be those that were opened, whenever something is made, renamed or removed.
@@ -63,8 +70,16 @@ pub(crate) struct PlainFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     number: u64,
-    /// Numbers are given away again. Not known on every file system.
-    made: Option<std::time::SystemTime>,
+    /// Numbers are given away again. `None` where the time says nothing of the file.
+    made: Option<SystemTime>,
+}
+
+impl Identity {
+    fn of(file: &File, metadata: &fs::Metadata) -> Self {
+        let number = platform::file_number(file, metadata);
+        let says_something = platform::KEEPS_CREATION_TIMES || number == 0;
+        Self { number, made: says_something.then(|| metadata.created().ok()).flatten() }
+    }
 }
 
 impl Disk {
@@ -77,6 +92,7 @@ impl Disk {
             allocates: true,
             read_only: false,
             moves_open_directories: platform::MOVES_OPEN_DIRECTORIES,
+            keeps_removed_names: platform::KEEPS_REMOVED_NAMES,
             faults: Faults::default(),
             budget: Arc::default(),
             anchors: Anchors::default(),
@@ -144,7 +160,8 @@ impl Disk {
 
     fn opened(&self, path: &Path, options: &mut OpenOptions) -> Result<PlainFile> {
         platform::refuse_links(options);
-        let file = match options.open(path) {
+        let allowed = self.faults.names().map_or(Ok(()), |names| names.before_open(path));
+        let file = match allowed.and_then(|()| options.open(path)) {
             Ok(file) => file,
             // What the system says of a link, a socket or a directory differs; the caller wants to know what it is.
             Err(failure) => {
@@ -157,8 +174,7 @@ impl Disk {
         };
         let metadata = file.metadata().map_err(|e| Error::io("look at", path, e))?;
         if metadata.is_file() {
-            let identity =
-                Identity { number: platform::file_number(&metadata), made: metadata.created().ok() };
+            let identity = Identity::of(&file, &metadata);
             Ok(PlainFile { file, path: path.to_owned(), identity, faults: self.faults.clone() })
         } else {
             Err(not_a_file(path, if metadata.is_dir() { "a directory" } else { "a special file" }))
@@ -195,7 +211,7 @@ impl Disk {
 
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         self.check_writable()?;
-        let renamed = self.faults.check(Operation::Rename).and_then(|()| platform::rename(from, to));
+        let renamed = self.faults.check(Operation::Rename).and_then(|()| self.move_name(from, to));
         renamed.map_err(|e| Error::io("rename", from, e))?;
         if let Some(observer) = self.faults.observer() {
             observer.renamed(to);
@@ -215,15 +231,43 @@ impl Disk {
     /// Removes a file; one that is not there is fine. Tells whether it was there.
     pub(crate) fn remove_file(&self, path: &Path) -> Result<bool> {
         self.check_writable()?;
-        match self.faults.check(Operation::Remove).and_then(|()| platform::remove_file(path)) {
+        match self.faults.check(Operation::Remove).and_then(|()| self.removed(path)) {
             Ok(()) => Ok(true),
             Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(failure) => Err(Error::io("remove", path, failure)),
         }
     }
 
+    /// Frees the name of a file at once, also where the system keeps it as long as the file is open: a file that is to be
+    /// removed gets a name there that nothing else wants.
+    fn removed(&self, path: &Path) -> io::Result<()> {
+        if !self.keeps_removed_names || matches!(kind_of(path), None | Some(EntryKind::Directory)) {
+            return self.remove_name(path);
+        }
+        let mut gone = path.as_os_str().to_owned();
+        gone.push(name_of_removed());
+        let gone = PathBuf::from(gone);
+        self.move_name(path, &gone)?;
+        // The name is free. What is left of the file now is removed by the next open.
+        let _ = self.remove_name(&gone);
+        Ok(())
+    }
+
+    fn remove_name(&self, path: &Path) -> io::Result<()> {
+        let removed_for_now = self.faults.names().map_or(Ok(false), |names| names.before_remove(path))?;
+        if removed_for_now { Ok(()) } else { platform::remove_file(path) }
+    }
+
+    fn move_name(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.faults.names().map_or(Ok(()), |names| names.before_rename(from, to))?;
+        platform::rename(from, to)
+    }
+
     pub(crate) fn remove_directory(&self, path: &Path) -> Result<()> {
         self.check_writable()?;
+        if let Some(names) = self.faults.names() {
+            remove_by_rules(path, names).map_err(|e| Error::io("remove", path, e))?;
+        }
         match fs::remove_dir_all(path) {
             Err(failure) if failure.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io("remove", path, failure))
@@ -246,9 +290,11 @@ impl Disk {
     }
 
     /// Names and kinds of what is in a directory, sorted. Names that are not UTF-8 are not ours and left out.
-    #[expect(clippy::unused_self, reason = "operations are asked of the disk")]
     pub(crate) fn list(&self, directory: &Path) -> Result<Vec<(String, EntryKind)>> {
         let failed = |e| Error::io("list", directory, e);
+        if let Some(names) = self.faults.names() {
+            names.before_list(directory);
+        }
         let mut entries = Vec::new();
         for entry in fs::read_dir(directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -368,6 +414,23 @@ impl PlainFile {
     }
 }
 
+/// What the name of a file ends with that is removed and may still be open, if there is such a thing. No two files get
+/// the same, whatever process removes them. Kafka removes files with this ending too.
+fn name_of_removed() -> String {
+    static REMOVED: AtomicU64 = AtomicU64::new(0);
+    let (process, number) = (std::process::id(), REMOVED.fetch_add(1, Ordering::Relaxed));
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_micros());
+    format!(".{time}-{process}-{number}{REMOVED_ENDING}")
+}
+
+/// Whether this is the name of a file that was removed while it was open.
+pub(crate) fn is_removed(name: &str) -> bool {
+    let parts = name.strip_suffix(REMOVED_ENDING).and_then(|rest| rest.rsplit_once('.'));
+    parts.is_some_and(|(_, mark)| {
+        mark.split('-').count() == 3 && mark.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+    })
+}
+
 /// What is at `path`, links not followed; `None` if nothing is, or it cannot be seen.
 pub(crate) fn kind_of(path: &Path) -> Option<EntryKind> {
     fs::symlink_metadata(path).ok().map(|metadata| entry_kind(metadata.file_type()))
@@ -377,7 +440,7 @@ pub(crate) fn kind_of(path: &Path) -> Option<EntryKind> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     length: u64,
-    modified: Option<std::time::SystemTime>,
+    modified: Option<SystemTime>,
     number: u64,
 }
 
@@ -385,7 +448,7 @@ pub(crate) struct Stamp {
 pub(crate) fn stamp_of(path: &Path) -> Option<Stamp> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let (length, modified) = (metadata.len(), metadata.modified().ok());
-    Some(Stamp { length, modified, number: platform::file_number(&metadata) })
+    Some(Stamp { length, modified, number: platform::file_number_at(path, &metadata) })
 }
 
 /// The directory a log is opened at: made if wanted, links in the path itself are fine.
@@ -399,6 +462,25 @@ pub(crate) fn open_root(path: &Path, create: bool) -> Result<PathBuf> {
         Err(failure) => return Err(Error::io("open directory", path, failure)),
     }
     fs::canonicalize(path).map_err(|e| Error::io("open directory", path, e))
+}
+
+/// Removes a directory and all in it, or fails where a name has to stay.
+fn remove_by_rules(directory: &Path, names: &dyn NameKeeper) -> io::Result<()> {
+    names.before_list(directory);
+    let entries = match fs::read_dir(directory) {
+        Err(failure) if failure.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let mut stays = false;
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_by_rules(&entry.path(), names)?;
+        } else {
+            stays |= names.before_remove(&entry.path())?;
+        }
+    }
+    if stays { Err(io::ErrorKind::DirectoryNotEmpty.into()) } else { Ok(()) }
 }
 
 fn entry_kind(kind: fs::FileType) -> EntryKind {

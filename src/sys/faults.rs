@@ -1,5 +1,6 @@
-//! Faults on purpose: the n-th operation of a kind fails, and somebody sees what has reached the medium. Part of the
-//! shipped code path; without either it costs a test for `None` per system call.
+//! Faults on purpose: the n-th operation of a kind fails, names follow the rules of another system, and an observer sees
+//! what has reached the disk. Part of the shipped code path; without any of them it costs a test for `None` per system
+//! call.
 
 use std::fs::File;
 use std::io;
@@ -25,10 +26,20 @@ pub(crate) trait Observer: std::fmt::Debug + Send + Sync {
     fn renamed(&self, to: &Path);
 }
 
-/// Which operation is to fail, if any, and who watches the others.
-#[derive(Debug, Clone, Default)]
+/// The rules of another file system for names. Asked before this one does anything.
+pub(crate) trait NameKeeper: std::fmt::Debug + Send + Sync {
+    fn before_open(&self, path: &Path) -> io::Result<()>;
+    fn before_rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// `true`: the file is removed as far as it can be now, and keeps its name.
+    fn before_remove(&self, path: &Path) -> io::Result<bool>;
+    fn before_list(&self, directory: &Path);
+}
+
+/// Which operation is to fail, if any, whose rules hold for names, and who watches.
+#[derive(Debug, Clone)]
 pub(crate) struct Faults {
     plan: Option<Arc<Plan>>,
+    names: Option<Arc<dyn NameKeeper>>,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -43,18 +54,38 @@ struct Plan {
     struck: AtomicBool,
 }
 
+impl Default for Faults {
+    #[cfg(not(all(target_os = "linux", held_files)))]
+    fn default() -> Self {
+        Self { plan: None, names: None, observer: None }
+    }
+
+    /// Everything runs by the rules of Windows: see `.ci/run`.
+    #[cfg(all(target_os = "linux", held_files))]
+    fn default() -> Self {
+        Self { plan: None, names: Some(Arc::new(super::held_names::HeldNames)), observer: None }
+    }
+}
+
 impl Faults {
     /// Lets `successes` operations of the kind pass and fails the next one, or all that follow.
     #[cfg(test)]
     pub(crate) fn after(operation: Operation, successes: i64, error: io::ErrorKind, lasting: bool) -> Self {
         let (left, struck) = (AtomicI64::new(successes), AtomicBool::new(false));
-        Self { plan: Some(Arc::new(Plan { operation, error, left, lasting, struck })), observer: None }
+        let plan = Plan { operation, error, left, lasting, struck };
+        Self { plan: Some(Arc::new(plan)), ..Self::default() }
     }
 
     /// Nothing fails, and all is told.
     #[cfg(test)]
     pub(crate) fn observed(observer: Arc<dyn Observer>) -> Self {
-        Self { plan: None, observer: Some(observer) }
+        Self { observer: Some(observer), ..Self::default() }
+    }
+
+    /// The same by the rules of Windows for files in use.
+    #[cfg(all(target_os = "linux", test))]
+    pub(crate) fn with_held_names(self) -> Self {
+        Self { names: Some(Arc::new(super::held_names::HeldNames)), ..self }
     }
 
     /// Ends a lasting fault.
@@ -77,6 +108,11 @@ impl Faults {
             None => Ok(()),
             Some(plan) => plan.check(operation),
         }
+    }
+
+    #[inline]
+    pub(crate) fn names(&self) -> Option<&dyn NameKeeper> {
+        self.names.as_deref()
     }
 
     #[inline]

@@ -10,6 +10,7 @@
 //! | [`anchor`] | whether a path still means the directory that was opened |
 //! | [`faults`] | failing the n-th write, sync or allocation, for tests |
 //! | [`fork`] | telling a process from its children |
+//! | `held_names` | the rules of Windows for names of open files, on Linux, for tests |
 //! | [`tail`] | the published word of a growing file |
 //! | [`mapping`] | memory maps and the slices of them that may be looked at |
 //! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
@@ -24,12 +25,14 @@ mod anchor;
 pub(crate) mod disk;
 pub(crate) mod faults;
 pub(crate) mod fork;
+#[cfg(all(target_os = "linux", any(test, held_files)))]
+pub(crate) mod held_names;
 pub(crate) mod lock;
 #[expect(unsafe_code, reason = "stores through a memory map")]
 pub(crate) mod log_writer;
 #[expect(unsafe_code, reason = "makes slices of memory maps")]
 pub(crate) mod mapping;
-#[cfg_attr(unix, expect(unsafe_code, reason = "calls into libc for what std and memmap2 lack"))]
+#[expect(unsafe_code, reason = "calls into the system for what std and memmap2 lack")]
 pub(crate) mod platform;
 #[expect(unsafe_code, reason = "makes atomic words of memory maps")]
 pub(crate) mod shared;

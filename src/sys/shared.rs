@@ -111,7 +111,9 @@ impl SharedWords {
     /// Whether `path` names this very file.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
         match (self.file.metadata(), std::fs::symlink_metadata(path)) {
-            (Ok(own), Ok(there)) => platform::file_number(&own) == platform::file_number(&there),
+            (Ok(own), Ok(there)) => {
+                platform::file_number(&self.file, &own) == platform::file_number_at(path, &there)
+            }
             _ => false,
         }
     }

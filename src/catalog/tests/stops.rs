@@ -156,9 +156,9 @@ fn a_deletion_that_could_not_move_its_directories_is_finished_before_the_name_is
     assert_eq!(directories(dir.path()), ["b-0"]);
 }
 
-/// Where readers keep directories in their place, the files in them go instead, and the name waits for that.
+/// Where readers keep directories in their place, the files in them are moved one by one.
 #[test]
-fn directories_that_cannot_be_moved_are_emptied_where_they_are() {
+fn directories_that_cannot_be_moved_are_emptied() {
     let (dir, first) = two_topics();
     first.close().unwrap();
     let mut disk = Disk::of(dir.path(), true, true);
@@ -173,6 +173,52 @@ fn directories_that_cannot_be_moved_are_emptied_where_they_are() {
     assert_ne!(before.id(), after.id());
     fill(&after);
     assert_eq!(after.partitions()[0].bounds().unwrap().log_end, 1);
+}
+
+/// Readers have files open, by the strictest rules that Windows has for that: see `sys::held_names`.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_name_of_a_deleted_topic_is_free_while_its_files_are_open() {
+    let (dir, first) = two_topics();
+    first.close().unwrap();
+    let mut disk = Disk::of(dir.path(), false, false);
+    (disk.moves_open_directories, disk.keeps_removed_names) = (false, true);
+    disk.faults = Faults::default().with_held_names();
+    let catalog = open_on(dir.path(), &disk).unwrap();
+    let mut open = Vec::new();
+    for partition in ["a-0", "a-1"] {
+        for entry in fs::read_dir(dir.path().join(partition)).unwrap() {
+            open.push(fs::File::open(entry.unwrap().path()).unwrap());
+        }
+    }
+    for _ in 0..2 {
+        let before = catalog.topic("a").unwrap();
+        catalog.delete("a", NOW).unwrap();
+        assert_eq!(names(&catalog), ["b"]);
+        let mut directories = directories(dir.path());
+        directories.retain(|name| !name.ends_with("-delete"));
+        assert_eq!(directories, ["b-0"]);
+        let wanted = TopicConfig::new().partitions(2);
+        let after = catalog.create(&[("a", wanted)], NOW).unwrap().remove(0);
+        assert_ne!(before.id(), after.id());
+        fill(&after);
+        assert_eq!(after.partitions()[0].bounds().unwrap().log_end, 1);
+    }
+    catalog.close().unwrap();
+    drop(catalog);
+    // What could not be removed is in nobody's way, and goes once it can.
+    let left = |dir: &Path| fs::read_dir(dir).unwrap().filter(|e| is_put_aside(e.as_ref().unwrap())).count();
+    let catalog = open_on(dir.path(), &disk).unwrap();
+    assert!(catalog.unknown_directories().is_empty());
+    assert!(left(dir.path()) > 0, "nothing was held");
+    drop((catalog, open));
+    drop(open_on(dir.path(), &disk).unwrap());
+    assert_eq!(left(dir.path()), 0);
+}
+
+#[cfg(target_os = "linux")]
+fn is_put_aside(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_str().unwrap().ends_with("-delete")
 }
 
 #[test]

@@ -171,11 +171,21 @@ impl Fixture {
         assert!(different.is_empty(), "these differ: {different:?}");
     }
 
+    /// Drops the chores that wait: they keep files open, and on some systems an open file keeps its name.
+    pub(super) fn forget_chores(&self) {
+        self.waiting.iter().for_each(|waiting| waiting.try_iter().for_each(drop));
+    }
+
+    /// Removes the directory. Nothing but chores may have files in it open.
+    pub(super) fn remove(&self) {
+        self.forget_chores();
+        let _ = fs::remove_dir_all(self.directory());
+        assert!(!self.directory().exists());
+    }
+
     /// Puts the directory back to what [`files`](Self::files) had returned.
     pub(super) fn restore(&self, files: &BTreeMap<String, Vec<u8>>) {
-        // What waits keeps files open, and not every system lets go of their names before that ends.
-        self.waiting.iter().for_each(|waiting| waiting.try_iter().for_each(drop));
-        let _ = fs::remove_dir_all(self.directory());
+        self.remove();
         fs::create_dir(self.directory()).unwrap();
         for (name, bytes) in files {
             fs::write(self.directory().join(name), bytes).unwrap();

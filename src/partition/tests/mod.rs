@@ -8,6 +8,8 @@ mod encoded;
 mod faults;
 mod fixture;
 mod front;
+#[cfg(target_os = "linux")]
+mod held;
 mod lookups;
 mod missing;
 mod model;

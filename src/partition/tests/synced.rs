@@ -108,7 +108,7 @@ fn nothing_in_a_new_segment_is_acknowledged_before_the_old_one_is_on_the_medium(
             );
         }
         drop(log);
-        std::fs::remove_dir_all(fixture.directory()).unwrap();
+        fixture.remove();
     }
 }
 

@@ -32,13 +32,21 @@ pub(crate) fn call_in_children(handler: extern "C" fn()) {
 }
 
 /// What tells a file from one that takes its name.
-pub(crate) fn file_number(metadata: &fs::Metadata) -> u64 {
+pub(crate) fn file_number(_file: &File, metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
-/// The device that a file or directory is on, and its number there.
-#[allow(clippy::unnecessary_wraps, reason = "other systems do not tell")]
-pub(crate) fn device_and_number(metadata: &fs::Metadata) -> Option<(u64, u64)> {
+/// The same of whatever is at `path`.
+pub(crate) fn file_number_at(_path: &Path, metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+/// Whether the time at which a file was made belongs to the file, not to its name.
+pub(crate) const KEEPS_CREATION_TIMES: bool = true;
+
+/// The device that whatever is at `path` is on, and its number there.
+#[allow(clippy::unnecessary_wraps, reason = "other systems do not always tell")]
+pub(crate) fn device_and_number_at(_path: &Path, metadata: &fs::Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     Some((metadata.dev(), metadata.ino()))
 }
@@ -52,9 +60,11 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], position: u64) -> io::Result<u
 }
 
 /// Whether a map of a file keeps it from being trimmed, renamed or removed.
-pub(crate) const MAPS_PIN_FILES: bool = false;
+pub(crate) const MAPS_PIN_FILES: bool = cfg!(held_files);
 /// Whether a directory can be renamed while files in it are open.
-pub(crate) const MOVES_OPEN_DIRECTORIES: bool = true;
+pub(crate) const MOVES_OPEN_DIRECTORIES: bool = !cfg!(held_files);
+/// Whether a file that is removed while it is open keeps its name until it is closed.
+pub(crate) const KEEPS_REMOVED_NAMES: bool = cfg!(held_files);
 /// Whether some names mean devices wherever they stand.
 pub(crate) const HAS_DEVICE_NAMES: bool = false;
 
@@ -178,7 +188,7 @@ pub(crate) fn lock_holder(_file: &File, _path: &Path) -> Option<u32> {
 
 /// Maps of files there are free of signals while the disk fills up, and can be stored into. Measured for these file
 /// systems; everywhere else files are read and written by system calls.
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(held_files)))]
 pub(crate) fn safe_ways_on(directory: &Path) -> SafeWays {
     const EXT4: u64 = 0xef53;
     const XFS: u64 = 0x5846_5342;
@@ -207,7 +217,10 @@ pub(crate) fn safe_ways_on(directory: &Path) -> SafeWays {
     SafeWays { map_writes: false, map_reads: outcome == 0 && [&b"apfs"[..], b"hfs"].contains(&&name[..]) }
 }
 
-#[cfg(not(all(any(target_os = "linux", target_vendor = "apple"), target_pointer_width = "64")))]
+#[cfg(any(
+    not(all(any(target_os = "linux", target_vendor = "apple"), target_pointer_width = "64")),
+    held_files
+))]
 pub(crate) fn safe_ways_on(_directory: &Path) -> SafeWays {
     SafeWays::PLAIN
 }
@@ -271,7 +284,8 @@ pub(crate) fn populate_for_writing(_raw: &MmapRaw, _start: u64, _end: u64) -> io
 }
 
 /// Whether processes can share words through a mapped file and wake each other at them.
-pub(crate) const SHARES_MEMORY: bool = cfg!(all(target_os = "linux", target_pointer_width = "64"));
+pub(crate) const SHARES_MEMORY: bool =
+    cfg!(all(target_os = "linux", target_pointer_width = "64", not(held_files)));
 
 /// Whether a lock on the file is held through another descriptor, here or in another process.
 #[cfg(target_os = "linux")]

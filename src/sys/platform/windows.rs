@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
+use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,24 +16,54 @@ use crate::sys::sync::Signal;
 pub(crate) const MAPS_PIN_FILES: bool = true;
 /// Whether a directory can be renamed while files in it are open.
 pub(crate) const MOVES_OPEN_DIRECTORIES: bool = false;
+/// Whether a file that is removed while it is open keeps its name until it is closed: on NTFS since 2018 it does not, but
+/// on FAT, on other machines' disks and before.
+pub(crate) const KEEPS_REMOVED_NAMES: bool = true;
 /// Whether some names mean devices wherever they stand.
 pub(crate) const HAS_DEVICE_NAMES: bool = true;
 
+const INVALID_FUNCTION: i32 = 1;
 const ACCESS_DENIED: i32 = 5;
+const INVALID_HANDLE: i32 = 6;
 const SHARING_VIOLATION: i32 = 32;
+const NOT_SUPPORTED: i32 = 50;
 /// Somebody who looks at a file, as scanners and indexers do, is given half of this and a bit more to be done with it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 /// Open a link itself instead of what it points to.
 const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+/// Open a directory.
+const BACKUP_SEMANTICS: u32 = 0x0200_0000;
+/// Access to what is known of a file, not to its bytes: excludes no other access.
+const ATTRIBUTES_ONLY: u32 = 0;
+const GENERIC_WRITE: u32 = 0x4000_0000;
 
-/// Others may read, write, rename and remove the file meanwhile, which is what the standard library asks for unless
-/// told otherwise; handles are not inherited by other processes.
+/// What the system knows of an open file, as `BY_HANDLE_FILE_INFORMATION` lays it out.
+#[repr(C)]
+#[derive(Debug, Default)]
+struct FileInformation {
+    attributes: u32,
+    times: [[u32; 2]; 3],
+    volume: u32,
+    length: [u32; 2],
+    links: u32,
+    number_high: u32,
+    number_low: u32,
+}
+
+#[link(name = "kernel32")]
+unsafe extern "system" {
+    #[link_name = "GetFileInformationByHandle"]
+    fn file_information(file: *mut std::ffi::c_void, to: *mut FileInformation) -> i32;
+}
+
 /// How many open files the process may have: 16 million by the system; this is what is asked of it.
 pub(crate) fn descriptor_limit() -> usize {
     16_384
 }
 
+/// The standard library opens files so that others may read, write, rename and remove them meanwhile, and so that other
+/// processes do not inherit the handles.
 pub(crate) fn refuse_links(options: &mut OpenOptions) {
     options.custom_flags(OPEN_REPARSE_POINT);
 }
@@ -40,15 +71,34 @@ pub(crate) fn refuse_links(options: &mut OpenOptions) {
 /// There is no `fork`.
 pub(crate) fn call_in_children(_handler: extern "C" fn()) {}
 
-/// The standard library does not tell; length and time must do.
-pub(crate) fn file_number(_metadata: &fs::Metadata) -> u64 {
-    0
+/// What tells a file from one that takes its name. 0: the file system has no numbers.
+pub(crate) fn file_number(file: &File, _metadata: &fs::Metadata) -> u64 {
+    device_and_number(file).map_or(0, |(_, number)| number)
 }
 
-/// Nor this: but a directory with open files in it is neither moved nor deleted there.
-pub(crate) fn device_and_number(_metadata: &fs::Metadata) -> Option<(u64, u64)> {
-    None
+/// The same of whatever is at `path`.
+pub(crate) fn file_number_at(path: &Path, metadata: &fs::Metadata) -> u64 {
+    device_and_number_at(path, metadata).map_or(0, |(_, number)| number)
 }
+
+/// The volume that whatever is at `path` is on, and its number there. `None`: the file system has no numbers.
+pub(crate) fn device_and_number_at(path: &Path, _metadata: &fs::Metadata) -> Option<(u64, u64)> {
+    let mut options = OpenOptions::new();
+    options.access_mode(ATTRIBUTES_ONLY).custom_flags(OPEN_REPARSE_POINT | BACKUP_SEMANTICS);
+    device_and_number(&options.open(path).ok()?)
+}
+
+fn device_and_number(file: &File) -> Option<(u64, u64)> {
+    let mut about = FileInformation::default();
+    // SAFETY: the handle is open, and `about` is laid out as the call fills it in and lives through it.
+    let known = unsafe { file_information(file.as_raw_handle(), &raw mut about) } != 0;
+    let number = u64::from(about.number_high) << 32 | u64::from(about.number_low);
+    (known && number != 0).then(|| (u64::from(about.volume), number))
+}
+
+/// Whether the time at which a file was made belongs to the file. Windows gives a file that takes a name the time of the
+/// one that had the name some seconds before ("tunneling").
+pub(crate) const KEEPS_CREATION_TIMES: bool = false;
 
 pub(crate) fn read_at(file: &File, to: &mut [u8], position: u64) -> io::Result<usize> {
     file.seek_read(to, position)
@@ -93,9 +143,20 @@ pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Directory entries are durable with the file system's own journal; there is nothing to call.
-pub(crate) fn sync_directory(_directory: &Path) -> io::Result<()> {
-    Ok(())
+/// NTFS writes changes of directories to its journal in order, and the journal to the disk when a file is synced or some
+/// seconds later. A directory can be asked for that too, but not every file system has an answer.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.access_mode(GENERIC_WRITE).custom_flags(BACKUP_SEMANTICS);
+    match options.open(directory).and_then(|directory| directory.sync_all()) {
+        Err(failure) => match failure.raw_os_error() {
+            Some(INVALID_FUNCTION | ACCESS_DENIED | INVALID_HANDLE | SHARING_VIOLATION | NOT_SUPPORTED) => {
+                Ok(())
+            }
+            _ => Err(failure),
+        },
+        synced => synced,
+    }
 }
 
 /// Takes the whole file exclusively, as the JVM does. `false`: somebody has it.

@@ -3,6 +3,8 @@
 mod ends;
 mod faults;
 mod followers;
+#[cfg(target_os = "linux")]
+mod held;
 mod markers;
 #[cfg(target_os = "linux")]
 mod power;
