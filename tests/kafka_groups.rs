@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::Dice;
 use judge::{Adoption, assert_equal, kafka_is_missing};
 use serde_json::json;
-use stratalog::{ConsumerConfig, EventLog, Position, Record, TopicConfig};
+use stratalog::{ConsumerConfig, EventLog, Position, Record, StartFrom, TopicConfig};
 
 fn write(log: &EventLog) {
     let topic = log.ensure_topic("work", TopicConfig::new().partitions(3).retention(None)).unwrap();
@@ -58,8 +58,13 @@ fn groups_go_on_where_they_stood() {
     log.group("of a strange name: größe ☃").unwrap().set_committed([Position::new(("work", 1), 1)]).unwrap();
     log.group("gone").unwrap().set_committed([Position::new(("work", 1), 1)]).unwrap();
     log.group("gone").unwrap().delete().unwrap();
+    let mut at_end =
+        log.consumer_with(ConsumerConfig::new().group("at-end").start_from(StartFrom::End)).unwrap();
+    at_end.subscribe(["work"]).unwrap();
+    assert!(at_end.poll(Duration::ZERO).unwrap().is_empty());
+    at_end.close().unwrap();
     let ours = ours::groups(&log);
-    assert_eq!(ours.len(), 3);
+    assert_eq!(ours.len(), 4);
     let stood: BTreeMap<_, _> = log
         .group("read-in-part")
         .unwrap()

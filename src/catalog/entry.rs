@@ -22,7 +22,7 @@ use crate::sys::Disk;
 ///
 /// | field | written by | read by |
 /// |---|---|---|
-/// | `config`, `replicas` | the catalog, under its lock | whoever asks for them |
+/// | `config`, `noted` | the catalog, under its lock | whoever asks for them |
 /// | `rules` | the same | producers, for each record |
 /// | `partitions` | the same, which only adds | everybody |
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub(crate) struct TopicEntry {
     partitions: Partitions,
     /// Copies of each partition.
     copies: u16,
-    /// Nodes that are to have a copy, by partition.
-    replicas: RwLock<Vec<Vec<i32>>>,
+    /// By partition.
+    noted: RwLock<Vec<Noted>>,
     limits: LogLimits,
     /// What the topic keeps if its settings do not say.
     retention: DefaultRetention,
@@ -45,6 +45,20 @@ pub(crate) struct TopicEntry {
     node: i32,
     /// Set once, under the catalog's lock.
     deleted: AtomicBool,
+}
+
+/// What the metadata log says of a partition.
+#[derive(Debug)]
+struct Noted {
+    /// Nodes that are to have a copy.
+    replicas: Vec<i32>,
+    made_at: u64,
+}
+
+impl Noted {
+    fn of(partition: &PartitionState) -> Self {
+        Self { replicas: partition.replicas.clone(), made_at: partition.made_at }
+    }
 }
 
 /// What the partitions of all topics have in common.
@@ -101,7 +115,7 @@ impl TopicEntry {
         if may_have_been_compacted {
             partitions.iter().for_each(|partition| partition.note_compacted());
         }
-        let replicas = topic.partitions.values().map(|partition| partition.replicas.clone()).collect();
+        let noted = topic.partitions.values().map(Noted::of).collect();
         Self {
             name,
             id,
@@ -109,7 +123,7 @@ impl TopicEntry {
             rules: RecordRules::of(&settings),
             partitions,
             copies,
-            replicas: RwLock::new(replicas),
+            noted: RwLock::new(noted),
             limits: around.limits,
             retention,
             altering: ReentrantMutex::default(),
@@ -166,6 +180,11 @@ impl TopicEntry {
         &self.partitions
     }
 
+    /// Offset of the record in the metadata log that made a partition, or a later one if that is not known any more.
+    pub(crate) fn made_at(&self, partition: u32) -> Option<u64> {
+        Some(self.noted.read().get(partition as usize)?.made_at)
+    }
+
     /// Runs a user's function, which is not to be called while a lock of the catalog is held, alone with this topic's
     /// configuration. `None`: it is running already, further out on this thread.
     pub(super) fn alone<R>(&self, change: impl FnOnce() -> R) -> Option<R> {
@@ -188,15 +207,15 @@ impl TopicEntry {
     /// Takes over partitions that are in the log behind those known so far.
     pub(super) fn add_partitions(&self, topic: &TopicState, around: &Surroundings<'_>) {
         let settings = self.settings();
-        let new = || (0..).zip(topic.partitions.values()).skip(self.replicas.read().len());
+        let new = || (0..).zip(topic.partitions.values()).skip(self.noted.read().len());
         let partitions: Vec<_> = new()
             .map(|(partition, found)| {
                 let of = TopicPartition::new(Arc::clone(&self.name), partition);
                 around.partition(of, self.id, &settings, found.leader_epoch, Checkpointed::default())
             })
             .collect();
-        let replicas: Vec<_> = new().map(|(_, found)| found.replicas.clone()).collect();
-        self.replicas.write().extend(replicas);
+        let noted: Vec<_> = new().map(|(_, found)| Noted::of(found)).collect();
+        self.noted.write().extend(noted);
         self.partitions.extend(partitions.into_iter());
         let mut config = self.config.write();
         *config = config.clone().partitions(self.partitions.len());
@@ -222,8 +241,8 @@ impl TopicEntry {
     }
 
     pub(crate) fn describe(&self) -> TopicDescription {
-        let replicas = self.replicas.read();
-        let partitions = (0..).zip(&*replicas).map(|(partition, replicas)| {
+        let noted = self.noted.read();
+        let partitions = (0..).zip(&*noted).map(|(partition, Noted { replicas, .. })| {
             // Whoever holds the log leads what the log is to have.
             let ours = replicas.contains(&self.node);
             PartitionDescription {

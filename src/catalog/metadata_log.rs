@@ -127,9 +127,10 @@ impl MetadataLog {
         Some((self.log.id().clone(), self.log.recovery_point()?))
     }
 
-    /// Appends one change and returns when it is on the medium. After an error it is not in the log, unless the
-    /// error is [`Error::Poisoned`]: then that is known at the next open, and nothing can be appended before.
-    pub(super) fn append(&mut self, records: &[MetadataRecord], now: i64) -> Result<()> {
+    /// Appends one change, and returns the offset of its first record when it is on the medium. After an error it is not
+    /// in the log, unless the error is [`Error::Poisoned`]: then that is known at the next open, and nothing can be appended
+    /// before.
+    pub(super) fn append(&mut self, records: &[MetadataRecord], now: i64) -> Result<u64> {
         // A topic in a directory that has gone elsewhere is no topic here.
         self.log.check_place()?;
         self.builder.clear(KEPT_BUFFER_BYTES);
@@ -144,9 +145,10 @@ impl MetadataLog {
             }
             self.builder.push(&fields, measured, now);
         }
-        let Some(mut batch) = self.builder.finish() else { return Ok(()) };
-        self.log.append(&mut batch, None, Durability::Synced)?;
-        self.log.sync()
+        let Some(mut batch) = self.builder.finish() else { return Ok(self.log.bounds()?.log_end) };
+        let base = self.log.append(&mut batch, None, Durability::Synced)?;
+        self.log.sync()?;
+        Ok(base)
     }
 
     /// The leader epoch of the next change.
@@ -197,7 +199,7 @@ fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<u64> {
         let mut rest = fetched.bytes.as_ref();
         while let Some((batch, behind)) = Batch::take_checked(rest) {
             rest = behind;
-            fold(&batch, fetched.from..fetched.upto, state).map_err(|(offset, reason)| {
+            fold(&batch, fetched.from..fetched.upto, None, state).map_err(|(offset, reason)| {
                 let damage = Damage::new(log.directory(), 0, reason.to_string());
                 Error::Corrupt(Box::new(damage.at_offset(log.id(), offset)))
             })?;
@@ -206,10 +208,12 @@ fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<u64> {
     Ok(cursor.offset())
 }
 
-/// Folds the records of a batch whose offsets are meant. An error comes with the offset of its record.
+/// Folds the records of a batch whose offsets are meant, as ones that stand at `place` if they stand somewhere else. An
+/// error comes with the offset of its record.
 fn fold(
     batch: &Batch<'_>,
     meant: Range<u64>,
+    place: Option<u64>,
     state: &mut State,
 ) -> std::result::Result<(), (u64, Malformed)> {
     state.set_epoch(batch.header.leader_epoch);
@@ -225,7 +229,7 @@ fn fold(
         if meant.contains(&offset) {
             let value = record.value.ok_or((offset, Malformed("a metadata record has no value")))?;
             let decoded = MetadataRecord::decode(value).map_err(|reason| (offset, reason))?;
-            state.apply(decoded).map_err(|reason| (offset, reason))?;
+            state.at(place.unwrap_or(offset)).apply(decoded).map_err(|reason| (offset, reason))?;
         }
     }
     Ok(())
@@ -281,7 +285,8 @@ impl Snapshot {
             if !batch.header.is_control() {
                 batch.check_records().map_err(|reason| Error::Corrupt(damage(reason.to_string())))?;
             }
-            fold(&batch, 0..u64::MAX, state)
+            // Its records have offsets of its own.
+            fold(&batch, 0..u64::MAX, Some(self.upto.saturating_sub(1)), state)
                 .map_err(|(_, reason)| Error::Corrupt(damage(reason.to_string())))?;
             position += frame.bytes;
             expected = frame.last_offset() + 1;

@@ -243,6 +243,13 @@ impl Catalog {
         }
     }
 
+    /// Offset in the metadata log behind the records of all partitions that are there. Those that are made later are noted
+    /// there or further on.
+    pub(crate) fn end_of_partitions(&self) -> u64 {
+        let newest = |topic: &Arc<TopicEntry>| topic.made_at(topic.partitions().len().checked_sub(1)?);
+        self.snapshot().values().filter_map(newest).max().map_or(0, |newest| newest + 1)
+    }
+
     /// All topics, sorted by name.
     pub(crate) fn topics(&self) -> Vec<Arc<TopicEntry>> {
         self.snapshot().values().cloned().collect()
@@ -454,11 +461,12 @@ impl Changes {
     /// Makes one change: in the log, on the medium, then here.
     fn write(&mut self, records: Vec<MetadataRecord>, now: i64) -> Result<()> {
         self.refuse_foreign()?;
-        self.log.append(&records, now)?;
+        let base = self.log.append(&records, now)?;
         let damage = |reason: crate::format::Malformed| {
             Error::Corrupt(Box::new(Damage::new(self.log.directory(), 0, reason.to_string())))
         };
-        records.into_iter().try_for_each(|record| self.state.apply(record)).map_err(damage)
+        let mut placed = (base..).zip(records);
+        placed.try_for_each(|(offset, record)| self.state.at(offset).apply(record)).map_err(damage)
     }
 
     /// Refuses changes to a log that they could break: they would become part of a transaction that is not ours,

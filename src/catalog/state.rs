@@ -45,6 +45,8 @@ pub(super) struct State {
     voters: Vec<Voter>,
     /// Records behind the begin of a transaction whose end has not come.
     transaction: Option<Vec<MetadataRecord>>,
+    /// Where the next record stands.
+    offset: u64,
 }
 
 /// One topic.
@@ -64,9 +66,18 @@ pub(super) struct PartitionState {
     pub(super) partition_epoch: i32,
     /// The log directory of each replica, as it was noted last; of old records empty.
     pub(super) directories: Vec<Uuid>,
+    /// Offset of the record that made it count. Of one that a snapshot tells of, the last offset that the snapshot covers:
+    /// it is not known when it was made, but not later.
+    pub(super) made_at: u64,
 }
 
 impl State {
+    /// Says where the records that follow stand.
+    pub(super) fn at(&mut self, offset: u64) -> &mut Self {
+        self.offset = offset;
+        self
+    }
+
     /// Takes the next record. What cannot be true is refused; what is not known does not matter.
     pub(super) fn apply(&mut self, record: MetadataRecord) -> Result<(), Malformed> {
         match record {
@@ -108,7 +119,9 @@ impl State {
             } => {
                 if let Some(topic) = self.topics.get_mut(&topic_id) {
                     let leader_epoch = u32::try_from(leader_epoch).unwrap_or(0);
-                    let state = PartitionState { replicas, leader_epoch, partition_epoch, directories };
+                    let made_at = topic.partitions.get(&partition).map_or(self.offset, |known| known.made_at);
+                    let state =
+                        PartitionState { replicas, leader_epoch, partition_epoch, directories, made_at };
                     topic.partitions.insert(partition, state);
                 }
             }
@@ -404,6 +417,25 @@ mod tests {
         state.apply(EndTransaction).unwrap();
         assert_eq!(state, folded([topic("a", A), topic("b", B), config("b", "x", Some("y"))]));
         assert!(!state.in_transaction());
+    }
+
+    #[test]
+    fn partitions_know_where_they_were_made() {
+        use MetadataRecord::{BeginTransaction, EndTransaction};
+        let mut state = State::default();
+        let made = |state: &State, id| -> Vec<u64> {
+            state.topic(id).unwrap().partitions.values().map(|partition| partition.made_at).collect()
+        };
+        let records = [topic("a", A), partition(A, 0), BeginTransaction, partition(A, 1), EndTransaction];
+        for (offset, record) in (10..).zip(records) {
+            state.at(offset).apply(record).unwrap();
+        }
+        assert_eq!(made(&state, A), [11, 14], "one counts from the end of its transaction on");
+        state.at(20).apply(partition(A, 0)).unwrap();
+        assert_eq!(made(&state, A), [11, 14], "it was there already");
+        state.at(30).apply(topic("a", B)).unwrap();
+        state.at(31).apply(partition(B, 0)).unwrap();
+        assert_eq!(made(&state, B), [31]);
     }
 
     #[test]

@@ -16,6 +16,16 @@ pub enum StartFrom {
     #[default]
     Beginning,
     /// Behind the last record there is: only what comes later. Kafka: `latest`.
+    ///
+    /// In a group this is for partitions that were there when the group took its first position. A partition that was made
+    /// later is read from its beginning, as all that is in it came later too: whether topics are subscribed to by name or
+    /// by a function, whether a member ran when it was made or not, and where a topic was deleted and made again. Kafka
+    /// skips what such partitions hold when a consumer finds them (KAFKA-12478).
+    ///
+    /// A group takes its first position with the first poll of a member, even if there is nothing to read yet. Where a
+    /// partition begins is committed, durably, before the first of its records is handed out: whoever reads it next for
+    /// the group begins there or further on. In a group that another program has begun, a broker's client for one, any
+    /// partition without a committed position may have been made later, and is read from its beginning.
     End,
 }
 

@@ -1,9 +1,9 @@
 //! How a consumer remembers, in its group's name, how far it has come.
 
 use super::{Assigned, Consumer, shown};
-use crate::config::ReadUpTo;
+use crate::config::{Durability, ReadUpTo};
 use crate::error::{Error, Result};
-use crate::group::refuse_beyond_end;
+use crate::group::{Since, refuse_beyond_end};
 use crate::position::{Position, TopicPartition};
 
 impl Consumer {
@@ -113,6 +113,45 @@ impl Consumer {
         moved.try_for_each(|one| self.refuse_made_anew(one))
     }
 
+    /// Commits where partitions begin that were given to this member, if that is to be remembered, and that the group has
+    /// begun: so that whoever has them next begins there too.
+    pub(super) fn commit_begun(&mut self) -> Result<()> {
+        let Some(subscription) = &self.subscription else { return Ok(()) };
+        let begun = |one: &Assigned| Some(one.position(one.begins_at.filter(|_| !one.is_gone())?));
+        let now = self.directory.now().as_millis();
+        loop {
+            let positions: Vec<_> = self.assigned.iter().filter_map(begun).collect();
+            let committed = subscription.seat().commit(&positions, now, Durability::Synced);
+            // If topics were deleted meanwhile, the others have begun all the same.
+            if committed.is_ok() || self.assigned.iter().filter_map(begun).count() == positions.len() {
+                committed?;
+                break;
+            }
+        }
+        self.assigned.iter_mut().for_each(Assigned::has_begun);
+        Ok(())
+    }
+
+    /// The same of partitions that are to be assigned. While the group has members it is theirs to remember; a log that is
+    /// only read remembers nothing.
+    pub(super) fn commit_assigned(&self, assigned: &mut [Assigned], since: Since) -> Result<()> {
+        let Some(group) = self.config.group.as_deref().filter(|_| !self.directory.is_read_only()) else {
+            return Ok(());
+        };
+        let begun = assigned.iter().filter_map(|one| Some(one.position(one.begins_at?)));
+        let begun: Vec<_> = begun.collect();
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let how = (self.directory.now().as_millis(), Durability::Synced);
+        match self.directory.groups().commit_standalone(group, &begun, since, how) {
+            Err(Error::GroupNotEmpty { .. }) => return Ok(()),
+            committed => committed?,
+        }
+        assigned.iter_mut().for_each(Assigned::has_begun);
+        Ok(())
+    }
+
     fn group_to_commit_for(&self) -> Result<&str> {
         self.directory.check_writable()?;
         self.config.group.as_deref().ok_or_else(|| {
@@ -129,12 +168,16 @@ impl Consumer {
         let (places, positions): (Vec<_>, Vec<_>) = positions.into_iter().unzip();
         let now = self.directory.now().as_millis();
         let level = self.config.commit_durability;
-        match &self.subscription {
-            Some(subscription) => subscription.seat().commit(&positions, now, level)?,
-            None => self.directory.groups().commit_standalone(group, &positions, now, level)?,
+        if let Some(subscription) = &self.subscription {
+            subscription.seat().commit(&positions, now, level)?;
+        } else {
+            let groups = self.directory.groups();
+            let since = self.since.map_or_else(|| groups.since(group), Ok)?;
+            groups.commit_standalone(group, &positions, since, (now, level))?;
         }
         for (at, position) in places.into_iter().zip(&positions) {
             self.assigned[at].committed = Some(position.offset());
+            self.assigned[at].begins_at = None;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use crate::clock::Timestamp;
 use crate::config::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom};
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
-use crate::group::check_name;
+use crate::group::{Since, check_name};
 use crate::partition::{Bounds, Cursor, FetchLimits, PartitionLog};
 use crate::position::{Position, TopicPartition};
 
@@ -63,6 +63,8 @@ pub struct Consumer {
     wake: Wake,
     /// Its membership in a group. `None`: the partitions are those that it was assigned.
     subscription: Option<Subscription>,
+    /// Since when its group has positions, as far as that was known when it was assigned partitions.
+    since: Option<Since>,
 }
 
 /// A partition this consumer reads.
@@ -74,11 +76,22 @@ struct Assigned {
     leaving: bool,
     /// What was committed last by this consumer, or found committed.
     committed: Option<u64>,
+    /// Where it begins, if that is to be committed before anything is handed out.
+    begins_at: Option<u64>,
 }
 
 impl Assigned {
     fn is_awake(&self) -> bool {
         !self.paused && !self.leaving
+    }
+
+    fn position(&self, offset: u64) -> Position {
+        Position::new(self.cursor.log().id(), offset)
+    }
+
+    /// Where it begins is committed.
+    fn has_begun(&mut self) {
+        self.committed = self.begins_at.take().or(self.committed);
     }
 
     /// Whether its position is another one than was committed last.
@@ -107,6 +120,7 @@ impl Consumer {
             next: 0,
             wake: Wake::default(),
             subscription: None,
+            since: None,
         })
     }
 
@@ -121,43 +135,65 @@ impl Consumer {
             let reason = "the consumer is subscribed, so its group assigns partitions; unsubscribe first";
             return Err(Error::invalid("assign", reason));
         }
+        // Before partitions are looked up: what is made in between is newer.
+        let groups = self.directory.groups();
+        let since = self.config.group.as_ref().map(|group| groups.since(group)).transpose()?;
         let mut assigned: Vec<Assigned> = Vec::new();
         for partition in to {
             let partition = partition.into();
             if assigned.iter().all(|known| *known.cursor.log().id() != partition) {
-                assigned.push(self.assigned_to(&partition)?);
+                assigned.push(self.assigned_to(&partition, since)?);
             }
         }
+        if let Some(since) = since {
+            self.commit_assigned(&mut assigned, since)?;
+        }
+        self.since = since;
         self.assignment = assigned.iter().map(|one| one.cursor.log().id().clone()).collect();
         self.assigned = assigned;
         self.next = 0;
         Ok(())
     }
 
-    fn assigned_to(&self, partition: &TopicPartition) -> Result<Assigned> {
+    fn assigned_to(&self, partition: &TopicPartition, since: Option<Since>) -> Result<Assigned> {
         let topic = self.directory.topic_of(partition)?;
         let log = Arc::clone(topic.partition(partition.partition())?.log());
         let before = self.assigned.iter().find(|known| Arc::ptr_eq(known.cursor.log(), &log));
-        let Some(known) = before else { return self.begin(log) };
+        let Some(known) = before else { return self.begin(log, since) };
         self.know_transactions(&log)?;
         let cursor = self.cursor(log, known.cursor.offset());
-        Ok(Assigned { cursor, paused: known.paused, leaving: false, committed: known.committed })
+        let Assigned { paused, committed, begins_at, .. } = *known;
+        Ok(Assigned { cursor, paused, leaving: false, committed, begins_at })
     }
 
     /// Begins to read a partition: where its group has left off, or else where the configuration says.
-    fn begin(&self, log: Arc<PartitionLog>) -> Result<Assigned> {
+    fn begin(&self, log: Arc<PartitionLog>, since: Option<Since>) -> Result<Assigned> {
         self.know_transactions(&log)?;
         let bounds = log.bounds()?;
         let committed = match &self.config.group {
             Some(group) => self.directory.groups().offsets().get(group, log.id())?.map(|found| found.offset),
             None => None,
         };
-        let offset = committed.unwrap_or(match self.config.start_from {
-            StartFrom::Beginning => bounds.log_start,
-            StartFrom::End => shown(bounds, &self.config),
-        });
+        let offset = committed.map_or_else(|| self.start(log.id(), bounds, since), Ok)?;
+        let is_kept = self.config.group.is_some() && self.config.start_from == StartFrom::End;
+        let begins_at = (committed.is_none() && is_kept).then_some(offset);
         let cursor = self.cursor(log, offset);
-        Ok(Assigned { cursor, paused: self.config.start_paused, leaving: false, committed })
+        Ok(Assigned { cursor, paused: self.config.start_paused, leaving: false, committed, begins_at })
+    }
+
+    /// Where a partition begins of which nothing is committed.
+    fn start(&self, of: &TopicPartition, bounds: Bounds, since: Option<Since>) -> Result<u64> {
+        let place = |was_there| match self.config.start_from {
+            StartFrom::End if was_there => shown(bounds, &self.config),
+            _ => bounds.log_start,
+        };
+        let start = match (&self.subscription, since) {
+            (Some(subscription), _) => subscription.seat().start(of, place)?,
+            (None, Some(since)) => place(self.directory.groups().was_there(of, since)?),
+            (None, None) => place(true),
+        };
+        // Where another member began there may be nothing left.
+        Ok(start.max(bounds.log_start))
     }
 
     fn know_transactions(&self, log: &Arc<PartitionLog>) -> Result<()> {
@@ -276,8 +312,8 @@ impl Consumer {
     }
 
     fn position_at(&self, at: usize) -> Position {
-        let cursor = &self.assigned[at].cursor;
-        Position::new(cursor.log().id(), cursor.offset())
+        let one = &self.assigned[at];
+        one.position(one.cursor.offset())
     }
 
     /// Goes on at another offset of an assigned partition. An offset outside the log shows at the next poll.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::records::{News, Records};
 use super::{Assigned, Consumer};
-use crate::config::{ConsumerConfig, UnknownTopics, topic_name};
+use crate::config::{ConsumerConfig, StartFrom, UnknownTopics, topic_name};
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
 use crate::group::{Seat, Turn};
@@ -30,6 +30,8 @@ pub(super) struct Subscription {
     unopened: Vec<TopicPartition>,
     /// What is to be told with the next records.
     news: News,
+    /// Where partitions begin is to be committed, or that the group has begun.
+    begins: bool,
 }
 
 enum Wanted {
@@ -168,7 +170,9 @@ impl Consumer {
         }
         let seat = take_seat(&self.directory, &self.config, topics)?;
         let (told, unopened, news) = (Vec::new(), Vec::new(), News::default());
-        self.subscription = Some(Subscription { wanted, seat, catalog_version, told, unopened, news });
+        let begins = self.config.start_from == StartFrom::End;
+        self.subscription =
+            Some(Subscription { wanted, seat, catalog_version, told, unopened, news, begins });
         Ok(())
     }
 
@@ -217,7 +221,7 @@ impl Consumer {
             };
             self.apply(turn);
         }
-        self.open_claimed()
+        self.begin_claimed()
     }
 
     /// Joins the group again after it was expelled.
@@ -251,13 +255,24 @@ impl Consumer {
     }
 
     /// Begins partitions that the group gave to this consumer. What fails is tried again with the next poll.
+    fn begin_claimed(&mut self) -> Result<()> {
+        let opened = self.open_claimed();
+        if self.subscription.as_ref().is_some_and(|subscription| subscription.begins) {
+            self.commit_begun()?;
+            if let Some(subscription) = &mut self.subscription {
+                subscription.begins = false;
+            }
+        }
+        opened
+    }
+
     fn open_claimed(&mut self) -> Result<()> {
         loop {
             let Some(subscription) = &self.subscription else { return Ok(()) };
             let Some(partition) = subscription.unopened.last() else { return Ok(()) };
             let topic = self.directory.groups().catalog().topic_of(partition).ok();
             let log = topic.and_then(|topic| topic.partitions().get(partition.partition()).cloned());
-            let begun = match log.map(|log| self.begin(log)).transpose() {
+            let begun = match log.map(|log| self.begin(log, None)).transpose() {
                 Ok(begun) => begun,
                 // Deleted: a later turn tells.
                 Err(Error::NotFound { .. }) => None,
@@ -270,6 +285,7 @@ impl Consumer {
     fn take_in(&mut self, begun: Option<Assigned>) {
         if let Some(subscription) = &mut self.subscription {
             subscription.unopened.pop();
+            subscription.begins |= begun.as_ref().is_some_and(|begun| begun.begins_at.is_some());
         }
         if let Some(mut begun) = begun {
             let id = begun.cursor.log().id().clone();

@@ -37,6 +37,9 @@ pub(crate) struct GroupMember {
     pub(crate) assignment: Vec<u8>,
 }
 
+/// What stands before [`GroupMetadata::since`].
+const SINCE: &str = "stratalog-since-";
+
 const WRITTEN: i16 = 3;
 const FLEXIBLE: i16 = 4;
 const NEWEST: i16 = 4;
@@ -68,6 +71,19 @@ impl GroupMetadata {
         fields.input.end()?;
         let state_since = Some(since).filter(|since| *since >= 0);
         Ok(Some(Self { protocol_type, generation, protocol, leader, state_since, members }))
+    }
+
+    /// Since when the group has positions, if that is noted: an offset in the metadata log, behind the records of all
+    /// partitions that were there. It stands in place of the assignor, which a group without members has none of: brokers
+    /// read the record, choose an assignor when members come, and forget this.
+    pub(crate) fn since(&self) -> Option<u64> {
+        let protocol = self.protocol.as_deref().filter(|_| self.members.is_empty())?;
+        protocol.strip_prefix(SINCE)?.parse().ok()
+    }
+
+    /// The same group, with this noted.
+    pub(crate) fn with_since(self, since: u64) -> Self {
+        Self { protocol: Some(format!("{SINCE}{since}")), ..self }
     }
 
     /// Appends the value in version 3. On an error, a text that is too long, `to` is as before.
@@ -271,6 +287,24 @@ mod tests {
             push_bytes(&member.assignment, &mut bytes);
             group.state_since = group.state_since.filter(|_| version >= 2);
             assert_eq!(GroupMetadata::decode(&bytes), Ok(Some(group)), "version {version}");
+        }
+    }
+
+    #[test]
+    fn since_when_a_group_has_positions_stands_where_brokers_do_not_look() {
+        let group = GroupMetadata { generation: 3, ..GroupMetadata::default() };
+        assert_eq!(group.since(), None);
+        let noted = group.with_since(42);
+        assert_eq!((noted.protocol.as_deref(), noted.since()), (Some("stratalog-since-42"), Some(42)));
+        assert_eq!(GroupMetadata::decode(&encoded(&noted)), Ok(Some(noted.clone())));
+        assert_eq!(noted.with_since(0).since(), Some(0));
+        // With members it is the assignor.
+        assert_eq!(one_member().with_since(42).since(), None);
+        for other in
+            ["range", "stratalog-since-", "stratalog-since--1", "stratalog-since-99999999999999999999"]
+        {
+            let group = GroupMetadata { protocol: Some(other.into()), ..GroupMetadata::default() };
+            assert_eq!(group.since(), None, "{other}");
         }
     }
 

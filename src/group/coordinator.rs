@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::beginning::{Since, Starts};
 use super::membership::{Known, Membership, Turn};
 use super::offsets::CommittedOffsets;
 use crate::catalog::Catalog;
@@ -61,6 +62,9 @@ pub(super) struct LiveGroup {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) membership: Membership,
+    /// Since when the group has positions.
+    pub(super) since: Since,
+    pub(super) starts: Starts,
     places: BTreeMap<Arc<str>, Arc<Place>>,
     /// Since when partitions wait to be let go of, and whether that was told.
     unsettled: Option<(Moment, bool)>,
@@ -81,8 +85,8 @@ struct Place {
 /// A consumer's membership. Dropping it leaves the group.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    coordinator: Arc<Coordinator>,
-    group: Arc<LiveGroup>,
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) group: Arc<LiveGroup>,
     id: Arc<str>,
     place: Arc<Place>,
     birth: Birth,
@@ -131,6 +135,10 @@ impl Coordinator {
             None => Arc::new(LiveGroup::new(group.into(), self.last_generation(group)?)),
         };
         let mut state = group.state.lock();
+        if state.membership.is_empty() {
+            // Before topics are looked up: what is made in between is newer.
+            (state.since, state.starts) = (self.stored_since(&group.name)?, Starts::default());
+        }
         let present = state.membership.assignor();
         if !state.membership.is_empty() && present != assignor {
             let (present, assignor) = (present.kafka_word(), assignor.kafka_word());
@@ -159,17 +167,6 @@ impl Coordinator {
     fn known(&self, topic: &str) -> Option<Known> {
         let entry = self.catalog.topic(topic)?;
         Some(Known { id: entry.id(), partitions: entry.partitions().len() })
-    }
-
-    /// Commits for a group on behalf of a consumer that is no member, which the group must not have then.
-    pub(crate) fn commit_standalone(
-        &self,
-        group: &str,
-        positions: &[Position],
-        now: i64,
-        level: Durability,
-    ) -> Result<()> {
-        self.while_empty(group, || self.offsets.append(group, positions, now, level))?.wait()
     }
 
     /// Does something to a group while it has no members and gets none.
@@ -224,13 +221,7 @@ impl Coordinator {
         }
         let now =
             self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis().max(0);
-        let generation = group.state.lock().membership.generation();
-        let record = GroupMetadata {
-            protocol_type: PROTOCOL_TYPE.to_owned(),
-            generation: i32::try_from(generation).unwrap_or(0),
-            state_since: Some(now),
-            ..GroupMetadata::default()
-        };
+        let record = GroupMetadata { state_since: Some(now), ..group.state.lock().record() };
         self.offsets.write_group(&group.name, &record, now)
     }
 }
@@ -250,7 +241,8 @@ pub(crate) fn check_name(group: &str) -> Result<()> {
 impl LiveGroup {
     fn new(name: Arc<str>, generation: u32) -> Self {
         let membership = Membership::after(generation);
-        let state = State { membership, places: BTreeMap::new(), unsettled: None };
+        let (since, starts) = (Since::Unknown, Starts::default());
+        let state = State { membership, since, starts, places: BTreeMap::new(), unsettled: None };
         Self { name, state: Mutex::new(state), is_restless: AtomicBool::new(false) }
     }
 
@@ -271,6 +263,15 @@ impl LiveGroup {
 }
 
 impl State {
+    /// The group's record. It names no members: those of a process that is gone are not to be waited for.
+    fn record(&self) -> GroupMetadata {
+        self.since.note(GroupMetadata {
+            protocol_type: PROTOCOL_TYPE.to_owned(),
+            generation: i32::try_from(self.membership.generation()).unwrap_or(0),
+            ..GroupMetadata::default()
+        })
+    }
+
     fn remove(&mut self, id: &str) {
         self.membership.leave(id);
         if let Some(place) = self.places.remove(id) {
@@ -322,15 +323,21 @@ impl Seat {
         }
     }
 
-    /// Commits positions, all of partitions that this member owns or none.
+    /// Commits positions, all of partitions that this member owns or none. The group's first commit notes since when it has
+    /// positions, even if there are none.
     pub(crate) fn commit(&self, positions: &[Position], now: i64, level: Durability) -> Result<()> {
         // Held until it is in the log: else the next owner could commit before.
-        let state = self.group.state.lock();
+        let mut state = self.group.state.lock();
         let owns = |position: &Position| state.membership.owner(position.partition()) == Some(&self.id);
         if !positions.iter().all(owns) {
             return Err(Error::FencedGeneration { group: self.group.name.as_ref().into() });
         }
-        let committed = self.coordinator.offsets.append(&self.group.name, positions, now, level)?;
+        let record = matches!(state.since, Since::Fresh(_)).then(|| state.record());
+        let (offsets, name) = (&self.coordinator.offsets, &self.group.name);
+        let committed = offsets.append(name, positions, record.as_ref(), now, level)?;
+        if let Since::Fresh(since) = state.since {
+            state.since = Since::Noted(since);
+        }
         drop(state);
         committed.wait()
     }

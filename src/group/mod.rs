@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`membership`] | one group's members, and the way to a new assignment: a pure value |
 //! | [`assignor`] | Kafka's rules for dealing partitions out: pure functions |
+//! | [`beginning`] | where partitions begin that have no committed position |
 //! | [`coordinator`] | the groups of an open directory, and the seats of consumers in them |
 //! | [`offsets`] | committed positions, kept in `__consumer_offsets` |
 //! | [`describe`], [`administration`] | what is seen of groups and done to them from outside |
 
 mod administration;
 mod assignor;
+mod beginning;
 mod coordinator;
 mod describe;
 mod membership;
@@ -18,6 +20,7 @@ mod offsets;
 mod tests;
 
 pub(crate) use administration::refuse_beyond_end;
+pub(crate) use beginning::Since;
 pub(crate) use coordinator::{Coordinator, Seat, check_name};
 pub use describe::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 pub(crate) use membership::Turn;

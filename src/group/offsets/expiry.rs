@@ -38,7 +38,8 @@ impl Expiry {
         };
         let due = group.offsets.iter().filter(is_due).map(|(of, _)| Sweep::NoCommit(of.clone()));
         let mut due: Vec<_> = due.collect();
-        if due.len() == group.offsets.len() && group.record.is_some() && rule.ends(self) {
+        let ends = group.record.is_some() && rule.ends(self) && !group.waits_for_topics();
+        if ends && due.len() == group.offsets.len() {
             due.push(Sweep::NoRecord);
         }
         due
@@ -73,10 +74,8 @@ impl Rule {
         }
         match &group.record {
             None => Some(Self::FromCommit),
-            Some(record) if record.protocol_type.is_empty() && record.members.is_empty() => {
-                // The record says no more than that there are commits, and goes with them.
-                Some(Self::FromCommit)
-            }
+            // The record goes with the commits.
+            Some(_) if group.only_commits() => Some(Self::FromCommit),
             Some(record) if record.members.is_empty() => Some(Self::Empty { since: record.state_since }),
             Some(record) if record.protocol_type == CONSUMERS => subscribed(record).map(Self::Unless),
             Some(_) => None,

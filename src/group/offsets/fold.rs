@@ -15,6 +15,7 @@ use crate::format::group_metadata::GroupMetadata;
 use crate::format::offset_commit::OffsetCommit;
 use crate::format::record::RawRecord;
 use crate::format::uuid::Uuid;
+use crate::group::beginning::Since;
 use crate::position::TopicPartition;
 
 /// The groups of one partition.
@@ -197,6 +198,27 @@ impl Fold {
 }
 
 impl Group {
+    /// Since when it has positions. `None`: it has none.
+    pub(super) fn since(&self) -> Option<Since> {
+        match self.record.as_ref().and_then(GroupMetadata::since) {
+            Some(since) => Some(Since::Noted(since)),
+            None if self.offsets.is_empty() && self.others.is_empty() => None,
+            None => Some(Since::Unknown),
+        }
+    }
+
+    /// Whether its record says no more than that there are commits.
+    pub(super) fn only_commits(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_some_and(|record| record.protocol_type.is_empty() && record.members.is_empty())
+    }
+
+    /// Whether it has begun and had nothing to read yet. It notes the time when it has lost its last member.
+    pub(super) fn waits_for_topics(&self) -> bool {
+        let has_begun = |record: &GroupMetadata| record.since().is_some() && record.state_since.is_none();
+        self.offsets.is_empty() && !self.only_commits() && self.record.as_ref().is_some_and(has_begun)
+    }
+
     fn is_empty(&self) -> bool {
         self.offsets.is_empty() && self.record.is_none() && self.others.is_empty()
     }

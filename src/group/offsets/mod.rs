@@ -28,9 +28,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use fold::Stored;
+use fold::{Group, Stored};
 use shard::{Change, How, Shard, To};
 
+use super::beginning::Since;
 use crate::catalog::{Catalog, TopicEntry};
 use crate::config::{CleanupPolicy, Durability, TopicConfig};
 use crate::error::{Error, Result};
@@ -134,12 +135,13 @@ impl CommittedOffsets {
         Ok(fold.group(group).and_then(|group| group.record.clone()))
     }
 
-    /// Whether a record of the classic protocol about a group makes sense: it has committed something, and it is not of the
-    /// protocol that keeps other records, beside which a broker would not take one.
+    /// Whether a record of the classic protocol about a group makes sense: it has committed something or has one, and it is
+    /// not of the protocol that keeps other records, beside which a broker would not take one.
     pub(crate) fn may_have_record(&self, group: &str) -> Result<bool> {
         let Some(shards) = self.shards()? else { return Ok(false) };
         let fold = shards.of(group)?.present(&self.events)?;
-        Ok(fold.group(group).is_some_and(|group| group.others.is_empty() && !group.offsets.is_empty()))
+        // Without anything it would not be known.
+        Ok(fold.group(group).is_some_and(|group| group.others.is_empty()))
     }
 
     /// Every group with a committed offset or a record, of whichever protocol, sorted.
@@ -158,32 +160,30 @@ impl CommittedOffsets {
         Ok(names.into_iter().collect())
     }
 
-    /// Commits positions of a group: in the log when it returns, and as safe as `level` says. One batch, unless they do
-    /// not fit one; what is committed already is not written again.
+    /// Since when a group has positions. `None`: it has none.
+    pub(crate) fn since(&self, group: &str) -> Result<Option<Since>> {
+        let Some(shards) = self.shards()? else { return Ok(None) };
+        let fold = shards.of(group)?.present(&self.events)?;
+        Ok(fold.group(group).and_then(Group::since))
+    }
+
+    /// Commits positions of a group: in the log when it returns, and as safe as `level` says once it was waited for, which
+    /// needs no lock of the caller's. One batch, unless they do not fit one; what is committed already is not written
+    /// again. `record`: the group's, to be written before them.
     ///
     /// `InvalidInput`, and nothing is written, for an offset that no log can reach or a name that is too long; `NotFound`
     /// for a partition that knows its topic, and whose topic was deleted.
-    pub(crate) fn commit(
-        &self,
-        group: &str,
-        positions: &[Position],
-        now: i64,
-        level: Durability,
-    ) -> Result<()> {
-        self.append(group, positions, now, level)?.wait()
-    }
-
-    /// The same, but for the wait that `level` may ask for, which needs no lock of the caller's.
     pub(crate) fn append(
         &self,
         group: &str,
         positions: &[Position],
+        record: Option<&GroupMetadata>,
         now: i64,
         level: Durability,
     ) -> Result<Awaited> {
         check_name("group id", group)?;
         positions.iter().try_for_each(check)?;
-        if positions.is_empty() {
+        if positions.is_empty() && record.is_none() {
             return Ok(Awaited(None));
         }
         let shards = self.shards_to_write(now)?;
@@ -211,20 +211,17 @@ impl CommittedOffsets {
                 has_news |= is_new;
                 is_new
             };
-            let changes = positions.iter().filter(is_new).map(|position| Change {
-                group,
-                to: To::Commit(
-                    position.partition(),
-                    OffsetCommit {
-                        offset: position.offset(),
-                        leader_epoch: position.leader_epoch(),
-                        metadata: "",
-                        committed_at: now,
-                        expires_at: None,
-                        topic_id: Uuid::ZERO,
-                    },
-                ),
-            });
+            let commit = |position: &'_ Position| OffsetCommit {
+                offset: position.offset(),
+                leader_epoch: position.leader_epoch(),
+                metadata: "",
+                committed_at: now,
+                expires_at: None,
+                topic_id: Uuid::ZERO,
+            };
+            let commits = positions.iter().filter(is_new);
+            let commits = commits.map(|position| To::Commit(position.partition(), commit(position)));
+            let changes = record.map(To::Record).into_iter().chain(commits).map(|to| Change { group, to });
             let end = shard.write(&mut writer, changes, shards.how(now, level))?;
             until = until.max(end);
         }
@@ -232,17 +229,22 @@ impl CommittedOffsets {
         Ok(Awaited(until.map(|end| (Arc::clone(shard.log()), end))))
     }
 
-    /// Takes back what a group has committed of these partitions.
+    /// Takes back what a group has committed of these partitions. A group that only ever committed ends with that.
     pub(crate) fn remove(&self, group: &str, of: &[TopicPartition], now: i64) -> Result<()> {
         let Some(shards) = self.shards()? else { return Ok(()) };
         let shard = shards.of(group)?;
         let mut writer = shard.writer(&self.events)?;
         self.refuse_others(of)?;
-        let gone: BTreeSet<_> = match shard.present(&self.events)?.group(group) {
-            Some(group) => of.iter().filter(|of| group.offsets.contains_key(*of)).collect(),
+        let (gone, ends): (BTreeSet<_>, _) = match shard.present(&self.events)?.group(group) {
+            Some(group) => {
+                let gone: BTreeSet<_> = of.iter().filter(|of| group.offsets.contains_key(*of)).collect();
+                let ends = !gone.is_empty() && gone.len() == group.offsets.len() && group.only_commits();
+                (gone, ends)
+            }
             None => return Ok(()),
         };
-        let changes = gone.into_iter().map(|of| Change { group, to: To::NoCommit(of) });
+        let commits = gone.into_iter().map(To::NoCommit);
+        let changes = commits.chain(ends.then_some(To::NoRecord)).map(|to| Change { group, to });
         shard.write(&mut writer, changes, shards.how(now, Durability::Buffered)).map(drop)
     }
 

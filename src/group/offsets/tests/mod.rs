@@ -39,6 +39,13 @@ const NOW: i64 = 1_700_000_000_000;
 const TRANSACTIONAL: i16 = 0x10;
 const MARKER: i16 = 0x30;
 
+impl CommittedOffsets {
+    /// Commits and waits, as a group that has noted since when it has positions.
+    fn commit(&self, group: &str, positions: &[Position], now: i64, level: Durability) -> Result<()> {
+        self.append(group, positions, None, now, level)?.wait()
+    }
+}
+
 /// An open directory as far as groups need one.
 #[derive(Debug)]
 struct Fixture {

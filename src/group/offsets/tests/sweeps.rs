@@ -134,6 +134,22 @@ fn old_commits_expire_by_the_rules_of_brokers() {
 }
 
 #[test]
+fn a_group_that_waits_for_topics_goes_when_it_is_without_members_for_too_long() {
+    let is_left = |record: GroupMetadata| {
+        let fixture = Fixture::new();
+        fixture.offsets.write_group("g", &record, NOW).unwrap();
+        fixture.offsets.expire(LATER, RETENTION, |_, _| false).unwrap();
+        let group = fixture.reopened().offsets.groups().unwrap();
+        group == ["g"]
+    };
+    assert!(is_left(record("consumer", None, &[]).with_since(0)));
+    assert!(is_left(record("consumer", Some(NOW + 1), &[]).with_since(0)));
+    assert!(!is_left(record("consumer", Some(NOW), &[]).with_since(0)));
+    assert!(!is_left(record("consumer", None, &[])), "one that only a broker has noted");
+    assert!(!is_left(record("", None, &[]).with_since(0)), "nor one that only ever committed");
+}
+
+#[test]
 fn groups_commit_while_it_is_asked_who_is_in_use() {
     let fixture = Fixture::new();
     fixture.commit("g", "a", 0, 1);
