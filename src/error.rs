@@ -138,8 +138,11 @@ pub enum Error {
         /// The group's name.
         group: Box<str>,
     },
-    /// An earlier write or sync failed. The partition takes no more records until the log is opened anew; what
-    /// the failed call wrote may or may not be there then.
+    /// A write or sync failed, in this call or an earlier one. The partition takes no more records until the log is opened
+    /// anew. What the call that failed wrote may or may not be there then; later calls wrote nothing.
+    ///
+    /// The same for a change of topics. No topic is made, changed or deleted until the log is opened anew, and the topics
+    /// that the failed change was about take no records and no commits. Others do.
     #[error("{0}")]
     Poisoned(Box<PoisonCause>),
     /// This process is a child, made by `fork`, of the one that opened the log. The log is the parent's: nothing was
@@ -160,7 +163,8 @@ pub enum Error {
     /// off, a batch that decompresses to more than is read of one.
     #[error("{0}")]
     Unsupported(Box<Damage>),
-    /// The operating system refused an operation.
+    /// The operating system refused an operation. Nothing of what the call was to write can be read, unless the call's own
+    /// documentation says otherwise.
     #[error("{0}")]
     Io(Box<IoFailure>),
 }
@@ -231,8 +235,13 @@ impl Error {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::StorageFull { path: path.into() }
             }
-            _ => Self::Io(Box::new(IoFailure { action, path: path.into(), source })),
+            _ => Self::io_failure(action, path, source),
         }
+    }
+
+    /// The same where a full disk is no other failure: something may have been written.
+    pub(crate) fn io_failure(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io(Box::new(IoFailure { action, path: path.into(), source }))
     }
 }
 

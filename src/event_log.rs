@@ -91,8 +91,12 @@ impl EventLog {
 
     /// Makes a topic. It is on the medium when this returns; its partitions' directories appear with their first record.
     ///
+    /// Nothing of an earlier topic of the name is left then: no record, no setting, no committed position.
+    ///
     /// # Errors
-    /// `AlreadyExists`; `InvalidInput` for a name or a configuration that Kafka would refuse.
+    /// `AlreadyExists`; `InvalidInput` for a name or a configuration that Kafka would refuse; `StorageFull` and `Io`, also if
+    /// something of an earlier topic of the name is left and cannot be removed. Then no topic is made. After
+    /// [`Poisoned`](crate::Error::Poisoned) it is there when the log is opened anew, or not.
     pub fn create_topic(&self, name: &str, config: TopicConfig) -> Result<Topic> {
         let mut made = self.create_topics([(name, config)])?;
         made.pop().ok_or_else(|| crate::Error::not_found("topic", name))
@@ -183,6 +187,16 @@ impl EventLog {
     /// Deletes a topic, its records and what groups have committed in it. Works while it is read: what consumers were given
     /// stays valid; the next polls of those that were assigned it say `NotFound`, subscribed ones lose its partitions. The
     /// name can be used again at once, for a topic with another id.
+    ///
+    /// The topic is deleted once that is in the metadata log, on the medium. Its files and what groups have committed go
+    /// after that. If something of that fails the call still returns `Ok`, and an
+    /// [event](crate::Event::MaintenanceFailed) says so: it is done again by maintenance, by the close, before the name is
+    /// used again, and at the next open.
+    ///
+    /// # Errors
+    /// `NotFound`; `InvalidInput` for a topic that Kafka keeps for itself; `StorageFull`, `Io`. Then nothing is deleted,
+    /// and nothing that groups have committed. After [`Poisoned`](crate::Error::Poisoned) the topic is there with all of it
+    /// when the log is opened anew, or gone with all of it; until then it can be read, and takes no records and no commits.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         self.directory.delete_topic(name)
     }
@@ -274,6 +288,9 @@ impl EventLog {
 
     /// Returns when everything appended before the call is on the medium, in all topics.
     ///
+    /// A checkpoint of how far that is is written too. Without it the next open has more to check after a crash, so if it
+    /// cannot be written that is an [event](crate::Event::MaintenanceFailed) and no error.
+    ///
     /// After an error the partition that failed takes no more records until the log is opened anew.
     pub fn sync(&self) -> Result<()> {
         self.directory.sync()
@@ -307,7 +324,7 @@ impl EventLog {
     /// # Errors
     /// `InvalidInput` if something keeps that broker from starting, all of it named; then nothing was changed and the log
     /// is open. [`dry_run`](HandoverOptions::dry_run) tells of it without an error. After other errors the log may be
-    /// open or closed; it can be opened and handed over again.
+    /// open or closed, and some of the steps above may be done; it can be opened and handed over again.
     pub fn handover(&self, options: &HandoverOptions) -> Result<HandoverReport> {
         handover::hand_over(&self.directory, options)
     }

@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use common::{MODES, Mode, read};
-use stratalog::{Error, EventLog, ProducerConfig, Record, Remedy, Topic, TopicConfig};
+use stratalog::{Error, EventLog, Position, ProducerConfig, Record, Remedy, Topic, TopicConfig};
 
 /// A file system of 4 MiB in memory, mounted as long as this lives.
 struct Small(tempfile::TempDir);
@@ -206,6 +207,62 @@ fn closing_and_creating_topics_while_it_is_full() {
         check(&log, &topic, &acknowledged);
         assert_eq!(is_new(log.topics().unwrap()), made.len());
         log.create_topic("after", TopicConfig::new()).unwrap();
+        log.close().unwrap();
+    }
+}
+
+/// Deleted altogether or not at all, and what cannot be cleaned up is cleaned up later.
+#[test]
+fn deleting_topics_while_it_is_full() {
+    for mode in MODES {
+        let Some(small) = Small::mount() else { return };
+        let (path, filler) = (small.path().join("log"), small.filler());
+        let open = || mode.options().offsets_partitions(1).open(&path).unwrap();
+        let log = open();
+        let names: Vec<_> = (0..40).map(|number| format!("t-{number}")).collect();
+        let group = log.group("g").unwrap();
+        for name in &names {
+            let topic = log.create_topic(name, TopicConfig::new()).unwrap();
+            log.producer().unwrap().send(&topic, Record::new("value")).unwrap();
+            group.set_committed([Position::new((name.as_str(), 0), 1)]).unwrap();
+        }
+        let more = small.path().join("more");
+        let mut file = std::fs::File::create(&more).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        let (mut kept, mut gone) = (Vec::new(), Vec::new());
+        for name in &names {
+            match log.delete_topic(name) {
+                Ok(()) => gone.push(name),
+                Err(error) => {
+                    is_full::<()>(Err(error), small.path());
+                    kept.push(name);
+                }
+            }
+        }
+        assert!(!kept.is_empty(), "the disk is not full");
+        let committed = |log: &EventLog| {
+            let committed = log.group("g").unwrap().committed().unwrap();
+            committed.iter().map(|at| at.partition().topic().to_owned()).collect::<Vec<_>>()
+        };
+        let check = |log: &EventLog| {
+            for name in &kept {
+                assert_eq!(common::texts(log, &log.topic(name).unwrap()), ["value"]);
+                assert!(committed(log).contains(name), "{name}");
+            }
+            assert!(gone.iter().all(|name| matches!(log.topic(name), Err(Error::NotFound { .. }))));
+        };
+        check(&log);
+        std::fs::remove_file(&more).unwrap();
+        std::fs::remove_file(&filler).unwrap();
+        log.close().unwrap();
+        drop((log, group));
+        let log = open();
+        check(&log);
+        assert_eq!(committed(&log).len(), kept.len());
+        for name in gone {
+            let topic = log.create_topic(name, TopicConfig::new()).unwrap();
+            assert_eq!(common::texts(&log, &topic), [""; 0]);
+        }
         log.close().unwrap();
     }
 }

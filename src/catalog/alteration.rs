@@ -31,7 +31,7 @@ impl Catalog {
             if records.is_empty() {
                 return Ok(());
             }
-            changes.write(records, now)?;
+            self.change(&mut changes, records, now, ("altering", &[topic.name()]))?;
             // Partitions may have been added meanwhile; they are not part of the change.
             topic.set_config(after.partitions(topic.partitions().len()));
             self.chores.retain();
@@ -50,7 +50,7 @@ impl Catalog {
         let present = topic.partitions().len();
         check_total(&changes, topic, present, total)?;
         let records = self.more_partitions(&mut changes, topic, present..total)?;
-        changes.write(records, now)?;
+        self.change(&mut changes, records, now, ("adding partitions to", &[topic.name()]))?;
         self.take_partitions(&changes, topic);
         Ok(())
     }
@@ -62,8 +62,7 @@ impl Catalog {
         topic: &TopicEntry,
         new: Range<u32>,
     ) -> Result<Vec<MetadataRecord>> {
-        changes.finish_removals(&self.root, &self.disk)?;
-        self.refuse_taken(topic.name(), new.clone())?;
+        self.make_way(changes, topic.name(), new.clone())?;
         Ok(new.map(|number| creation::partition(number, topic.id(), &self.identity)).collect())
     }
 
@@ -78,7 +77,10 @@ impl Catalog {
 
 /// The caller holds the lock of `changes`.
 pub(super) fn check_present(topic: &TopicEntry) -> Result<()> {
-    if topic.is_deleted() { Err(Error::not_found("topic", topic.name())) } else { Ok(()) }
+    if topic.is_deleted() {
+        return Err(Error::not_found("topic", topic.name()));
+    }
+    topic.refuse_unsettled()
 }
 
 pub(super) fn check_total(changes: &Changes, topic: &TopicEntry, present: u32, total: u32) -> Result<()> {

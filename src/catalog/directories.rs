@@ -91,7 +91,7 @@ fn place_of(name: &str) -> Place {
     }
 }
 
-fn id_of(directory: &Path, disk: &Disk) -> Option<Uuid> {
+pub(super) fn id_of(directory: &Path, disk: &Disk) -> Option<Uuid> {
     let bytes = disk.read_small(&directory.join(PARTITION_METADATA), MOST_BYTES).ok()??;
     partition_metadata::parse(&bytes).ok()
 }

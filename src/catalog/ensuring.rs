@@ -48,12 +48,13 @@ impl Catalog {
         config: &TopicConfig,
         now: i64,
     ) -> Result<(Arc<TopicEntry>, bool)> {
-        if let Some(topic) = self.topic(name) {
+        let known = || self.topic(name).map(|topic| topic.refuse_unsettled().map(|()| topic)).transpose();
+        if let Some(topic) = known()? {
             return Ok((topic, false));
         }
         let mut changes = self.changes.lock();
         // Another thread may have been faster.
-        if let Some(topic) = self.topic(name) {
+        if let Some(topic) = known()? {
             return Ok((topic, false));
         }
         let made = self.add(&mut changes, &[(name, config.clone())], who, now)?;
@@ -81,7 +82,7 @@ impl Catalog {
                 return Ok(());
             }
             self.refuse_read_only()?;
-            changes.write(records, now)?;
+            self.change(&mut changes, records, now, ("altering", &[topic.name()]))?;
             topic.set_config(after);
             self.take_partitions(&changes, topic);
             self.chores.retain();

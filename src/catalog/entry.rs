@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{ReentrantMutex, RwLock};
 
@@ -12,7 +12,7 @@ use super::partitions::Partitions;
 use super::rules::RecordRules;
 use super::state::{PartitionState, TopicState};
 use crate::config::{DefaultRetention, TopicConfig, TopicSettings, topic_name};
-use crate::error::SettingMismatch;
+use crate::error::{PoisonCause, SettingMismatch};
 use crate::format::uuid::Uuid;
 use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionSettings};
 use crate::position::TopicPartition;
@@ -45,6 +45,8 @@ pub(crate) struct TopicEntry {
     node: i32,
     /// Set once, under the catalog's lock.
     deleted: AtomicBool,
+    /// Why it takes no writes, if a change of it failed half way.
+    pub(super) unsettled: OnceLock<PoisonCause>,
 }
 
 /// What the metadata log says of a partition.
@@ -129,6 +131,7 @@ impl TopicEntry {
             altering: ReentrantMutex::default(),
             node: around.node,
             deleted: AtomicBool::new(false),
+            unsettled: OnceLock::new(),
         }
     }
 

@@ -1,11 +1,12 @@
 //! The catalog of a directory that is only read, while another process may be changing it.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::deletion::Unfinished;
 use super::entry::Surroundings;
 use super::metadata_log::{self, MetadataLog};
 use super::state::State;
@@ -40,7 +41,7 @@ impl Catalog {
             return Err(not_yet());
         }
         opening::refuse_parts(&state, &identity, root, &found)?;
-        let unknown = opening::leftovers(&state, found).unknown;
+        let unknown = opening::leftovers(&state, found, disk)?.unknown;
         let catalog = Self {
             root: root.to_owned(),
             disk: disk.clone(),
@@ -53,7 +54,8 @@ impl Catalog {
             present: RwLock::default(),
             version: AtomicU64::new(0),
             watchers: Sleepers::default(),
-            changes: Mutex::new(Changes { log, state: State::default(), unfinished: Vec::new() }),
+            unsettled: OnceLock::new(),
+            changes: Mutex::new(Changes { log, state: State::default(), unfinished: Unfinished::default() }),
         };
         catalog.take_over(&mut catalog.changes.lock(), state, checkpoints);
         Ok(catalog)

@@ -122,6 +122,11 @@ impl MetadataLog {
         Ok(Some(state))
     }
 
+    /// Whether this is the partition in which the log is.
+    pub(super) fn is_partition(topic: &str, partition: u32) -> bool {
+        (topic, partition) == (TOPIC, 0)
+    }
+
     /// Which partition this is, and up to where it is on the medium.
     pub(super) fn recovery_point(&self) -> Option<(TopicPartition, u64)> {
         Some((self.log.id().clone(), self.log.recovery_point()?))

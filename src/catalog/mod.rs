@@ -5,6 +5,9 @@
 //! way afterwards, and an open finishes what was interrupted. So at any stop there is either no change or a change
 //! that completes itself.
 //!
+//! A change whose write or sync fails may have taken effect or not. No other change is made then until the log is opened
+//! anew, and the topics that it was about take no writes ([`unsettled`]).
+//!
 //! Threads: changes take one lock, held until the batch is synced and the topic's directories are dealt with.
 //! Readers copy a pointer to a map that is never changed, only replaced.
 //!
@@ -16,6 +19,8 @@
 //! | [`opening`] | what a directory is, and what to do about directories of no topic |
 //! | [`outline`] | the topics and directories, for whoever only looks |
 //! | [`directories`] | whose a directory is, and how those of deleted topics go |
+//! | [`deletion`] | what follows from a deletion, done as often as it takes |
+//! | [`unsettled`] | a change of which it is not known whether it took effect |
 //! | [`creation`] | checks and records of new topics |
 //! | [`alteration`] | other settings and more partitions |
 //! | [`ensuring`] | a topic that is there afterwards, with the settings that were named |
@@ -26,6 +31,7 @@
 
 mod alteration;
 mod creation;
+mod deletion;
 mod describe;
 mod directories;
 mod ensuring;
@@ -42,24 +48,25 @@ mod set;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unsettled;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
 use creation::For;
+use deletion::Unfinished;
 pub use describe::{PartitionDescription, TopicDescription};
-use directories::Removal;
 pub(crate) use directories::foreign as foreign_directories;
 use entry::Surroundings;
 pub(crate) use entry::TopicEntry;
 use metadata_log::MetadataLog;
 pub(crate) use outline::{FoundDirectory, Outline, Owner, directories_in, has_identity, metadata_directory};
 use state::{METADATA_VERSION, State};
+use unsettled::Unsettled;
 
 use crate::config::{DefaultRetention, TopicConfig};
 use crate::error::{Damage, Error, Result};
@@ -68,7 +75,6 @@ use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
 use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionRecovery};
 use crate::position::TopicPartition;
-use crate::sys::disk::kind_of;
 use crate::sys::{Disk, NameRules};
 use crate::upkeep::Holdings;
 use crate::upkeep::checkpoints::{Checkpoints, write_cleaned, write_log_starts, write_recovery_points};
@@ -107,6 +113,8 @@ pub(crate) struct Catalog {
     /// Those who wait for such a change.
     watchers: Sleepers,
     changes: Mutex<Changes>,
+    /// Written under the lock of `changes`.
+    unsettled: OnceLock<Unsettled>,
 }
 
 type Topics = BTreeMap<Arc<str>, Arc<TopicEntry>>;
@@ -116,8 +124,7 @@ type Topics = BTreeMap<Arc<str>, Arc<TopicEntry>>;
 struct Changes {
     log: MetadataLog,
     state: State,
-    /// Deleted topics whose directories could not be moved out of the way yet.
-    unfinished: Vec<Removal>,
+    unfinished: Unfinished,
 }
 
 impl Catalog {
@@ -139,7 +146,7 @@ impl Catalog {
         }
         let metadata_log::Read { log, state, is_new, recovery } =
             MetadataLog::open(root, disk, checkpoints, &chores.events)?;
-        let mut changes = Changes { log, state, unfinished: Vec::new() };
+        let mut changes = Changes { log, state, unfinished: Unfinished::default() };
         if is_new {
             opening::refuse_lost_topics(root, disk, &found)?;
         }
@@ -150,10 +157,10 @@ impl Catalog {
             let level = MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level: WRITTEN_LEVEL };
             changes.write(vec![level], now)?;
         }
-        let leftovers = opening::leftovers(&changes.state, found);
-        for removal in &leftovers.removals {
-            removal.carry_out(root, disk)?;
-        }
+        let leftovers = opening::leftovers(&changes.state, found, disk)?;
+        changes.unfinished = Unfinished::found(leftovers.removals);
+        // What cannot be done now is done later, and before it would be in the way of a new topic.
+        let _ = changes.finish_deletions(root, disk);
         let retention = DefaultRetention::of(&options.topic_defaults);
         let (node, limits) = (identity.node_id, options.limits);
         let around = Surroundings { root, disk, chores, node, limits, retention };
@@ -182,7 +189,25 @@ impl Catalog {
             version: AtomicU64::new(0),
             watchers: Sleepers::default(),
             changes: Mutex::new(changes),
+            unsettled: OnceLock::new(),
         })
+    }
+
+    /// Checks that topics can be made, as far as that is known before it is tried.
+    pub(crate) fn check_new(&self, wanted: &[(&str, TopicConfig)]) -> Result<()> {
+        self.refuse_read_only()?;
+        self.refuse_unsettled()?;
+        let changes = self.changes.lock();
+        creation::check(&changes.state, &self.completed(wanted, For::Users), For::Users, self.names)
+    }
+
+    /// Users' topics get the log's defaults where nothing else is said.
+    fn completed<'n>(&self, wanted: &[(&'n str, TopicConfig)], who: For) -> Vec<(&'n str, TopicConfig)> {
+        let completed = |config: &TopicConfig| match who {
+            For::Users => config.clone().or(&self.options.topic_defaults),
+            For::Ourselves => config.clone(),
+        };
+        wanted.iter().map(|(name, config)| (*name, completed(config))).collect()
     }
 
     /// Makes topics, all or none. They are in the log, on the medium, when this returns.
@@ -190,8 +215,9 @@ impl Catalog {
         self.add(&mut self.changes.lock(), wanted, For::Users, now)
     }
 
-    /// Deletes a topic: from the log first, then its directories. If the directories cannot be moved, that is an
-    /// error, but the topic is gone; what is left is dealt with before the next topic is made, or at the next open.
+    /// Deletes a topic, in the log: it is gone when this returns. What follows from that the caller asks for with
+    /// [`finish_deletions`](Self::finish_deletions), as often as it takes; whatever is left then is done before the
+    /// next topic of this name is made, or at the next open.
     pub(crate) fn delete(&self, name: &str, now: i64) -> Result<Arc<TopicEntry>> {
         self.refuse_read_only()?;
         let mut changes = self.changes.lock();
@@ -200,17 +226,13 @@ impl Catalog {
             let reason = format!("{name:?} is Kafka's own topic and cannot be deleted");
             return Err(Error::invalid("topic name", reason));
         }
-        changes.write(vec![MetadataRecord::RemoveTopic { topic_id: topic.id() }], now)?;
+        let record = MetadataRecord::RemoveTopic { topic_id: topic.id() };
+        self.change(&mut changes, vec![record], now, ("deleting", &[name]))?;
         topic.set_deleted();
         self.publish(|topics| {
             topics.remove(name);
         });
-        // Another directory that was put in the place of one is not the topic's to remove.
-        let placed = topic.partitions().iter().filter(|partition| partition.check_place().is_ok());
-        let directories = placed.map(|partition| partition.directory().to_owned());
-        let forget = Some(name.to_owned());
-        changes.unfinished.push(Removal { id: topic.id(), forget, directories: directories.collect() });
-        changes.finish_removals(&self.root, &self.disk)?;
+        changes.unfinished.add(&topic);
         Ok(topic)
     }
 
@@ -276,6 +298,20 @@ impl Catalog {
         let partitions = self.partitions();
         let starts = partitions.iter().map(|log| (log.id().clone(), log.log_start()));
         write_log_starts(&self.disk, &self.root, starts)
+    }
+
+    /// Has a partition start at an offset: in the checkpoint of log starts, on the medium, then here. If the checkpoint
+    /// cannot be written the partition starts where it did.
+    pub(crate) fn raise_log_start(&self, partition: &PartitionLog, to: u64) -> Result<()> {
+        let _changes = self.changes.lock();
+        let partitions = self.partitions();
+        let starts = partitions.iter().map(|log| {
+            let raised = if log.id() == partition.id() { to } else { 0 };
+            (log.id().clone(), log.log_start().max(raised))
+        });
+        write_log_starts(&self.disk, &self.root, starts)?;
+        partition.raise_start(to);
+        Ok(())
     }
 
     /// Writes the checkpoint of how far partitions were compacted; it is on the medium when this returns.
@@ -351,15 +387,12 @@ impl Catalog {
         now: i64,
     ) -> Result<Vec<Arc<TopicEntry>>> {
         self.refuse_read_only()?;
-        let defaults = &self.options.topic_defaults;
-        let completed = |config: &TopicConfig| match who {
-            For::Users => config.clone().or(defaults),
-            For::Ourselves => config.clone(),
-        };
-        let wanted: Vec<_> = wanted.iter().map(|(name, config)| (*name, completed(config))).collect();
+        let wanted = self.completed(wanted, who);
+        self.refuse_unsettled()?;
         creation::check(&changes.state, &wanted, who, self.names)?;
-        changes.finish_removals(&self.root, &self.disk)?;
-        wanted.iter().try_for_each(|(name, config)| self.refuse_taken(name, 0..config.partition_count()))?;
+        for (name, config) in &wanted {
+            self.make_way(changes, name, 0..config.partition_count())?;
+        }
 
         let mut records = Vec::new();
         let mut ids = Vec::with_capacity(wanted.len());
@@ -368,7 +401,8 @@ impl Catalog {
             ids.push(id);
             records.extend(more);
         }
-        changes.write(records, now)?;
+        let names: Vec<_> = wanted.iter().map(|(name, _)| *name).collect();
+        self.change(changes, records, now, ("making", &names))?;
 
         let around = self.around();
         let made = ids.into_iter().filter_map(|id| {
@@ -400,18 +434,6 @@ impl Catalog {
             retention: self.default_retention(),
         }
     }
-
-    /// Refuses partitions of a topic where something stands already.
-    fn refuse_taken(&self, name: &str, partitions: Range<u32>) -> Result<()> {
-        let mut paths = partitions.map(|partition| self.root.join(format!("{name}-{partition}")));
-        match paths.find(|path| kind_of(path).is_some()) {
-            Some(path) => Err(Error::invalid(
-                "topic name",
-                format!("{} is in the way and belongs to no topic; move it elsewhere", path.display()),
-            )),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Folds records as opening does; what cannot be true is left out.
@@ -440,8 +462,11 @@ impl Holdings for Catalog {
         Self::write_cleaned(self)
     }
 
+    /// Those of topics of which it is known that they are there: of others nothing is taken away.
     fn partitions(&self) -> Vec<Arc<PartitionLog>> {
-        Self::partitions(self)
+        let topics = self.snapshot();
+        let settled = topics.values().filter(|topic| !topic.is_unsettled());
+        settled.flat_map(|topic| topic.partitions().iter()).cloned().collect()
     }
 }
 
@@ -486,15 +511,5 @@ impl Changes {
             return Ok(());
         };
         Err(Error::Unsupported(Box::new(Damage::new(self.log.directory(), 0, reason))))
-    }
-
-    /// Moves the directories of deleted topics out of the way and removes what it can. Returns what it could not.
-    fn finish_removals(&mut self, root: &Path, disk: &Disk) -> Result<Vec<PathBuf>> {
-        let mut left_behind = Vec::new();
-        while let Some(removal) = self.unfinished.last() {
-            left_behind.extend(removal.carry_out(root, disk)?);
-            self.unfinished.pop();
-        }
-        Ok(left_behind)
     }
 }

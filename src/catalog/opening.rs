@@ -22,6 +22,7 @@ use super::state::State;
 use crate::error::{Damage, Error, Result};
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
+use crate::partition::holds_no_record;
 use crate::sys::Disk;
 use crate::sys::disk::kind_of;
 
@@ -141,11 +142,16 @@ pub(super) struct Leftovers {
 }
 
 /// Tells directories of topics from those of deleted topics and from others.
-pub(super) fn leftovers(state: &State, found: Vec<Found>) -> Leftovers {
+pub(super) fn leftovers(state: &State, found: Vec<Found>, disk: &Disk) -> Result<Leftovers> {
     let mut leftovers = Leftovers::default();
     let mut removals: BTreeMap<Uuid, Removal> = BTreeMap::new();
     for Found { path, place, id } in found {
-        if let Some(id) = id.filter(|id| state.is_removed(*id)) {
+        let removed = match id {
+            Some(id) => Some(id).filter(|id| state.is_removed(*id)),
+            None if belongs(state, &place, id) => None,
+            None => begun_by(state, &place, &path, disk)?,
+        };
+        if let Some(id) = removed {
             let removal = removals.entry(id).or_insert_with(|| {
                 // A topic that has the name by now has lines of its own in the checkpoints.
                 let forget =
@@ -164,7 +170,16 @@ pub(super) fn leftovers(state: &State, found: Vec<Found>) -> Leftovers {
         }
     }
     leftovers.removals = removals.into_values().collect();
-    leftovers
+    Ok(leftovers)
+}
+
+/// The deleted topic that had made a directory and not come as far as to give it an id.
+fn begun_by(state: &State, place: &Place, path: &Path, disk: &Disk) -> Result<Option<Uuid>> {
+    let Place::Partition { topic, .. } = place else { return Ok(None) };
+    match state.removed_id(topic) {
+        Some(id) if holds_no_record(disk, path)? => Ok(Some(id)),
+        _ => Ok(None),
+    }
 }
 
 /// Whether a directory is where a topic has one, and no other topic's. One without an id was only begun, or is

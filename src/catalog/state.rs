@@ -243,6 +243,11 @@ impl State {
         self.ids.get(name).copied()
     }
 
+    pub(super) fn has_partition(&self, topic: &str, partition: u32) -> bool {
+        let topic = self.id_of(topic).and_then(|id| self.topic(id));
+        topic.is_some_and(|topic| topic.partitions.contains_key(&partition))
+    }
+
     /// What was set for the topic, by Kafka name.
     pub(super) fn settings_of(&self, name: &str) -> impl Iterator<Item = (&str, &str)> {
         let settings = self.settings.get(name).into_iter().flatten();
@@ -274,6 +279,12 @@ impl State {
     /// The name of a deleted topic, if the log still tells.
     pub(super) fn removed_name(&self, id: Uuid) -> Option<&str> {
         self.removed.get(&id)?.as_deref()
+    }
+
+    /// A deleted topic that had this name, if the log still tells.
+    pub(super) fn removed_id(&self, name: &str) -> Option<Uuid> {
+        let is_it = |removed: &&Option<String>| removed.as_deref() == Some(name);
+        self.removed.iter().find(|(_, removed)| is_it(removed)).map(|(id, _)| *id)
     }
 
     pub(super) fn partition_count(&self) -> usize {

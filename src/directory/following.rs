@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{CLEAN_MARKER, OpenDirectory, OpenOptions, ReadMode, recovery};
+use super::{CLEAN_MARKER, Deletions, OpenDirectory, OpenOptions, ReadMode, recovery};
 use crate::catalog::Catalog;
 use crate::clock::Pace;
 use crate::error::Result;
@@ -48,7 +48,8 @@ impl OpenDirectory {
         let recovery = recovery::of_reader(&catalog, clean);
         let events = idle.chores.events.clone();
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
-        let groups = Coordinator::new(Arc::clone(&catalog), offsets, events, Pace::default(), None);
+        let groups = Coordinator::new(Arc::clone(&catalog), offsets, events.clone(), Pace::default(), None);
+        let deletions = Arc::new(Deletions::new(&catalog, &groups, events, true));
         idle.chores.events.opened();
         Ok(Arc::new(Self {
             root,
@@ -57,6 +58,7 @@ impl OpenDirectory {
             clock: options.clock,
             catalog,
             groups,
+            deletions,
             recovery,
             linger: idle.linger,
             pace: Pace::default(),

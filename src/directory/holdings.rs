@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deletions::Deletions;
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::group::Coordinator;
@@ -13,6 +14,7 @@ use crate::upkeep::Holdings;
 pub(super) struct Held {
     catalog: Arc<Catalog>,
     groups: Arc<Coordinator>,
+    deletions: Arc<Deletions>,
     offsets_retention: Option<Duration>,
 }
 
@@ -20,9 +22,11 @@ impl Held {
     pub(super) fn new(
         catalog: &Arc<Catalog>,
         groups: &Arc<Coordinator>,
+        deletions: &Arc<Deletions>,
         offsets_retention: Option<Duration>,
     ) -> Self {
-        Self { catalog: Arc::clone(catalog), groups: Arc::clone(groups), offsets_retention }
+        let (catalog, groups, deletions) = (Arc::clone(catalog), Arc::clone(groups), Arc::clone(deletions));
+        Self { catalog, groups, deletions, offsets_retention }
     }
 }
 
@@ -41,6 +45,10 @@ impl Holdings for Held {
 
     fn partitions(&self) -> Vec<Arc<PartitionLog>> {
         Holdings::partitions(&*self.catalog)
+    }
+
+    fn finish_deletions(&self, now: i64) -> Result<()> {
+        self.deletions.finish(now)
     }
 
     fn forgets_offsets(&self) -> bool {

@@ -7,6 +7,7 @@
 //!
 //! Handles hold an [`OpenDirectory`]; the last one to go closes it. The threads hold the catalog alone.
 
+mod deletions;
 mod following;
 mod group;
 mod holdings;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
+use deletions::Deletions;
 pub use group::Group;
 use holdings::Held;
 pub use metrics::Metrics;
@@ -38,7 +40,7 @@ use crate::config::{Mismatch, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::group::{CommittedOffsets, Coordinator};
-use crate::partition::{LiveWatch, LiveWriter};
+use crate::partition::{LiveWatch, LiveWriter, PartitionLog};
 use crate::position::TopicPartition;
 use crate::sys::{Birth, DirectoryLock, Disk, SecondLock, disk};
 use crate::upkeep::checkpoints::Checkpoints;
@@ -63,6 +65,7 @@ pub(crate) struct OpenDirectory {
     clock: Option<Arc<dyn Clock>>,
     catalog: Arc<Catalog>,
     groups: Arc<Coordinator>,
+    deletions: Arc<Deletions>,
     recovery: RecoveryReport,
     linger: Sender<Linger>,
     pace: Pace,
@@ -99,9 +102,10 @@ impl OpenDirectory {
         let birth = Birth::now();
         let root = disk::open_root(path, options.create_if_missing)?;
         let lock = DirectoryLock::take(&root)?;
-        let disk =
+        let mut disk =
             Disk::of(&root, options.write_mode == WriteMode::Auto, options.read_mode == ReadMode::Auto)
                 .anchored(&root, &lock)?;
+        disk.faults = options.faults.clone();
         let marker = disk.read_small(&root.join(CLEAN_MARKER), MOST_MARKER_BYTES).ok().flatten();
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
@@ -146,7 +150,9 @@ impl OpenDirectory {
         if !clean {
             groups.clamp_committed(now)?;
         }
-        let held = Held::new(&catalog, &groups, options.offsets_retention);
+        let deletions = Arc::new(Deletions::new(&catalog, &groups, events.clone(), clean));
+        deletions.finish_if_possible(now);
+        let held = Held::new(&catalog, &groups, &deletions, options.offsets_retention);
         let memory = options.compaction_memory;
         events.opened();
         let work = Arc::new(inboxes.work_on(Arc::new(held), options.clock.clone(), memory));
@@ -158,6 +164,7 @@ impl OpenDirectory {
             clock: options.clock,
             catalog,
             groups,
+            deletions,
             recovery,
             linger,
             pace,
@@ -252,6 +259,11 @@ impl OpenDirectory {
         self.events.clone()
     }
 
+    /// Something failed that the caller was not promised, and that is done again.
+    pub(crate) fn tell_failed(&self, task: &'static str, failure: &Error) {
+        self.events.tell(|| Event::MaintenanceFailed { task, failure: failure.to_string().into() });
+    }
+
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         self.events.tell(event);
     }
@@ -302,12 +314,7 @@ impl OpenDirectory {
     /// Makes topics, all or none.
     pub(crate) fn create_topics(self: &Arc<Self>, wanted: &[(&str, TopicConfig)]) -> Result<Vec<Topic>> {
         self.check_writable()?;
-        let (catalog, now) = (self.catalog()?, self.now().as_millis());
-        for (name, _) in wanted.iter().filter(|(name, _)| catalog.topic(name).is_none()) {
-            // What was committed in a topic of this name that is gone says nothing about this one.
-            self.groups.offsets().forget_topic(name, now)?;
-        }
-        let made = catalog.create(wanted, now)?;
+        let made = self.deletions.create(wanted, self.now().as_millis())?;
         Ok(made.into_iter().map(|entry| Topic::new(Arc::clone(self), entry)).collect())
     }
 
@@ -318,23 +325,16 @@ impl OpenDirectory {
         config: &TopicConfig,
         mismatch: Mismatch,
     ) -> Result<Topic> {
-        let (catalog, now) = (self.catalog()?, self.now().as_millis());
+        self.check_open()?;
         self.look_around()?;
-        if catalog.topic(name).is_none() && !self.is_read_only() {
-            // As above.
-            self.groups.offsets().forget_topic(name, now)?;
-        }
-        Ok(Topic::new(Arc::clone(self), catalog.ensure(name, config, mismatch, now)?))
+        let now = self.now().as_millis();
+        Ok(Topic::new(Arc::clone(self), self.deletions.ensure(name, config, mismatch, now)?))
     }
 
-    /// Deletes a topic. What groups have committed in it goes first.
+    /// Deletes a topic, and what groups have committed in it.
     pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
         self.check_writable()?;
-        let (catalog, now) = (self.catalog()?, self.now().as_millis());
-        if catalog.topic(name).is_some_and(|topic| !topic.is_internal()) {
-            self.groups.offsets().forget_topic(name, now)?;
-        }
-        catalog.delete(name, now).map(drop)
+        self.deletions.delete(name, self.now().as_millis())
     }
 
     /// Everything appended before the call on the medium.
@@ -352,8 +352,12 @@ impl OpenDirectory {
         if running.is_none() {
             return Err(Error::Closed);
         }
-        self.catalog.write_recovery_points()?;
-        self.disk.sync_directory(&self.root)
+        // What was appended is on the medium. That less has to be looked at after a crash was not promised.
+        let noted = self.catalog.write_recovery_points().and_then(|()| self.disk.sync_directory(&self.root));
+        if let Err(failure) = noted {
+            self.tell_failed("writing a checkpoint", &failure);
+        }
+        Ok(())
     }
 
     /// Has files removed that were deleted.
@@ -361,14 +365,14 @@ impl OpenDirectory {
         self.catalog.look_after_files();
     }
 
-    /// Log starts on the medium.
-    pub(crate) fn write_log_starts(&self) -> Result<()> {
+    /// Has a partition start at an offset, on the medium.
+    pub(crate) fn raise_log_start(&self, partition: &PartitionLog, to: u64) -> Result<()> {
         // Once it is closed the directory may be somebody else's.
         let running = self.running.lock();
         if running.is_none() {
             return Err(Error::Closed);
         }
-        self.catalog.write_log_starts()
+        self.catalog.raise_log_start(partition, to)
     }
 
     /// Idempotent; whoever comes second waits for the first and gets `Ok`.
@@ -391,7 +395,8 @@ impl OpenDirectory {
             threads.stop();
         }
         work.end();
-        let mut outcome = Ok(());
+        // While what was committed can still be taken back.
+        let mut outcome = self.deletions.finish(self.now().as_millis());
         for partition in self.catalog.partitions() {
             // Every partition is brought as far as it goes; the first failure is told.
             let closed = partition.close();

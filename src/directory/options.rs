@@ -12,6 +12,7 @@ use crate::config::TopicConfig;
 use crate::error::Error;
 use crate::group::OFFSETS_PARTITIONS;
 use crate::partition::BackgroundSync;
+use crate::sys::faults::Faults;
 use crate::upkeep::DEFAULT_COMPACTION_MEMORY;
 
 /// How records get into files.
@@ -74,6 +75,8 @@ pub struct OpenOptions {
     pub(crate) offsets_retention: Option<Duration>,
     pub(crate) compaction_memory: usize,
     pub(super) on_progress: Option<OnProgress>,
+    /// None but in tests.
+    pub(super) faults: Faults,
 }
 
 impl Default for OpenOptions {
@@ -91,6 +94,7 @@ impl Default for OpenOptions {
             offsets_retention: None,
             compaction_memory: DEFAULT_COMPACTION_MEMORY,
             on_progress: None,
+            faults: Faults::default(),
         }
     }
 }

@@ -123,7 +123,8 @@ impl Topic {
     /// # Errors
     /// `InvalidInput` for what Kafka would refuse, for another number of partitions, and when called by `change`
     /// itself for the same topic; `NotFound` once the topic is deleted; `Unsupported` if a newer Kafka wrote the
-    /// catalog. After an error nothing is changed, unless it is [`Error::Poisoned`].
+    /// catalog. After an error nothing is changed, unless it is [`Error::Poisoned`]: then the topic takes no records until
+    /// the log is opened anew, with the old settings or the new ones.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -148,7 +149,8 @@ impl Topic {
     ///
     /// # Errors
     /// `InvalidInput` unless `total` is more than there are and no more than Kafka takes; `NotFound` once the topic is
-    /// deleted; `Unsupported` if a newer Kafka wrote the catalog.
+    /// deleted; `Unsupported` if a newer Kafka wrote the catalog. After an error no partition is added, unless it is
+    /// [`Error::Poisoned`]: then the topic takes no records until the log is opened anew.
     ///
     /// ```
     /// # use stratalog::{EventLog, TopicConfig};
@@ -244,8 +246,9 @@ impl Partition {
     /// nothing. Kafka's counterpart has the same name.
     ///
     /// # Errors
-    /// `OffsetOutOfRange` behind the high watermark; then nothing is deleted. After other errors the records are hidden
-    /// in this process, and perhaps not after a reopen.
+    /// `OffsetOutOfRange` behind the high watermark, `StorageFull`, `Poisoned` if the partition takes no more writes; then
+    /// nothing is deleted. After `Io` the records can still be read, and may be deleted when the log is opened anew.
+    /// A file that cannot be removed is an [event](crate::Event::MaintenanceFailed) and no error; it is tried again.
     ///
     /// ```
     /// # use stratalog::{EventLog, Record, TopicConfig};
@@ -259,11 +262,13 @@ impl Partition {
     /// ```
     pub fn delete_records(&self, before: u64) -> Result<u64> {
         self.directory.check_writable()?;
-        let log_start = self.log.delete_records(before)?;
-        self.directory.write_log_starts()?;
-        self.log.drop_front(self.directory.now().as_millis())?;
+        self.log.prepare_start(before)?;
+        self.directory.raise_log_start(&self.log, before)?;
+        if let Err(failure) = self.log.drop_front(self.directory.now().as_millis()) {
+            self.directory.tell_failed("deleting old segments", &failure);
+        }
         self.directory.look_after_files();
-        Ok(log_start)
+        Ok(self.log.log_start())
     }
 
     /// The segments, oldest first: the files that retention deletes as a whole.

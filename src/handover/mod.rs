@@ -38,6 +38,8 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOptions) -> Result<HandoverReport> {
     directory.check_writable()?;
     let catalog = directory.catalog()?;
+    // Nothing is begun that could not be ended.
+    catalog.refuse_unsettled()?;
     let obstacles = obstacle::find(directory, options)?;
     if !obstacles.is_empty() && !options.dry_run {
         let all: Vec<_> = obstacles.iter().map(ToString::to_string).collect();

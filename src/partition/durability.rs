@@ -10,6 +10,7 @@
 //! done again is no such failure: index files hold nothing that is not in memory.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -103,9 +104,10 @@ impl PartitionLog {
     }
 
     /// Notes a failure after which nothing can be appended, and returns the error that says so.
-    pub(super) fn poison(&self, appender: &mut Appender, failure: &Error) -> Error {
+    pub(super) fn poison(&self, appender: &mut Appender, failure: &(impl fmt::Display + ?Sized)) -> Error {
         let cause = self.note_failure(failure);
-        if !matches!(appender, Appender::Deleted | Appender::Closed) {
+        // What was not looked at yet can be read all the same: looking at it ends in the same state.
+        if !matches!(appender, Appender::Unloaded | Appender::Deleted | Appender::Closed) {
             *appender = Appender::Poisoned(cause.clone());
         }
         Error::Poisoned(Box::new(cause))
@@ -118,7 +120,7 @@ impl PartitionLog {
     }
 
     /// The first failure counts.
-    fn note_failure(&self, failure: &Error) -> PoisonCause {
+    pub(super) fn note_failure(&self, failure: &(impl fmt::Display + ?Sized)) -> PoisonCause {
         let cause = self.failure.get_or_init(|| {
             let failure: Box<str> = failure.to_string().into();
             let cause = PoisonCause { partition: self.id.clone(), failure: failure.clone() };
@@ -128,7 +130,7 @@ impl PartitionLog {
         cause.clone()
     }
 
-    fn refuse_failed(&self) -> Result<()> {
+    pub(super) fn refuse_failed(&self) -> Result<()> {
         match self.failure.get() {
             Some(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
             None => Ok(()),

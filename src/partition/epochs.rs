@@ -6,8 +6,8 @@ use crate::format::checkpoint::{EpochStart, encode_epochs, parse_epochs};
 use crate::format::partition_metadata;
 use crate::sys::disk::kind_of;
 
-const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
-const PARTITION_METADATA: &str = "partition.metadata";
+pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
+pub(super) const PARTITION_METADATA: &str = "partition.metadata";
 /// Far more than either text ever holds.
 const MOST_BYTES: u64 = 16 << 20;
 

@@ -116,20 +116,17 @@ impl PartitionLog {
             .collect()
     }
 
-    /// Hides all records below `before`, durably once the checkpoint of log starts is written, and returns the log start.
-    /// What is to be hidden is on the medium first: else the log could end below its start after a power failure.
-    pub(crate) fn delete_records(self: &Arc<Self>, before: u64) -> Result<u64> {
+    /// Makes ready for a log start at `before`, which the caller writes to the checkpoint and then raises it to. What is to
+    /// be hidden is on the medium when this returns: else the log could end below its start after a power failure.
+    pub(crate) fn prepare_start(self: &Arc<Self>, before: u64) -> Result<()> {
         let bounds = self.bounds()?;
         self.check_place()?;
+        self.refuse_failed()?;
         if before > bounds.log_end {
             let at = Box::new(Position::new(self.id(), before));
             return Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end });
         }
-        if before > bounds.durable {
-            self.sync()?;
-        }
-        self.raise_start(before);
-        Ok(self.log_start())
+        if before > bounds.durable { self.sync() } else { Ok(()) }
     }
 
     pub(crate) fn raise_start(&self, to: u64) {

@@ -149,6 +149,18 @@ impl Loader<'_> {
         if self.log.is_only_begun()? {
             return self.missing();
         }
+        // First: looking into the directory may change it.
+        let is_begun = self.log.is_begun()?;
+        match self.look_into(known) {
+            Err(Error::Corrupt(_)) if is_begun => {
+                self.log.clear_begun()?;
+                Ok(self.empty(0))
+            }
+            found => found,
+        }
+    }
+
+    fn look_into(&mut self, known: &SegmentList) -> Result<Found> {
         self.log.check_topic_id()?;
         self.log.disk.know_partition()?;
         let mut names = self.log.disk.list(&self.log.directory)?;

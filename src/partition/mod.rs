@@ -14,6 +14,7 @@ mod abort;
 mod aborted;
 mod appending;
 mod aside;
+mod begun;
 mod chores;
 mod compaction;
 mod counters;
@@ -39,6 +40,7 @@ mod swap;
 #[cfg(test)]
 mod tests;
 mod unclean;
+mod unsettled;
 mod window;
 
 use std::collections::VecDeque;
@@ -50,6 +52,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use aborted::Aborted;
 pub(crate) use aside::is_aside;
+pub(crate) use begun::holds_no_record;
 pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, ScanWatch, SyncBy};
 use compaction::Cleaned;
 pub(crate) use compaction::{Cleanable, LastBatch};
@@ -312,7 +315,7 @@ impl PartitionLog {
         let clean = self.checkpointed.clean || matches!(state, Appender::Idle { .. });
         self.durable.loaded(next_offset, clean, sealed);
         self.segments.set(SegmentList::of(segments));
-        *appender = state;
+        *appender = self.failure.get().map_or(state, |cause| Appender::Poisoned(cause.clone()));
         if !clean {
             // Served at once; on the medium soon.
             self.sync_long_tail();

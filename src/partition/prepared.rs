@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::segment::SegmentWriter;
 use crate::sys::PlainFile;
 
-const NAME: &str = "next.prepared";
+pub(super) const NAME: &str = "next.prepared";
 /// The last part of a segment, during which the next one is made: one of so many.
 const LAST_PART: u64 = 8;
 

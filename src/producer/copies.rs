@@ -69,7 +69,8 @@ impl Producer {
     /// # Errors
     /// `Conflict` if the first offset lies before the log end; `InvalidInput` if offsets do not ascend or are too far apart
     /// (2³¹), if a record names another partition, or does not [go with](RecordCopy::goes_with) the first one; `TooLarge`.
-    /// Then nothing was written.
+    /// Then nothing was written. Nor was a record after `StorageFull` and `Io`, but a partition that never had records may
+    /// begin at the first offset then.
     ///
     /// ```
     /// use stratalog::{EventLog, Record, RecordCopy, TopicConfig};
@@ -114,7 +115,8 @@ impl Producer {
     /// What is left out is noted as a batch without records, as compactions do.
     ///
     /// # Errors
-    /// `Conflict` if the partition ends behind the offset.
+    /// `Conflict` if the partition ends behind the offset. After other errors a part of the offsets may be left out already:
+    /// call it again.
     ///
     /// ```
     /// use stratalog::{EventLog, Record, TopicConfig};

@@ -311,7 +311,8 @@ impl Disk {
     pub(crate) fn sync_directory(&self, directory: &Path) -> Result<()> {
         self.check_writable()?;
         let synced = self.faults.check(Operation::Sync).and_then(|()| platform::sync_directory(directory));
-        synced.map_err(|e| Error::io("sync directory", directory, e))?;
+        // Whatever the reason: entries were changed, so it must not say that nothing was written.
+        synced.map_err(|e| Error::io_failure("sync directory", directory, e))?;
         if let Some(observer) = self.faults.observer() {
             observer.directory_synced(directory);
         }

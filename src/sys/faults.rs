@@ -88,6 +88,15 @@ impl Faults {
         Self { names: Some(Arc::new(super::held_names::HeldNames)), ..self }
     }
 
+    /// Lets so many operations of the kind pass from here on and fails the next one.
+    #[cfg(test)]
+    pub(crate) fn arm(&self, successes: i64) {
+        if let Some(plan) = &self.plan {
+            plan.struck.store(false, Ordering::Relaxed);
+            plan.left.store(successes, Ordering::Relaxed);
+        }
+    }
+
     /// Ends a lasting fault.
     #[cfg(test)]
     pub(crate) fn heal(&self) {

@@ -105,14 +105,23 @@ fn encoded(offsets: impl Iterator<Item = (TopicPartition, u64)>) -> String {
 
 /// Takes a topic out of every checkpoint, before its name can be used again.
 pub(crate) fn forget_topic(disk: &Disk, root: &Path, topic: &str) -> Result<()> {
+    keep(disk, root, |of, _| of != topic)?;
+    disk.sync_directory(root)
+}
+
+/// Takes out of every checkpoint what is about other partitions than these. Tells whether there was anything, which is
+/// gone for good once the directory is synced.
+pub(crate) fn keep(disk: &Disk, root: &Path, is_kept: impl Fn(&str, u32) -> bool) -> Result<bool> {
+    let mut changed = false;
     for name in ALL {
         let path = root.join(name);
         let mut entries = entries(disk, &path)?;
         let before = entries.len();
-        entries.retain(|entry| entry.topic != topic);
+        entries.retain(|entry| is_kept(&entry.topic, entry.partition));
         if entries.len() < before {
             disk.replace(&path, encode_offsets(&entries).as_bytes())?;
+            changed = true;
         }
     }
-    disk.sync_directory(root)
+    Ok(changed)
 }

@@ -65,6 +65,11 @@ pub(crate) trait Holdings: Send + Sync + std::fmt::Debug {
     /// All partitions there are.
     fn partitions(&self) -> Vec<Arc<PartitionLog>>;
 
+    /// Does what is left to be done of deletions of topics.
+    fn finish_deletions(&self, _now: i64) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether committed positions are forgotten some day.
     fn forgets_offsets(&self) -> bool {
         false
@@ -280,6 +285,8 @@ impl Work {
             return;
         }
         let now = self.now();
+        let finish = || self.holdings.finish_deletions(now);
+        let finished = round.note(self.attempt("finishing the deletion of a topic", None, finish));
         let mut done = Retained::default();
         let retain = || {
             let partitions = self.holdings.partitions();
@@ -291,7 +298,7 @@ impl Work {
         round.report.segments_deleted += done.segments_deleted;
         round.report.bytes_deleted += done.bytes_deleted;
         agenda.retention = None;
-        if round.note(outcome).is_none() {
+        if round.note(outcome).is_none() || finished.is_none() {
             self.retain_within(RETENTION_INTERVAL, agenda);
         }
         if let Some(due) = done.next_due {

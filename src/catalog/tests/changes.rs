@@ -74,7 +74,7 @@ fn a_name_used_again_is_another_topic_and_empty() {
     let checkpoint = dir.path().join("recovery-point-offset-checkpoint");
     fs::write(&checkpoint, "0\n2\na 0 1\nb 0 1\n").unwrap();
 
-    let deleted = catalog.delete("a", NOW).unwrap();
+    let deleted = delete(&catalog, "a");
     assert!(Arc::ptr_eq(&deleted, &first) && first.is_deleted());
     assert!(matches!(first.partitions()[0].bounds(), Err(Error::NotFound { .. })));
     assert!(catalog.topic("a").is_none());

@@ -6,6 +6,7 @@ mod ensuring;
 mod kafka;
 mod refusals;
 mod stops;
+mod unsettled;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -81,6 +82,13 @@ fn fill(topic: &TopicEntry) {
         builder.push(&fields, builder.measure(&fields, NOW), NOW);
         partition.append(&mut builder.finish().unwrap(), None, Durability::Buffered).unwrap();
     }
+}
+
+/// Deletes a topic, and does what follows from it.
+fn delete(catalog: &Catalog, name: &str) -> Arc<TopicEntry> {
+    let deleted = catalog.delete(name, NOW).unwrap();
+    catalog.finish_deletions().unwrap();
+    deleted
 }
 
 fn names(catalog: &Catalog) -> Vec<String> {

@@ -107,7 +107,13 @@ impl Committed {
 impl CommittedOffsets {
     /// `partitions`: how many the topic gets if it has to be made, Kafka's [`PARTITIONS`] unless there is a reason.
     pub(crate) fn new(catalog: Arc<Catalog>, events: Announcer, partitions: u32) -> Self {
-        Self { catalog, events, partitions, arriving: Mutex::default(), present: RwLock::default() }
+        Self {
+            catalog,
+            events,
+            partitions,
+            arriving: Mutex::default(),
+            present: RwLock::default(),
+        }
     }
 
     /// What a group has committed of a partition.
@@ -330,15 +336,18 @@ impl CommittedOffsets {
             .set("compression.type", "producer")
     }
 
-    /// Refuses partitions of topics that were deleted. The caller holds the shard's writer: what follows from a deletion
+    /// Refuses partitions of topics that were deleted, or of which it is not known whether they were. The caller holds the shard's writer: what follows from a deletion
     /// needs it too, and comes after what the caller writes.
     fn refuse_others<'p>(&self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         let mut known = None;
-        partitions.into_iter().try_for_each(|of| match of.topic_id() {
-            same if same == known => Ok(()),
-            other => {
-                known = other;
-                self.catalog.refuse_other(of)
+        partitions.into_iter().try_for_each(|of| {
+            self.catalog.refuse_unsettled_topic(of.topic())?;
+            match of.topic_id() {
+                same if same == known => Ok(()),
+                other => {
+                    known = other;
+                    self.catalog.refuse_other(of)
+                }
             }
         })
     }

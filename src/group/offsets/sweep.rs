@@ -37,16 +37,31 @@ pub(super) enum Sweep {
 }
 
 impl CommittedOffsets {
-    /// Takes back what any group has committed of a topic, on the medium when it returns: before the topic is deleted, so
-    /// that nobody goes on from there in a later topic of the same name.
+    /// Takes back what any group has committed of a topic that is not there, on the medium when it returns: nobody is to
+    /// begin there in a later topic of the same name.
     pub(crate) fn forget_topic(&self, topic: &str, now: i64) -> Result<()> {
         let first = TopicPartition::from((topic, 0));
-        let forgotten = self.sweep(now, Durability::Synced, |_, _, group| {
+        let swept = self.sweep(now, Durability::Synced, |_, _, group| {
             let of_topic = group.offsets.range(&first..).map(|(of, _)| of);
             let of_topic = of_topic.take_while(|of| of.topic() == topic);
             of_topic.map(|of| Sweep::NoCommit(of.clone())).collect()
         });
-        forgotten.map(drop)
+        swept.and_then(Swept::of_all)
+    }
+
+    /// The same for all partitions that are not there, and for commits about a topic that had the name before. No topic
+    /// may be made meanwhile.
+    pub(crate) fn forget_absent(&self, now: i64) -> Result<()> {
+        let swept = self.sweep(now, Durability::Synced, |_, _, group| {
+            let is_there = |of: &TopicPartition, stored: &Stored| {
+                let topic = self.catalog.topic(of.topic());
+                topic.is_some_and(|topic| topic.partitions().get(of.partition()).is_some())
+                    && self.counts(of, stored)
+            };
+            let absent = group.offsets.iter().filter(|(of, stored)| !is_there(of, stored));
+            absent.map(|(of, _)| Sweep::NoCommit(of.clone())).collect()
+        });
+        swept.and_then(Swept::of_all)
     }
 
     /// Lowers commits beyond the ends of partitions to those ends, on the medium when it returns, and tells each: for
@@ -62,6 +77,7 @@ impl CommittedOffsets {
             });
             beyond.collect()
         })?;
+        let lowered = lowered.written;
         for (group, change) in &lowered {
             if let Sweep::Lowered { of, from, to, .. } = change {
                 let (group, partition, from, to) = (group.clone(), of.clone(), *from, *to);
@@ -92,7 +108,7 @@ impl CommittedOffsets {
                 |of: &TopicPartition| old.is_none_or(|old| !old.contains(of)) || fold.is_pending(name, of);
             expiry.due(group, is_kept)
         })?;
-        Ok(expired.iter().filter(|(_, change)| matches!(change, Sweep::NoCommit(_))).count())
+        Ok(expired.written.iter().filter(|(_, change)| matches!(change, Sweep::NoCommit(_))).count())
     }
 
     /// Commits that are old enough to go, by group.
@@ -116,20 +132,23 @@ impl CommittedOffsets {
     }
 
     /// Writes what `find` finds to change in each group, partition by partition, but for partitions that cannot be read.
-    /// Returns what was written.
     pub(super) fn sweep(
         &self,
         now: i64,
         level: Durability,
         find: impl Fn(&Fold, &str, &Group) -> Vec<Sweep>,
-    ) -> Result<Vec<(Box<str>, Sweep)>> {
-        let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
+    ) -> Result<Swept> {
+        let Some(shards) = self.shards()? else { return Ok(Swept::default()) };
         let how = shards.how(now, level);
-        let (mut written, mut ends) = (Vec::new(), Vec::new());
+        let (mut swept, mut ends) = (Swept::default(), Vec::new());
         for shard in &shards.all {
             let mut writer = match shard.writer(&self.events) {
                 // Nobody goes on from what cannot be read; whoever asks for it is told.
-                Err(Error::Corrupt(_) | Error::Unsupported(_) | Error::Io(_)) => continue,
+                Err(Error::Corrupt(_) | Error::Unsupported(_)) => continue,
+                Err(failure @ Error::Io(_)) => {
+                    swept.unreachable = swept.unreachable.or(Some(failure));
+                    continue;
+                }
                 writer => writer?,
             };
             let found: Vec<(Box<str>, Sweep)> = {
@@ -141,12 +160,27 @@ impl CommittedOffsets {
             };
             let changes = found.iter().map(|(group, change)| change.of(group, how));
             let end = shard.write(&mut writer, changes, how)?;
-            written.extend(found);
+            swept.written.extend(found);
             ends.push((shard, end));
         }
         // One after the other was appended to; none waited for the one before.
         ends.into_iter().try_for_each(|(shard, end)| await_durable(shard, end, level))?;
-        Ok(written)
+        Ok(swept)
+    }
+}
+
+/// What became of changes to whatever groups they concern.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    written: Vec<(Box<str>, Sweep)>,
+    /// Why a partition could not be reached, which another time it may be. What is in it was left as it is.
+    unreachable: Option<Error>,
+}
+
+impl Swept {
+    /// For what has to be done everywhere.
+    fn of_all(self) -> Result<()> {
+        self.unreachable.map_or(Ok(()), Err)
     }
 }
 

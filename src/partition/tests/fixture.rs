@@ -303,6 +303,13 @@ pub(super) fn append_numbered(log: &Arc<PartitionLog>, count: u64, bytes: usize)
     append(log, &records)
 }
 
+/// Deletes the records below an offset, as a directory does that keeps no checkpoint.
+pub(super) fn delete_records(log: &Arc<PartitionLog>, before: u64) -> Result<u64> {
+    log.prepare_start(before)?;
+    log.raise_start(before);
+    Ok(log.log_start())
+}
+
 /// What [`append_numbered`] writes at an offset.
 pub(super) fn numbered(offset: u64, bytes: usize) -> TestRecord {
     let timestamp = 1000 + i64::try_from(offset).unwrap();

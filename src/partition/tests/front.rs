@@ -7,7 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::fixture::{
-    ANY, Fixture, MAPPED, Modes, TestRecord, append, append_numbered, numbered, read, records_of,
+    ANY, Fixture, MAPPED, Modes, TestRecord, append, append_numbered, delete_records, numbered, read,
+    records_of,
 };
 use crate::config::ReadUpTo;
 use crate::error::{Error, Result};
@@ -103,7 +104,7 @@ impl Pair {
             Action::Append { count, later, bytes } => self.append(count, later, bytes),
             Action::DeleteRecords(part) => {
                 let before = end * u64::from(part) / 255;
-                let start = self.log.delete_records(before).unwrap();
+                let start = delete_records(&self.log, before).unwrap();
                 self.log_start = self.log_start.max(before);
                 assert_eq!(start, self.log_start);
                 assert!(self.log.durable_end() >= start, "what is hidden is on the medium");
@@ -425,7 +426,7 @@ fn a_reader_inside_what_is_deleted_is_told_and_keeps_what_it_holds() {
         let held = at_end.fetch(FetchLimits { bytes: 1, records: 2 }).unwrap().unwrap();
         inside.fetch(one).unwrap().unwrap();
         let list = log.segments();
-        assert_eq!(log.delete_records(13).unwrap(), 13);
+        assert_eq!(delete_records(&log, 13).unwrap(), 13);
         log.drop_front(0).unwrap();
         log.remove_due_files(i64::MAX).unwrap();
         assert_eq!(fixture.bases(), [12, 14, 16, 18]);
@@ -441,9 +442,9 @@ fn a_reader_inside_what_is_deleted_is_told_and_keeps_what_it_holds() {
         assert_eq!(records_of(&held), [(0, numbered(0, 100)), (1, numbered(1, 100))]);
         // Whoever had taken the list before finds files missing, and no more than that.
         assert!(list.holding(4).unwrap().view().is_err());
-        let found = log.delete_records(21).unwrap_err();
+        let found = delete_records(&log, 21).unwrap_err();
         assert!(matches!(&found, Error::OffsetOutOfRange { valid, .. } if *valid == (13..20)), "{found}");
-        assert_eq!(log.delete_records(5).unwrap(), 13);
+        assert_eq!(delete_records(&log, 5).unwrap(), 13);
         assert_eq!(Cursor::offset_for_time(&log, 0, 13).unwrap(), Some(13));
     }
 }

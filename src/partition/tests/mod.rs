@@ -1,5 +1,6 @@
 //! The storage core against a model, against crashes, against failing disks and against threads.
 
+mod begun;
 mod compaction;
 mod copies;
 mod damage;

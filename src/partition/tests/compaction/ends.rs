@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::slice;
 use std::sync::Arc;
 
+use super::super::fixture::delete_records;
 use super::{Bench, NOW, Seen, clean, fill, last_of, seen};
 use crate::error::{Error, Result};
 use crate::partition::PartitionLog;
@@ -122,7 +123,7 @@ fn segments_that_are_deleted_in_between_stay_deleted() {
         at_each_slice(|bench, log, mut pass, stop| {
             let before = seen(log);
             let context = format!("{start} behind {}", stop.slices);
-            log.delete_records(start).unwrap();
+            delete_records(log, start).unwrap();
             retain(slice::from_ref(log), NOW, || Ok(())).1.unwrap();
             let check = |found: &Seen| {
                 assert!(found.iter().all(|(at, _)| *at >= start), "{context}");

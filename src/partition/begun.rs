@@ -1,0 +1,117 @@
+//! The directory of a partition whose first append never came to its end.
+//!
+//! The first append makes the directory, `partition.metadata`, `leader-epoch-checkpoint` and the log file, and syncs the
+//! names of all of them before it writes a record. A broker makes index files too. Until that sync a stop leaves any of
+//! these files or none, and a power failure leaves them empty, cut or full of zeros. So a directory that holds nothing
+//! else, and no byte of a record, is as good as none.
+//!
+//! A checkpoint that knows of records in the partition says otherwise: then what is missing was there.
+
+use std::path::Path;
+
+use super::epochs::{LEADER_EPOCHS, PARTITION_METADATA};
+use super::{PartitionLog, prepared};
+use crate::error::Result;
+use crate::format::checkpoint::parse_epochs;
+use crate::format::partition_metadata;
+use crate::format::uuid::Uuid;
+use crate::segment::{self, LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX};
+use crate::sys::{Disk, EntryKind};
+
+/// Far more than either text ever holds.
+const MOST_BYTES: u64 = 1 << 20;
+/// What is read at a time of a file that should hold zeros.
+const STEP: usize = 64 << 10;
+
+/// Whether a directory holds nothing but what a first append makes before it writes a record, in any state.
+pub(crate) fn holds_no_record(disk: &Disk, directory: &Path) -> Result<bool> {
+    match look_for_records(disk, directory) {
+        // Another process is at work in it.
+        Err(failure) if failure.is_file_not_found() => Ok(false),
+        found => found.map(|found| !found),
+    }
+}
+
+/// Whether there is a byte of a record, or something that a first append does not make.
+fn look_for_records(disk: &Disk, directory: &Path) -> Result<bool> {
+    let mut logs = 0;
+    for (name, kind) in disk.list(directory)? {
+        let path = directory.join(&name);
+        // A file that takes the place of another one is written beside it.
+        let plain = name.strip_suffix(".tmp").unwrap_or(&name);
+        let is_fine = match plain {
+            _ if kind != EntryKind::File => false,
+            PARTITION_METADATA => true,
+            // The epoch of the first append is one; others began where records were.
+            LEADER_EPOCHS => epochs_in(disk, &path)? <= 1,
+            prepared::NAME => is_zero(disk, &path)?,
+            _ if segment::base_of(plain, LOG).is_some() => {
+                logs += 1;
+                is_zero(disk, &path)?
+            }
+            _ => {
+                let is_index = |suffix: &&str| segment::base_of(plain, suffix).is_some();
+                [OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX].iter().any(is_index) && is_zero(disk, &path)?
+            }
+        };
+        if !is_fine || logs > 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Epochs that the file tells of. One that makes no sense tells of none.
+fn epochs_in(disk: &Disk, path: &Path) -> Result<usize> {
+    let bytes = disk.read_small(path, MOST_BYTES)?.unwrap_or_default();
+    Ok(parse_epochs(&bytes).map_or(0, |epochs| epochs.len()))
+}
+
+fn is_zero(disk: &Disk, path: &Path) -> Result<bool> {
+    let (file, mut position) = (disk.open(path, false)?, 0);
+    let mut buffer = vec![0; STEP];
+    loop {
+        let read = file.read_at(&mut buffer, position)?;
+        if buffer.iter().take(read).any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        if read < buffer.len() {
+            return Ok(true);
+        }
+        position += read as u64;
+    }
+}
+
+impl PartitionLog {
+    /// Whether the directory is one of a first append that never came to its end, as far as anything tells.
+    pub(super) fn is_begun(&self) -> Result<bool> {
+        let known = &self.checkpointed;
+        let had_records = [known.recovery_point, known.cleaned, Some(known.log_start)];
+        if had_records.into_iter().flatten().any(|offset| offset > 0) {
+            return Ok(false);
+        }
+        let is_anothers = self.stored_id()?.is_some_and(|id| id != self.topic_id);
+        Ok(!is_anothers && holds_no_record(&self.disk, &self.directory)?)
+    }
+
+    /// Removes what is in a directory that was only begun, but for the id that ties it to its topic: the next append
+    /// makes all of it anew.
+    pub(super) fn clear_begun(&self) -> Result<()> {
+        if self.disk.read_only {
+            return Ok(());
+        }
+        let has_id = self.stored_id()?.is_some();
+        for (name, _) in self.disk.list(&self.directory)? {
+            if !(has_id && name == PARTITION_METADATA) {
+                self.disk.remove_file(&self.directory.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The topic id in the directory. `None`: there is none that can be read.
+    fn stored_id(&self) -> Result<Option<Uuid>> {
+        let bytes = self.disk.read_small(&self.directory.join(PARTITION_METADATA), MOST_BYTES)?;
+        Ok(bytes.and_then(|bytes| partition_metadata::parse(&bytes).ok()))
+    }
+}

@@ -1,0 +1,30 @@
+//! A partition of a topic of which it is not known what became of it: a change of the catalog failed half way.
+//!
+//! Nothing is wrong with the partition itself, and it can be read. But what is written to it now may belong to a topic
+//! that is gone when the log is opened anew.
+
+use super::{Appender, PartitionLog};
+use crate::segment::FinishFailure;
+
+impl PartitionLog {
+    /// Takes nothing more until the log is opened anew. `failure` says why.
+    pub(crate) fn refuse_writes(&self, failure: &str) {
+        let mut appender = self.appender.lock();
+        if let Appender::Active { writer, .. } = &*appender {
+            let (unsynced, end) = (writer.unsynced(), writer.next_offset());
+            let _order = self.finishing.lock();
+            // What was acknowledged so far is promised a sync, and none succeeds from here on.
+            let synced = match self.finish_queue() {
+                Err(FinishFailure::Lost(failure)) => Err(failure),
+                _ => unsynced.sync(),
+            };
+            match synced {
+                Ok(()) => self.raise_durable(end),
+                Err(failure) => drop(self.note_failure(&failure)),
+            }
+        }
+        self.poison(&mut appender, failure);
+        drop(appender);
+        self.sleepers.wake_all();
+    }
+}
