@@ -291,7 +291,8 @@ impl EventLog {
     /// A checkpoint of how far that is is written too. Without it the next open has more to check after a crash, so if it
     /// cannot be written that is an [event](crate::Event::MaintenanceFailed) and no error.
     ///
-    /// After an error the partition that failed takes no more records until the log is opened anew.
+    /// After an error the partition that failed takes no more records until the log is opened anew. The others are synced
+    /// all the same.
     pub fn sync(&self) -> Result<()> {
         self.directory.sync()
     }

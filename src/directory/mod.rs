@@ -340,11 +340,13 @@ impl OpenDirectory {
     /// Everything appended before the call on the medium.
     pub(crate) fn sync(&self) -> Result<()> {
         self.check_writable()?;
+        let mut outcome = Ok(());
         for partition in self.catalog()?.partitions() {
             match partition.sync() {
                 // Deleted since the list was made: nothing of it is to be kept.
                 Ok(()) | Err(Error::NotFound { .. }) => {}
-                Err(failure) => return Err(failure),
+                // One that fails is no reason to leave out the others.
+                Err(failure) => outcome = outcome.and(Err(failure)),
             }
         }
         // Once it is closed the directory may be somebody else's.
@@ -357,7 +359,7 @@ impl OpenDirectory {
         if let Err(failure) = noted {
             self.tell_failed("writing a checkpoint", &failure);
         }
-        Ok(())
+        outcome
     }
 
     /// Has files removed that were deleted.

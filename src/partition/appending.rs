@@ -37,7 +37,23 @@ impl PartitionLog {
         at: Option<u64>,
         level: Durability,
     ) -> Result<u64> {
+        self.check_size(batch)?;
         self.append_to(batch, at.map_or(Place::End, Place::Exactly), level)
+    }
+
+    /// The same at the log end for a batch that must not be split, however small the topic wants its batches.
+    pub(crate) fn append_whole(
+        self: &Arc<Self>,
+        batch: &mut FinishedBatch<'_>,
+        level: Durability,
+    ) -> Result<u64> {
+        self.append_to(batch, Place::End, level)
+    }
+
+    #[inline]
+    pub(super) fn check_size(&self, batch: &FinishedBatch<'_>) -> Result<()> {
+        let (bytes, limit) = (batch.len() as u64, u64::from(self.max_batch_bytes()));
+        if bytes > limit { Err(Error::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
     #[inline]
@@ -48,9 +64,6 @@ impl PartitionLog {
         level: Durability,
     ) -> Result<u64> {
         let bytes = batch.len();
-        if bytes as u64 > u64::from(self.max_batch_bytes()) {
-            return Err(Error::TooLarge { bytes: bytes as u64, limit: u64::from(self.max_batch_bytes()) });
-        }
         let mut appender = self.appender.lock();
         if !matches!(&*appender, Appender::Active { .. }) {
             self.prepare(&mut appender)?;

@@ -22,6 +22,7 @@ impl PartitionLog {
         base: u64,
         level: Durability,
     ) -> Result<u64> {
+        self.check_size(batch)?;
         self.append_to(batch, Place::Behind(base), level)
     }
 

@@ -396,7 +396,8 @@ impl PlainFile {
     }
 
     pub(crate) fn truncate(&self, length: u64) -> Result<()> {
-        self.file.set_len(length).map_err(|e| Error::io("trim", &self.path, e))
+        let trimmed = self.faults.check(Operation::Truncate).and_then(|()| self.file.set_len(length));
+        trimmed.map_err(|e| Error::io_failure("trim", &self.path, e))
     }
 
     /// Data and length on the medium.
@@ -411,7 +412,8 @@ impl PlainFile {
 
     /// Appends to a file that only grows, such as a text kept for later inspection.
     pub(crate) fn append_all(&self, bytes: &[u8]) -> Result<()> {
-        (&self.file).write_all(bytes).map_err(|e| Error::io("write", &self.path, e))
+        let written = self.faults.check(Operation::Write).and_then(|()| (&self.file).write_all(bytes));
+        written.map_err(|e| Error::io("write", &self.path, e))
     }
 }
 

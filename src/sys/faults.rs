@@ -17,6 +17,7 @@ pub(crate) enum Operation {
     Create,
     Rename,
     Remove,
+    Truncate,
 }
 
 /// Is told what has succeeded, before whoever asked for it is. What it does must not come back to the log.

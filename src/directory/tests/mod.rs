@@ -24,13 +24,14 @@ use crate::sys::faults::{Faults, Operation};
 
 /// Exhaustive tests take every n-th step only where a system call takes long, as under Wine.
 const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
-const OPERATIONS: [Operation; 6] = [
+const OPERATIONS: [Operation; 7] = [
     Operation::Write,
     Operation::Sync,
     Operation::Allocate,
     Operation::Create,
     Operation::Rename,
     Operation::Remove,
+    Operation::Truncate,
 ];
 
 /// What users can see of a log.
@@ -117,7 +118,7 @@ fn bytes(root: &Path) -> BTreeMap<String, Vec<u8>> {
                 bytes(&entry.path()).into_iter().map(|(below, file)| (format!("{name}/{below}"), file)),
             );
             files.insert(name, Vec::new());
-        } else if name != "stratalog.live" {
+        } else if name != "stratalog.live" && name != ".lock" {
             files.insert(name, fs::read(entry.path()).unwrap());
         }
     }

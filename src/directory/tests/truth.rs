@@ -35,7 +35,7 @@ const KEEPING: [(&str, Call); 5] = [
     ("handover", |scene| Box::new(|| scene.log.handover(&HandoverOptions::new()).map(drop))),
 ];
 
-const CHANGES: [(&str, Call); 22] = [
+const CHANGES: [(&str, Call); 26] = [
     ("create_topic", |scene| Box::new(|| scene.log.create_topic("new", TopicConfig::new()).map(drop))),
     ("create_topics", |scene| {
         Box::new(|| {
@@ -89,6 +89,37 @@ const CHANGES: [(&str, Call); 22] = [
             producer.discard();
             flushed
         })
+    }),
+    ("enqueue", |scene| {
+        let config = crate::producer::ProducerConfig::new().batch_bytes(100);
+        let mut producer = scene.log.producer_with(config).unwrap().buffered();
+        producer.enqueue(&scene.topic("u"), Record::new("u two")).unwrap();
+        Box::new(move || {
+            let taken = producer.enqueue(&scene.topic("u"), Record::new(&[b'u'; 80]));
+            producer.discard();
+            taken
+        })
+    }),
+    ("send_copies", |scene| {
+        let producer = scene.producer(Durability::Synced);
+        Box::new(move || {
+            let copy = crate::producer::RecordCopy::new(5, Record::new("u six"));
+            producer.send_copies(&scene.topic("u").partition(0)?, [copy]).map(drop)
+        })
+    }),
+    ("Consumer::close", |scene| {
+        let config = ConsumerConfig::new().group("new").commit_on_poll(true);
+        let mut consumer = scene.log.consumer_with(config).unwrap();
+        consumer.assign(scene.topic("t").partitions()).unwrap();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3);
+        Box::new(move || consumer.close())
+    }),
+    ("poll of a member that comes", |scene| {
+        let config = ConsumerConfig::new().group("h").commit_on_poll(true);
+        let mut consumer = scene.log.consumer_with(config).unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 2);
+        Box::new(move || consumer.poll(Duration::ZERO).map(drop))
     }),
     ("commit", |scene| {
         let mut consumer = scene.log.consumer("g").unwrap();

@@ -174,8 +174,8 @@ impl CommittedOffsets {
     }
 
     /// Commits positions of a group: in the log when it returns, and as safe as `level` says once it was waited for, which
-    /// needs no lock of the caller's. One batch, unless they do not fit one; what is committed already is not written
-    /// again. `record`: the group's, to be written before them.
+    /// needs no lock of the caller's. One batch, so all or none; what is committed already is not written again.
+    /// `record`: the group's, to be written before them.
     ///
     /// `InvalidInput`, and nothing is written, for an offset that no log can reach or a name that is too long; `NotFound`
     /// for a partition that knows its topic, and whose topic was deleted.
@@ -388,7 +388,7 @@ impl Shards {
     }
 
     fn how(&self, now: i64, level: Durability) -> How {
-        How { now, append_time: self.topic.rules().log_append_time(), level }
+        How { now, append_time: self.topic.rules().log_append_time(), level, whole: true }
     }
 }
 

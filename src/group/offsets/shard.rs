@@ -27,6 +27,8 @@ use crate::position::TopicPartition;
 /// What a writer's buffers may keep from one commit to the next.
 const KEEP_BYTES: usize = 64 << 10;
 const FETCH: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
+/// What a write of several records that is all or nothing may come to. Brokers read batches of any size here.
+const MOST_WHOLE_BYTES: usize = 64 << 20;
 /// How often the beginning of a log may be gone when it is looked for.
 const MOST_BEGINNINGS: usize = 8;
 
@@ -73,6 +75,8 @@ pub(super) struct How {
     /// The topic wants the time of appending as the time of its records.
     pub(super) append_time: bool,
     pub(super) level: Durability,
+    /// All records are written or none: in one batch, however small the topic wants its batches.
+    pub(super) whole: bool,
 }
 
 impl Shard {
@@ -187,7 +191,7 @@ impl Shard {
         events.tell(|| Event::CommitSkipped { partition, offset: *offset, reason });
     }
 
-    /// Writes records, as one batch if they fit one, and then counts them. Returns the offset behind the last one,
+    /// Writes records, as one batch if they fit one or are to be written whole, and then counts them. Returns the offset behind the last one,
     /// `None` if there are none. The caller holds `writer` and no guard of [`present`](Self::present).
     pub(super) fn write<'c>(
         &self,
@@ -195,7 +199,7 @@ impl Shard {
         changes: impl IntoIterator<Item = Change<'c>>,
         how: How,
     ) -> Result<Option<u64>> {
-        let limit = self.log.max_batch_bytes() as usize;
+        let limit = if how.whole { MOST_WHOLE_BYTES } else { self.log.max_batch_bytes() as usize };
         writer.batch.clear(KEEP_BYTES);
         let mut end = None;
         for change in changes {
@@ -203,7 +207,11 @@ impl Shard {
             let Writer { batch, key, value, .. } = &*writer;
             let fields = RecordFields { key: Some(key), value: has_value.then_some(value), headers: &[] };
             let measured = batch.measure(&fields, how.now);
-            if !batch.is_empty() && batch.bytes_with(&measured) > limit {
+            let bytes = batch.bytes_with(&measured);
+            if bytes > limit && how.whole {
+                return Err(Error::TooLarge { bytes: bytes as u64, limit: limit as u64 });
+            }
+            if bytes > limit && !batch.is_empty() {
                 end = Some(self.append(writer, how)?);
             }
             writer.push(has_value, how.now);
@@ -220,7 +228,11 @@ impl Shard {
         let records = u64::from(writer.batch.records());
         // It was not empty.
         let Some(mut batch) = writer.batch.finish() else { return Err(Error::Closed) };
-        let base = self.log.append(&mut batch, None, how.level)?;
+        let base = if how.whole {
+            self.log.append_whole(&mut batch, how.level)?
+        } else {
+            self.log.append(&mut batch, None, how.level)?
+        };
         let end = base + records;
         if let (Some(fold), Some(batch)) = (&mut *self.folded.write(), batch.as_batch()) {
             // What was just written can be read.

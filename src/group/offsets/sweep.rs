@@ -139,7 +139,8 @@ impl CommittedOffsets {
         find: impl Fn(&Fold, &str, &Group) -> Vec<Sweep>,
     ) -> Result<Swept> {
         let Some(shards) = self.shards()? else { return Ok(Swept::default()) };
-        let how = shards.how(now, level);
+        // One that is stopped in the middle is done again.
+        let how = How { whole: false, ..shards.how(now, level) };
         let (mut swept, mut ends) = (Swept::default(), Vec::new());
         for shard in &shards.all {
             let mut writer = match shard.writer(&self.events) {

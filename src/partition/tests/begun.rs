@@ -66,6 +66,7 @@ fn a_directory_in_any_state_of_its_first_append_opens_as_empty() {
         fixture.restore(files);
         let reader = fixture.follow_with(true);
         assert_eq!(reader.bounds().unwrap().log_end, 0, "read-only: {names:?}");
+        drop(reader);
         fixture.assert_files(files);
         let log = fixture.open(checkpointed(at % 2 == 0, None));
         log.load().unwrap_or_else(|failure| panic!("{failure}: {names:?}"));

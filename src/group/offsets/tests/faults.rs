@@ -88,3 +88,29 @@ fn a_poisoned_or_closed_partition_says_so() {
     assert!(matches!(failure, Err(Error::Closed)));
     assert_eq!(fixture.reopened().offset("g", "t", 0), Some(1));
 }
+
+#[test]
+fn a_commit_of_more_than_a_batch_of_the_topic_takes_is_there_as_a_whole_or_not_at_all() {
+    let positions: Vec<_> = (0..20_000).map(|number| Position::new(("t", number), 7)).collect();
+    for nth in 0..4 {
+        let fixture = Fixture::new();
+        fixture.offsets.shards_to_write(NOW).unwrap();
+        let dir = Arc::clone(&fixture.dir);
+        drop(fixture);
+        let faults = Faults::after(Operation::Write, i64::MAX, io::ErrorKind::StorageFull, false);
+        let disk = Disk { faults: faults.clone(), ..Disk::of(dir.path(), false, true) };
+        let fixture = Fixture::open_on(dir, &disk);
+        fixture.commit("g", "t", 0, 1);
+        faults.arm(nth);
+        let committed = fixture.offsets.commit("g", &positions, NOW, Durability::Buffered);
+        let expected = if committed.is_ok() { positions.len() } else { 1 };
+        assert_eq!(committed.is_err(), faults.have_struck(), "{committed:?}");
+        assert!(matches!(committed, Ok(()) | Err(Error::StorageFull { .. })), "{committed:?}");
+        assert_eq!(fixture.all_of("g").len(), expected);
+        assert_eq!(fixture.reopened().all_of("g").len(), expected);
+        if expected > 1 {
+            return;
+        }
+    }
+    panic!("it never succeeds");
+}
