@@ -100,7 +100,8 @@ pub enum Event {
         /// The failure, in words.
         failure: Box<str>,
     },
-    /// Something that is done again later did not succeed: a checkpoint, an index, the removal of a file.
+    /// Something that is done again later did not succeed: a checkpoint, an index, the removal of a file, what follows from
+    /// the deletion of a topic.
     MaintenanceFailed {
         /// What was attempted.
         task: &'static str,

@@ -32,29 +32,38 @@ pub(crate) fn holds_no_record(disk: &Disk, directory: &Path) -> Result<bool> {
     }
 }
 
+/// Whether no file is there but those that a first append makes, whatever is in them.
+fn has_no_other_names(names: &[(String, EntryKind)]) -> bool {
+    let suffixes = [LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX];
+    let is_made = |name: &str| match plain(name) {
+        PARTITION_METADATA | LEADER_EPOCHS | prepared::NAME => true,
+        plain => suffixes.iter().any(|suffix| segment::base_of(plain, suffix).is_some()),
+    };
+    let is_log = |name: &str| segment::base_of(plain(name), LOG).is_some();
+    names.iter().all(|(name, kind)| *kind == EntryKind::File && is_made(name))
+        && names.iter().filter(|(name, _)| is_log(name)).count() <= 1
+}
+
+/// A file that takes the place of another one is written beside it.
+fn plain(name: &str) -> &str {
+    name.strip_suffix(".tmp").unwrap_or(name)
+}
+
 /// Whether there is a byte of a record, or something that a first append does not make.
 fn look_for_records(disk: &Disk, directory: &Path) -> Result<bool> {
-    let mut logs = 0;
-    for (name, kind) in disk.list(directory)? {
+    let names = disk.list(directory)?;
+    if !has_no_other_names(&names) {
+        return Ok(true);
+    }
+    for (name, _) in names {
         let path = directory.join(&name);
-        // A file that takes the place of another one is written beside it.
-        let plain = name.strip_suffix(".tmp").unwrap_or(&name);
-        let is_fine = match plain {
-            _ if kind != EntryKind::File => false,
+        let is_fine = match plain(&name) {
             PARTITION_METADATA => true,
             // The epoch of the first append is one; others began where records were.
             LEADER_EPOCHS => epochs_in(disk, &path)? <= 1,
-            prepared::NAME => is_zero(disk, &path)?,
-            _ if segment::base_of(plain, LOG).is_some() => {
-                logs += 1;
-                is_zero(disk, &path)?
-            }
-            _ => {
-                let is_index = |suffix: &&str| segment::base_of(plain, suffix).is_some();
-                [OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX].iter().any(is_index) && is_zero(disk, &path)?
-            }
+            _ => is_zero(disk, &path)?,
         };
-        if !is_fine || logs > 1 {
+        if !is_fine {
             return Ok(true);
         }
     }
@@ -83,13 +92,19 @@ fn is_zero(disk: &Disk, path: &Path) -> Result<bool> {
 }
 
 impl PartitionLog {
-    /// Whether the directory is one of a first append that never came to its end, as far as anything tells.
-    pub(super) fn is_begun(&self) -> Result<bool> {
+    /// Whether the directory may be one of a first append that never came to its end: by its names, and by what the
+    /// checkpoints know.
+    pub(super) fn may_be_begun(&self) -> Result<bool> {
         let known = &self.checkpointed;
         let had_records = [known.recovery_point, known.cleaned, Some(known.log_start)];
         if had_records.into_iter().flatten().any(|offset| offset > 0) {
             return Ok(false);
         }
+        Ok(has_no_other_names(&self.disk.list(&self.directory)?))
+    }
+
+    /// Whether it is one, by what is in its files.
+    pub(super) fn is_begun(&self) -> Result<bool> {
         let is_anothers = self.stored_id()?.is_some_and(|id| id != self.topic_id);
         Ok(!is_anothers && holds_no_record(&self.disk, &self.directory)?)
     }

@@ -181,7 +181,7 @@ impl PartitionLog {
         if !self.durable.requests.is_open(asked.request) {
             return Ok(false);
         }
-        match self.check_place().and_then(|()| self.sync()) {
+        match self.refuse_displaced().and_then(|()| self.sync()) {
             Ok(()) => Ok(true),
             // Nothing of it is to be kept, or closing has synced it.
             Err(Error::NotFound { .. } | Error::Closed) => Ok(false),
@@ -293,6 +293,11 @@ impl PartitionLog {
     /// Refuses if the log is not where it was opened. A sync goes by descriptors and would not notice.
     pub(crate) fn check_place(&self) -> Result<()> {
         self.disk.check_place()
+    }
+
+    /// The same; that a directory is gone is no wonder where its topic is.
+    pub(crate) fn refuse_displaced(&self) -> Result<()> {
+        self.check_place().or_else(|displaced| self.refuse_ended().and(Err(displaced)))
     }
 
     /// Everything appended before the call on the medium. Appends go on meanwhile.

@@ -149,10 +149,10 @@ impl Loader<'_> {
         if self.log.is_only_begun()? {
             return self.missing();
         }
-        // First: looking into the directory may change it.
-        let is_begun = self.log.is_begun()?;
+        // First: looking into the directory may change it, if there is more in it.
+        let may_be_begun = self.log.may_be_begun()?;
         match self.look_into(known) {
-            Err(Error::Corrupt(_)) if is_begun => {
+            Err(Error::Corrupt(_)) if may_be_begun && self.log.is_begun()? => {
                 self.log.clear_begun()?;
                 Ok(self.empty(0))
             }

@@ -91,6 +91,7 @@ fn what_cannot_be_brought_about_changes_nothing() {
     let topic = catalog.topic("a").unwrap();
     catalog.add_partitions(&topic, 3, NOW).unwrap();
     fs::create_dir(dir.path().join("a-3")).unwrap();
+    fs::write(dir.path().join("a-3/00000000000000000000.log"), "a record").unwrap();
     let (before, config) = (metadata(dir.path()), topic.config());
     let new = TopicConfig::new;
     for (asked, reason) in [

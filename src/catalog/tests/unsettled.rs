@@ -16,7 +16,7 @@ const CHANGES: [(&str, Change); 6] = [
     ("alter", |catalog| catalog.alter(&catalog.topic("a").unwrap(), |now| now.set("segment.ms", "7"), NOW)),
     ("add partitions", |catalog| catalog.add_partitions(&catalog.topic("a").unwrap(), 4, NOW)),
     ("create", |catalog| catalog.create(&[("new", TopicConfig::new())], NOW).map(drop)),
-    ("ensure", |catalog| catalog.ensure("new", TopicConfig::new(), NOW).map(drop)),
+    ("ensure", |catalog| catalog.ensure("new", &TopicConfig::new(), Mismatch::Fail, NOW).map(drop)),
     ("reserve ids", |catalog| catalog.reserve_producer_ids(9, NOW).map(drop)),
 ];
 
@@ -78,10 +78,10 @@ fn after_a_change_of_unknown_outcome_its_topic_takes_no_writes_and_others_do() {
                 for (_, again) in CHANGES {
                     is_unknown(again(&catalog));
                 }
-                is_unknown(catalog.ensure("new", TopicConfig::new(), NOW));
+                is_unknown(catalog.ensure("new", &TopicConfig::new(), Mismatch::Fail, NOW));
                 is_unknown(catalog.create(&[("other", TopicConfig::new())], NOW));
                 if concerns_a {
-                    is_unknown(catalog.ensure("a", TopicConfig::new(), NOW));
+                    is_unknown(catalog.ensure("a", &TopicConfig::new(), Mismatch::Fail, NOW));
                     is_unknown(catalog.alter(&a, |same| same, NOW));
                 }
                 let is_looked_after = |topic: &TopicEntry| {

@@ -107,13 +107,7 @@ impl Committed {
 impl CommittedOffsets {
     /// `partitions`: how many the topic gets if it has to be made, Kafka's [`PARTITIONS`] unless there is a reason.
     pub(crate) fn new(catalog: Arc<Catalog>, events: Announcer, partitions: u32) -> Self {
-        Self {
-            catalog,
-            events,
-            partitions,
-            arriving: Mutex::default(),
-            present: RwLock::default(),
-        }
+        Self { catalog, events, partitions, arriving: Mutex::default(), present: RwLock::default() }
     }
 
     /// What a group has committed of a partition.
