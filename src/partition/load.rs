@@ -184,7 +184,7 @@ impl Loader<'_> {
         }
         let epochs = if read_only { Vec::new() } else { self.log.read_epochs()? };
         let Some(&first) = bases.first() else { return self.without_segments(&epochs) };
-        let mut missing = self.missing_front(&bases)?;
+        let mut missing = self.missing_front(&names, &bases)?;
         let log_start = self.start_of(first, &missing);
         let mut begun = Found { producers: FoundProducers::among(&names), log_start, ..self.empty(0) };
         if self.log.checkpointed.clean || read_only {

@@ -60,29 +60,42 @@ impl Loader<'_> {
             return Ok(Vec::new());
         }
         let bases = self.bases(&names)?;
-        let mut missing = self.missing_front(&bases)?;
+        let mut missing = self.missing_front(&names, &bases)?;
         missing.extend(self.missing_behind(&names, &bases)?);
         Ok(missing)
     }
 
     /// Where the log starts although no segment does.
-    pub(super) fn missing_front(&self, bases: &[u64]) -> Result<Vec<MissingRecords>> {
+    pub(super) fn missing_front(&self, names: &Names, bases: &[u64]) -> Result<Vec<MissingRecords>> {
         let start = self.log.checkpointed.log_start;
         let Some(first) = bases.first().copied().filter(|first| *first > start) else {
             return Ok(Vec::new());
         };
-        // Whoever deletes segments as this is read writes it down some time.
-        if self.log.disk.read_only && !self.log.checkpointed.clean {
-            return Ok(Vec::new());
-        }
-        let epochs = self.log.read_epochs()?;
-        // A checkpoint has no line for a log that starts at offset 0, and a broker writes none for one that starts where
-        // its first segment does.
-        let known = epochs.first().map(|first| first.start).max(Some(start).filter(|start| *start > 0));
-        let Some(known) = known.filter(|known| *known < first) else { return Ok(Vec::new()) };
+        let known = self.known_start()?.filter(|known| *known < first);
+        let has_index = |base: &u64| {
+            let index = segment::file_name(*base, OFFSET_INDEX);
+            names.iter().any(|(name, _)| *name == index)
+        };
+        let left = || {
+            let remains = self.remains(names, bases).into_iter();
+            remains.filter(|base| (start..first).contains(base) && has_index(base)).min()
+        };
+        let Some(known) = known.or_else(left) else { return Ok(Vec::new()) };
         // This is rare, so all batches are looked at for what a compaction leaves.
         let perhaps_compacted = self.may_have_been_compacted(bases)?;
         Ok(vec![MissingRecords { offsets: known..first, perhaps_compacted }])
+    }
+
+    /// Where the log starts by its checkpoint or its first leader epoch.
+    fn known_start(&self) -> Result<Option<u64>> {
+        // Whoever deletes segments while this is read writes it down some time.
+        if self.log.disk.read_only && !self.log.checkpointed.clean {
+            return Ok(None);
+        }
+        // A checkpoint has no line for a log that starts at offset 0, and a broker writes none for one that starts where
+        // its first segment does.
+        let start = Some(self.log.checkpointed.log_start).filter(|start| *start > 0);
+        Ok(self.log.read_epochs()?.first().map(|first| first.start).max(start))
     }
 
     /// What is missing between segments that are finished, and behind the last one of a log that was closed in order.
