@@ -219,7 +219,7 @@ fn deleting_topics_while_it_is_full() {
         let (path, filler) = (small.path().join("log"), small.filler());
         let open = || mode.options().offsets_partitions(1).open(&path).unwrap();
         let log = open();
-        let names: Vec<_> = (0..40).map(|number| format!("t-{number}")).collect();
+        let names: Vec<_> = (0..12).map(|number| format!("t-{number}")).collect();
         let group = log.group("g").unwrap();
         for name in &names {
             let topic = log.create_topic(name, TopicConfig::new()).unwrap();
@@ -229,6 +229,8 @@ fn deleting_topics_while_it_is_full() {
         let more = small.path().join("more");
         let mut file = std::fs::File::create(&more).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
+        // What is left of the last page of the metadata log.
+        while log.create_topic(&format!("x-{}", log.topics().unwrap().len()), TopicConfig::new()).is_ok() {}
         let (mut kept, mut gone) = (Vec::new(), Vec::new());
         for name in &names {
             match log.delete_topic(name) {

@@ -356,10 +356,15 @@ impl OpenDirectory {
         }
         // What was appended is on the medium. That less has to be looked at after a crash was not promised.
         let noted = self.catalog.write_recovery_points().and_then(|()| self.disk.sync_directory(&self.root));
-        if let Err(failure) = noted {
-            self.tell_failed("writing a checkpoint", &failure);
+        match noted {
+            // The records are where the directory is now, and that was not what was asked for.
+            Err(displaced @ Error::Replaced { .. }) => outcome.and(Err(displaced)),
+            Err(failure) => {
+                self.tell_failed("writing a checkpoint", &failure);
+                outcome
+            }
+            Ok(()) => outcome,
         }
-        outcome
     }
 
     /// Has files removed that were deleted.
