@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{Mode, at, end, in_every_mode, names, texts};
 use stratalog::{
-    ConsumerConfig, Error, EventLog, Header, ManualClock, Mismatch, Position, ProducerConfig, Record, Remedy,
-    Result, Timestamp, Topic, TopicConfig,
+    ConsumerConfig, Error, EventLog, ManualClock, Mismatch, Position, ProducerConfig, Record, Remedy, Result,
+    Timestamp, Topic, TopicConfig,
 };
 
 /// The error of a call, which must be of this kind and whose message must hold these words.
@@ -183,12 +183,6 @@ fn every_way_refuses(log: &EventLog, topic: &Topic, bad: &Record<'_>, check: imp
 #[test]
 fn records_that_no_topic_takes() {
     unharmed(|log, topic| {
-        let nameless = [Header::new("a", "b"), Header::null("")];
-        for bad in [Record::new("x").header("", "value"), Record::new("x").headers(&nameless)] {
-            every_way_refuses(log, topic, &bad, |outcome| {
-                refused!(outcome, Error::InvalidInput { .. }, "header", "name is empty");
-            });
-        }
         for millis in [-1, i64::MIN] {
             let bad = Record::new("x").timestamp(Timestamp::from_millis(millis));
             every_way_refuses(log, topic, &bad, |outcome| {

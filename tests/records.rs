@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{in_every_mode, read};
 use stratalog::{
-    EventLog, Header, Record, RecordView, Records, Timestamp, TimestampType, Topic, TopicConfig,
+    EventLog, Header, Record, RecordCopy, RecordView, Records, Timestamp, TimestampType, Topic, TopicConfig,
 };
 
 fn everything(log: &EventLog, topic: &Topic) -> Records {
@@ -106,6 +106,43 @@ fn null_headers_are_not_empty_ones() {
         [None, Some(0), None]
     );
     assert_eq!(record.header("empty"), None, "the last one counts");
+}
+
+/// Kafka's clients write names that are empty, and those in other languages names that are no text.
+#[test]
+fn names_of_headers_are_any_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::open(dir.path()).unwrap();
+    let topic = log.create_topic("t", of_any_time()).unwrap();
+    let to = topic.partition(0).unwrap();
+    let no_text = [0xff, 0x00, b'x'];
+    let headers = [Header::new("", "a"), Header::null(""), Header::new(&no_text, "b"), Header::null("ü")];
+    let record = || Record::new("v").headers(&headers);
+    let producer = log.producer().unwrap();
+    producer.send(&topic, record()).unwrap();
+    producer.send_batch(&to, [record(), record()]).unwrap();
+    producer.send_batch_at(&to, 3, [record()]).unwrap();
+    producer.send_copies(&to, [RecordCopy::new(4, record())]).unwrap();
+    let mut buffered = producer.buffered();
+    buffered.enqueue(&topic, record()).unwrap();
+    let one_by_one = Record::new("v").header("", "a").null_header("").header(&no_text, "b").null_header("ü");
+    buffered.enqueue(&topic, one_by_one).unwrap();
+    buffered.flush().unwrap();
+    for record in &everything(&log, &topic) {
+        for same in [record.detach(), record.share()] {
+            assert!(same.view().headers().eq(headers), "{same:?}");
+        }
+        assert_eq!(
+            record.headers().map(|header| header.name()).collect::<Vec<_>>(),
+            ["", "", "\u{fffd}", "ü"]
+        );
+        assert_eq!((record.header(""), record.header("\u{fffd}")), (None, None));
+        // As it goes on to another topic.
+        producer.send(&topic, Record::from(record)).unwrap();
+    }
+    let records = everything(&log, &topic);
+    assert_eq!(records.len(), 14);
+    assert!(records.iter().all(|record| record.headers().eq(headers)));
 }
 
 #[test]

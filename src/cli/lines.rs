@@ -28,6 +28,17 @@ pub(super) fn push_hex(bytes: Option<&[u8]>, to: &mut Vec<u8>) {
     to.push(b'"');
 }
 
+/// Appends a name that others gave: as a string, or as `{"hex":"…"}` where it is no text.
+pub(super) fn push_name(name: &[u8], to: &mut Vec<u8>) {
+    if let Ok(text) = std::str::from_utf8(name) {
+        push_text(text, to);
+    } else {
+        to.extend(b"{\"hex\":");
+        push_hex(Some(name), to);
+        to.push(b'}');
+    }
+}
+
 /// Appends two hex digits for each byte.
 pub(super) fn push_digits(bytes: &[u8], to: &mut Vec<u8>) {
     const PAIRS: [[u8; 2]; 256] = pairs();

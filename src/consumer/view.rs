@@ -158,14 +158,14 @@ impl<'a> RecordView<'a> {
         self.value
     }
 
-    /// The headers, in order. A name that is not UTF-8, which only other programs write, reads as U+FFFD.
+    /// The headers, in order.
     pub fn headers(&self) -> Headers<'a> {
         Headers { raw: self.headers }
     }
 
     /// Value of the last header of this name, as Kafka's `lastHeader`. `None` if there is none, or its value is null.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.headers().filter(|header| header.name() == name).last()?.value()
+        self.headers().filter(|header| header.name_bytes() == name.as_bytes()).last()?.value()
     }
 
     /// The record without a copy. It keeps its whole segment mapped, and on disk after the segment was deleted, or all

@@ -10,6 +10,7 @@ use crate::catalog::CatalogOptions;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
 use crate::error::Error;
+use crate::format::compression::MOST_DECOMPRESSED_BYTES;
 use crate::group::OFFSETS_PARTITIONS;
 use crate::partition::BackgroundSync;
 use crate::sys::faults::Faults;
@@ -214,7 +215,8 @@ impl OpenOptions {
     /// [`Error::Unsupported`](crate::Error::Unsupported) names the limit. Nor is one written: a larger batch goes into the
     /// log as it is, if `max.message.bytes` lets it, and is [`TooLarge`](crate::Error::TooLarge) otherwise. Bounds the
     /// memory that a small file of somebody else's can take. Raise it to read larger batches that a broker took. Batches
-    /// that are not compressed are read at any size. Holds while the log is open and is written nowhere. Default: 64 MiB.
+    /// that are not compressed are read at any size. Holds while the log is open and is written nowhere. Default: 64 MiB; at most
+    /// 2 GiB.
     ///
     /// Kafka's consumers have no such limit.
     ///
@@ -225,7 +227,7 @@ impl OpenOptions {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn max_decompressed_batch_bytes(mut self, bytes: u32) -> Self {
-        self.catalog.limits.decompressed_bytes = bytes;
+        self.catalog.limits.decompressed_bytes = bytes.min(MOST_DECOMPRESSED_BYTES);
         self
     }
 

@@ -5,26 +5,38 @@ use super::varint::{Input, MAX_VARINT, MAX_VARLONG, put_varlong, varlong_len};
 
 /// A header of a record: a name and a value, which may be null.
 ///
-/// Names may repeat and keep their order. Kafka's counterpart has the same name.
+/// Names may repeat, may be empty, and keep their order. A name is a text for Kafka's own client; other clients write any
+/// bytes, and so does this crate. Kafka's counterpart has the same name.
+///
+/// ```
+/// use stratalog::Header;
+/// assert_eq!(Header::new("by", "card").name(), "by");
+/// assert_eq!(Header::null(&[0xff_u8, 0x00]).name_bytes(), [0xff, 0x00]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header<'a> {
-    name: &'a str,
+    name: &'a [u8],
     value: Option<&'a [u8]>,
 }
 
 impl<'a> Header<'a> {
     /// A header with a value.
-    pub fn new(name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        Self { name, value: Some(value.as_ref()) }
+    pub fn new(name: &'a (impl AsRef<[u8]> + ?Sized), value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self { name: name.as_ref(), value: Some(value.as_ref()) }
     }
 
     /// A header whose value is null.
-    pub fn null(name: &'a str) -> Self {
-        Self { name, value: None }
+    pub fn null(name: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self { name: name.as_ref(), value: None }
     }
 
-    /// The name.
+    /// The name. One that is not UTF-8 reads as U+FFFD: [`name_bytes`](Self::name_bytes) gives it as it is.
     pub fn name(&self) -> &'a str {
+        std::str::from_utf8(self.name).unwrap_or("\u{fffd}")
+    }
+
+    /// The bytes of the name.
+    pub fn name_bytes(&self) -> &'a [u8] {
         self.name
     }
 
@@ -85,7 +97,7 @@ impl RecordFields<'_> {
         body = body.saturating_add(field_bytes(self.key)).saturating_add(field_bytes(self.value));
         body += varlong_len(index(self.headers.len()));
         for header in self.headers {
-            body = body.saturating_add(field_bytes(Some(header.name.as_bytes())));
+            body = body.saturating_add(field_bytes(Some(header.name)));
             body = body.saturating_add(field_bytes(header.value));
         }
         Measured { timestamp_delta, offset_delta, body }
@@ -112,7 +124,7 @@ impl RecordFields<'_> {
         }
         push_length(index(self.headers.len()), to);
         for header in self.headers {
-            push_field(Some(header.name.as_bytes()), to);
+            push_field(Some(header.name), to);
             push_field(header.value, to);
         }
     }
@@ -392,7 +404,6 @@ impl<'a> RawHeaders<'a> {
         let name = take_field(&mut input).ok()??;
         let value = take_field(&mut input).ok()?;
         self.bytes = input.take(input.remaining()).ok()?;
-        // Kafka says UTF-8 but checks nothing; a name that is none must not make its record unreadable.
-        Some(Header { name: std::str::from_utf8(name).unwrap_or("\u{fffd}"), value })
+        Some(Header { name, value })
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::batch::BatchView;
 use crate::error::Result;
-use crate::format::compression::MAX_DECOMPRESSED_BYTES;
+use crate::format::compression::{MAX_DECOMPRESSED_BYTES, MOST_DECOMPRESSED_BYTES};
 use crate::format::frame::{NotWhole, SMALLEST_PREFIX, frame_length, is_legacy};
 use crate::format::header::HEADER_BYTES;
 use crate::sys::{Disk, PlainFile};
@@ -54,7 +54,7 @@ impl LogFile {
     /// [`OpenOptions::max_decompressed_batch_bytes`](crate::OpenOptions::max_decompressed_batch_bytes). Default: 64 MiB.
     #[must_use]
     pub fn max_decompressed_batch_bytes(mut self, bytes: u32) -> Self {
-        self.decompressed = bytes;
+        self.decompressed = bytes.min(MOST_DECOMPRESSED_BYTES);
         self
     }
 

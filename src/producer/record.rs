@@ -64,9 +64,19 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Adds a header. The only method that allocates; [`headers`](Self::headers) does not.
-    pub fn header(mut self, name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+    /// Adds a header. Allocates, where [`headers`](Self::headers) does not.
+    pub fn header(
+        mut self,
+        name: &'a (impl AsRef<[u8]> + ?Sized),
+        value: &'a (impl AsRef<[u8]> + ?Sized),
+    ) -> Self {
         self.add_header(Header::new(name, value));
+        self
+    }
+
+    /// Adds a header whose value is null. Allocates, as [`header`](Self::header).
+    pub fn null_header(mut self, name: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        self.add_header(Header::null(name));
         self
     }
 
@@ -119,9 +129,6 @@ impl<'a> Record<'a> {
     /// What can be wrong with a record whatever the topic.
     #[inline]
     pub(crate) fn check(&self, compacted: bool) -> Result<()> {
-        if self.headers.as_slice().iter().any(|header| header.name().is_empty()) {
-            return Err(Error::invalid("record header", "the name is empty; every header needs one"));
-        }
         if self.timestamp.is_some_and(|at| at.as_millis() < 0) {
             return Err(Error::invalid("record timestamp", "it lies before 1970, which Kafka does not take"));
         }

@@ -1,7 +1,7 @@
 //! `import` and `mirror`: what was copied is what there was.
 
 use serde_json::Value;
-use stratalog::{EventLog, Position, Record};
+use stratalog::{EventLog, Header, Position, Record};
 
 use crate::program::Program;
 use crate::{common, fill, vectors};
@@ -249,4 +249,48 @@ fn an_import_that_is_interrupted_leaves_a_closed_directory() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("stopped after"), "{output:?}");
     assert!(program.log().join(".kafka_cleanshutdown").exists());
     assert_eq!(program.ok(&["verify"], ""), "");
+}
+
+/// Kafka's clients write names that are empty, and those in other languages names that are no text.
+#[test]
+fn names_of_headers_are_copied_byte_for_byte() {
+    let program = Program::new();
+    let (from, dir) = (program.log(), program.dir.path().to_owned());
+    let no_text = [0xff, 0x00, b'"', 0xc3];
+    let headers = [
+        Header::new("", "a"),
+        Header::null(""),
+        Header::new(&no_text, "b"),
+        Header::null(&no_text),
+        Header::new("\u{fffd} \"ü\\", ""),
+    ];
+    let log = EventLog::open(&from).unwrap();
+    let topic = log.create_topic("t", stratalog::TopicConfig::new()).unwrap();
+    log.producer().unwrap().send(&topic, Record::new("v").headers(&headers)).unwrap();
+    log.close().unwrap();
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let (from, mirrored, imported) = (from.to_str().unwrap(), path("mirrored"), path("imported"));
+    program.ok(&["mirror", "--dir", from, "--to", &mirrored], "");
+    // What is there already is recognised.
+    program.ok(&["mirror", "--dir", from, "--to", &mirrored], "");
+    let exported = export(&program, from);
+    program.ok(&["import", "--dir", &imported], &exported);
+    // The same lines with other white space.
+    let spaced = exported.replace(",\"", ", \"");
+    program.ok(&["import", "--dir", &path("spaced")], &spaced);
+    for copy in [&mirrored, &imported, &path("spaced")] {
+        let log = EventLog::open(copy).unwrap();
+        let records = common::read(&log, [("t", 0)]);
+        assert!(records.iter().all(|record| record.view().headers().eq(headers)), "{copy}: {records:?}");
+        assert_eq!(records.len(), 1);
+    }
+    let consume = |arguments: &[&str]| {
+        let all = [&["consume", "--dir", from, "--topic", "t", "--from-beginning", "--until-end"], arguments];
+        program.run(&all.concat(), "").success().get_output().stdout.clone()
+    };
+    let shown = consume(&["--property", "print.headers=true"]);
+    assert!(shown.windows(no_text.len() + 2).any(|part| part == [&no_text[..], b":b"].concat()), "{shown:?}");
+    let shown: Value = serde_json::from_slice(&consume(&["--json"])).unwrap();
+    assert_eq!(shown["headers"][2], serde_json::json!([{ "base64": "/wAiww==" }, "b"]));
+    assert_eq!(shown["headers"][1], serde_json::json!(["", null]));
 }

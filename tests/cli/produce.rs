@@ -130,3 +130,30 @@ fn wrong_values_are_named() {
     assert!(told.contains("topic \"x\" does not exist"), "{told}");
     assert_eq!(printed(&program, &[]), "");
 }
+
+#[test]
+fn the_line_that_is_too_large_is_named() {
+    if !cfg!(feature = "lz4") {
+        eprintln!("skipped: nothing is compressed without a codec");
+        return;
+    }
+    let program = Program::with_topic("t", 1);
+    // Letters of all kinds: compressed it is larger than a batch may be, too.
+    let mut state = 1_u64;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'!' + (state >> 33).to_le_bytes()[0] % 94)
+    };
+    let noise: String = (0..1_600_000).map(|_| letter()).collect();
+    let input = format!("one\n{}\nthree\n{noise}\nfive\n", "x".repeat(2_000_000));
+    for more in [&["--sync"][..], &[]] {
+        let told = program.fails(
+            1,
+            &[&["produce", "--topic", "t", "--compression-codec", "lz4"], more].concat(),
+            &input,
+        );
+        assert!(told.contains("line 4: ") && told.contains("the limit is 1048588"), "{told}");
+        assert!(told.contains("the 3 lines before it are in the log"), "{told}");
+    }
+    assert_eq!(printed(&program, &[]).lines().count(), 6);
+}

@@ -76,3 +76,28 @@ fn what_cannot_be_verified_is_told() {
     assert!(program.fails(1, &["verify", "--repair"], "").contains("is held by"));
     log.close().unwrap();
 }
+
+#[test]
+fn a_batch_that_decompresses_to_too_much_is_a_problem_with_its_reason() {
+    if !cfg!(feature = "lz4") {
+        eprintln!("skipped: nothing is compressed without a codec");
+        return;
+    }
+    let program = Program::with_topic("t", 1);
+    let line = format!("{}\n", "x".repeat(200_000));
+    program.ok(&["produce", "--topic", "t", "--compression-codec", "lz4"], &line);
+    assert_eq!(program.ok(&["verify"], ""), "");
+    let limited = ["--max-decompressed-batch-bytes", "100000"];
+    let assert = program.run(&[&["verify"], &limited[..]].concat(), "").code(1);
+    let output = assert.get_output();
+    let (printed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("at byte 0: the records decompress to more than 100000 bytes"), "{printed}");
+    assert!(told.contains("1 problem") && !told.contains("built in"), "{told}");
+    let consume = ["consume", "--topic", "t", "--from-beginning", "--until-end"];
+    let refused = program.fails(1, &[&consume[..], &limited].concat(), "");
+    assert!(refused.contains("max_decompressed_batch_bytes"), "{refused}");
+    assert_eq!(program.ok(&consume, ""), line);
+    let dump = ["dump", "--topic", "t", "--deep-iteration"];
+    assert!(program.fails(1, &[&dump[..], &limited].concat(), "").contains("cannot be read"));
+    program.ok(&dump, "");
+}

@@ -161,7 +161,8 @@ impl Columns {
             return out.write_all(b"NO_HEADERS");
         }
         while let Some(header) = headers.next() {
-            write!(out, "{}:", header.name())?;
+            out.write_all(header.name_bytes())?;
+            out.write_all(b":")?;
             out.write_all(header.value().unwrap_or(&self.null_literal))?;
             if headers.peek().is_some() {
                 out.write_all(&self.headers_separator)?;
@@ -195,7 +196,7 @@ pub(super) fn write_json(record: &RecordView<'_>, out: &mut impl Write) -> io::R
     out.write_all(br#","headers":["#)?;
     for (at, header) in record.headers().enumerate() {
         out.write_all(if at == 0 { b"[" } else { b",[" })?;
-        write_text(header.name().as_bytes(), out)?;
+        write_text(header.name_bytes(), out)?;
         out.write_all(b",")?;
         write_bytes(header.value(), out)?;
         out.write_all(b"]")?;

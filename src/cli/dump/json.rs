@@ -12,7 +12,7 @@ use stratalog::inspect::{
 use super::Detail;
 use super::text::{codec_word, time_word};
 use super::words::Words;
-use crate::cli::lines::{push_hex, push_text};
+use crate::cli::lines::{push_hex, push_name, push_text};
 
 /// Lines that were not printed yet.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Json {
             self.line.extend(b",\"headers\":[");
             for (at, header) in record.headers().enumerate() {
                 self.line.extend(if at == 0 { &b"["[..] } else { b",[" });
-                push_text(header.name(), &mut self.line);
+                push_name(header.name_bytes(), &mut self.line);
                 self.line.push(b',');
                 push_hex(header.value(), &mut self.line);
                 self.line.push(b']');

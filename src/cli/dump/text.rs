@@ -115,7 +115,8 @@ impl Text {
             push_number(record.sequence(), line);
             line.extend(b" headerKeys: [");
             for (at, header) in record.headers().enumerate() {
-                put!(self.line, "{}{}", if at == 0 { "" } else { "," }, header.name());
+                let name = String::from_utf8_lossy(header.name_bytes());
+                put!(self.line, "{}{name}", if at == 0 { "" } else { "," });
             }
             self.line.push(b']');
         }

@@ -14,7 +14,7 @@ use stratalog::{
     TimestampType, Topic, TopicDescription,
 };
 
-use crate::cli::lines::{push_digits, push_hex, push_number, push_text};
+use crate::cli::lines::{push_digits, push_hex, push_name, push_number, push_text};
 use crate::cli::pattern::Pattern;
 use crate::cli::progress::Bar;
 use crate::cli::{Failure, Outcome, Output, Session, Stop, topics};
@@ -204,7 +204,7 @@ impl Exporting {
         line.extend(b",\"headers\":[");
         for (at, header) in record.headers().enumerate() {
             line.extend(if at == 0 { &b"["[..] } else { b",[" });
-            push_text(header.name(), line);
+            push_name(header.name_bytes(), line);
             line.push(b',');
             push_bytes(header.value(), self.full, line);
             line.push(b']');

@@ -18,7 +18,7 @@ use crate::cli::lines::from_digits;
 use crate::cli::pattern::Pattern;
 use crate::cli::progress::Bar;
 use crate::cli::{Failure, Outcome, Output, Session, Stop, files, output};
-use record::RecordLine;
+use record::{Name, RecordLine};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -308,7 +308,7 @@ struct Parts {
     appended: bool,
     key: Part,
     value: Part,
-    headers: Vec<(String, Part)>,
+    headers: Vec<(Part, Part)>,
 }
 
 /// A range of bytes, `None` for null.
@@ -324,10 +324,20 @@ impl Pending {
         let (key, value) = (self.part(line.key)?, self.part(line.value)?);
         let mut headers = Vec::with_capacity(line.headers.len());
         for (name, value) in &line.headers {
-            headers.push(((*name).to_owned(), self.part(*value)?));
+            headers.push((self.name(*name)?, self.part(*value)?));
         }
         self.records.push(Parts { offset, timestamp, appended, key, value, headers });
         Ok(())
+    }
+
+    fn name(&mut self, name: Name<'_>) -> Outcome<Part> {
+        let start = self.bytes.len();
+        match name {
+            Name::Text(text) => self.bytes.extend_from_slice(text.as_bytes()),
+            Name::Hex(text) => from_digits(text, &mut self.bytes)
+                .ok_or_else(|| Failure::failed("the name of a header is not in hex digits"))?,
+        }
+        Ok(Some(start..self.bytes.len()))
     }
 
     fn part(&mut self, hex: Option<&str>) -> Outcome<Part> {
@@ -353,6 +363,7 @@ impl Pending {
                     let headers = record.headers.iter();
                     headers
                         .map(|(name, part)| {
+                            let name = of(name).unwrap_or_default();
                             of(part).map_or_else(|| Header::null(name), |value| Header::new(name, value))
                         })
                         .collect()

@@ -17,7 +17,14 @@ pub(super) struct RecordLine<'l> {
     pub(super) committed: bool,
     pub(super) key: Option<&'l str>,
     pub(super) value: Option<&'l str>,
-    pub(super) headers: Vec<(&'l str, Option<&'l str>)>,
+    pub(super) headers: Vec<(Name<'l>, Option<&'l str>)>,
+}
+
+/// The name of a header: a string, or `{"hex":"…"}` where it is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name<'l> {
+    Text(&'l str),
+    Hex(&'l str),
 }
 
 /// Reads what `export` has printed. `None`: it is something else, or has an escape in it.
@@ -46,7 +53,13 @@ pub(super) fn as_exported(line: &str) -> Option<RecordLine<'_>> {
     literal(&mut rest, ",\"headers\":[")?;
     let mut headers = Vec::new();
     while literal(&mut rest, "[").is_some() {
-        let name = string(&mut rest)?;
+        let name = if literal(&mut rest, "{\"hex\":").is_some() {
+            let digits = string(&mut rest)?;
+            literal(&mut rest, "}")?;
+            Name::Hex(digits)
+        } else {
+            Name::Text(string(&mut rest)?)
+        };
         literal(&mut rest, ",")?;
         headers.push((name, nullable(&mut rest)?));
         literal(&mut rest, "]")?;
@@ -89,8 +102,10 @@ impl<'l> RecordLine<'l> {
         let timestamp = line.get("timestamp").and_then(Value::as_i64);
         let mut headers = Vec::new();
         for header in line.get("headers").and_then(Value::as_array).into_iter().flatten() {
-            let name = header.get(0).and_then(Value::as_str);
-            let name = name.ok_or_else(|| Failure::failed("a header has no name"))?;
+            let name = header.get(0);
+            let text = name.and_then(Value::as_str).map(Name::Text);
+            let digits = || name?.get("hex")?.as_str().map(Name::Hex);
+            let name = text.or_else(digits).ok_or_else(|| Failure::failed("a header has no name"))?;
             headers.push((name, hex(header.get(1))));
         }
         Ok(Self {
@@ -123,6 +138,7 @@ mod tests {
         for rest in [
             r#""CreateTime","leaderEpoch":2,"committed":true,"key":null,"value":"","headers":[]}"#,
             r#""LogAppendTime","leaderEpoch":null,"committed":false,"key":"00ff","value":null,"headers":[["",null],["a","00"]]}"#,
+            r#""CreateTime","leaderEpoch":2,"committed":true,"key":null,"value":"","headers":[[{"hex":"ff00"},null],[{"hex":""},"00"]]}"#,
         ] {
             let line = format!("{begin}{rest}\n");
             let quick = as_exported(&line).unwrap();

@@ -97,7 +97,7 @@ impl Cut {
         };
         for header in headers.into_iter().flat_map(|text| self.headers(text)) {
             let (name, value) = header?;
-            record = record.header(name, value);
+            record = if self.is_null(value) { record.null_header(name) } else { record.header(name, value) };
         }
         Ok(record)
     }
@@ -106,7 +106,7 @@ impl Cut {
         self.null_marker.as_deref() == Some(text)
     }
 
-    fn headers<'l>(&'l self, text: &'l [u8]) -> impl Iterator<Item = Result<(&'l str, &'l [u8]), String>> {
+    fn headers<'l>(&'l self, text: &'l [u8]) -> impl Iterator<Item = Result<(&'l [u8], &'l [u8]), String>> {
         let mut rest = (!text.is_empty()).then_some(text);
         std::iter::from_fn(move || {
             let all = rest?;
@@ -119,15 +119,13 @@ impl Cut {
         })
     }
 
-    fn header<'l>(&self, text: &'l [u8]) -> Result<(&'l str, &'l [u8]), String> {
+    fn header<'l>(&self, text: &'l [u8]) -> Result<(&'l [u8], &'l [u8]), String> {
         let shown = String::from_utf8_lossy(text);
         let (name, value) = split(text, &self.headers_key_separator).ok_or_else(|| {
             missing(&format!("header {shown:?}"), "headers.key.separator", &self.headers_key_separator)
         })?;
-        let name =
-            std::str::from_utf8(name).map_err(|_| format!("the name of header {shown:?} is no text"))?;
-        if name.is_empty() {
-            return Err(format!("header {shown:?} has no name"));
+        if self.is_null(name) {
+            return Err(format!("the name of header {shown:?} is the null.marker, but no name is null"));
         }
         Ok((name, value))
     }
@@ -180,14 +178,21 @@ mod tests {
     #[test]
     fn headers_stand_before_the_key() {
         let all = cut(&[("parse.headers", "true"), ("parse.key", "true"), ("null.marker", "NIL")]);
-        assert!(format!("{:?}", all.record(b"a:1,b:2\tk\tv").unwrap()).contains("Owned"));
+        let headers = format!("{:?}", all.record(b"a:1,:2,\xff:3,b:NIL\tk\tv").unwrap());
+        for header in [
+            "[97], value: Some([49])",
+            "[], value: Some([50])",
+            "[255], value: Some([51])",
+            "[98], value: None",
+        ] {
+            assert!(headers.contains(&format!("Header {{ name: {header}")), "{headers}");
+        }
         assert_eq!(all.record(b"NIL\tk\tNIL").unwrap().value_bytes(), None);
         assert!(all.record(b"NIL\tNIL\tv").unwrap().key_bytes().is_none());
         for (line, reason) in [
             (&b"a:1"[..], "no headers.delimiter"),
             (b"a\tk\tv", "no headers.key.separator (\":\") behind the header \"a\""),
-            (b":1\tk\tv", "has no name"),
-            (b"\xff:1\tk\tv", "is no text"),
+            (b"NIL:1\tk\tv", "no name is null"),
             (b"NIL\tNIL\tNIL", "needs a key"),
         ] {
             let text = all.record(line).unwrap_err();

@@ -21,6 +21,10 @@ use crate::error::{Error, Result};
 /// What the records of one batch may take when they are decompressed, unless whoever opens a log says otherwise: a small
 /// file must not fill the memory.
 pub(crate) const MAX_DECOMPRESSED_BYTES: u32 = 64 << 20;
+/// The most that can be said: with its header a batch is as long as a batch can be.
+pub(crate) const MOST_DECOMPRESSED_BYTES: u32 = i32::MAX.unsigned_abs() - 61;
+const _: () =
+    assert!(MOST_DECOMPRESSED_BYTES as usize + super::header::HEADER_BYTES <= super::batch::MAX_BATCH_BYTES);
 
 /// Why records could not be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +40,8 @@ pub(crate) enum Unreadable {
         allow(dead_code, reason = "without codecs nothing is decompressed")
     )]
     #[error(
-        "the records decompress to more than {limit} bytes, the most that is read of one batch: set a larger \
-         max_decompressed_batch_bytes to read them"
+        "the records decompress to more than {limit} bytes, the most that is read of one batch \
+         (max_decompressed_batch_bytes)"
     )]
     TooLarge { limit: usize },
     #[cfg_attr(not(feature = "zstd"), allow(dead_code, reason = "only zstd has windows"))]
