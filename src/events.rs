@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 use parking_lot::Mutex;
 
+use crate::clock::Timestamp;
 use crate::position::TopicPartition;
 
 /// Events one listener may leave waiting.
@@ -125,6 +126,33 @@ pub enum Event {
         /// The partition was compacted, or may have been, so they are lost only if no compaction took them out; they are
         /// passed over when the partition is read. `false`: they are lost, and reading stops there with `Corrupt`.
         perhaps_compacted: bool,
+    },
+    /// An index or a snapshot of producers did not agree with the batches it was made from. What was asked of it was
+    /// answered from the batches; the index was made from them anew.
+    IndexRebuilt {
+        /// The partition.
+        partition: TopicPartition,
+        /// The file that was wrong.
+        path: PathBuf,
+        /// What was wrong.
+        reason: Box<str>,
+    },
+    /// A checkpoint could not be read: it counts as missing. `docs/durability.md` tells what that means for each.
+    CheckpointUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: Box<str>,
+    },
+    /// Retention by age keeps a segment, and all that come after it, only because of a record with a timestamp in the
+    /// future. Told once for each such segment.
+    KeptByFutureTimestamp {
+        /// The partition.
+        partition: TopicPartition,
+        /// The segment's first offset.
+        base_offset: u64,
+        /// The largest timestamp of its records.
+        timestamp: Timestamp,
     },
     /// A member of a group did not poll within its [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval), and
     /// its partitions go to others.

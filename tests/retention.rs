@@ -328,8 +328,19 @@ fn a_checkpoint_without_its_deletions_is_followed_at_the_open() {
     let file = |name: &str| dir.path().join("t-0").join(name);
     std::fs::rename(file("00000000000000000002.log"), file("00000000000000000002.log.deleted")).unwrap();
     let log = by_hand(&clock).open(dir.path()).unwrap();
+    let events = log.events();
     let offsets = log.topic("t").unwrap().partition(0).unwrap().offsets().unwrap();
-    assert_eq!((offsets.log_start, offsets.log_end, bases(dir.path())), (6, 10, vec![6, 8]));
+    assert_eq!((offsets.log_start, offsets.log_end), (6, 10));
+    assert!(names(&dir.path().join("t-0")).iter().all(|name| !name.ends_with(".deleted")));
+    // The checkpoint is a number in a text: what it hides goes as retention deletes, with a word and a delay.
+    assert_eq!(bases(dir.path()), [0, 4, 6, 8]);
+    assert_eq!(log.run_maintenance().unwrap().segments_deleted, 2);
+    assert_eq!(bases(dir.path()), [6, 8]);
+    let told =
+        std::iter::from_fn(|| events.try_next()).find(|event| matches!(event, Event::SegmentsDeleted { .. }));
+    assert!(matches!(told, Some(Event::SegmentsDeleted { segments: 2, log_start: 6, .. })), "{told:?}");
+    clock.advance(MINUTE);
+    log.run_maintenance().unwrap();
     assert!(names(&dir.path().join("t-0")).iter().all(|name| !name.ends_with(".deleted")));
 }
 
@@ -346,4 +357,216 @@ fn a_topic_deleted_with_files_waiting_is_gone() {
     assert!(matches!(topic.partitions()[0].delete_records(5), Err(Error::NotFound { .. })));
     assert!(matches!(topic.partitions()[0].segments(), Err(Error::NotFound { .. })));
     assert!(names(dir.path()).iter().all(|name| !name.starts_with("t-")));
+}
+
+/// All events so far.
+fn told(events: &stratalog::Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.try_next()).collect()
+}
+
+/// The time indexes of a topic that were made anew, by these events.
+fn rebuilt(events: &[Event]) -> Vec<String> {
+    let names = events.iter().filter_map(|event| match event {
+        Event::IndexRebuilt { path, .. } => Some(path.file_name()?.to_str()?.to_owned()),
+        _ => None,
+    });
+    names.collect()
+}
+
+type Damage = fn(&mut Vec<u8>);
+
+#[test]
+fn no_time_index_has_young_records_deleted() {
+    let week = 7 * 24 * 60 * MINUTE;
+    let (whole, clock) = (tempfile::tempdir().unwrap(), clock());
+    let log = by_hand(&clock).open(whole.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().retention(week)).unwrap();
+    fill(&log, &topic, &clock, 10);
+    let killed = tempfile::tempdir().unwrap();
+    copy(whole.path(), killed.path());
+    log.close().unwrap();
+    let time_indexes = |dir: &Path| {
+        let names = names(&dir.join("t-0")).into_iter().filter(|name| name.ends_with(".timeindex"));
+        names.map(|name| dir.join("t-0").join(name)).collect::<Vec<_>>()
+    };
+    let flip: Damage = |bytes| {
+        // The highest bit that is set in the timestamp of the last entry: a time long gone.
+        let last = bytes.len() - 12;
+        let at = (last..bytes.len()).find(|at| bytes[*at] != 0).unwrap();
+        bytes[at] ^= 1 << bytes[at].ilog2();
+    };
+    let of_1970: Damage = |bytes| bytes.splice(..8, 1_i64.to_be_bytes()).for_each(drop);
+    let damages: [Damage; 5] =
+        [flip, |bytes| bytes.fill(0), |bytes| bytes.fill(0xff), |bytes| bytes.clear(), of_1970];
+    for (number, damage) in damages.into_iter().enumerate() {
+        for stop in [whole.path(), killed.path()] {
+            let dir = tempfile::tempdir().unwrap();
+            copy(stop, dir.path());
+            let right: Vec<_> =
+                time_indexes(whole.path()).iter().map(|path| std::fs::read(path).unwrap()).collect();
+            for path in time_indexes(dir.path()) {
+                let mut bytes = std::fs::read(&path).unwrap();
+                damage(&mut bytes);
+                std::fs::write(&path, bytes).unwrap();
+            }
+            let log = by_hand(&clock).open(dir.path()).unwrap();
+            let events = log.events();
+            let topic = log.topic("t").unwrap();
+            clock.advance(30 * SECOND);
+            assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0, "{number}");
+            assert_eq!(texts(&log, &topic).len(), 10, "{number}");
+            let partition = topic.partition(0).unwrap();
+            for (offset, seconds) in (0_u64..10).zip(0..) {
+                let at = Timestamp::from_millis(NOW + seconds * 1000);
+                assert_eq!(partition.offset_for_time(at).unwrap(), Some(offset), "{number}");
+            }
+            let told = rebuilt(&told(&events));
+            assert!(told.len() <= 5, "{number}: each once, but {told:?}");
+            log.close().unwrap();
+            if stop == whole.path() {
+                // Those of all segments that were looked at are right again, and told of.
+                assert!(told.len() >= 4, "{number}: {told:?}");
+                let after: Vec<_> =
+                    time_indexes(dir.path()).iter().map(|path| std::fs::read(path).unwrap()).collect();
+                assert_eq!(after[..4], right[..4], "{number}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_time_index_that_says_too_much_keeps_nothing_that_is_old() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().retention(MINUTE)).unwrap();
+    fill(&log, &topic, &clock, 6);
+    log.close().unwrap();
+    let index = dir.path().join("t-0/00000000000000000000.timeindex");
+    let right = std::fs::read(&index).unwrap();
+    let mut wrong = right.clone();
+    wrong[1] ^= 0x40;
+    std::fs::write(&index, &wrong).unwrap();
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let events = log.events();
+    clock.advance(10 * SECOND);
+    assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
+    assert_eq!(rebuilt(&told(&events)), ["00000000000000000000.timeindex"]);
+    assert_eq!(std::fs::read(&index).unwrap(), right);
+    clock.advance(MINUTE);
+    assert_eq!(log.run_maintenance().unwrap().segments_deleted, 3);
+    assert!(!told(&events).iter().any(|event| matches!(event, Event::KeptByFutureTimestamp { .. })));
+}
+
+#[test]
+fn a_segment_kept_by_a_timestamp_in_the_future_is_told_of_once() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().retention(MINUTE)).unwrap();
+    let partition = topic.partition(0).unwrap();
+    fill(&log, &topic, &clock, 3);
+    let far = Timestamp::from_millis(NOW + 3_000_000);
+    log.producer().unwrap().send(&topic, Record::new(&format!("{:0300}", 3)).timestamp(far)).unwrap();
+    fill(&log, &topic, &clock, 4);
+    let events = log.events();
+    let kept = |events: &stratalog::Events| {
+        let kept = told(events).into_iter().filter_map(|event| match event {
+            Event::KeptByFutureTimestamp { base_offset, timestamp, .. } => Some((base_offset, timestamp)),
+            _ => None,
+        });
+        kept.collect::<Vec<_>>()
+    };
+    log.run_maintenance().unwrap();
+    assert_eq!(kept(&events), [], "it is young as well");
+    assert_eq!(partition.kept_by_future_timestamp().unwrap(), None);
+    clock.advance(55 * SECOND);
+    // The first segment goes; the next one has a record of three seconds later, and one of much later.
+    assert_eq!(log.run_maintenance().unwrap().segments_deleted, 1);
+    assert_eq!(kept(&events), [], "its other record is as old as the limit, not older");
+    clock.advance(10 * SECOND);
+    for _ in 0..3 {
+        assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
+        clock.advance(MINUTE);
+    }
+    assert_eq!(kept(&events), [(2, far)], "once");
+    let found = partition.kept_by_future_timestamp().unwrap().unwrap();
+    assert_eq!((found.offsets, found.newest), (2..4, far));
+    assert_eq!(partition.offsets().unwrap().log_start, 2);
+    // The future comes, and then it is old.
+    clock.set(far);
+    assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
+    assert_eq!(partition.kept_by_future_timestamp().unwrap(), None);
+    clock.advance(MINUTE + SECOND);
+    assert_eq!(log.run_maintenance().unwrap().segments_deleted, 3);
+}
+
+/// Ten records, the first five deleted, and what the checkpoint of log starts holds then.
+fn with_deleted_records(dir: &Path, clock: &ManualClock) -> String {
+    let log = by_hand(clock).open(dir).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    fill(&log, &topic, clock, 10);
+    topic.partition(0).unwrap().delete_records(5).unwrap();
+    log.close().unwrap();
+    std::fs::read_to_string(dir.join("log-start-offset-checkpoint")).unwrap()
+}
+
+#[test]
+fn a_log_start_checkpoint_that_is_missing_wrong_or_no_text_loses_nothing() {
+    for killed in [false, true] {
+        for (text, start) in [
+            // Nothing else knows of records that were deleted beside others that stay: they are back.
+            (None, Some(4)),
+            (Some(""), Some(4)),
+            (Some("0\n1\nt 0 five\n"), Some(4)),
+            (Some("0\n1\nt 0 5"), Some(4)),
+            (Some("\0\0\0\0\0\0"), Some(4)),
+            // Too low: where the first segment begins.
+            (Some("0\n1\nt 0 1\n"), Some(4)),
+            (Some("0\n1\nt 0 5\n"), Some(5)),
+            // Too high, but in the log: no different from a deletion.
+            (Some("0\n1\nt 0 8\n"), Some(8)),
+            (Some("0\n1\nt 0 10\n"), Some(10)),
+            // Above the end: one of the two must be wrong.
+            (Some("0\n1\nt 0 11\n"), None),
+            (Some("0\n1\nt 0 9223372036854775807\n"), None),
+        ] {
+            let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
+            assert_eq!(with_deleted_records(dir.path(), &clock), "0\n1\nt 0 5\n");
+            let checkpoint = dir.path().join("log-start-offset-checkpoint");
+            match text {
+                Some(text) => std::fs::write(&checkpoint, text).unwrap(),
+                None => std::fs::remove_file(&checkpoint).unwrap(),
+            }
+            if killed {
+                std::fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
+            }
+            let before = bases(dir.path());
+            let log = by_hand(&clock).open(dir.path()).unwrap();
+            let events = log.events();
+            let unreadable = told(&events).into_iter().find_map(|event| match event {
+                Event::CheckpointUnreadable { path, reason } => Some((path, reason)),
+                _ => None,
+            });
+            let parses =
+                text.is_none_or(|text| text.is_empty() || start != Some(4) || text.ends_with(" 1\n"));
+            assert_eq!(unreadable.is_none(), parses, "{text:?}: {unreadable:?}");
+            assert!(unreadable.is_none_or(|(path, _)| path.ends_with("log-start-offset-checkpoint")));
+            let partition = log.topic("t").unwrap().partition(0).unwrap();
+            match (partition.offsets(), start) {
+                (Ok(offsets), Some(start)) => {
+                    assert_eq!((offsets.log_start, offsets.log_end), (start, 10), "{text:?}");
+                    let found = read(&log, [&partition]);
+                    assert_eq!(
+                        found.first().map(|record| record.view().offset()),
+                        Some(start).filter(|at| *at < 10)
+                    );
+                }
+                (Err(Error::Corrupt(damage)), None) => {
+                    assert!(damage.reason.contains("log-start-offset-checkpoint"), "{damage}");
+                    log.run_maintenance().unwrap();
+                }
+                (found, _) => panic!("{text:?}: {found:?}"),
+            }
+            assert_eq!(bases(dir.path()), before, "{text:?}: no file is gone");
+        }
+    }
 }

@@ -77,6 +77,14 @@ impl Outline {
         self.state.may_have_been_compacted(topic)
     }
 
+    /// How long records of a topic are kept, in milliseconds, if it says so itself and deletes what is older.
+    pub(crate) fn retention_ms(&self, topic: &str) -> Option<i64> {
+        let setting = |name: &str| self.state.settings_of(topic).find(|(known, _)| *known == name);
+        let deletes = setting("cleanup.policy").is_none_or(|(_, policy)| policy.contains("delete"));
+        let ms = setting("retention.ms")?.1.parse().ok();
+        ms.filter(|ms| deletes && *ms >= 0)
+    }
+
     /// All partitions, by topic and number.
     pub(crate) fn partitions(&self) -> impl Iterator<Item = TopicPartition> + '_ {
         self.state.topics().flat_map(|(_, topic)| {

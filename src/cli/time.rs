@@ -29,10 +29,12 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "give a span that is not negative".to_owned())
 }
 
-/// In local time, as Kafka's tools for measuring print it.
+/// In local time, as Kafka's tools for measuring print it. What is no time of the calendar is a number of milliseconds.
 pub(super) fn shown(at: Timestamp) -> String {
-    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default();
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S:%3f").to_string()
+    match jiff::Timestamp::from_millisecond(at.as_millis()) {
+        Ok(at) => at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S:%3f").to_string(),
+        Err(_) => format!("{} ms since 1970", at.as_millis()),
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +55,12 @@ mod tests {
         for text in ["", "yesterday", "2023-13-01T00:00:00.000", "99999999999999999999"] {
             assert!(point(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn no_time_is_shown_that_is_not_meant() {
+        assert!(shown(Timestamp::from_millis(1_700_000_000_000)).starts_with("2023-11-1"));
+        assert_eq!(shown(Timestamp::from_millis(i64::MAX)), "9223372036854775807 ms since 1970");
     }
 
     #[test]

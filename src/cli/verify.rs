@@ -4,10 +4,11 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 
 use clap::Args;
-use stratalog::inspect::{self, Problem, ProblemKind, VerifyOptions, VerifyReport};
+use stratalog::inspect::{self, FutureSegment, Problem, ProblemKind, VerifyOptions, VerifyReport};
 
 use super::lines::push_text;
 use super::progress::Bar;
+use super::time::shown;
 use super::{Failure, Outcome, Output, Session, Stop, output};
 
 const EXAMPLES: &str = "\
@@ -65,6 +66,9 @@ pub(super) fn run(options: &Verify, session: &Session) -> Outcome {
     written?;
     let wrong = report.problems - report.repaired;
     if session.json() {
+        for kept in &report.kept_by_future_timestamp {
+            out.write_all(&future(kept))?;
+        }
         out.write_all(&summary(&report))?;
     }
     out.end()?;
@@ -112,6 +116,13 @@ fn word(kind: ProblemKind) -> &'static str {
     }
 }
 
+fn future(kept: &FutureSegment) -> Vec<u8> {
+    let mut line = b"{\"type\":\"keptByFutureTimestamp\",\"path\":".to_vec();
+    push_text(&kept.path.to_string_lossy(), &mut line);
+    line.extend(format!(",\"timestamp\":{}}}\n", kept.timestamp.as_millis()).bytes());
+    line
+}
+
 fn summary(report: &VerifyReport) -> Vec<u8> {
     format!(
         "{{\"type\":\"summary\",\"clean\":{},\"partitions\":{},\"segments\":{},\"batches\":{},\"records\":{},\
@@ -154,6 +165,13 @@ fn tell(report: &VerifyReport) {
         output::warn(format_args!(
             "the records of {} batches were not looked at: their codec is not built in",
             report.unchecked_batches
+        ));
+    }
+    for kept in &report.kept_by_future_timestamp {
+        output::note(format_args!(
+            "{} is old, but kept, with all later records, because a record has a timestamp in the future, {}",
+            kept.path.display(),
+            shown(kept.timestamp)
         ));
     }
     if report.repaired > 0 {

@@ -38,10 +38,11 @@ impl OpenDirectory {
         let disk = Disk::for_reading(&root, options.read_mode == ReadMode::Auto);
         let clean = kind_of(&root.join(CLEAN_MARKER)) == Some(EntryKind::File);
         let following = Following { last: None, marks: marks(&root) };
-        let checkpoints = Checkpoints::read(&disk, &root, clean)?;
         // Nobody buffers what nobody may write, and nothing is to be done in the background.
         let mut idle = Inboxes::new(Pace::default(), options.background_sync);
         idle.chores.events.begin_opening();
+        let checkpoints = Checkpoints::read(&disk, &root, clean)?;
+        checkpoints.tell_unreadable(&idle.chores.events);
         idle.chores.watch = disk.map_reads.then(|| Arc::new(LiveWatch::new(&root)));
         let catalog =
             Arc::new(Catalog::open_read_only(&root, &disk, &checkpoints, &idle.chores, options.catalog)?);

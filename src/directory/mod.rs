@@ -109,7 +109,6 @@ impl OpenDirectory {
         let marker = disk.read_small(&root.join(CLEAN_MARKER), MOST_MARKER_BYTES).ok().flatten();
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
-        let checkpoints = Checkpoints::read(&disk, &root, clean)?;
         let by_hand = options.maintenance == Maintenance::ByHand;
         let pace = match &options.clock {
             Some(clock) if by_hand => Pace::Clock(Arc::clone(clock)),
@@ -117,6 +116,9 @@ impl OpenDirectory {
             _ => Pace::default(),
         };
         let mut inboxes = Inboxes::new(pace.clone(), options.background_sync);
+        inboxes.chores.events.begin_opening();
+        let checkpoints = Checkpoints::read(&disk, &root, clean)?;
+        checkpoints.tell_unreadable(&inboxes.chores.events);
         let partitions = disk.list(&root)?.len();
         // Without it readers in other processes look more often, that is all.
         let live = LiveWriter::make(&disk, &root, partitions).ok().flatten();

@@ -13,6 +13,7 @@ use crate::format::murmur2::partition_for_key;
 use crate::format::uuid::Uuid;
 use crate::partition::{Cursor, PartitionLog, SegmentFacts};
 use crate::position::TopicPartition;
+use crate::upkeep::retention::kept_by_future;
 
 /// A topic of an open log. Cheap to clone, shared by any number of threads.
 ///
@@ -66,10 +67,22 @@ pub struct SegmentInfo {
     pub offsets: Range<u64>,
     /// Bytes of records.
     pub bytes: u64,
-    /// The largest timestamp of its records, by which retention judges it; without any, when the file was last changed.
+    /// The largest timestamp of its records, as the index of the segment has it; without any, when the file was last
+    /// changed. Retention asks the batches themselves before it deletes a segment that is old by this.
     pub newest: Timestamp,
     /// Whether it is complete. The last one grows.
     pub sealed: bool,
+}
+
+impl SegmentInfo {
+    fn of(facts: SegmentFacts) -> Self {
+        Self {
+            offsets: facts.base..facts.next_offset,
+            bytes: facts.bytes,
+            newest: Timestamp::from_millis(facts.newest),
+            sealed: facts.sealed,
+        }
+    }
 }
 
 impl Topic {
@@ -286,13 +299,31 @@ impl Partition {
     /// ```
     pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
         self.directory.check_open()?;
-        let info = |facts: SegmentFacts| SegmentInfo {
-            offsets: facts.base..facts.next_offset,
-            bytes: facts.bytes,
-            newest: Timestamp::from_millis(facts.newest),
-            sealed: facts.sealed,
-        };
-        Ok(self.log.facts()?.into_iter().map(info).collect())
+        Ok(self.log.facts()?.into_iter().map(SegmentInfo::of).collect())
+    }
+
+    /// The oldest segment that retention by age would delete if none of its records had a timestamp in the future. With
+    /// it all later segments stay. `None` if there is none such, and where time is no limit.
+    ///
+    /// The log's clock says what is the future; [`Event::KeptByFutureTimestamp`](crate::Event::KeptByFutureTimestamp) tells
+    /// of it once. A broker writes a warning.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stratalog::{EventLog, Record, Timestamp, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// let config = TopicConfig::new().retention(Duration::from_secs(3600));
+    /// let topic = log.create_topic("orders", config.set("message.timestamp.after.max.ms", i64::MAX.to_string()))?;
+    /// let far = Timestamp::from_millis(253_402_300_800_000); // the year 10000
+    /// log.producer()?.send(&topic, Record::new("paid").timestamp(far))?;
+    /// let kept = topic.partition(0)?.kept_by_future_timestamp()?;
+    /// assert_eq!(kept.map(|segment| segment.newest), Some(far));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn kept_by_future_timestamp(&self) -> Result<Option<SegmentInfo>> {
+        self.directory.check_open()?;
+        Ok(kept_by_future(&self.log, self.directory.now().as_millis())?.map(SegmentInfo::of))
     }
 
     /// Bytes of records on disk, those that are hidden by [`delete_records`](Self::delete_records) included.

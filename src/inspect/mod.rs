@@ -41,7 +41,7 @@ pub use derived::{
     producer_snapshot, transaction_index,
 };
 pub use log_file::LogFile;
-pub use verify::{Problem, ProblemKind, VerifyOptions, VerifyReport, verify};
+pub use verify::{FutureSegment, Problem, ProblemKind, VerifyOptions, VerifyReport, verify};
 pub use words::{CoordinatorWords, control_words, coordinator_words, metadata_words};
 
 /// Far more than any small file of a directory holds.

@@ -230,6 +230,7 @@ impl Cursor {
                 // A file that is gone was below the log start before.
                 let view = segment.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
                 let position = view.position_of(self.offset)?;
+                self.log.renew_doubted(segment);
                 let tail = Arc::clone(segment.tail());
                 self.enter(Place { view, tail, position, expected: segment.base() })?;
             }
@@ -478,7 +479,9 @@ impl Cursor {
                 Err(_) if segment.next_offset() <= log.log_start() => continue,
                 view => view?,
             };
-            let Some(mut position) = view.position_of_time(at, from.max(segment.base()))? else { continue };
+            let found = view.position_of_time(at, from.max(segment.base()))?;
+            log.renew_doubted(segment);
+            let Some(mut position) = found else { continue };
             let end = segment.end().position;
             while position < end {
                 let Some(batch) = view.batch_at(position)? else { break };

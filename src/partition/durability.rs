@@ -342,7 +342,7 @@ impl PartitionLog {
         }
     }
 
-    fn tell_failed(&self, task: &'static str, failure: &Error) {
+    pub(super) fn tell_failed(&self, task: &'static str, failure: &Error) {
         let failure = failure.to_string().into();
         self.chores.events.tell(|| Event::MaintenanceFailed { task, failure });
     }

@@ -1,9 +1,15 @@
 //! The directory of a partition and what stands in it beside segments: topic id and leader epochs.
 
+use std::sync::Arc;
+
 use super::{Appender, PartitionLog};
 use crate::error::{Damage, Error, Result};
+use crate::events::Event;
+use crate::format::Malformed;
 use crate::format::checkpoint::{EpochStart, encode_epochs, parse_epochs};
+use crate::format::header::BatchHeader;
 use crate::format::partition_metadata;
+use crate::segment::{Batches, Segment};
 use crate::sys::disk::kind_of;
 
 pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
@@ -18,6 +24,31 @@ pub(super) fn begin_at(epochs: &mut Vec<EpochStart>, start: u64) {
         epochs.drain(..gone);
         epochs.first_mut().into_iter().for_each(|first| first.start = start);
     }
+}
+
+/// Remembers where an epoch begins.
+pub(super) fn note_epoch(epochs: &mut Vec<EpochStart>, header: &BatchHeader) {
+    let (Ok(epoch), Ok(start)) = (u32::try_from(header.leader_epoch), u64::try_from(header.base_offset))
+    else {
+        return;
+    };
+    if epochs.last().is_none_or(|last| last.epoch < epoch) {
+        epochs.push(EpochStart { epoch, start });
+    }
+}
+
+/// Where leader epochs begin, as the batches of segments have it.
+pub(super) fn epochs_of(segments: &[Arc<Segment>]) -> Result<Vec<EpochStart>> {
+    let mut epochs = Vec::new();
+    for segment in segments {
+        let (file, length) = (segment.open()?, segment.end().position);
+        let mut batches = Batches::new(&file, length, 0, segment.base());
+        // Behind damage nothing is known of the segment; readers come to the damage themselves.
+        while batches.position < length
+            && batches.pass(&mut |header, _| note_epoch(&mut epochs, header))?.is_none()
+        {}
+    }
+    Ok(epochs)
 }
 
 impl PartitionLog {
@@ -63,11 +94,32 @@ impl PartitionLog {
         Err(damaged(format!("the directory belongs to topic id {id}, but {} has {}", self.id, self.topic_id)))
     }
 
-    pub(super) fn read_epochs(&self) -> Result<Vec<EpochStart>> {
-        let path = self.directory.join(LEADER_EPOCHS);
-        let Some(bytes) = self.disk.read_small(&path, MOST_BYTES)? else { return Ok(Vec::new()) };
-        parse_epochs(&bytes)
-            .map_err(|reason| Error::Corrupt(Box::new(Damage::new(&path, 0, reason.to_string()))))
+    /// Where leader epochs begin, by the checkpoint. `Err` in the result: it makes no sense.
+    pub(super) fn stored_epochs(&self) -> Result<std::result::Result<Vec<EpochStart>, Malformed>> {
+        let bytes = self.disk.read_small(&self.directory.join(LEADER_EPOCHS), MOST_BYTES)?;
+        Ok(parse_epochs(&bytes.unwrap_or_default()))
+    }
+
+    /// The same. `None`: it makes no sense, which is told.
+    pub(super) fn read_epochs(&self) -> Result<Option<Vec<EpochStart>>> {
+        Ok(match self.stored_epochs()? {
+            Ok(epochs) => Some(epochs),
+            Err(reason) => {
+                let path = self.directory.join(LEADER_EPOCHS);
+                self.chores.events.tell(|| Event::CheckpointUnreadable { path, reason: reason.0.into() });
+                None
+            }
+        })
+    }
+
+    /// Has the checkpoint say where the log starts now, before files of what lies below are gone: where the checkpoint of
+    /// log starts is lost, it tells that they were not.
+    pub(super) fn begin_epochs_at(&self, start: u64) -> Result<()> {
+        let _order = self.epochs.lock();
+        let Ok(mut epochs) = self.stored_epochs()? else { return Ok(()) };
+        let before = epochs.clone();
+        begin_at(&mut epochs, start);
+        if epochs == before { Ok(()) } else { self.write_epochs(&epochs) }
     }
 
     pub(super) fn write_epochs(&self, epochs: &[EpochStart]) -> Result<()> {
@@ -76,7 +128,8 @@ impl PartitionLog {
 
     /// Before the first append: batches of `epoch` begin at `start`, unless they began before.
     pub(super) fn begin_epoch(&self, epoch: u32, start: u64) -> Result<()> {
-        let mut epochs = self.read_epochs()?;
+        let _order = self.epochs.lock();
+        let mut epochs = self.read_epochs()?.unwrap_or_default();
         if epochs.last().is_some_and(|last| last.epoch >= epoch) {
             return Ok(());
         }

@@ -19,6 +19,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::live::{LiveView, Shown};
 use super::load::{self, Found, Loader, MOST_LISTINGS, PartitionRecovery};
@@ -53,13 +54,19 @@ pub(super) struct Watching {
     slot: Option<usize>,
     /// Slots before this one are not it.
     searched: usize,
+    /// When the files were looked at last.
+    looked: Option<Instant>,
 }
+
+/// For so long nobody looks at files of which the live writer's says that they have not grown: it lies in a file that
+/// anybody may have damaged.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 impl Watching {
     fn shows_nothing_new(&mut self, view: &Arc<LiveView>, log: &PartitionLog) -> bool {
         if self.view.as_ref().is_none_or(|known| !Arc::ptr_eq(known, view)) {
             // From here on it tells of every append; what came before shows in the files.
-            *self = Self { view: Some(Arc::clone(view)), slot: None, searched: 0 };
+            *self = Self { view: Some(Arc::clone(view)), ..Self::default() };
             return false;
         }
         if self.slot.is_none() {
@@ -91,9 +98,12 @@ impl PartitionLog {
             return Ok(());
         }
         let mut appender = self.appender.lock();
-        match &*appender {
+        match &mut *appender {
             Appender::Unloaded => self.follow_from_here(&mut appender).map(drop),
-            Appender::Following(_) => self.look_further(),
+            Appender::Following(watching) => {
+                watching.looked = Some(Instant::now());
+                self.look_further()
+            }
             _ => Ok(()),
         }
     }
@@ -104,6 +114,7 @@ impl PartitionLog {
         if self.disk.read_only
             && let Appender::Following(watching) = &mut *self.appender.lock()
             && view().is_some_and(|view| watching.shows_nothing_new(&view, self))
+            && watching.looked.is_some_and(|looked| looked.elapsed() < BELIEVED)
         {
             return Ok(());
         }
@@ -273,7 +284,7 @@ impl Loader<'_> {
         let position = if next <= point || last_byte != [0] {
             length
         } else {
-            let from = segment::indexed_position(&self.log.disk, file.path(), u32::MAX, length)?;
+            let from = self.start_by_index(&file, base, length)?;
             let mut batches = Batches::new(&file, length, from, base);
             while batches.next()?.is_ok() {}
             if batches.position == from && from > 0 {
@@ -312,9 +323,18 @@ impl Loader<'_> {
         }))
     }
 
+    /// The last batch that the index of a segment leads to. One that is wrong leads to the first.
+    fn start_by_index(&self, file: &PlainFile, base: u64, length: u64) -> Result<u64> {
+        let start = segment::start_before(&self.log.disk, file, (base, length), u32::MAX)?;
+        Ok(start.unwrap_or_else(|wrong| {
+            self.log.tell_rebuilt(base, wrong);
+            0
+        }))
+    }
+
     /// The end of a segment whose index leads near to it.
     fn end_by_index(&self, file: &PlainFile, base: u64, length: u64) -> Result<Option<End>> {
-        let from = segment::indexed_position(&self.log.disk, file.path(), u32::MAX, length)?;
+        let from = self.start_by_index(file, base, length)?;
         if from == 0 {
             return Ok(None);
         }

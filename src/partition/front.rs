@@ -26,6 +26,9 @@ const SUFFIXES: [&str; 5] =
 #[derive(Debug, Default)]
 pub(super) struct Front {
     pub(super) doomed: VecDeque<Doomed>,
+    /// Segments that lay below the log start when the log was opened: their base offsets, and where they end. The log start
+    /// is one number in a file without a checksum, so they go no sooner than what retention deletes, and are told of.
+    below_start: Vec<(u64, u64)>,
     /// Exchanged segments whose files do not have their names yet, oldest first.
     pub(super) swaps: VecDeque<Swap>,
     /// Base offsets of cleaned segments that are of no use and could not be removed.
@@ -47,8 +50,10 @@ pub(crate) struct SegmentFacts {
     pub(crate) next_offset: u64,
     pub(crate) bytes: u64,
     pub(crate) sealed: bool,
-    /// Largest timestamp of its records; if none has one, the time of the last change of the file.
+    /// Largest timestamp of its records, as its index has it; if none has one, the time of the last change of the file.
     pub(crate) newest: i64,
+    /// Largest timestamp that is not in the future, where the batches were asked.
+    pub(crate) newest_past: Option<i64>,
 }
 
 /// Segments that were deleted.
@@ -104,6 +109,7 @@ impl PartitionLog {
                 bytes: end.position,
                 sealed: end.sealed,
                 newest,
+                newest_past: None,
             })
         };
         // One that is gone meanwhile is none any more.
@@ -166,6 +172,11 @@ impl PartitionLog {
         }
         self.finish_swaps_of(&mut front, now)?;
         let log_start = self.log_start();
+        if self.segments().iter().nth(1).is_some_and(|next| next.base() <= log_start) {
+            // The checkpoint of log starts tells the same; this one is for when that is lost.
+            let _ = self.begin_epochs_at(log_start);
+        }
+        let mut dropped = self.doom_below_start(&mut front, now);
         let gone = self.segments.drop_front(|segment, next| {
             next.base() <= log_start && self.durable.is_finished(segment.next_offset())
         });
@@ -175,8 +186,8 @@ impl PartitionLog {
             due,
             renamed: false,
         }));
-        let dropped =
-            Dropped { segments: gone.len(), bytes: gone.iter().map(|segment| segment.end().position).sum() };
+        dropped.segments += gone.len();
+        dropped.bytes += gone.iter().map(|segment| segment.end().position).sum::<u64>();
         if dropped.segments > 0 {
             let Dropped { segments, bytes } = dropped;
             let partition = || self.id().clone();
@@ -189,6 +200,28 @@ impl PartitionLog {
         }
         self.rename_doomed(&mut front)?;
         Ok(dropped)
+    }
+
+    /// Has the files of segments that were found below the log start removed.
+    fn doom_below_start(&self, front: &mut Front, now: i64) -> Dropped {
+        let due = now.saturating_add(self.retention().file_delete_delay_ms);
+        let mut dropped = Dropped::default();
+        for (base, next) in front.below_start.drain(..) {
+            let path = self.directory.join(segment::file_name(base, segment::LOG));
+            let bytes = self.disk.open(&path, false).and_then(|file| file.len()).unwrap_or(0);
+            let found = Segment::found(&self.disk, &self.directory, base, (bytes, next), true);
+            if let Some(segment) = found.map(Arc::new) {
+                front.doomed.push_back(Doomed { segment, due, renamed: false });
+                dropped.segments += 1;
+                dropped.bytes += bytes;
+            }
+        }
+        dropped
+    }
+
+    /// Whether segments were found below the log start when the log was opened, and are still to be removed.
+    pub(crate) fn has_below_start(&self) -> bool {
+        !self.front.lock().below_start.is_empty()
     }
 
     /// Removes files whose time has come. Returns when the next ones are due.
@@ -221,8 +254,9 @@ impl PartitionLog {
         SUFFIXES.iter().map(move |suffix| self.directory.join(segment::file_name(base, suffix)))
     }
 
-    /// Removes what an earlier process had deleted: files renamed for that, and segments below the log start, which are
-    /// taken out of `bases`. What cannot be removed is not part of the log all the same. Tells whether there was anything.
+    /// Removes what an earlier process had deleted: files renamed for that. Segments below the log start are taken out of
+    /// `bases`, so that they are not part of the log; their files go with what retention deletes. Tells whether any file
+    /// was removed.
     pub(super) fn clear_front(&self, names: &[(String, EntryKind)], bases: &mut Vec<u64>) -> bool {
         let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
         let is_deleted = |name: &str| {
@@ -236,11 +270,8 @@ impl PartitionLog {
         }
         let start = self.checkpointed.log_start;
         let gone = bases.iter().skip(1).take_while(|next| **next <= start).count();
-        for base in bases.drain(..gone) {
-            // In this order, and no further than it goes: see `SUFFIXES`.
-            let _ = self.files_of(base).try_for_each(|path| self.disk.remove_file(&path).map(drop));
-            found = true;
-        }
+        let ends: Vec<_> = bases.iter().skip(1).take(gone).copied().collect();
+        self.front.lock().below_start = bases.drain(..gone).zip(ends).collect();
         found
     }
 }

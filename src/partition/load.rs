@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::epochs::begin_at;
+use super::epochs::{begin_at, epochs_of};
 use super::missing::MissingRecords;
 use super::snapshots::FoundProducers;
 use super::survey::in_order;
@@ -182,7 +182,8 @@ impl Loader<'_> {
                 names = self.log.disk.list(&self.log.directory)?;
             }
         }
-        let epochs = if read_only { Vec::new() } else { self.log.read_epochs()? };
+        let stored = if read_only { Some(Vec::new()) } else { self.log.read_epochs()? };
+        let (are_lost, epochs) = (stored.is_none(), stored.unwrap_or_default());
         let Some(&first) = bases.first() else { return self.without_segments(&epochs) };
         let mut missing = self.missing_front(&names, &bases)?;
         let log_start = self.start_of(first, &missing);
@@ -200,10 +201,17 @@ impl Loader<'_> {
         };
         if found.log_start > found.next_offset {
             let reason = format!(
-                "the log starts at offset {} by its checkpoint, but ends at {}",
+                "the log starts at offset {} by log-start-offset-checkpoint, but ends at {}: if no records are missing, \
+                 the checkpoint is wrong, and the log can be opened without the line of this partition in it",
                 found.log_start, found.next_offset
             );
             return Err(self.corrupt(&self.log.directory, 0, reason, found.next_offset));
+        }
+        if are_lost {
+            let checked = std::mem::take(&mut found.epochs);
+            found.epochs = epochs_of(&found.segments)?;
+            let last = found.epochs.last().map(|last| last.epoch);
+            found.epochs.extend(checked.into_iter().filter(|seen| last.is_none_or(|last| last < seen.epoch)));
         }
         if !read_only {
             self.settle_epochs(&mut found, epochs)?;

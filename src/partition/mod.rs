@@ -12,6 +12,7 @@
 
 mod abort;
 mod aborted;
+mod ages;
 mod appending;
 mod aside;
 mod begun;
@@ -51,6 +52,8 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use aborted::Aborted;
+pub(crate) use ages::Age;
+use ages::Ages;
 pub(crate) use aside::is_aside;
 pub(crate) use begun::holds_no_record;
 pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, ScanWatch, SyncBy};
@@ -121,6 +124,10 @@ pub(crate) struct PartitionLog {
     decided: Mutex<Option<Decided>>,
     /// Held while segments leave. No other lock is taken under it.
     front: Mutex<Front>,
+    /// Taken before `appender` and `finishing`, by those who delete what is old.
+    ages: Ages,
+    /// Held while the checkpoint of leader epochs is brought up to date.
+    epochs: Mutex<()>,
     /// How far compaction has come.
     cleaned: Cleaned,
     compacted: Compacted,
@@ -218,6 +225,8 @@ impl PartitionLog {
             first_open: AtomicU64::new(u64::MAX),
             decided: Mutex::default(),
             front: Mutex::default(),
+            ages: Ages::default(),
+            epochs: Mutex::default(),
             cleaned: Cleaned::new(checkpointed.cleaned),
             durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
             prepared: Prepared::default(),
@@ -354,7 +363,11 @@ impl PartitionLog {
     fn reopen(&self, at: (u64, u64, u64), entries: Option<IndexEntries>) -> Result<SegmentWriter> {
         let PartitionSettings { segment_bytes: capacity, index_interval_bytes: interval, .. } =
             self.settings.all();
-        SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)
+        let writer = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
+        if let Some(wrong) = writer.segment().take_doubt() {
+            self.tell_rebuilt(at.0, wrong);
+        }
+        Ok(writer)
     }
 
     /// Offsets as they are now, loading the partition if need be.

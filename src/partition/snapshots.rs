@@ -230,8 +230,11 @@ impl PartitionLog {
         }
         let (file, length) = (segment.open()?, segment.end().position);
         let relative = u32::try_from(from.saturating_sub(segment.base())).unwrap_or(0);
-        let entries = segment.by_name(|path| segment::stored_entries(&self.disk, path, length))?;
-        let position = entries.map_or(0, |entries| entries.position_of(relative));
+        let start = segment::start_before(&self.disk, &file, (segment.base(), length), relative)?;
+        let position = start.unwrap_or_else(|wrong| {
+            segment.doubt(wrong);
+            0
+        });
         let mut batches = Batches::new(&file, length, position, segment.base());
         while batches.position < length && batches.expected < upto {
             let ended = batches.pass(&mut |header, control| {

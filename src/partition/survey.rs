@@ -95,7 +95,7 @@ impl Loader<'_> {
         // A checkpoint has no line for a log that starts at offset 0, and a broker writes none for one that starts where
         // its first segment does.
         let start = Some(self.log.checkpointed.log_start).filter(|start| *start > 0);
-        Ok(self.log.read_epochs()?.first().map(|first| first.start).max(start))
+        Ok(self.log.stored_epochs()?.unwrap_or_default().first().map(|first| first.start).max(start))
     }
 
     /// What is missing between segments that are finished, and behind the last one of a log that was closed in order.

@@ -16,10 +16,10 @@
 //! stays as it is. A batch at the very end that was whole and is not any more is the work of a failing device: what was
 //! written stays in the page cache for as long as this boot lasts.
 
+use super::epochs::note_epoch;
 use super::load::{Found, Loader, PartitionRecovery, RecoveredSegment};
 use super::{LastSegment, ScanWatch};
 use crate::error::{Error, Result};
-use crate::format::checkpoint::EpochStart;
 use crate::format::frame::NotWhole;
 use crate::format::header::BatchHeader;
 use crate::segment::{self, Batches, Indexing, check_batches, skip_batches};
@@ -170,16 +170,5 @@ impl Loader<'_> {
         self.log.disk.remove_file(&path.with_extension(segment::TIME_INDEX))?;
         self.log.disk.remove_file(&path.with_extension(segment::TRANSACTION_INDEX))?;
         Ok(())
-    }
-}
-
-/// Remembers where an epoch begins.
-fn note_epoch(epochs: &mut Vec<EpochStart>, header: &BatchHeader) {
-    let (Ok(epoch), Ok(start)) = (u32::try_from(header.leader_epoch), u64::try_from(header.base_offset))
-    else {
-        return;
-    };
-    if epochs.last().is_none_or(|last| last.epoch < epoch) {
-        epochs.push(EpochStart { epoch, start });
     }
 }

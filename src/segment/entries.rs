@@ -1,5 +1,6 @@
 //! Index entries of a growing segment, in memory, and when to add one.
 
+use super::stored_index::TimePair;
 use crate::format::index::{OffsetEntry, TimeEntry};
 
 /// Most entries kept; at the limit every second one is dropped and the interval doubles.
@@ -26,16 +27,26 @@ impl IndexEntries {
         Self { offsets, times }
     }
 
-    /// Position of the batch with the largest indexed offset that is not above `relative`.
-    pub(crate) fn position_of(&self, relative: u32) -> u64 {
+    /// The entry with the largest offset that is not above `relative`.
+    pub(crate) fn entry_before(&self, relative: u32) -> Option<OffsetEntry> {
         let behind = self.offsets.partition_point(|entry| entry.relative_offset <= relative);
-        behind.checked_sub(1).and_then(|at| self.offsets.get(at)).map_or(0, |entry| u64::from(entry.position))
+        behind.checked_sub(1).and_then(|at| self.offsets.get(at)).copied()
     }
 
-    /// Offset of the largest indexed timestamp that is not above `at`.
-    pub(crate) fn offset_before(&self, at: i64) -> u32 {
-        let behind = self.times.partition_point(|entry| entry.timestamp <= at);
-        behind.checked_sub(1).and_then(|at| self.times.get(at)).map_or(0, |entry| entry.relative_offset)
+    /// The entry with the largest timestamp below `at`, and the one before it.
+    pub(super) fn times_before(&self, at: i64) -> Option<TimePair> {
+        self.times_ending(self.times.partition_point(|entry| entry.timestamp < at))
+    }
+
+    /// The entry with the largest timestamp, and the one before it.
+    pub(super) fn last_times(&self) -> Option<TimePair> {
+        self.times_ending(self.times.len())
+    }
+
+    fn times_ending(&self, behind: usize) -> Option<TimePair> {
+        let entry = behind.checked_sub(1).and_then(|at| self.times.get(at)).copied()?;
+        let before = behind.checked_sub(2).and_then(|at| self.times.get(at)).copied();
+        Some((before, entry))
     }
 
     /// Largest timestamp entered.

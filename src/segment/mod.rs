@@ -6,10 +6,13 @@
 mod cleaned;
 mod ends;
 mod entries;
+mod headers;
 mod names;
+mod review;
 mod scan;
 mod search;
 mod stored_index;
+mod times;
 mod writer;
 
 use std::ops::Range;
@@ -23,15 +26,19 @@ pub(crate) use cleaned::{CleanedSegment, CleanedWriter, admit_swapped, remove_cl
 pub(crate) use ends::{end_of_batches, knows_more, whole_to_the_end};
 pub(crate) use entries::IndexEntries;
 pub(crate) use names::{Standing, beside};
+pub(crate) use review::Review;
 pub(crate) use scan::{Batches, Indexing, check_batches, skip_batches};
-pub(crate) use stored_index::{load as stored_entries, position_of as indexed_position};
+pub(crate) use stored_index::{load as stored_entries, start_before};
 pub(crate) use writer::{FinishFailure, SegmentWriter, Unsealed};
 
 use crate::error::{Damage, Error, Result};
 use crate::format::frame::frame_length;
 use crate::format::header::HEADER_BYTES;
+use crate::format::index::OffsetEntry;
+use crate::sys::disk::kind_of;
 use crate::sys::tail::TailWord;
 use crate::sys::{Confirmed, Disk, Identity, Mapping, PlainFile, Tail};
+use stored_index::TimePair;
 
 /// Files of one segment share its base offset as their name.
 pub(crate) const LOG: &str = "log";
@@ -100,12 +107,32 @@ pub(crate) struct Segment {
     /// The map in use, if anybody uses one.
     mapping: Mutex<Weak<Mapping>>,
     index: Mutex<Index>,
-    /// Largest timestamp of a sealed segment, once somebody asked.
+    /// Largest timestamp of a sealed segment by its index, once somebody asked.
     largest_timestamp: AtomicI64,
+    /// The same, where the batches bear it out.
+    known_largest: AtomicI64,
+    doubt: Mutex<Doubt>,
 }
 
 /// Not asked for yet.
 const UNKNOWN_TIMESTAMP: i64 = i64::MIN;
+
+/// Whether an index turned out to disagree with the batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// It did, in these words.
+    Raised(&'static str),
+    /// It did, and what can be done about it was done.
+    Settled,
+    /// And the segment, to which nothing is added, has another index now.
+    Adopted,
+}
+
+/// What is wrong with an index.
+pub(crate) const MISSING: &str = "the file is missing";
+pub(crate) const POSITIONS_DIFFER: &str = "an entry leads to no batch that it speaks of";
+pub(crate) const TIMES_DIFFER: &str = "an entry has another timestamp than the batches up to it";
 
 /// Where the index entries are. Readers lock it to look; a writer that finds it locked leaves an entry out.
 #[derive(Debug)]
@@ -147,6 +174,8 @@ impl Segment {
             mapping: Mutex::default(),
             index: Mutex::new(index),
             largest_timestamp: AtomicI64::new(UNKNOWN_TIMESTAMP),
+            known_largest: AtomicI64::new(UNKNOWN_TIMESTAMP),
+            doubt: Mutex::new(Doubt::None),
         }
     }
 
@@ -249,56 +278,126 @@ impl Segment {
         }
     }
 
-    /// Where to begin a scan for `offset`: the start of a batch at or before it.
-    fn scan_from_offset(&self, offset: u64) -> Result<u64> {
-        let Ok(relative) = u32::try_from(offset.saturating_sub(self.base)) else { return Ok(0) };
+    /// The last index entry for an offset that is not above `offset`, as it was found.
+    fn entry_before(&self, offset: u64) -> Result<Option<OffsetEntry>> {
+        let Ok(relative) = u32::try_from(offset.saturating_sub(self.base)) else { return Ok(None) };
         match &*self.index.lock() {
-            Index::Growing(entries) => Ok(entries.position_of(relative)),
+            Index::Growing(entries) => Ok(entries.entry_before(relative)),
             Index::Stored => {
                 let end = self.end().position;
-                self.by_name(|path| stored_index::position_of(&self.disk, path, relative, end))
+                let found =
+                    self.by_name(|path| stored_index::entry_before(&self.disk, path, relative, end))?;
+                if found.is_none() && self.by_name(|path| kind_of(&beside(path, OFFSET_INDEX))).is_none() {
+                    self.doubt(MISSING);
+                }
+                Ok(found)
             }
         }
     }
 
-    /// An offset before which no record has a timestamp of `at` or later.
-    fn scan_from_time(&self, at: i64) -> Result<u64> {
-        let relative = match &*self.index.lock() {
-            Index::Growing(entries) => entries.offset_before(at),
-            Index::Stored => self.by_name(|path| stored_index::offset_before(&self.disk, path, at))?,
-        };
-        Ok(self.base + u64::from(relative))
-    }
-
-    /// Whether every record of this sealed segment is older than `at`, as far as the time index tells.
-    fn is_before(&self, at: i64) -> Result<bool> {
-        // Where another process writes, the index may not have its final form yet.
-        if !self.end().sealed || self.disk.read_only {
-            return Ok(false);
+    /// The last time index entry with a timestamp below `at`, as it was found.
+    fn times_before(&self, at: i64) -> Result<Option<TimePair>> {
+        match &*self.index.lock() {
+            Index::Growing(entries) => Ok(entries.times_before(at)),
+            Index::Stored => self.by_name(|path| stored_index::times_before(&self.disk, path, at)),
         }
-        Ok(self.largest_timestamp()?.is_some_and(|largest| largest < at))
     }
 
-    /// Largest timestamp of a segment that is not written to, if it is known and any record has one.
-    fn largest_timestamp(&self) -> Result<Option<i64>> {
+    /// The last time index entry of a segment that is not written to, as it was found.
+    fn last_times(&self) -> Result<Option<TimePair>> {
+        match &*self.index.lock() {
+            Index::Growing(_) => Ok(None),
+            Index::Stored => self.by_name(|path| stored_index::last_times(&self.disk, path)),
+        }
+    }
+
+    /// Largest timestamp of a sealed segment, if the batches were asked about it.
+    fn known_largest(&self) -> Option<i64> {
+        Some(self.known_largest.load(Ordering::Relaxed)).filter(|known| *known != UNKNOWN_TIMESTAMP)
+    }
+
+    fn know_largest(&self, timestamp: i64) {
+        self.known_largest.store(timestamp, Ordering::Relaxed);
+    }
+
+    /// Largest timestamp of a segment that is not written to, if it is known and any record has one. By the index alone:
+    /// nothing may be deleted for it.
+    pub(crate) fn claimed_largest(&self) -> Result<Option<i64>> {
         let largest = self.largest_timestamp.load(Ordering::Relaxed);
         if largest != UNKNOWN_TIMESTAMP {
             return Ok(Some(largest));
         }
         let known = match &*self.index.lock() {
-            Index::Growing(_) => None,
-            Index::Stored => self.by_name(|path| stored_index::largest_timestamp(&self.disk, path))?,
+            Index::Growing(entries) => entries.largest(),
+            Index::Stored => {
+                let last = self.by_name(|path| stored_index::last_times(&self.disk, path))?;
+                last.map(|(_, last)| last.timestamp)
+            }
         };
-        if let Some(known) = known {
+        if let Some(known) = known.filter(|_| self.end().sealed) {
             self.largest_timestamp.store(known, Ordering::Relaxed);
         }
         Ok(known)
     }
 
-    /// The time by which a segment that is not written to is judged: its largest timestamp or, if no record has one,
-    /// when its file was last changed.
+    /// Notes that an index does not agree with the batches, and how.
+    pub(crate) fn doubt(&self, reason: &'static str) {
+        let mut doubt = self.doubt.lock();
+        if *doubt == Doubt::None {
+            *doubt = Doubt::Raised(reason);
+        }
+    }
+
+    /// The same of files that a segment has instead of an index in memory.
+    fn doubt_files(&self, reason: &'static str) {
+        if matches!(*self.index.lock(), Index::Stored) {
+            self.doubt(reason);
+        }
+    }
+
+    /// Whether the index is to be made anew, and why. Tells one caller; what it can do about it is done then.
+    pub(crate) fn take_doubt(&self) -> Option<&'static str> {
+        let mut doubt = self.doubt.lock();
+        let Doubt::Raised(reason) = *doubt else { return None };
+        *doubt = Doubt::Settled;
+        Some(reason)
+    }
+
+    /// Takes an index that was made from all batches of the segment, to which nothing is added, in place of what it had:
+    /// in its files, or in memory where they are not its own or not written yet.
+    pub(crate) fn adopt(&self, entries: IndexEntries) -> Result<()> {
+        let mut index = self.index.lock();
+        *self.doubt.lock() = Doubt::Adopted;
+        self.largest_timestamp.store(entries.largest().unwrap_or(UNKNOWN_TIMESTAMP), Ordering::Relaxed);
+        self.know_largest(entries.largest().unwrap_or(UNKNOWN_TIMESTAMP));
+        if matches!(*index, Index::Growing(_)) || self.disk.read_only {
+            *index = Index::Growing(entries.thinned());
+            return Ok(());
+        }
+        self.by_name(|path| {
+            self.disk.replace(&beside(path, OFFSET_INDEX), &entries.offset_file())?;
+            self.disk.replace(&beside(path, TIME_INDEX), &entries.time_file())
+        })
+    }
+
+    /// Whether its index was made anew from all of its batches, the last one included.
+    fn has_adopted(&self) -> bool {
+        *self.doubt.lock() == Doubt::Adopted
+    }
+
+    /// Whether the files of the index hold just this.
+    pub(crate) fn is_stored_as(&self, entries: &IndexEntries) -> bool {
+        let stored = |suffix, bytes: Vec<u8>| {
+            let found = self.by_name(|path| self.disk.read_small(&beside(path, suffix), bytes.len() as u64));
+            found.is_ok_and(|found| found.is_some_and(|found| found == bytes))
+        };
+        stored(OFFSET_INDEX, entries.offset_file()) && stored(TIME_INDEX, entries.time_file())
+    }
+
+    /// The time by which a segment that is not written to is judged, as its index has it: its largest timestamp or, if no
+    /// record has one, when its file was last changed.
     pub(crate) fn newest(&self) -> Result<i64> {
-        match self.largest_timestamp()? {
+        match self.claimed_largest()? {
             Some(largest) => Ok(largest),
             None => self.open()?.changed_at(),
         }

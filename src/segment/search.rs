@@ -4,91 +4,23 @@
 //! right batch, or at a batch not behind the damage, so that reading on from there tells of it. It never ends behind
 //! records that were not looked at.
 
-use std::ops::RangeInclusive;
-
-use super::{SegmentEnd, SegmentView};
+use super::headers::{Found, Headers};
+use super::stored_index::TimePair;
+use super::times::{self, Claim};
+use super::{POSITIONS_DIFFER, SegmentView, TIMES_DIFFER};
 use crate::error::Result;
-use crate::format::frame::{frame_length, max_timestamp_of, whole_batch_at};
-use crate::format::header::{BatchHeader, HEADER_BYTES};
-use crate::sys::Confirmed;
+use crate::format::frame::whole_batch_at;
 
-/// Bytes looked at in one step.
-const WINDOW: u64 = 64 << 10;
-
-/// The headers of a segment, read a window at a time.
-struct Headers<'v> {
-    view: &'v SegmentView,
-    end: SegmentEnd,
-    window: Option<(u64, Confirmed)>,
-}
-
-/// A header whose length field leads to the next one or to the end of the segment.
-struct Found {
-    header: BatchHeader,
-    max_timestamp: i64,
-    behind: u64,
-}
-
-impl Headers<'_> {
-    /// The header at a position, if there can be one.
-    fn at(&mut self, position: u64) -> Result<Option<Found>> {
-        let left = self.end.position.saturating_sub(position);
-        if left < HEADER_BYTES as u64 {
-            return Ok(None);
-        }
-        if self.in_window(position).is_none() {
-            let window = self.view.read(position..position + left.min(WINDOW))?;
-            self.window = Some((position, window));
-        }
-        let Some(bytes) = self.in_window(position) else { return Ok(None) };
-        let length = frame_length(bytes).ok().filter(|length| *length <= left);
-        let header = bytes.first_chunk().map(BatchHeader::read);
-        let max_timestamp = max_timestamp_of(bytes);
-        Ok(header.zip(length).map(|(header, length)| Found {
-            header,
-            max_timestamp,
-            behind: position + length,
-        }))
-    }
-
-    fn in_window(&self, position: u64) -> Option<&[u8]> {
-        let (from, window) = self.window.as_ref()?;
-        let at = usize::try_from(position.checked_sub(*from)?).ok()?;
-        window.as_ref().get(at..).filter(|bytes| bytes.len() >= HEADER_BYTES)
-    }
-
-    /// First and last offset of a batch, if they can be those of a batch of this segment. A legacy message has its last
-    /// offset only.
-    fn offsets_of(&self, header: &BatchHeader) -> Option<RangeInclusive<u64>> {
-        let last = match header.magic {
-            0 | 1 => header.base_offset,
-            2 => header.last_offset(),
-            _ => return None,
-        };
-        let (first, last) = (u64::try_from(header.base_offset).ok()?, u64::try_from(last).ok()?);
-        let base = self.view.segment().base();
-        let next = base + u64::from(self.end.relative_next);
-        (base <= first && first <= last && last < next).then_some(first..=last)
-    }
-
-    fn offsets_at(&mut self, position: u64) -> Result<Option<RangeInclusive<u64>>> {
-        Ok(self.at(position)?.and_then(|found| self.offsets_of(&found.header)))
-    }
-
-    /// Whether the way can go on behind a header that does not look like one.
-    fn goes_on_at(&mut self, position: u64) -> Result<bool> {
-        Ok(position == self.end.position || self.offsets_at(position)?.is_some())
-    }
-
+impl Headers<'_, SegmentView> {
     fn is_whole(&self, position: u64) -> Result<bool> {
-        let batch = self.view.batch_at(position)?;
+        let batch = self.source.batch_at(position)?;
         Ok(batch.is_some_and(|batch| whole_batch_at(batch.as_ref(), 0).is_ok()))
     }
 }
 
 impl SegmentView {
-    fn headers(&self) -> Headers<'_> {
-        Headers { view: self, end: self.segment().end(), window: None }
+    fn headers(&self) -> Headers<'_, Self> {
+        Headers::new(self, self.segment().base(), self.segment().end())
     }
 
     /// Position of the first batch whose last offset is `offset` or more; the segment's end if there is none.
@@ -97,20 +29,26 @@ impl SegmentView {
         if offset >= self.segment().base() + u64::from(headers.end.relative_next) {
             return Ok(headers.end.position);
         }
-        let mut from = self.segment().scan_from_offset(offset)?;
-        // An index that points anywhere else than to an earlier batch is no help.
-        if from > 0 && headers.offsets_at(from)?.is_none_or(|found| *found.start() > offset) {
-            from = 0;
+        let mut from = 0;
+        if let Some(entry) = self.segment().entry_before(offset)? {
+            // What it says is held against the batch it leads to and the one that follows: it may have been damaged, or be
+            // the index of another segment.
+            let last = self.segment().base() + u64::from(entry.relative_offset);
+            if headers.bear_out(u64::from(entry.position), last, offset)? {
+                from = u64::from(entry.position);
+            } else {
+                self.segment().doubt(POSITIONS_DIFFER);
+            }
         }
         search(&mut headers, from, offset)
     }
 
     /// Position of the first batch at or behind `offset` that has a record at `at` or later, if there is one.
     pub(crate) fn position_of_time(&self, at: i64, offset: u64) -> Result<Option<u64>> {
-        if self.segment().is_before(at)? {
+        if self.is_before(at)? {
             return Ok(None);
         }
-        let mut position = self.position_of(self.segment().scan_from_time(at)?.max(offset))?;
+        let mut position = self.position_of(self.offset_before(at)?.max(offset))?;
         let mut headers = self.headers();
         while position < headers.end.position {
             match headers.at(position)? {
@@ -120,9 +58,53 @@ impl SegmentView {
         }
         Ok(None)
     }
+
+    /// Whether every record of this sealed segment is older than `at`, as the time index tells and the batches bear out.
+    fn is_before(&self, at: i64) -> Result<bool> {
+        // Where another process writes, the index may not have its final form yet.
+        if !self.segment().end().sealed || self.segment().disk.read_only {
+            return Ok(false);
+        }
+        if let Some(largest) = self.segment().known_largest() {
+            return Ok(largest < at);
+        }
+        let Some(last) = self.segment().last_times()? else {
+            // Right only if no record has a timestamp.
+            self.segment().doubt_files(TIMES_DIFFER);
+            return Ok(false);
+        };
+        let is_before = last.1.timestamp < at && self.bears_out(last, true)?;
+        if is_before {
+            self.segment().know_largest(last.1.timestamp);
+        }
+        Ok(is_before)
+    }
+
+    /// An offset before which no record has a timestamp of `at` or later.
+    fn offset_before(&self, at: i64) -> Result<u64> {
+        let relative = match self.segment().times_before(at)? {
+            Some(found) if self.bears_out(found, false)? => found.1.relative_offset,
+            _ => 0,
+        };
+        Ok(self.segment().base() + u64::from(relative))
+    }
+
+    /// Whether the batches agree with an entry of the time index, if need be as its last one.
+    fn bears_out(&self, (before, entry): TimePair, to_end: bool) -> Result<bool> {
+        let base = self.segment().base();
+        let from = match before {
+            Some(before) => self.position_of(base + u64::from(before.relative_offset) + 1)?,
+            None => 0,
+        };
+        let claim = times::check(&mut self.headers(), from, (base, entry), to_end)?;
+        if claim == Claim::Wrong {
+            self.segment().doubt(TIMES_DIFFER);
+        }
+        Ok(claim == Claim::Holds)
+    }
 }
 
-fn search(headers: &mut Headers<'_>, from: u64, offset: u64) -> Result<u64> {
+fn search(headers: &mut Headers<'_, SegmentView>, from: u64, offset: u64) -> Result<u64> {
     let mut position = from;
     // The last batch that made sense and ends before the offset, and where it ends.
     let mut before: Option<(u64, u64)> = None;
@@ -164,15 +146,22 @@ fn search(headers: &mut Headers<'_>, from: u64, offset: u64) -> Result<u64> {
 
 /// Whether the batch at a position does not reach as far as `offset`, though its header says so: the next one begins
 /// before, and the checksum sides with that one.
-fn only_pretends(headers: &mut Headers<'_>, position: u64, behind: u64, offset: u64) -> Result<bool> {
+fn only_pretends(
+    headers: &mut Headers<'_, SegmentView>,
+    position: u64,
+    behind: u64,
+    offset: u64,
+) -> Result<bool> {
     let next = headers.offsets_at(behind)?;
     Ok(next.is_some_and(|next| *next.start() <= offset) && !headers.is_whole(position)?)
 }
 
 /// Position of the batch with `offset`, if an index entry behind `from` points to it: a way past damage.
-fn indexed(headers: &mut Headers<'_>, from: u64, offset: u64) -> Result<Option<u64>> {
-    for position in headers.view.segment().positions_behind(from) {
-        if headers.offsets_at(position)?.is_some_and(|offsets| offsets.contains(&offset)) {
+fn indexed(headers: &mut Headers<'_, SegmentView>, from: u64, offset: u64) -> Result<Option<u64>> {
+    for position in headers.source.segment().positions_behind(from) {
+        let holds = headers.offsets_at(position)?.is_some_and(|offsets| offsets.contains(&offset));
+        // A batch may stand in the value of a record, where an index that is wrong may lead.
+        if holds && headers.is_whole(position)? {
             return Ok(Some(position));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{IndexEntries, OFFSET_INDEX, TIME_INDEX, beside};
+use super::{Batches, IndexEntries, OFFSET_INDEX, POSITIONS_DIFFER, TIME_INDEX, beside};
 use crate::error::Result;
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::sys::{Disk, PlainFile};
@@ -31,14 +31,14 @@ impl<const N: usize> Entries<N> {
         Ok(whole.then_some(entry))
     }
 
-    /// The last entry that satisfies a condition which holds for a front part of the entries.
-    fn last_where(&self, mut holds: impl FnMut(&[u8; N]) -> bool) -> Result<Option<[u8; N]>> {
+    /// The last entry that satisfies a condition which holds for a front part of the entries, and its number.
+    fn last_where(&self, mut holds: impl FnMut(&[u8; N]) -> bool) -> Result<Option<(u64, [u8; N])>> {
         let (mut low, mut high, mut found) = (0, self.count, None);
         while low < high {
             let middle = low + (high - low) / 2;
             match self.get(middle)? {
                 Some(entry) if holds(&entry) => {
-                    found = Some(entry);
+                    found = Some((middle, entry));
                     low = middle + 1;
                 }
                 _ => high = middle,
@@ -48,15 +48,16 @@ impl<const N: usize> Entries<N> {
     }
 }
 
-pub(crate) fn position_of(disk: &Disk, log: &Path, relative: u32, end: u64) -> Result<u64> {
-    let Some(entries) = Entries::<OFFSET_ENTRY>::open(disk, log, OFFSET_INDEX)? else { return Ok(0) };
+/// The last entry for an offset that is not above `relative`.
+pub(super) fn entry_before(disk: &Disk, log: &Path, relative: u32, end: u64) -> Result<Option<OffsetEntry>> {
+    let Some(entries) = Entries::<OFFSET_ENTRY>::open(disk, log, OFFSET_INDEX)? else { return Ok(None) };
     // Zeros behind the last entry, as a killed broker leaves them, end the ascending part.
     let found = entries.last_where(|entry| {
         let entry = OffsetEntry::decode(entry);
         entry.relative_offset <= relative && entry.position != 0
     })?;
-    let position = found.map_or(0, |entry| u64::from(OffsetEntry::decode(&entry).position));
-    Ok(if position < end { position } else { 0 })
+    let found = found.map(|(_, entry)| OffsetEntry::decode(&entry));
+    Ok(found.filter(|entry| u64::from(entry.position) < end))
 }
 
 /// Where the last batch begins that the offset index knows of; `None`: it knows of none.
@@ -70,7 +71,7 @@ pub(super) fn last_position(disk: &Disk, log: &Path) -> Result<Option<u64>> {
     // Zeros behind the last entry are what a killed broker leaves.
     let last = match last {
         Some(last) => Some(last),
-        None => entries.last_where(|entry| position(entry) > 0)?,
+        None => entries.last_where(|entry| position(entry) > 0)?.map(|(_, last)| last),
     };
     Ok(last.as_ref().map(position))
 }
@@ -79,26 +80,59 @@ pub(super) fn last_position(disk: &Disk, log: &Path) -> Result<Option<u64>> {
 pub(super) fn last_timed(disk: &Disk, log: &Path) -> Result<Option<u32>> {
     let Some(entries) = Entries::<TIME_ENTRY>::open(disk, log, TIME_INDEX)? else { return Ok(None) };
     let last = entries.last_where(|entry| TimeEntry::decode(entry).timestamp > 0)?;
-    Ok(last.map(|entry| TimeEntry::decode(&entry).relative_offset))
+    Ok(last.map(|(_, entry)| TimeEntry::decode(&entry).relative_offset))
 }
 
-pub(super) fn offset_before(disk: &Disk, log: &Path, at: i64) -> Result<u32> {
-    let Some(entries) = Entries::<TIME_ENTRY>::open(disk, log, TIME_INDEX)? else { return Ok(0) };
+/// Where to begin a walk for the offset `relative` through the first `length` bytes of a log file: at a whole batch that an
+/// entry leads to and that is what the entry says, or at the beginning. `Err` in the result: the entry is wrong.
+pub(crate) fn start_before(
+    disk: &Disk,
+    log: &PlainFile,
+    (base, length): (u64, u64),
+    relative: u32,
+) -> Result<std::result::Result<u64, &'static str>> {
+    let Some(entry) = entry_before(disk, log.path(), relative, length)? else { return Ok(Ok(0)) };
+    let position = u64::from(entry.position);
+    let last = base + u64::from(entry.relative_offset);
+    let found = Batches::new(log, length, position, base).next()?;
+    let is_it = found.is_ok_and(|(_, frame)| frame.last_offset() <= last);
+    Ok(if is_it { Ok(position) } else { Err(POSITIONS_DIFFER) })
+}
+
+/// Two entries of a time index, one behind the other: what the second one says is known to be new since the first.
+pub(super) type TimePair = (Option<TimeEntry>, TimeEntry);
+
+impl Entries<TIME_ENTRY> {
+    fn with_the_one_before(&self, found: Option<(u64, [u8; TIME_ENTRY])>) -> Result<Option<TimePair>> {
+        let Some((at, entry)) = found else { return Ok(None) };
+        let before = match at.checked_sub(1) {
+            Some(before) => self.get(before)?,
+            None => None,
+        };
+        Ok(Some((before.as_ref().map(TimeEntry::decode), TimeEntry::decode(&entry))))
+    }
+}
+
+/// The last entry with a timestamp below `at`. One of just that time would do if it were known to name the first batch
+/// that has it.
+pub(super) fn times_before(disk: &Disk, log: &Path, at: i64) -> Result<Option<TimePair>> {
+    let Some(entries) = Entries::<TIME_ENTRY>::open(disk, log, TIME_INDEX)? else { return Ok(None) };
     let found = entries.last_where(|entry| {
         let entry = TimeEntry::decode(entry);
-        entry.timestamp <= at && entry.timestamp > 0
+        entry.timestamp < at && entry.timestamp > 0
     })?;
-    Ok(found.map_or(0, |entry| TimeEntry::decode(&entry).relative_offset))
+    entries.with_the_one_before(found)
 }
 
-pub(super) fn largest_timestamp(disk: &Disk, log: &Path) -> Result<Option<i64>> {
+/// The last entry, which has the largest timestamp.
+pub(super) fn last_times(disk: &Disk, log: &Path) -> Result<Option<TimePair>> {
     let Some(entries) = Entries::<TIME_ENTRY>::open(disk, log, TIME_INDEX)? else { return Ok(None) };
     // Zeros behind the last entry are what a killed broker leaves; the first entry may hold a zero that is meant.
-    let last = match entries.last_where(|entry| TimeEntry::decode(entry).timestamp > 0)? {
-        Some(last) => Some(last),
-        None => entries.get(0)?,
+    let found = match entries.last_where(|entry| TimeEntry::decode(entry).timestamp > 0)? {
+        Some(found) => Some(found),
+        None => entries.get(0)?.map(|first| (0, first)),
     };
-    Ok(last.map(|entry| TimeEntry::decode(&entry).timestamp))
+    entries.with_the_one_before(found)
 }
 
 /// All entries of a segment's files, if they are there and fit a log of `end` bytes: ascending, inside the log.

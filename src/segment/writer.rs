@@ -10,7 +10,7 @@ use super::entries::{IndexEntries, IndexPace};
 use super::scan::make_entries;
 use super::{
     Index, LOG, MAX_OFFSET, MOST_OFFSETS, OFFSET_INDEX, Segment, SegmentEnd, TIME_INDEX, file_name,
-    stored_index,
+    stored_index, times,
 };
 use crate::error::{Error, Result};
 use crate::format::batch::FinishedBatch;
@@ -82,16 +82,18 @@ impl SegmentWriter {
         entries: Option<IndexEntries>,
     ) -> Result<Self> {
         let path = directory.join(file_name(base, LOG));
-        let relative_next = u32::try_from(next_offset.saturating_sub(base)).unwrap_or(u32::MAX);
-        let end = SegmentEnd { position, relative_next, sealed: false };
-        let entries = match entries {
-            Some(entries) => entries,
+        let end = SegmentEnd { position, relative_next: relative(base, next_offset), sealed: false };
+        let (entries, wrong) = match entries {
+            Some(entries) => (entries, None),
             None => stored_or_made(disk, &path, (base, position, next_offset), interval)?,
         };
         let log = LogWriter::open(disk, &path, u64::from(capacity), position, end.mark())?;
         let first_timestamp = first_timestamp(log.file(), position)?;
         let capacity = u64::from(capacity).max(position);
         let found = Self::over(disk, log, base, next_offset, entries.thinned(), interval);
+        if let Some(wrong) = wrong {
+            found.segment.doubt(wrong);
+        }
         Ok(Self { capacity, first_timestamp, ..found })
     }
 
@@ -163,6 +165,13 @@ impl SegmentWriter {
         self.pace.largest().map(|largest| largest.timestamp).filter(|timestamp| *timestamp >= 0)
     }
 
+    /// Takes an index that was made from all batches so far in place of the one it has, and goes on with it.
+    pub(crate) fn adopt(&mut self, entries: IndexEntries, interval: u32) {
+        let entries = entries.thinned();
+        self.pace = IndexPace::new(interval, &entries);
+        *self.segment.index.lock() = Index::Growing(entries);
+    }
+
     /// The segment ends by so much earlier than [`is_too_old_for`](Self::is_too_old_for) would have it.
     pub(crate) fn set_jitter(&mut self, millis: i64) {
         self.jitter_ms = millis;
@@ -231,6 +240,7 @@ impl SegmentWriter {
     pub(crate) fn seal(mut self) -> Unsealed {
         if let Some(largest) = self.largest_timestamp() {
             self.segment.largest_timestamp.store(largest, Ordering::Relaxed);
+            self.segment.know_largest(largest);
         }
         let end = SegmentEnd { sealed: true, ..self.segment.end() };
         self.log.publish_mark(end.mark());
@@ -248,18 +258,32 @@ fn first_timestamp(file: &PlainFile, position: u64) -> Result<i64> {
     Ok(if header.magic == 2 { header.max_timestamp } else { -1 })
 }
 
-/// The index entries of a segment that was closed in order. Files that are missing or make no sense are made anew, and
-/// so is a time index without entries: without the largest timestamp so far it would become wrong.
+/// The index entries of a segment that was closed in order. Files that are missing or do not agree with the batches are
+/// made anew, which is told beside. So is a time index without entries: without the largest timestamp so far it would
+/// become wrong.
 fn stored_or_made(
     disk: &Disk,
     path: &Path,
     (base, position, next_offset): (u64, u64, u64),
     interval: u32,
-) -> Result<IndexEntries> {
-    match stored_index::load(disk, path, position)? {
-        Some(entries) if position == 0 || entries.largest().is_some() => Ok(entries),
-        _ => make_entries(&disk.open(path, false)?, position, base, next_offset, interval),
+) -> Result<(IndexEntries, Option<&'static str>)> {
+    let stored = stored_index::load(disk, path, position)?;
+    let file = disk.open(path, false)?;
+    if let Some(entries) = stored {
+        let end = SegmentEnd { position, relative_next: relative(base, next_offset), sealed: false };
+        let wrong = if position == 0 { None } else { times::refute_last(&file, base, end, &entries)? };
+        let Some(wrong) = wrong else { return Ok((entries, None)) };
+        let made = make_entries(&file, position, base, next_offset, interval)?;
+        // Records without timestamps have no entries.
+        let is_same = made.largest() == entries.largest() && entries.largest().is_none();
+        return Ok((made, Some(wrong).filter(|_| !is_same)));
     }
+    let made = make_entries(&file, position, base, next_offset, interval)?;
+    Ok((made, (position > 0).then_some("it is missing, or its entries do not ascend")))
+}
+
+fn relative(base: u64, next_offset: u64) -> u32 {
+    u32::try_from(next_offset.saturating_sub(base)).unwrap_or(u32::MAX)
 }
 
 /// A segment whose appended bytes are not on the medium yet. Keeps its descriptor until they are, or the system would
@@ -330,7 +354,9 @@ impl Unsealed {
         let (offsets, times) = match &mut *self.segment.index.lock() {
             Index::Stored => return Ok(()),
             Index::Growing(entries) => {
-                entries.add_time(self.pace_largest);
+                if !self.segment.has_adopted() {
+                    entries.add_time(self.pace_largest);
+                }
                 (entries.offset_file(), entries.time_file())
             }
         };

@@ -3,9 +3,10 @@
 //! A stale entry would hurt a new topic of the same name, so deleting a topic rewrites all four files first.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::events::{Announcer, Event};
 use crate::format::checkpoint::{PartitionOffset, encode_offsets, parse_offsets};
 use crate::partition::Checkpointed;
 use crate::position::TopicPartition;
@@ -25,17 +26,37 @@ pub(crate) struct Checkpoints {
     recovery_points: BTreeMap<TopicPartition, u64>,
     log_starts: BTreeMap<TopicPartition, u64>,
     cleaned: BTreeMap<TopicPartition, u64>,
+    /// Files that make no sense, and why.
+    pub(crate) unreadable: Vec<(PathBuf, Box<str>)>,
 }
 
 impl Checkpoints {
-    /// A file that makes no sense counts as empty, as it does for a broker: it is safe to know less.
+    /// A file that makes no sense counts as empty, as it does for a broker: it is safe to know less. Which they are is told
+    /// by `unreadable`.
     pub(crate) fn read(disk: &Disk, root: &Path, clean: bool) -> Result<Self> {
-        let read = |name| -> Result<BTreeMap<TopicPartition, u64>> {
-            let entries = entries(disk, &root.join(name))?;
+        let mut unreadable = Vec::new();
+        let mut read = |name| -> Result<BTreeMap<TopicPartition, u64>> {
+            let path = root.join(name);
+            let entries = match parsed(disk, &path)? {
+                Ok(entries) => entries,
+                Err(reason) => {
+                    unreadable.push((path, reason));
+                    Vec::new()
+                }
+            };
             Ok(entries.into_iter().map(|e| ((e.topic.as_str(), e.partition).into(), e.offset)).collect())
         };
-        let (recovery_points, log_starts) = (read(RECOVERY_POINTS)?, read(LOG_STARTS)?);
-        Ok(Self { clean, recovery_points, log_starts, cleaned: read(CLEANED)? })
+        let (recovery_points, log_starts, cleaned) =
+            (read(RECOVERY_POINTS)?, read(LOG_STARTS)?, read(CLEANED)?);
+        Ok(Self { clean, recovery_points, log_starts, cleaned, unreadable })
+    }
+
+    /// Tells of each file that makes no sense.
+    pub(crate) fn tell_unreadable(&self, events: &Announcer) {
+        for (path, reason) in &self.unreadable {
+            let (path, reason) = (path.clone(), reason.clone());
+            events.tell(|| Event::CheckpointUnreadable { path, reason });
+        }
     }
 
     pub(crate) fn of(&self, partition: &TopicPartition) -> Checkpointed {
@@ -48,9 +69,17 @@ impl Checkpoints {
     }
 }
 
+/// The entries of a checkpoint, or what is wrong with it.
+fn parsed(disk: &Disk, path: &Path) -> Result<std::result::Result<Vec<PartitionOffset>, Box<str>>> {
+    match disk.read_small(path, MOST_BYTES) {
+        Ok(bytes) => Ok(parse_offsets(&bytes.unwrap_or_default()).map_err(|reason| reason.0.into())),
+        Err(Error::Corrupt(damage)) => Ok(Err(damage.reason)),
+        Err(failure) => Err(failure),
+    }
+}
+
 fn entries(disk: &Disk, path: &Path) -> Result<Vec<PartitionOffset>> {
-    let bytes = disk.read_small(path, MOST_BYTES)?.unwrap_or_default();
-    Ok(parse_offsets(&bytes).unwrap_or_default())
+    Ok(parsed(disk, path)?.unwrap_or_default())
 }
 
 /// Rewrites the recovery points. One caller at a time, and none beside [`forget_topic`].

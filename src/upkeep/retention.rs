@@ -6,21 +6,33 @@
 //! | `retention.bytes` | without it there is still as much as that |
 //! | `retention.ms` | its newest record is older |
 //!
-//! The last two count where the cleanup policy holds `delete`. Each goes on until a segment stays. If all go, an empty
+//! Place and size are those of the log files. Of the age the index of a segment has an opinion, but only its batches
+//! decide. The last two count where the cleanup policy holds `delete`. Each goes on until a segment stays. If all go, an empty
 //! one is begun first. A record from the future keeps its segment, and so all behind it.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::partition::{PartitionLog, Retention, SegmentFacts};
+use crate::partition::{Age, PartitionLog, Retention, SegmentFacts};
 
 /// What the retention of some partitions did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Retained {
     pub(crate) segments_deleted: usize,
     pub(crate) bytes_deleted: u64,
     /// When something may be due next, by the log's clock. `None`: not before something changes.
     pub(crate) next_due: Option<i64>,
+    /// Partitions of which there is more to be found out.
+    pub(crate) busy: Vec<Arc<PartitionLog>>,
+}
+
+/// How much is done at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stint {
+    /// All that is due.
+    Whole,
+    /// Of each segment whose batches have to be gone through a slice, which takes milliseconds.
+    Slice,
 }
 
 /// Deletes what these partitions do not keep at the time `now`, and removes files that were deleted long enough ago.
@@ -30,15 +42,17 @@ pub(crate) struct Retained {
 pub(crate) fn retain(
     partitions: &[Arc<PartitionLog>],
     now: i64,
+    stint: Stint,
     write_starts: impl FnOnce() -> Result<()>,
 ) -> (Retained, Result<()>) {
     let mut retained = Retained::default();
     let mut outcome = Ok(());
     let mut risen = Vec::new();
     for partition in partitions {
-        match raise_start(partition, now) {
-            Ok(Judged { rises, next_due }) => {
+        match raise_start(partition, now, stint) {
+            Ok(Judged { rises, is_busy, next_due }) => {
                 retained.await_at(next_due);
+                retained.busy.extend(is_busy.then(|| Arc::clone(partition)));
                 risen.extend(rises.then_some(partition));
             }
             // Deleted meanwhile, or about to be closed; damaged or failed, which every use of it tells.
@@ -84,19 +98,30 @@ impl Retained {
 
 /// What was found out about a partition.
 struct Judged {
-    /// Segments lie below the log start.
+    /// Segments lie below the log start, which has to be on the medium before they go.
     rises: bool,
+    /// There is more to be found out.
+    is_busy: bool,
     next_due: Option<i64>,
 }
 
 /// Raises the log start over the segments that are not kept.
-fn raise_start(partition: &Arc<PartitionLog>, now: i64) -> Result<Judged> {
+fn raise_start(partition: &Arc<PartitionLog>, now: i64, stint: Stint) -> Result<Judged> {
     let retention = partition.retention();
+    let mut judged = Judged { rises: partition.has_below_start(), is_busy: false, next_due: None };
     if !retention.deletes && !partition.is_loaded() {
-        return Ok(Judged { rises: false, next_due: None });
+        return Ok(judged);
     }
-    let segments = partition.facts()?;
-    let mut gone = count_to_delete(&segments, partition.log_start(), &retention, now);
+    let mut segments = partition.facts()?;
+    let log_start = partition.log_start();
+    let mut prove = |base, age| age_by_batches(partition, base, age, now, stint);
+    let mut gone = match count_to_delete(&mut segments, log_start, &retention, now, &mut prove)? {
+        Counted::All(gone) => gone,
+        Counted::SoFar(gone) => {
+            judged.is_busy = true;
+            gone
+        }
+    };
     if gone == segments.len()
         && let Some(last) = segments.last()
         && !partition.roll_at(last.next_offset)?
@@ -104,31 +129,124 @@ fn raise_start(partition: &Arc<PartitionLog>, now: i64) -> Result<Judged> {
         // Written to meanwhile.
         gone -= 1;
     }
-    let next_due = next_due(segments.get(gone..).unwrap_or_default(), &retention);
-    let Some(last) = gone.checked_sub(1).and_then(|last| segments.get(last)) else {
-        return Ok(Judged { rises: false, next_due });
-    };
-    let start = segments.get(gone).map_or(last.next_offset, |next| next.base);
-    if !partition.finish_before(start)? {
-        return Ok(Judged { rises: false, next_due });
+    if !judged.is_busy {
+        judged.next_due = next_due(segments.get(gone..).unwrap_or_default(), &retention, now);
     }
-    partition.raise_start(start);
-    Ok(Judged { rises: true, next_due })
+    let Some(last) = gone.checked_sub(1).and_then(|last| segments.get(last)) else { return Ok(judged) };
+    let start = segments.get(gone).map_or(last.next_offset, |next| next.base);
+    if partition.finish_before(start)? {
+        partition.raise_start(start);
+        judged.rises = true;
+    }
+    Ok(judged)
+}
+
+/// The age of a segment as its batches tell it. Tells, once, if the segment stays for a timestamp in the future alone.
+fn age_by_batches(
+    partition: &PartitionLog,
+    base: u64,
+    age: i64,
+    now: i64,
+    stint: Stint,
+) -> Result<Option<Age>> {
+    let known = partition.age_of(base, now, stint == Stint::Whole, i64::MIN)?;
+    if known.is_none_or(|known| known.newest <= now) || !partition.is_news_of_future(base) {
+        return Ok(known);
+    }
+    let known = age_now(partition, base, age, now, stint)?;
+    if let Some(known) = known.filter(|known| known.is_kept_by_future(age, now)) {
+        partition.tell_future(base, known.newest);
+    }
+    Ok(known)
+}
+
+/// The same, as of now: what was the future when the segment was gone through may be the past by now, and young.
+fn age_now(partition: &PartitionLog, base: u64, age: i64, now: i64, stint: Stint) -> Result<Option<Age>> {
+    let whole = stint == Stint::Whole;
+    let known = partition.age_of(base, now, whole, i64::MIN)?;
+    match known.map(|known| (known, known.newest_past)) {
+        Some((known, Some(past))) if is_old(past, age, now) && !is_old(past, age, known.at) => {
+            partition.age_of(base, now, whole, past.saturating_add(age).saturating_add(1))
+        }
+        _ => Ok(known),
+    }
+}
+
+impl Age {
+    /// Whether a segment would go were it not for timestamps in the future.
+    fn is_kept_by_future(&self, age: i64, now: i64) -> bool {
+        self.newest > now && self.newest_past.is_none_or(|past| is_old(past, age, self.at))
+    }
+}
+
+/// The oldest segment that is not old by its index, if it is kept only because of a timestamp in the future.
+pub(crate) fn kept_by_future(partition: &Arc<PartitionLog>, now: i64) -> Result<Option<SegmentFacts>> {
+    let retention = partition.retention();
+    let Some(age) = retention.ms.filter(|_| retention.deletes) else { return Ok(None) };
+    let segments = partition.facts()?;
+    let first = count_by_rules(&segments, partition.log_start(), &retention);
+    let kept = segments.into_iter().skip(first).find(|segment| !is_old(segment.newest, age, now));
+    let Some(segment) = kept.filter(|segment| segment.newest > now) else { return Ok(None) };
+    let known = age_now(partition, segment.base, age, now, Stint::Whole)?;
+    let known = known.filter(|known| known.is_kept_by_future(age, now));
+    Ok(known.map(|known| SegmentFacts { newest: known.newest, ..segment }))
+}
+
+/// How many segments go.
+#[derive(Debug, PartialEq, Eq)]
+enum Counted {
+    All(usize),
+    /// There is more to be found out about the next one.
+    SoFar(usize),
 }
 
 /// How many segments go, from the oldest on. If it is all of them, a new one is to be begun first.
-fn count_to_delete(segments: &[SegmentFacts], log_start: u64, retention: &Retention, now: i64) -> usize {
-    // An empty last segment is what is left when all go.
-    let candidates = match segments.split_last() {
+///
+/// Before one goes by its age, and before one stays because of a time in the future, `prove` finds out what its batches
+/// say. That takes the place of what its index says.
+fn count_to_delete(
+    segments: &mut [SegmentFacts],
+    log_start: u64,
+    retention: &Retention,
+    now: i64,
+    prove: &mut dyn FnMut(u64, i64) -> Result<Option<Age>>,
+) -> Result<Counted> {
+    let mut gone = count_by_rules(segments, log_start, retention);
+    let Some(age) = retention.ms.filter(|_| retention.deletes) else { return Ok(Counted::All(gone)) };
+    let most = candidates(segments).len();
+    for segment in segments.iter_mut().take(most).skip(gone) {
+        if !is_old(segment.newest, age, now) && segment.newest <= now {
+            break;
+        }
+        let Some(known) = prove(segment.base, age)? else { return Ok(Counted::SoFar(gone)) };
+        (segment.newest, segment.newest_past) = (known.newest, known.newest_past);
+        if !is_old(known.newest, age, now) {
+            break;
+        }
+        gone += 1;
+    }
+    Ok(Counted::All(gone))
+}
+
+fn is_old(newest: i64, age: i64, now: i64) -> bool {
+    now.saturating_sub(newest) > age
+}
+
+/// The segments that may go: an empty last one is what is left when all go.
+fn candidates(segments: &[SegmentFacts]) -> &[SegmentFacts] {
+    match segments.split_last() {
         Some((last, rest)) if last.bytes == 0 => rest,
         _ => segments,
-    };
-    let below = segments.iter().skip(1).take_while(|next| next.base <= log_start).count();
-    if !retention.deletes {
-        return below;
     }
-    let mut gone = below;
-    if let Some(kept) = retention.bytes {
+}
+
+/// How many segments go by their place and size, from the oldest on.
+fn count_by_rules(segments: &[SegmentFacts], log_start: u64, retention: &Retention) -> usize {
+    let candidates = candidates(segments);
+    let mut gone = segments.iter().skip(1).take_while(|next| next.base <= log_start).count();
+    if retention.deletes
+        && let Some(kept) = retention.bytes
+    {
         let total: u64 = segments.iter().skip(gone).map(|segment| segment.bytes).sum();
         let mut spare = total.saturating_sub(kept);
         // Less than the limit is no reason to look further; as much as the limit lets empty segments go.
@@ -138,18 +256,16 @@ fn count_to_delete(segments: &[SegmentFacts], log_start: u64, retention: &Retent
             gone += 1;
         }
     }
-    if let Some(age) = retention.ms {
-        let old = |segment: &&SegmentFacts| now.saturating_sub(segment.newest) > age;
-        gone += candidates.iter().skip(gone).take_while(old).count();
-    }
     gone
 }
 
-/// When the oldest of the segments that stay is too old.
-fn next_due(segments: &[SegmentFacts], retention: &Retention) -> Option<i64> {
+/// When the oldest of the segments that stay is too old, or is to be told of.
+fn next_due(segments: &[SegmentFacts], retention: &Retention, now: i64) -> Option<i64> {
     let age = retention.ms.filter(|_| retention.deletes)?;
     let oldest = segments.first().filter(|oldest| oldest.bytes > 0)?;
-    oldest.newest.checked_add(age)?.checked_add(1)
+    let due = |newest: i64| newest.checked_add(age)?.checked_add(1);
+    let telling = oldest.newest_past.and_then(due).filter(|due| *due > now);
+    due(oldest.newest).into_iter().chain(telling).min()
 }
 
 #[cfg(test)]
@@ -167,8 +283,50 @@ mod tests {
             bytes: *bytes,
             sealed: true,
             newest: *newest,
+            newest_past: None,
         };
         (0..).step_by(10).zip(of).map(facts).collect()
+    }
+
+    /// How many go if the batches say what the indexes say.
+    fn count(of: &[SegmentFacts], log_start: u64, retention: &Retention, now: i64) -> usize {
+        let mut segments = of.to_vec();
+        let newest = |base| of.iter().find(|one| one.base == base).unwrap().newest;
+        let mut prove = |base, _| Ok(Some(Age { newest: newest(base), newest_past: None, at: now }));
+        match count_to_delete(&mut segments, log_start, retention, now, &mut prove).unwrap() {
+            Counted::All(gone) => gone,
+            Counted::SoFar(gone) => panic!("{gone} of more"),
+        }
+    }
+
+    #[test]
+    fn by_age_nothing_goes_that_the_batches_do_not_show_to_be_old() {
+        let mut asked = Vec::new();
+        let mut with = |batches: &[Option<i64>], now| {
+            asked.clear();
+            let mut segments = segments(&[(1, 0), (1, 10), (1, 20), (1, 500)]);
+            let mut prove = |base: u64, _| {
+                asked.push(base);
+                let newest = batches[usize::try_from(base / 10).unwrap()];
+                Ok(newest.map(|newest| Age { newest, newest_past: None, at: now }))
+            };
+            let counted = count_to_delete(&mut segments, 0, &AGE, now, &mut prove).unwrap();
+            (counted, asked.clone())
+        };
+        let young = [Some(0), Some(450), Some(20), Some(500)];
+        assert_eq!(with(&young, 480), (Counted::All(1), vec![0, 10]));
+        assert_eq!(with(&[Some(0), None, Some(20), None], 480), (Counted::SoFar(1), vec![0, 10]));
+        assert_eq!(
+            with(&[Some(0), Some(10), Some(20), Some(500)], 480),
+            (Counted::All(3), vec![0, 10, 20, 30])
+        );
+        // Nobody is asked about what is young by its index too.
+        assert_eq!(with(&[None; 4], 90), (Counted::All(0), vec![]));
+        assert_eq!(
+            with(&[Some(0), Some(10), Some(20), Some(100)], 490).0,
+            Counted::All(4),
+            "a future that is none"
+        );
     }
 
     #[test]
@@ -184,7 +342,7 @@ mod tests {
             (&[], 1000, 0),
             (&[(1, i64::MAX), (1, 0)], 1000, 0),
         ] {
-            assert_eq!(count_to_delete(&segments(of), 0, &AGE, now), gone, "{of:?} at {now}");
+            assert_eq!(count(&segments(of), 0, &AGE, now), gone, "{of:?} at {now}");
         }
     }
 
@@ -200,31 +358,34 @@ mod tests {
             (&[(5000, 0)], 0),
             (&[(5000, 0), (100, 0)], 1),
         ] {
-            assert_eq!(count_to_delete(&segments(of), 0, &SIZE, 0), gone, "{of:?}");
+            assert_eq!(count(&segments(of), 0, &SIZE, 0), gone, "{of:?}");
         }
         let none = Retention { bytes: Some(0), ..SIZE };
-        assert_eq!(count_to_delete(&segments(&[(5, 0), (5, 0)]), 0, &none, 0), 2);
-        assert_eq!(count_to_delete(&segments(&[(5, 0), (0, 0)]), 0, &none, 0), 1);
+        assert_eq!(count(&segments(&[(5, 0), (5, 0)]), 0, &none, 0), 2);
+        assert_eq!(count(&segments(&[(5, 0), (0, 0)]), 0, &none, 0), 1);
     }
 
     #[test]
     fn below_the_log_start_segments_go_whatever_the_policy() {
         let three = segments(&[(1, 0), (1, 0), (1, 0)]);
         for (log_start, gone) in [(0, 0), (9, 0), (10, 1), (19, 1), (20, 2), (30, 2)] {
-            assert_eq!(count_to_delete(&three, log_start, &Retention::NEVER, i64::MAX), gone, "{log_start}");
+            assert_eq!(count(&three, log_start, &Retention::NEVER, i64::MAX), gone, "{log_start}");
         }
         // The rules go on from one another.
         let both = Retention { bytes: Some(1), ..AGE };
-        assert_eq!(count_to_delete(&three, 10, &both, 50), 2);
-        assert_eq!(count_to_delete(&three, 10, &both, 101), 3);
+        assert_eq!(count(&three, 10, &both, 50), 2);
+        assert_eq!(count(&three, 10, &both, 101), 3);
     }
 
     #[test]
     fn what_may_be_due_next_is_known() {
         let three = segments(&[(1, 7), (1, 0), (1, 0)]);
-        assert_eq!(next_due(&three, &AGE), Some(108));
-        assert_eq!(next_due(&three, &SIZE), None);
-        assert_eq!(next_due(&segments(&[(0, 0)]), &AGE), None);
-        assert_eq!(next_due(&three, &Retention { ms: Some(i64::MAX), ..AGE }), None);
+        assert_eq!(next_due(&three, &AGE, 0), Some(108));
+        assert_eq!(next_due(&three, &SIZE, 0), None);
+        let future = [SegmentFacts { newest: 9000, newest_past: Some(50), ..three[0] }];
+        assert_eq!(next_due(&future, &AGE, 100), Some(151), "then it is told of");
+        assert_eq!(next_due(&future, &AGE, 151), Some(9101));
+        assert_eq!(next_due(&segments(&[(0, 0)]), &AGE, 0), None);
+        assert_eq!(next_due(&three, &Retention { ms: Some(i64::MAX), ..AGE }, 0), None);
     }
 }

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use super::compaction::{Compaction, Step, Summary};
 use super::report::{MaintenanceReport, Round};
-use super::retention::{Retained, retain};
+use super::retention::{Retained, Stint, retain};
 use crate::clock::{Clock, Moment, Pace, SystemClock};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event};
@@ -117,6 +117,8 @@ struct Agenda {
     /// Partitions that rest from these moments on, if nobody has appended to them by then; in order.
     rests: VecDeque<(Moment, Weak<PartitionLog>)>,
     retention: Option<Moment>,
+    /// Partitions whose oldest segments are being looked at.
+    ageing: Vec<Weak<PartitionLog>>,
     /// `None`: committed positions are kept.
     expiry: Option<Moment>,
     /// When to look next for what is to be compacted, if nothing is known to be.
@@ -152,6 +154,7 @@ impl Inboxes {
             checkpoint: None,
             rests: VecDeque::new(),
             retention: pace.now().after(FIRST_RETENTION),
+            ageing: Vec::new(),
             expiry: expires.then(|| pace.now().after(EXPIRY_INTERVAL)).flatten(),
             compaction_look: pace.now().after(COMPACTION_PAUSE),
             compaction: Compaction::new(compaction_memory),
@@ -252,7 +255,7 @@ impl Work {
     /// When upkeep has something to do next, if nothing new comes.
     pub(super) fn next_upkeep(&self) -> Option<Moment> {
         let agenda = self.agenda.lock();
-        if agenda.compaction.is_busy() {
+        if agenda.compaction.is_busy() || !agenda.ageing.is_empty() {
             return Some(self.pace.now());
         }
         let sync = agenda.syncs.peek().map(|Reverse(Due(sync))| sync.due);
@@ -278,26 +281,36 @@ impl Work {
         self.look_for_dirt_within(COMPACTION_PAUSE, agenda);
     }
 
-    /// By hand whatever is due is done; a thread comes when something may be, but not all the time.
+    /// By hand whatever is due is done; a thread comes when something may be, but not all the time, and does a slice.
     fn retain_due(&self, agenda: &mut Agenda, round: &mut Round) {
-        let is_due = |retention: Moment| retention <= self.pace.now();
-        if !self.pace.is_by_hand() && !agenda.retention.is_some_and(is_due) {
+        let by_hand = self.pace.is_by_hand();
+        let is_due = by_hand || agenda.retention.is_some_and(|retention| retention <= self.pace.now());
+        if !is_due && agenda.ageing.is_empty() {
             return;
         }
+        let ageing = std::mem::take(&mut agenda.ageing);
+        let stint = if by_hand { Stint::Whole } else { Stint::Slice };
         let now = self.now();
         let finish = || self.holdings.finish_deletions(now);
         let finished = round.note(self.attempt("finishing the deletion of a topic", None, finish));
         let mut done = Retained::default();
         let retain = || {
-            let partitions = self.holdings.partitions();
-            let (retained, outcome) = retain(&partitions, now, || self.holdings.write_log_starts());
+            let partitions = if is_due {
+                self.holdings.partitions()
+            } else {
+                ageing.iter().filter_map(Weak::upgrade).collect()
+            };
+            let (retained, outcome) = retain(&partitions, now, stint, || self.holdings.write_log_starts());
             done = retained;
             outcome
         };
         let outcome = self.attempt("deleting old segments", None, retain);
         round.report.segments_deleted += done.segments_deleted;
         round.report.bytes_deleted += done.bytes_deleted;
-        agenda.retention = None;
+        agenda.ageing = done.busy.iter().map(Arc::downgrade).collect();
+        if is_due {
+            agenda.retention = None;
+        }
         if round.note(outcome).is_none() || finished.is_none() {
             self.retain_within(RETENTION_INTERVAL, agenda);
         }

@@ -4,9 +4,11 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command as Process, Stdio};
+use std::time::Duration;
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
+use stratalog::{EventLog, Maintenance, Record, Timestamp, TopicConfig};
 use tempfile::TempDir;
 
 pub(crate) struct Program {
@@ -25,6 +27,23 @@ impl Program {
     pub(crate) fn with_topic(name: &str, partitions: u32) -> Self {
         let program = Self::new();
         program.ok(&["topics", "--create", "--topic", name, "--partitions", &partitions.to_string()], "");
+        program
+    }
+
+    /// With a topic `t` that keeps an hour: a record of 2020, and one of the year 10000.
+    pub(crate) fn with_old_record_beside_the_future() -> Self {
+        let program = Self::new();
+        let log = EventLog::options().maintenance(Maintenance::ByHand).open(program.log()).unwrap();
+        let config = TopicConfig::new().retention(Duration::from_secs(3600));
+        let forever = i64::MAX.to_string();
+        let config = config.set("message.timestamp.after.max.ms", &forever).set("segment.ms", forever);
+        let topic = log.create_topic("t", config).unwrap();
+        let producer = log.producer().unwrap();
+        for millis in [1_600_000_000_000, 253_402_300_800_000] {
+            let record = Record::new("r").timestamp(Timestamp::from_millis(millis));
+            producer.send(&topic, record).unwrap();
+        }
+        log.close().unwrap();
         program
     }
 

@@ -29,6 +29,17 @@ fn once_prints_what_there_is() {
 }
 
 #[test]
+fn what_a_timestamp_in_the_future_keeps_is_shown() {
+    let program = Program::with_old_record_beside_the_future();
+    let told = program.ok(&["stats", "--once", "--interval", "0.01"], "");
+    assert!(told.contains("t-0: records from offset 0 on are old, but kept"), "{told}");
+    let told = program.ok(&["stats", "--once", "--interval", "0.01", "--json"], "");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let kept = serde_json::json!([{ "partition": 0, "baseOffset": 0, "timestamp": 253_402_300_800_000_i64 }]);
+    assert_eq!(told["topics"][0]["keptByFutureTimestamp"], kept);
+}
+
+#[test]
 fn wrong_values_are_named() {
     let program = Program::with_topic("t", 1);
     for interval in ["0", "-1", "often", "1e9"] {

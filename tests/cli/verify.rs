@@ -49,6 +49,20 @@ fn problems_are_lines_with_file_and_position() {
 }
 
 #[test]
+fn what_a_timestamp_in_the_future_keeps_is_shown_and_no_problem() {
+    let program = Program::with_old_record_beside_the_future();
+    let assert = program.run(&["verify"], "").code(0);
+    let told = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(told.contains("t-0/00000000000000000000.log is old, but kept"), "{told}");
+    let printed = program.ok(&["verify", "--json"], "");
+    let first: Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["type"], &first["timestamp"]),
+        (&"keptByFutureTimestamp".into(), &253_402_300_800_000_i64.into())
+    );
+}
+
+#[test]
 fn what_is_derived_is_repaired() {
     let program = Program::new();
     common::copy(&vectors("broker/clean-4.1/logdir"), &program.log());

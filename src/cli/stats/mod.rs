@@ -82,7 +82,7 @@ fn as_table(stats: &Stats) -> String {
     let names = ["TOPIC", "PARTITIONS", "RECORDS", "BYTES", "RECORDS/S", "BYTES/S"];
     let mut table = Table::new(names.map(|name| (name, 10)));
     for (name, topic) in &stats.topics {
-        let held = topic.held;
+        let held = &topic.held;
         table.row([
             name.clone(),
             held.partitions.to_string(),
@@ -97,7 +97,8 @@ fn as_table(stats: &Stats) -> String {
         groups.row([name.clone(), group.lag.to_string()]);
     }
     let groups = if stats.groups.is_empty() { String::new() } else { groups.text() };
-    table.text() + &groups + "\n"
+    let kept: String = stats.kept_by_future().map(|line| line + "\n").collect();
+    table.text() + &groups + &kept + "\n"
 }
 
 fn as_json(stats: &Stats) -> Value {
@@ -105,6 +106,9 @@ fn as_json(stats: &Stats) -> Value {
         .topics
         .iter()
         .map(|(name, topic)| {
+            let kept = topic.held.kept_by_future.iter().map(|(partition, base_offset, timestamp)| {
+                json!({ "partition": partition, "baseOffset": base_offset, "timestamp": timestamp })
+            });
             json!({
                 "topic": name,
                 "partitions": topic.held.partitions,
@@ -112,6 +116,7 @@ fn as_json(stats: &Stats) -> Value {
                 "bytes": topic.held.bytes,
                 "recordsPerSecond": topic.records_per_second,
                 "bytesPerSecond": topic.bytes_per_second,
+                "keptByFutureTimestamp": kept.collect::<Vec<_>>(),
             })
         })
         .collect();

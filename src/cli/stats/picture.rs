@@ -33,6 +33,9 @@ pub(super) fn lines(
         .to_string(),
     ];
     let mut room = height.saturating_sub(lines.len() + 2).max(1);
+    // One line tells of one of them, where there is room for it.
+    let kept = stats.kept_by_future().next().filter(|_| room > 1);
+    room -= usize::from(kept.is_some());
     let groups: Vec<String> =
         stats.groups.iter().map(|(name, group)| group_line(name, names, group, sparks)).collect();
     // Topics and groups share what there is, half and half when both are many.
@@ -57,6 +60,7 @@ pub(super) fn lines(
     } else if stats.topics.is_empty() {
         lines.push(dim.apply_to("no topics").to_string());
     }
+    lines.extend(kept);
     lines.into_iter().map(|line| fitted(line, width)).collect()
 }
 
@@ -66,7 +70,7 @@ fn group_line(name: &str, names: usize, group: &GroupStats, sparks: usize) -> St
 }
 
 fn line(name: &str, names: usize, topic: &TopicStats, sparks: usize) -> String {
-    let held = topic.held;
+    let held = &topic.held;
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write!(

@@ -3,21 +3,25 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use stratalog::{Error, EventLog, Topic};
+use stratalog::{Error, EventLog, Timestamp, Topic};
 
 use crate::cli::Outcome;
 use crate::cli::pattern::Pattern;
+use crate::cli::time::shown;
 
 /// As many as fit on a wide screen.
 const KEPT: usize = 120;
 
 /// What a topic holds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Held {
     pub(super) partitions: usize,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) bytes: u64,
+    /// Partitions whose old records stay only because of a timestamp in the future: each with where they begin, and the
+    /// timestamp.
+    pub(super) kept_by_future: Vec<(u32, u64, i64)>,
 }
 
 /// A topic over time.
@@ -65,8 +69,10 @@ impl Stats {
             }
             match held(&topic) {
                 Ok(held) => {
-                    let stats =
-                        self.topics.remove(topic.name()).unwrap_or(TopicStats { held, ..Default::default() });
+                    let stats = self
+                        .topics
+                        .remove(topic.name())
+                        .unwrap_or(TopicStats { held: held.clone(), ..Default::default() });
                     seen.insert(topic.name().to_owned(), stats.then(held, time));
                 }
                 // Deleted since it was listed: then whatever was found wrong was because of that.
@@ -78,6 +84,19 @@ impl Stats {
         }
         self.topics = seen;
         self.look_at_groups(log)
+    }
+
+    /// A line for each partition whose old records stay only because of a timestamp in the future.
+    pub(super) fn kept_by_future(&self) -> impl Iterator<Item = String> + '_ {
+        self.topics.iter().flat_map(|(name, topic)| {
+            topic.held.kept_by_future.iter().map(move |(partition, base_offset, timestamp)| {
+                let when = shown(Timestamp::from_millis(*timestamp));
+                format!(
+                    "{name}-{partition}: records from offset {base_offset} on are old, but kept because one has a timestamp \
+                     in the future, {when}"
+                )
+            })
+        })
     }
 
     fn look_at_groups(&mut self, log: &EventLog) -> Outcome {
@@ -110,6 +129,13 @@ fn held(topic: &Topic) -> stratalog::Result<Held> {
         held.start += offsets.log_start;
         held.end += offsets.log_end;
         held.bytes += partition.size()?;
+        if let Some(kept) = partition.kept_by_future_timestamp()? {
+            held.kept_by_future.push((
+                partition.id().partition(),
+                kept.offsets.start,
+                kept.newest.as_millis(),
+            ));
+        }
     }
     Ok(held)
 }

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use super::MOST_SMALL_BYTES;
 use super::log_file::LogFile;
 use crate::catalog::{self, Outline, Owner};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::{Error, Result};
 use crate::format::checkpoint::{EpochStart, parse_offsets};
 use crate::format::compression::MAX_DECOMPRESSED_BYTES;
@@ -188,6 +189,19 @@ pub struct VerifyReport {
     pub repaired: u64,
     /// Whether the work was ended before everything was looked at.
     pub interrupted: bool,
+    /// Segments that retention by age keeps, with all that come after them, only because of a record with a timestamp in
+    /// the future. That is no problem of the files. Only topics count that have a `retention.ms` of their own.
+    pub kept_by_future_timestamp: Vec<FutureSegment>,
+}
+
+/// A segment that is old but for a record with a timestamp in the future: [`VerifyReport::kept_by_future_timestamp`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FutureSegment {
+    /// The log file.
+    pub path: PathBuf,
+    /// The largest timestamp in it.
+    pub timestamp: Timestamp,
 }
 
 /// Goes through a log directory and tells `on_problem` what is not as it should be: checksums, lengths, offsets and records
@@ -236,6 +250,8 @@ pub fn verify(
         on_problem: &mut on_problem,
         pending: Vec::new(),
         seen_epochs: Vec::new(),
+        retention_ms: None,
+        now: SystemClock.now().as_millis(),
         report: VerifyReport { clean, ..VerifyReport::default() },
         total: 0,
         told: 0,
@@ -263,6 +279,9 @@ struct Verifier<'v, 'o> {
     pending: Vec<Problem>,
     /// Where leader epochs begin in the partition at hand, by its batches.
     seen_epochs: Vec<EpochStart>,
+    /// How long records of the partition at hand are kept, if time is a limit.
+    retention_ms: Option<i64>,
+    now: i64,
     report: VerifyReport,
     total: u64,
     /// Bytes that progress was last told of.
@@ -289,6 +308,8 @@ impl Verifier<'_, '_> {
             }
             self.owner(directory, outline.as_ref());
             if let Some(partition) = &directory.partition {
+                self.retention_ms =
+                    outline.as_ref().and_then(|outline| outline.retention_ms(partition.topic()));
                 let compacted =
                     outline.as_ref().is_none_or(|outline| outline.may_have_been_compacted(partition.topic()));
                 self.partition(&directory.path, partition, compacted);

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::absences::Absences;
 use super::segment::Place;
-use super::{ProblemKind, Verifier};
+use super::{FutureSegment, ProblemKind, Verifier};
 use crate::catalog::metadata_directory;
+use crate::clock::Timestamp;
 use crate::format::checkpoint::{EpochStart, parse_epochs};
 use crate::format::partition_metadata;
 use crate::format::transaction_index::AbortedTransaction;
@@ -45,6 +46,9 @@ pub(super) struct Walk {
     /// In the log file at hand: by the producers' state, and by the markers alone.
     pub(super) aborted: Vec<AbortedTransaction>,
     pub(super) abort_markers: Vec<(u64, i64)>,
+    /// Largest timestamps in the log file at hand: of all records, and of those that are not in the future.
+    newest: i64,
+    newest_past: Option<i64>,
 }
 
 impl Walk {
@@ -55,6 +59,15 @@ impl Walk {
         self.expected = self.expected.max(base);
         self.aborted.clear();
         self.abort_markers.clear();
+        (self.newest, self.newest_past) = (-1, None);
+    }
+
+    /// Notes the largest timestamp of a batch.
+    pub(super) fn note_time(&mut self, timestamp: i64, now: i64) {
+        self.newest = self.newest.max(timestamp);
+        if (0..=now).contains(&timestamp) {
+            self.newest_past = self.newest_past.max(Some(timestamp));
+        }
     }
 
     pub(super) fn has_gaps(&self) -> bool {
@@ -114,6 +127,8 @@ impl Verifier<'_, '_> {
             producers: ProducerState::default(),
             aborted: Vec::new(),
             abort_markers: Vec::new(),
+            newest: -1,
+            newest_past: None,
         };
         for (at, &base) in bases.iter().enumerate() {
             let place = Place { base, next_base: bases.get(at + 1).copied() };
@@ -124,6 +139,7 @@ impl Verifier<'_, '_> {
             if self.report.interrupted {
                 return;
             }
+            self.future(&walk);
         }
         let first_epoch = walk.epochs.as_ref().and_then(|epochs| epochs.first()).map(|first| first.start);
         if let Some(first) = bases.first() {
@@ -133,6 +149,16 @@ impl Verifier<'_, '_> {
         self.end(directory, &bases, &walk, known);
         self.snapshots(directory, &names, walk.expected);
         self.seen_epochs = walk.seen;
+    }
+
+    /// Whether the log file at hand is kept only because of a timestamp in the future.
+    fn future(&mut self, walk: &Walk) {
+        let Some(age) = self.retention_ms else { return };
+        let is_old = |past: i64| self.now.saturating_sub(past) > age;
+        if walk.newest > self.now && walk.newest_past.is_none_or(is_old) {
+            let timestamp = Timestamp::from_millis(walk.newest);
+            self.report.kept_by_future_timestamp.push(FutureSegment { path: walk.path.clone(), timestamp });
+        }
     }
 
     /// Whether the log reaches as far as the checkpoints say.

@@ -174,6 +174,7 @@ impl Verifier<'_, '_> {
         for reason in wrong {
             self.problem_at(ProblemKind::Log, walk.path.clone(), position, Some(first), reason);
         }
+        walk.note_time(frame.indexed_timestamp(), self.now);
         if let Some(indexes) = indexes {
             let (max_timestamp, indexed_timestamp) = (frame.max_timestamp(), frame.indexed_timestamp());
             indexes.pass(Passed {

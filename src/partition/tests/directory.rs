@@ -129,6 +129,43 @@ fn the_leader_epoch_goes_on_and_its_checkpoint_follows_the_batches() {
 }
 
 #[test]
+fn a_leader_epoch_checkpoint_that_makes_no_sense_is_told_of_and_made_anew() {
+    let mut fixture = Fixture::new(POSITIONED, 400);
+    for (epoch, recovery_point) in [(4, 0), (6, 4), (9, 8)] {
+        fixture.settings.first_epoch = epoch;
+        let log = fixture.open_clean(recovery_point);
+        (0..4).for_each(|_| _ = append_numbered(&log, 1, 100).unwrap());
+        log.close().unwrap();
+        // As if a broker of a later epoch came next.
+        let checkpoint = fixture.directory().join("leader-epoch-checkpoint");
+        let text = fs::read_to_string(&checkpoint).unwrap();
+        let next = [(4, "6 4"), (6, "9 8"), (9, "")].into_iter().find(|(now, _)| *now == epoch).unwrap().1;
+        if !next.is_empty() {
+            let known: Vec<_> = text.lines().skip(2).chain([next]).collect();
+            fs::write(&checkpoint, format!("0\n{}\n{}\n", known.len(), known.join("\n"))).unwrap();
+        }
+    }
+    let checkpoint = fixture.directory().join("leader-epoch-checkpoint");
+    let right = fs::read_to_string(&checkpoint).unwrap();
+    assert_eq!(right, "0\n3\n4 0\n6 4\n9 8\n");
+    for clean in [true, false] {
+        for wrong in ["0\n3\n4 0\n6 4\n9 8", "0\n3\n4 0\n9 8\n6 4\n", "nonsense", "\0\0\0"] {
+            fs::write(&checkpoint, wrong).unwrap();
+            let log =
+                fixture.open(Checkpointed { clean, recovery_point: Some(12), ..Checkpointed::default() });
+            let events = fixture.chores.events.listen();
+            assert_eq!(log.bounds().unwrap().log_end, 12);
+            let told = events.try_next();
+            assert!(
+                matches!(&told, Some(crate::events::Event::CheckpointUnreadable { path, .. }) if *path == checkpoint),
+                "{told:?}"
+            );
+            assert_eq!(fs::read_to_string(&checkpoint).unwrap(), right, "{wrong}");
+        }
+    }
+}
+
+#[test]
 fn leader_epochs_begin_where_the_log_does() {
     let fixture = ten_records();
     let checkpoint = fixture.directory().join("leader-epoch-checkpoint");

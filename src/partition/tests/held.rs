@@ -11,7 +11,7 @@ use crate::config::ReadUpTo;
 use crate::error::Error;
 use crate::partition::{Checkpointed, Cursor, Fetched, PartitionSettings, Retention};
 use crate::sys::faults::Faults;
-use crate::upkeep::retention::retain;
+use crate::upkeep::retention::{Stint, retain};
 
 const BYTES: usize = 100;
 
@@ -51,7 +51,7 @@ fn retention_deletes_segments_that_readers_have_open() {
     log.set_settings(PartitionSettings { ..fixture.settings.clone() });
     let all_are_old = i64::MAX / 2;
     for now in [all_are_old, all_are_old + delay] {
-        retain(std::slice::from_ref(&log), now, || Ok(())).1.unwrap();
+        retain(std::slice::from_ref(&log), now, Stint::Whole, || Ok(())).1.unwrap();
     }
     assert_eq!(log.log_start(), 20);
     check(&held, 0);

@@ -9,7 +9,7 @@ use super::{Bench, NOW, Seen, clean, fill, last_of, seen};
 use crate::error::{Error, Result};
 use crate::partition::PartitionLog;
 use crate::sys::faults::Faults;
-use crate::upkeep::retention::retain;
+use crate::upkeep::retention::{Stint, retain};
 use crate::upkeep::{Compaction, Step};
 
 const END: u64 = 60;
@@ -124,7 +124,7 @@ fn segments_that_are_deleted_in_between_stay_deleted() {
             let before = seen(log);
             let context = format!("{start} behind {}", stop.slices);
             delete_records(log, start).unwrap();
-            retain(slice::from_ref(log), NOW, || Ok(())).1.unwrap();
+            retain(slice::from_ref(log), NOW, Stint::Whole, || Ok(())).1.unwrap();
             let check = |found: &Seen| {
                 assert!(found.iter().all(|(at, _)| *at >= start), "{context}");
                 let kept: Seen = before.iter().filter(|(at, _)| *at >= start).cloned().collect();
