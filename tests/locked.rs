@@ -69,13 +69,15 @@ fn although_the_lock_was_removed() {
             // Where an open file cannot be removed there is nothing to guard against.
             continue;
         }
+        // Some systems let it have its name until it is closed.
+        let keeps_its_name = dir.path().join(".lock").exists();
         is_held(dir.path(), std::process::id());
         is_held(dir.path(), std::process::id());
         let repair = stratalog::inspect::VerifyOptions::new().repair(true);
         let verified = stratalog::inspect::verify(dir.path(), repair, |_| {});
         assert!(matches!(verified, Err(Error::Locked { .. })), "{verified:?}");
         // The refused attempts have left nothing that would be taken for another writer's.
-        assert!(!dir.path().join(".lock").exists());
+        assert_eq!(dir.path().join(".lock").exists(), keeps_its_name);
         log.create_topic("u", TopicConfig::new()).unwrap();
         log.producer().unwrap().send(&topic, Record::new("ours")).unwrap();
         log.close().unwrap();

@@ -292,7 +292,9 @@ impl PartitionLog {
 
     /// Refuses if the log is not where it was opened. A sync goes by descriptors and would not notice.
     pub(crate) fn check_place(&self) -> Result<()> {
-        self.disk.check_place()
+        // The place of a deleted one may well be another's.
+        let is_deleted = || matches!(*self.appender.lock(), Appender::Deleted);
+        self.disk.check_place().map_err(|failure| if is_deleted() { self.deleted() } else { failure })
     }
 
     /// The same; that a directory is gone is no wonder where its topic is.

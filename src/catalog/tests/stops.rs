@@ -140,6 +140,7 @@ fn a_deletion_that_could_not_move_its_directories_is_finished_before_the_name_is
     let (dir, first) = two_topics();
     first.close().unwrap();
     let mut disk = Disk::of(dir.path(), true, true);
+    disk.moves_open_directories = true;
     disk.faults = Faults::after(Operation::Rename, 1, io::ErrorKind::PermissionDenied, true);
     let catalog = open_on(dir.path(), &disk).unwrap();
     catalog.delete("a", NOW).unwrap();

@@ -171,6 +171,16 @@ impl Fixture {
         assert!(different.is_empty(), "these differ: {different:?}");
     }
 
+    /// Whether a file can take the name of one that is open, as Unix and NTFS have it and Wine does not.
+    pub(super) fn replaces_open_files(&self) -> bool {
+        let [open, new] = ["open", "new"].map(|name| self.root.path().join(name));
+        let _open = self.disk.create(&open).unwrap();
+        drop(self.disk.create(&new).unwrap());
+        let replaced = self.disk.rename(&new, &open).is_ok();
+        assert!(replaced || cfg!(any(windows, held_files)));
+        replaced
+    }
+
     /// Drops the chores that wait: they keep files open, and on some systems an open file keeps its name.
     pub(super) fn forget_chores(&self) {
         self.waiting.iter().for_each(|waiting| waiting.try_iter().for_each(drop));

@@ -160,14 +160,18 @@ fn a_hole_with_records_behind_it_is_cut_but_kept_aside() {
     let mut holed = file.clone();
     holed[hole.position + 61..hole.position + hole.bytes].fill(0);
     fs::write(fixture.log_file(0), &holed).unwrap();
-    let mut of_another_process = fs::File::open(fixture.log_file(0)).unwrap();
+    let of_another_process = fs::File::open(fixture.log_file(0)).unwrap();
+    // Where the system does not replace it, see `held`.
+    let of_another_process = Some(of_another_process).filter(|_| fixture.replaces_open_files());
     let log = fixture.open_unclean(0);
     let report = log.load().unwrap().unwrap();
     assert_eq!((report.log_end, report.bytes_cut), (3, (file.len() - hole.position) as u64));
     // Whoever has maps of the file keeps all of it.
-    let mut still = Vec::new();
-    std::io::Read::read_to_end(&mut of_another_process, &mut still).unwrap();
-    assert_eq!(still, holed);
+    if let Some(mut of_another_process) = of_another_process {
+        let mut still = Vec::new();
+        std::io::Read::read_to_end(&mut of_another_process, &mut still).unwrap();
+        assert_eq!(still, holed);
+    }
     assert_eq!(fs::read(&report.kept[0]).unwrap(), holed[hole.position..]);
     assert_numbered(&log, 0..3, 20);
     append_numbered(&log, 2, 20).unwrap();
