@@ -91,7 +91,7 @@ fn a_poisoned_or_closed_partition_says_so() {
 
 #[test]
 fn a_commit_of_more_than_a_batch_of_the_topic_takes_is_there_as_a_whole_or_not_at_all() {
-    let positions: Vec<_> = (0..20_000).map(|number| Position::new(("t", number), 7)).collect();
+    let positions: Vec<_> = (0..60_000).map(|number| Position::new(("t", number), 7)).collect();
     for nth in 0..4 {
         let fixture = Fixture::new();
         fixture.offsets.shards_to_write(NOW).unwrap();
