@@ -58,12 +58,25 @@ fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
+/// What the library calls the values that options of commands become.
+const OF_OPTIONS: [&str; 6] = [
+    "consumer config",
+    "partitions",
+    "producer config",
+    "replication factor",
+    "topic configuration",
+    "topic name",
+];
+
 impl From<Error> for Failure {
     /// In the words of the command line where the library speaks of its own calls.
     fn from(error: Error) -> Self {
         Self::Failed(match &error {
-            // Values that are checked here and values that the library checks end alike.
-            Error::InvalidInput { .. } => return Self::Usage(error.to_string()),
+            // Values of options end alike, whether they are checked here or by the library. What is found in a file or
+            // in a directory is no value of an option.
+            Error::InvalidInput { what, .. } if OF_OPTIONS.contains(what) => {
+                return Self::Usage(error.to_string());
+            }
             Error::Locked { path, holder } => {
                 let path = path.display();
                 let (by, stop) = match holder {

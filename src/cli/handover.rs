@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use stratalog::{Error, HandoverOptions, HandoverReport, KafkaVersion};
+use stratalog::{HandoverOptions, HandoverReport, KafkaVersion};
 
 use super::{Failure, Outcome, Output, Session, output};
 
@@ -43,7 +43,7 @@ pub(super) struct Handover {
 type Address = (String, u16);
 
 fn version(text: &str) -> Result<KafkaVersion, String> {
-    text.parse().map_err(|failure: Error| failure.to_string())
+    text.parse().map_err(|failure: stratalog::Error| failure.to_string())
 }
 
 fn address(text: &str) -> Result<Address, String> {
@@ -68,11 +68,7 @@ pub(super) fn run(options: &Handover, session: &Session) -> Outcome {
         wanted = wanted.cluster_id(id.as_str());
     }
     let log = session.write()?;
-    // Nothing is wrong with the call: it is the directory that a broker would not take.
-    let report = log.handover(&wanted).map_err(|failure| match failure {
-        Error::InvalidInput { .. } => Failure::failed(failure.to_string()),
-        failure => failure.into(),
-    })?;
+    let report = log.handover(&wanted)?;
     if options.dry_run {
         log.close()?;
     }

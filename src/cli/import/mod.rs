@@ -402,7 +402,7 @@ fn refused(number: u64, why: String) -> Failure {
 
 fn at_line(number: u64, failure: Failure) -> Failure {
     match failure {
-        Failure::Failed(why) => refused(number, why),
-        other => other,
+        Failure::Failed(why) | Failure::Usage(why) => refused(number, why),
+        Failure::ClosedPipe => Failure::ClosedPipe,
     }
 }

@@ -35,6 +35,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
+/// The records of some generations are those of a group that never had members.
+fn only_commits(generation: i32) -> bool {
+    generation % 2 == 0
+}
+
 #[derive(Debug, Default)]
 struct Model {
     offsets: BTreeMap<(&'static str, &'static str, u32), u64>,
@@ -72,8 +77,20 @@ impl Model {
                 offsets.commit(GROUPS[*group], &positions, NOW, level).unwrap();
             }
             Step::Remove { group, of } => {
+                let mut removed = false;
                 for (topic, partition) in of {
-                    self.offsets.remove(&(GROUPS[*group], TOPICS[*topic], *partition));
+                    removed |= self.offsets.remove(&(GROUPS[*group], TOPICS[*topic], *partition)).is_some();
+                }
+                // With its last commit a group ends that only ever committed.
+                let is_empty = self.offsets.keys().all(|(of, ..)| *of != GROUPS[*group]);
+                if removed
+                    && is_empty
+                    && self
+                        .generations
+                        .get(GROUPS[*group])
+                        .is_some_and(|generation| only_commits(*generation))
+                {
+                    self.generations.remove(GROUPS[*group]);
                 }
                 let of: Vec<_> = of.iter().map(|(topic, n)| (TOPICS[*topic], *n).into()).collect();
                 offsets.remove(GROUPS[*group], &of, NOW).unwrap();
@@ -85,7 +102,9 @@ impl Model {
             }
             Step::WriteGroup(group, generation) => {
                 self.generations.insert(GROUPS[*group], *generation);
-                let record = GroupMetadata { generation: *generation, ..GroupMetadata::default() };
+                let protocol_type = if only_commits(*generation) { "" } else { "consumer" }.to_owned();
+                let record =
+                    GroupMetadata { generation: *generation, protocol_type, ..GroupMetadata::default() };
                 offsets.write_group(GROUPS[*group], &record, NOW).unwrap();
             }
             Step::ForgetTopic(topic) => {
