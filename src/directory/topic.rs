@@ -338,7 +338,7 @@ impl Partition {
     /// After an error the partition takes no more records until the log is opened anew: see [`Error::Poisoned`].
     pub fn sync(&self) -> Result<()> {
         self.directory.check_writable()?;
-        self.log.refuse_displaced()?;
+        self.log.check_place()?;
         self.log.sync()
     }
 

@@ -181,7 +181,7 @@ impl PartitionLog {
         if !self.durable.requests.is_open(asked.request) {
             return Ok(false);
         }
-        match self.refuse_displaced().and_then(|()| self.sync()) {
+        match self.check_place().and_then(|()| self.sync()) {
             Ok(()) => Ok(true),
             // Nothing of it is to be kept, or closing has synced it.
             Err(Error::NotFound { .. } | Error::Closed) => Ok(false),
@@ -295,11 +295,6 @@ impl PartitionLog {
         // The place of a deleted one may well be another's.
         let is_deleted = || matches!(*self.appender.lock(), Appender::Deleted);
         self.disk.check_place().map_err(|failure| if is_deleted() { self.deleted() } else { failure })
-    }
-
-    /// The same; that a directory is gone is no wonder where its topic is.
-    pub(crate) fn refuse_displaced(&self) -> Result<()> {
-        self.check_place().or_else(|displaced| self.refuse_ended().and(Err(displaced)))
     }
 
     /// Everything appended before the call on the medium. Appends go on meanwhile.

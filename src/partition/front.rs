@@ -126,7 +126,7 @@ impl PartitionLog {
     /// be hidden is on the medium when this returns: else the log could end below its start after a power failure.
     pub(crate) fn prepare_start(self: &Arc<Self>, before: u64) -> Result<()> {
         let bounds = self.bounds()?;
-        self.refuse_displaced()?;
+        self.check_place()?;
         self.refuse_failed()?;
         if before > bounds.log_end {
             let at = Box::new(Position::new(self.id(), before));
