@@ -39,7 +39,6 @@ fn a_batch_is_written_whole_or_not_at_all() {
         let good = || Record::new("good");
         let large = vec![0; 2 << 20];
         for bad in [
-            good().header("", "nameless"),
             good().timestamp(Timestamp::from_millis(-7)),
             good().partition(0),
             Record::new(&large),
