@@ -38,11 +38,7 @@ fn a_batch_is_written_whole_or_not_at_all() {
         let (producer, to) = (log.producer().unwrap(), topic.partition(1).unwrap());
         let good = || Record::new("good");
         let large = vec![0; 2 << 20];
-        for bad in [
-            good().timestamp(Timestamp::from_millis(-7)),
-            good().partition(0),
-            Record::new(&large),
-        ] {
+        for bad in [good().timestamp(Timestamp::from_millis(-7)), good().partition(0), Record::new(&large)] {
             for at in 0..4 {
                 let mut batch = vec![good(); 4];
                 batch[at] = bad.clone();

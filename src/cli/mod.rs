@@ -65,7 +65,9 @@ Exit codes: 0 ok, 1 failed, 2 wrong usage.";
 ///
 /// The directory is a Kafka log directory, byte for byte. Options have the names that they have with Kafka's own tools.
 #[derive(Debug, Parser)]
-#[command(name = "stratalog", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 100)]
+// The file is called `stratalog.exe` on Windows, the program is not.
+#[command(name = "stratalog", bin_name = "stratalog", version, propagate_version = true)]
+#[command(after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
     /// The log directory.
     #[arg(long, global = true, env = "STRATALOG_DIR", value_name = "DIR", display_order = 900)]

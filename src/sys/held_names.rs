@@ -123,6 +123,7 @@ mod tests {
     fn what_is_open_keeps_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let mut disk = Disk::of(dir.path(), false, false);
+        disk.keeps_removed_names = false;
         disk.faults = Faults::default().with_held_names();
         let (a, b) = (dir.path().join("d/a"), dir.path().join("d/b"));
         disk.create_directory(&dir.path().join("d")).unwrap();

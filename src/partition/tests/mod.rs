@@ -15,7 +15,8 @@ mod held;
 mod lookups;
 mod missing;
 mod model;
-#[cfg(target_os = "linux")]
+// Holds every file open.
+#[cfg(all(target_os = "linux", not(held_files)))]
 mod power;
 mod prepared;
 mod recovery;

@@ -6,7 +6,8 @@ mod followers;
 #[cfg(target_os = "linux")]
 mod held;
 mod markers;
-#[cfg(target_os = "linux")]
+// Holds every file open.
+#[cfg(all(target_os = "linux", not(held_files)))]
 mod power;
 mod vectors;
 
