@@ -8,7 +8,7 @@ mod committing;
 mod following;
 mod records;
 mod subscription;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 mod view;
 mod waiting;
