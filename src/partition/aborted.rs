@@ -15,6 +15,8 @@ use crate::segment::{Segment, TRANSACTION_INDEX, beside};
 #[derive(Debug, Default)]
 pub(crate) struct Aborted {
     sorted: Vec<AbortedTransaction>,
+    /// Of batches from this offset on nothing is known.
+    known_upto: u64,
 }
 
 /// What stands at the front of a window of batches, as far as it is of one kind.
@@ -24,12 +26,19 @@ pub(super) enum Front {
     Shown(usize),
     /// Whole batches of aborted transactions.
     Hidden { bytes: usize, next_offset: u64 },
+    /// A batch of a transaction of which it is not known how it ends.
+    Unknown,
 }
 
 impl Aborted {
-    pub(super) fn of(mut found: Vec<AbortedTransaction>) -> Self {
+    pub(crate) fn of(mut found: Vec<AbortedTransaction>) -> Self {
         found.sort_unstable_by_key(|one| (one.producer_id, one.first_offset));
-        Self { sorted: found }
+        Self { sorted: found, known_upto: 0 }
+    }
+
+    /// The same, where they are all there are below this offset.
+    pub(super) fn known_upto(self, offset: u64) -> Self {
+        Self { known_upto: offset, ..self }
     }
 
     /// Looks at the headers in `window`, whose first batch begins at the first of `offsets` or behind it; at the last the
@@ -37,7 +46,7 @@ impl Aborted {
     /// left out: a damaged header hides nothing.
     pub(super) fn front(&self, window: &[u8], offsets: Range<u64>, bound: u64) -> Front {
         let (mut shown, mut hidden, mut expected) = (0_usize, 0_usize, offsets.start);
-        if self.sorted.is_empty() && bound == u64::MAX {
+        if self.sorted.is_empty() && bound == u64::MAX && self.known_upto >= offsets.end {
             return Front::Shown(window.len());
         }
         while let Some(rest) = window.get(shown + hidden..).filter(|rest| !rest.is_empty()) {
@@ -45,6 +54,13 @@ impl Aborted {
             let header = BatchHeader::read(header);
             let is_batch = header.magic == 2;
             let is_behind = is_batch && u64::try_from(header.base_offset).is_ok_and(|base| base >= bound);
+            if is_batch && !is_behind && self.asks_about(&header) {
+                match (shown, hidden) {
+                    (0, 0) => return Front::Unknown,
+                    (0, _) => break,
+                    _ => return Front::Shown(shown),
+                }
+            }
             let is_hidden = is_batch && !is_behind && self.hides(&header);
             if shown > 0 && (is_behind || is_hidden) {
                 return Front::Shown(shown);
@@ -64,6 +80,13 @@ impl Aborted {
             0 => Front::Shown(window.len()),
             bytes => Front::Hidden { bytes, next_offset: expected },
         }
+    }
+
+    /// Whether the batch is one of a transaction of which nothing is known.
+    fn asks_about(&self, header: &BatchHeader) -> bool {
+        header.is_transactional()
+            && !header.is_control()
+            && u64::try_from(header.base_offset).is_ok_and(|base| base >= self.known_upto)
     }
 
     /// Whether the batch belongs to a transaction that was aborted. Those of one producer do not overlap.
@@ -94,27 +117,6 @@ impl PartitionLog {
     #[inline]
     pub(super) fn first_open(&self) -> u64 {
         self.first_open.load(Ordering::Acquire)
-    }
-
-    /// The aborted transactions with records in `segment` at or behind `from`.
-    pub(super) fn aborted_in(&self, segment: &Segment, from: u64) -> Result<Aborted> {
-        let indexed = self.indexed_segments();
-        let first = indexed.partition_point(|base| *base < segment.base());
-        let mut found = Vec::new();
-        let list = self.segments();
-        let upto = list.after(segment.base()).map_or(u64::MAX, |next| next.base());
-        'indexes: for base in indexed.get(first..).unwrap_or_default() {
-            let Some(holder) = list.holding(*base).filter(|holder| holder.base() == *base) else { continue };
-            for one in self.index_of(holder)? {
-                if one.last_offset >= from && one.first_offset < upto {
-                    found.push(one);
-                }
-                if one.last_stable >= upto {
-                    break 'indexes;
-                }
-            }
-        }
-        Ok(Aborted::of(found))
     }
 
     /// An index that makes no sense is made anew from the batches, in memory.

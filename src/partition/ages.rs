@@ -106,7 +106,7 @@ impl PartitionLog {
 
     /// Makes the index of a segment anew if it turned out to be wrong. A failure is told, not returned: whoever came upon
     /// it has its answer from the batches.
-    pub(super) fn renew_doubted(&self, segment: &Arc<Segment>) {
+    pub(crate) fn renew_doubted(&self, segment: &Arc<Segment>) {
         let Some(reason) = segment.take_doubt() else { return };
         let renew = || {
             let mut review = Review::new(segment, self.index_interval(), i64::MAX);

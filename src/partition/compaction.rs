@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::aborted::Aborted;
 use super::settings::Compaction;
 use super::{PartitionLog, SegmentList};
 use crate::error::{Error, Result};
@@ -157,18 +156,6 @@ impl PartitionLog {
     /// Whether these segments, one behind the other, are part of the log.
     pub(crate) fn has_segments(&self, run: &[Arc<Segment>]) -> bool {
         run.is_empty() || self.segments.hold(run)
-    }
-
-    /// All transactions that were aborted, as far as segments tell of them.
-    pub(crate) fn all_aborted(&self) -> Result<Aborted> {
-        let list = self.segments();
-        let mut found = Vec::new();
-        for base in self.indexed_segments().iter() {
-            if let Some(holder) = list.with_base(*base) {
-                found.extend(self.index_of(holder)?);
-            }
-        }
-        Ok(Aborted::of(found))
     }
 
     /// The last batch of each producer with an id.

@@ -246,14 +246,9 @@ impl Cursor {
 
     fn enter(&mut self, place: Place) -> Result<()> {
         if let Some(aborted) = &mut self.committed {
-            *aborted = if self.log.is_followed() {
-                // More may come while the cursor stands here: looked up with every fetch.
-                Aborted::default()
-            } else {
-                self.log.aborted_in(place.view.segment(), self.offset)?
-            };
-            // An index of a segment that was deleted meanwhile is gone, and nothing would be hidden.
-            self.check_bounds()?;
+            // Looked up when a batch of a transaction is come to.
+            *aborted = Aborted::default();
+            self.log.prove_open()?;
         }
         self.at = Some(place);
         Ok(())
@@ -339,15 +334,21 @@ impl Cursor {
         let next_offset = place.view.segment().base() + u64::from(end.relative_next);
         let offsets = offset..next_offset;
         if let Some(aborted) = &mut self.committed {
-            if self.log.is_followed() {
-                *aborted = self.log.aborted_in_followed(place.view.segment(), offset);
-            }
             match aborted.front(window.as_ref(), place.expected..next_offset, bound) {
                 Front::Shown(bytes) => window = window.truncated(bytes),
                 Front::Hidden { bytes, next_offset } => {
                     place.position += bytes as u64;
                     place.expected = next_offset;
                     self.offset = offset.max(next_offset);
+                    return Ok(None);
+                }
+                Front::Unknown => {
+                    match self.log.aborted_in(place.view.segment(), offset) {
+                        Ok(found) => *aborted = found,
+                        // A compaction has taken away what was looked at.
+                        Err(_) if self.version != self.log.segments.version() => self.at = None,
+                        Err(failure) => return Err(failure),
+                    }
                     return Ok(None);
                 }
             }

@@ -1,26 +1,21 @@
 //! Transactions in a partition that is followed: what a reader that wants committed records only must know of them.
 //!
 //! A log of our own learns of transactions once, when it is loaded; nobody adds any. A followed one may be a broker's,
-//! so its batches are noted as they come. Nothing is written: what a broker keeps in files is read where it is there,
-//! and what is missing is kept in memory.
+//! so its batches are noted as they come, to know which transactions are open; how they end is found out by
+//! [`decisions`](super::decisions). Nothing is written.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::PartitionLog;
-use super::aborted::Aborted;
 use super::producers::ProducerState;
 use super::snapshots::FoundProducers;
 use crate::error::Result;
-use crate::format::transaction_index::AbortedTransaction;
-use crate::segment::Segment;
 
 /// What is known up to an offset.
 #[derive(Debug)]
 pub(super) struct Decided {
-    state: ProducerState,
-    upto: u64,
-    aborted: Vec<AbortedTransaction>,
+    pub(super) state: ProducerState,
+    pub(super) upto: u64,
 }
 
 impl PartitionLog {
@@ -33,7 +28,7 @@ impl PartitionLog {
     /// through: what is not known to be decided counts as open.
     pub(crate) fn follow_transactions(&self) -> Result<()> {
         if !self.disk.read_only {
-            return Ok(());
+            return self.prove_open();
         }
         let mut decided = self.decided.lock();
         let segments = self.segments();
@@ -43,10 +38,10 @@ impl PartitionLog {
             Some(known) => known,
             None => self.decided_by_files(end)?,
         };
-        let Decided { state, upto, aborted } = &mut known;
+        let Decided { state, upto } = &mut known;
         for segment in segments.iter().filter(|segment| segment.next_offset() > *upto) {
             // Behind damage nothing is known of the segment; readers come to the damage themselves.
-            self.replay(segment, (*upto, end), state, &mut |one| aborted.push(one))?;
+            self.replay(segment, (*upto, end), state, &mut |_| ())?;
         }
         *upto = end;
         self.first_open.store(state.first_open().unwrap_or(end), Ordering::Release);
@@ -54,34 +49,20 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// What snapshots and indexes tell, where all of them are there; else it is to be found from the first batch on.
+    /// What the newest snapshot tells, where the batches bear it out; else it is to be found from the first batch on.
     fn decided_by_files(&self, end: u64) -> Result<Decided> {
         let start = self.log_start();
         let names = FoundProducers::among(&self.disk.list(&self.directory)?);
         let segments = self.segments();
-        let newest = if segments.iter().all(|segment| names.is_indexed(segment)) {
-            names.newest_snapshot_of(self, start, end)?
-        } else {
-            None
-        };
-        let Some((upto, state)) = newest else {
-            let upto = segments.iter().next().map_or(start, |first| first.base());
-            return Ok(Decided { state: ProducerState::default(), upto, aborted: Vec::new() });
-        };
-        let mut aborted = Vec::new();
-        for segment in segments.iter().filter(|segment| segment.base() < upto) {
-            aborted.extend(self.index_of(segment)?.into_iter().filter(|one| one.last_offset < upto));
+        if segments.iter().all(|segment| names.is_indexed(segment))
+            && let Some((upto, state)) = names.newest_snapshot_of(self, start, end)?
+        {
+            if self.bears_out(&names, Some(upto), &state, upto)? {
+                return Ok(Decided { state, upto });
+            }
+            self.tell_snapshot("other transactions are open than it says");
         }
-        Ok(Decided { state, upto, aborted })
-    }
-
-    /// The aborted transactions with records in `segment` at or behind `from`, as far as they are known.
-    pub(super) fn aborted_in_followed(&self, segment: &Arc<Segment>, from: u64) -> Aborted {
-        let upto = segment.next_offset();
-        let decided = self.decided.lock();
-        let known = decided.as_ref().map_or(&[][..], |decided| &decided.aborted);
-        Aborted::of(
-            known.iter().filter(|one| one.last_offset >= from && one.first_offset < upto).copied().collect(),
-        )
+        let upto = segments.iter().next().map_or(start, |first| first.base());
+        Ok(Decided { state: ProducerState::default(), upto })
     }
 }

@@ -21,6 +21,7 @@ mod compaction;
 mod counters;
 mod cursor;
 mod decided;
+mod decisions;
 mod decoding;
 mod durability;
 mod epochs;
@@ -62,6 +63,7 @@ pub(crate) use compaction::{Cleanable, LastBatch};
 use counters::Counters;
 pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use decided::Decided;
+use decisions::Decisions;
 use durability::Durable;
 use front::Front;
 pub(crate) use front::SegmentFacts;
@@ -122,6 +124,8 @@ pub(crate) struct PartitionLog {
     first_open: AtomicU64,
     /// Of a followed log, once somebody wants to know.
     decided: Mutex<Option<Decided>>,
+    /// Taken before any other lock, by readers of committed records.
+    decisions: Decisions,
     /// Held while segments leave. No other lock is taken under it.
     front: Mutex<Front>,
     /// Taken before `appender` and `finishing`, by those who delete what is old.
@@ -224,6 +228,7 @@ impl PartitionLog {
             producers: Mutex::default(),
             first_open: AtomicU64::new(u64::MAX),
             decided: Mutex::default(),
+            decisions: Decisions::default(),
             front: Mutex::default(),
             ages: Ages::default(),
             epochs: Mutex::default(),

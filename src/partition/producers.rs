@@ -44,13 +44,24 @@ impl ProducerState {
         producer_snapshot::encode(self.entries.values())
     }
 
+    /// Whether it knows of no producer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether it speaks of no record at or behind an offset.
+    pub(super) fn is_before(&self, offset: u64) -> bool {
+        let is_below = |at: i64| u64::try_from(at).map_or(true, |at| at < offset);
+        self.entries.values().all(|entry| is_below(entry.last_offset) && is_below(entry.transaction_start))
+    }
+
     pub(super) fn last_batches(&self) -> BTreeMap<i64, LastBatch> {
         let last = |entry: &ProducerEntry| LastBatch { last_offset: entry.last_offset, epoch: entry.epoch };
         self.entries.iter().map(|(id, entry)| (*id, last(entry))).collect()
     }
 
     /// First offset of the oldest transaction that is open.
-    pub(super) fn first_open(&self) -> Option<u64> {
+    pub(crate) fn first_open(&self) -> Option<u64> {
         self.open.keys().next().copied()
     }
 

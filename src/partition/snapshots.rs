@@ -13,12 +13,22 @@ use std::sync::atomic::Ordering;
 
 use super::load::{Found, Loader};
 use super::producers::ProducerState;
-use super::{LastBatch, PartitionLog};
+use super::{Appender, LastBatch, PartitionLog};
 use crate::error::Result;
-use crate::format::frame::NotWhole;
+use crate::events::Event;
+use crate::format::header::BatchHeader;
 use crate::format::transaction_index::{self, AbortedTransaction};
-use crate::segment::{self, Batches, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, TRANSACTION_INDEX};
+use crate::segment::{self, Batches, Note, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, TRANSACTION_INDEX};
 use crate::sys::EntryKind;
+
+/// How a batch is passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// By its header, as long as that makes sense.
+    Skipped,
+    /// Only if it is whole, checksum included.
+    Checked,
+}
 
 /// More than a broker keeps: its oldest are dropped after a day.
 const MOST_SNAPSHOT_BYTES: u64 = 256 << 20;
@@ -32,8 +42,8 @@ pub(super) struct Producers {
     pub(super) upto: u64,
     /// Offset of the newest snapshot; without one, the log start.
     snapshot: u64,
-    /// Base offsets of the segments that have an index of aborted transactions, ascending.
-    indexed: Arc<[u64]>,
+    /// Offset of the snapshot that it was loaded from, if there was one.
+    pub(super) loaded: Option<u64>,
 }
 
 /// Names in the directory that tell of producers, and what was found out by them.
@@ -47,6 +57,8 @@ pub(super) struct FoundProducers {
     pub(super) state: ProducerState,
     /// The snapshot that was loaded, or the log start, and the offset that the state was then brought to.
     loaded: Range<u64>,
+    /// Whether there was such a snapshot.
+    had_snapshot: bool,
     /// What a snapshot of that offset is to hold, if there is none.
     unsaved: Option<Vec<u8>>,
     /// The newest snapshot that is right; without one, the log start.
@@ -102,6 +114,7 @@ impl Loader<'_> {
         let snapshot = log.newest_snapshot(&producers.snapshots, start, upto)?;
         let from = snapshot.as_ref().map_or(start, |(at, _)| *at);
         (producers.newest, producers.loaded) = (from, from..upto);
+        producers.had_snapshot = snapshot.is_some();
         producers.state = snapshot.map(|(_, state)| state).unwrap_or_default();
         for segment in behind(&found.segments, from) {
             // Readers come to damage themselves; what is behind it in the segment is not known.
@@ -209,22 +222,39 @@ impl PartitionLog {
     ) -> Result<Option<(u64, ProducerState)>> {
         for at in offsets.iter().rev().filter(|at| **at > start && **at <= upto) {
             let bytes = self.read_snapshot(*at)?;
-            if let Some(state) = bytes.and_then(|bytes| ProducerState::decode(&bytes).ok()) {
+            let state = bytes.and_then(|bytes| ProducerState::decode(&bytes).ok());
+            // What speaks of records behind its offset is the snapshot of another one.
+            if let Some(state) = state.filter(|state| state.is_before(*at)) {
                 return Ok(Some((*at, state)));
             }
         }
         Ok(None)
     }
 
-    /// Notes the batches of a segment from the first to before the second offset. `Some`: where and why the way ended
-    /// before.
+    /// Notes the batches of a segment from the first to before the second offset. `Some`: the way ended before, at this
+    /// offset.
     pub(super) fn replay(
         &self,
         segment: &Segment,
-        (from, upto): (u64, u64),
+        range: (u64, u64),
         state: &mut ProducerState,
         aborted: &mut dyn FnMut(AbortedTransaction),
-    ) -> Result<Option<(u64, NotWhole)>> {
+    ) -> Result<Option<u64>> {
+        self.pass_batches(segment, range, Passing::Skipped, &mut |header, control| {
+            if let Some(transaction) = state.note(header, control) {
+                aborted(transaction);
+            }
+        })
+    }
+
+    /// Tells of the batches of a segment from the first to before the second offset, `Some`: the way ended before, at this offset.
+    pub(super) fn pass_batches(
+        &self,
+        segment: &Segment,
+        (from, upto): (u64, u64),
+        passing: Passing,
+        note: Note<'_>,
+    ) -> Result<Option<u64>> {
         if segment.base() >= upto || segment.next_offset() <= from {
             return Ok(None);
         }
@@ -237,15 +267,18 @@ impl PartitionLog {
         });
         let mut batches = Batches::new(&file, length, position, segment.base());
         while batches.position < length && batches.expected < upto {
-            let ended = batches.pass(&mut |header, control| {
-                if u64::try_from(header.last_offset()).is_ok_and(|last| last >= from)
-                    && let Some(transaction) = state.note(header, control)
-                {
-                    aborted(transaction);
+            let expected = batches.expected;
+            let mut note = |header: &BatchHeader, control| {
+                if u64::try_from(header.last_offset()).is_ok_and(|last| last >= from) {
+                    note(header, control);
                 }
-            })?;
-            if let Some(reason) = ended {
-                return Ok(Some((batches.position, reason)));
+            };
+            let ended = match passing {
+                Passing::Skipped => batches.pass(&mut note)?,
+                Passing::Checked => batches.pass_whole(&mut note)?,
+            };
+            if ended.is_some() || batches.expected > segment.next_offset() {
+                return Ok(Some(expected.max(from)));
             }
         }
         Ok(None)
@@ -279,19 +312,6 @@ impl PartitionLog {
         self.aborted_by_scan(self.segments().as_slice(), segment, &names.snapshots, &mut None)
     }
 
-    /// Base offsets of the segments that have an index of aborted transactions, ascending.
-    pub(super) fn indexed_segments(&self) -> Arc<[u64]> {
-        Arc::clone(&self.producers.lock().indexed)
-    }
-
-    /// Notes that segments with these base offsets have an index of aborted transactions, and others have none any more.
-    pub(super) fn index_segments(&self, gone: &[u64], present: &[u64]) {
-        let mut producers = self.producers.lock();
-        let kept = producers.indexed.iter().filter(|base| !gone.contains(base));
-        let indexed: BTreeSet<_> = kept.chain(present).copied().collect();
-        producers.indexed = indexed.into_iter().collect();
-    }
-
     pub(super) fn last_batches_known(&self) -> BTreeMap<i64, LastBatch> {
         self.producers.lock().state.last_batches()
     }
@@ -299,9 +319,42 @@ impl PartitionLog {
     /// Takes over what loading found out.
     pub(super) fn set_producers(&self, found: FoundProducers, upto: u64) {
         let first_open = found.state.first_open().unwrap_or(u64::MAX);
-        let indexed = found.indexed.into_iter().collect();
-        *self.producers.lock() = Producers { state: found.state, upto, snapshot: found.newest, indexed };
+        let loaded = found.had_snapshot.then_some(found.loaded.start);
+        *self.producers.lock() = Producers { state: found.state, upto, snapshot: found.newest, loaded };
         self.first_open.store(first_open, Ordering::Relaxed);
+    }
+
+    /// Takes over what all batches below `upto` tell of producers in place of what a snapshot did, and writes that down where
+    /// the log ends or, while it is appended to, where its segment will end.
+    pub(super) fn adopt_producers(&self, state: ProducerState, upto: u64) -> Result<()> {
+        let first_open = state.first_open().unwrap_or(u64::MAX);
+        let is_active = matches!(&*self.appender.lock(), Appender::Active { .. });
+        let _order = self.finishing.lock();
+        let bytes = state.encode();
+        {
+            let mut producers = self.producers.lock();
+            producers.upto = producers.upto.max(upto);
+            (producers.state, producers.snapshot) = (state, self.log_start());
+        }
+        self.first_open.store(first_open, Ordering::Release);
+        self.segments.touch();
+        self.sleepers.wake_all();
+        if is_active {
+            return Ok(());
+        }
+        self.by_name(|| self.disk.replace(&self.snapshot_path(upto), &bytes))?;
+        self.producers.lock().snapshot = upto;
+        Ok(())
+    }
+
+    /// The newest snapshot was wrong.
+    pub(super) fn tell_snapshot(&self, reason: &'static str) {
+        let at = self.producers.lock().loaded.unwrap_or(0);
+        self.chores.events.tell(|| Event::IndexRebuilt {
+            partition: self.id.clone(),
+            path: self.snapshot_path(at),
+            reason: reason.into(),
+        });
     }
 
     /// Writes the snapshot for the log up to `at`, where a segment or the log ends. Runs under `finishing`.

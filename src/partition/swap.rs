@@ -61,14 +61,8 @@ impl PartitionLog {
             }
             return swapped.map(|()| false);
         }
-        let bases: Vec<_> = old.iter().map(|one| one.base()).collect();
-        let indexed: Vec<_> =
-            new.iter().filter(|one| one.has_aborted).map(|one| one.segment.base()).collect();
         let new: Vec<_> = new.into_iter().map(|one| one.segment).collect();
-        // Whoever looks at indexes while the list changes looks again: meanwhile there may be too many.
-        self.index_segments(&[], &indexed);
         self.segments.exchange(old, &new);
-        self.index_segments(&bases, &indexed);
         front.swaps.push_back(Swap { old: old.to_vec(), new });
         self.finish_swaps_of(&mut front, now)?;
         Ok(true)

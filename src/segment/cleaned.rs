@@ -37,8 +37,6 @@ pub(crate) struct CleanedWriter {
 #[derive(Debug)]
 pub(crate) struct CleanedSegment {
     pub(crate) segment: Arc<Segment>,
-    /// Whether it has an index of aborted transactions.
-    pub(crate) has_aborted: bool,
 }
 
 /// Removes whatever a writer with this base offset has left that does not count.
@@ -119,8 +117,7 @@ impl CleanedWriter {
         let log: PathBuf = self.file.path().to_owned();
         write_beside(&self.disk, &log, OFFSET_INDEX, &entries.offset_file())?;
         write_beside(&self.disk, &log, TIME_INDEX, &entries.time_file())?;
-        let has_aborted = !self.aborted.is_empty();
-        if has_aborted {
+        if !self.aborted.is_empty() {
             let bytes = transaction_index::encode(&self.aborted);
             write_beside(&self.disk, &log, TRANSACTION_INDEX, &bytes)?;
         }
@@ -128,7 +125,7 @@ impl CleanedWriter {
         let found = Segment::found(&self.disk, directory, self.base, (self.written, next), true);
         Ok(found.map(|segment| {
             let segment = Segment { standing: RwLock::new(Standing::Cleaned), ..segment };
-            CleanedSegment { segment: Arc::new(segment), has_aborted }
+            CleanedSegment { segment: Arc::new(segment) }
         }))
     }
 }

@@ -148,6 +148,19 @@ impl<'f> Batches<'f> {
         Ok(self.next()?.err().map(|stop| stop.reason))
     }
 
+    /// Passes the batch here if it is whole, checksum included, and tells of it. `Some`: why it is not.
+    pub(crate) fn pass_whole(&mut self, note: Note<'_>) -> Result<Option<NotWhole>> {
+        match self.next()? {
+            Err(stop) => Ok(Some(stop.reason)),
+            Ok((position, frame)) => {
+                if let FrameKind::Batch(header) = &frame.kind {
+                    note(header, self.control_in(header, position, frame.bytes as u64)?);
+                }
+                Ok(None)
+            }
+        }
+    }
+
     /// Whether everything from here on is zero: space allocated ahead, not data.
     pub(crate) fn rest_is_zero(&self) -> Result<bool> {
         let mut buffer = vec![0; STEP];

@@ -4,6 +4,7 @@ mod begun;
 mod compaction;
 mod copies;
 mod damage;
+mod decisions;
 mod derived;
 mod directory;
 mod encoded;

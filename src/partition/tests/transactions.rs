@@ -62,7 +62,7 @@ pub(super) fn marker(offset: u64, producer: i64, commits: bool) -> Vec<u8> {
 
 /// What happens in the life of a partition.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     /// A producer of a transaction writes records, as a broker appends them.
     Data {
         producer: i64,
@@ -88,22 +88,22 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// A partition as a broker writes it, and the plain truth about it.
 #[derive(Default)]
-struct Model {
+pub(super) struct Model {
     /// Log files by base offset.
-    segments: Vec<(u64, Vec<u8>)>,
-    next: u64,
+    pub(super) segments: Vec<(u64, Vec<u8>)>,
+    pub(super) next: u64,
     /// Offset and transaction of each record; transactions are numbered.
     records: Vec<(u64, Option<usize>)>,
     /// Producer, first offset and outcome of each transaction.
     transactions: Vec<(i64, u64, Option<bool>)>,
     aborted: Vec<AbortedTransaction>,
     /// Log end offsets at which a broker would have taken a snapshot, with what it would hold.
-    state: ProducerState,
-    snapshots: Vec<(u64, Vec<u8>)>,
+    pub(super) state: ProducerState,
+    pub(super) snapshots: Vec<(u64, Vec<u8>)>,
 }
 
 impl Model {
-    fn of(steps: &[Step]) -> Self {
+    pub(super) fn of(steps: &[Step]) -> Self {
         let mut model = Self { segments: vec![(0, Vec::new())], ..Self::default() };
         for step in steps {
             model.take(step);
@@ -164,7 +164,7 @@ impl Model {
         self.next += offsets;
     }
 
-    fn first_open(&self) -> Option<u64> {
+    pub(super) fn first_open(&self) -> Option<u64> {
         self.transactions.iter().filter(|one| one.2.is_none()).map(|one| one.1).min()
     }
 
@@ -176,14 +176,14 @@ impl Model {
     }
 
     /// The aborted transactions whose markers are in the segment at `base`.
-    fn aborted_in(&self, base: u64) -> Vec<AbortedTransaction> {
+    pub(super) fn aborted_in(&self, base: u64) -> Vec<AbortedTransaction> {
         let end = self.segments.iter().map(|(base, _)| *base).find(|other| *other > base);
         let range = base..end.unwrap_or(u64::MAX);
         self.aborted.iter().filter(|one| range.contains(&one.last_offset)).copied().collect()
     }
 
     /// The files that a broker leaves behind, with or without what can be made again.
-    fn write(&self, fixture: &Fixture, derived: bool) {
+    pub(super) fn write(&self, fixture: &Fixture, derived: bool) {
         // Made by us, so that the id and the epochs are there.
         let log = fixture.open_new();
         append(&log, &[TestRecord::of("first")]).unwrap();
@@ -211,7 +211,7 @@ impl Model {
     }
 
     /// Asserts that this is what is read, and from every offset on.
-    fn check(&self, log: &Arc<PartitionLog>) {
+    pub(super) fn check(&self, log: &Arc<PartitionLog>) {
         let bounds = log.bounds().unwrap();
         let stable = self.first_open().unwrap_or(self.next);
         assert_eq!((bounds.last_stable, bounds.log_end), (stable, self.next));
@@ -244,7 +244,7 @@ impl Model {
     }
 }
 
-fn file(fixture: &Fixture, at: u64, suffix: &str) -> PathBuf {
+pub(super) fn file(fixture: &Fixture, at: u64, suffix: &str) -> PathBuf {
     fixture.directory().join(segment::file_name(at, suffix))
 }
 
@@ -262,7 +262,7 @@ fn offsets(log: &Arc<PartitionLog>, from: u64, level: IsolationLevel, limits: Fe
     found
 }
 
-fn clean(model: &Model) -> Checkpointed {
+pub(super) fn clean(model: &Model) -> Checkpointed {
     Checkpointed { clean: true, recovery_point: Some(model.next), log_start: 0, ..Checkpointed::default() }
 }
 
@@ -374,9 +374,9 @@ fn the_sample_partition_hides_its_aborted_records() {
     assert_eq!(fixture.files().get(&name), before.get(&name));
 }
 
-/// As with a broker: without the index nothing is known to be aborted, unless the offset index is missing too.
+/// What the markers say counts, not an index, for which a broker takes a missing one too.
 #[test]
-fn a_missing_index_means_no_aborted_transactions() {
+fn without_the_index_aborted_records_stay_hidden() {
     let model = Model::of(&[
         Step::Data { producer: 1, count: 2 },
         Step::End { producer: 1, commits: false },
@@ -385,8 +385,7 @@ fn a_missing_index_means_no_aborted_transactions() {
     let fixture = Fixture::new(POSITIONED, 1 << 20);
     model.write(&fixture, true);
     fs::remove_file(file(&fixture, 0, segment::TRANSACTION_INDEX)).unwrap();
-    let log = fixture.open(clean(&model));
-    assert_eq!(offsets(&log, 0, IsolationLevel::ReadCommitted, ANY), [0, 1, 3]);
+    model.check(&fixture.open(clean(&model)));
     fs::remove_file(file(&fixture, 0, segment::OFFSET_INDEX)).unwrap();
     model.check(&fixture.open(clean(&model)));
     model.check_files(&fixture);

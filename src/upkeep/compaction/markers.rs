@@ -16,7 +16,7 @@ use crate::format::transaction_index::AbortedTransaction;
 use crate::partition::{Aborted, LastBatch};
 
 /// Goes along with a walk over the batches of a partition, in order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Markers {
     aborted: Aborted,
     /// Producers with records of a transaction that has not ended on the way, and whether those count.

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`pass`] | going through one partition |
+//! | [`deciding`] | what batches say of transactions and of times, before anything goes |
 //! | [`verdicts`] | which records go |
 //! | [`key_map`] | the last offset of each key, in bounded memory |
 //! | [`markers`] | transactions and producers |
@@ -11,6 +12,7 @@
 //! done. A partition that cannot be judged, because something in it is damaged or cannot be read here, is left alone
 //! and told of.
 
+mod deciding;
 mod key_map;
 mod markers;
 mod pass;

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::deciding::{Decided, Deciding};
 use super::markers::{Marker, Markers, Producers, Undecided};
 use super::verdicts::{Seen, Tombstones, Verdicts, Whole};
 use crate::error::{Damage, Error, Result};
@@ -17,7 +18,7 @@ use crate::format::header::BatchHeader;
 use crate::format::record::RawRecord;
 use crate::format::rewrite::{Horizon, Keep, Left, Rewriter, each_record, header_only};
 use crate::partition::{Cleanable, PartitionLog};
-use crate::segment::{Batches, CleanedSegment, CleanedWriter, Segment};
+use crate::segment::{Batches, CleanedSegment, CleanedWriter, Segment, TIMES_DIFFER};
 
 /// Bytes of log that are gone through at a time: a few milliseconds.
 const SLICE: u64 = 4 << 20;
@@ -30,6 +31,8 @@ pub(in crate::upkeep) struct Pass {
     log: Arc<PartitionLog>,
     plan: Cleanable,
     now: i64,
+    /// Bytes that the map of keys may take.
+    memory: usize,
     verdicts: Verdicts,
     records: Vec<Seen>,
     markers: Markers,
@@ -39,6 +42,8 @@ pub(in crate::upkeep) struct Pass {
     /// What segments are read into.
     window: Vec<u8>,
     at: Place,
+    /// A tombstone was come across that no pass has seen, in the part that is clean by the checkpoint.
+    is_clean_part_dirty: bool,
     stage: Stage,
     summary: Summary,
 }
@@ -53,6 +58,7 @@ struct Place {
 
 #[derive(Debug)]
 enum Stage {
+    Deciding(Box<Deciding>),
     Mapping,
     Cleaning(Box<Group>),
     Done,
@@ -103,26 +109,29 @@ impl Pass {
     /// Begins a pass at the time `now`, whose map of keys takes `memory` bytes at most.
     pub(super) fn new(log: &Arc<PartitionLog>, plan: Cleanable, memory: usize, now: i64) -> Result<Self> {
         let verdicts = Verdicts::new(memory, plan.first_dirty, plan.end())?;
-        let markers = Markers::new(log.all_aborted()?);
         let producers = Producers::new(log.last_batches());
-        let first = plan.segments.partition_point(|segment| segment.next_offset() <= plan.first_dirty);
-        let mut pass = Self {
+        let young_from = match plan.settings.min_lag_ms {
+            1.. => now.saturating_sub(plan.settings.min_lag_ms).saturating_add(1),
+            _ => i64::MAX,
+        };
+        let deciding = Deciding::new(log, young_from, plan.first_dirty);
+        Ok(Self {
             log: Arc::clone(log),
             plan,
             now,
+            memory,
             verdicts,
             records: Vec::new(),
-            markers,
+            markers: Markers::default(),
             producers,
             rewriter: Rewriter::new(log.max_decompressed_bytes()),
             plain: Vec::new(),
             window: Vec::new(),
             at: Place::default(),
-            stage: Stage::Mapping,
+            is_clean_part_dirty: false,
+            stage: Stage::Deciding(Box::new(deciding)),
             summary: Summary::default(),
-        };
-        pass.go_to(first);
-        Ok(pass)
+        })
     }
 
     pub(super) fn log(&self) -> &Arc<PartitionLog> {
@@ -131,7 +140,12 @@ impl Pass {
 
     /// Does a slice. After an error, and after the end, there is nothing more to do.
     pub(super) fn step(&mut self) -> Result<Step> {
-        let outcome = match self.stage {
+        let outcome = match &mut self.stage {
+            Stage::Deciding(deciding) => match deciding.step(&self.log) {
+                Ok(None) => Ok(Step::More),
+                Ok(Some(decided)) => self.decide(decided),
+                Err(failure) => Err(failure),
+            },
             Stage::Mapping => self.map_slice(),
             Stage::Cleaning(_) => self.clean_slice(),
             Stage::Done => Ok(Step::Done(self.summary)),
@@ -145,6 +159,32 @@ impl Pass {
             }
             outcome => outcome,
         }
+    }
+
+    /// Begins with what the batches allow.
+    fn decide(&mut self, decided: Decided) -> Result<Step> {
+        let Decided { aborted, first_open, young } = decided;
+        self.log.correct_first_open(first_open)?;
+        let limit = first_open.into_iter().chain(young).min().unwrap_or(u64::MAX);
+        let allowed = self.plan.segments.partition_point(|segment| segment.next_offset() <= limit);
+        if let Some(young) = young.and_then(|base| self.plan.segments.iter().find(|one| one.base() == base)) {
+            // Its index told otherwise.
+            young.doubt(TIMES_DIFFER);
+            self.log.renew_doubted(young);
+        }
+        if allowed < self.plan.segments.len() {
+            self.plan.segments.truncate(allowed);
+            if self.plan.end() <= self.plan.first_dirty {
+                return Ok(Step::Gone);
+            }
+            self.verdicts = Verdicts::new(self.memory, self.plan.first_dirty, self.plan.end())?;
+        }
+        self.markers = Markers::new(aborted);
+        let first_dirty = self.plan.first_dirty;
+        let first = self.plan.segments.partition_point(|segment| segment.next_offset() <= first_dirty);
+        self.stage = Stage::Mapping;
+        self.go_to(first);
+        Ok(Step::More)
     }
 
     fn go_to(&mut self, segment: usize) {
@@ -247,7 +287,9 @@ impl Pass {
         }
         self.go_to(first);
         if end == first {
-            self.summary.upto = self.verdicts.upto();
+            // What no pass has gone through is for the next one, all of it.
+            let first = self.plan.segments.first().filter(|_| self.is_clean_part_dirty);
+            self.summary.upto = first.map_or(self.verdicts.upto(), |first| first.base());
             self.stage = Stage::Done;
             return;
         }
@@ -279,6 +321,7 @@ impl Pass {
             last_offset: frame.last_offset(),
             timestamp: frame.indexed_timestamp(),
         };
+        let is_clean_part = self.is_clean_part(whole.last_offset);
         let mut aborted = None;
         let left = match &frame.kind {
             FrameKind::Batch(header) if header.is_control() && header.record_count > 0 => {
@@ -315,6 +358,13 @@ impl Pass {
                 }
             }
         };
+        let left = match left {
+            Ok(Left::Batch { header, .. }) if is_clean_part && is_news_of_tombstones(frame, &header) => {
+                self.is_clean_part_dirty = true;
+                Ok(Left::All)
+            }
+            left => left,
+        };
         let Stage::Cleaning(group) = &mut self.stage else { return Ok(()) };
         let log = &self.log;
         match left {
@@ -338,6 +388,12 @@ impl Pass {
             output.push_aborted(transaction);
         }
         Ok(())
+    }
+
+    /// Whether passes have gone through what ends at this offset, by the checkpoint. None goes through what lies below the log
+    /// start.
+    fn is_clean_part(&self, last_offset: u64) -> bool {
+        (self.log.log_start()..self.plan.first_dirty).contains(&last_offset)
     }
 
     /// From when on a tombstone that is come across now may go.
@@ -465,6 +521,17 @@ impl<'p> Piece<'p> {
 /// Whether a batch has a time from which on its tombstones may go, and it has come.
 fn is_past(header: &BatchHeader, now: i64) -> bool {
     header.has_delete_horizon() && header.base_timestamp <= now
+}
+
+/// Whether a batch of records is about to be given the time from which on its tombstones may go. Each pass gives it, so that
+/// one without may have older records of the same keys before it. In the part that is clean by the checkpoint these would
+/// stay when the tombstone goes.
+fn is_news_of_tombstones(frame: &Frame, left: &BatchHeader) -> bool {
+    let had_time = match &frame.kind {
+        FrameKind::Batch(header) => header.has_delete_horizon() || header.is_control(),
+        FrameKind::Legacy { .. } => false,
+    };
+    !had_time && left.has_delete_horizon()
 }
 
 /// No record goes.

@@ -9,6 +9,7 @@ mod markers;
 // Holds every file open.
 #[cfg(all(target_os = "linux", not(held_files)))]
 mod power;
+mod proof;
 mod vectors;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,135 @@
+//! Indexes of transactions and snapshots of producers that are wrong: what is seen is what the markers say.
+
+use std::fs;
+use std::sync::Arc;
+
+use super::fixture::{ANY, Fixture, POSITIONED, STRIDE};
+use super::transactions::{Model, Step, clean, file};
+use crate::config::{IsolationLevel, ReadUpTo};
+use crate::events::Event;
+use crate::format::transaction_index;
+use crate::partition::Cursor;
+use crate::partition::producers::ProducerState;
+use crate::segment;
+
+/// Transactions that reach over segments, one of which is open.
+fn entangled() -> Model {
+    Model::of(&[
+        Step::Data { producer: 1, count: 2 },
+        Step::Data { producer: 2, count: 1 },
+        Step::Roll,
+        Step::Idempotent,
+        Step::End { producer: 1, commits: false },
+        Step::Data { producer: 1, count: 1 },
+        Step::Data { producer: 3, count: 2 },
+        Step::End { producer: 2, commits: true },
+        Step::Roll,
+        Step::Data { producer: 4, count: 1 },
+        Step::End { producer: 1, commits: true },
+        Step::End { producer: 3, commits: false },
+        Step::Data { producer: 2, count: 2 },
+        Step::End { producer: 4, commits: false },
+        Step::Roll,
+        Step::Data { producer: 3, count: 1 },
+        Step::Data { producer: 5, count: 1 },
+        Step::End { producer: 3, commits: true },
+        Step::End { producer: 2, commits: false },
+        Step::Idempotent,
+        Step::Data { producer: 1, count: 1 },
+        Step::End { producer: 1, commits: true },
+    ])
+}
+
+/// Opens the log with one file changed or taken away, for writing and for reading, and reads it.
+fn check_with(model: &Model, change: &dyn Fn(&Fixture)) {
+    for follows in [false, true] {
+        let fixture = Fixture::new(POSITIONED, 1 << 20);
+        model.write(&fixture, true);
+        change(&fixture);
+        let log = if follows { fixture.follow_with(false) } else { fixture.open(clean(model)) };
+        log.bounds().unwrap();
+        let mut cursor =
+            Cursor::new(Arc::clone(&log), 0, ReadUpTo::Visible).isolated(IsolationLevel::ReadCommitted);
+        cursor.follow_transactions().unwrap();
+        // What is open may first be come upon by reading.
+        while cursor.fetch(ANY).unwrap().is_some() {}
+        model.check(&log);
+    }
+}
+
+#[test]
+fn whatever_is_in_an_index_of_transactions_what_is_seen_is_what_the_markers_say() {
+    let model = entangled();
+    let bases: Vec<_> = model.segments.iter().map(|(base, _)| *base).collect();
+    let index_of = |base: &u64| transaction_index::encode(&model.aborted_in(*base));
+    for base in &bases {
+        let right = index_of(base);
+        let mut contents: Vec<Option<Vec<u8>>> =
+            vec![None, Some(Vec::new()), Some(vec![0; 34]), Some(vec![0xff; 34])];
+        contents.extend(bases.iter().map(|other| Some(index_of(other))));
+        contents.extend((1..right.len()).step_by(11).map(|cut| Some(right[..cut].to_vec())));
+        for bit in (0..right.len() * 8).step_by(7 * STRIDE) {
+            let mut flipped = right.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            contents.push(Some(flipped));
+        }
+        for bytes in contents {
+            check_with(&model, &|fixture| {
+                let path = file(fixture, *base, segment::TRANSACTION_INDEX);
+                match &bytes {
+                    Some(bytes) => fs::write(path, bytes).unwrap(),
+                    None => drop(fs::remove_file(path)),
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn whatever_is_in_a_snapshot_what_is_seen_is_what_the_markers_say() {
+    let model = entangled();
+    let last = (model.next, model.state.encode());
+    let snapshots: Vec<_> = model.snapshots.iter().cloned().chain([last]).collect();
+    for (at, right) in &snapshots {
+        let mut flipped = right.clone();
+        flipped[right.len() / 2] ^= 4;
+        let mut contents: Vec<Option<Vec<u8>>> =
+            vec![None, Some(Vec::new()), Some(vec![0; right.len()]), Some(flipped)];
+        contents.push(Some(right[..right.len() / 2].to_vec()));
+        contents.push(Some(ProducerState::default().encode()));
+        contents.extend(snapshots.iter().map(|(_, other)| Some(other.clone())));
+        for bytes in contents {
+            check_with(&model, &|fixture| {
+                let path = file(fixture, *at, segment::PRODUCER_SNAPSHOT);
+                match &bytes {
+                    Some(bytes) => fs::write(path, bytes).unwrap(),
+                    None => fs::remove_file(path).unwrap(),
+                }
+            });
+        }
+    }
+    check_with(&model, &|fixture| {
+        for (at, _) in &snapshots {
+            fs::remove_file(file(fixture, *at, segment::PRODUCER_SNAPSHOT)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_snapshot_that_lies_is_told_of_and_written_anew() {
+    let model = entangled();
+    let fixture = Fixture::new(POSITIONED, 1 << 20);
+    model.write(&fixture, true);
+    let newest = file(&fixture, model.next, segment::PRODUCER_SNAPSHOT);
+    let right = fs::read(&newest).unwrap();
+    // That of an earlier offset, where others were open.
+    fs::write(&newest, &model.snapshots[0].1).unwrap();
+    let log = fixture.open(clean(&model));
+    let events = fixture.chores.events.listen();
+    log.bounds().unwrap();
+    log.follow_transactions().unwrap();
+    let told = events.try_next();
+    assert!(matches!(&told, Some(Event::IndexRebuilt { path, .. }) if *path == newest), "{told:?}");
+    assert_eq!(fs::read(&newest).unwrap(), right);
+    assert_eq!(Some(log.bounds().unwrap().last_stable), model.first_open());
+}
