@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{MODES, Mode, read};
-use stratalog::{Error, EventLog, Position, ProducerConfig, Record, Remedy, Topic, TopicConfig};
+use stratalog::{Error, EventLog, Maintenance, Position, ProducerConfig, Record, Remedy, Topic, TopicConfig};
 
 /// A file system of 4 MiB in memory, mounted as long as this lives.
 struct Small(tempfile::TempDir);
@@ -217,9 +217,10 @@ fn deleting_topics_while_it_is_full() {
     for mode in MODES {
         let Some(small) = Small::mount() else { return };
         let (path, filler) = (small.path().join("log"), small.filler());
-        let open = || mode.options().offsets_partitions(1).open(&path).unwrap();
+        let open =
+            || mode.options().offsets_partitions(1).maintenance(Maintenance::ByHand).open(&path).unwrap();
         let log = open();
-        let names: Vec<_> = (0..12).map(|number| format!("t-{number}")).collect();
+        let names: Vec<_> = (0..6).map(|number| format!("t-{number}")).collect();
         let group = log.group("g").unwrap();
         for name in &names {
             let topic = log.create_topic(name, TopicConfig::new()).unwrap();
