@@ -90,6 +90,14 @@ impl PartitionLog {
         Ok(Some(age))
     }
 
+    /// Whether a glance at the batches bears out what the index of a segment has as its largest timestamp.
+    pub(crate) fn bears_out_age(&self, base: u64) -> Result<bool> {
+        match self.segments().with_base(base) {
+            Some(segment) => segment.view()?.bears_out_largest(),
+            None => Ok(true),
+        }
+    }
+
     /// What the index of a segment has as its largest timestamp.
     fn claimed_largest(&self, segment: &Arc<Segment>) -> Result<Option<i64>> {
         match &*self.appender.lock() {

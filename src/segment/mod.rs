@@ -350,9 +350,13 @@ impl Segment {
 
     /// The same of files that a segment has instead of an index in memory.
     fn doubt_files(&self, reason: &'static str) {
-        if matches!(*self.index.lock(), Index::Stored) {
+        if self.has_index_files() {
             self.doubt(reason);
         }
+    }
+
+    fn has_index_files(&self) -> bool {
+        matches!(*self.index.lock(), Index::Stored)
     }
 
     /// Whether the index is to be made anew, and why. Tells one caller; what it can do about it is done then.

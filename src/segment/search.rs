@@ -80,6 +80,21 @@ impl SegmentView {
         Ok(is_before)
     }
 
+    /// Whether the batches bear out what the files of the index have as the largest timestamp, as far as looking behind the
+    /// last two entries tells. An index in memory was made from the batches.
+    pub(crate) fn bears_out_largest(&self) -> Result<bool> {
+        let segment = self.segment();
+        if segment.known_largest().is_some() || segment.end().position == 0 || !segment.has_index_files() {
+            return Ok(true);
+        }
+        let Some(last) = segment.last_times()? else { return Ok(false) };
+        let holds = self.bears_out(last, true)?;
+        if holds {
+            segment.know_largest(last.1.timestamp);
+        }
+        Ok(holds)
+    }
+
     /// An offset before which no record has a timestamp of `at` or later.
     fn offset_before(&self, at: i64) -> Result<u64> {
         let relative = match self.segment().times_before(at)? {

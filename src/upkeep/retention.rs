@@ -114,8 +114,8 @@ fn raise_start(partition: &Arc<PartitionLog>, now: i64, stint: Stint) -> Result<
     }
     let mut segments = partition.facts()?;
     let log_start = partition.log_start();
-    let mut prove = |base, age| age_by_batches(partition, base, age, now, stint);
-    let mut gone = match count_to_delete(&mut segments, log_start, &retention, now, &mut prove)? {
+    let mut batches = Batches { partition, now, stint };
+    let mut gone = match count_to_delete(&mut segments, log_start, &retention, now, &mut batches)? {
         Counted::All(gone) => gone,
         Counted::SoFar(gone) => {
             judged.is_busy = true;
@@ -139,6 +139,31 @@ fn raise_start(partition: &Arc<PartitionLog>, now: i64, stint: Stint) -> Result<
         judged.rises = true;
     }
     Ok(judged)
+}
+
+/// What is asked of the batches of segments.
+trait Witness {
+    /// Whether a glance bears out what the index of a segment has as its largest timestamp.
+    fn bears_out(&mut self, base: u64) -> Result<bool>;
+
+    /// What all batches say; `None` if there is more of them.
+    fn age(&mut self, base: u64, age: i64) -> Result<Option<Age>>;
+}
+
+struct Batches<'p> {
+    partition: &'p PartitionLog,
+    now: i64,
+    stint: Stint,
+}
+
+impl Witness for Batches<'_> {
+    fn bears_out(&mut self, base: u64) -> Result<bool> {
+        self.partition.bears_out_age(base)
+    }
+
+    fn age(&mut self, base: u64, age: i64) -> Result<Option<Age>> {
+        age_by_batches(self.partition, base, age, self.now, self.stint)
+    }
 }
 
 /// The age of a segment as its batches tell it. Tells, once, if the segment stays for a timestamp in the future alone.
@@ -202,23 +227,24 @@ enum Counted {
 
 /// How many segments go, from the oldest on. If it is all of them, a new one is to be begun first.
 ///
-/// Before one goes by its age, and before one stays because of a time in the future, `prove` finds out what its batches
-/// say. That takes the place of what its index says.
+/// Before one goes by its age, and before one stays because of a time in the future, or because of one that a glance at its
+/// batches does not bear out, all its batches are asked. What they say takes the place of what its index says.
 fn count_to_delete(
     segments: &mut [SegmentFacts],
     log_start: u64,
     retention: &Retention,
     now: i64,
-    prove: &mut dyn FnMut(u64, i64) -> Result<Option<Age>>,
+    batches: &mut impl Witness,
 ) -> Result<Counted> {
     let mut gone = count_by_rules(segments, log_start, retention);
     let Some(age) = retention.ms.filter(|_| retention.deletes) else { return Ok(Counted::All(gone)) };
     let most = candidates(segments).len();
     for segment in segments.iter_mut().take(most).skip(gone) {
-        if !is_old(segment.newest, age, now) && segment.newest <= now {
+        let is_young = !is_old(segment.newest, age, now) && segment.newest <= now;
+        if is_young && batches.bears_out(segment.base)? {
             break;
         }
-        let Some(known) = prove(segment.base, age)? else { return Ok(Counted::SoFar(gone)) };
+        let Some(known) = batches.age(segment.base, age)? else { return Ok(Counted::SoFar(gone)) };
         (segment.newest, segment.newest_past) = (known.newest, known.newest_past);
         if !is_old(known.newest, age, now) {
             break;
@@ -288,12 +314,30 @@ mod tests {
         (0..).step_by(10).zip(of).map(facts).collect()
     }
 
+    /// What the batches of segments say, ten offsets each: `None` if that takes longer.
+    struct Said<'s> {
+        newest: &'s [Option<i64>],
+        borne_out: bool,
+        asked: Vec<u64>,
+    }
+
+    impl Witness for Said<'_> {
+        fn bears_out(&mut self, _: u64) -> Result<bool> {
+            Ok(self.borne_out)
+        }
+
+        fn age(&mut self, base: u64, _: i64) -> Result<Option<Age>> {
+            self.asked.push(base);
+            let newest = self.newest[usize::try_from(base / 10).unwrap()];
+            Ok(newest.map(|newest| Age { newest, newest_past: None, at: 0 }))
+        }
+    }
+
     /// How many go if the batches say what the indexes say.
     fn count(of: &[SegmentFacts], log_start: u64, retention: &Retention, now: i64) -> usize {
-        let mut segments = of.to_vec();
-        let newest = |base| of.iter().find(|one| one.base == base).unwrap().newest;
-        let mut prove = |base, _| Ok(Some(Age { newest: newest(base), newest_past: None, at: now }));
-        match count_to_delete(&mut segments, log_start, retention, now, &mut prove).unwrap() {
+        let newest: Vec<_> = of.iter().map(|one| Some(one.newest)).collect();
+        let mut said = Said { newest: &newest, borne_out: true, asked: Vec::new() };
+        match count_to_delete(&mut of.to_vec(), log_start, retention, now, &mut said).unwrap() {
             Counted::All(gone) => gone,
             Counted::SoFar(gone) => panic!("{gone} of more"),
         }
@@ -301,32 +345,23 @@ mod tests {
 
     #[test]
     fn by_age_nothing_goes_that_the_batches_do_not_show_to_be_old() {
-        let mut asked = Vec::new();
-        let mut with = |batches: &[Option<i64>], now| {
-            asked.clear();
+        let with = |newest: &[Option<i64>], borne_out, now| {
             let mut segments = segments(&[(1, 0), (1, 10), (1, 20), (1, 500)]);
-            let mut prove = |base: u64, _| {
-                asked.push(base);
-                let newest = batches[usize::try_from(base / 10).unwrap()];
-                Ok(newest.map(|newest| Age { newest, newest_past: None, at: now }))
-            };
-            let counted = count_to_delete(&mut segments, 0, &AGE, now, &mut prove).unwrap();
-            (counted, asked.clone())
+            let mut said = Said { newest, borne_out, asked: Vec::new() };
+            let counted = count_to_delete(&mut segments, 0, &AGE, now, &mut said).unwrap();
+            (counted, said.asked)
         };
         let young = [Some(0), Some(450), Some(20), Some(500)];
-        assert_eq!(with(&young, 480), (Counted::All(1), vec![0, 10]));
-        assert_eq!(with(&[Some(0), None, Some(20), None], 480), (Counted::SoFar(1), vec![0, 10]));
-        assert_eq!(
-            with(&[Some(0), Some(10), Some(20), Some(500)], 480),
-            (Counted::All(3), vec![0, 10, 20, 30])
-        );
-        // Nobody is asked about what is young by its index too.
-        assert_eq!(with(&[None; 4], 90), (Counted::All(0), vec![]));
-        assert_eq!(
-            with(&[Some(0), Some(10), Some(20), Some(100)], 490).0,
-            Counted::All(4),
-            "a future that is none"
-        );
+        assert_eq!(with(&young, true, 480), (Counted::All(1), vec![0, 10]));
+        assert_eq!(with(&[Some(0), None, Some(20), None], true, 480), (Counted::SoFar(1), vec![0, 10]));
+        let right = [Some(0), Some(10), Some(20), Some(500)];
+        assert_eq!(with(&right, true, 480), (Counted::All(3), vec![0, 10, 20, 30]));
+        // Nobody is asked about what is young by its index too, unless a glance at it tells otherwise.
+        assert_eq!(with(&[None; 4], true, 90), (Counted::All(0), vec![]));
+        assert_eq!(with(&right, false, 90), (Counted::All(0), vec![0]));
+        assert_eq!(with(&[Some(-50); 4], false, 90).0, Counted::All(4), "their indexes said too much");
+        let no_future = [Some(0), Some(10), Some(20), Some(100)];
+        assert_eq!(with(&no_future, true, 490).0, Counted::All(4), "a future that is none");
     }
 
     #[test]

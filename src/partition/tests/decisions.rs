@@ -133,3 +133,18 @@ fn a_snapshot_that_lies_is_told_of_and_written_anew() {
     assert_eq!(fs::read(&newest).unwrap(), right);
     assert_eq!(Some(log.bounds().unwrap().last_stable), model.first_open());
 }
+
+#[test]
+fn an_offset_index_that_leads_nowhere_hides_no_transaction() {
+    let model = entangled();
+    for position in [7_u32, 100, 4000] {
+        check_with(&model, &|fixture| {
+            for (base, _) in &model.segments {
+                let path = file(fixture, *base, segment::OFFSET_INDEX);
+                fs::write(path, [&[0; 4], &position.to_be_bytes()[..]].concat()).unwrap();
+            }
+            // Without the last of them the batches behind the one before are gone through.
+            fs::remove_file(file(fixture, model.next, segment::PRODUCER_SNAPSHOT)).unwrap();
+        });
+    }
+}

@@ -67,7 +67,10 @@ impl Case {
     }
 
     fn check(&self, log: &Arc<PartitionLog>, number: usize, context: &str) {
-        check_lookups(log, 0, number % 3, context);
+        // Retention comes first or second: whichever it is finds the index as it is.
+        if number.is_multiple_of(2) {
+            check_lookups(log, 0, number % 3, context);
+        }
         // Young, all of them.
         retain_at(log, self.largest(0) + AGE);
         assert_eq!(log.log_start(), 0, "{context}: young records are gone");
@@ -200,5 +203,24 @@ fn case_is_right(case: &Case) {
         let largest = batches.iter().map(|batch| batch.header.max_timestamp).max().unwrap();
         let last = i64::from_be_bytes(times[times.len() - TIME_ENTRY..][..8].try_into().unwrap());
         assert_eq!(last, largest, "{base}");
+    }
+}
+
+#[test]
+fn an_index_that_was_cut_is_not_gone_on_with() {
+    let case = Case::new(POSITIONED);
+    let name = file_name(case.bases[2], TIME_INDEX);
+    let right = &case.whole[&name];
+    for cut in 1..right.len() / TIME_ENTRY {
+        let (log, events) = case.opened(&name, Some(&right[..cut * TIME_ENTRY]), true);
+        // Later records with earlier timestamps, enough for entries of their own.
+        for at in 0..8 {
+            let timestamp = timestamp(case.bases[2]) + at * 15;
+            append(&log, &[TestRecord { timestamp, ..value(RECORDS) }]).unwrap();
+        }
+        assert_eq!(told(&events).first(), Some(&name), "cut to {cut} entries");
+        let largest = log.segments().last().unwrap().base();
+        assert_eq!(largest, case.bases[2], "all in the same segment");
+        (0..3).for_each(|first| check_lookups(&log, 0, first, &name));
     }
 }
