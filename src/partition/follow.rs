@@ -55,7 +55,7 @@ pub(super) struct Watching {
     /// Slots before this one are not it.
     searched: usize,
     /// When the files were looked at last.
-    looked: Option<Instant>,
+    pub(super) looked: Option<Instant>,
 }
 
 /// For so long nobody looks at files of which the live writer's says that they have not grown: it lies in a file that

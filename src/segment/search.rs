@@ -25,7 +25,10 @@ impl SegmentView {
 
     /// Position of the first batch whose last offset is `offset` or more; the segment's end if there is none.
     pub(crate) fn position_of(&self, offset: u64) -> Result<u64> {
-        let mut headers = self.headers();
+        self.position_along(&mut self.headers(), offset)
+    }
+
+    fn position_along(&self, headers: &mut Headers<'_, Self>, offset: u64) -> Result<u64> {
         if offset >= self.segment().base() + u64::from(headers.end.relative_next) {
             return Ok(headers.end.position);
         }
@@ -40,16 +43,18 @@ impl SegmentView {
                 self.segment().doubt(POSITIONS_DIFFER);
             }
         }
-        search(&mut headers, from, offset)
+        search(headers, from, offset)
     }
 
     /// Position of the first batch at or behind `offset` that has a record at `at` or later, if there is one.
     pub(crate) fn position_of_time(&self, at: i64, offset: u64) -> Result<Option<u64>> {
-        if self.is_before(at)? {
+        // What is looked at lies close together, in one window most often.
+        let headers = &mut self.headers();
+        if self.is_before(headers, at)? {
             return Ok(None);
         }
-        let mut position = self.position_of(self.offset_before(at)?.max(offset))?;
-        let mut headers = self.headers();
+        let from = self.offset_before(headers, at)?.max(offset);
+        let mut position = self.position_along(headers, from)?;
         while position < headers.end.position {
             match headers.at(position)? {
                 Some(found) if found.max_timestamp < at => position = found.behind,
@@ -60,7 +65,7 @@ impl SegmentView {
     }
 
     /// Whether every record of this sealed segment is older than `at`, as the time index tells and the batches bear out.
-    fn is_before(&self, at: i64) -> Result<bool> {
+    fn is_before(&self, headers: &mut Headers<'_, Self>, at: i64) -> Result<bool> {
         // Where another process writes, the index may not have its final form yet.
         if !self.segment().end().sealed || self.segment().disk.read_only {
             return Ok(false);
@@ -73,7 +78,7 @@ impl SegmentView {
             self.segment().doubt_files(TIMES_DIFFER);
             return Ok(false);
         };
-        let is_before = last.1.timestamp < at && self.bears_out(last, true)?;
+        let is_before = last.1.timestamp < at && self.bears_out(headers, last, true)?;
         if is_before {
             self.segment().know_largest(last.1.timestamp);
         }
@@ -88,7 +93,7 @@ impl SegmentView {
             return Ok(true);
         }
         let Some(last) = segment.last_times()? else { return Ok(false) };
-        let holds = self.bears_out(last, true)?;
+        let holds = self.bears_out(&mut self.headers(), last, true)?;
         if holds {
             segment.know_largest(last.1.timestamp);
         }
@@ -96,22 +101,27 @@ impl SegmentView {
     }
 
     /// An offset before which no record has a timestamp of `at` or later.
-    fn offset_before(&self, at: i64) -> Result<u64> {
+    fn offset_before(&self, headers: &mut Headers<'_, Self>, at: i64) -> Result<u64> {
         let relative = match self.segment().times_before(at)? {
-            Some(found) if self.bears_out(found, false)? => found.1.relative_offset,
+            Some(found) if self.bears_out(headers, found, false)? => found.1.relative_offset,
             _ => 0,
         };
         Ok(self.segment().base() + u64::from(relative))
     }
 
     /// Whether the batches agree with an entry of the time index, if need be as its last one.
-    fn bears_out(&self, (before, entry): TimePair, to_end: bool) -> Result<bool> {
+    fn bears_out(
+        &self,
+        headers: &mut Headers<'_, Self>,
+        (before, entry): TimePair,
+        to_end: bool,
+    ) -> Result<bool> {
         let base = self.segment().base();
         let from = match before {
-            Some(before) => self.position_of(base + u64::from(before.relative_offset) + 1)?,
+            Some(before) => self.position_along(headers, base + u64::from(before.relative_offset) + 1)?,
             None => 0,
         };
-        let claim = times::check(&mut self.headers(), from, (base, entry), to_end)?;
+        let claim = times::check(headers, from, (base, entry), to_end)?;
         if claim == Claim::Wrong {
             self.segment().doubt(TIMES_DIFFER);
         }

@@ -10,7 +10,7 @@ use super::fixture::{
 use crate::config::ReadUpTo;
 use crate::events::{Event, Events};
 use crate::format::index::{OFFSET_ENTRY, TIME_ENTRY};
-use crate::partition::{Checkpointed, Cursor, PartitionLog, Retention};
+use crate::partition::{Appender, Checkpointed, Cursor, LiveWatch, LiveWriter, PartitionLog, Retention};
 use crate::segment::{OFFSET_INDEX, TIME_INDEX, file_name};
 use crate::upkeep::retention::{Stint, retain};
 
@@ -223,4 +223,33 @@ fn an_index_that_was_cut_is_not_gone_on_with() {
         assert_eq!(largest, case.bases[2], "all in the same segment");
         (0..3).for_each(|first| check_lookups(&log, 0, first, &name));
     }
+}
+
+#[test]
+fn what_a_live_file_does_not_show_is_found_in_the_log_all_the_same() {
+    let mut fixture = Fixture::new(MAPPED, 1 << 20);
+    let root = fixture.directory().parent().unwrap().to_owned();
+    // Without shared memory there is no such file.
+    let Some(live) = LiveWriter::make(&fixture.disk, &root, 1).unwrap() else { return };
+    fixture.chores.live = Some(live);
+    let log = fixture.open_new();
+    append(&log, &[value(0)]).unwrap();
+    fixture.chores.live = None;
+    fixture.chores.watch = Some(Arc::new(LiveWatch::new(&root)));
+    let follower = fixture.follow_with(false);
+    follower.refresh().unwrap();
+    follower.glance().unwrap();
+    let ends = || follower.segments().last().unwrap().next_offset();
+    assert_eq!(ends(), 1);
+    let before = log.segments().last().unwrap().end_word();
+    append(&log, &[value(1)]).unwrap();
+    // As if somebody had put the page back.
+    log.live.get().unwrap().as_ref().unwrap().publish(before);
+    follower.glance().unwrap();
+    assert_eq!(ends(), 1, "believed, for a second");
+    if let Appender::Following(watching) = &mut *follower.appender.lock() {
+        watching.looked = None;
+    }
+    follower.glance().unwrap();
+    assert_eq!(ends(), 2);
 }
