@@ -16,6 +16,11 @@ use std::path::{Path, PathBuf};
 
 use stratalog::{EventLog, Maintenance, Position, Record, RecordCopy, Timestamp, TimestampType, TopicConfig};
 
+/// A text with paths as Unix writes them.
+fn slashed(text: &str) -> String {
+    text.replace(std::path::MAIN_SEPARATOR, "/")
+}
+
 /// A file or directory of the vectors.
 fn vectors(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(path)

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::program::Program;
-use crate::{fill, vectors};
+use crate::{fill, slashed, vectors};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines()
@@ -57,11 +57,11 @@ fn every_file_of_a_topic_is_printed_in_order() {
     fill(&program.log());
     let printed = program.ok(&["dump", "--topic", "orders", "--partition", "0", "--print-data-log"], "");
     let dumped: Vec<_> = printed.lines().filter(|line| line.starts_with("Dumping ")).collect();
-    assert!(dumped.len() > 4 && dumped.iter().all(|line| line.contains("/orders-0/")), "{dumped:?}");
+    assert!(dumped.len() > 4 && dumped.iter().all(|line| slashed(line).contains("/orders-0/")), "{dumped:?}");
     assert!(dumped.is_sorted());
     assert!(printed.contains("key: key 2 payload: value 2 ü\"\n"), "{printed}");
     let all = program.ok(&["dump"], "");
-    assert!(all.contains("__cluster_metadata-0") && all.contains("/times-0/"));
+    assert!(all.contains("__cluster_metadata-0") && slashed(&all).contains("/times-0/"));
     assert!(!all.contains("| offset"), "records only if wanted");
     let metadata = program.ok(&["dump", "--topic", "__cluster_metadata", "--print-data-log"], "");
     assert!(
