@@ -100,7 +100,8 @@ fn what_shows_only_later() {
     let (path, kept) = (dir.path().join("log"), dir.path().join("kept"));
     set_traps(&path);
 
-    let served = Adoption::new().stock().extra(IMPATIENT).keep(&kept).of(&path);
+    let adoption = Adoption::new().stock().extra(IMPATIENT).gone("by-hand").gone("by-member");
+    let served = adoption.keep(&kept).of(&path);
     // Acknowledged as the record at 2, which is another one: the new record is lost.
     assert_eq!(produced(&served, "ids"), 2);
     let log = open(&kept);

@@ -194,7 +194,6 @@ fn whoever_only_reads_takes_what_is_swapped_in() {
 }
 
 /// A pass that fails anywhere leaves what there was; the next one does it all.
-#[cfg(unix)]
 #[test]
 fn a_pass_that_cannot_write_leaves_everything_as_it_was() {
     let (dir, clock) = (in_memory(), clock());

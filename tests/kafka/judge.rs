@@ -162,6 +162,11 @@ impl Adoption {
         self.option("--times", file)
     }
 
+    /// Waits until the group has expired.
+    pub(crate) fn gone(self, group: &str) -> Self {
+        self.option("--gone", group)
+    }
+
     /// Tells the broker otherwise than is held back here.
     pub(crate) fn extra(mut self, properties: &str) -> Self {
         self.command.env("KAFKA_EXTRA", properties);
