@@ -3,8 +3,8 @@
 //!
 //! | told by | what |
 //! |---|---|
-//! | lengths of log files | a segment without bytes, of the last 256 |
-//! | ends of log files, where the offset index leads | a segment that ends before the next one begins, of the last 16; a last one that ends before the log was closed |
+//! | lengths of log files | a segment without bytes, of the last 64 |
+//! | ends of log files, where the offset index leads | a segment that ends before the next one begins, of the last 8; a last one that ends before the log was closed |
 //! | indexes without a log file, snapshots of producers | a segment of which something is left, in a log that was closed in order |
 //! | the log start by its checkpoint, the first leader epoch | segments at the front |
 //!
@@ -22,11 +22,11 @@ use crate::segment::{
     self, OFFSET_INDEX, PRODUCER_SNAPSHOT, Standing, TIME_INDEX, TRANSACTION_INDEX, end_of_batches,
     knows_more,
 };
-use crate::sys::disk::kind_of;
+use crate::sys::disk::{kind_of, length_of};
 
 /// Segments whose length is looked at, and those whose end is, from the last one back: what an open costs has a limit.
-const MOST_LENGTHS: usize = 256;
-const MOST_ENDS: usize = 16;
+const MOST_LENGTHS: usize = 64;
+const MOST_ENDS: usize = 8;
 /// Bytes that are gone through for an end where there is no index.
 const MOST_BYTES: u64 = 64 << 10;
 
@@ -121,8 +121,7 @@ impl Loader<'_> {
                 continue;
             }
             if let Some(upto) = upto
-                && let Some(end) = self.end_of(base, at >= first_end || remains.is_some())?
-                && end.offset < upto
+                && let Some(end) = self.end_of(base, upto, at >= first_end || remains.is_some())?
             {
                 let offsets = end.offset..upto;
                 if end.is_cut || remains.is_some() {
@@ -137,14 +136,15 @@ impl Loader<'_> {
         Ok(missing)
     }
 
-    /// Where the batches of a segment end, if that can be found with little reading.
-    fn end_of(&self, base: u64, reads: bool) -> Result<Option<End>> {
-        let (file, length) = self.open(base)?;
+    /// Where the batches of a segment end, if that is before `upto` and can be found with little reading.
+    fn end_of(&self, base: u64, upto: u64, reads: bool) -> Result<Option<End>> {
         if !reads {
-            return Ok((length == 0).then_some(End { offset: base, is_cut: false }));
+            let length = length_of(&self.log.directory.join(segment::file_name(base, segment::LOG)));
+            return Ok((length == Some(0) && base < upto).then_some(End { offset: base, is_cut: false }));
         }
+        let (file, length) = self.open(base)?;
         let end = end_of_batches(&self.log.disk, &file, (base, length), MOST_BYTES)?;
-        let Some(offset) = end.map(|end| end.next_offset) else { return Ok(None) };
+        let Some(offset) = end.map(|end| end.next_offset).filter(|end| *end < upto) else { return Ok(None) };
         let is_cut = knows_more(&self.log.disk, &file, (base, length), offset)?;
         Ok(Some(End { offset, is_cut }))
     }

@@ -439,6 +439,11 @@ pub(crate) fn kind_of(path: &Path) -> Option<EntryKind> {
     fs::symlink_metadata(path).ok().map(|metadata| entry_kind(metadata.file_type()))
 }
 
+/// Bytes of a plain file; `None` if there is none that can be looked at.
+pub(crate) fn length_of(path: &Path) -> Option<u64> {
+    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
+}
+
 /// What changes whenever a small file is replaced by another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
