@@ -163,8 +163,10 @@ pub enum Error {
     /// off, a batch that decompresses to more than is read of one.
     #[error("{0}")]
     Unsupported(Box<Damage>),
-    /// The operating system refused an operation. Nothing of what the call was to write can be read, unless the call's own
-    /// documentation says otherwise.
+    /// The operating system refused an operation: no descriptor was free, a permission was missing, a name was taken. Nothing
+    /// of what the call was to write can be read, unless the call's own documentation says otherwise. Nothing else has
+    /// changed: the same call can succeed once the reason is gone. A failed write or sync of
+    /// records is [`Poisoned`](Self::Poisoned).
     #[error("{0}")]
     Io(Box<IoFailure>),
 }

@@ -150,3 +150,88 @@ fn who_is_not_written_to_rests_and_begins_again() {
     assert!(log.recovery().clean);
     assert_eq!(common::end(&log.topic("t").unwrap(), 0), 2);
 }
+
+/// Takes descriptors until the process gets no more, and gives `left` of them back.
+fn take_all_but(left: usize) -> Vec<fs::File> {
+    let mut taken = Vec::new();
+    loop {
+        match fs::File::open("/dev/null") {
+            Ok(file) => taken.push(file),
+            Err(full) => {
+                assert_eq!(full.raw_os_error(), Some(24), "EMFILE");
+                taken.truncate(taken.len() - left);
+                return taken;
+            }
+        }
+    }
+}
+
+/// `Io`, or it went well; and the same when there are descriptors again must go well.
+fn refused_or_done<T>(what: &str, outcome: stratalog::Result<T>) -> bool {
+    match outcome {
+        Ok(_) => false,
+        Err(stratalog::Error::Io(_)) => true,
+        Err(failure) => panic!("{what}: {failure:?}"),
+    }
+}
+
+/// The child: does everything with no descriptor left, with one, with two, …; then with as many as it wants.
+#[test]
+fn work_without_descriptors() {
+    let Ok(path) = std::env::var(DIRECTORY) else { return };
+    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+    let log = options.open(&path).unwrap();
+    let config = || TopicConfig::new().segment_bytes(1 << 20).max_batch_bytes(1 << 20);
+    let busy = log.create_topic("busy", config()).unwrap();
+    let producer = log.producer().unwrap().with_durability(stratalog::Durability::Synced);
+    let large = vec![7; 400_000];
+    let partition = busy.partition(0).unwrap();
+    producer.send(&busy, Record::new("one")).unwrap();
+    let (mut sent, mut refusals) = (1, 0);
+    for left in 0..8 {
+        let fresh = log.create_topic(&format!("fresh-{left}"), config()).unwrap();
+        let run = |log: &EventLog| {
+            let mut outcomes = Vec::new();
+            for _ in 0..4 {
+                outcomes.push(("send", producer.send(&busy, Record::new(&large)).map(drop)));
+            }
+            outcomes.push(("first send", producer.send(&fresh, Record::new("first")).map(drop)));
+            outcomes.push(("sync", log.sync()));
+            outcomes.push(("delete records", partition.delete_records(1).map(drop)));
+            outcomes.push(("create", log.ensure_topic(&format!("new-{left}"), config()).map(drop)));
+            let group = log.group("g").unwrap();
+            outcomes.push(("commit", group.set_committed([stratalog::Position::new(("busy", 0), 1)])));
+            clock.advance(Duration::from_secs(70));
+            outcomes.push(("maintenance", log.run_maintenance().map(drop)));
+            let mut reader = log.reader().unwrap();
+            reader.assign([&partition]).unwrap();
+            outcomes.push(("read", reader.poll(Duration::ZERO).map(drop)));
+            outcomes
+        };
+        let taken = take_all_but(left);
+        let outcomes = run(&log);
+        drop(taken);
+        sent += outcomes.iter().filter(|(what, outcome)| *what == "send" && outcome.is_ok()).count();
+        for (what, outcome) in outcomes {
+            refusals += usize::from(refused_or_done(&format!("{what} with {left}"), outcome));
+        }
+        assert_eq!(log.metrics().poisoned_partitions, 0, "with {left}");
+        for (what, outcome) in run(&log) {
+            sent += usize::from(what == "send");
+            outcome.unwrap_or_else(|failure| panic!("{what} after {left}: {failure}"));
+        }
+        assert_eq!(partition.offsets().unwrap().log_end, sent as u64, "with {left}");
+    }
+    assert!(refusals > 8, "{refusals}");
+    log.close().unwrap();
+}
+
+#[test]
+fn a_moment_without_descriptors_poisons_nothing_and_passes() {
+    let dir = scratch();
+    limited("work_without_descriptors", 200, dir.path());
+    let log = EventLog::open(dir.path()).unwrap();
+    assert!(log.recovery().clean);
+    assert_eq!(log.topics().unwrap().iter().filter(|topic| topic.name().starts_with("new-")).count(), 8);
+}

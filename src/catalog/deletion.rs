@@ -74,7 +74,8 @@ impl Catalog {
         match kind_of(path) {
             None => Ok(()),
             Some(EntryKind::Directory)
-                if directories::id_of(path, &self.disk).is_none() && holds_no_record(&self.disk, path)? =>
+                if directories::stored_id(path, &self.disk)?.is_none()
+                    && holds_no_record(&self.disk, path)? =>
             {
                 self.disk.remove_directory(path)?;
                 self.disk.sync_directory(&self.root)

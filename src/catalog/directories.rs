@@ -91,9 +91,14 @@ fn place_of(name: &str) -> Place {
     }
 }
 
-pub(super) fn id_of(directory: &Path, disk: &Disk) -> Option<Uuid> {
-    let bytes = disk.read_small(&directory.join(PARTITION_METADATA), MOST_BYTES).ok()??;
-    partition_metadata::parse(&bytes).ok()
+fn id_of(directory: &Path, disk: &Disk) -> Option<Uuid> {
+    stored_id(directory, disk).ok().flatten()
+}
+
+/// The id in a directory; `None` if there is none that makes sense. An error is no answer: nothing may be removed for it.
+pub(super) fn stored_id(directory: &Path, disk: &Disk) -> Result<Option<Uuid>> {
+    let bytes = disk.read_small(&directory.join(PARTITION_METADATA), MOST_BYTES)?;
+    Ok(bytes.and_then(|bytes| partition_metadata::parse(&bytes).ok()))
 }
 
 /// A deleted topic whose directories have to go.
@@ -127,7 +132,7 @@ impl Removal {
             return Ok(None);
         }
         // Without an id it was only begun; with another one it is not this topic's.
-        let foreign = id_of(directory, disk).is_some_and(|id| id != self.id);
+        let foreign = stored_id(directory, disk)?.is_some_and(|id| id != self.id);
         let Some(name) = directory.file_name().and_then(|name| name.to_str()).filter(|_| !foreign) else {
             return Ok(None);
         };

@@ -152,7 +152,11 @@ impl MetadataLog {
         }
         let Some(mut batch) = self.builder.finish() else { return Ok(self.log.bounds()?.log_end) };
         let base = self.log.append(&mut batch, None, Durability::Synced)?;
-        self.log.sync()?;
+        if let Err(failure) = self.log.sync() {
+            // The change is in the log and not acted upon: whatever was refused, nothing may follow it.
+            self.log.refuse_writes(&failure.to_string());
+            return self.log.sync().and(Err(failure));
+        }
         Ok(base)
     }
 

@@ -335,7 +335,9 @@ impl Partition {
 
     /// Returns when everything appended to this partition before the call is on the medium. Appends go on meanwhile.
     ///
-    /// After an error the partition takes no more records until the log is opened anew: see [`Error::Poisoned`].
+    /// # Errors
+    /// `Poisoned` if a write or sync failed: the partition takes no more records until the log is opened anew. After `Io`
+    /// nothing more is durable than before, and the same call can succeed once the reason is gone.
     pub fn sync(&self) -> Result<()> {
         self.directory.check_writable()?;
         self.log.check_place()?;

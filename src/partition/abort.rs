@@ -3,14 +3,16 @@
 //! The log is about to be closed. Readers that stand before such a transaction see nothing of its end; whoever opens the
 //! log next does.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::OpenTransaction;
+use super::producers::ProducerState;
 use super::{Appender, PartitionLog};
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, FinishedBatch};
 use crate::format::control::{ControlRecord, abort_marker};
-use crate::format::transaction_index::{self, AbortedTransaction};
+use crate::format::transaction_index;
 use crate::segment::{Segment, TRANSACTION_INDEX};
 use crate::sys::PutFailure;
 
@@ -45,15 +47,23 @@ impl PartitionLog {
         // The snapshots of sealed segments must not know of what comes now.
         self.finish_at_roll(&mut appender, true)?;
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
+        let segment = Arc::clone(writer.segment());
+        // First, so that what can be refused is refused before there is a marker.
+        let noted = self.write_abort(&segment, &mut marker, (base_offset, *epoch), coordinator_epoch)?;
         match writer.append(&mut marker, base_offset, *epoch, true) {
             Ok(_) => {}
             Err(PutFailure::NothingWritten(failure)) => return Err(failure),
             Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
         }
         // Before anybody can sync the marker, or recovery would not look at it any more: the lock is still held.
-        let segment = Arc::clone(writer.segment());
-        if let Err(failure) = self.note_abort(&segment, &marker, coordinator_epoch) {
+        if let Some(beside) = &noted.index
+            && let Err(failure) = self.disk.rename(beside, &segment.path().with_extension(TRANSACTION_INDEX))
+        {
             return Err(self.poison(&mut appender, &failure));
+        }
+        {
+            let mut producers = self.producers.lock();
+            (producers.state, producers.upto) = (noted.state, segment.next_offset());
         }
         if let Some(live) = self.live.get().and_then(Option::as_ref) {
             live.publish(segment.end_word());
@@ -63,27 +73,33 @@ impl PartitionLog {
         Ok(())
     }
 
-    fn note_abort(
+    /// What will be known once the marker is in the log, with the index of its segment written beside the present one.
+    fn write_abort(
         &self,
         segment: &Segment,
-        marker: &FinishedBatch<'_>,
+        marker: &mut FinishedBatch<'_>,
+        (base_offset, epoch): (u64, u32),
         coordinator_epoch: i32,
-    ) -> Result<()> {
-        let Some(header) = marker.header() else { return Ok(()) };
-        let aborted = {
-            let mut producers = self.producers.lock();
-            producers.upto = segment.next_offset();
-            producers.state.note(&header, Some(ControlRecord::Abort { coordinator_epoch }))
-        };
-        aborted.map_or(Ok(()), |aborted| self.add_to_transaction_index(segment, aborted))
-    }
-
-    fn add_to_transaction_index(&self, segment: &Segment, aborted: AbortedTransaction) -> Result<()> {
-        let mut entries = self.index_of(segment)?;
-        if entries.iter().all(|known| known.last_offset < aborted.last_offset) {
-            entries.push(aborted);
+    ) -> Result<Noted> {
+        let offset = i64::try_from(base_offset).unwrap_or(i64::MAX);
+        marker.placed_at(offset, epoch.cast_signed());
+        let mut noted = Noted { state: self.producers.lock().state.clone(), index: None };
+        let Some(header) = marker.header() else { return Ok(noted) };
+        if let Some(aborted) = noted.state.note(&header, Some(ControlRecord::Abort { coordinator_epoch })) {
+            let mut entries = self.index_of(segment)?;
+            if entries.iter().all(|known| known.last_offset < aborted.last_offset) {
+                entries.push(aborted);
+            }
+            let path = segment.path().with_extension(TRANSACTION_INDEX);
+            noted.index = Some(self.disk.write_beside(&path, &transaction_index::encode(&entries))?);
         }
-        let path = segment.path().with_extension(TRANSACTION_INDEX);
-        self.disk.replace(&path, &transaction_index::encode(&entries))
+        Ok(noted)
     }
+}
+
+/// What a marker changes.
+struct Noted {
+    state: ProducerState,
+    /// The file that is to become the index of aborted transactions.
+    index: Option<PathBuf>,
 }

@@ -180,6 +180,7 @@ impl PartitionLog {
         if next_offset > MAX_OFFSET - MOST_OFFSETS {
             return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
         }
+        let jitter = settings.draw_jitter()?;
         let epoch = match appender {
             Appender::Active { writer, .. } if writer.position() == 0 => {
                 return self.widen(appender, capacity);
@@ -192,10 +193,14 @@ impl PartitionLog {
             }
             _ => return Ok(()),
         };
+        // Before there is a new segment, so that what is refused here can be asked for again.
+        let directory = self.opened_directory()?;
+        let root = if first { self.opened_root()? } else { None };
         let mut writer = self.begin_segment(next_offset, (capacity, interval))?;
-        writer.set_jitter(settings.draw_jitter()?);
+        writer.set_jitter(jitter);
         if first {
-            self.sync_new_directory().map_err(|failure| self.poison(appender, &failure))?;
+            let synced = directory.sync().and_then(|()| root.map_or(Ok(()), |root| root.sync()));
+            synced.map_err(|failure| self.poison(appender, &failure))?;
             self.chores.retain();
             self.log_start.fetch_max(next_offset, Ordering::Release);
         }
@@ -212,7 +217,7 @@ impl PartitionLog {
             self.chores
                 .events
                 .tell(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
-            let too_many = self.queue_sealed(writer.seal());
+            let too_many = self.queue_sealed(writer.seal(), directory);
             if !self.chores.finish_sealed(self) || too_many {
                 // Nobody else does it, or not as fast as segments fill up.
                 self.finish_at_roll(appender, too_many)?;

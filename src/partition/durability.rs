@@ -7,9 +7,8 @@
 //!
 //! A failed sync is final: the system takes the pages for written and tells one caller only. So all syncs of a partition
 //! run under one lock, the first failure is noted before the lock is released, and none succeeds after it. What can be
-//! done again is no such failure: index files hold nothing that is not in memory.
+//! done again is no such failure: see [`finishing`](super::finishing).
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,32 +17,29 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::chores::SyncBy;
+use super::finishing::Unfinished;
 use super::{Appender, PartitionLog};
 use crate::config::Durability;
 use crate::error::{Error, PoisonCause, Result};
 use crate::events::Event;
-use crate::segment::{FinishFailure, Unsealed};
+use crate::segment::FinishFailure;
 use crate::wait::{Requests, Turns};
 
-/// Sealed segments that may wait for the background, and the bytes in them; then whoever appends finishes them. The
-/// contract speaks of two segments: two of Kafka's default size. Small ones may be more, or each roll would wait for
-/// the device.
-const MOST_UNSEALED: usize = 64;
-const MOST_UNSEALED_BYTES: u64 = 2 << 30;
+/// When a sync is tried again of which the system refused a part that is neither a write nor a sync.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// How much of a partition is on the medium, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Durable {
     end: AtomicU64,
-    recovery_point: AtomicU64,
+    pub(super) recovery_point: AtomicU64,
     /// Syncs that are asked for. Each sync is a round.
     requests: Requests,
     /// The number of appended bytes from which on a sync is asked for, counted since the open. Never goes back: the
     /// appender raises it when a segment begins, a sync when it ends.
     long_from: AtomicU64,
     commits: Turns,
-    /// Sealed segments that are not in their final form, oldest first.
-    unsealed: Mutex<VecDeque<Arc<Unsealed>>>,
+    pub(super) unfinished: Mutex<Unfinished>,
 }
 
 impl Durable {
@@ -54,13 +50,13 @@ impl Durable {
             requests: Requests::default(),
             long_from: AtomicU64::new(0),
             commits: Turns::default(),
-            unsealed: Mutex::default(),
+            unfinished: Mutex::default(),
         }
     }
 
     /// What loading found. `next_offset`: where the log ends. After an unclean stop what lies behind the recovery point
     /// was checked, but is not on the medium for certain.
-    pub(super) fn loaded(&self, next_offset: u64, clean: bool, sealed: VecDeque<Arc<Unsealed>>) {
+    pub(super) fn loaded(&self, next_offset: u64, clean: bool, unfinished: Unfinished) {
         for mark in [&self.end, &self.recovery_point] {
             if clean {
                 mark.store(next_offset, Ordering::Release);
@@ -68,21 +64,20 @@ impl Durable {
                 mark.fetch_min(next_offset, Ordering::AcqRel);
             }
         }
-        *self.unsealed.lock() = sealed;
+        *self.unfinished.lock() = unfinished;
     }
 
     /// Whether all segments that begin before have their final form. The recovery point alone does not tell: it may lie
     /// inside a segment, which is then sealed.
     pub(super) fn is_finished(&self, offset: u64) -> bool {
         self.recovery_point.load(Ordering::Acquire) >= offset
-            && self.unsealed.lock().iter().all(|sealed| sealed.segment().base() >= offset)
+            && self.unfinished.lock().first_base().is_none_or(|base| base >= offset)
     }
 
     /// Behind the last segment that has its final form, or further.
     pub(super) fn finished_end(&self) -> u64 {
         let point = self.recovery_point.load(Ordering::Acquire);
-        let unsealed = self.unsealed.lock();
-        unsealed.iter().map(|sealed| sealed.segment().base()).chain([point]).min().unwrap_or(point)
+        self.unfinished.lock().first_base().map_or(point, |base| base.min(point))
     }
 
     fn reaches(&self, offset: u64) -> bool {
@@ -122,12 +117,18 @@ impl PartitionLog {
     /// The first failure counts.
     pub(super) fn note_failure(&self, failure: &(impl fmt::Display + ?Sized)) -> PoisonCause {
         let cause = self.failure.get_or_init(|| {
-            let failure: Box<str> = failure.to_string().into();
-            let cause = PoisonCause { partition: self.id.clone(), failure: failure.clone() };
-            self.chores.events.tell(|| Event::PartitionPoisoned { partition: self.id.clone(), failure });
+            let cause = self.cause(failure);
+            self.chores.events.tell(|| Event::PartitionPoisoned {
+                partition: cause.partition.clone(),
+                failure: cause.failure.clone(),
+            });
             cause
         });
         cause.clone()
+    }
+
+    fn cause(&self, failure: &(impl fmt::Display + ?Sized)) -> PoisonCause {
+        PoisonCause { partition: self.id.clone(), failure: failure.to_string().into() }
     }
 
     pub(super) fn refuse_failed(&self) -> Result<()> {
@@ -177,7 +178,7 @@ impl PartitionLog {
     }
 
     /// Does a sync that was asked for, unless one has begun since. Tells whether it did.
-    pub(crate) fn sync_as_asked(&self, asked: &SyncBy) -> Result<bool> {
+    pub(crate) fn sync_as_asked(self: &Arc<Self>, asked: &SyncBy) -> Result<bool> {
         if !self.durable.requests.is_open(asked.request) {
             return Ok(false);
         }
@@ -190,7 +191,7 @@ impl PartitionLog {
     }
 
     /// Returns when everything below `end` is on the medium; one sync serves all who wait.
-    pub(crate) fn await_durable(&self, end: u64) -> Result<()> {
+    pub(crate) fn await_durable(self: &Arc<Self>, end: u64) -> Result<()> {
         let mut outcome = Ok(());
         let is_served = |end| self.durable.reaches(end) || self.failure.get().is_some();
         self.durable.commits.until(end, is_served, || outcome = self.sync());
@@ -207,87 +208,11 @@ impl PartitionLog {
         self.refuse_failed().and(outcome)
     }
 
-    /// Leaves a sealed segment to be finished and tells whether whoever appends has to do it.
-    pub(super) fn queue_sealed(&self, sealed: Unsealed) -> bool {
-        let mut unsealed = self.durable.unsealed.lock();
-        unsealed.push_back(Arc::new(sealed));
-        unsealed.len() >= MOST_UNSEALED
-            || unsealed.iter().map(|sealed| sealed.bytes()).sum::<u64>() > MOST_UNSEALED_BYTES
-    }
-
-    /// Finishes sealed segments, oldest first: exact length, indexes, sync; then the recovery point passes them.
-    /// A failed sync poisons the partition: what the kernel could not write once it takes for written.
-    pub(crate) fn finish_sealed(&self) -> Result<usize> {
-        let finished = {
-            let _order = self.finishing.lock();
-            self.finish_queue()
-        };
-        finished.map_err(|failure| self.after(&mut self.appender.lock(), failure))
-    }
-
-    /// The same while a segment begins. Segments that only lack their indexes wait for the next time, unless they
-    /// must not become more.
-    pub(super) fn finish_at_roll(&self, appender: &mut Appender, too_many: bool) -> Result<()> {
-        let finished = {
-            let _order = self.finishing.lock();
-            self.finish_queue()
-        };
-        match finished {
-            Err(FinishFailure::Unindexed(_)) if !too_many => Ok(()),
-            finished => finished.map(drop).map_err(|failure| self.after(appender, failure)),
-        }
-    }
-
-    fn after(&self, appender: &mut Appender, failure: FinishFailure) -> Error {
-        match failure {
-            FinishFailure::Lost(failure) => self.poison(appender, &failure),
-            FinishFailure::Unindexed(failure) => failure,
-        }
-    }
-
-    /// Runs under `finishing`. First the records of all, then the indexes; each mark follows what it says. Tells how
-    /// many segments have their final form now.
-    pub(super) fn finish_queue(&self) -> std::result::Result<usize, FinishFailure> {
-        self.refuse_failed().map_err(FinishFailure::Lost)?;
-        let queue: Vec<_> = self.durable.unsealed.lock().iter().cloned().collect();
-        let Some(last) = queue.last() else { return Ok(0) };
-        let fatal = |failure: Error| {
-            self.note_failure(&failure);
-            FinishFailure::Lost(failure)
-        };
-        for sealed in &queue {
-            sealed.seal_and_sync().map_err(fatal)?;
-        }
-        let mut indexed = 0;
-        let outcome = queue.iter().try_for_each(|sealed| {
-            sealed.write_indexes(&self.disk)?;
-            self.keep_snapshot(sealed.segment().next_offset())?;
-            indexed += 1;
-            Ok(())
-        });
-        // Covers the entry of the segment behind the last of these too: it was made before that one was sealed.
-        self.disk.sync_directory(&self.directory).map_err(fatal)?;
-        self.raise_durable(last.segment().next_offset());
-        if let Some(finished) = queue.get(..indexed).and_then(<[_]>::last) {
-            self.durable.recovery_point.fetch_max(finished.segment().next_offset(), Ordering::AcqRel);
-        }
-        let mut unsealed = self.durable.unsealed.lock();
-        let done = indexed.min(unsealed.len());
-        unsealed.drain(..done);
-        outcome.map(|()| indexed).map_err(FinishFailure::Unindexed)
-    }
-
     /// Readers that read only what is durable wait for it as others wait for records.
     pub(super) fn raise_durable(&self, end: u64) {
         if self.durable.end.fetch_max(end, Ordering::AcqRel) < end {
             self.sleepers.wake_all();
         }
-    }
-
-    /// Everything below `end` is on the medium in its final form.
-    pub(super) fn passed(&self, end: u64) {
-        self.raise_durable(end);
-        self.durable.recovery_point.fetch_max(end, Ordering::AcqRel);
     }
 
     /// Refuses if the log is not where it was opened. A sync goes by descriptors and would not notice.
@@ -297,8 +222,9 @@ impl PartitionLog {
         self.disk.check_place().map_err(|failure| if is_deleted() { self.deleted() } else { failure })
     }
 
-    /// Everything appended before the call on the medium. Appends go on meanwhile.
-    pub(crate) fn sync(&self) -> Result<()> {
+    /// Everything appended before the call on the medium. Appends go on meanwhile. An error other than `Poisoned` leaves
+    /// the partition as it is: the same call can succeed later, and the background tries it too.
+    pub(crate) fn sync(self: &Arc<Self>) -> Result<()> {
         // First: what is appended from here on may not be covered, and asks anew.
         self.durable.requests.begin();
         let (unsynced, next_offset, appended) = match &*self.appender.lock() {
@@ -315,11 +241,12 @@ impl PartitionLog {
             let _order = self.finishing.lock();
             // Whatever is older than this segment is in the queue or finished: the writer was asked before.
             match self.finish_queue() {
-                Err(FinishFailure::Lost(failure)) => Err(failure),
+                Err(failure @ FinishFailure::Lost(_)) => Err(failure),
                 finished if self.durable.reaches(next_offset) => Ok(finished),
+                Err(failure @ FinishFailure::Refused(_)) => Err(failure),
                 finished => unsynced.sync().map(|()| finished),
             }
-            .inspect_err(|failure| drop(self.note_failure(failure)))
+            .inspect_err(|failure| self.note_lost(failure))
             .inspect(|finished| {
                 self.counters.synced();
                 self.raise_durable(next_offset);
@@ -335,8 +262,13 @@ impl PartitionLog {
                 self.tell_failed("writing the index of a segment", &unindexed.into_error());
                 Ok(())
             }
-            Err(failure) => Err(self.poison(&mut self.appender.lock(), &failure)),
+            Err(failure) => Err(self.after(&mut self.appender.lock(), failure)),
         }
+    }
+
+    /// Has a sync tried again that was refused: it has served none of those who asked for it.
+    pub(super) fn sync_again(self: &Arc<Self>) {
+        self.schedule_sync(TRY_AGAIN);
     }
 
     pub(super) fn tell_failed(&self, task: &'static str, failure: &Error) {
@@ -351,18 +283,10 @@ impl PartitionLog {
             (Appender::Active { writer, .. }, _order) => {
                 let last = writer.unsynced();
                 self.remove_prepared();
-                let finished = self
-                    .finish_queue()
-                    .map_err(FinishFailure::into_error)
-                    .and_then(|_| last.seal_and_sync())
-                    .and_then(|()| last.write_indexes(&self.disk))
-                    .and_then(|()| self.keep_snapshot(writer.next_offset()))
-                    .and_then(|()| self.disk.sync_directory(&self.directory));
-                match &finished {
-                    Ok(()) => self.passed(writer.next_offset()),
-                    Err(failure) => drop(self.note_failure(failure)),
-                }
-                finished
+                let finished = self.finish_all(&last, writer.next_offset());
+                finished.map_err(FinishFailure::into_error).inspect_err(|failure| {
+                    self.failure.get_or_init(|| self.cause(failure));
+                })
             }
             (Appender::Poisoned(cause), _) => Err(Error::Poisoned(Box::new(cause))),
             // Never looked at, or it could not be loaded, which whoever opened the directory knows.
@@ -384,7 +308,7 @@ impl PartitionLog {
         let (before, _order) = self.end_with_order(Appender::Deleted);
         drop(before);
         self.with_prepared(drop);
-        self.durable.unsealed.lock().clear();
+        self.forget_unfinished();
         self.tell_pinned(self.segments().iter());
     }
 }

@@ -10,6 +10,7 @@ use crate::format::checkpoint::{EpochStart, encode_epochs, parse_epochs};
 use crate::format::header::BatchHeader;
 use crate::format::partition_metadata;
 use crate::segment::{Batches, Segment};
+use crate::sys::PlainDirectory;
 use crate::sys::disk::kind_of;
 
 pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
@@ -52,8 +53,8 @@ pub(super) fn epochs_of(segments: &[Arc<Segment>]) -> Result<Vec<EpochStart>> {
 }
 
 impl PartitionLog {
-    /// Makes the directory, with the id that ties it to its topic, before the first record can be in it. Durable after
-    /// [`sync_new_directory`](Self::sync_new_directory).
+    /// Makes the directory, with the id that ties it to its topic, before the first record can be in it. Durable once it
+    /// and the root are synced.
     pub(super) fn make_directory(&self) -> Result<()> {
         let metadata = self.directory.join(PARTITION_METADATA);
         if kind_of(&metadata).is_none() {
@@ -63,13 +64,9 @@ impl PartitionLog {
         self.disk.know_partition()
     }
 
-    /// What is in the directory, and the directory itself, on the medium.
-    pub(super) fn sync_new_directory(&self) -> Result<()> {
-        self.disk.sync_directory(&self.directory)?;
-        match self.directory.parent() {
-            Some(root) => self.disk.sync_directory(root),
-            None => Ok(()),
-        }
+    /// Where the entry of the directory itself is, open for a sync.
+    pub(super) fn opened_root(&self) -> Result<Option<PlainDirectory>> {
+        self.directory.parent().map(|root| self.disk.open_directory(root)).transpose()
     }
 
     /// Whether making the directory was interrupted before it got its id: then nothing else is in it.

@@ -155,7 +155,7 @@ impl PartitionLog {
     }
 
     /// Brings the segments before `offset` to their final form, if they have not got it yet. Tells whether they have.
-    pub(crate) fn finish_before(&self, offset: u64) -> Result<bool> {
+    pub(crate) fn finish_before(self: &Arc<Self>, offset: u64) -> Result<bool> {
         if !self.durable.is_finished(offset) {
             self.finish_sealed()?;
         }

@@ -3,7 +3,7 @@
 //! After an orderly close only the last segment is looked at, behind its last index entry. After an unclean stop
 //! see [`unclean`](super::unclean).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::epochs::{begin_at, epochs_of};
@@ -17,7 +17,7 @@ use crate::format::checkpoint::EpochStart;
 use crate::format::frame::NotWhole;
 use crate::position::TopicPartition;
 use crate::segment::{self, Batches, IndexEntries, Segment, Standing};
-use crate::sys::disk::kind_of;
+use crate::sys::disk::{kind_of, length_of};
 use crate::sys::{EntryKind, PlainFile, Tail};
 
 /// What is in a directory.
@@ -295,16 +295,21 @@ impl Loader<'_> {
         Ok(end.next_offset)
     }
 
-    pub(super) fn open(&self, base: u64) -> Result<(PlainFile, u64)> {
+    fn path_of(&self, base: u64) -> PathBuf {
         let path = self.log.directory.join(segment::file_name(base, segment::LOG));
-        let path = if self.swapped.holds(base) { Standing::Swap.of(&path) } else { path };
-        let file = self.log.disk.open(&path, false)?;
-        let length = file.len()?;
-        if length > Tail::MAX_POSITION {
-            let reason = "a log file of 2 GiB and more is not a segment that Kafka writes";
-            return Err(Error::Unsupported(Box::new(Damage::new(&path, length, reason))));
-        }
+        if self.swapped.holds(base) { Standing::Swap.of(&path) } else { path }
+    }
+
+    pub(super) fn open(&self, base: u64) -> Result<(PlainFile, u64)> {
+        let file = self.log.disk.open(&self.path_of(base), false)?;
+        let length = check_length(file.path(), file.len()?)?;
         Ok((file, length))
+    }
+
+    /// The length of a segment. It is not opened: one that cannot be read keeps nobody from what comes after it.
+    pub(super) fn length_of(&self, base: u64) -> Result<u64> {
+        let path = self.path_of(base);
+        check_length(&path, length_of(&path)?)
     }
 
     pub(super) fn segment(&self, base: u64, position: u64, next: u64, sealed: bool) -> Result<Arc<Segment>> {
@@ -330,8 +335,7 @@ impl Loader<'_> {
     fn clean(&self, bases: &[u64], begun: Found) -> Result<Found> {
         let mut segments = Vec::with_capacity(bases.len());
         for (base, next) in bases.iter().zip(bases.iter().skip(1)) {
-            let (_, length) = self.open(*base)?;
-            segments.push(self.segment(*base, length, *next, true)?);
+            segments.push(self.segment(*base, self.length_of(*base)?, *next, true)?);
         }
         let last_base = *bases.last().unwrap_or(&0);
         let (file, length) = self.open(last_base)?;
@@ -399,6 +403,14 @@ impl Loader<'_> {
         found.epoch = known.unwrap_or(0).max(self.log.settings.all().first_epoch).max(found.epoch);
         if epochs == before { Ok(()) } else { self.log.write_epochs(&epochs) }
     }
+}
+
+fn check_length(path: &Path, length: u64) -> Result<u64> {
+    if length > Tail::MAX_POSITION {
+        let reason = "a log file of 2 GiB and more is not a segment that Kafka writes";
+        return Err(Error::Unsupported(Box::new(Damage::new(path, length, reason))));
+    }
+    Ok(length)
 }
 
 /// What lies at the end of a file.

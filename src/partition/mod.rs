@@ -25,6 +25,7 @@ mod decisions;
 mod decoding;
 mod durability;
 mod epochs;
+mod finishing;
 mod follow;
 mod front;
 mod gaps;
@@ -65,6 +66,7 @@ pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
 use decided::Decided;
 use decisions::Decisions;
 use durability::Durable;
+use finishing::Unfinished;
 use front::Front;
 pub(crate) use front::SegmentFacts;
 use live::LiveSlot;
@@ -86,7 +88,7 @@ use crate::error::{Error, PoisonCause, Result};
 use crate::format::compression::BatchLimits;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::segment::{IndexEntries, Segment, SegmentWriter, Unsealed};
+use crate::segment::{FinishFailure, IndexEntries, Segment, SegmentWriter, Unsealed};
 use crate::sys::Disk;
 use crate::wait::Sleepers;
 use follow::Watching;
@@ -311,14 +313,17 @@ impl PartitionLog {
             load::find(self, &SegmentList::default())?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
+        let mut directory = None;
         let state = match recovered {
             None => Appender::Idle { next_offset, epoch, last },
             Some(writer) => {
+                let opened = self.disk.open_directory(&self.directory)?;
                 self.begin_epoch(epoch, next_offset)?;
                 self.expect_roll_at(self.settings.segment_bytes());
                 self.show(&writer);
                 // Entries and names may be as little on the medium as the records are.
-                self.disk.sync_directory(&self.directory)?;
+                opened.sync()?;
+                directory = Some(opened);
                 self.chores.actives.admit(self);
                 Appender::Active { writer, epoch }
             }
@@ -327,7 +332,7 @@ impl PartitionLog {
         self.set_producers(producers, next_offset);
         self.log_start.store(log_start, Ordering::Relaxed);
         let clean = self.checkpointed.clean || matches!(state, Appender::Idle { .. });
-        self.durable.loaded(next_offset, clean, sealed);
+        self.durable.loaded(next_offset, clean, Unfinished::of(sealed, directory));
         self.segments.set(SegmentList::of(segments));
         *appender = self.failure.get().map_or(state, |cause| Appender::Poisoned(cause.clone()));
         if !clean {
@@ -353,7 +358,7 @@ impl PartitionLog {
             if sealed.len() > MOST_RECOVERED
                 && let Some(oldest) = sealed.pop_front()
             {
-                oldest.seal_and_sync()?;
+                oldest.seal_and_sync().map_err(FinishFailure::into_error)?;
                 oldest.write_indexes(&self.disk)?;
             }
             let at = (recovered.base, recovered.position, recovered.next_offset);

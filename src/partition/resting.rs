@@ -72,7 +72,7 @@ impl PartitionLog {
                 true
             }
             // It goes on as it is, and may come to rest another time.
-            Err(FinishFailure::Unindexed(_)) => false,
+            Err(FinishFailure::Refused(_) | FinishFailure::Unindexed(_)) => false,
         }
     }
 
@@ -94,13 +94,7 @@ impl PartitionLog {
     fn bring_to_rest(&self, writer: &SegmentWriter) -> std::result::Result<Arc<Segment>, FinishFailure> {
         let (last, next_offset) = (writer.unsynced(), writer.next_offset());
         self.remove_prepared();
-        self.finish_queue()?;
-        last.seal_and_sync().map_err(FinishFailure::Lost)?;
-        last.write_indexes(&self.disk)
-            .and_then(|()| self.keep_snapshot(next_offset))
-            .map_err(FinishFailure::Unindexed)?;
-        self.disk.sync_directory(&self.directory).map_err(FinishFailure::Lost)?;
-        self.passed(next_offset);
+        self.finish_all(&last, next_offset)?;
         self.resting_segment(last.segment(), next_offset).map_err(FinishFailure::Unindexed)
     }
 

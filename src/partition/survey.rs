@@ -17,12 +17,12 @@ use super::PartitionLog;
 use super::load::{Loader, Names};
 use super::missing::MissingRecords;
 use super::swap::Swapped;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::segment::{
     self, OFFSET_INDEX, PRODUCER_SNAPSHOT, Standing, TIME_INDEX, TRANSACTION_INDEX, end_of_batches,
     knows_more,
 };
-use crate::sys::disk::{kind_of, length_of};
+use crate::sys::disk::kind_of;
 
 /// Segments whose length is looked at, and those whose end is, from the last one back: what an open costs has a limit.
 const MOST_LENGTHS: usize = 64;
@@ -139,10 +139,14 @@ impl Loader<'_> {
     /// Where the batches of a segment end, if that is before `upto` and can be found with little reading.
     fn end_of(&self, base: u64, upto: u64, reads: bool) -> Result<Option<End>> {
         if !reads {
-            let length = length_of(&self.log.directory.join(segment::file_name(base, segment::LOG)));
-            return Ok((length == Some(0) && base < upto).then_some(End { offset: base, is_cut: false }));
+            let is_empty = self.length_of(base).is_ok_and(|length| length == 0);
+            return Ok((is_empty && base < upto).then_some(End { offset: base, is_cut: false }));
         }
-        let (file, length) = self.open(base)?;
+        let (file, length) = match self.open(base) {
+            // Reading comes to it. What is known of the rest of the log is enough to go on with.
+            Err(Error::Io(_)) => return Ok(None),
+            opened => opened?,
+        };
         let end = end_of_batches(&self.log.disk, &file, (base, length), MOST_BYTES)?;
         let Some(offset) = end.map(|end| end.next_offset).filter(|end| *end < upto) else { return Ok(None) };
         let is_cut = knows_more(&self.log.disk, &file, (base, length), offset)?;

@@ -41,9 +41,9 @@ impl Loader<'_> {
                 continue;
             }
             if let Some(next) = next_base.filter(|next| *next <= point) {
-                let (file, length) = self.open(base)?;
+                let length = self.length_of(base)?;
                 // The point may have come to the segment's very end before the segment was finished.
-                if next < point || self.is_finished(&file, base, length, next)? {
+                if next < point || self.is_finished(&self.open(base)?.0, base, length, next)? {
                     found.segments.push(self.segment(base, length, next, true)?);
                     continue;
                 }

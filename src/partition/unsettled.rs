@@ -15,12 +15,12 @@ impl PartitionLog {
             let _order = self.finishing.lock();
             // What was acknowledged so far is promised a sync, and none succeeds from here on.
             let synced = match self.finish_queue() {
-                Err(FinishFailure::Lost(failure)) => Err(failure),
+                Err(failure @ (FinishFailure::Lost(_) | FinishFailure::Refused(_))) => Err(failure),
                 _ => unsynced.sync(),
             };
             match synced {
                 Ok(()) => self.raise_durable(end),
-                Err(failure) => drop(self.note_failure(&failure)),
+                Err(failure) => self.note_lost(&failure),
             }
         }
         self.poison(&mut appender, failure);

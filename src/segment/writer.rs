@@ -60,7 +60,11 @@ impl SegmentWriter {
         let capacity = u64::from(capacity);
         let log = match prepared {
             None => LogWriter::create(disk, &path, capacity, mark)?,
-            Some(file) => LogWriter::adopt(disk, disk.rename_new(file, &path)?, capacity, mark)?,
+            Some(file) => {
+                // First, so that a failure leaves no file with the name of a segment.
+                let length = file.len()?;
+                LogWriter::adopt(disk, disk.rename_new(file, &path)?, capacity, length, mark)
+            }
         };
         let new = Self::over(disk, log, base, base, IndexEntries::default(), interval);
         Ok(Self { capacity, ..new })
@@ -300,11 +304,14 @@ pub(crate) struct Unsealed {
     sealed: AtomicBool,
 }
 
-/// Why a segment did not get its final form.
+/// Why a segment did not get its final form, by the system call that failed.
 #[derive(Debug)]
 pub(crate) enum FinishFailure {
-    /// Bytes may be lost, and no later sync would tell.
+    /// A write or a sync. Bytes may be lost, and no later sync reports that.
     Lost(Error),
+    /// Any other call before the bytes were durable: an open, a look at a file, a cut. No mark moved, and all of it can be
+    /// done again later.
+    Refused(Error),
     /// The bytes are on the medium, the indexes are not: that can be done again later.
     Unindexed(Error),
 }
@@ -312,7 +319,7 @@ pub(crate) enum FinishFailure {
 impl FinishFailure {
     pub(crate) fn into_error(self) -> Error {
         match self {
-            Self::Lost(failure) | Self::Unindexed(failure) => failure,
+            Self::Lost(failure) | Self::Refused(failure) | Self::Unindexed(failure) => failure,
         }
     }
 }
@@ -323,12 +330,12 @@ impl Unsealed {
     }
 
     /// Bytes on the medium.
-    pub(crate) fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> std::result::Result<(), FinishFailure> {
         let mut rewrite = self.rewrite.lock();
         if let Some(from) = *rewrite {
             self.rewrite(from)?;
         }
-        self.file.sync().map_err(|e| Error::io("sync", self.file.path(), e))?;
+        self.file.sync().map_err(|e| FinishFailure::Lost(Error::io_failure("sync", self.file.path(), e)))?;
         *rewrite = None;
         Ok(())
     }
@@ -339,11 +346,11 @@ impl Unsealed {
     }
 
     /// The final length of a segment nothing is appended to any more, and its bytes on the medium. Once is enough.
-    pub(crate) fn seal_and_sync(&self) -> Result<()> {
+    pub(crate) fn seal_and_sync(&self) -> std::result::Result<(), FinishFailure> {
         if self.sealed.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.growth.seal(self.position)?;
+        self.growth.seal(self.position).map_err(FinishFailure::Refused)?;
         self.sync()?;
         self.sealed.store(true, Ordering::Release);
         Ok(())
@@ -367,19 +374,19 @@ impl Unsealed {
     }
 
     /// Writes bytes that were verified after an unclean stop once more, so that the kernel takes them for unwritten.
-    fn rewrite(&self, from: u64) -> Result<()> {
+    fn rewrite(&self, from: u64) -> std::result::Result<(), FinishFailure> {
         const STEP: usize = 1 << 20;
         let mut buffer = vec![0; STEP];
         let mut position = from;
         while position < self.position {
             let left = usize::try_from(self.position - position).unwrap_or(STEP);
             let part = buffer.get_mut(..left.min(STEP)).unwrap_or_default();
-            let read = self.file.read_at(part, position)?;
+            let read = self.file.read_at(part, position).map_err(FinishFailure::Refused)?;
             if read == 0 {
                 break;
             }
             let written = self.file.write_at(part.get(..read).unwrap_or_default(), position);
-            written.map_err(|e| Error::io("write", self.file.path(), e))?;
+            written.map_err(|e| FinishFailure::Lost(Error::io_failure("write", self.file.path(), e)))?;
             position += read as u64;
         }
         Ok(())

@@ -126,7 +126,7 @@ impl Disk {
     }
 
     /// Asked before anything is made, renamed or removed.
-    fn check_writable(&self) -> Result<()> {
+    pub(super) fn check_writable(&self) -> Result<()> {
         if self.read_only { Err(Error::ReadOnly) } else { self.anchors.check() }
     }
 
@@ -148,6 +148,7 @@ impl Disk {
         if writable {
             self.check_writable()?;
         }
+        self.faults.check(Operation::Open).map_err(|e| Error::io("open", path, e))?;
         self.opened(path, OpenOptions::new().read(true).write(writable))
     }
 
@@ -200,13 +201,18 @@ impl Disk {
     /// Writes a whole file beside, syncs it and renames it over `path`: the old or the new content, never a mix.
     /// The directory entry itself is durable after [`sync_directory`](Self::sync_directory).
     pub(crate) fn replace(&self, path: &Path, content: &[u8]) -> Result<()> {
+        self.rename(&self.write_beside(path, content)?, path)
+    }
+
+    /// The first half of [`replace`](Self::replace). Returns the path of what is to be renamed to `path`.
+    pub(crate) fn write_beside(&self, path: &Path, content: &[u8]) -> Result<PathBuf> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".tmp");
         let beside = PathBuf::from(beside);
         self.remove_file(&beside)?;
         let file = self.create(&beside)?;
         file.write_at(content, 0).and_then(|()| file.sync()).map_err(|e| Error::io("write", &beside, e))?;
-        self.rename(&beside, path)
+        Ok(beside)
     }
 
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -292,6 +298,7 @@ impl Disk {
     /// Names and kinds of what is in a directory, sorted. Names that are not UTF-8 are not ours and left out.
     pub(crate) fn list(&self, directory: &Path) -> Result<Vec<(String, EntryKind)>> {
         let failed = |e| Error::io("list", directory, e);
+        self.faults.check(Operation::Open).map_err(failed)?;
         if let Some(names) = self.faults.names() {
             names.before_list(directory);
         }
@@ -306,18 +313,6 @@ impl Disk {
         entries.sort_unstable();
         Ok(entries)
     }
-
-    /// Makes entries that were added to or removed from a directory durable.
-    pub(crate) fn sync_directory(&self, directory: &Path) -> Result<()> {
-        self.check_writable()?;
-        let synced = self.faults.check(Operation::Sync).and_then(|()| platform::sync_directory(directory));
-        // Whatever the reason: entries were changed, so it must not say that nothing was written.
-        synced.map_err(|e| Error::io_failure("sync directory", directory, e))?;
-        if let Some(observer) = self.faults.observer() {
-            observer.directory_synced(directory);
-        }
-        Ok(())
-    }
 }
 
 impl PlainFile {
@@ -327,6 +322,11 @@ impl PlainFile {
 
     pub(crate) fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Whether a fault is planned for an operation that is done to the file elsewhere.
+    pub(super) fn check(&self, operation: Operation) -> io::Result<()> {
+        self.faults.check(operation)
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
@@ -439,9 +439,9 @@ pub(crate) fn kind_of(path: &Path) -> Option<EntryKind> {
     fs::symlink_metadata(path).ok().map(|metadata| entry_kind(metadata.file_type()))
 }
 
-/// Bytes of a plain file; `None` if there is none that can be looked at.
-pub(crate) fn length_of(path: &Path) -> Option<u64> {
-    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
+/// The length of the file at `path`, which need not be one that can be opened.
+pub(crate) fn length_of(path: &Path) -> Result<u64> {
+    Ok(fs::symlink_metadata(path).map_err(|e| Error::io("look at", path, e))?.len())
 }
 
 /// What changes whenever a small file is replaced by another one.

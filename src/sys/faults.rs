@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 /// Kinds of operations that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
+    /// Of a file that is there, or of a directory.
+    Open,
+    Map,
     Write,
     Sync,
     Allocate,
@@ -81,6 +84,12 @@ impl Faults {
     #[cfg(test)]
     pub(crate) fn observed(observer: Arc<dyn Observer>) -> Self {
         Self { observer: Some(observer), ..Self::default() }
+    }
+
+    /// Nothing fails but what these rules for names refuse.
+    #[cfg(test)]
+    pub(crate) fn by_names(names: Arc<dyn NameKeeper>) -> Self {
+        Self { names: Some(names), ..Self::default() }
     }
 
     /// The same by the rules of Windows for files in use.

@@ -90,9 +90,8 @@ impl LogWriter {
     }
 
     /// A new, empty file that was made before, with space up to its length.
-    pub(crate) fn adopt(disk: &Disk, prepared: PlainFile, capacity: u64, mark: u64) -> Result<Self> {
-        let length = prepared.len()?;
-        Ok(Self::over(disk, prepared, capacity, length, 0, mark))
+    pub(crate) fn adopt(disk: &Disk, prepared: PlainFile, capacity: u64, length: u64, mark: u64) -> Self {
+        Self::over(disk, prepared, capacity, length, 0, mark)
     }
 
     /// Makes a file that [`adopt`](Self::adopt) takes, with space for the first appends.

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::disk::PlainFile;
+use super::faults::Operation;
 use super::platform;
 use super::tail::Tail;
 use crate::error::{Error, Result};
@@ -96,6 +97,7 @@ impl Mapping {
     ) -> Option<Arc<Self>> {
         let ticket = budget.take()?;
         let length = usize::try_from(tail.load().position).ok()?;
+        file.check(Operation::Map).ok()?;
         let raw = MmapOptions::new().len(length).map_raw_read_only(&file.file).ok()?;
         Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below: length as u64, ticket }))
     }
@@ -109,6 +111,7 @@ impl Mapping {
     ) -> Option<Arc<Self>> {
         let ticket = budget.take()?;
         let length = usize::try_from(capacity).ok()?;
+        file.check(Operation::Map).ok()?;
         let raw = MmapOptions::new().len(length).map_raw(&file.file).ok()?;
         let cold_below = tail.load().position;
         Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, ticket }))

@@ -6,7 +6,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`disk`] | files and directories: open without following links, replace, list, rename, sync |
+//! | [`disk`] | files and directories: open without following links, replace, list, rename |
+//! | [`plain_directory`] | syncs of the entries of a directory |
 //! | [`anchor`] | whether a path still means the directory that was opened |
 //! | [`faults`] | failing the n-th write, sync or allocation, for tests |
 //! | [`fork`] | telling a process from its children |
@@ -32,6 +33,7 @@ pub(crate) mod lock;
 pub(crate) mod log_writer;
 #[expect(unsafe_code, reason = "makes slices of memory maps")]
 pub(crate) mod mapping;
+mod plain_directory;
 #[expect(unsafe_code, reason = "calls into the system for what std and memmap2 lack")]
 pub(crate) mod platform;
 #[expect(unsafe_code, reason = "makes atomic words of memory maps")]
@@ -44,6 +46,7 @@ pub(crate) use fork::Birth;
 pub(crate) use lock::{DirectoryLock, SecondLock};
 pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};
+pub(crate) use plain_directory::PlainDirectory;
 pub(crate) use platform::descriptor_limit;
 pub(crate) use tail::Tail;
 

@@ -24,9 +24,11 @@ use crate::sys::faults::{Faults, Operation};
 
 /// Exhaustive tests take every n-th step only where a system call takes long, as under Wine.
 const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
-const OPERATIONS: [Operation; 7] = [
+const OPERATIONS: [Operation; 9] = [
     Operation::Write,
     Operation::Sync,
+    Operation::Open,
+    Operation::Map,
     Operation::Allocate,
     Operation::Create,
     Operation::Rename,

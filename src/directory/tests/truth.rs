@@ -271,3 +271,36 @@ fn an_open_that_fails_has_changed_nothing() {
         }
     }
 }
+
+/// What poisons when it fails.
+const FATAL: [Operation; 2] = [Operation::Write, Operation::Sync];
+
+#[test]
+fn what_is_refused_poisons_nothing_and_can_be_asked_for_again() {
+    let closed = closed();
+    let calls = CHANGES.into_iter().chain(KEEPING.into_iter().take(3));
+    for (name, call) in calls {
+        for operation in OPERATIONS.into_iter().filter(|operation| !FATAL.contains(operation)) {
+            for n in (0..).step_by(STRIDE) {
+                let scene = Scene::of(&closed, operation, ErrorKind::Other, false);
+                let outcome = {
+                    let call = call(&scene);
+                    scene.faults.arm(n);
+                    call()
+                };
+                let (struck, what) =
+                    (scene.faults.have_struck(), format!("{name}: {operation:?} {n}: {outcome:?}"));
+                scene.faults.heal();
+                assert_eq!(scene.log.metrics().poisoned_partitions, 0, "{what}");
+                assert!(matches!(outcome, Ok(()) | Err(Error::Io(_))), "{what}");
+                if outcome.is_err() {
+                    call(&scene)().unwrap_or_else(|again| panic!("{what}, again: {again}"));
+                }
+                scene.log.close().unwrap_or_else(|failure| panic!("{what}, closing: {failure}"));
+                if !struck {
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,19 +1,34 @@
-//! The n-th write, sync, allocation, creation or rename fails: what was acknowledged stays, nothing passes for durable
-//! that is not, and a full disk is no reason to stop.
+//! The n-th operation of a kind fails: what was acknowledged stays, nothing passes for durable that is not, only a failed
+//! write or sync ends appending, and a full disk is no reason to stop.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::fixture::{
-    ANY, Fixture, MAPPED, Modes, POSITIONED, STRIDE, append_numbered, assert_numbered, read, work_ahead,
+    ANY, Fixture, MAPPED, Modes, POSITIONED, STRIDE, append_numbered, assert_numbered, numbered, read,
+    work_ahead,
 };
 use crate::error::{Error, Result};
 use crate::partition::PartitionLog;
 use crate::sys::faults::{Faults, Operation};
 
 const BYTES: usize = 100;
-const OPERATIONS: [Operation; 5] =
-    [Operation::Write, Operation::Sync, Operation::Allocate, Operation::Create, Operation::Rename];
+/// What poisons when it fails.
+const FATAL: [Operation; 2] = [Operation::Write, Operation::Sync];
+/// What can be done again when it fails.
+const REFUSABLE: [Operation; 7] = [
+    Operation::Open,
+    Operation::Map,
+    Operation::Allocate,
+    Operation::Create,
+    Operation::Rename,
+    Operation::Remove,
+    Operation::Truncate,
+];
+
+fn operations() -> impl Iterator<Item = Operation> {
+    FATAL.into_iter().chain(REFUSABLE)
+}
 
 /// One log on a disk that fails, and what is known of it.
 struct Run {
@@ -52,7 +67,7 @@ impl Run {
                 }
                 Err(failure) => self.note(failure),
             }
-            assert_numbered(&self.log, 0..self.acknowledged, BYTES);
+            self.check_content();
             let synced = match step % 5 {
                 1 => {
                     work_ahead(&self.log);
@@ -77,6 +92,17 @@ impl Run {
             assert!(self.log.close().is_err(), "a close that failed did not succeed later");
         }
         closed
+    }
+
+    /// Whatever has failed, all that was acknowledged can be read, at the second look if the first is refused.
+    fn check_content(&mut self) {
+        let found = read(&self.log, 0, ANY).or_else(|failure| {
+            assert!(self.faults.have_struck(), "{failure}");
+            self.note(failure);
+            read(&self.log, 0, ANY)
+        });
+        let expected = (0..self.acknowledged).map(|offset| (offset, numbered(offset, BYTES)));
+        assert!(found.unwrap().into_iter().eq(expected));
     }
 
     fn recovery_point(&self) -> u64 {
@@ -124,7 +150,7 @@ fn each(operation: Operation, error: ErrorKind, check: impl Fn(&mut Run, u32)) {
 
 #[test]
 fn what_was_acknowledged_survives_any_failure() {
-    for operation in OPERATIONS {
+    for operation in operations() {
         each(operation, ErrorKind::Other, |run, n| {
             for failure in &run.failures {
                 assert!(matches!(failure, Error::Io(_) | Error::Poisoned(_)), "{operation:?} {n}: {failure}");
@@ -135,13 +161,16 @@ fn what_was_acknowledged_survives_any_failure() {
 
 #[test]
 fn only_failed_writes_and_syncs_poison() {
-    for operation in [Operation::Allocate, Operation::Create, Operation::Rename] {
+    for operation in REFUSABLE {
+        let struck = std::cell::Cell::new(0);
         each(operation, ErrorKind::Other, |run, n| {
+            struck.set(struck.get() + 1);
             assert!(run.poisoned_at.is_none(), "{operation:?} {n}: {:?}", run.failures);
         });
+        assert!(struck.get() > 0, "{operation:?} never happens");
     }
     let poisoned = std::cell::Cell::new(0);
-    for operation in [Operation::Write, Operation::Sync] {
+    for operation in FATAL {
         each(operation, ErrorKind::Other, |run, _| {
             poisoned.set(poisoned.get() + usize::from(run.poisoned_at.is_some()));
         });
@@ -229,7 +258,7 @@ fn an_open_that_fails_can_be_tried_again() {
         drop(log);
         std::fs::remove_file(fixture.directory().join("leader-epoch-checkpoint")).unwrap();
         let files = fixture.files();
-        for operation in OPERATIONS {
+        for operation in operations() {
             for n in 0..4 {
                 fixture.restore(&files);
                 let faults = Faults::after(operation, n, ErrorKind::Other, false);
@@ -246,4 +275,112 @@ fn an_open_that_fails_can_be_tried_again() {
             }
         }
     }
+}
+
+/// What can be asked of a partition, each with the work that it leaves to the background.
+type Call = fn(&Run) -> Result<()>;
+
+const CALLS: [(&str, Call); 7] = [
+    ("append", |run| append_numbered(&run.log, 2, BYTES).map(drop)),
+    ("append, synced", |run| {
+        let end = append_numbered(&run.log, 2, BYTES)? + 2;
+        run.log.await_durable(end)
+    }),
+    ("sync", |run| run.log.sync()),
+    ("finish", |run| run.log.finish_sealed().map(drop)),
+    ("roll", |run| run.log.roll_at(run.log.bounds()?.log_end).map(drop)),
+    ("delete records", |run| {
+        let upto = run.log.bounds()?.log_end.min(3);
+        super::fixture::delete_records(&run.log, upto).map(drop)
+    }),
+    ("read", |run| read(&run.log, run.log.log_start(), ANY).map(drop)),
+];
+
+fn fill(run: &mut Run) {
+    for _ in 0..12 {
+        append_numbered(&run.log, 2, BYTES).unwrap();
+    }
+}
+
+type Prepare = fn(&mut Run);
+
+/// In each state that a partition can be in: nothing in it yet, segments that wait, at rest, found after a crash.
+const STATES: [(&str, Prepare); 4] = [
+    ("empty", |_| ()),
+    ("segments wait", fill),
+    ("at rest", |run| {
+        fill(run);
+        assert!(run.log.rest());
+    }),
+    ("after a crash", |run| {
+        fill(run);
+        let unclean = crate::partition::Checkpointed { recovery_point: Some(3), ..Default::default() };
+        run.log = run.fixture.open_with(&run.faults, unclean);
+        // What is looked at is what a later call finds.
+        run.log.load().unwrap();
+    }),
+];
+
+#[test]
+fn what_is_refused_once_succeeds_the_next_time() {
+    for (modes, late) in [(POSITIONED, false), (POSITIONED, true), (MAPPED, true)] {
+        for operation in REFUSABLE {
+            let mut refused = 0;
+            for (state, prepare) in STATES {
+                for (name, call) in CALLS {
+                    for n in (0..).step_by(STRIDE) {
+                        let faults = Faults::after(operation, i64::MAX, ErrorKind::Other, false);
+                        let mut run = Run::new(modes, late, faults);
+                        prepare(&mut run);
+                        run.faults.arm(n);
+                        let what = format!("{name}, {state}, {operation:?} {n}");
+                        let outcome = call(&run);
+                        let struck = run.faults.have_struck();
+                        run.faults.heal();
+                        if let Err(failure) = outcome {
+                            assert!(struck && matches!(failure, Error::Io(_)), "{what}: {failure}");
+                            refused += 1;
+                            call(&run).unwrap_or_else(|failure| panic!("{what}, again: {failure}"));
+                        }
+                        append_numbered(&run.log, 1, BYTES)
+                            .unwrap_or_else(|failure| panic!("{what}: {failure}"));
+                        run.log.sync().unwrap_or_else(|failure| panic!("{what}: {failure}"));
+                        let end = run.log.bounds().unwrap().log_end;
+                        assert_eq!(run.log.durable_end(), end, "{what}");
+                        run.log.close().unwrap_or_else(|failure| panic!("{what}: {failure}"));
+                        run.fixture.check_closed();
+                        if !struck {
+                            break;
+                        }
+                    }
+                }
+            }
+            // A map that is refused is a copy, space that is refused may be there for the write.
+            let may_never = matches!(operation, Operation::Map | Operation::Truncate | Operation::Remove);
+            assert!(refused > 0 || may_never, "{operation:?} is never refused");
+        }
+    }
+}
+
+#[test]
+fn a_refused_sync_is_tried_again_by_the_background() {
+    let mut fixture = Fixture::new(POSITIONED, 1 << 20);
+    let (upkeep, chores) = crossbeam_channel::unbounded();
+    fixture.chores.upkeep = Some(upkeep);
+    let faults = Faults::after(Operation::Truncate, i64::MAX, ErrorKind::Other, false);
+    let log = fixture.open_with(&faults, crate::partition::Checkpointed::default());
+    append_numbered(&log, 12, BYTES).unwrap();
+    assert!(log.roll_at(12).unwrap());
+    append_numbered(&log, 1, BYTES).unwrap();
+    chores.try_iter().for_each(drop);
+    // The sealed segment does not get its length, so nothing of it is synced, nor what follows it.
+    faults.arm(0);
+    let refused = log.sync().unwrap_err();
+    assert!(faults.have_struck() && matches!(refused, Error::Io(_)), "{refused}");
+    assert_eq!(log.durable_end(), 0);
+    let Some(crate::partition::Chore::Sync(sync)) = chores.try_iter().next() else {
+        panic!("no sync is asked for")
+    };
+    assert!(log.sync_as_asked(&sync).unwrap());
+    assert_eq!((log.durable_end(), log.recovery_point()), (13, Some(13)));
 }

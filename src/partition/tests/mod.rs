@@ -25,3 +25,4 @@ mod swapped;
 mod synced;
 mod threads;
 mod transactions;
+mod unreadable;

@@ -94,14 +94,21 @@ pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     if unsafe { libc::fsync(file.as_raw_fd()) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// What a directory is synced by.
+pub(crate) type DirectoryHandle = File;
+
+pub(crate) fn open_directory(directory: &Path) -> io::Result<DirectoryHandle> {
+    File::open(directory)
+}
+
 #[cfg(not(target_vendor = "apple"))]
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+pub(crate) fn sync_directory(directory: &DirectoryHandle) -> io::Result<()> {
+    directory.sync_all()
 }
 
 #[cfg(target_vendor = "apple")]
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    sync_file(&File::open(directory)?)
+pub(crate) fn sync_directory(directory: &DirectoryHandle) -> io::Result<()> {
+    sync_file(directory)
 }
 
 /// Takes the whole file exclusively, in the kind of lock that conflicts with the JVM's and with a second open in this

@@ -145,18 +145,28 @@ pub(crate) fn sync_file(file: &File) -> io::Result<()> {
 
 /// NTFS writes changes of directories to its journal in order, and the journal to the disk when a file is synced or some
 /// seconds later. A directory can be asked for that too, but not every file system has an answer.
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.access_mode(GENERIC_WRITE).custom_flags(BACKUP_SEMANTICS);
-    match options.open(directory).and_then(|directory| directory.sync_all()) {
-        Err(failure) => match failure.raw_os_error() {
-            Some(INVALID_FUNCTION | ACCESS_DENIED | INVALID_HANDLE | SHARING_VIOLATION | NOT_SUPPORTED) => {
-                Ok(())
-            }
-            _ => Err(failure),
-        },
+pub(crate) fn sync_directory(directory: &DirectoryHandle) -> io::Result<()> {
+    match directory.as_ref().map_or(Ok(()), File::sync_all) {
+        Err(failure) if has_no_answer(&failure) => Ok(()),
         synced => synced,
     }
+}
+
+/// What a directory is synced by. `None`: the file system does not open it for that.
+pub(crate) type DirectoryHandle = Option<File>;
+
+pub(crate) fn open_directory(directory: &Path) -> io::Result<DirectoryHandle> {
+    let mut options = OpenOptions::new();
+    options.access_mode(GENERIC_WRITE).custom_flags(BACKUP_SEMANTICS);
+    match options.open(directory) {
+        Err(failure) if has_no_answer(&failure) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+fn has_no_answer(failure: &io::Error) -> bool {
+    let known = [INVALID_FUNCTION, ACCESS_DENIED, INVALID_HANDLE, SHARING_VIOLATION, NOT_SUPPORTED];
+    failure.raw_os_error().is_some_and(|code| known.contains(&code))
 }
 
 /// Takes the whole file exclusively, as the JVM does. `false`: somebody has it.
