@@ -34,13 +34,16 @@ pub struct EventLog {
 impl EventLog {
     /// Opens the log in a directory, which is made if it is missing.
     ///
+    /// A log is made in an empty or absent directory; `lost+found` and names that begin with a dot do not count. It is not
+    /// made in the directory of a partition, nor below one. A refused open changes nothing.
+    ///
     /// After an unclean stop (a crash, `kill -9`) what was not known to be on the medium is checked first, and a batch
     /// that was being written is cut off: [`recovery`](Self::recovery) tells.
     ///
     /// # Errors
     /// `Locked` if another log or a Kafka broker holds the directory, `PartOfSet` if other nodes of a cluster have a part in
-    /// it, `InvalidInput` if the path is not a directory or the
-    /// directory not a log's, `Corrupt` if what describes the log as a whole is damaged, `Io`.
+    /// it, `InvalidInput` if the path is not a directory, leads
+    /// through a link to nothing, or if the directory is not a log's and none can be made in it, `Corrupt` if what describes the log as a whole is damaged, `Io`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(path)
     }

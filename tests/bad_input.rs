@@ -405,6 +405,7 @@ fn foreign_files_are_left_alone() {
             std::fs::create_dir_all(foreign[at].0.parent().unwrap()).unwrap();
             std::fs::write(&foreign[at].0, foreign[at].1).unwrap();
         };
+        mode.open(dir).close().unwrap();
         (0..2).for_each(write);
         for life in 0..4 {
             let log = mode.open(dir);

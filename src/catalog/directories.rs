@@ -17,7 +17,7 @@ use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind, random_bytes};
 use crate::upkeep::checkpoints::forget_topic;
 
-const PARTITION_METADATA: &str = "partition.metadata";
+pub(super) const PARTITION_METADATA: &str = "partition.metadata";
 const REMOTE_LOG_CACHE: &str = "remote-log-index-cache";
 const DELETED: &str = "-delete";
 /// What Kafka appends to the name of a directory that it has put aside, behind a dot and 32 hex digits.
@@ -73,6 +73,12 @@ impl Found {
                     names.iter().any(|(name, _)| segment::base_of(name, segment::LOG).is_some())
                 }))
     }
+}
+
+/// Whether a directory has a name that a partition's may have.
+pub(super) fn is_name_of_partition(directory: &Path) -> bool {
+    let name = directory.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| place_of(name) != Place::Foreign)
 }
 
 fn place_of(name: &str) -> Place {

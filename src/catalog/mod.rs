@@ -64,6 +64,7 @@ pub(crate) use directories::foreign as foreign_directories;
 use entry::Surroundings;
 pub(crate) use entry::TopicEntry;
 use metadata_log::MetadataLog;
+pub(crate) use opening::refuse_occupied;
 pub(crate) use outline::{FoundDirectory, Outline, Owner, directories_in, has_identity, metadata_directory};
 use state::{METADATA_VERSION, State};
 use unsettled::Unsettled;

@@ -2,8 +2,9 @@
 //!
 //! | `meta.properties` | metadata log | what else | is |
 //! |---|---|---|---|
-//! | no | no | files, or nothing | fresh: both are made |
-//! | no | no | sub-directories without a log in them | somebody else's: refused |
+//! | no | no | nothing, `lost+found`, names with a dot in front | fresh: both are made |
+//! | no | no | nothing, but it lies in a directory of a partition | another log's: refused |
+//! | no | no | anything else without a log in it | not for a log: refused |
 //! | no | any | a log | a log that lost `meta.properties`: refused |
 //! | yes | empty | files, or sub-directories without a log | fresh, or stopped while it was made |
 //! | yes | empty | `bootstrap.checkpoint` | formatted for a broker that never ran: refused |
@@ -15,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::directories::{Found, Place, Removal};
+use super::directories::{self, Found, PARTITION_METADATA, Place, Removal};
 use super::identity;
 use super::metadata_log;
 use super::state::State;
@@ -23,10 +24,41 @@ use crate::error::{Damage, Error, Result};
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
 use crate::partition::holds_no_record;
-use crate::sys::Disk;
-use crate::sys::disk::kind_of;
+use crate::sys::disk::{self, kind_of, names_in};
+use crate::sys::{Disk, EntryKind};
 
 const BOOTSTRAP: &str = "bootstrap.checkpoint";
+/// `meta.properties` before it has its name.
+const IDENTITY_BEGUN: &str = "meta.properties.tmp";
+
+/// Refuses a place where there is no log and none can be made. Asked before anything is made there, also the directory and
+/// its lock.
+pub(crate) fn refuse_occupied(path: &Path) -> Result<()> {
+    if kind_of(&path.join(identity::FILE)).is_some() {
+        return Ok(());
+    }
+    let Some((nearest, is_whole)) = disk::existing_part(path) else { return Ok(()) };
+    if let Some(partition) = nearest.ancestors().find(|around| is_of_partition(around)) {
+        let (path, partition) = (path.display(), partition.display());
+        let reason = format!(
+            "{path} lies in {partition}, the directory of a partition; give a directory outside of it"
+        );
+        return Err(Error::invalid("directory", reason));
+    }
+    if is_whole && kind_of(&nearest) == Some(EntryKind::Directory) {
+        let disk = Disk::of(&nearest, false, false);
+        refuse_without_identity(&nearest, &disk, &directories::survey(&nearest, &disk)?)?;
+    }
+    Ok(())
+}
+
+/// Whether a directory is that of a partition, of any log.
+fn is_of_partition(directory: &Path) -> bool {
+    let has = |directory: &Path, file| kind_of(&directory.join(file)).is_some();
+    let is_named_so = || directories::is_name_of_partition(directory);
+    has(directory, PARTITION_METADATA)
+        || (directory.parent().is_some_and(|log| has(log, identity::FILE)) && is_named_so())
+}
 
 /// Refuses a directory without `meta.properties` that is not a fresh one.
 pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found]) -> Result<()> {
@@ -39,18 +71,25 @@ pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found])
         );
         return Err(Error::Corrupt(Box::new(Damage::new(root.join(identity::FILE), 0, reason))));
     }
-    match found.first() {
-        Some(other) => Err(Error::invalid(
+    let other = names_in(root)?.into_iter().find(|name| !may_be_in_fresh(&name.to_string_lossy()));
+    // Another process may have made a log here since the identity was looked for.
+    if let Some(other) = other.filter(|_| kind_of(&root.join(identity::FILE)).is_none()) {
+        return Err(Error::invalid(
             "directory",
             format!(
                 "{} is not a log directory, since it holds {} and no {}; give an empty or new directory",
                 root.display(),
-                other.path.display(),
+                root.join(other).display(),
                 identity::FILE
             ),
-        )),
-        None => Ok(()),
+        ));
     }
+    Ok(())
+}
+
+/// What file systems and others put beside a log without being asked, and what is made before `meta.properties`.
+fn may_be_in_fresh(name: &str) -> bool {
+    name.starts_with('.') || name == "lost+found" || name.starts_with("stratalog.") || name == IDENTITY_BEGUN
 }
 
 /// Refuses an empty metadata log in a directory that must have had another.

@@ -39,6 +39,29 @@ pub(super) fn text(path: &Path) -> Outcome<String> {
     })
 }
 
+/// What there is at the path of a directory.
+pub(super) enum Directory {
+    There,
+    Absent,
+    /// A link, and where it leads, which is nowhere.
+    Dangling(PathBuf),
+}
+
+pub(super) fn directory(path: &Path) -> Outcome<Directory> {
+    match std::fs::metadata(path) {
+        Ok(about) if about.is_dir() => Ok(Directory::There),
+        Ok(_) => Err(Failure::failed(format!("{} is no directory", path.display()))),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(std::fs::read_link(path).map_or(Directory::Absent, Directory::Dangling))
+        }
+        Err(source) => Err(Failure::input(path.display(), &source)),
+    }
+}
+
+pub(super) fn is_there(path: &Path) -> Outcome<bool> {
+    path.try_exists().map_err(|source| Failure::input(path.display(), &source))
+}
+
 /// The files in a directory and in those directly in it, sorted.
 pub(super) fn below(dir: &Path) -> Outcome<Vec<PathBuf>> {
     let failed = |source: io::Error| Failure::input(dir.display(), &source);

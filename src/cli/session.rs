@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use stratalog::{Error, EventLog, Maintenance, OpenOptions};
 
 use super::failure::{Failure, Outcome};
+use super::files::{self, Directory};
 use super::{output, progress};
 
 /// What holds for every command.
@@ -101,19 +102,19 @@ impl Session {
     pub(super) fn existing_dir(&self) -> Outcome<&Path> {
         let dir = self.dir()?;
         let shown = dir.display();
-        if dir.join(IDENTITY).exists() {
-            Ok(dir)
-        } else if dir.is_dir() {
-            Err(Failure::failed(format!(
+        match files::directory(dir)? {
+            Directory::There if files::is_there(&dir.join(IDENTITY))? => Ok(dir),
+            Directory::There => Err(Failure::failed(format!(
                 "{shown} is no log directory: there is no {IDENTITY} in it; \
                  `stratalog topics --create` makes a log in an empty directory"
-            )))
-        } else if dir.exists() {
-            Err(Failure::failed(format!("{shown} is no directory")))
-        } else {
-            Err(Failure::failed(format!(
+            ))),
+            Directory::Dangling(target) => Err(Failure::failed(format!(
+                "{shown} is a symbolic link to {}, which does not exist",
+                target.display()
+            ))),
+            Directory::Absent => Err(Failure::failed(format!(
                 "{shown} does not exist; `stratalog topics --create` makes it with the first topic"
-            )))
+            ))),
         }
     }
 }

@@ -100,6 +100,7 @@ impl OpenDirectory {
         }
         options.validate()?;
         let birth = Birth::now();
+        catalog::refuse_occupied(path)?;
         let root = disk::open_root(path, options.create_if_missing)?;
         let lock = DirectoryLock::take(&root)?;
         let mut disk =

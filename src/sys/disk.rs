@@ -1,6 +1,7 @@
 //! Files and directories. Links are not followed, only regular files and real directories are opened, new files
 //! are made exclusively, and every failure names what was attempted and the path.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -464,12 +465,50 @@ pub(crate) fn open_root(path: &Path, create: bool) -> Result<PathBuf> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(not_a_directory(path)),
-        Err(failure) if failure.kind() == io::ErrorKind::NotFound && create => {
+        Err(failure) if failure.kind() == io::ErrorKind::NotFound => {
+            refuse_dangling(path)?;
+            if !create {
+                return Err(Error::io("open directory", path, failure));
+            }
             fs::create_dir_all(path).map_err(|e| Error::io("create directory", path, e))?;
         }
         Err(failure) => return Err(Error::io("open directory", path, failure)),
     }
     fs::canonicalize(path).map_err(|e| Error::io("open directory", path, e))
+}
+
+/// The longest part of a path that exists, without links in it, and whether that is all of the path.
+pub(crate) fn existing_part(path: &Path) -> Option<(PathBuf, bool)> {
+    let here = Path::new(".");
+    let of = |part: &Path| fs::canonicalize(if part.as_os_str().is_empty() { here } else { part });
+    path.ancestors().find_map(|part| Some((of(part).ok()?, part == path)))
+}
+
+/// Refuses a path with a link in it that leads nowhere: no directory can be made there.
+fn refuse_dangling(path: &Path) -> Result<()> {
+    let links = path.ancestors().filter_map(|part| Some((part, fs::read_link(part).ok()?)));
+    let nowhere = |part: &Path| fs::metadata(part).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+    match links.into_iter().find(|(part, _)| nowhere(part)) {
+        None => Ok(()),
+        Some((link, target)) => Err(Error::invalid(
+            "directory",
+            format!(
+                "{} is a symbolic link to {}, which does not exist; make that directory, or remove the link",
+                link.display(),
+                target.display()
+            ),
+        )),
+    }
+}
+
+/// The names of all that is in a directory, sorted, also those that are not UTF-8.
+pub(crate) fn names_in(directory: &Path) -> Result<Vec<OsString>> {
+    let failed = |e| Error::io("list", directory, e);
+    let entries = fs::read_dir(directory).map_err(failed)?;
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>();
+    let mut names = names.map_err(failed)?;
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Removes a directory and all in it, or fails where a name has to stay.

@@ -80,10 +80,11 @@ fn names_of_devices_are_refused_where_there_are_such_names() {
 
 #[test]
 fn files_of_others_are_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, catalog) = fresh(&["a"]);
+    drop(catalog);
     fs::write(dir.path().join("notes.txt"), "mine").unwrap();
     let catalog = open(dir.path()).unwrap();
-    ensure(&catalog, "a", TopicConfig::new()).unwrap();
+    ensure(&catalog, "b", TopicConfig::new()).unwrap();
     assert_eq!(fs::read(dir.path().join("notes.txt")).unwrap(), b"mine");
     assert!(catalog.unknown_directories().is_empty());
 }
@@ -91,15 +92,20 @@ fn files_of_others_are_left_alone() {
 #[test]
 fn a_directory_of_something_else_is_no_log_directory() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["src", "photos-2023"] {
-        fs::create_dir(dir.path().join(name)).unwrap();
+    for name in ["src", "photos-2023", "remote-log-index-cache", "notes.txt", "lost+found2"] {
+        if name.contains('.') {
+            fs::write(dir.path().join(name), "mine").unwrap();
+        } else {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
         let text = message(open(dir.path()));
         assert!(text.contains("is not a log directory") && text.contains("and no meta.properties"), "{text}");
-        assert_eq!(directories(dir.path()), [name]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is made");
-        fs::remove_dir(dir.path().join(name)).unwrap();
+        fs::remove_dir(dir.path().join(name)).or_else(|_| fs::remove_file(dir.path().join(name))).unwrap();
     }
-    fs::create_dir(dir.path().join("remote-log-index-cache")).unwrap();
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    fs::create_dir(dir.path().join(".snapshot")).unwrap();
+    fs::write(dir.path().join(".DS_Store"), "theirs").unwrap();
     open(dir.path()).unwrap();
 }
 
