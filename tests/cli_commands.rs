@@ -3,6 +3,8 @@
 mod common;
 #[path = "cli/consume.rs"]
 mod consume;
+#[path = "cli/cutting.rs"]
+mod cutting;
 #[path = "cli/groups.rs"]
 mod groups;
 #[path = "cli/handover.rs"]

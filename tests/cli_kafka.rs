@@ -3,6 +3,8 @@
 //! A broker takes over a copy of the directory, and Kafka's tools ask the broker. Needs Java 17 or later, Maven (which
 //! fetches Kafka on first use) and bash; without them the test says so and passes.
 
+#[path = "cli/cutting.rs"]
+mod cutting;
 #[path = "kafka/judge.rs"]
 mod judge;
 #[path = "cli/program.rs"]
@@ -112,6 +114,28 @@ fn the_program_prints_what_kafkas_tools_print() {
         }
         assert!(!ours.trim().is_empty(), "{command} prints nothing");
     }
+}
+
+#[test]
+fn lines_are_cut_as_kafkas_own_reader_cuts_them() {
+    if kafka_is_missing() {
+        return;
+    }
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap();
+    let hex =
+        |text: &str| text.bytes().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect::<String>();
+    let question = |(properties, input, _): &(&[&str], &str, &str)| {
+        let words: Vec<_> = [input].into_iter().chain(properties.iter()).map(|word| hex(word)).collect();
+        words.join(" ") + "\n"
+    };
+    let answers =
+        judge::compute_with_tools("Lines.java", &cutting::CASES.iter().map(question).collect::<String>());
+    let digits = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+    let text = |line: &str| {
+        let bytes: Vec<u8> = line.as_bytes().chunks(2).map(digits).collect();
+        String::from_utf8(bytes).unwrap()
+    };
+    cutting::assert_all("Kafka", &answers.lines().map(text).collect::<Vec<_>>());
 }
 
 /// Cell by cell. Nobody coordinates the group here: the columns that name a server are empty.

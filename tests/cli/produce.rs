@@ -2,6 +2,7 @@ use std::fs;
 
 use stratalog::inspect::LogFile;
 
+use crate::cutting;
 use crate::program::Program;
 
 const ALL: [&str; 5] = ["consume", "--topic", "t", "--from-beginning", "--until-end"];
@@ -33,6 +34,11 @@ fn keys_and_headers_are_cut_off() {
     let expected =
         "NO_HEADERS\torder-17\tpaid\nNO_HEADERS\torder-18\ta:b\na:1,b:2\tk\tv\nNO_HEADERS\tgone\tnull\n";
     assert_eq!(printed(&program, &columns), expected);
+}
+
+#[test]
+fn lines_are_cut_as_the_table_of_kafkas_reader_says() {
+    cutting::assert_all("the program", &cutting::ours());
 }
 
 #[test]
@@ -114,7 +120,12 @@ fn wrong_values_are_named() {
             "there is no property \"parse.keys\"; there are parse.key,",
         ),
         (2, &["--property", "parse.key=yes"], "", "parse.key is true or false, not \"yes\""),
-        (2, &["--property", "key.separator="], "", "key.separator is empty"),
+        (
+            2,
+            &["--property", "headers.delimiter=,"],
+            "",
+            "headers.delimiter and headers.separator are both \",\", but may not be equal",
+        ),
         (2, &["--acks", "2"], "", "possible values: 0, 1, all"),
         (2, &["--producer-property", "acks=2"], "", "acks is 0, 1 or all, not \"2\""),
         (2, &["--producer-property", "batch.size=big"], "", "batch.size takes a whole number"),

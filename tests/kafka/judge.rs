@@ -230,7 +230,17 @@ pub(crate) fn start(dir: &Path, work: &Path) -> Running {
 
 /// Has one of the Java programs here compute something from lines of text.
 pub(crate) fn compute(program: &str, lines: &str) -> String {
+    compute_with(&[], program, lines)
+}
+
+/// The same with the classes of Kafka's command line tools.
+pub(crate) fn compute_with_tools(program: &str, lines: &str) -> String {
+    compute_with(&["--tools"], program, lines)
+}
+
+fn compute_with(options: &[&str], program: &str, lines: &str) -> String {
     let mut command = command("kafka-compute");
+    command.args(options);
     let child = command.arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = child.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();

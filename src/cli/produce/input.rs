@@ -9,8 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use memchr::memrchr;
-
+use super::ends::Ends;
 use crate::cli::Stop;
 use crate::cli::failure::{Failure, Outcome};
 
@@ -63,14 +62,19 @@ impl Block {
 
 impl Input {
     /// Reads on and on until the end or an error. A line that is longer than `longest` is an error.
-    pub(super) fn start(from: impl Read + Send + 'static, name: String, longest: usize) -> Outcome<Self> {
+    pub(super) fn start(
+        from: impl Read + Send + 'static,
+        name: String,
+        ends: Ends,
+        longest: usize,
+    ) -> Outcome<Self> {
         let (to_full, full) = sync_channel(BLOCKS);
         let (empty, from_empty) = sync_channel(BLOCKS);
         for _ in 0..BLOCKS {
             // There is room for all of them.
             let _ = empty.try_send(Block::default());
         }
-        let reading = move || read_all(from, longest, &to_full, &from_empty);
+        let reading = move || read_all(from, (ends, longest), &to_full, &from_empty);
         let started = thread::Builder::new().name("input".into()).spawn(reading);
         // The thread ends with the input, or with the process if that never ends.
         started.map(drop).map_err(|source| Failure::input(&name, &source))?;
@@ -100,7 +104,7 @@ impl Input {
 
 fn read_all(
     mut from: impl Read,
-    longest: usize,
+    limits: (Ends, usize),
     full: &SyncSender<io::Result<Block>>,
     empty: &Receiver<Block>,
 ) {
@@ -109,7 +113,7 @@ fn read_all(
     while let Ok(mut block) = empty.recv() {
         block.end = 0;
         block.append(&rest);
-        match fill(&mut from, &mut block, longest) {
+        match fill(&mut from, &mut block, limits) {
             Ok(Some(end)) => {
                 rest.clear();
                 rest.extend_from_slice(block.lines().get(end..).unwrap_or_default());
@@ -133,7 +137,11 @@ fn read_all(
 }
 
 /// Reads until there is the end of a line, and says where the last one is. `None`: this is all there is.
-fn fill(from: &mut impl Read, block: &mut Block, longest: usize) -> io::Result<Option<usize>> {
+fn fill(
+    from: &mut impl Read,
+    block: &mut Block,
+    (ends, longest): (Ends, usize),
+) -> io::Result<Option<usize>> {
     let mut searched = 0;
     loop {
         if block.end > longest {
@@ -144,7 +152,7 @@ fn fill(from: &mut impl Read, block: &mut Block, longest: usize) -> io::Result<O
             Ok(0) => return Ok(None),
             read => block.end += read?,
         }
-        if let Some(at) = memrchr(b'\n', block.lines().get(searched..).unwrap_or_default()) {
+        if let Some(at) = ends.last(block.lines().get(searched..).unwrap_or_default()) {
             return Ok(Some(searched + at + 1));
         }
         searched = block.end;
@@ -169,7 +177,8 @@ mod tests {
 
     fn blocks(text: &[u8], step: usize) -> Vec<Vec<u8>> {
         let never = Stop::by_hand();
-        let mut input = Input::start(Dribble(text.to_vec(), step), "test".into(), 1 << 20).unwrap();
+        let mut input =
+            Input::start(Dribble(text.to_vec(), step), "test".into(), Ends::Binary, 1 << 20).unwrap();
         let mut found = Vec::new();
         while let Some(block) = input.next(&never).unwrap() {
             found.push(block.lines().to_vec());
@@ -200,7 +209,7 @@ mod tests {
     #[test]
     fn a_line_without_end_is_refused_before_it_fills_the_memory() {
         let stop = Stop::by_hand();
-        let mut input = Input::start(io::repeat(b'x'), "test".into(), 4 << 20).unwrap();
+        let mut input = Input::start(io::repeat(b'x'), "test".into(), Ends::Text, 4 << 20).unwrap();
         let Err(Failure::Failed(text)) = input.next(&stop) else { panic!("it should be refused") };
         assert!(text.contains("a line is longer than 4194304 bytes"), "{text}");
     }

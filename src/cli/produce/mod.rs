@@ -1,5 +1,6 @@
 //! `produce`: lines as records. Kafka's `kafka-console-producer`.
 
+mod ends;
 mod input;
 mod line;
 
@@ -15,6 +16,7 @@ use stratalog::{BufferedProducer, Durability, Error, EventLog, Producer, Produce
 use super::progress::Bar;
 use super::properties::{self, pair};
 use super::{Failure, Outcome, Output, Session, Stop, files, output};
+use ends::{Ends, Lines};
 use input::Input;
 use line::Cut;
 
@@ -42,7 +44,7 @@ pub(super) struct Produce {
     #[arg(long, value_name = "NUMBER")]
     partition: Option<u32>,
     /// How lines are cut: parse.key, parse.headers, ignore.error (true or false); key.separator, headers.delimiter,
-    /// headers.separator, headers.key.separator, null.marker.
+    /// headers.separator (a regular expression), headers.key.separator, null.marker.
     #[arg(long = "property", alias = "reader-property", value_name = "NAME=VALUE", value_parser = pair)]
     properties: Vec<(String, String)>,
     /// A setting of the producer by its Kafka name: acks, batch.size, buffer.memory, compression.type, linger.ms.
@@ -66,7 +68,7 @@ pub(super) struct Produce {
     /// Write each line by itself, before the next is read.
     #[arg(long)]
     sync: bool,
-    /// Take input that is no text: cut it at each line feed, whatever stands between.
+    /// Take input that is no text: cut it at each line feed and nowhere else, whatever stands between.
     #[arg(long)]
     binary: bool,
 }
@@ -110,6 +112,7 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let cut = Cut::of(&options.properties)?;
     let config = config(options)?;
     let (input, length) = open_input(options.file.as_deref())?;
+    let is_typed = matches!(input, Source::Terminal);
     let log = session.write()?;
     let stop = Stop::on_signals()?;
     let topic = log.topic(&options.topic)?;
@@ -124,7 +127,7 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
         one_by_one: options.sync.then_some(producer),
         partition: options.partition,
         cut,
-        binary: options.binary,
+        cutting: Lines::new(if options.binary { Ends::Binary } else { Ends::Text }),
         lines: 0,
         dropped: 0,
         bytes: 0,
@@ -137,7 +140,10 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let closed = close(writer, &log);
     let (lines, bytes) = outcome?;
     closed?;
-    report(session, lines, bytes, begun.elapsed())?;
+    // The time that typing took says nothing.
+    if !is_typed || session.json() {
+        report(session, lines, bytes, begun.elapsed())?;
+    }
     if stop.is_asked() && options.file.is_some() {
         return Err(Failure::failed(format!("stopped; the first {lines} lines are in the log")));
     }
@@ -184,10 +190,11 @@ fn open_input(file: Option<&Path>) -> Outcome<(Source, Option<u64>)> {
 /// Writes all lines, and says how many lines and bytes there were.
 fn pump(writer: &mut Writer, source: Source, bar: &Bar, stop: &Stop) -> Outcome<(u64, u64)> {
     let prompt = matches!(source, Source::Terminal);
+    let ends = writer.cutting.ends();
     let mut input = match source {
-        Source::File(file, name) => Input::start(file, name, LONGEST_LINE)?,
+        Source::File(file, name) => Input::start(file, name, ends, LONGEST_LINE)?,
         Source::StandardInput | Source::Terminal => {
-            Input::start(io::stdin(), "standard input".to_owned(), LONGEST_LINE)?
+            Input::start(io::stdin(), "standard input".to_owned(), ends, LONGEST_LINE)?
         }
     };
     let mut first = true;
@@ -196,7 +203,7 @@ fn pump(writer: &mut Writer, source: Source, bar: &Bar, stop: &Stop) -> Outcome<
             ask_for_a_line()?;
         }
         let Some(block) = input.next(stop)? else { break };
-        if std::mem::take(&mut first) && !writer.binary {
+        if std::mem::take(&mut first) && ends == Ends::Text {
             check_text(block.lines())?;
         }
         writer.write_block(block.lines())?;
@@ -255,7 +262,7 @@ struct Writer {
     one_by_one: Option<Producer>,
     partition: Option<u32>,
     cut: Cut,
-    binary: bool,
+    cutting: Lines,
     /// Lines that were taken.
     lines: u64,
     /// Of these, lines that turned out not to be writable.
@@ -266,15 +273,11 @@ struct Writer {
 impl Writer {
     fn write_block(&mut self, block: &[u8]) -> Outcome {
         let mut rest = block;
-        while !rest.is_empty() {
-            let end = memchr(b'\n', rest);
-            let (line, more) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+        while let Some((line, more)) = self.cutting.next(rest) {
             rest = more;
-            self.bytes += line.len() as u64;
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            let line = if self.binary { line } else { line.strip_suffix(b"\r").unwrap_or(line) };
             self.write_line(line)?;
         }
+        self.bytes += block.len() as u64;
         Ok(())
     }
 
