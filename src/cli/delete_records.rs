@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use stratalog::EventLog;
+use stratalog::{Error, EventLog, Partition, Position};
 
 use super::{Failure, Outcome, Output, Session, files, output};
 
@@ -64,21 +64,30 @@ pub(super) fn run(options: &DeleteRecords, session: &Session) -> Outcome {
     if !session.json() {
         writeln!(out, "Executing records delete operation\nRecords delete operation completed:")?;
     }
-    let mut failed = 0;
+    // All are resolved before the first is changed.
+    let (mut resolved, mut failed) = (Vec::new(), 0);
     for one in &wanted {
-        let outcome = delete(&log, one);
-        let shown = format!("{}-{}", one.topic, one.partition);
-        failed += usize::from(outcome.is_err());
-        match (outcome, session.json()) {
-            (Ok(start), false) => writeln!(out, "partition: {shown}\tlow_watermark: {start}")?,
-            (Err(failure), false) => writeln!(out, "partition: {shown}\terror: {failure}")?,
-            (Ok(start), true) => {
-                out.json(&json!({ "topic": one.topic, "partition": one.partition, "lowWatermark": start }))?;
+        match resolve(&log, one) {
+            Ok(partition) => resolved.push((one, partition)),
+            Err(failure) => {
+                failed += 1;
+                print(&mut out, session, one, Err(failure))?;
             }
-            (Err(failure), true) => out.json(
-                &json!({ "topic": one.topic, "partition": one.partition, "error": failure.to_string() }),
-            )?,
         }
+    }
+    if failed > 0 {
+        out.end()?;
+        log.close()?;
+        let many = output::counted(wanted.len() as u64, "partition", "partitions");
+        return Err(Failure::failed(format!(
+            "{failed} of {many} cannot be changed like that; nothing was deleted"
+        )));
+    }
+    for (one, (partition, before)) in resolved {
+        let outcome = partition.delete_records(before);
+        failed += usize::from(outcome.is_err());
+        print(&mut out, session, one, outcome)?;
+        out.flush()?;
     }
     out.end()?;
     log.close()?;
@@ -88,13 +97,31 @@ pub(super) fn run(options: &DeleteRecords, session: &Session) -> Outcome {
     }
 }
 
-fn delete(log: &EventLog, one: &Wanted) -> stratalog::Result<u64> {
+/// The partition, and below which offset its records go.
+fn resolve(log: &EventLog, one: &Wanted) -> stratalog::Result<(Partition, u64)> {
     let partition = log.topic(&one.topic)?.partition(one.partition)?;
-    let before = match one.before {
-        Some(before) => before,
-        None => partition.offsets()?.high_watermark,
-    };
-    partition.delete_records(before)
+    let offsets = partition.offsets()?;
+    let before = one.before.unwrap_or(offsets.high_watermark);
+    if before > offsets.high_watermark {
+        let valid = offsets.log_start..offsets.high_watermark;
+        return Err(Error::OffsetOutOfRange { at: Box::new(Position::new(&partition, before)), valid });
+    }
+    Ok((partition, before))
+}
+
+fn print(out: &mut Output, session: &Session, one: &Wanted, outcome: stratalog::Result<u64>) -> Outcome {
+    let Wanted { topic, partition, .. } = one;
+    match (outcome, session.json()) {
+        (Ok(start), false) => writeln!(out, "partition: {topic}-{partition}\tlow_watermark: {start}")?,
+        (Err(failure), false) => writeln!(out, "partition: {topic}-{partition}\terror: {failure}")?,
+        (Ok(start), true) => {
+            out.json(&json!({ "topic": topic, "partition": partition, "lowWatermark": start }))?;
+        }
+        (Err(failure), true) => {
+            out.json(&json!({ "topic": topic, "partition": partition, "error": failure.to_string() }))?;
+        }
+    }
+    Ok(())
 }
 
 /// `{"version":1,"partitions":[{"topic":"orders","partition":0,"offset":100}]}`.

@@ -15,6 +15,7 @@ mod completions;
 mod configs;
 mod consume;
 mod copying;
+mod csv;
 mod delete_records;
 mod dump;
 mod export;

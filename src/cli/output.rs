@@ -100,6 +100,11 @@ fn tell(kind: &str, style: &Style, what: impl Display) {
     remark(format_args!("{}: {what}", style.clone().for_stderr().apply_to(kind)));
 }
 
+/// A number with its word: `1 record`, `2 records`.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Whether a person looks at standard error: progress is drawn only then.
 pub(super) fn is_watched() -> bool {
     Term::stderr().is_term()

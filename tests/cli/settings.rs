@@ -130,6 +130,23 @@ fn records_are_deleted_below_an_offset() {
 }
 
 #[test]
+fn nothing_is_deleted_before_all_of_a_list_is_resolved() {
+    let program = filled();
+    for wrong in
+        [r#""topic":"x","partition":0"#, r#""topic":"t","partition":7"#, r#""topic":"t","partition":1"#]
+    {
+        let input =
+            format!(r#"{{"partitions":[{{"topic":"t","partition":0,"offset":1}},{{{wrong},"offset":11}}]}}"#);
+        let told = program.fails(1, &["delete-records", "--offset-json-file", "-"], &input);
+        assert!(
+            told.contains("1 of 2 partitions cannot be changed like that; nothing was deleted"),
+            "{told}"
+        );
+        assert_eq!(program.ok(&["offsets", "--time", "earliest"], ""), "t:0:0\nt:1:0\n");
+    }
+}
+
+#[test]
 fn a_list_that_is_none_is_refused_before_anything_is_deleted() {
     let program = filled();
     for (input, reason) in [

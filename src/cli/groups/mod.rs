@@ -1,6 +1,7 @@
 //! `groups`: consumer groups, their committed offsets and their lag. Kafka's `kafka-consumer-groups`.
 
 mod describe;
+mod listed;
 mod plan;
 mod reset;
 
@@ -8,7 +9,7 @@ use std::io::Write as _;
 
 use clap::Args;
 use serde_json::json;
-use stratalog::{EventLog, Group};
+use stratalog::{Error, EventLog, Group};
 
 use super::{Failure, Outcome, Output, Session};
 use reset::Reset;
@@ -138,36 +139,65 @@ fn chosen(options: &Groups, log: &EventLog) -> Outcome<Vec<Group>> {
         let found = all.iter().find(|group| group.name() == name).cloned();
         found.ok_or_else(|| Failure::failed(format!("group {name:?} does not exist")))
     };
-    options.group.iter().map(find).collect()
+    named(options).into_iter().map(find).collect()
+}
+
+/// The names that were given, each once.
+fn named(options: &Groups) -> Vec<&String> {
+    let mut names: Vec<&String> = Vec::new();
+    for name in &options.group {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Refuses groups with members: so that none is changed where one cannot be.
+fn refuse_members(groups: &[Group]) -> Outcome {
+    for group in groups {
+        match group.describe() {
+            Ok(described) if !described.members.is_empty() => {
+                let reason = format!("group {:?} has members; nothing was changed", group.name());
+                return Err(Failure::failed(reason));
+            }
+            // One that is given its first offsets is not there yet.
+            Ok(_) | Err(Error::NotFound { .. }) => {}
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    Ok(())
 }
 
 fn delete(options: &Groups, session: &Session) -> Outcome {
     let log = session.write()?;
     let groups = chosen(options, &log)?;
+    refuse_members(&groups)?;
     for group in &groups {
         group.delete()?;
+        let name = group.name();
+        let done = if session.json() {
+            json!({ "deleted": name }).to_string()
+        } else {
+            format!("Deletion of requested consumer groups ('{name}') was successful.")
+        };
+        Output::new().whole(format!("{done}\n").as_bytes())?;
     }
-    log.close()?;
-    let names: Vec<&str> = groups.iter().map(Group::name).collect();
-    let mut out = Output::new();
-    if session.json() {
-        for name in names {
-            out.json(&json!({ "deleted": name }))?;
-        }
-    } else {
-        let shown = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
-        writeln!(out, "Deletion of requested consumer groups ({shown}) was successful.")?;
-    }
-    out.end()
+    Ok(log.close()?)
 }
 
 fn delete_offsets(options: &Groups, session: &Session) -> Outcome {
     let log = session.write()?;
+    let groups = chosen(options, &log)?;
+    let mut doomed = Vec::new();
+    for group in &groups {
+        doomed.push(plan::partitions(options, &log, group)?);
+    }
+    refuse_members(&groups)?;
     let mut out = Output::new();
-    for group in chosen(options, &log)? {
-        let doomed = plan::partitions(options, &log, &group)?;
+    for (group, doomed) in groups.iter().zip(&doomed) {
         group.remove_committed(doomed.iter())?;
-        for partition in &doomed {
+        for partition in doomed {
             if session.json() {
                 out.json(&json!({
                     "group": group.name(), "topic": partition.topic(), "partition": partition.partition(),
@@ -177,6 +207,7 @@ fn delete_offsets(options: &Groups, session: &Session) -> Outcome {
                 writeln!(out, "Deleted the committed offset of {} in {partition}.", group.name())?;
             }
         }
+        out.flush()?;
     }
     log.close()?;
     out.end()

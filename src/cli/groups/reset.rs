@@ -8,7 +8,8 @@ use clap::Args;
 use serde_json::json;
 use stratalog::{Clock, EventLog, Group, Position, SystemClock, Timestamp, TopicPartition};
 
-use super::{Groups, plan};
+use super::{Groups, listed, plan};
+use crate::cli::csv;
 use crate::cli::table::Table;
 use crate::cli::{Failure, Outcome, Output, Session, files, output, time};
 
@@ -44,8 +45,8 @@ struct To {
     /// Stay at what is committed, or go behind the last record where nothing is.
     #[arg(long)]
     to_current: bool,
-    /// Go to the offsets of a file with lines `topic,partition,offset` or `group,topic,partition,offset`; `-` is standard
-    /// input.
+    /// Go to the offsets of a file with lines `topic,partition,offset` or `group,topic,partition,offset`, quoted as in
+    /// RFC 4180; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["topic", "all_topics"])]
     from_file: Option<PathBuf>,
 }
@@ -88,33 +89,51 @@ impl Reset {
 }
 
 /// A partition of a group, and where it goes.
-struct Move {
-    of: TopicPartition,
-    to: u64,
+pub(super) struct Move {
+    pub(super) of: TopicPartition,
+    pub(super) to: u64,
 }
 
 pub(super) fn run(options: &Groups, session: &Session) -> Outcome {
     let Reset { to, run } = &options.reset;
     let log = if run.execute { session.write()? } else { session.read()? };
     let groups = groups(options, &log)?;
-    let listed = to.from_file.as_deref().map(|path| read(&files::text(path)?)).transpose()?;
+    let one_group = options.group.len() == 1;
+    let listed =
+        to.from_file.as_deref().map(|path| listed::read(&files::text(path)?, one_group)).transpose()?;
+    if let Some(lines) = &listed {
+        listed::refuse_unfit(lines, &groups, options.all_groups)?;
+    }
+    // Everything is planned and checked before the first group is changed.
     let mut moves = Vec::new();
     for group in &groups {
         let planned = match &listed {
-            Some(lines) => of_file(lines, &log, group)?,
+            Some(lines) => listed::moves(lines, &log, group)?,
             None => of_options(options, &log, group)?,
         };
+        if planned.is_empty() && listed.is_none() {
+            output::warn(format_args!("group {:?} has committed nothing, so nothing is reset", group.name()));
+        }
         moves.push((group, planned));
     }
     if run.execute {
-        for (group, planned) in &moves {
+        super::refuse_members(&groups)?;
+    }
+    let (heading, lines) = lines(options, session, &moves);
+    let mut out = Output::new();
+    out.write_all(heading.as_bytes())?;
+    for ((group, planned), text) in moves.iter().zip(&lines) {
+        if run.execute {
             group.set_committed(planned.iter().map(|one| Position::new(&one.of, one.to)))?;
         }
-    } else if !run.dry_run && !run.export {
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+    }
+    out.end()?;
+    if !run.execute && !run.dry_run && !run.export {
         output::warn("nothing was done: without --execute this only shows what would be");
     }
-    log.close()?;
-    print(run.export, session, &moves)
+    Ok(log.close()?)
 }
 
 /// A group that does not exist may be given offsets to begin with.
@@ -122,7 +141,7 @@ fn groups(options: &Groups, log: &EventLog) -> Outcome<Vec<Group>> {
     if options.all_groups {
         return Ok(log.groups()?);
     }
-    options.group.iter().map(|name| Ok(log.group(name)?)).collect()
+    super::named(options).into_iter().map(|name| Ok(log.group(name)?)).collect()
 }
 
 fn of_options(options: &Groups, log: &EventLog, group: &Group) -> Outcome<Vec<Move>> {
@@ -161,7 +180,7 @@ fn target(to: &To, log: &EventLog, of: &TopicPartition, committed: Option<u64>) 
 }
 
 /// An offset outside the log is brought to its nearest end.
-fn within(offset: u64, first: u64, end: u64, of: &TopicPartition) -> u64 {
+pub(super) fn within(offset: u64, first: u64, end: u64, of: &TopicPartition) -> u64 {
     let inside = offset.clamp(first, end);
     if inside != offset {
         output::warn(format_args!(
@@ -171,71 +190,37 @@ fn within(offset: u64, first: u64, end: u64, of: &TopicPartition) -> u64 {
     inside
 }
 
-/// A line of a file: of which group, if it says so, and which partition, where to.
-struct Line {
-    group: Option<String>,
-    of: TopicPartition,
-    to: u64,
-}
-
-fn read(text: &str) -> Outcome<Vec<Line>> {
-    let mut lines = Vec::new();
-    for (number, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
-        let fields: Vec<&str> = text.split(',').map(|field| field.trim().trim_matches('"')).collect();
-        let parsed = match fields.as_slice() {
-            [topic, partition, offset] => parse(None, topic, partition, offset),
-            [group, topic, partition, offset] => parse(Some((*group).to_owned()), topic, partition, offset),
-            _ => None,
-        };
-        let wrong = || {
-            format!(
-                "line {}: {text:?} is not topic,partition,offset or group,topic,partition,offset",
-                number + 1
-            )
-        };
-        lines.push(parsed.ok_or_else(|| Failure::failed(wrong()))?);
-    }
-    Ok(lines)
-}
-
-fn parse(group: Option<String>, topic: &str, partition: &str, offset: &str) -> Option<Line> {
-    let of = (topic, partition.parse().ok()?).into();
-    Some(Line { group, of, to: offset.parse().ok()? })
-}
-
-fn of_file(lines: &[Line], log: &EventLog, group: &Group) -> Outcome<Vec<Move>> {
-    let mut moves: Vec<Move> = Vec::new();
-    for line in lines.iter().filter(|line| line.group.as_deref().is_none_or(|name| name == group.name())) {
-        let offsets = log.topic(line.of.topic())?.partition(line.of.partition())?.offsets()?;
-        if moves.iter().any(|one| one.of == line.of) {
-            return Err(Failure::failed(format!("{} is named twice", line.of)));
-        }
-        let to = within(line.to, offsets.log_start, offsets.high_watermark, &line.of);
-        moves.push(Move { of: line.of.clone(), to });
-    }
-    Ok(moves)
-}
-
-fn print(export: bool, session: &Session, moves: &[(&Group, Vec<Move>)]) -> Outcome {
-    let mut out = Output::new();
+/// What was planned, as lines: the heading of a table first, then those of each group.
+fn lines(options: &Groups, session: &Session, moves: &[(&Group, Vec<Move>)]) -> (String, Vec<String>) {
+    let export = options.reset.run.export;
+    let one_group = options.group.len() == 1;
     let mut table = Table::new([("GROUP", 15), ("TOPIC", 15), ("PARTITION", 10), ("NEW-OFFSET", 0)]);
+    let mut written = Vec::new();
     for (group, planned) in moves {
+        let mut text = String::new();
         for Move { of, to } in planned {
             let (name, topic, partition) = (group.name(), of.topic(), of.partition());
+            let (number, offset) = (partition.to_string(), to.to_string());
             if session.json() {
-                out.json(&json!({ "group": name, "topic": topic, "partition": partition, "newOffset": to }))?;
-            } else if !export {
-                table.row([name.to_owned(), topic.to_owned(), partition.to_string(), to.to_string()]);
-            } else if moves.len() == 1 {
-                writeln!(out, "{topic},{partition},{to}")?;
+                let line = json!({ "group": name, "topic": topic, "partition": partition, "newOffset": to });
+                text += &line.to_string();
+                text.push('\n');
+            } else if export {
+                // As Kafka's tool: the group is left out where it is the only one that was named.
+                let skip = usize::from(one_group);
+                text += &csv::line([name, topic, &number, &offset].into_iter().skip(skip));
+                text.push('\n');
             } else {
-                writeln!(out, "{name},{topic},{partition},{to}")?;
+                table.row([name.to_owned(), topic.to_owned(), number, offset]);
             }
         }
+        written.push(text);
     }
-    if !export && !session.json() {
-        writeln!(out)?;
-        out.write_all(table.text().as_bytes())?;
+    if export || session.json() {
+        return (String::new(), written);
     }
-    out.end()
+    let table = table.text();
+    let mut rows = table.split_inclusive('\n');
+    let heading = format!("\n{}", rows.next().unwrap_or_default());
+    (heading, moves.iter().map(|(_, planned)| rows.by_ref().take(planned.len()).collect()).collect())
 }
