@@ -97,7 +97,9 @@ fn the_program_stands_on_the_public_face() {
         }
         seen += 1;
         for line in text.lines().filter(|line| line.contains("#[path")) {
-            assert!(line.contains("../cli/"), "{} pulls in another room: {line}", path.display());
+            // The system is reached in its room alone, also by the program.
+            let allowed = ["\"../cli/", "\"../../sys/terminal.rs\""].iter().any(|path| line.contains(path));
+            assert!(allowed, "{} pulls in another room: {line}", path.display());
         }
         for used in shipped(&text).split("crate::").skip(1) {
             assert!(

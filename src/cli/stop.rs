@@ -10,12 +10,14 @@ use stratalog::ConsumerWaker;
 use super::failure::{Failure, Outcome};
 
 /// Whether the command should stop. Clones share one answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Stop(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     asked: AtomicBool,
+    /// What the second Ctrl-C does before it ends the process.
+    last: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Whom to wake when it is asked.
     wakers: Mutex<Vec<ConsumerWaker>>,
     changed: Condvar,
@@ -39,6 +41,9 @@ impl Stop {
         let noted = stop.clone();
         ctrlc::set_handler(move || {
             if noted.is_asked() {
+                if let Some(last) = noted.0.last.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    last();
+                }
                 std::process::exit(INTERRUPTED);
             }
             noted.ask();
@@ -57,6 +62,11 @@ impl Stop {
         self.0.asked.store(true, Ordering::Release);
         wakers.iter().for_each(ConsumerWaker::wake);
         self.0.changed.notify_all();
+    }
+
+    /// What is to be done also where the process is ended at once.
+    pub(super) fn at_last(&self, act: impl FnOnce() + Send + 'static) {
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(act));
     }
 
     /// A consumer to be woken from its poll.

@@ -27,7 +27,7 @@ fn writing_is_measured_in_kafkas_layout() {
     let layout = "# records sent, #.# records/sec (#.# MB/sec), #.# ms avg latency, #.# ms max latency, \
                   # ms #th, # ms #th, # ms #th, # ms #.#th.";
     assert_eq!(without_digits(first), layout);
-    assert!(told.lines().nth(1).unwrap().starts_with("a call took: "), "{told}");
+    assert!(told.lines().nth(1).unwrap().starts_with("from send to acknowledgement: "), "{told}");
     let pictured: u64 =
         told.lines().skip(2).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
     assert_eq!(pictured, 5000, "each record is in the picture: {told}");
@@ -39,6 +39,50 @@ fn writing_is_measured_in_kafkas_layout() {
     assert_eq!((&told["records"], &told["bytes"]), (&20.into(), &2000.into()));
     assert!(told["latencyMicros"]["99.9th"].as_f64().unwrap() > 0.0);
     assert_eq!(program.ok(&["offsets"], ""), "t:0:5020\n");
+}
+
+/// At most 20 records a second, of which none is in the log before the flush at the end: the first one took as long as it was
+/// until the last one was due. Only how long at least is asserted.
+#[test]
+fn latency_is_from_send_to_acknowledgement() {
+    for partitions in [1, 3] {
+        let program = Program::with_topic("t", partitions);
+        let slowly = [
+            "perf",
+            "produce",
+            "--topic",
+            "t",
+            "--num-records",
+            "3",
+            "--record-size",
+            "10",
+            "--throughput",
+            "20",
+        ];
+        let waiting =
+            ["--producer-props", "linger.ms=600000", "batch.size=1000", "bootstrap.servers=x:1", "--json"];
+        let told: Value = serde_json::from_str(&program.ok(&[&slowly[..], &waiting].concat(), "")).unwrap();
+        let latency = &told["latencyMicros"];
+        assert!(latency["max"].as_f64().unwrap() >= 90_000.0, "{told}");
+        assert_eq!(told["records"], 3, "{told}");
+        // Those that are written at once do not wait for others.
+        let at_once = [&slowly[..], &["--sync", "--json"]].concat();
+        let told: Value = serde_json::from_str(&program.ok(&at_once, "")).unwrap();
+        assert!(told["latencyMicros"]["50th"].as_f64().unwrap() < latency["max"].as_f64().unwrap(), "{told}");
+    }
+}
+
+#[test]
+fn every_record_is_acknowledged_once() {
+    let program = Program::with_topic("t", 3);
+    for more in [&[][..], &["--durability", "synced"], &["--durability", "1"], &["--sync"]] {
+        let arguments =
+            ["perf", "produce", "--topic", "t", "--num-records", "4000", "--record-size", "500", "--json"];
+        let batches = ["--producer-props", "batch.size=20000"];
+        let told: Value =
+            serde_json::from_str(&program.ok(&[&arguments[..], &batches, more].concat(), "")).unwrap();
+        assert_eq!((&told["records"], &told["bytes"]), (&4000.into(), &2_000_000.into()), "{more:?}");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use serde_json::Value;
+use stratalog::{EventLog, Maintenance, Record};
 
 use crate::program::Program;
 
@@ -9,9 +10,9 @@ fn once_prints_what_there_is() {
     program.ok(&["produce", "--topic", "t"], "a\nb\nc\n");
     let told = program.ok(&["stats", "--once", "--interval", "0.01"], "");
     let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["TOPIC", "PARTITIONS", "RECORDS", "BYTES", "RECORDS/S", "BYTES/S"]);
-    assert_eq!((lines[1][..3].to_vec(), &lines[1][4..]), (vec!["t", "2", "3"], &["0", "0"][..]));
-    assert_eq!(lines[2], ["u", "1", "0", "0", "0", "0"]);
+    assert_eq!(lines[0], ["TOPIC", "PARTITIONS", "RECORDS", "BYTES", "UNSYNCED", "RECORDS/S", "BYTES/S"]);
+    assert_eq!((lines[1][..3].to_vec(), &lines[1][4..]), (vec!["t", "2", "3"], &["0", "0", "0"][..]));
+    assert_eq!(lines[2], ["u", "1", "0", "0", "0", "0", "0"]);
     let first = ["consume", "--topic", "t", "--group", "g", "--from-beginning", "--max-messages", "1"];
     program.ok(&first, "");
     let told = program.ok(&["stats", "--once", "--interval", "0.01"], "");
@@ -26,6 +27,28 @@ fn once_prints_what_there_is() {
     );
     assert_eq!(told["groups"], serde_json::json!([{ "group": "g", "lag": 2 }]));
     assert!(told["time"].as_i64().unwrap() > 1_700_000_000_000);
+}
+
+#[test]
+fn what_is_not_synced_is_shown_in_bytes() {
+    let program = Program::with_topic("t", 1);
+    // Nobody else syncs it while this process holds it.
+    let log = EventLog::options().maintenance(Maintenance::ByHand).open(program.log()).unwrap();
+    let topic = log.topic("t").unwrap();
+    let producer = log.producer().unwrap();
+    let look = || -> Value {
+        let told = program.ok(&["stats", "--once", "--interval", "0.01", "--json"], "");
+        serde_json::from_str(&told).unwrap()
+    };
+    assert_eq!(look()["topics"][0]["unsyncedBytes"], 0);
+    for _ in 0..3 {
+        producer.send(&topic, Record::new("abc")).unwrap();
+    }
+    let told = look();
+    assert_eq!(told["topics"][0]["unsyncedBytes"], told["topics"][0]["bytes"]);
+    assert!(told["topics"][0]["bytes"].as_u64().unwrap() > 200, "{told}");
+    log.close().unwrap();
+    assert_eq!(look()["topics"][0]["unsyncedBytes"], 0);
 }
 
 #[test]

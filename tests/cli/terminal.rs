@@ -29,14 +29,74 @@ fn ends_with(session: &mut PtySession, code: i32) -> String {
     rest
 }
 
+/// Changes the size of the terminal, as a window does.
+fn resize(session: &PtySession, (rows, columns): (usize, usize)) {
+    let terminal = session.process().get_file_handle().unwrap();
+    let mut stty = Command::new("stty");
+    stty.args(["rows", &rows.to_string(), "cols", &columns.to_string()]).stdin(terminal);
+    assert!(stty.status().unwrap().success());
+}
+
+/// The next picture that fills the screen, line by line.
+fn picture(session: &mut PtySession) -> Vec<String> {
+    let drawn = session.exp_string("\u{1b}[J").unwrap();
+    // It reads each byte as a character.
+    let bytes: Vec<u8> = drawn.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let text = String::from_utf8(bytes).unwrap();
+    let (_, lines) = text.rsplit_once("\u{1b}[H").expect("it begins at the first line");
+    let plain = |line: &str| console::strip_ansi_codes(line).trim_end_matches('\r').to_owned();
+    lines.split('\n').map(plain).collect()
+}
+
 #[test]
-fn the_table_of_stats_is_drawn_over_itself_until_ctrl_c() {
+fn stats_fills_terminals_of_three_sizes_follows_a_resize_and_ends_with_q() {
+    let program = Program::with_topic("orders", 3);
+    program.ok(&["produce", "--topic", "orders", "--partition", "1"], &"x\n".repeat(1234));
+    program.ok(&["consume", "--topic", "orders", "--group", "billing", "--until-end"], "");
+    let exe = env!("CARGO_BIN_EXE_stratalog");
+    // There is one look for all pictures: those that follow are drawn because of the size alone.
+    let script = format!(
+        "stty rows 24 cols 80; before=$(stty -g); '{exe}' stats --interval 600; echo \"ended $?\"
+         [ \"$before\" = \"$(stty -g)\" ] && echo unchanged"
+    );
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).env("STRATALOG_DIR", program.log()).env("TERM", "xterm-256color");
+    let mut session = spawn_command(shell, Some(PATIENCE_MS)).unwrap();
+    let mut resized = false;
+    for (rows, columns) in [(24, 80), (9, 40), (50, 160), (24, 80)] {
+        // The first one is that of the script.
+        if resized {
+            resize(&session, (rows, columns));
+        }
+        resized = true;
+        let lines = picture(&mut session);
+        let size = format!("{rows} x {columns}:\n{}", lines.join("\n"));
+        assert!(lines.iter().all(|line| console::measure_text_width(line) <= columns), "{size}");
+        assert!(lines[0].contains("q ends") && lines[1].starts_with("1 topic, 3 partitions"), "{size}");
+        let has = |wanted: &str| lines.iter().any(|line| line.contains(wanted));
+        assert!(has("orders"), "{size}");
+        if rows >= 24 {
+            assert_eq!(lines.len(), rows, "the whole screen is used: {size}");
+            let partition = |line: &String| line.split_whitespace().take(2).eq(["1", "1234"]);
+            assert!(lines.iter().any(partition), "{size}");
+            assert!(lines[1].contains("1234 records") && lines[1].contains("unsynced 0 B"), "{size}");
+            assert!(has("billing") && has("0 now, 0 at most"), "{size}");
+            assert!(has("0 ┤") && has(" └") && has(" ago ") && has(" now"), "the axes: {size}");
+        }
+    }
+    session.send("q").unwrap();
+    session.flush().unwrap();
+    session.exp_string("\u{1b}[?25h\u{1b}[?1049l").unwrap();
+    session.exp_string("ended 0").unwrap();
+    let after = session.exp_eof().unwrap();
+    assert!(after.contains("unchanged"), "the terminal is not as it was: {after}");
+}
+
+#[test]
+fn stats_shows_what_comes_and_ends_with_ctrl_c() {
     let program = Program::with_topic("orders", 2);
     let mut session = start(&program, &["stats", "--interval", "0.05"]);
     session.exp_string("RECORDS/S").unwrap();
-    session.exp_string("orders").unwrap();
-    // The way back to the first line, and the same table again.
-    session.exp_string("\u{1b}[3A\r").unwrap();
     program.ok(&["produce", "--topic", "orders"], &"x\n".repeat(1234));
     session.exp_regex("orders +2 +1234 ").unwrap();
     // A full bar: it reads each byte as a character.
@@ -78,8 +138,9 @@ fn lines_are_typed_behind_a_prompt() {
     session.exp_string(">").unwrap();
     let read = ["consume", "--topic", "t", "--from-beginning", "--max-messages", "1"];
     assert_eq!(program.ok(&read, ""), "typed\n", "it is there before the next line");
-    session.send_control('c').unwrap();
-    ends_with(&mut session, 0);
+    session.send_control('d').unwrap();
+    let rest = ends_with(&mut session, 0);
+    assert!(!rest.contains("record"), "a summary says nothing to whom types: {rest:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod consume;
 mod end_to_end;
 mod histogram;
+mod in_flight;
 mod produce;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use serde_json::json;
 use stratalog::{BufferedProducer, Durability, Producer, ProducerConfig, Record, Topic};
 
 use super::histogram::Histogram;
+use super::in_flight::InFlight;
 use super::{MEBIBYTE, as_json, details, float, per_second};
 use crate::cli::progress::Bar;
 use crate::cli::properties::{self, pair};
@@ -22,8 +23,9 @@ Examples:
 
 /// Write records as fast as possible, or at a given rate.
 ///
-/// The latency is what one call takes: handing a record to the producer, which writes when a batch is full; with --sync,
-/// writing it.
+/// The latency is that of Kafka's tool: from the call that sends a record to its acknowledgement, which is when the record is
+/// in the log, or with --durability synced when it is on the medium. A record waits in its batch until that is full, or for
+/// linger.ms; with --sync none waits.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Produce {
@@ -55,6 +57,10 @@ pub(super) struct Produce {
 
 /// As Kafka's tool does.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// How much of a latency may be that of looking for it while nothing is sent.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
+/// As much as a producer puts into a batch without batch.size.
+const BATCH_BYTES: usize = 256 << 10;
 /// Records between two looks at whether it is time to report, or asked to stop.
 const LOOK_EVERY: u64 = 1024;
 
@@ -71,9 +77,7 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let log = session.write()?;
     let stop = Stop::on_signals()?;
     let topic = log.topic(&options.topic)?;
-    let producer = log.producer_with(config)?;
-    let mut sender =
-        if options.sync { Sender::OneByOne(producer) } else { Sender::Buffered(producer.buffered()) };
+    let mut sender = Sender::new(options, log.producer_with(config)?, &topic)?;
     let mut run = Run { session, out: Output::new(), whole: Window::new(), recent: Window::new() };
     run.all(options, &payloads, (&mut sender, &topic), &stop)?;
     drop(sender);
@@ -104,22 +108,61 @@ fn payloads(options: &Produce) -> Outcome<Vec<Vec<u8>>> {
 }
 
 enum Sender {
-    Buffered(BufferedProducer),
+    Buffered(BufferedProducer, InFlight),
     OneByOne(Producer),
 }
 
 impl Sender {
-    #[inline]
-    fn send(&mut self, topic: &Topic, value: &[u8]) -> stratalog::Result<()> {
-        match self {
-            Self::Buffered(producer) => producer.enqueue(topic, Record::new(value)),
-            Self::OneByOne(producer) => producer.send(topic, Record::new(value)).map(drop),
+    fn new(options: &Produce, producer: Producer, topic: &Topic) -> Outcome<Self> {
+        if options.sync {
+            return Ok(Self::OneByOne(producer));
         }
+        let given = options.settings.iter().rev().find(|(name, _)| name == "batch.size");
+        let batch_bytes = given.and_then(|(_, bytes)| bytes.trim().parse().ok()).unwrap_or(BATCH_BYTES);
+        let flying = InFlight::new(topic, options.durability, batch_bytes)?;
+        Ok(Self::Buffered(producer.buffered(), flying))
+    }
+
+    /// Sends a record at this moment, and says how long those took that are acknowledged since. Gives the time after it.
+    #[inline]
+    fn send(
+        &mut self,
+        (topic, value): (&Topic, &[u8]),
+        at: Instant,
+        mut took: impl FnMut(Duration),
+    ) -> stratalog::Result<Instant> {
+        match self {
+            Self::Buffered(producer, flying) => {
+                let partition = flying.next_partition(value.len());
+                producer.enqueue(topic, Record::new(value).partition(partition))?;
+                flying.sent(at);
+                let now = Instant::now();
+                if flying.may_be_less(producer.pending()) {
+                    flying.acknowledged(now, took)?;
+                }
+                Ok(now)
+            }
+            Self::OneByOne(producer) => {
+                producer.send(topic, Record::new(value))?;
+                let now = Instant::now();
+                took(now - at);
+                Ok(now)
+            }
+        }
+    }
+
+    /// Says how long those took that were acknowledged while nothing was sent. Whether others still are to be.
+    fn look(&mut self, took: impl FnMut(Duration)) -> stratalog::Result<bool> {
+        let Self::Buffered(producer, flying) = self else { return Ok(false) };
+        if flying.may_be_less(producer.pending()) {
+            flying.acknowledged(Instant::now(), took)?;
+        }
+        Ok(flying.is_any())
     }
 
     fn flush(&mut self) -> stratalog::Result<()> {
         match self {
-            Self::Buffered(producer) => producer.flush(),
+            Self::Buffered(producer, _) => producer.flush(),
             Self::OneByOne(_) => Ok(()),
         }
     }
@@ -167,16 +210,12 @@ impl Run<'_> {
         let mut values = payloads.iter().cycle();
         self.whole = Window::new();
         self.recent = Window::new();
-        let mut before = Instant::now();
+        let mut now = Instant::now();
         for sent in 0..options.num_records {
             let value = values.next().map(Vec::as_slice).unwrap_or_default();
-            sender.send(topic, value)?;
-            let now = Instant::now();
-            for window in [&mut self.whole, &mut self.recent] {
-                window.latency.record(now - before);
-                window.bytes += value.len() as u64;
-            }
-            before = now;
+            now = sender.send((topic, value), now, |span| self.took(span))?;
+            self.whole.bytes += value.len() as u64;
+            self.recent.bytes += value.len() as u64;
             if sent % LOOK_EVERY == 0 || rate.is_some() {
                 bar.set(sent);
                 if stop.is_asked() {
@@ -188,14 +227,33 @@ impl Run<'_> {
                 }
                 if let Some(rate) = rate {
                     let due = self.whole.begun + Duration::from_secs_f64(float(sent + 1) / rate);
-                    stop.wait(due.saturating_duration_since(now));
-                    before = Instant::now();
+                    now = self.wait_until(due, sender, stop)?;
                 }
             }
         }
         sender.flush()?;
+        sender.look(|span| self.took(span))?;
         self.whole.time = Some(self.whole.begun.elapsed());
         Ok(())
+    }
+
+    #[inline]
+    fn took(&mut self, span: Duration) {
+        self.whole.latency.record(span);
+        self.recent.latency.record(span);
+    }
+
+    /// Waits, with an eye on what is acknowledged meanwhile. Gives the time after it.
+    fn wait_until(&mut self, due: Instant, sender: &mut Sender, stop: &Stop) -> Outcome<Instant> {
+        loop {
+            let now = Instant::now();
+            let left = due.saturating_duration_since(now);
+            if left.is_zero() || stop.is_asked() {
+                return Ok(now);
+            }
+            let are_more = sender.look(|span| self.took(span))?;
+            stop.wait(if are_more { left.min(LOOK_AGAIN) } else { left });
+        }
     }
 
     fn report_recent(&mut self) -> Outcome {
@@ -233,7 +291,7 @@ impl Run<'_> {
             latency.average_ms(),
             latency.most().as_secs_f64() * 1e3
         )?;
-        self.out.write_all(details("a call took", latency).as_bytes())?;
+        self.out.write_all(details("from send to acknowledgement", latency).as_bytes())?;
         self.out.end()
     }
 }

@@ -1,22 +1,27 @@
 //! `stats`: what happens in the log, live.
 //!
-//! On a terminal a table is drawn over itself; elsewhere, and with `--json`, each look is printed.
+//! On a terminal a picture fills the screen until `q` is pressed; elsewhere, and with `--json`, each look is printed.
 
+mod chart;
 mod picture;
 mod sample;
+mod screen;
+#[expect(unsafe_code, reason = "calls into the system for single keys")]
+#[path = "../../sys/terminal.rs"]
+mod terminal;
 
 use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use console::Term;
 use serde_json::{Value, json};
 use stratalog::{Clock, SystemClock};
 
 use super::pattern::Pattern;
 use super::table::Table;
-use super::{Failure, Outcome, Output, Session, Stop};
+use super::{Outcome, Output, Session, Stop};
 use sample::Stats;
+use screen::Screen;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +30,9 @@ Examples:
   stratalog stats --once --json | jq";
 
 /// Watch topics and groups: sizes, rates, lag, and how they change.
+///
+/// On a terminal the whole screen is used, and `q` ends it. Unsynced is what is not known to be on the medium: while another
+/// process writes, as far as that process has noted it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct StatsOptions {
@@ -50,25 +58,37 @@ pub(super) fn run(options: &StatsOptions, session: &Session) -> Outcome {
     let stop = Stop::on_signals()?;
     let mut stats = Stats::new();
     stats.look(&log, pattern.as_ref())?;
-    let live = Term::stdout();
-    let mut screen = (live.is_term() && !options.once && !session.json()).then(|| Screen::new(live));
     let dir = session.dir()?.display().to_string();
+    let is_live = !options.once && !session.json();
+    if let Some(screen) = Some(()).filter(|()| is_live).and_then(|()| Screen::on_terminal(&stop)) {
+        while !stop.is_asked() {
+            screen.show(
+                |size| picture::lines(&stats, &dir, options.interval, size),
+                options.interval,
+                &stop,
+            )?;
+            if !stop.is_asked() {
+                stats.look(&log, pattern.as_ref())?;
+            }
+        }
+        drop(screen);
+        return Ok(log.close()?);
+    }
     while !stop.is_asked() {
         stop.wait(options.interval);
         if stop.is_asked() {
             break;
         }
         stats.look(&log, pattern.as_ref())?;
-        match &mut screen {
-            Some(screen) => screen.draw(&stats, &dir, options.interval)?,
-            None if session.json() => print(|out| Ok(out.json(&as_json(&stats))?))?,
-            None => print(|out| Ok(out.write_all(as_table(&stats).as_bytes())?))?,
+        if session.json() {
+            print(|out| Ok(out.json(&as_json(&stats))?))?;
+        } else {
+            print(|out| Ok(out.write_all(as_table(&stats).as_bytes())?))?;
         }
         if options.once {
             break;
         }
     }
-    drop(screen);
     Ok(log.close()?)
 }
 
@@ -79,15 +99,16 @@ fn print(what: impl FnOnce(&mut Output) -> Outcome) -> Outcome {
 }
 
 fn as_table(stats: &Stats) -> String {
-    let names = ["TOPIC", "PARTITIONS", "RECORDS", "BYTES", "RECORDS/S", "BYTES/S"];
+    let names = ["TOPIC", "PARTITIONS", "RECORDS", "BYTES", "UNSYNCED", "RECORDS/S", "BYTES/S"];
     let mut table = Table::new(names.map(|name| (name, 10)));
     for (name, topic) in &stats.topics {
         let held = &topic.held;
         table.row([
             name.clone(),
-            held.partitions.to_string(),
-            held.end.saturating_sub(held.start).to_string(),
+            held.partitions.len().to_string(),
+            held.records.to_string(),
             held.bytes.to_string(),
+            held.unsynced.to_string(),
             format!("{:.0}", topic.records_per_second),
             format!("{:.0}", topic.bytes_per_second),
         ]);
@@ -111,9 +132,10 @@ fn as_json(stats: &Stats) -> Value {
             });
             json!({
                 "topic": name,
-                "partitions": topic.held.partitions,
-                "records": topic.held.end.saturating_sub(topic.held.start),
+                "partitions": topic.held.partitions.len(),
+                "records": topic.held.records,
                 "bytes": topic.held.bytes,
+                "unsyncedBytes": topic.held.unsynced,
                 "recordsPerSecond": topic.records_per_second,
                 "bytesPerSecond": topic.bytes_per_second,
                 "keptByFutureTimestamp": kept.collect::<Vec<_>>(),
@@ -123,44 +145,4 @@ fn as_json(stats: &Stats) -> Value {
     let groups = stats.groups.iter().map(|(name, group)| json!({ "group": name, "lag": group.lag }));
     let groups: Vec<Value> = groups.collect();
     json!({ "time": SystemClock.now().as_millis(), "topics": topics, "groups": groups })
-}
-
-/// A terminal that is drawn on. The last picture stays when it is dropped, and the cursor comes back.
-struct Screen {
-    term: Term,
-    drawn: usize,
-}
-
-impl Screen {
-    fn new(term: Term) -> Self {
-        // A terminal that cannot hide its cursor shows it.
-        let _ = term.hide_cursor();
-        Self { term, drawn: 0 }
-    }
-
-    /// In one write, so that nothing flickers.
-    fn draw(&mut self, stats: &Stats, dir: &str, interval: Duration) -> Outcome {
-        const CLEAR_TO_END_OF_LINE: &str = "\x1b[K";
-        const CLEAR_TO_END_OF_SCREEN: &str = "\x1b[J";
-        let (height, width) = self.term.size();
-        let lines = picture::lines(stats, dir, interval, (height.into(), width.into()));
-        let mut text = String::new();
-        if self.drawn > 0 {
-            text = format!("\x1b[{}A\r", self.drawn);
-        }
-        for line in &lines {
-            text.push_str(line);
-            text.push_str(CLEAR_TO_END_OF_LINE);
-            text.push('\n');
-        }
-        text.push_str(CLEAR_TO_END_OF_SCREEN);
-        self.drawn = lines.len();
-        self.term.write_all(text.as_bytes()).and_then(|()| self.term.flush()).map_err(Failure::from)
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = self.term.show_cursor();
-    }
 }

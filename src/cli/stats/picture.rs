@@ -1,4 +1,4 @@
-//! The live table: drawn over itself, as wide as the terminal.
+//! The live picture: what there is as a table, the course of all records as a chart, and nothing of the screen left over.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -6,62 +6,135 @@ use std::time::Duration;
 
 use console::{Style, measure_text_width, truncate_str};
 
-use super::sample::{GroupStats, Stats, TopicStats};
+use super::chart::{chart, highest_shown, whole};
+use super::sample::{GroupStats, HeldPartition, Stats, TopicStats};
+use crate::cli::output::counted;
 
 /// The least and the most characters that the course of a rate is shown with.
 const SPARKS: std::ops::RangeInclusive<usize> = 8..=60;
+/// The least rows that the chart takes, its heading among them.
+const CHART: usize = 6;
 
-/// All lines of the picture, none wider than the terminal, and no more than it is high.
+/// All lines of the picture: as many as the terminal is high, and none wider than it is.
 pub(super) fn lines(
     stats: &Stats,
     dir: &str,
     interval: Duration,
     (height, width): (usize, usize),
 ) -> Vec<String> {
-    let (bold, dim) = (Style::new().bold(), Style::new().dim());
-    let longest =
-        |names: &mut dyn Iterator<Item = &String>| names.map(|name| name.chars().count()).max().unwrap_or(0);
-    let names = longest(&mut stats.topics.keys().chain(stats.groups.keys())).clamp(5, 32);
-    let fixed = names + 1 + 6 + 12 + 10 + 12 + 11;
-    let sparks = width.saturating_sub(fixed + 2).clamp(*SPARKS.start(), *SPARKS.end());
-    let mut lines = vec![
-        format!("{}  every {} s, Ctrl-C ends", bold.apply_to(dir), interval.as_secs_f64()),
-        dim.apply_to(format!(
-            "{:<names$} {:>5} {:>11} {:>9} {:>11} {:>10}  rate",
-            "TOPIC", "PARTS", "RECORDS", "SIZE", "RECORDS/S", "BYTES/S"
-        ))
-        .to_string(),
-    ];
-    let mut room = height.saturating_sub(lines.len() + 2).max(1);
-    // One line tells of one of them, where there is room for it.
-    let kept = stats.kept_by_future().next().filter(|_| room > 1);
-    room -= usize::from(kept.is_some());
-    let groups: Vec<String> =
-        stats.groups.iter().map(|(name, group)| group_line(name, names, group, sparks)).collect();
-    // Topics and groups share what there is, half and half when both are many.
-    let for_groups = if groups.is_empty() {
-        0
-    } else {
-        (groups.len() + 1).min((room / 2).max(room.saturating_sub(stats.topics.len())))
-    };
-    room -= for_groups;
-    for (name, topic) in stats.topics.iter().take(room) {
-        lines.push(line(name, names, topic, sparks));
+    let mut lines = vec![title(dir, interval), totals(stats)];
+    let room = height.saturating_sub(lines.len());
+    let table = Rows::of(stats, width).fitted(room, if room >= 2 * CHART { CHART } else { 0 });
+    let left = room.saturating_sub(table.len());
+    lines.extend(table);
+    if left >= CHART {
+        let dim = Style::new().dim();
+        let most = short(whole(highest_shown(&stats.rates, width)));
+        let now = short(whole(stats.rates.back().copied().unwrap_or(0.0)));
+        lines.push(dim.apply_to(format!("RECORDS/S of all: {now} now, {most} at most")).to_string());
+        let course = chart(&stats.rates, interval, (left - 1, width));
+        lines.extend(course.into_iter().map(|line| Style::new().green().apply_to(line).to_string()));
     }
-    if for_groups > 1 {
-        let heading = format!("{:<names$} {:>11}  lag", "GROUP", "LAG");
-        lines.push(dim.apply_to(heading).to_string());
-        lines.extend(groups.iter().take(for_groups - 1).cloned());
-    }
-    let hidden =
-        stats.topics.len().saturating_sub(room) + groups.len().saturating_sub(for_groups.saturating_sub(1));
-    if hidden > 0 {
-        lines.push(dim.apply_to(format!("and {hidden} more; --topic chooses")).to_string());
-    } else if stats.topics.is_empty() {
-        lines.push(dim.apply_to("no topics").to_string());
-    }
-    lines.extend(kept);
+    lines.truncate(height.max(1));
     lines.into_iter().map(|line| fitted(line, width)).collect()
+}
+
+fn title(dir: &str, interval: Duration) -> String {
+    format!("{}  every {} s, q ends", Style::new().bold().apply_to(dir), interval.as_secs_f64())
+}
+
+fn totals(stats: &Stats) -> String {
+    let of = |number: fn(&TopicStats) -> u64| stats.topics.values().map(number).sum::<u64>();
+    let rate = stats.topics.values().map(|topic| topic.bytes_per_second).sum::<f64>();
+    let partitions = of(|topic| topic.held.partitions.len() as u64);
+    format!(
+        "{}, {}, {}, {}, {}/s, unsynced {}",
+        counted(stats.topics.len() as u64, "topic", "topics"),
+        counted(partitions, "partition", "partitions"),
+        counted(of(|topic| topic.held.records), "record", "records"),
+        bytes(of(|topic| topic.held.bytes)),
+        bytes(whole(rate)),
+        bytes(of(|topic| topic.held.unsynced)),
+    )
+}
+
+/// The lines of the table, by what they are about.
+struct Rows {
+    heading: String,
+    /// Each with its partitions, where there are several.
+    topics: Vec<(String, Vec<String>)>,
+    groups: Vec<String>,
+    group_heading: String,
+    kept: Vec<String>,
+}
+
+impl Rows {
+    fn of(stats: &Stats, width: usize) -> Self {
+        let longest = |names: &mut dyn Iterator<Item = &String>| {
+            names.map(|name| name.chars().count()).max().unwrap_or(0)
+        };
+        let names = longest(&mut stats.topics.keys().chain(stats.groups.keys())).clamp(9, 32);
+        let fixed = names + 6 + 8 + 9 + 9 + 10 + 9 + 6;
+        let sparks = width.saturating_sub(fixed + 2).clamp(*SPARKS.start(), *SPARKS.end());
+        let dim = Style::new().dim();
+        let heading = format!(
+            "{:<names$} {:>5} {:>7} {:>8} {:>8} {:>9} {:>8} {:>5}  rate",
+            "TOPIC", "PARTS", "RECORDS", "SIZE", "UNSYNCED", "RECORDS/S", "BYTES/S", "MAX/S"
+        );
+        let topics = stats.topics.iter().map(|(name, topic)| {
+            let several = topic.held.partitions.len() > 1;
+            let partitions = topic.held.partitions.iter().filter(|_| several);
+            let partitions = partitions.map(|one| dim.apply_to(partition_line(one, names)).to_string());
+            (topic_line(name, names, topic, sparks), partitions.collect())
+        });
+        let groups = stats.groups.iter().map(|(name, group)| group_line(name, names, group, sparks));
+        Self {
+            heading: dim.apply_to(heading).to_string(),
+            topics: topics.collect(),
+            groups: groups.collect(),
+            group_heading: dim.apply_to(format!("{:<names$} {:>11}  lag", "GROUP", "LAG")).to_string(),
+            kept: stats.kept_by_future().collect(),
+        }
+    }
+
+    /// What fits into so many lines, and leaves a few of them where only partitions have to stand back for that.
+    fn fitted(mut self, room: usize, spare: usize) -> Vec<String> {
+        let mut lines = vec![self.heading];
+        if self.topics.is_empty() {
+            lines.push(Style::new().dim().apply_to("no topics").to_string());
+        }
+        // The heading, and the line that tells what was left out.
+        let room = room.saturating_sub(2);
+        self.kept.truncate(usize::from(room > 1));
+        let room = room.saturating_sub(self.kept.len());
+        // Topics and groups share what there is, half and half when both are many.
+        let for_groups = match self.groups.len() {
+            0 => 0,
+            groups => (groups + 1).min((room / 2).max(room.saturating_sub(self.topics.len()))),
+        };
+        let for_topics = room - for_groups;
+        let mut for_partitions =
+            for_topics.saturating_sub(self.topics.len()).saturating_sub(spare.saturating_sub(1));
+        let mut hidden = self.topics.len().saturating_sub(for_topics);
+        for (topic, partitions) in self.topics.into_iter().take(for_topics) {
+            lines.push(topic);
+            let shown = partitions.len().min(for_partitions);
+            for_partitions -= shown;
+            hidden += partitions.len() - shown;
+            lines.extend(partitions.into_iter().take(shown));
+        }
+        hidden += self.groups.len().saturating_sub(for_groups.saturating_sub(1));
+        if for_groups > 1 {
+            lines.push(self.group_heading);
+            lines.extend(self.groups.into_iter().take(for_groups - 1));
+        }
+        if hidden > 0 {
+            lines
+                .push(Style::new().dim().apply_to(format!("and {hidden} more; --topic chooses")).to_string());
+        }
+        lines.extend(self.kept);
+        lines
+    }
 }
 
 fn group_line(name: &str, names: usize, group: &GroupStats, sparks: usize) -> String {
@@ -69,22 +142,38 @@ fn group_line(name: &str, names: usize, group: &GroupStats, sparks: usize) -> St
     format!("{:<names$} {:>11}  {course}", truncate_str(name, names, "…"), short(group.lag))
 }
 
-fn line(name: &str, names: usize, topic: &TopicStats, sparks: usize) -> String {
+fn topic_line(name: &str, names: usize, topic: &TopicStats, sparks: usize) -> String {
     let held = &topic.held;
+    let most = topic.rates.iter().skip(topic.rates.len().saturating_sub(sparks)).copied().fold(0.0, f64::max);
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
         text,
-        "{:<names$} {:>5} {:>11} {:>9} {:>11} {:>10}  {}",
+        "{:<names$} {:>5} {:>7} {:>8} {:>8} {:>9} {:>8} {:>5}  {}",
         truncate_str(name, names, "…"),
-        held.partitions,
-        short(held.end.saturating_sub(held.start)),
+        held.partitions.len(),
+        short(held.records),
         bytes(held.bytes),
+        bytes(held.unsynced),
         rate(topic.records_per_second),
         rate_of_bytes(topic.bytes_per_second),
+        rate(most),
         Style::new().green().apply_to(sparkline(&topic.rates, sparks))
     );
     text
+}
+
+fn partition_line(one: &HeldPartition, names: usize) -> String {
+    let HeldPartition { number, records, bytes: size, unsynced, records_per_second, .. } = one;
+    format!(
+        "{:<names$} {:>5} {:>7} {:>8} {:>8} {:>9}",
+        format!("  {number}"),
+        "",
+        short(*records),
+        bytes(*size),
+        bytes(*unsynced),
+        rate(*records_per_second)
+    )
 }
 
 fn fitted(line: String, width: usize) -> String {
@@ -125,15 +214,6 @@ fn rate(per_second: f64) -> String {
 
 fn rate_of_bytes(per_second: f64) -> String {
     bytes(whole(per_second))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "rates are not negative, and saturate"
-)]
-fn whole(value: f64) -> u64 {
-    value.round() as u64
 }
 
 fn scaled(count: u64, units: &[&str], step: f64) -> String {
@@ -181,21 +261,57 @@ mod tests {
         assert_eq!(sparkline(&VecDeque::new(), 10), "");
     }
 
-    #[test]
-    fn nothing_is_wider_or_higher_than_the_terminal() {
+    fn filled(topics: usize, groups: usize) -> Stats {
         let mut stats = Stats::new();
-        for n in 0..50 {
+        for n in 0..topics {
             let mut topic = TopicStats::default();
+            topic.held.partitions = vec![HeldPartition::default(); n % 4];
             (0..200).for_each(|value| super::super::sample::keep(&mut topic.rates, f64::from(value)));
             stats.topics.insert(format!("topic-{n}-{}", "x".repeat(n)), topic);
         }
-        for size in [(24, 80), (10, 40), (5, 10), (60, 200), (200, 100)] {
-            for n in 0..30 {
-                stats.groups.insert(format!("group-{n}"), GroupStats::default());
-            }
-            let lines = lines(&stats, "dir", Duration::from_secs(1), size);
-            assert!(lines.len() < size.0.max(6), "{size:?}: {}", lines.len());
-            assert!(lines.iter().all(|line| measure_text_width(line) <= size.1), "{size:?}");
+        for n in 0..groups {
+            stats.groups.insert(format!("group-{n}"), GroupStats::default());
         }
+        (0..700).for_each(|value| super::super::sample::keep(&mut stats.rates, f64::from(value)));
+        stats
+    }
+
+    #[test]
+    fn nothing_is_wider_or_higher_than_the_terminal() {
+        for (topics, groups) in [(0, 0), (1, 0), (3, 2), (50, 0), (50, 30), (2, 30)] {
+            let stats = filled(topics, groups);
+            for size in [(24, 80), (10, 40), (5, 10), (1, 1), (60, 200), (200, 100)] {
+                let lines = lines(&stats, "dir", Duration::from_secs(1), size);
+                assert!(lines.len() <= size.0, "{topics} {groups} {size:?}: {}", lines.len());
+                assert!(lines.iter().all(|line| measure_text_width(line) <= size.1), "{size:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_whole_screen_is_used() {
+        let stats = filled(3, 2);
+        for size in [(24, 80), (40, 120), (100, 300)] {
+            let lines = lines(&stats, "dir", Duration::from_secs(1), size);
+            assert_eq!(lines.len(), size.0, "{size:?}");
+            let text = console::strip_ansi_codes(&lines.join("\n")).into_owned();
+            for wanted in [
+                "q ends",
+                "3 topics, 3 partitions, 0 records",
+                "UNSYNCED",
+                "topic-2-xx",
+                "\n  0 ",
+                "group-1",
+                "699 ┤",
+                "0 ┤",
+                " ago ",
+                " now",
+            ] {
+                assert!(text.contains(wanted), "{size:?} lacks {wanted:?}:\n{text}");
+            }
+        }
+        // Where there is little room, what holds the records comes first.
+        let small = lines(&stats, "dir", Duration::from_secs(1), (9, 60)).join("\n");
+        assert!(small.contains("topic-2-xx") && !small.contains("┤"), "{small}");
     }
 }

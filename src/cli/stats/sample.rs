@@ -3,25 +3,39 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use stratalog::{Error, EventLog, Timestamp, Topic};
+use stratalog::{Error, EventLog, Partition, SegmentInfo, Timestamp, Topic};
 
 use crate::cli::Outcome;
 use crate::cli::pattern::Pattern;
 use crate::cli::time::shown;
 
 /// As many as fit on a wide screen.
-const KEPT: usize = 120;
+const KEPT: usize = 512;
 
 /// What a topic holds.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Held {
-    pub(super) partitions: usize,
-    pub(super) start: u64,
+    pub(super) partitions: Vec<HeldPartition>,
     pub(super) end: u64,
+    pub(super) records: u64,
     pub(super) bytes: u64,
+    pub(super) unsynced: u64,
     /// Partitions whose old records stay only because of a timestamp in the future: each with where they begin, and the
     /// timestamp.
     pub(super) kept_by_future: Vec<(u32, u64, i64)>,
+}
+
+/// What a partition holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HeldPartition {
+    pub(super) number: u32,
+    pub(super) end: u64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    /// Bytes that are not known to be on the medium.
+    pub(super) unsynced: u64,
+    /// Records a second since the last look.
+    pub(super) records_per_second: f64,
 }
 
 /// A topic over time.
@@ -48,12 +62,19 @@ pub(super) struct GroupStats {
 pub(super) struct Stats {
     pub(super) topics: BTreeMap<String, TopicStats>,
     pub(super) groups: BTreeMap<String, GroupStats>,
+    /// Rates of records of all topics together, the last one at the end.
+    pub(super) rates: VecDeque<f64>,
     looked: Instant,
 }
 
 impl Stats {
     pub(super) fn new() -> Self {
-        Self { topics: BTreeMap::new(), groups: BTreeMap::new(), looked: Instant::now() }
+        Self {
+            topics: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            rates: VecDeque::new(),
+            looked: Instant::now(),
+        }
     }
 
     /// Looks at all topics of a pattern, those that Kafka keeps for itself left out unless they are asked for by name.
@@ -83,6 +104,8 @@ impl Stats {
             }
         }
         self.topics = seen;
+        let rate = self.topics.values().map(|topic| topic.records_per_second).sum();
+        keep(&mut self.rates, rate);
         self.look_at_groups(log)
     }
 
@@ -125,10 +148,19 @@ fn held(topic: &Topic) -> stratalog::Result<Held> {
     let mut held = Held::default();
     for partition in topic.partitions() {
         let offsets = partition.offsets()?;
-        held.partitions += 1;
-        held.start += offsets.log_start;
-        held.end += offsets.log_end;
-        held.bytes += partition.size()?;
+        let one = HeldPartition {
+            number: partition.id().partition(),
+            end: offsets.log_end,
+            records: offsets.log_end.saturating_sub(offsets.log_start),
+            bytes: partition.size()?,
+            unsynced: unsynced(&partition, offsets.durable, offsets.log_end)?,
+            records_per_second: 0.0,
+        };
+        held.end += one.end;
+        held.records += one.records;
+        held.bytes += one.bytes;
+        held.unsynced += one.unsynced;
+        held.partitions.push(one);
         if let Some(kept) = partition.kept_by_future_timestamp()? {
             held.kept_by_future.push((
                 partition.id().partition(),
@@ -140,21 +172,38 @@ fn held(topic: &Topic) -> stratalog::Result<Held> {
     Ok(held)
 }
 
+/// Bytes of the records from `durable` on. In the segment that it lies in records count as equally long.
+fn unsynced(partition: &Partition, durable: u64, end: u64) -> stratalog::Result<u64> {
+    if durable >= end {
+        return Ok(0);
+    }
+    let part = |segment: SegmentInfo| {
+        let offsets = segment.offsets.end.saturating_sub(segment.offsets.start).max(1);
+        let behind = segment.offsets.end.saturating_sub(durable.max(segment.offsets.start));
+        let bytes = u128::from(segment.bytes) * u128::from(behind) / u128::from(offsets);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    };
+    Ok(partition.segments()?.into_iter().map(part).sum())
+}
+
 impl TopicStats {
-    fn then(mut self, now: Held, time: Duration) -> Self {
+    fn then(mut self, mut now: Held, time: Duration) -> Self {
         let seconds = time.as_secs_f64().max(1e-3);
         #[expect(clippy::cast_precision_loss, reason = "rates are shown with three digits")]
         let rate = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
         self.records_per_second = rate(self.held.end, now.end);
         // Retention makes a log smaller: that is no rate.
         self.bytes_per_second = rate(self.held.bytes, now.bytes);
+        for (before, now) in self.held.partitions.iter().zip(&mut now.partitions) {
+            now.records_per_second = rate(before.end, now.end);
+        }
         self.held = now;
         keep(&mut self.rates, self.records_per_second);
         self
     }
 }
 
-/// Adds the newest value, and lets go of the oldest.
+/// Adds the newest value in place of the oldest.
 pub(super) fn keep(values: &mut VecDeque<f64>, newest: f64) {
     if values.len() == KEPT {
         values.pop_front();
