@@ -82,6 +82,16 @@ pub enum Event {
         /// The failure, in words.
         failure: Box<str>,
     },
+    /// A topic was made or altered with a setting that changes nothing here. It is recorded, for a broker that takes the
+    /// directory over.
+    SettingWithoutEffect {
+        /// The topic's name.
+        topic: Box<str>,
+        /// The setting's Kafka name.
+        setting: &'static str,
+        /// Why it changes nothing.
+        reason: &'static str,
+    },
     /// Records that a buffered producer had taken are lost: their topic was deleted, they have become too large for it, or
     /// the producer was dropped and could not write what it still held.
     RecordsDropped {

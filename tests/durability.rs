@@ -308,3 +308,87 @@ fn a_close_leaves_everything_on_the_medium_and_says_so_in_the_marker() {
     assert!(log.recovery().clean);
     assert_eq!(ends(&log.topic("t").unwrap().partition(0).unwrap()), (1, 1));
 }
+
+/// Without syncs that the topic does not ask for.
+fn flushed(dir: &Path, name: &str, value: &str) -> (EventLog, ManualClock, Topic, Partition) {
+    let (options, clock) = by_hand();
+    let log = options.sync_behind(None, None).open(dir).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().set(name, value)).unwrap();
+    let partition = topic.partition(0).unwrap();
+    (log, clock, topic, partition)
+}
+
+#[test]
+fn a_topic_is_synced_after_as_many_records_as_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _, topic, partition) = flushed(dir.path(), "flush.messages", "3");
+    let producer = log.producer().unwrap();
+    let send = || producer.send(&topic, Record::new("one")).unwrap();
+    for (sent, durable) in [(1, 0), (2, 0), (3, 3), (4, 3), (5, 3), (6, 6)] {
+        send();
+        assert_eq!(ends(&partition), (durable, sent));
+    }
+    producer.send_batch(&partition, ["a", "b", "c", "d"].map(Record::new)).unwrap();
+    assert_eq!(ends(&partition), (10, 10), "a batch is not cut in two");
+    // Any sync begins the count anew.
+    send();
+    send();
+    partition.sync().unwrap();
+    send();
+    send();
+    assert_eq!(ends(&partition), (12, 14));
+    // An interval that was promised is kept too, and a change counts from the next append on.
+    topic.alter_config(|now| now.set("flush.messages", "5")).unwrap();
+    send();
+    send();
+    assert_eq!(ends(&partition), (12, 16));
+    topic.alter_config(|now| now.set("flush.messages", "1")).unwrap();
+    send();
+    assert_eq!(ends(&partition), (17, 17));
+    topic.alter_config(|now| now.unset("flush.messages")).unwrap();
+    for _ in 0..100 {
+        send();
+    }
+    assert_eq!(ends(&partition), (17, 117));
+    // A batch that lingered is written by maintenance and counts like any other.
+    topic.alter_config(|now| now.set("flush.messages", "50")).unwrap();
+    let mut buffered = producer.buffered();
+    buffered.enqueue(&topic, Record::new("last")).unwrap();
+    buffered.flush().unwrap();
+    assert_eq!(ends(&partition), (118, 118));
+}
+
+#[test]
+fn a_topic_is_synced_as_soon_as_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, clock, topic, partition) = flushed(dir.path(), "flush.ms", "200");
+    let producer = log.producer().unwrap();
+    let interval = producer.with_durability(Durability::Interval(50 * MILLI));
+    let producer = log.producer().unwrap();
+    let synced = || log.run_maintenance().unwrap().partitions_synced;
+    producer.send(&topic, Record::new("one")).unwrap();
+    clock.advance(199 * MILLI);
+    producer.send(&topic, Record::new("two")).unwrap();
+    assert_eq!((synced(), ends(&partition)), (0, (0, 2)));
+    clock.advance(MILLI);
+    assert_eq!((synced(), ends(&partition)), (1, (2, 2)), "counted from the first of them");
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(synced(), 0, "nothing is left to be synced");
+    // What a producer promises sooner is kept, and what it promises later is not waited for.
+    interval.send(&topic, Record::new("three")).unwrap();
+    clock.advance(50 * MILLI);
+    assert_eq!((synced(), ends(&partition)), (1, (3, 3)));
+    let slow = interval.with_durability(Durability::Interval(Duration::from_secs(60)));
+    slow.send(&topic, Record::new("four")).unwrap();
+    clock.advance(200 * MILLI);
+    assert_eq!((synced(), ends(&partition)), (1, (4, 4)));
+    // A change counts for what was appended before it.
+    topic.alter_config(|now| now.unset("flush.ms")).unwrap();
+    producer.send(&topic, Record::new("five")).unwrap();
+    clock.advance(Duration::from_secs(60));
+    assert_eq!((synced(), ends(&partition)), (0, (4, 5)));
+    topic.alter_config(|now| now.set("flush.ms", "0")).unwrap();
+    assert_eq!((synced(), ends(&partition)), (1, (5, 5)));
+    producer.send(&topic, Record::new("six")).unwrap();
+    assert_eq!((synced(), ends(&partition)), (1, (6, 6)));
+}

@@ -32,6 +32,7 @@ impl Catalog {
                 return Ok(());
             }
             self.change(&mut changes, records, now, ("altering", &[topic.name()]))?;
+            self.tell_without_effect(topic.name(), &after.without(&before));
             // Partitions may have been added meanwhile; they are not part of the change.
             topic.set_config(after.partitions(topic.partitions().len()));
             self.chores.retain();

@@ -26,7 +26,8 @@ use crate::format::metadata_record::MetadataRecord;
 use crate::format::record::{RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    Checkpointed, Chores, Cursor, FetchLimits, PartitionLog, PartitionRecovery, PartitionSettings, Retention,
+    Checkpointed, Chores, Cursor, FetchLimits, Flush, PartitionLog, PartitionRecovery, PartitionSettings,
+    Retention,
 };
 use crate::position::TopicPartition;
 use crate::sys::{Disk, EntryKind};
@@ -44,6 +45,7 @@ const SETTINGS: PartitionSettings = PartitionSettings {
     first_epoch: 1,
     segment_ms: i64::MAX,
     segment_jitter_ms: 0,
+    flush: Flush::NEVER,
     retention: Retention::NEVER,
     compaction: None,
 };

@@ -71,6 +71,7 @@ use unsettled::Unsettled;
 
 use crate::config::{DefaultRetention, TopicConfig};
 use crate::error::{Damage, Error, Result};
+use crate::events::Event;
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
@@ -388,6 +389,7 @@ impl Catalog {
         now: i64,
     ) -> Result<Vec<Arc<TopicEntry>>> {
         self.refuse_read_only()?;
+        let asked = wanted;
         let wanted = self.completed(wanted, who);
         self.refuse_unsettled()?;
         creation::check(&changes.state, &wanted, who, self.names)?;
@@ -417,7 +419,18 @@ impl Catalog {
         self.publish(|topics| {
             topics.extend(made.iter().map(|topic| (Arc::clone(topic.name()), Arc::clone(topic))));
         });
+        for (name, config) in asked {
+            self.tell_without_effect(name, config);
+        }
         Ok(made)
+    }
+
+    /// Tells of settings that a topic was given and that change nothing.
+    fn tell_without_effect(&self, topic: &str, given: &TopicConfig) {
+        for (setting, reason) in given.without_effect() {
+            let topic = || topic.into();
+            self.chores.events.tell(|| Event::SettingWithoutEffect { topic: topic(), setting, reason });
+        }
     }
 
     /// What topics keep that do not say.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use stratalog::TopicConfig;
 
 use super::pattern::Pattern;
-use super::{Failure, Outcome, Output, Session, topics};
+use super::{Failure, Outcome, Output, Session, output, topics};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -86,6 +86,8 @@ fn alter(options: &Configs, name: &str, session: &Session) -> Outcome {
         added.iter().fold(now, |config, (name, value)| config.set(name, value))
     })?;
     log.close()?;
+    let given = added.iter().fold(TopicConfig::new(), |config, (name, value)| config.set(name, value));
+    output::note_without_effect(&given);
     let done = if session.json() {
         json!({ "altered": name }).to_string()
     } else {

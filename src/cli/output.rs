@@ -8,6 +8,7 @@ use std::io::{self, StdoutLock, Write};
 
 use console::{Style, Term};
 use serde_json::Value;
+use stratalog::TopicConfig;
 
 use super::failure::Outcome;
 
@@ -88,6 +89,13 @@ pub(super) fn warn(what: impl Display) {
 /// Tells what happens, on standard error.
 pub(super) fn note(what: impl Display) {
     tell("note", &Style::new().cyan(), what);
+}
+
+/// Tells of settings that a topic was given and that change nothing here.
+pub(super) fn note_without_effect(given: &TopicConfig) {
+    for (setting, reason) in given.without_effect() {
+        note(format_args!("{setting} is recorded for a broker and has no effect here: {reason}"));
+    }
 }
 
 /// A plain line on standard error: sums at the end, as Kafka's tools print them.

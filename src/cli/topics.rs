@@ -144,7 +144,7 @@ fn create(options: &Topics, name: &str, session: &Session) -> Outcome {
     for (name, value) in &options.config {
         config = config.set(name, value);
     }
-    let log = session.make()?;
+    let (log, given) = (session.make()?, config.clone());
     match log.create_topic(name, config) {
         Ok(_) if name.contains(['.', '_']) => output::warn(format_args!(
             "Kafka takes '.' and '_' in names for the same in its metrics: a second topic whose name differs from \
@@ -155,6 +155,7 @@ fn create(options: &Topics, name: &str, session: &Session) -> Outcome {
         Err(failure) => return Err(failure.into()),
     }
     log.close()?;
+    output::note_without_effect(&given);
     done(session, "created", name, &format!("Created topic {name}."))
 }
 

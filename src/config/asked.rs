@@ -43,6 +43,12 @@ impl TopicConfig {
         })
     }
 
+    /// What is set here and is not the same in `before`.
+    pub(crate) fn without(&self, before: &Self) -> Self {
+        let new = self.entries().filter(|(name, value)| before.entry(name) != Some(value));
+        new.fold(Self::new(), |config, (name, value)| config.set(name, value))
+    }
+
     /// The number of partitions, if one was asked for.
     pub(crate) fn asked_partitions(&self) -> Option<u32> {
         self.partitions

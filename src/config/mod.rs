@@ -8,6 +8,7 @@
 mod asked;
 mod choice;
 mod consumer;
+mod effect;
 mod kafka_version;
 mod setting;
 mod topic;

@@ -161,7 +161,8 @@ impl OpenOptions {
 
     /// When records that nobody has synced are synced in the background: as soon as there are `bytes` of them in a
     /// partition, and at latest `age` after the first; `None` is never. Default: 64 MiB and 5 s. Bounds what is lost with
-    /// the power, and what is checked at the open after a crash. Kafka's counterparts are `flush.messages` and `flush.ms`.
+    /// the power, and what is checked at the open after a crash. A topic that sets Kafka's `flush.messages` or
+    /// `flush.ms` is synced as these say too, whichever comes first.
     pub fn sync_behind(mut self, bytes: impl Into<Option<u64>>, age: impl Into<Option<Duration>>) -> Self {
         self.background_sync = BackgroundSync { bytes: bytes.into(), age: age.into() };
         self

@@ -100,7 +100,7 @@ impl PartitionLog {
         self.counters.appended(batch.records(), bytes);
         self.used.store(true, Ordering::Relaxed);
         let position = writer.position();
-        let long = self.has_long_tail();
+        let (long, end) = (self.has_long_tail(), writer.next_offset());
         self.ask_for_next(position);
         drop(appender);
         self.sleepers.wake_all();
@@ -110,6 +110,9 @@ impl PartitionLog {
         self.ask_for_sync(level);
         if long {
             self.sync_long_tail();
+        }
+        if self.wants_flush(end) && !matches!(level, Durability::Synced) {
+            self.flush_to(end)?;
         }
         Ok(base_offset)
     }

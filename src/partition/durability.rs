@@ -142,12 +142,46 @@ impl PartitionLog {
     /// for it.
     #[inline]
     pub(super) fn ask_for_sync(self: &Arc<Self>, level: Durability) {
-        let delay = match (level, self.chores.background_sync.age) {
-            (Durability::Interval(delay), _) | (Durability::Buffered, Some(delay)) => delay,
-            (Durability::Buffered, None) | (Durability::Synced, _) => return,
+        let promised = match level {
+            Durability::Interval(delay) => Some(delay),
+            Durability::Buffered => self.chores.background_sync.age,
+            Durability::Synced => return,
         };
+        let Some(delay) = promised.into_iter().chain(self.settings.flush_after()).min() else { return };
         if !self.durable.requests.serves(delay) {
             self.schedule_sync(delay);
+        }
+    }
+
+    /// The topic may want records synced sooner than was asked for when they were appended.
+    pub(super) fn ask_for_flush(self: &Arc<Self>) {
+        let end = self.segments.present().last().map_or(0, |segment| segment.next_offset());
+        if let Some(delay) = self.settings.flush_after()
+            && !self.disk.read_only
+            && self.durable_end() < end
+        {
+            self.schedule_sync(delay);
+        }
+    }
+
+    /// Whether a log that ends at `end` has as many records without a sync as its topic allows.
+    #[inline]
+    pub(super) fn wants_flush(&self, end: u64) -> bool {
+        end.saturating_sub(self.durable_end()) >= self.settings.flush_messages()
+    }
+
+    /// Syncs what lies below `end`, because the topic wants it. The records are in the log in any case, and more was not
+    /// promised to the caller.
+    #[cold]
+    pub(super) fn flush_to(self: &Arc<Self>, end: u64) -> Result<()> {
+        match self.await_durable(end) {
+            Err(failure @ Error::Poisoned(_)) => Err(failure),
+            // Nothing of it is to be kept, or closing has synced it.
+            Ok(()) | Err(Error::NotFound { .. } | Error::Closed) => Ok(()),
+            Err(failure) => {
+                self.tell_failed("a sync by flush.messages", &failure);
+                Ok(())
+            }
         }
     }
 

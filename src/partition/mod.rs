@@ -81,7 +81,7 @@ pub(crate) use producers::{OpenTransaction, ProducerState};
 pub(crate) use segments::SegmentList;
 use segments::Segments;
 use settings::LiveSettings;
-pub(crate) use settings::{LogLimits, PartitionSettings, Retention};
+pub(crate) use settings::{Flush, LogLimits, PartitionSettings, Retention};
 use snapshots::Producers;
 
 use crate::error::{Error, PoisonCause, Result};
@@ -283,11 +283,12 @@ impl PartitionLog {
     }
 
     /// Goes by other settings from now on.
-    pub(crate) fn set_settings(&self, settings: PartitionSettings) {
+    pub(crate) fn set_settings(self: &Arc<Self>, settings: PartitionSettings) {
         if settings.compaction.is_some() {
             self.note_compacted();
         }
         self.settings.set(settings);
+        self.ask_for_flush();
     }
 
     /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.

@@ -1,6 +1,7 @@
 //! The settings of a partition, which may change while it is used.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -23,6 +24,7 @@ pub(crate) struct PartitionSettings {
     pub(crate) segment_ms: i64,
     /// Each segment ends earlier than that, by less than this.
     pub(crate) segment_jitter_ms: i64,
+    pub(crate) flush: Flush,
     pub(crate) retention: Retention,
     /// `None`: the cleanup policy does not hold `compact`.
     pub(crate) compaction: Option<Compaction>,
@@ -41,6 +43,15 @@ impl Default for LogLimits {
     fn default() -> Self {
         Self { segment_bytes: u32::MAX, decompressed_bytes: MAX_DECOMPRESSED_BYTES }
     }
+}
+
+/// When records are synced because their topic says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flush {
+    /// The append that brings the records without a sync to so many waits for one.
+    pub(crate) messages: u64,
+    /// A sync begins so long after the first record without one; `u64::MAX` is never.
+    pub(crate) ms: u64,
 }
 
 /// How long segments are kept.
@@ -69,6 +80,17 @@ pub(crate) struct Compaction {
     pub(crate) delete_retention_ms: i64,
 }
 
+impl Flush {
+    /// No sync because of the topic.
+    pub(crate) const NEVER: Self = Self { messages: u64::MAX, ms: u64::MAX };
+
+    fn of(topic: &TopicSettings) -> Self {
+        // Kafka's default, the largest number of Java, means the same in Kafka.
+        let limit = |set: i64| u64::try_from(set).ok().filter(|_| set < i64::MAX).unwrap_or(u64::MAX);
+        Self { messages: limit(topic.flush_messages), ms: limit(topic.flush_ms) }
+    }
+}
+
 impl Retention {
     /// Everything is kept.
     pub(crate) const NEVER: Self =
@@ -87,6 +109,7 @@ impl PartitionSettings {
             first_epoch,
             segment_ms: topic.segment_ms.min(lag),
             segment_jitter_ms: topic.segment_jitter_ms,
+            flush: Flush::of(topic),
             retention: Retention {
                 deletes: topic.deletes,
                 bytes: topic.retention_bytes,
@@ -127,6 +150,8 @@ pub(super) struct LiveSettings {
     /// met the one from before a change and the other from after it could be larger than either allows.
     bytes: AtomicU64,
     segment_ms: AtomicI64,
+    flush_messages: AtomicU64,
+    flush_ms: AtomicU64,
     max_decompressed_bytes: u32,
     all: Mutex<PartitionSettings>,
 }
@@ -136,6 +161,8 @@ impl LiveSettings {
         Self {
             bytes: AtomicU64::new(settings.bytes_word()),
             segment_ms: AtomicI64::new(settings.segment_ms),
+            flush_messages: AtomicU64::new(settings.flush.messages),
+            flush_ms: AtomicU64::new(settings.flush.ms),
             max_decompressed_bytes: settings.max_decompressed_bytes,
             all: Mutex::new(settings),
         }
@@ -145,6 +172,8 @@ impl LiveSettings {
         let mut all = self.all.lock();
         self.bytes.store(settings.bytes_word(), Ordering::Relaxed);
         self.segment_ms.store(settings.segment_ms, Ordering::Relaxed);
+        self.flush_messages.store(settings.flush.messages, Ordering::Relaxed);
+        self.flush_ms.store(settings.flush.ms, Ordering::Relaxed);
         *all = settings;
     }
 
@@ -168,6 +197,18 @@ impl LiveSettings {
     #[inline]
     pub(super) fn segment_ms(&self) -> i64 {
         self.segment_ms.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn flush_messages(&self) -> u64 {
+        self.flush_messages.load(Ordering::Relaxed)
+    }
+
+    /// `None` is never.
+    #[inline]
+    pub(super) fn flush_after(&self) -> Option<Duration> {
+        let ms = self.flush_ms.load(Ordering::Relaxed);
+        (ms != u64::MAX).then(|| Duration::from_millis(ms))
     }
 
     /// All of them, for what is done once in a while.

@@ -44,10 +44,11 @@ thread_local! {
 /// partition.
 ///
 /// `Ok` means: in the log, visible to consumers, and safe from the death of the process. What more it means
-/// [`Durability`] says; the default is no more. With [`Durability::Synced`] an [`Error::Poisoned`] means that the
-/// outcome is unknown: the records may or may not be there when the log is opened again. In one case [`Error::Io`] does
-/// not mean that nothing was written: the log was found after a crash, and what was found cannot be read for its sync. Then
-/// the records are in the log and not yet durable, and the background goes on trying to sync them.
+/// [`Durability`] says; the default is no more. With [`Durability::Synced`], or where the topic's `flush.messages` asks for
+/// a sync, an [`Error::Poisoned`] means that the outcome is unknown: the records may or may not be there when the log is
+/// opened again. In one case [`Error::Io`] does not mean that nothing was written: the log was found after a crash, and what
+/// was found cannot be read for its sync. Then the records are in the log and not yet durable, and the background goes on
+/// trying to sync them.
 ///
 /// ```
 /// use stratalog::{EventLog, Record, TopicConfig};

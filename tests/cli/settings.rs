@@ -55,6 +55,27 @@ fn all_settings_are_shown_with_their_defaults() {
 }
 
 #[test]
+fn a_setting_without_effect_is_noted() {
+    let program = Program::new();
+    let told = |arguments: &[&str]| {
+        let assert = program.run(arguments, "").success();
+        String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+    };
+    let create = ["topics", "--create", "--topic", "t", "--config", "min.insync.replicas=2"];
+    let note =
+        "note: min.insync.replicas is recorded for a broker and has no effect here: there is one replica\n";
+    assert_eq!(told(&[&create[..], &["--config", "flush.messages=5"]].concat()), note);
+    let alter = ["configs", "--topic", "t", "--alter", "--add-config"];
+    let told_of = told(&[&alter[..], &["preallocate=true,flush.ms=5"]].concat());
+    assert!(
+        told_of.starts_with("note: preallocate is recorded for a broker and has no effect here: "),
+        "{told_of}"
+    );
+    assert_eq!(told_of.lines().count(), 1);
+    assert_eq!(told(&[&alter[..], &["retention.ms=5"]].concat()), "");
+}
+
+#[test]
 fn settings_that_make_no_sense_change_nothing() {
     let program = filled();
     let before = program.ok(&["configs", "--describe"], "");

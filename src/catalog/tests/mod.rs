@@ -2,6 +2,7 @@
 
 mod alterations;
 mod changes;
+mod effects;
 mod ensuring;
 mod kafka;
 mod refusals;

@@ -18,8 +18,8 @@ use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::format::record::{Header, RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, PartitionLog, PartitionSettings,
-    Retention,
+    Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, Flush, PartitionLog,
+    PartitionSettings, Retention,
 };
 use crate::segment;
 use crate::sys::Disk;
@@ -79,6 +79,7 @@ impl Fixture {
             first_epoch: 0,
             segment_ms: i64::MAX,
             segment_jitter_ms: 0,
+            flush: Flush::NEVER,
             retention: Retention::NEVER,
             compaction: None,
         };
