@@ -173,10 +173,8 @@ fn timestamps_are_those_of_the_enqueuing() {
             for _ in 0..3000 {
                 producer.enqueue(&topic, Record::new("x").partition(0)).unwrap();
             }
-            let enqueued = SystemTime::now();
-            until("the clock shows a later time", || {
-                enqueued.elapsed().is_ok_and(|since| since >= Duration::from_millis(60))
-            });
+            let enqueued = Timestamp::from(SystemTime::now());
+            until("the clock shows a later time", || Timestamp::from(SystemTime::now()) > enqueued);
             if linger < Duration::from_secs(1) {
                 until("lingering records are written", || producer.pending() == 0);
             }
@@ -191,8 +189,7 @@ fn timestamps_are_those_of_the_enqueuing() {
         found.sort_unstable();
         assert_eq!(found.len(), times.len());
         for (found, before) in found.iter().zip(&times) {
-            let late = before.as_millis() - found.as_millis();
-            assert!(late <= 20, "a record is {late} ms older than its enqueuing (linger {linger:?})");
+            assert!(found >= before, "{found:?} is older than the enqueuing at {before:?} (linger {linger:?})");
         }
     }
 }
