@@ -189,7 +189,10 @@ fn timestamps_are_those_of_the_enqueuing() {
         found.sort_unstable();
         assert_eq!(found.len(), times.len());
         for (found, before) in found.iter().zip(&times) {
-            assert!(found >= before, "{found:?} is older than the enqueuing at {before:?} (linger {linger:?})");
+            assert!(
+                found >= before,
+                "{found:?} is older than the enqueuing at {before:?} (linger {linger:?})"
+            );
         }
     }
 }
