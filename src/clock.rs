@@ -1,6 +1,7 @@
 //! Time: what a record's timestamp is, and where it comes from.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -56,6 +57,15 @@ impl Clock for SystemClock {
     #[inline]
     fn now(&self) -> Timestamp {
         SystemTime::now().into()
+    }
+}
+
+/// The time by a user's clock, or by the system's without one. `None`: the user's clock panicked. For threads of the log
+/// and for values that are being dropped, where a panic would end more than the call.
+pub(crate) fn time_of(clock: Option<&dyn Clock>) -> Option<Timestamp> {
+    match clock {
+        None => Some(SystemClock.now()),
+        Some(clock) => catch_unwind(AssertUnwindSafe(|| clock.now())).ok(),
     }
 }
 
@@ -123,6 +133,19 @@ impl Pace {
         })
     }
 
+    /// The same where a panic of the user's clock must not spread: `None` if it did.
+    pub(crate) fn now_unless_panicked(&self) -> Option<Moment> {
+        match self {
+            Self::Real { .. } => Some(self.now()),
+            Self::Clock(_) => catch_unwind(AssertUnwindSafe(|| self.now())).ok(),
+        }
+    }
+
+    /// The same; after a panic, the start of the scale.
+    pub(crate) fn now_or_start(&self) -> Moment {
+        self.now_unless_panicked().unwrap_or(Moment(Duration::ZERO))
+    }
+
     pub(crate) fn is_by_hand(&self) -> bool {
         matches!(self, Self::Clock(_))
     }
@@ -137,6 +160,15 @@ impl Pace {
 }
 
 impl Moment {
+    /// On the scale, which has room for five hundred years.
+    pub(crate) fn as_nanos(self) -> u64 {
+        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX - 1).min(u64::MAX - 1)
+    }
+
+    pub(crate) fn from_nanos(nanos: u64) -> Self {
+        Self(Duration::from_nanos(nanos))
+    }
+
     /// `None`: never.
     pub(crate) fn after(self, delay: Duration) -> Option<Self> {
         self.0.checked_add(delay).map(Self)

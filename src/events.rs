@@ -172,7 +172,8 @@ pub enum Event {
         /// The member's id.
         member: Box<str>,
     },
-    /// Others in the group have waited ten seconds for this member to poll and let go of a partition.
+    /// Partitions have waited ten seconds for this member to poll: to be released to others, or to be read by it, also if
+    /// it has subscribed and never polled. The polls of other members notice it.
     MemberNotPolling {
         /// The group's name.
         group: Box<str>,

@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 
 /// Half of a core's second-level cache, so that records are still there when they are looked at after the check.
 const DEFAULT_POLL_BYTES: usize = 256 << 10;
+/// Kafka's.
+const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Where a consumer begins in a partition that it was assigned without a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,7 +127,7 @@ impl Default for ConsumerConfig {
             commit_on_poll: false,
             commit_durability: Durability::default(),
             unknown_topics: UnknownTopics::default(),
-            max_poll_interval: None,
+            max_poll_interval: Some(DEFAULT_POLL_INTERVAL),
             unknown: None,
         }
     }
@@ -228,8 +230,10 @@ impl ConsumerConfig {
     }
 
     /// A member of a group that does not poll for this long is expelled: others get its partitions, its commits are
-    /// refused, and it joins anew at its next poll. Default: `None`, members are never expelled. Kafka:
-    /// `max.poll.interval.ms`.
+    /// refused, and it joins anew at its next poll. That holds from [`subscribe`](crate::Consumer::subscribe) on, however
+    /// its last poll ended. The polls of other members notice it, so a member that is alone keeps its partitions until
+    /// another has joined or the group's positions are changed by hand. `None`: members are never expelled. Default: 5 minutes. Kafka: `max.poll.interval.ms`, with the same
+    /// default.
     pub fn max_poll_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.max_poll_interval = interval.into();
         self

@@ -235,10 +235,9 @@ impl Consumer {
             let reason = "the consumer has nothing to read; call subscribe or assign first";
             return Err(Error::invalid("poll", reason));
         }
-        self.begin_poll()?;
-        let polled = self.poll_until(timeout);
-        self.end_poll();
-        polled
+        let polling = Polling::begin(self);
+        polling.0.commit_before_poll()?;
+        polling.0.poll_until(timeout)
     }
 
     fn poll_until(&mut self, timeout: Duration) -> Result<Records> {
@@ -409,6 +408,27 @@ impl Consumer {
     /// As [`commit`](Self::commit). With `NotFound`, what was handed out of other topics is committed.
     pub fn close(mut self) -> Result<()> {
         self.commit_last()
+    }
+}
+
+/// A poll. However it ends, with an error or a panic in code of the user's too, the member has to poll again in time.
+struct Polling<'c>(&'c mut Consumer);
+
+impl<'c> Polling<'c> {
+    fn begin(consumer: &'c mut Consumer) -> Self {
+        if let Some(subscription) = &consumer.subscription {
+            subscription.seat().begin_poll();
+        }
+        Self(consumer)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        // Of the seat that it has by now.
+        if let Some(subscription) = &self.0.subscription {
+            subscription.seat().end_poll();
+        }
     }
 }
 

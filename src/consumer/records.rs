@@ -88,13 +88,18 @@ impl Records {
     /// Partitions that the consumer got from its group with this poll. Their records begin at the committed position, or
     /// at [`ConsumerConfig::start_from`](crate::ConsumerConfig::start_from) without one.
     ///
+    /// That includes partitions that an earlier poll announced in [`revoking`](Self::revoking) or [`lost`](Self::lost) and
+    /// that the consumer keeps or gets back, because another member has left. Records are of partitions that were announced
+    /// here, and not in one of the others since.
+    ///
     /// Kafka's counterpart is the call-back `onPartitionsAssigned`.
     pub fn assigned(&self) -> &[TopicPartition] {
         &self.news.assigned
     }
 
     /// Partitions that go to other members with the consumer's next poll. They are its own until then: positions in them
-    /// can still be committed, but no more of their records are handed out.
+    /// can still be committed, but no more of their records are handed out. If one stays after all, because the other member
+    /// has left before, the next poll announces it in [`assigned`](Self::assigned) again.
     ///
     /// Kafka's counterpart is the call-back `onPartitionsRevoked`.
     pub fn revoking(&self) -> &[TopicPartition] {

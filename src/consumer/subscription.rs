@@ -3,7 +3,7 @@
 //! The consumer's side of `group/membership.rs`. What a turn changes is told by the poll that took it, and only a poll
 //! that returned has told: partitions go with the poll after.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,6 +61,17 @@ impl Wanted {
             }
         })
     }
+
+    /// The same in a poll. A function of the user's that does not return must not keep the member's partitions.
+    fn topics_meanwhile_idle(&self, seat: &Seat, directory: &OpenDirectory) -> Result<Vec<Arc<str>>> {
+        if let Self::Names(names) = self {
+            return Ok(names.clone());
+        }
+        seat.end_poll();
+        let topics = self.topics(directory)?;
+        seat.begin_poll();
+        Ok(topics)
+    }
 }
 
 impl Subscription {
@@ -88,7 +99,8 @@ impl Subscription {
         // First the version: what changes in between is seen again.
         let version = directory.groups().catalog().version();
         if version != self.catalog_version {
-            self.seat.subscribe(self.wanted.topics(directory)?);
+            let topics = self.wanted.topics_meanwhile_idle(&self.seat, directory)?;
+            self.seat.subscribe(topics);
             self.catalog_version = version;
         }
         Ok(())
@@ -188,22 +200,14 @@ impl Consumer {
         committed
     }
 
-    pub(super) fn begin_poll(&mut self) -> Result<()> {
-        if let Some(subscription) = &self.subscription {
-            subscription.seat.begin_poll();
-        }
+    /// Commits what the last poll handed out, if polls are to do that.
+    pub(super) fn commit_before_poll(&mut self) -> Result<()> {
         match self.commit_processed() {
             // Expelled: others have these partitions, and this poll joins anew.
             Err(Error::FencedGeneration { .. }) => Ok(()),
             // Deleted just now: this poll tells, and the next one commits the rest.
             Err(Error::NotFound { .. }) if self.subscription.is_some() => Ok(()),
             committed => committed,
-        }
-    }
-
-    pub(super) fn end_poll(&mut self) {
-        if let Some(subscription) = &self.subscription {
-            subscription.seat.end_poll();
         }
     }
 
@@ -229,27 +233,35 @@ impl Consumer {
         let Some(subscription) = &mut self.subscription else { return Ok(Turn::default()) };
         let topics = subscription.wanted.topics(&self.directory)?;
         subscription.seat = take_seat(&self.directory, &self.config, topics)?;
+        subscription.seat.begin_poll();
         let turn = subscription.seat.take_turn(&[], &[]).unwrap_or_default();
         Ok(Turn { lost: held, ..turn })
     }
 
     /// Takes over what a turn came to.
+    ///
+    /// What the user was told to lose, and keeps after all, begins anew as if another had given it back: its worker has
+    /// closed what it had open for it, and may have left to the next one what it had not committed.
     fn apply(&mut self, turn: Turn) {
         let Some(subscription) = &mut self.subscription else { return };
-        let Turn { lost, released, claimed, revoking } = turn;
-        let is_gone = |of: &TopicPartition| lost.contains(of) || released.contains(of);
-        subscription.unopened.retain(|partition| !is_gone(partition));
-        subscription.news.assigned.retain(|partition| !is_gone(partition));
-        subscription.unopened.extend(claimed.iter().cloned());
-        subscription.news.lost.extend(lost.iter().cloned());
-        subscription.news.assigned.extend(claimed);
-        if !lost.is_empty() || !released.is_empty() {
-            self.assigned.retain(|one| !is_gone(one.cursor.log().id()));
-            self.assignment.retain(|partition| !is_gone(partition));
+        let Turn { lost, released, kept, claimed, revoking } = turn;
+        let ends: HashSet<_> = lost.iter().chain(&released).chain(&kept).collect();
+        subscription.unopened.retain(|partition| !ends.contains(partition));
+        // What the user does not know of is not lost to it.
+        let untold: HashSet<_> = subscription.news.assigned.iter().cloned().collect();
+        subscription.news.lost.extend(lost.iter().filter(|gone| !untold.contains(gone)).cloned());
+        subscription.news.assigned.retain(|partition| !ends.contains(partition));
+        if !ends.is_empty() {
+            self.assigned.retain(|one| !ends.contains(one.cursor.log().id()));
+            self.assignment.retain(|partition| !ends.contains(partition));
             self.next = 0;
         }
+        subscription.unopened.extend(kept.iter().chain(&claimed).cloned());
+        subscription.news.assigned.extend(kept.into_iter().chain(claimed));
+        subscription.news.assigned.sort_unstable();
+        let leaving: HashSet<_> = revoking.iter().collect();
         for one in &mut self.assigned {
-            one.leaving = revoking.contains(one.cursor.log().id());
+            one.leaving = leaving.contains(one.cursor.log().id());
         }
         subscription.news.revoking = revoking;
     }

@@ -70,7 +70,6 @@ impl Coordinator {
             partitions: Vec::new(),
         };
         let Some(live) = self.groups.lock().get(group).map(Arc::clone) else { return empty };
-        self.expel_overdue(&live);
         let state = live.state.lock();
         let membership = &state.membership;
         if membership.is_empty() {

@@ -7,7 +7,8 @@
 //! | whether a member is to take a turn | [`Place`], read with every poll | none |
 //!
 //! A poll of a member that nothing concerns takes no lock. Nobody calls anybody back: who is concerned finds a flag, and
-//! is woken if it sleeps. Nothing runs by itself: members that do not poll for too long are noticed by those who wait.
+//! is woken if it sleeps. Nothing runs by itself: members that do not poll for too long are noticed by the polls of others,
+//! which look at one number for that, the earliest moment at which anything is due ([`LiveGroup::look_at`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::beginning::{Since, Starts};
 use super::membership::{Known, Membership, Turn};
 use super::offsets::CommittedOffsets;
 use crate::catalog::Catalog;
-use crate::clock::{Clock, Moment, Pace, SystemClock};
+use crate::clock::{Clock, Moment, Pace, SystemClock, time_of};
 use crate::config::{Assignor, Durability};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event};
@@ -29,8 +30,12 @@ use crate::position::{Position, TopicPartition};
 use crate::sys::Birth;
 use crate::wait::Sleepers;
 
-/// After so long members that hold what others wait for, and do not poll, are told of.
+/// After so long members that partitions wait for, and that do not poll, are an event.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// In [`LiveGroup::look_at`]: nothing is due.
+const NEVER: u64 = u64::MAX;
+/// In [`Place::poll_by`]: the member polls at present.
+const POLLS: u64 = u64::MAX;
 /// What Kafka's consumers call their protocol in the record of a group.
 const PROTOCOL_TYPE: &str = "consumer";
 /// A group's name stands behind two bytes of length in Kafka's records.
@@ -55,8 +60,9 @@ pub(crate) struct Coordinator {
 pub(super) struct LiveGroup {
     name: Arc<str>,
     pub(super) state: Mutex<State>,
-    /// Whether anything is to be watched while a member waits. Written under `state`, a hint without it.
-    is_restless: AtomicBool,
+    /// When members are to be looked after next: no member has to poll, and no event is due, before this moment. In
+    /// nanoseconds. Written under `state`; read without it by each poll. Members only move their own moment later.
+    look_at: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -78,8 +84,9 @@ struct Place {
     sleepers: Sleepers,
     /// How long it may go without a poll.
     interval: Option<Duration>,
-    /// When it has to poll again. `None`: it polls just now, or may take its time.
-    poll_by: Mutex<Option<Moment>>,
+    /// When it has to poll again, in nanoseconds, or [`POLLS`]. Written by the member alone, read by others. Without an
+    /// interval it means nothing.
+    poll_by: AtomicU64,
 }
 
 /// A consumer's membership. Dropping it leaves the group.
@@ -121,14 +128,17 @@ impl Coordinator {
         interval: Option<Duration>,
     ) -> Result<Seat> {
         check_name(group)?;
+        // Before anything is changed: it may be a clock of the user's, which may panic.
+        let now = self.pace.now();
         // Padded, so that members stand in the order in which they came.
         let id: Arc<str> = format!("consumer-{:08}", self.joined.fetch_add(1, Ordering::Relaxed)).into();
         let place = Arc::new(Place {
             is_concerned: AtomicBool::new(false),
             sleepers: Sleepers::default(),
             interval,
-            poll_by: Mutex::new(None),
+            poll_by: AtomicU64::new(POLLS),
         });
+        place.is_idle_from(now);
         let mut groups = self.groups.lock();
         let group = match groups.get(group) {
             Some(live) => Arc::clone(live),
@@ -149,11 +159,12 @@ impl Coordinator {
         }
         state.places.insert(Arc::clone(&id), Arc::clone(&place));
         state.membership.join(Arc::clone(&id), topics, assignor, |name| self.known(name));
-        if interval.is_some() {
-            // Those who sleep have somebody to look after.
-            state.places.values().for_each(|place| place.sleepers.wake_all());
+        let sleeping: Vec<_> = state.places.values().cloned().collect();
+        group.settle(state, now);
+        // Each of them has one more member to look after.
+        for place in &sleeping {
+            place.sleepers.wake_all();
         }
-        group.settle(state, self.pace.now());
         groups.insert(Arc::clone(&group.name), Arc::clone(&group));
         Ok(Seat { coordinator: Arc::clone(self), group, id, place, birth: Birth::now() })
     }
@@ -183,12 +194,9 @@ impl Coordinator {
 
     /// Lets members go that had to poll by now.
     pub(super) fn expel_overdue(&self, group: &LiveGroup) {
-        if !group.is_restless.load(Ordering::Relaxed) {
-            return;
-        }
         let now = self.pace.now();
         let mut state = group.state.lock();
-        let overdue = |place: &Place| place.poll_by.lock().is_some_and(|by| by <= now);
+        let overdue = |place: &Place| place.due(now).is_some_and(|by| by <= now);
         let overdue = state.places.iter().filter(|(_, place)| overdue(place)).map(|(id, _)| Arc::clone(id));
         let overdue: Vec<_> = overdue.collect();
         for id in &overdue {
@@ -201,11 +209,12 @@ impl Coordinator {
     }
 
     fn leave(&self, group: &Arc<LiveGroup>, id: &str) {
+        let now = self.pace.now_or_start();
         let mut groups = self.groups.lock();
         let mut state = group.state.lock();
         state.remove(id);
         let is_empty = state.membership.is_empty();
-        group.settle(state, self.pace.now());
+        group.settle(state, now);
         // Another group may have this name by now.
         if is_empty && groups.get(&group.name).is_some_and(|present| Arc::ptr_eq(present, group)) {
             groups.remove(&group.name);
@@ -219,8 +228,8 @@ impl Coordinator {
         if !self.offsets.may_have_record(&group.name)? {
             return Ok(());
         }
-        let now =
-            self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis().max(0);
+        // A consumer that is dropped by a panic must not panic again: without the user's clock the system's will do.
+        let now = time_of(self.clock.as_deref()).unwrap_or_else(|| SystemClock.now()).as_millis().max(0);
         let record = GroupMetadata { state_since: Some(now), ..group.state.lock().record() };
         self.offsets.write_group(&group.name, &record, now)
     }
@@ -243,15 +252,14 @@ impl LiveGroup {
         let membership = Membership::after(generation);
         let (since, starts) = (Since::Unknown, Starts::default());
         let state = State { membership, since, starts, places: BTreeMap::new(), unsettled: None };
-        Self { name, state: Mutex::new(state), is_restless: AtomicBool::new(false) }
+        Self { name, state: Mutex::new(state), look_at: AtomicU64::new(NEVER) }
     }
 
     /// Ends every change: tells and wakes those whom it concerns.
     fn settle(&self, mut state: MutexGuard<'_, State>, now: Moment) {
         let settled = state.membership.is_stable();
         state.unsettled = if settled { None } else { Some((now, false)) };
-        let timed = state.places.values().any(|place| place.interval.is_some());
-        self.is_restless.store(timed || !settled, Ordering::Relaxed);
+        self.look_again(&state, now);
         for (id, member) in state.membership.members() {
             if state.membership.is_concerned(member)
                 && let Some(place) = state.places.get(id)
@@ -259,6 +267,21 @@ impl LiveGroup {
                 place.concern();
             }
         }
+    }
+}
+
+impl LiveGroup {
+    /// Notes when members are to be looked after next.
+    fn look_again(&self, state: &State, now: Moment) {
+        // A member alone has nobody to look after it, and nobody else wants its partitions.
+        let watched = state.places.values().filter(|_| state.places.len() > 1);
+        let tell = state.unsettled.filter(|(_, told)| !told).and_then(|(since, _)| since.after(PATIENCE));
+        let due = watched.filter_map(|place| place.due(now)).chain(tell).min();
+        self.look_at.store(due.map_or(NEVER, Moment::as_nanos), Ordering::Relaxed);
+    }
+
+    fn next_look(&self) -> Option<Moment> {
+        Some(self.look_at.load(Ordering::Relaxed)).filter(|at| *at != NEVER).map(Moment::from_nanos)
     }
 }
 
@@ -287,6 +310,21 @@ impl Place {
         self.is_concerned.store(true, Ordering::Release);
         self.sleepers.wake_all();
     }
+
+    /// The member does not poll from now on.
+    fn is_idle_from(&self, now: Moment) {
+        let by = self.interval.and_then(|interval| now.after(interval));
+        self.poll_by.store(by.map_or(POLLS, Moment::as_nanos), Ordering::Relaxed);
+    }
+
+    /// When it has to poll again, if ever. Who polls at the moment may stop doing so right after.
+    fn due(&self, now: Moment) -> Option<Moment> {
+        let interval = self.interval?;
+        match self.poll_by.load(Ordering::Relaxed) {
+            POLLS => now.after(interval),
+            by => Some(Moment::from_nanos(by)),
+        }
+    }
 }
 
 impl Seat {
@@ -302,24 +340,30 @@ impl Seat {
 
     /// Takes the member's turn: see [`Membership::take_turn`].
     pub(crate) fn take_turn(&self, held: &[TopicPartition], told: &[TopicPartition]) -> Option<Turn> {
+        let now = self.coordinator.pace.now();
         self.place.is_concerned.store(false, Ordering::Relaxed);
         let mut state = self.group.state.lock();
-        let turn = state.membership.take_turn(&self.id, held, told)?;
+        let Some(turn) = state.membership.take_turn(&self.id, held, told) else {
+            // It has been expelled, and nobody will concern it any more: it finds out again until it has joined anew.
+            self.place.is_concerned.store(true, Ordering::Relaxed);
+            return None;
+        };
         if !turn.released.is_empty() || !turn.claimed.is_empty() {
-            self.group.settle(state, self.coordinator.pace.now());
+            self.group.settle(state, now);
         }
         Some(turn)
     }
 
     /// Says what the member wants to read, and has the group look which topics there are.
     pub(crate) fn subscribe(&self, topics: Vec<Arc<str>>) {
+        let now = self.coordinator.pace.now();
         let mut state = self.group.state.lock();
         let before = state.membership.generation();
         state.membership.subscribe(&self.id, topics, |name| self.coordinator.known(name));
         if state.membership.generation() != before {
             // Partitions of topics that are gone were taken without a turn.
             state.places.values().for_each(|place| place.concern());
-            self.group.settle(state, self.coordinator.pace.now());
+            self.group.settle(state, now);
         }
     }
 
@@ -344,55 +388,46 @@ impl Seat {
 
     /// The member polls: nobody expels it meanwhile.
     pub(crate) fn begin_poll(&self) {
-        if self.place.interval.is_some() {
-            *self.place.poll_by.lock() = None;
-        }
+        self.place.poll_by.store(POLLS, Ordering::Relaxed);
     }
 
-    /// The member has polled, and has to do it again in time.
+    /// The member does not poll any more, and has to do it again in time. Also called while it unwinds.
     pub(crate) fn end_poll(&self) {
-        if let Some(interval) = self.place.interval {
-            *self.place.poll_by.lock() = self.coordinator.pace.now().after(interval);
+        if self.place.interval.is_some()
+            && let Some(now) = self.coordinator.pace.now_unless_panicked()
+        {
+            self.place.is_idle_from(now);
         }
     }
 
-    /// Expels members that had to poll by now, and tells of those who keep this one waiting.
+    /// Expels members that had to poll by now, and reports those that partitions wait for.
     pub(crate) fn look_after_others(&self) {
-        if !self.group.is_restless.load(Ordering::Relaxed) {
+        let Some(look) = self.group.next_look() else { return };
+        let now = self.coordinator.pace.now();
+        if now < look {
             return;
         }
         self.coordinator.expel_overdue(&self.group);
-        let now = self.coordinator.pace.now();
         let mut state = self.group.state.lock();
-        let State { membership, unsettled: Some((since, told @ false)), .. } = &mut *state else { return };
-        if since.after(PATIENCE).is_none_or(|until| until > now) {
-            return;
+        if let State { membership, unsettled: Some((since, told @ false)), .. } = &mut *state
+            && since.after(PATIENCE).is_some_and(|until| until <= now)
+        {
+            let idle = membership.waited_for(&self.id);
+            // If there are none, this member is the one: it takes its turn now.
+            (*since, *told) = (now, !idle.is_empty());
+            for member in idle {
+                self.coordinator.events.tell(|| Event::MemberNotPolling {
+                    group: (*self.group.name).into(),
+                    member: (**member).into(),
+                });
+            }
         }
-        let slow = membership.waited_for(&self.id);
-        *told = !slow.is_empty();
-        for member in slow {
-            self.coordinator.events.tell(|| Event::MemberNotPolling {
-                group: (*self.group.name).into(),
-                member: (**member).into(),
-            });
-        }
+        self.group.look_again(&state, now);
     }
 
     /// When to look after others again, if nothing happens before.
     pub(crate) fn next_look(&self) -> Option<Instant> {
-        if !self.group.is_restless.load(Ordering::Relaxed) {
-            return None;
-        }
-        let pace = &self.coordinator.pace;
-        let state = self.group.state.lock();
-        let tell = state.unsettled.and_then(|(since, told)| if told { None } else { since.after(PATIENCE) });
-        // Who polls at the moment may stop doing so right after.
-        let due = |place: &Arc<Place>| {
-            let interval = place.interval?;
-            (*place.poll_by.lock()).or_else(|| pace.now().after(interval))
-        };
-        let next = state.places.values().filter_map(due).chain(tell).min()?;
-        pace.instant_of(next)
+        self.coordinator.pace.instant_of(self.group.next_look()?)
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Turn {
     pub(crate) lost: Vec<TopicPartition>,
     /// It was told before, and has let go of these now.
     pub(crate) released: Vec<TopicPartition>,
+    /// It was told before that it loses these, and keeps them after all.
+    pub(crate) kept: Vec<TopicPartition>,
     /// They are its own from now on. Each knows its topic.
     pub(crate) claimed: Vec<TopicPartition>,
     /// It is to let go of these with its next turn.
@@ -163,12 +165,15 @@ impl Membership {
         turn.lost.extend(held.iter().filter(|partition| !member.owned.contains(*partition)).cloned());
         turn.lost.sort_unstable();
         for partition in told {
-            if !member.target.contains(partition) && member.owned.remove(partition) {
+            if member.target.contains(partition) {
+                turn.kept.extend(member.owned.get(partition).cloned());
+            } else if member.owned.remove(partition) {
                 self.owners.remove(partition);
                 turn.released.push(partition.clone());
             }
         }
         turn.released.sort_unstable();
+        turn.kept.sort_unstable();
         for partition in member.target.difference(&member.owned) {
             if !self.owners.contains_key(partition) {
                 self.owners.insert(partition.clone(), Arc::clone(id));
@@ -188,11 +193,10 @@ impl Membership {
             || member.target.difference(&member.owned).any(|wanted| !self.owners.contains_key(wanted))
     }
 
-    /// Others that hold what this member is to get.
-    pub(crate) fn waited_for(&self, id: &str) -> BTreeSet<&Arc<str>> {
-        let member = self.members.get(id);
-        let wanted = member.into_iter().flat_map(|member| member.target.difference(&member.owned));
-        wanted.filter_map(|partition| self.owners.get(partition)).collect()
+    /// Others that partitions wait for: to be let go of, or to be read by them.
+    pub(crate) fn waited_for(&self, id: &str) -> Vec<&Arc<str>> {
+        let others = self.members.iter().filter(|(other, _)| ***other != *id);
+        others.filter(|(_, member)| self.is_concerned(member)).map(|(other, _)| other).collect()
     }
 
     /// Whether everything is where it belongs.

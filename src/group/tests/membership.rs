@@ -47,6 +47,8 @@ struct Believer {
     topics: Vec<Arc<str>>,
     held: BTreeSet<TopicPartition>,
     told: Vec<TopicPartition>,
+    /// By what its turns announced.
+    announced: BTreeSet<TopicPartition>,
 }
 
 #[derive(Debug)]
@@ -129,12 +131,21 @@ impl World {
         let turn = self.membership.take_turn(&believer.id, &held, &believer.told).unwrap();
         for gone in turn.lost.iter().chain(&turn.released) {
             assert!(believer.held.remove(gone), "{gone} was not held");
+            believer.announced.remove(gone);
+        }
+        for kept in turn.kept {
+            assert!(believer.held.contains(&kept), "{kept} was not held");
+            assert!(believer.announced.insert(kept.clone()), "{kept} was announced already");
         }
         for new in turn.claimed {
             assert!(believer.held.insert(new.clone()), "{new} was held");
+            assert!(believer.announced.insert(new.clone()), "{new} was announced already");
         }
         assert!(turn.revoking.iter().all(|leaving| believer.held.contains(leaving)));
+        turn.revoking.iter().for_each(|leaving| assert!(believer.announced.remove(leaving), "{leaving}"));
         believer.told = turn.revoking;
+        let reads = believer.held.iter().filter(|of| !believer.told.contains(of));
+        assert!(reads.eq(&believer.announced), "it reads what was announced to it");
     }
 
     /// Everybody polls until nothing moves any more.
