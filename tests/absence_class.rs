@@ -330,9 +330,10 @@ fn judge(case: &dyn fmt::Debug, way: Way, healthy: &Healthy, outcome: &Outcome) 
 }
 
 /// Files that may be gone without a word, since nothing that can be seen changes by that.
-const SILENT: [(&str, &str); 12] = [
+const SILENT: [(&str, &str); 13] = [
     (".lock", "it is made anew by whoever opens the log for writing"),
     ("stratalog.live", "it holds nothing; readers look at the files instead"),
+    ("stratalog.reserve", "it holds space alone, and is made anew"),
     (".kafka_cleanshutdown", "without it everything behind the recovery points is checked"),
     ("recovery-point-offset-checkpoint", "without it everything is checked, or taken as it was closed"),
     ("cleaner-offset-checkpoint", "without it compaction begins at the front again"),

@@ -2,59 +2,16 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "full_disk/small.rs"]
+mod small;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use common::{MODES, Mode, read};
+use small::Small;
 use stratalog::{Error, EventLog, Maintenance, Position, ProducerConfig, Record, Remedy, Topic, TopicConfig};
-
-/// A file system of 4 MiB in memory, mounted as long as this lives.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    /// `None`, with the reason printed, where it cannot be had.
-    fn mount() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=4m", "stratalog-test"])
-            .arg(dir.path())
-            .output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(dir)),
-            Ok(output) => {
-                let reason = String::from_utf8_lossy(&output.stderr);
-                eprintln!("skipped: a small file system cannot be mounted, which takes root: {reason}");
-                None
-            }
-            Err(error) => {
-                eprintln!("skipped: there is no mount command: {error}");
-                None
-            }
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// A file that leaves little room.
-    fn filler(&self) -> PathBuf {
-        let filler = self.path().join("filler");
-        std::fs::write(&filler, vec![0; 2 << 20]).unwrap();
-        filler
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: a process just being started by another test may hold copies of descriptors for a moment.
-        let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.path().display());
-    }
-}
 
 fn is_full<T: std::fmt::Debug>(outcome: stratalog::Result<T>, below: &Path) {
     let error = outcome.unwrap_err();
@@ -227,6 +184,8 @@ fn deleting_topics_while_it_is_full() {
             log.producer().unwrap().send(&topic, Record::new("value")).unwrap();
             group.set_committed([Position::new((name.as_str(), 0), 1)]).unwrap();
         }
+        // What is kept for this is gone.
+        std::fs::remove_file(path.join("stratalog.reserve")).unwrap();
         let more = small.path().join("more");
         let mut file = std::fs::File::create(&more).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}

@@ -10,6 +10,7 @@ use super::{Catalog, Changes};
 use crate::config::TopicConfig;
 use crate::error::{Error, Result};
 use crate::format::metadata_record::MetadataRecord;
+use crate::sys::Purpose;
 
 impl Catalog {
     /// Replaces a topic's settings by what `change` makes of them. In the log, on the medium, and in effect when this
@@ -25,6 +26,8 @@ impl Catalog {
             let after = change(before.clone());
             after.validate_change(&before)?;
             creation::check_supported(&after)?;
+            // A shorter retention is a way to leave a full disk.
+            let _spending = self.spend(Purpose::Freeing);
             let mut changes = self.changes.lock();
             check_present(topic)?;
             let records = differences(topic.name(), &before, &after);

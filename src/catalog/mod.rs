@@ -77,7 +77,7 @@ use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
 use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionRecovery};
 use crate::position::TopicPartition;
-use crate::sys::{Disk, NameRules};
+use crate::sys::{Disk, NameRules, Purpose, Spending};
 use crate::upkeep::Holdings;
 use crate::upkeep::checkpoints::{Checkpoints, write_cleaned, write_log_starts, write_recovery_points};
 use crate::wait::Sleepers;
@@ -296,23 +296,23 @@ impl Catalog {
 
     /// Writes the checkpoint of log starts; it is on the medium when this returns.
     pub(crate) fn write_log_starts(&self) -> Result<()> {
-        let _changes = self.changes.lock();
-        let partitions = self.partitions();
-        let starts = partitions.iter().map(|log| (log.id().clone(), log.log_start()));
-        write_log_starts(&self.disk, &self.root, starts)
+        self.raise_log_starts(&[])
     }
 
-    /// Has a partition start at an offset: in the checkpoint of log starts, on the medium, then here. If the checkpoint
-    /// cannot be written the partition starts where it did.
-    pub(crate) fn raise_log_start(&self, partition: &PartitionLog, to: u64) -> Result<()> {
+    /// Has partitions start at these offsets: in the checkpoint of log starts, on the medium, then here. If the checkpoint
+    /// cannot be written they start where they did.
+    pub(crate) fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
         let _changes = self.changes.lock();
+        let to: BTreeMap<_, _> = raised.iter().map(|(log, to)| (log.id(), *to)).collect();
         let partitions = self.partitions();
         let starts = partitions.iter().map(|log| {
-            let raised = if log.id() == partition.id() { to } else { 0 };
+            let raised = to.get(log.id()).copied().unwrap_or(0);
             (log.id().clone(), log.log_start().max(raised))
         });
         write_log_starts(&self.disk, &self.root, starts)?;
-        partition.raise_start(to);
+        for (log, to) in raised {
+            log.raise_start(*to);
+        }
         Ok(())
     }
 
@@ -327,6 +327,11 @@ impl Catalog {
     /// Has retention remove what is due before long.
     pub(crate) fn look_after_files(&self) {
         self.chores.retain();
+    }
+
+    /// What this thread writes from here on is for, as long as what it returns lives.
+    pub(crate) fn spend(&self, purpose: Purpose) -> Spending {
+        self.disk.spend(purpose)
     }
 
     /// Directories that were found at the open and belong to no topic. They are left alone.
@@ -468,12 +473,20 @@ impl Holdings for Catalog {
         self.write_recovery_points()
     }
 
-    fn write_log_starts(&self) -> Result<()> {
-        Self::write_log_starts(self)
+    fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
+        Self::raise_log_starts(self, raised)
     }
 
     fn write_cleaned(&self) -> Result<()> {
         Self::write_cleaned(self)
+    }
+
+    fn spend_for_freeing(&self) -> Option<Spending> {
+        Some(self.spend(Purpose::Freeing))
+    }
+
+    fn fill_reserve(&self) -> bool {
+        self.disk.space.fill()
     }
 
     /// Those of topics of which it is known that they are there: of others nothing is taken away.

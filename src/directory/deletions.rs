@@ -14,6 +14,7 @@ use crate::config::{Mismatch, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event};
 use crate::group::Coordinator;
+use crate::sys::Purpose;
 
 #[derive(Debug)]
 pub(super) struct Deletions {
@@ -85,6 +86,7 @@ impl Deletions {
     }
 
     pub(super) fn delete(&self, name: &str, now: i64) -> Result<()> {
+        let _spending = self.catalog.spend(Purpose::Freeing);
         let mut unforgotten = self.unforgotten.lock();
         self.catalog.delete(name, now)?;
         let finished = self.catalog.finish_deletions();
@@ -99,6 +101,7 @@ impl Deletions {
 
     /// Does what is left to be done of deletions. An error is the first of what went wrong; it is done again later.
     pub(super) fn finish(&self, now: i64) -> Result<()> {
+        let _spending = self.catalog.spend(Purpose::Freeing);
         let mut unforgotten = self.unforgotten.lock();
         let finished = self.catalog.finish_deletions();
         if *unforgotten {

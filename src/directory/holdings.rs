@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::group::Coordinator;
 use crate::partition::PartitionLog;
+use crate::sys::Spending;
 use crate::upkeep::Holdings;
 
 #[derive(Debug)]
@@ -35,8 +36,8 @@ impl Holdings for Held {
         Holdings::write_checkpoints(&*self.catalog)
     }
 
-    fn write_log_starts(&self) -> Result<()> {
-        Holdings::write_log_starts(&*self.catalog)
+    fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
+        self.catalog.raise_log_starts(raised)
     }
 
     fn write_cleaned(&self) -> Result<()> {
@@ -45,6 +46,14 @@ impl Holdings for Held {
 
     fn partitions(&self) -> Vec<Arc<PartitionLog>> {
         Holdings::partitions(&*self.catalog)
+    }
+
+    fn spend_for_freeing(&self) -> Option<Spending> {
+        self.catalog.spend_for_freeing()
+    }
+
+    fn fill_reserve(&self) -> bool {
+        self.catalog.fill_reserve()
     }
 
     fn finish_deletions(&self, now: i64) -> Result<()> {

@@ -42,7 +42,7 @@ use crate::events::{Announcer, Event, Events};
 use crate::group::{CommittedOffsets, Coordinator};
 use crate::partition::{LiveWatch, LiveWriter, PartitionLog};
 use crate::position::TopicPartition;
-use crate::sys::{Birth, DirectoryLock, Disk, SecondLock, disk};
+use crate::sys::{Birth, DirectoryLock, Disk, Purpose, SecondLock, Spending, disk};
 use crate::upkeep::checkpoints::Checkpoints;
 use crate::upkeep::{Inboxes, Linger, MaintenanceReport, Threads, Work};
 use crate::wait::Sleepers;
@@ -105,8 +105,10 @@ impl OpenDirectory {
         let lock = DirectoryLock::take(&root)?;
         let mut disk =
             Disk::of(&root, options.write_mode == WriteMode::Auto, options.read_mode == ReadMode::Auto)
-                .anchored(&root, &lock)?;
+                .anchored(&root, &lock)?
+                .with_reserve(&root);
         disk.faults = options.faults.clone();
+        let _spending = disk.spend(Purpose::Positions);
         let marker = disk.read_small(&root.join(CLEAN_MARKER), MOST_MARKER_BYTES).ok().flatten();
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
@@ -370,19 +372,24 @@ impl OpenDirectory {
         }
     }
 
+    /// What this thread writes from here on frees space in the end, as long as what it returns lives.
+    pub(crate) fn spend_for_freeing(&self) -> Spending {
+        self.disk.spend(Purpose::Freeing)
+    }
+
     /// Has files removed that were deleted.
     pub(crate) fn look_after_files(&self) {
         self.catalog.look_after_files();
     }
 
     /// Has a partition start at an offset, on the medium.
-    pub(crate) fn raise_log_start(&self, partition: &PartitionLog, to: u64) -> Result<()> {
+    pub(crate) fn raise_log_start(&self, partition: &Arc<PartitionLog>, to: u64) -> Result<()> {
         // Once it is closed the directory may be somebody else's.
         let running = self.running.lock();
         if running.is_none() {
             return Err(Error::Closed);
         }
-        self.catalog.raise_log_start(partition, to)
+        self.catalog.raise_log_starts(&[(Arc::clone(partition), to)])
     }
 
     /// Idempotent; whoever comes second waits for the first and gets `Ok`.
@@ -405,6 +412,7 @@ impl OpenDirectory {
             threads.stop();
         }
         work.end();
+        let _spending = self.disk.spend(Purpose::Positions);
         // While what was committed can still be taken back.
         let mut outcome = self.deletions.finish(self.now().as_millis());
         for partition in self.catalog.partitions() {

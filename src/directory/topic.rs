@@ -275,9 +275,12 @@ impl Partition {
     /// ```
     pub fn delete_records(&self, before: u64) -> Result<u64> {
         self.directory.check_writable()?;
+        let _spending = self.directory.spend_for_freeing();
         self.log.prepare_start(before)?;
         self.directory.raise_log_start(&self.log, before)?;
-        if let Err(failure) = self.log.drop_front(self.directory.now().as_millis()) {
+        let finished = self.log.finish_before(before);
+        let dropped = self.log.drop_front(self.directory.now().as_millis());
+        if let Err(failure) = finished.map(drop).and(dropped.map(drop)) {
             self.directory.tell_failed("deleting old segments", &failure);
         }
         self.directory.look_after_files();

@@ -305,6 +305,18 @@ impl PartitionLog {
         self.schedule_sync(TRY_AGAIN);
     }
 
+    /// What is derived from the log and cannot be written for want of space is left out, which is told: no log needs it to be
+    /// opened or read. Tells whether it was written.
+    pub(super) fn unless_full(&self, what: &'static str, written: Result<()>) -> Result<bool> {
+        match written {
+            Err(full @ Error::StorageFull { .. }) => {
+                self.tell_failed(what, &full);
+                Ok(false)
+            }
+            written => written.map(|()| true),
+        }
+    }
+
     pub(super) fn tell_failed(&self, task: &'static str, failure: &Error) {
         let failure = failure.to_string().into();
         self.chores.events.tell(|| Event::MaintenanceFailed { task, failure });

@@ -86,6 +86,19 @@ impl PartitionLog {
         finished.map_err(|failure| self.after(&mut self.appender.lock(), failure))
     }
 
+    /// The same, but where the disk is full segments that lie before `leaving` get no indexes: they are about to leave the
+    /// log, which makes space.
+    pub(super) fn finish_to_leave(self: &Arc<Self>, leaving: u64) -> Result<usize> {
+        let finished = {
+            let _order = self.finishing.lock();
+            match self.finish_queue() {
+                Err(FinishFailure::Unindexed(Error::StorageFull { .. })) => self.finish_queue_but(leaving),
+                finished => finished,
+            }
+        };
+        finished.map_err(|failure| self.after(&mut self.appender.lock(), failure))
+    }
+
     /// The same while a segment begins. Segments that were refused their final form wait for the next time, unless they
     /// must not become more.
     pub(super) fn finish_at_roll(self: &Arc<Self>, appender: &mut Appender, too_many: bool) -> Result<()> {
@@ -114,6 +127,11 @@ impl PartitionLog {
     /// Runs under `finishing`. First the records of all, then the indexes; each mark follows what it says. Returns how
     /// many segments got their final form.
     pub(super) fn finish_queue(&self) -> std::result::Result<usize, FinishFailure> {
+        self.finish_queue_but(0)
+    }
+
+    /// The same without indexes of segments before `leaving`.
+    fn finish_queue_but(&self, leaving: u64) -> std::result::Result<usize, FinishFailure> {
         self.refuse_failed().map_err(FinishFailure::Lost)?;
         let queue: Vec<_> = self.durable.unfinished.lock().segments.iter().cloned().collect();
         let Some(last) = queue.last() else { return Ok(0) };
@@ -123,8 +141,10 @@ impl PartitionLog {
         }
         let mut indexed = 0;
         let outcome = queue.iter().try_for_each(|sealed| {
-            sealed.write_indexes(&self.disk)?;
-            self.keep_snapshot(sealed.segment().next_offset())?;
+            if sealed.segment().next_offset() > leaving {
+                sealed.write_indexes(&self.disk)?;
+                self.keep_snapshot(sealed.segment().next_offset())?;
+            }
             indexed += 1;
             Ok(())
         });

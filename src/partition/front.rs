@@ -154,10 +154,15 @@ impl PartitionLog {
         }
     }
 
-    /// Brings the segments before `offset` to their final form, if they have not got it yet. Tells whether they have.
+    /// Brings the segments before `offset`, which are to leave the log, to their final form, if they have not got it yet.
+    /// Tells whether they have.
     pub(crate) fn finish_before(self: &Arc<Self>, offset: u64) -> Result<bool> {
         if !self.durable.is_finished(offset) {
-            self.finish_sealed()?;
+            match self.finish_to_leave(offset) {
+                // Those behind, which stay, wait for space.
+                Ok(_) | Err(Error::StorageFull { .. }) => {}
+                Err(failure) => return Err(failure),
+            }
         }
         Ok(self.durable.is_finished(offset))
     }

@@ -401,7 +401,11 @@ impl Loader<'_> {
         begin_at(&mut epochs, found.log_start);
         let known = highest.max(epochs.last().map(|last| last.epoch));
         found.epoch = known.unwrap_or(0).max(self.log.settings.all().first_epoch).max(found.epoch);
-        if epochs == before { Ok(()) } else { self.log.write_epochs(&epochs) }
+        if epochs == before {
+            Ok(())
+        } else {
+            self.log.unless_full("a checkpoint", self.log.write_epochs(&epochs)).map(drop)
+        }
     }
 }
 

@@ -89,7 +89,7 @@ use crate::format::compression::BatchLimits;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
 use crate::segment::{FinishFailure, IndexEntries, Segment, SegmentWriter, Unsealed};
-use crate::sys::Disk;
+use crate::sys::{Disk, Purpose, Spending};
 use crate::wait::Sleepers;
 use follow::Watching;
 
@@ -255,6 +255,11 @@ impl PartitionLog {
         &self.directory
     }
 
+    /// What this thread writes from here on is for, as long as what it returns lives.
+    pub(crate) fn spend(&self, purpose: Purpose) -> Spending {
+        self.disk.spend(purpose)
+    }
+
     pub(crate) fn sleepers(&self) -> &Sleepers {
         &self.sleepers
     }
@@ -319,7 +324,7 @@ impl PartitionLog {
             None => Appender::Idle { next_offset, epoch, last },
             Some(writer) => {
                 let opened = self.disk.open_directory(&self.directory)?;
-                self.begin_epoch(epoch, next_offset)?;
+                self.unless_full("a checkpoint", self.begin_epoch(epoch, next_offset))?;
                 self.expect_roll_at(self.settings.segment_bytes());
                 self.show(&writer);
                 // Entries and names may be as little on the medium as the records are.
@@ -360,7 +365,7 @@ impl PartitionLog {
                 && let Some(oldest) = sealed.pop_front()
             {
                 oldest.seal_and_sync().map_err(FinishFailure::into_error)?;
-                oldest.write_indexes(&self.disk)?;
+                self.unless_full("the index of a segment", oldest.write_indexes(&self.disk))?;
             }
             let at = (recovered.base, recovered.position, recovered.next_offset);
             let mut writer = self.reopen(at, Some(recovered.entries))?;

@@ -137,7 +137,10 @@ impl Loader<'_> {
         if let Some(next) = next_base {
             let bytes = found.state.encode();
             if self.log.read_snapshot(next)?.as_ref() != Some(&bytes) {
-                self.log.disk.replace(&self.log.snapshot_path(next), &bytes)?;
+                let written = self.log.disk.replace(&self.log.snapshot_path(next), &bytes);
+                if !self.log.unless_full("a snapshot of producers", written)? {
+                    return Ok(());
+                }
             }
             found.newest = next;
         }
@@ -161,7 +164,10 @@ impl Loader<'_> {
         found.indexed.insert(base);
         match self.log.disk.read_small(&path, bytes.len() as u64) {
             Ok(Some(known)) if known == bytes => Ok(()),
-            _ => self.log.disk.replace(&path, &bytes),
+            _ => {
+                let written = self.log.disk.replace(&path, &bytes);
+                self.log.unless_full("an index of transactions", written).map(drop)
+            }
         }
     }
 
@@ -179,8 +185,10 @@ impl Loader<'_> {
         }
         let FoundProducers { snapshots, loaded, unsaved, newest, .. } = &mut found.producers;
         if let Some(bytes) = unsaved.take() {
-            self.log.disk.replace(&self.log.snapshot_path(loaded.end), &bytes)?;
-            *newest = loaded.end.max(*newest);
+            let written = self.log.disk.replace(&self.log.snapshot_path(loaded.end), &bytes);
+            if self.log.unless_full("a snapshot of producers", written)? {
+                *newest = loaded.end.max(*newest);
+            }
         }
         let recovered = found.tail.iter().map(|segment| segment.base);
         let bases: BTreeSet<_> = found.segments.iter().map(|one| one.base()).chain(recovered).collect();

@@ -14,6 +14,7 @@ use super::faults::{Faults, NameKeeper, Operation};
 use super::lock::DirectoryLock;
 use super::mapping::MapBudget;
 use super::platform;
+use super::reserve::{Entered, Purpose, Space, Spending};
 use crate::clock::Timestamp;
 use crate::error::{Damage, Error, Result};
 
@@ -38,6 +39,8 @@ pub(crate) struct Disk {
     pub(crate) budget: Arc<MapBudget>,
     /// Directories that must be those that were opened, whenever something is made, renamed or removed.
     pub(crate) anchors: Anchors,
+    /// Where files get their space.
+    pub(crate) space: Space,
 }
 
 /// Which names stand for the same file, or for none.
@@ -65,6 +68,7 @@ pub(crate) struct PlainFile {
     path: PathBuf,
     identity: Identity,
     faults: Faults,
+    space: Space,
 }
 
 /// What tells a file from another one that has taken its name, whatever is in them.
@@ -97,6 +101,7 @@ impl Disk {
             faults: Faults::default(),
             budget: Arc::default(),
             anchors: Anchors::default(),
+            space: Space::default(),
         }
     }
 
@@ -104,6 +109,16 @@ impl Disk {
     /// one of these paths means another directory or file.
     pub(crate) fn anchored(self, root: &Path, lock: &DirectoryLock) -> Result<Self> {
         Ok(Self { anchors: Anchors::of_root(root, lock.path())?, ..self })
+    }
+
+    /// The same disk with a reserve in the root, for the calls by which a full disk can be left.
+    pub(crate) fn with_reserve(self, root: &Path) -> Self {
+        Self { space: Space::with_reserve(root, &self.anchors), ..self }
+    }
+
+    /// What the files that this thread makes or writes from here on are for, as long as what it returns lives.
+    pub(crate) fn spend(&self, purpose: Purpose) -> Spending {
+        self.space.spend(purpose)
     }
 
     /// The same disk for what is in the directory of a partition, once [`know_partition`](Self::know_partition) was called.
@@ -156,6 +171,7 @@ impl Disk {
     /// Makes a file that must not be there yet.
     pub(crate) fn create(&self, path: &Path) -> Result<PlainFile> {
         self.check_writable()?;
+        let _entered = self.space.enter().map_err(|e| Error::io("create", path, e))?;
         self.faults.check(Operation::Create).map_err(|e| Error::io("create", path, e))?;
         self.opened(path, OpenOptions::new().read(true).write(true).create_new(true))
     }
@@ -163,7 +179,7 @@ impl Disk {
     fn opened(&self, path: &Path, options: &mut OpenOptions) -> Result<PlainFile> {
         platform::refuse_links(options);
         let allowed = self.faults.names().map_or(Ok(()), |names| names.before_open(path));
-        let file = match allowed.and_then(|()| options.open(path)) {
+        let file = match allowed.and_then(|()| self.space.take(|| options.open(path))) {
             Ok(file) => file,
             // What the system says of a link, a socket or a directory differs; the caller wants to know what it is.
             Err(failure) => {
@@ -177,7 +193,8 @@ impl Disk {
         let metadata = file.metadata().map_err(|e| Error::io("look at", path, e))?;
         if metadata.is_file() {
             let identity = Identity::of(&file, &metadata);
-            Ok(PlainFile { file, path: path.to_owned(), identity, faults: self.faults.clone() })
+            let (faults, space) = (self.faults.clone(), self.space.clone());
+            Ok(PlainFile { file, path: path.to_owned(), identity, faults, space })
         } else {
             Err(not_a_file(path, if metadata.is_dir() { "a directory" } else { "a special file" }))
         }
@@ -262,12 +279,12 @@ impl Disk {
 
     fn remove_name(&self, path: &Path) -> io::Result<()> {
         let removed_for_now = self.faults.names().map_or(Ok(false), |names| names.before_remove(path))?;
-        if removed_for_now { Ok(()) } else { platform::remove_file(path) }
+        if removed_for_now { Ok(()) } else { self.space.take(|| platform::remove_file(path)) }
     }
 
     fn move_name(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.faults.names().map_or(Ok(()), |names| names.before_rename(from, to))?;
-        platform::rename(from, to)
+        self.space.take(|| platform::rename(from, to))
     }
 
     pub(crate) fn remove_directory(&self, path: &Path) -> Result<()> {
@@ -275,7 +292,7 @@ impl Disk {
         if let Some(names) = self.faults.names() {
             remove_by_rules(path, names).map_err(|e| Error::io("remove", path, e))?;
         }
-        match fs::remove_dir_all(path) {
+        match self.space.take(|| fs::remove_dir_all(path)) {
             Err(failure) if failure.kind() != io::ErrorKind::NotFound => {
                 Err(Error::io("remove", path, failure))
             }
@@ -286,7 +303,9 @@ impl Disk {
     /// Makes a directory, whose parent must exist. One that is there is fine.
     pub(crate) fn create_directory(&self, path: &Path) -> Result<()> {
         self.check_writable()?;
-        let made = self.faults.check(Operation::Create).and_then(|()| fs::create_dir(path));
+        let _entered = self.space.enter().map_err(|e| Error::io("create directory", path, e))?;
+        let made = self.faults.check(Operation::Create);
+        let made = made.and_then(|()| self.space.take(|| fs::create_dir(path)));
         match made {
             Err(failure) if failure.kind() != io::ErrorKind::AlreadyExists => {
                 Err(Error::io("create directory", path, failure))
@@ -375,11 +394,8 @@ impl PlainFile {
         }
         let mut written = 0;
         while written < bytes.len() {
-            match platform::write_at(
-                &self.file,
-                bytes.get(written..).unwrap_or_default(),
-                position + written as u64,
-            ) {
+            let rest = bytes.get(written..).unwrap_or_default();
+            match self.space.take(|| platform::write_at(&self.file, rest, position + written as u64)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(more) => written += more,
                 Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
@@ -393,7 +409,21 @@ impl PlainFile {
     /// `Unsupported` where the file system cannot.
     pub(crate) fn allocate(&self, from: u64, length: u64) -> io::Result<()> {
         self.faults.check(Operation::Allocate)?;
+        self.space.take(|| platform::allocate(&self.file, from, length))
+    }
+
+    /// The same for what is not needed yet, and so never of the reserve.
+    pub(super) fn allocate_ahead(&self, from: u64, length: u64) -> io::Result<()> {
+        if !self.space.is_whole() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.faults.check(Operation::Allocate)?;
         platform::allocate(&self.file, from, length)
+    }
+
+    /// To be asked before the file grows, and held until it has.
+    pub(super) fn enter(&self) -> io::Result<Entered<'_>> {
+        self.space.enter()
     }
 
     pub(crate) fn truncate(&self, length: u64) -> Result<()> {

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use super::disk::{Disk, PlainFile};
 use super::mapping::Mapping;
+use super::reserve::is_full;
 use super::tail::Tail;
 use crate::error::{Error, Result};
 
@@ -97,9 +98,11 @@ impl LogWriter {
     /// Makes a file that [`adopt`](Self::adopt) takes, with space for the first appends.
     pub(crate) fn prepare(disk: &Disk, path: &Path, capacity: u64) -> Result<PlainFile> {
         let file = disk.create(path)?;
-        if disk.allocates {
+        if disk.allocates
+            && let Ok(_entered) = file.enter()
+        {
             // A disk that is full or cannot: whoever appends finds out and says so.
-            let _ = file.allocate(0, SMALLEST_AHEAD.min(capacity));
+            let _ = file.allocate_ahead(0, SMALLEST_AHEAD.min(capacity));
         }
         Ok(file)
     }
@@ -176,7 +179,11 @@ impl LogWriter {
         end: u64,
     ) -> std::result::Result<(), PutFailure> {
         let failed = |failure| Error::io("write", self.file.path(), failure);
-        if end > self.growth.allocated.load(Ordering::Relaxed) {
+        let grows = end > self.growth.allocated.load(Ordering::Relaxed);
+        // Before and while the file grows.
+        let entered = grows.then(|| self.file.enter()).transpose();
+        let _entered = entered.map_err(|e| PutFailure::NothingWritten(failed(e)))?;
+        if grows {
             self.growth.reserve(position, end).map_err(|e| PutFailure::NothingWritten(failed(e)))?;
         }
         match self.file.write_at(batch, position) {
@@ -230,14 +237,17 @@ impl Growth {
         let allocated = self.allocated.load(Ordering::Relaxed);
         let wanted =
             end.max(position + position.clamp(SMALLEST_STEP, LARGEST_STEP)).min(self.capacity.max(end));
-        match self.allocate(allocated, wanted) {
-            Err(full) if is_full(&full) && wanted > end => self.allocate(allocated, end),
-            other => other,
+        if wanted > end {
+            match self.note_allocated(wanted, self.file.allocate_ahead(allocated, wanted)) {
+                Err(full) if is_full(&full) => {}
+                other => return other,
+            }
         }
+        self.note_allocated(end, self.file.allocate(allocated, end))
     }
 
-    fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
-        match self.file.allocate(from, to) {
+    fn note_allocated(&self, to: u64, outcome: io::Result<()>) -> io::Result<()> {
+        match outcome {
             Ok(()) => self.allocated.store(to, Ordering::Relaxed),
             // Not every file system can; the write itself will find out whether there is space.
             Err(failure) if failure.kind() == io::ErrorKind::Unsupported => {}
@@ -255,6 +265,11 @@ impl Growth {
     /// Stops in silence at a full disk: the writer will find out by itself, and say so.
     pub(crate) fn work_ahead(&self, position: u64) {
         self.requested.store(false, Ordering::Relaxed);
+        let Ok(_entered) = self.file.enter() else {
+            // As below.
+            self.refill_at.store(position + SMALLEST_STEP, Ordering::Relaxed);
+            return;
+        };
         let mut state = self.steps.lock();
         let (Some(mapping), GrowthState::Growing { last }) = (&self.mapping, &mut *state) else { return };
         let now = Instant::now();
@@ -266,7 +281,7 @@ impl Growth {
         self.refill_at.store(position + step / 2, Ordering::Relaxed);
         let end = (position + step).min(self.capacity);
         let allocated = self.allocated.load(Ordering::Relaxed);
-        if end > allocated && self.allocate(allocated, end).is_err() {
+        if end > allocated && self.note_allocated(end, self.file.allocate_ahead(allocated, end)).is_err() {
             return;
         }
         let end = end.min(self.allocated.load(Ordering::Relaxed));
@@ -313,8 +328,4 @@ fn step_at_pace(last: Option<(Instant, u64)>, now: Instant, position: u64) -> Op
         return None;
     }
     Some((written.saturating_mul(AHEAD_MICROS) / micros).clamp(SMALLEST_AHEAD, LARGEST_STEP))
-}
-
-fn is_full(failure: &io::Error) -> bool {
-    matches!(failure.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -16,6 +16,7 @@
 //! | [`mapping`] | memory maps and the slices of them that may be looked at |
 //! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
 //! | [`shared`] | a file of words that processes share, and the bell at it |
+//! | [`reserve`] | space that is kept for the calls by which a full disk can be left |
 //! | [`lock`] | the directory lock |
 //! | [`sync`] | atomics and locks of the protocols that loom checks |
 //! | [`platform`] | what differs between systems |
@@ -36,6 +37,7 @@ pub(crate) mod mapping;
 mod plain_directory;
 #[expect(unsafe_code, reason = "calls into the system for what std and memmap2 lack")]
 pub(crate) mod platform;
+pub(crate) mod reserve;
 #[expect(unsafe_code, reason = "makes atomic words of memory maps")]
 pub(crate) mod shared;
 pub(crate) mod sync;
@@ -48,6 +50,7 @@ pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};
 pub(crate) use plain_directory::PlainDirectory;
 pub(crate) use platform::descriptor_limit;
+pub(crate) use reserve::{Purpose, Spending};
 pub(crate) use tail::Tail;
 
 /// Sixteen bytes nobody can guess.

@@ -36,24 +36,24 @@ pub(crate) enum Stint {
 }
 
 /// Deletes what these partitions do not keep at the time `now`, and removes files that were deleted long enough ago.
-/// `write_starts` puts the log starts on the medium, before anything is gone.
+/// `raise_starts` puts the new log starts on the medium and then into effect, before anything is gone.
 ///
 /// A partition that fails is passed over; the first failure is returned beside what was done.
 pub(crate) fn retain(
     partitions: &[Arc<PartitionLog>],
     now: i64,
     stint: Stint,
-    write_starts: impl FnOnce() -> Result<()>,
+    raise_starts: impl FnOnce(&[(Arc<PartitionLog>, u64)]) -> Result<()>,
 ) -> (Retained, Result<()>) {
     let mut retained = Retained::default();
     let mut outcome = Ok(());
     let mut risen = Vec::new();
     for partition in partitions {
-        match raise_start(partition, now, stint) {
-            Ok(Judged { rises, is_busy, next_due }) => {
+        match judge(partition, now, stint) {
+            Ok(Judged { start, is_busy, next_due }) => {
                 retained.await_at(next_due);
                 retained.busy.extend(is_busy.then(|| Arc::clone(partition)));
-                risen.extend(rises.then_some(partition));
+                risen.extend(start.map(|start| (Arc::clone(partition), start)));
             }
             // Deleted meanwhile, or about to be closed; damaged or failed, which every use of it tells.
             Err(
@@ -67,12 +67,12 @@ pub(crate) fn retain(
         }
     }
     if !risen.is_empty()
-        && let Err(failure) = write_starts()
+        && let Err(failure) = raise_starts(&risen)
     {
         // Nothing is gone; the next time tries again.
         return (retained, outcome.and(Err(failure)));
     }
-    for partition in risen {
+    for (partition, _) in risen {
         match partition.drop_front(now) {
             Ok(dropped) => {
                 retained.segments_deleted += dropped.segments;
@@ -98,17 +98,18 @@ impl Retained {
 
 /// What was found out about a partition.
 struct Judged {
-    /// Segments lie below the log start, which has to be on the medium before they go.
-    rises: bool,
+    /// Where it is to start: segments lie below, and this has to be on the medium before they go.
+    start: Option<u64>,
     /// There is more to be found out.
     is_busy: bool,
     next_due: Option<i64>,
 }
 
-/// Raises the log start over the segments that are not kept.
-fn raise_start(partition: &Arc<PartitionLog>, now: i64, stint: Stint) -> Result<Judged> {
+/// Finds out where the log is to start so that the segments which are not kept lie below, and makes these ready to go.
+fn judge(partition: &Arc<PartitionLog>, now: i64, stint: Stint) -> Result<Judged> {
     let retention = partition.retention();
-    let mut judged = Judged { rises: partition.has_below_start(), is_busy: false, next_due: None };
+    let start = partition.has_below_start().then(|| partition.log_start());
+    let mut judged = Judged { start, is_busy: false, next_due: None };
     if !retention.deletes && !partition.is_loaded() {
         return Ok(judged);
     }
@@ -135,8 +136,7 @@ fn raise_start(partition: &Arc<PartitionLog>, now: i64, stint: Stint) -> Result<
     let Some(last) = gone.checked_sub(1).and_then(|last| segments.get(last)) else { return Ok(judged) };
     let start = segments.get(gone).map_or(last.next_offset, |next| next.base);
     if partition.finish_before(start)? {
-        partition.raise_start(start);
-        judged.rises = true;
+        judged.start = Some(start);
     }
     Ok(judged)
 }

@@ -24,6 +24,7 @@ use crate::clock::{Clock, Moment, Pace, SystemClock};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event};
 use crate::partition::{AheadChore, BackgroundSync, Chore, Chores, PartitionLog, SyncBy};
+use crate::sys::Spending;
 
 /// How long a recovery point may be newer than the file that tells of it.
 const CHECKPOINT_DELAY: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(300);
 /// The least time between two looks of a thread.
 const RETENTION_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a thread looks whether there is space again for what was taken of the reserve.
+const RESERVE_PAUSE: Duration = Duration::from_secs(10);
 /// How often a thread looks for committed positions that are too old. Kafka's `offsets.retention.check.interval.ms`.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
 /// The least time between two looks for what is to be compacted. Kafka's `log.cleaner.backoff.ms`.
@@ -56,11 +59,22 @@ pub(crate) trait Holdings: Send + Sync + std::fmt::Debug {
     /// Writes all checkpoint files.
     fn write_checkpoints(&self) -> Result<()>;
 
-    /// Writes the checkpoint of log starts and returns when it is on the medium.
-    fn write_log_starts(&self) -> Result<()>;
+    /// Has partitions start at these offsets: in the checkpoint of log starts, on the medium, then in the log. After an
+    /// error they start where they did.
+    fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()>;
 
     /// Writes the checkpoint of how far partitions were compacted and returns when it is on the medium.
     fn write_cleaned(&self) -> Result<()>;
+
+    /// What the thread writes as long as the result lives frees space in the end.
+    fn spend_for_freeing(&self) -> Option<Spending> {
+        None
+    }
+
+    /// Fills the space that is kept for a full disk, if some of it is missing. Tells whether all of it is there.
+    fn fill_reserve(&self) -> bool {
+        true
+    }
 
     /// All partitions there are.
     fn partitions(&self) -> Vec<Arc<PartitionLog>>;
@@ -114,6 +128,8 @@ pub(crate) struct Work {
 struct Agenda {
     syncs: BinaryHeap<Reverse<Due>>,
     checkpoint: Option<Moment>,
+    /// While a part of the reserve is missing.
+    reserve: Option<Moment>,
     /// Partitions that rest from these moments on, if nobody has appended to them by then; in order.
     rests: VecDeque<(Moment, Weak<PartitionLog>)>,
     retention: Option<Moment>,
@@ -152,6 +168,7 @@ impl Inboxes {
         let agenda = Agenda {
             syncs: BinaryHeap::new(),
             checkpoint: None,
+            reserve: None,
             rests: VecDeque::new(),
             retention: pace.now().after(FIRST_RETENTION),
             ageing: Vec::new(),
@@ -228,6 +245,8 @@ impl Work {
         if self.has_ended.load(Ordering::Relaxed) {
             return Err(Error::Closed);
         }
+        let is_reserved = self.holdings.fill_reserve();
+        agenda.reserve = if is_reserved { None } else { self.pace.now().after(RESERVE_PAUSE) };
         let mut round = Round::default();
         for chore in self.upkeep.try_iter() {
             match chore {
@@ -262,6 +281,7 @@ impl Work {
         let rest = agenda.rests.front().map(|(due, _)| *due);
         sync.into_iter()
             .chain(agenda.checkpoint)
+            .chain(agenda.reserve)
             .chain(agenda.retention)
             .chain(agenda.expiry)
             .chain(agenda.compaction_look)
@@ -288,6 +308,7 @@ impl Work {
         if !is_due && agenda.ageing.is_empty() {
             return;
         }
+        let _spending = self.holdings.spend_for_freeing();
         let ageing = std::mem::take(&mut agenda.ageing);
         let stint = if by_hand { Stint::Whole } else { Stint::Slice };
         let now = self.now();
@@ -300,7 +321,8 @@ impl Work {
             } else {
                 ageing.iter().filter_map(Weak::upgrade).collect()
             };
-            let (retained, outcome) = retain(&partitions, now, stint, || self.holdings.write_log_starts());
+            let (retained, outcome) =
+                retain(&partitions, now, stint, |raised| self.holdings.raise_log_starts(raised));
             done = retained;
             outcome
         };

@@ -42,6 +42,7 @@ use crate::format::offset_commit::OffsetCommit;
 use crate::format::uuid::Uuid;
 use crate::partition::PartitionLog;
 use crate::position::{Position, TopicPartition};
+use crate::sys::Purpose;
 
 /// Kafka's name for the topic.
 pub(crate) const TOPIC: &str = "__consumer_offsets";
@@ -299,6 +300,7 @@ impl CommittedOffsets {
 
     /// The same, made if there are none.
     fn shards_to_write(&self, now: i64) -> Result<Arc<Shards>> {
+        let _spending = self.catalog.spend(Purpose::Positions);
         let topic = match self.catalog.topic(TOPIC) {
             Some(topic) => topic,
             None => self.catalog.ensure_internal(TOPIC, &self.topic_config(), now)?,

@@ -23,6 +23,7 @@ use crate::format::offset_commit::OffsetCommit;
 use crate::format::record::RecordFields;
 use crate::partition::{Cursor, FetchLimits, PartitionLog};
 use crate::position::TopicPartition;
+use crate::sys::Purpose;
 
 /// What a writer's buffers may keep from one commit to the next.
 const KEEP_BYTES: usize = 64 << 10;
@@ -199,6 +200,7 @@ impl Shard {
         changes: impl IntoIterator<Item = Change<'c>>,
         how: How,
     ) -> Result<Option<u64>> {
+        let _spending = self.log.spend(Purpose::Positions);
         let limit = if how.whole { MOST_WHOLE_BYTES } else { self.log.max_batch_bytes() as usize };
         writer.batch.clear(KEEP_BYTES);
         let mut end = None;

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 
 use super::fixture::{
-    ANY, Fixture, MAPPED, Modes, POSITIONED, STRIDE, TestRecord, append, batches_of, records_of,
+    ANY, Fixture, MAPPED, Modes, POSITIONED, STRIDE, TestRecord, append, batches_of, raise, records_of,
 };
 use crate::config::ReadUpTo;
 use crate::events::{Event, Events};
@@ -86,7 +86,7 @@ fn value(offset: u64) -> TestRecord {
 }
 
 fn retain_at(log: &Arc<PartitionLog>, now: i64) {
-    retain(std::slice::from_ref(log), now, Stint::Whole, || Ok(())).1.unwrap();
+    retain(std::slice::from_ref(log), now, Stint::Whole, raise).1.unwrap();
 }
 
 /// Offsets and times lead to what a list would find: one in three, from this one on.

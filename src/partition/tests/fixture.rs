@@ -391,6 +391,15 @@ pub(super) fn work_ahead(log: &PartitionLog) {
     }
 }
 
+/// What retention asks for, without a checkpoint.
+#[expect(clippy::unnecessary_wraps, reason = "what is asked for may fail")]
+pub(super) fn raise(raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
+    for (log, to) in raised {
+        log.raise_start(*to);
+    }
+    Ok(())
+}
+
 /// What a background is to look after besides the partition it is given: no checkpoints, no retention.
 #[derive(Debug)]
 pub(super) struct NoHoldings;
@@ -400,8 +409,8 @@ impl Holdings for NoHoldings {
         Ok(())
     }
 
-    fn write_log_starts(&self) -> Result<()> {
-        Ok(())
+    fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
+        raise(raised)
     }
 
     fn write_cleaned(&self) -> Result<()> {

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::fixture::{
-    ANY, Fixture, MAPPED, Modes, TestRecord, append, append_numbered, delete_records, numbered, read,
+    ANY, Fixture, MAPPED, Modes, TestRecord, append, append_numbered, delete_records, numbered, raise, read,
     records_of,
 };
 use crate::config::ReadUpTo;
@@ -161,7 +161,8 @@ impl Pair {
         let before = self.log.facts().unwrap();
         let mut wrote = None;
         let log = Arc::clone(&self.log);
-        let (retained, outcome) = retain(std::slice::from_ref(&log), now, Stint::Whole, || {
+        let (retained, outcome) = retain(std::slice::from_ref(&log), now, Stint::Whole, |raised| {
+            raise(raised)?;
             wrote = Some(log.log_start());
             Ok(())
         });
@@ -279,7 +280,7 @@ fn ten_segments(faults: &Faults) -> (Fixture, Arc<PartitionLog>) {
 }
 
 fn retain_at(log: &Arc<PartitionLog>, now: i64) -> (Retained, Result<()>) {
-    retain(std::slice::from_ref(log), now, Stint::Whole, || Ok(()))
+    retain(std::slice::from_ref(log), now, Stint::Whole, raise)
 }
 
 #[test]
@@ -358,10 +359,12 @@ fn stopped_after_any_number_of_renames_the_log_begins_where_the_checkpoint_says(
             };
             let log = fixture.open_with(&faults, before);
             let mut written = 0;
-            let (_, outcome) = retain(std::slice::from_ref(&log), 1000 + 9 + AGE + 1, Stint::Whole, || {
-                written = log.log_start();
-                Ok(())
-            });
+            let (_, outcome) =
+                retain(std::slice::from_ref(&log), 1000 + 9 + AGE + 1, Stint::Whole, |raised| {
+                    raise(raised)?;
+                    written = log.log_start();
+                    Ok(())
+                });
             if !faults.have_struck() {
                 assert!(outcome.is_ok());
                 assert_eq!(log.log_start(), 10);

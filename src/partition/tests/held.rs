@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 
 use super::fixture::{
-    ANY, Fixture, POSITIONED, TestRecord, append_numbered, assert_numbered, batches_of, numbered, records_of,
+    ANY, Fixture, POSITIONED, TestRecord, append_numbered, assert_numbered, batches_of, numbered, raise,
+    records_of,
 };
 use crate::config::ReadUpTo;
 use crate::error::Error;
@@ -51,7 +52,7 @@ fn retention_deletes_segments_that_readers_have_open() {
     log.set_settings(PartitionSettings { ..fixture.settings.clone() });
     let all_are_old = i64::MAX / 2;
     for now in [all_are_old, all_are_old + delay] {
-        retain(std::slice::from_ref(&log), now, Stint::Whole, || Ok(())).1.unwrap();
+        retain(std::slice::from_ref(&log), now, Stint::Whole, raise).1.unwrap();
     }
     assert_eq!(log.log_start(), 20);
     check(&held, 0);

@@ -18,6 +18,16 @@ pub(crate) fn descriptor_limit() -> usize {
     if known { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { 1024 }
 }
 
+/// How long a file may become that this process writes. What would make it longer fails, with a signal that ends the
+/// process unless it is ignored.
+pub(crate) fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call fills in the struct that it is given, which lives through it.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) } == 0;
+    #[allow(clippy::useless_conversion, reason = "how wide the field is differs from system to system")]
+    if known && limit.rlim_cur != libc::RLIM_INFINITY { limit.rlim_cur.into() } else { u64::MAX }
+}
+
 pub(crate) fn refuse_links(options: &mut OpenOptions) {
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
 }

@@ -62,6 +62,11 @@ pub(crate) fn descriptor_limit() -> usize {
     16_384
 }
 
+/// How long a file may become that this process writes: there is no such limit.
+pub(crate) fn file_size_limit() -> u64 {
+    u64::MAX
+}
+
 /// The standard library opens files so that others may read, write, rename and remove them meanwhile, and so that other
 /// processes do not inherit the handles.
 pub(crate) fn refuse_links(options: &mut OpenOptions) {

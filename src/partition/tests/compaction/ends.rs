@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::slice;
 use std::sync::Arc;
 
-use super::super::fixture::delete_records;
+use super::super::fixture::{delete_records, raise};
 use super::{Bench, NOW, Seen, clean, fill, last_of, seen};
 use crate::error::{Error, Result};
 use crate::partition::PartitionLog;
@@ -124,7 +124,7 @@ fn segments_that_are_deleted_in_between_stay_deleted() {
             let before = seen(log);
             let context = format!("{start} behind {}", stop.slices);
             delete_records(log, start).unwrap();
-            retain(slice::from_ref(log), NOW, Stint::Whole, || Ok(())).1.unwrap();
+            retain(slice::from_ref(log), NOW, Stint::Whole, raise).1.unwrap();
             let check = |found: &Seen| {
                 assert!(found.iter().all(|(at, _)| *at >= start), "{context}");
                 let kept: Seen = before.iter().filter(|(at, _)| *at >= start).cloned().collect();

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::fixture::{ANY, Fixture, MAPPED, TestRecord, append, read};
+use super::fixture::{ANY, Fixture, MAPPED, TestRecord, append, raise, read};
 use crate::clock::{ManualClock, Pace, Timestamp};
 use crate::error::Result;
 use crate::events::{Event, Events};
@@ -44,8 +44,8 @@ impl Holdings for Kept {
         Ok(())
     }
 
-    fn write_log_starts(&self) -> Result<()> {
-        Ok(())
+    fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
+        raise(raised)
     }
 
     fn write_cleaned(&self) -> Result<()> {
