@@ -20,8 +20,8 @@ use crate::upkeep::DEFAULT_COMPACTION_MEMORY;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum WriteMode {
-    /// Small batches are stored through a memory map where that is safe (64-bit Linux on ext4, xfs or tmpfs), everything
-    /// else is written by system calls.
+    /// Small batches are stored through a memory map where that is safe (64-bit Linux on ext4, tmpfs, or XFS without
+    /// reflink), everything else is written by system calls.
     #[default]
     Auto,
     /// Always by system calls.
@@ -36,7 +36,7 @@ pub enum ReadMode {
     /// where a mapped file could not be deleted.
     #[default]
     Auto,
-    /// Always by system calls into buffers. With [`WriteMode::Positioned`] not even a failing device raises a signal.
+    /// Always by system calls into buffers.
     Copy,
 }
 
@@ -139,6 +139,20 @@ impl OpenOptions {
     pub fn write_mode(mut self, mode: WriteMode) -> Self {
         self.write_mode = mode;
         self
+    }
+
+    /// Unmapped mode: [`WriteMode::Positioned`] and [`ReadMode::Copy`]. Nothing is mapped, `stratalog.live` included, so
+    /// nothing that happens to a file or a device raises a signal: it is an error. Readers in other processes look for
+    /// news every millisecond, since nothing wakes them. The guide has a table of what raises signals otherwise.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// let log = stratalog::EventLog::options().unmapped().open(dir.path())?;
+    /// assert_eq!(log.metrics().maps, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unmapped(self) -> Self {
+        self.write_mode(WriteMode::Positioned).read_mode(ReadMode::Copy)
     }
 
     /// How records get out of files. Default: [`ReadMode::Auto`].

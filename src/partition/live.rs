@@ -128,6 +128,9 @@ pub(crate) struct LiveSlot {
 impl LiveWriter {
     /// Makes the file of a directory, which this process holds. `None` where there can be none.
     pub(crate) fn make(disk: &Disk, root: &Path, partitions: usize) -> Result<Option<Arc<Self>>> {
+        if !disk.maps() {
+            return Ok(None);
+        }
         let slots = partitions.saturating_mul(2).clamp(FEWEST_SLOTS, MOST_SLOTS);
         let (common_from, length) = shape(slots);
         let path = root.join(LIVE);

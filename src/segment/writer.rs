@@ -307,7 +307,7 @@ pub(crate) struct Unsealed {
 /// Why a segment did not get its final form, by the system call that failed.
 #[derive(Debug)]
 pub(crate) enum FinishFailure {
-    /// A write or a sync. Bytes may be lost, and no later sync reports that.
+    /// A write or a sync, or the file was cut by another program. Bytes may be lost, and no later sync reports that.
     Lost(Error),
     /// Any other call before the bytes were durable: an open, a look at a file, a cut. No mark moved, and all of it can be
     /// done again later.
@@ -317,6 +317,11 @@ pub(crate) enum FinishFailure {
 }
 
 impl FinishFailure {
+    /// A look at the length of a file, or a cut of it, failed; `Corrupt` is one that has not the bytes that it had.
+    fn of_length(failure: Error) -> Self {
+        if matches!(failure, Error::Corrupt(_)) { Self::Lost(failure) } else { Self::Refused(failure) }
+    }
+
     pub(crate) fn into_error(self) -> Error {
         match self {
             Self::Lost(failure) | Self::Refused(failure) | Self::Unindexed(failure) => failure,
@@ -331,6 +336,7 @@ impl Unsealed {
 
     /// Bytes on the medium.
     pub(crate) fn sync(&self) -> std::result::Result<(), FinishFailure> {
+        self.growth.check_whole(self.position).map_err(FinishFailure::of_length)?;
         let mut rewrite = self.rewrite.lock();
         if let Some(from) = *rewrite {
             self.rewrite(from)?;
@@ -350,7 +356,7 @@ impl Unsealed {
         if self.sealed.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.growth.seal(self.position).map_err(FinishFailure::Refused)?;
+        self.growth.seal(self.position).map_err(FinishFailure::of_length)?;
         self.sync()?;
         self.sealed.store(true, Ordering::Release);
         Ok(())

@@ -146,6 +146,11 @@ impl Disk {
         if self.read_only { Err(Error::ReadOnly) } else { self.anchors.check() }
     }
 
+    /// Whether anything may be mapped. Without, no signal comes of what happens to a file.
+    pub(crate) fn maps(&self) -> bool {
+        self.map_writes || self.map_reads
+    }
+
     /// The same disk for files that must have their exact length at any time and are small.
     pub(crate) fn exact(&self) -> Self {
         Self { map_writes: false, map_reads: false, allocates: false, ..self.clone() }

@@ -21,7 +21,7 @@ use super::disk::{Disk, PlainFile};
 use super::mapping::Mapping;
 use super::reserve::is_full;
 use super::tail::Tail;
-use crate::error::{Error, Result};
+use crate::error::{Damage, Error, Result};
 
 /// Writes of this many bytes and more go by system call.
 const POSITIONED_FROM: usize = 16 << 10;
@@ -42,7 +42,7 @@ const COMMIT_BYTE: usize = 16;
 pub(crate) enum PutFailure {
     /// Nothing changed; the same bytes may fit later.
     NothingWritten(Error),
-    /// Some of them may be in the file, behind its published end, and could not be taken back.
+    /// Some of them may be in the file, behind its published end, and could not be taken back; or the file was cut.
     Unknown(Error),
 }
 
@@ -184,16 +184,26 @@ impl LogWriter {
         let entered = grows.then(|| self.file.enter()).transpose();
         let _entered = entered.map_err(|e| PutFailure::NothingWritten(failed(e)))?;
         if grows {
-            self.growth.reserve(position, end).map_err(|e| PutFailure::NothingWritten(failed(e)))?;
+            self.growth.reserve(position, end)?;
         }
         match self.file.write_at(batch, position) {
             Ok(()) => Ok(()),
-            // A part may be written: behind the end everything must be zero again before the next append.
-            Err(failure) => Err(match (self.growth.cut_back(position), failed(failure)) {
+            Err(failure) => Err(match (self.take_back(position, batch.len()), failed(failure)) {
                 (Ok(()), full @ Error::StorageFull { .. }) => PutFailure::NothingWritten(full),
                 (_, failure) => PutFailure::Unknown(failure),
             }),
         }
+    }
+
+    /// A part may be written: behind the end everything must be zero again before the next append.
+    fn take_back(&self, position: u64, bytes: usize) -> Result<()> {
+        self.growth.cut_back(position).or_else(|failure| {
+            // Where the file shares blocks a cut takes space itself. What was written has blocks of its own.
+            let mut found = vec![0; bytes];
+            let _ = self.file.write_at(&found, position);
+            let read = self.file.read_at(&mut found, position)?;
+            if found.iter().take(read).all(|byte| *byte == 0) { Ok(()) } else { Err(failure) }
+        })
     }
 
     /// Makes the bytes last put visible: from here on they never change.
@@ -229,21 +239,44 @@ unsafe fn store(batch: &[u8], to: *mut u8) {
 impl Growth {
     /// Allocates space for the writer up to `end`, in steps that grow with the file. If the thread ahead is at work
     /// on this file the writer does not wait for it: the positioned write that follows allocates for itself.
-    fn reserve(&self, position: u64, end: u64) -> io::Result<()> {
+    fn reserve(&self, position: u64, end: u64) -> std::result::Result<(), PutFailure> {
         let Some(state) = self.steps.try_lock().filter(|_| self.in_advance) else { return Ok(()) };
         if matches!(*state, GrowthState::Sealed) {
             return Ok(());
         }
+        self.check_length(position).map_err(|failure| match failure {
+            cut @ Error::Corrupt(_) => PutFailure::Unknown(cut),
+            refused => PutFailure::NothingWritten(refused),
+        })?;
         let allocated = self.allocated.load(Ordering::Relaxed);
         let wanted =
             end.max(position + position.clamp(SMALLEST_STEP, LARGEST_STEP)).min(self.capacity.max(end));
+        let refused = |e| PutFailure::NothingWritten(Error::io("write", self.file.path(), e));
         if wanted > end {
             match self.note_allocated(wanted, self.file.allocate_ahead(allocated, wanted)) {
                 Err(full) if is_full(&full) => {}
-                other => return other,
+                other => return other.map_err(refused),
             }
         }
-        self.note_allocated(end, self.file.allocate(allocated, end))
+        self.note_allocated(end, self.file.allocate(allocated, end)).map_err(refused)
+    }
+
+    /// Whether the file has the bytes that were written to it, as far as its length tells. Space that was taken counts too:
+    /// a write behind a cut makes the file longer again, but seldom as long as it was.
+    pub(crate) fn check_whole(&self, written: u64) -> Result<()> {
+        let _state = self.steps.lock();
+        self.check_length(written)
+    }
+
+    /// The same for who holds `steps`, and before the file is made longer.
+    fn check_length(&self, written: u64) -> Result<()> {
+        let (length, least) = (self.file.len()?, written.max(self.allocated.load(Ordering::Relaxed)));
+        if length >= least {
+            return Ok(());
+        }
+        let reason =
+            format!("another program has cut the file, which had {least} bytes, while it was written");
+        Err(Error::Corrupt(Box::new(Damage::new(self.file.path(), length, reason))))
     }
 
     fn note_allocated(&self, to: u64, outcome: io::Result<()>) -> io::Result<()> {
@@ -281,7 +314,8 @@ impl Growth {
         self.refill_at.store(position + step / 2, Ordering::Relaxed);
         let end = (position + step).min(self.capacity);
         let allocated = self.allocated.load(Ordering::Relaxed);
-        if end > allocated && self.note_allocated(end, self.file.allocate_ahead(allocated, end)).is_err() {
+        let is_taken = || self.note_allocated(end, self.file.allocate_ahead(allocated, end)).is_ok();
+        if end > allocated && (self.check_length(position).is_err() || !is_taken()) {
             return;
         }
         let end = end.min(self.allocated.load(Ordering::Relaxed));
@@ -306,14 +340,16 @@ impl Growth {
         Ok(())
     }
 
-    /// Gives the file its final length, once. The writer must be done with it.
+    /// Gives the file its final length, once. The writer must be done with it. `Corrupt` if it was cut.
     pub(crate) fn seal(&self, length: u64) -> Result<()> {
         let mut state = self.steps.lock();
         *state = GrowthState::Sealed;
         self.ready.store(0, Ordering::Relaxed);
+        self.check_length(length)?;
         if self.file.len()? > length {
             self.file.truncate(length)?;
         }
+        self.allocated.store(length, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -43,7 +43,7 @@ impl SharedWords {
         (length, common_from): (usize, usize),
         fill: impl FnOnce(&Self),
     ) -> Result<Option<Self>> {
-        if !platform::SHARES_MEMORY || disk.read_only || !(disk.map_writes || disk.map_reads) {
+        if !platform::SHARES_MEMORY || disk.read_only || !disk.maps() {
             return Ok(None);
         }
         let mut beside = path.as_os_str().to_owned();

@@ -3,6 +3,7 @@
 mod begun;
 mod compaction;
 mod copies;
+mod cut;
 mod damage;
 mod decisions;
 mod derived;

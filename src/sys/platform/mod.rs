@@ -2,8 +2,8 @@
 //!
 //! | | Linux, 64 bits | macOS | Windows | elsewhere |
 //! |---|---|---|---|---|
-//! | write | through maps on ext4, xfs and tmpfs, else positioned | positioned | positioned | positioned |
-//! | read | mapped on ext4, xfs and tmpfs, else copied | sealed files mapped on apfs and hfs, else copied | copied | copied |
+//! | write | through maps on ext4, tmpfs and xfs without reflink, else positioned | positioned | positioned | positioned |
+//! | read | mapped on the same, else copied | sealed files mapped on apfs and hfs, else copied | copied | copied |
 //! | lock | open file description | open file description | `LockFileEx` | Linux: open file description, else `flock` |
 //! | file sync | `fdatasync` | `F_FULLFSYNC` | `FlushFileBuffers` | `fdatasync` |
 //! | directory sync | `fsync` | `F_FULLFSYNC` | none | `fsync` |
