@@ -1,6 +1,6 @@
 //! What ends a process, and what is an error: each cell of the table "Signals" in the guide that can be had on this machine,
 //! in a process of its own.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_pointer_width = "64", not(held_files)))]
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
