@@ -7,6 +7,7 @@ use clap::Args;
 use stratalog::inspect::{self, FutureSegment, Problem, ProblemKind, VerifyOptions, VerifyReport};
 
 use super::lines::push_text;
+use super::output::counted;
 use super::progress::Bar;
 use super::time::shown;
 use super::{Failure, Outcome, Output, Session, Stop, output};
@@ -17,7 +18,7 @@ Examples:
   stratalog verify --topic orders --json | jq .
   stratalog verify --repair
 
-Exit codes: 0 nothing is wrong, or all of it was repaired; 1 something is wrong.";
+Exit codes: 0 all was looked at and nothing is wrong, or all of it was repaired; 1 otherwise.";
 
 /// Look at everything in the directory: checksums, offsets, indexes, snapshots, names.
 ///
@@ -63,25 +64,52 @@ pub(super) fn run(options: &Verify, session: &Session) -> Outcome {
     });
     bar.end();
     let report = report?;
-    written?;
-    let wrong = report.problems - report.repaired;
-    if session.json() {
+    let ended = written.map_err(Failure::from).and_then(|()| end(&report, out, session.json()));
+    let found = judge(&report, || session.read().map(drop));
+    match (found, ended) {
+        // That nobody reads on changes nothing of what was found.
+        (found, Ok(()) | Err(Failure::ClosedPipe)) => found,
+        (_, Err(failure)) => Err(failure),
+    }
+}
+
+/// What is printed when all was looked at.
+fn end(report: &VerifyReport, mut out: Output, json: bool) -> Outcome {
+    if json {
         for kept in &report.kept_by_future_timestamp {
             out.write_all(&future(kept))?;
         }
-        out.write_all(&summary(&report))?;
+        out.write_all(&summary(report))?;
     }
     out.end()?;
-    if !session.json() {
-        tell(&report);
+    if !json {
+        tell(report);
+    }
+    Ok(())
+}
+
+/// Everything that is wrong or was not looked at is a failure.
+fn judge(report: &VerifyReport, open: impl FnOnce() -> Outcome) -> Outcome {
+    let mut reasons = Vec::new();
+    let wrong = report.problems - report.repaired;
+    if wrong > 0 {
+        reasons.push(counted(wrong, "problem", "problems"));
+    }
+    if report.unchecked_batches > 0 {
+        let batches = counted(report.unchecked_batches, "batch", "batches");
+        reasons.push(format!("the records of {batches} were not looked at: their codec is not built in"));
     }
     if report.interrupted {
-        return Err(Failure::failed("stopped before everything was looked at"));
+        reasons.push("stopped before everything was looked at".to_owned());
     }
-    match wrong {
-        0 => Ok(()),
-        1 => Err(Failure::failed("1 problem")),
-        _ => Err(Failure::failed(format!("{wrong} problems"))),
+    if !reasons.is_empty() {
+        return Err(Failure::failed(reasons.join("; ")));
+    }
+    match open() {
+        Err(Failure::Failed(why) | Failure::Usage(why)) => Err(Failure::failed(format!(
+            "no problem was found in the files, but the log cannot be opened: {why}"
+        ))),
+        opened => opened,
     }
 }
 
@@ -147,24 +175,18 @@ fn summary(report: &VerifyReport) -> Vec<u8> {
 
 fn tell(report: &VerifyReport) {
     output::remark(format_args!(
-        "{} partitions, {} segments, {} batches, {} records, {} entries beside them, {} bytes",
-        report.partitions,
-        report.segments,
-        report.batches,
-        report.records,
-        report.index_entries,
-        report.bytes
+        "{}, {}, {}, {}, {}, {}",
+        counted(report.partitions, "partition", "partitions"),
+        counted(report.segments, "segment", "segments"),
+        counted(report.batches, "batch", "batches"),
+        counted(report.records, "record", "records"),
+        counted(report.index_entries, "entry beside them", "entries beside them"),
+        counted(report.bytes, "byte", "bytes")
     ));
     if !report.clean && report.tail_bytes > 0 {
         output::note(format_args!(
-            "the directory was not closed in order, or is open now: {} bytes at the ends of logs hold no whole batch yet",
-            report.tail_bytes
-        ));
-    }
-    if report.unchecked_batches > 0 {
-        output::warn(format_args!(
-            "the records of {} batches were not looked at: their codec is not built in",
-            report.unchecked_batches
+            "the directory was not closed in order, or is open now: {} at the ends of logs hold no whole batch yet",
+            counted(report.tail_bytes, "byte", "bytes")
         ));
     }
     for kept in &report.kept_by_future_timestamp {
@@ -175,6 +197,43 @@ fn tell(report: &VerifyReport) {
         ));
     }
     if report.repaired > 0 {
-        output::note(format_args!("{} problems were repaired", report.repaired));
+        let problems = counted(report.repaired, "problem was", "problems were");
+        output::note(format_args!("{problems} repaired"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(change: fn(&mut VerifyReport), opened: Outcome) -> Option<String> {
+        let mut report = VerifyReport::default();
+        change(&mut report);
+        match judge(&report, || opened) {
+            Ok(()) => None,
+            Err(Failure::Failed(why)) => Some(why),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_or_was_not_checked_is_a_failure() {
+        let cannot = || Err(Failure::failed("it is newer"));
+        assert_eq!(told(|_| {}, Ok(())), None);
+        assert_eq!(told(|report| (report.problems, report.repaired) = (2, 2), Ok(())), None);
+        for (change, reason) in [
+            ((|report| report.problems = 1) as fn(&mut VerifyReport), "1 problem"),
+            (|report| (report.problems, report.repaired) = (3, 1), "2 problems"),
+            (
+                |report| report.unchecked_batches = 1,
+                "the records of 1 batch were not looked at: their codec is not built in",
+            ),
+            (|report| report.interrupted = true, "stopped before everything was looked at"),
+        ] {
+            for opened in [Ok(()), cannot()] {
+                assert_eq!(told(change, opened).unwrap(), reason);
+            }
+        }
+        assert!(told(|_| {}, cannot()).unwrap().ends_with("the log cannot be opened: it is newer"));
     }
 }

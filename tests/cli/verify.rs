@@ -10,7 +10,7 @@ fn nothing_is_printed_of_healthy_directories() {
     let program = Program::new();
     fill(&program.log());
     assert_eq!(program.ok(&["verify"], ""), "");
-    for dir in ["broker/clean-4.1/logdir", "broker/killed-4.1/logdir", "catalog/logdir", "logdir"] {
+    for dir in ["broker/clean-4.1/logdir", "broker/killed-4.1/logdir", "catalog/logdir"] {
         let dir = vectors(dir);
         assert_eq!(program.ok(&["verify", "--dir", dir.to_str().unwrap()], ""), "");
     }
@@ -47,6 +47,109 @@ fn problems_are_lines_with_file_and_position() {
             .fails(1, &["verify", "--topic", "tx,missing"], "")
             .contains("topic \"missing\" does not exist")
     );
+}
+
+/// A way to make a directory wrong, or to keep a part of it from being looked at.
+type Harm = fn(&std::path::Path);
+
+const HARMS: &[(&str, Harm)] = &[
+    ("no directory", |dir| std::fs::remove_dir_all(dir).unwrap()),
+    ("an empty directory", |dir| {
+        std::fs::remove_dir_all(dir).unwrap();
+        std::fs::create_dir(dir).unwrap();
+    }),
+    ("no metadata log", |dir| std::fs::remove_dir_all(dir.join("__cluster_metadata-0")).unwrap()),
+    ("nor where a broker would begin", |dir| {
+        std::fs::remove_dir_all(dir.join("__cluster_metadata-0")).unwrap();
+        std::fs::remove_file(dir.join("bootstrap.checkpoint")).unwrap();
+    }),
+    ("a file for the metadata log", |dir| put_file(&dir.join("__cluster_metadata-0"))),
+    ("no identity", |dir| std::fs::remove_file(dir.join("meta.properties")).unwrap()),
+    ("nothing but an identity", |dir| {
+        for entry in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                std::fs::remove_dir_all(entry).unwrap();
+            } else if !entry.ends_with("meta.properties") {
+                std::fs::remove_file(entry).unwrap();
+            }
+        }
+    }),
+    ("no directory of a partition", |dir| std::fs::remove_dir_all(dir.join("codecs-0")).unwrap()),
+    ("a file for the directory of a partition", |dir| put_file(&dir.join("codecs-0"))),
+    ("an empty directory of a partition", |dir| {
+        std::fs::remove_dir_all(dir.join("codecs-0")).unwrap();
+        std::fs::create_dir(dir.join("codecs-0")).unwrap();
+    }),
+    ("a log file that is a directory", |dir| {
+        let log = dir.join("codecs-0/00000000000000000000.log");
+        std::fs::remove_file(&log).unwrap();
+        std::fs::create_dir(log).unwrap();
+    }),
+    ("a log file that was cut", |dir| {
+        let log = dir.join("codecs-0/00000000000000000000.log");
+        std::fs::OpenOptions::new().write(true).open(log).unwrap().set_len(100).unwrap();
+    }),
+    #[cfg(unix)]
+    ("a link for the directory of a partition", |dir| {
+        let aside = dir.parent().unwrap().join("aside");
+        std::fs::rename(dir.join("codecs-0"), &aside).unwrap();
+        std::os::unix::fs::symlink(&aside, dir.join("codecs-0")).unwrap();
+    }),
+    #[cfg(target_os = "linux")]
+    ("a directory whose name is no text", |dir| {
+        use std::os::unix::ffi::OsStrExt as _;
+        std::fs::create_dir(dir.join(std::ffi::OsStr::from_bytes(b"\xff-0"))).unwrap();
+    }),
+];
+
+fn put_file(at: &std::path::Path) {
+    std::fs::remove_dir_all(at).unwrap();
+    std::fs::write(at, "").unwrap();
+}
+
+#[test]
+fn whatever_is_wrong_or_cannot_be_checked_is_exit_code_1() {
+    for (what, harm) in HARMS {
+        let program = Program::new();
+        common::copy(&vectors("broker/clean-4.1/logdir"), &program.log());
+        assert_eq!(program.ok(&["verify"], ""), "");
+        harm(&program.log());
+        for more in [&[][..], &["--json"], &["--topic", "codecs"], &["--repair"]] {
+            let run = program.run(&[&["verify"], more].concat(), "");
+            let told = crate::program::text(&run.get_output().stderr);
+            assert_eq!(run.get_output().status.code(), Some(1), "{what} {more:?}: {told}");
+            assert!(told.contains("error: "), "{what} {more:?}: {told}");
+        }
+    }
+}
+
+/// The reader of the output goes away before, or while, anything is printed.
+#[cfg(unix)]
+#[test]
+fn what_is_wrong_counts_also_when_nobody_reads_it() {
+    let program = Program::new();
+    common::copy(&vectors("broker/clean-4.1/logdir"), &program.log());
+    let verify = |program: &Program| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_stratalog"));
+        command.args(["verify", "--json"]).env("STRATALOG_DIR", program.log());
+        command.stdout(writer).stderr(std::process::Stdio::null()).status().unwrap().code()
+    };
+    assert_eq!(verify(&program), Some(0), "nothing is wrong");
+    std::fs::write(program.log().join("codecs-0/00000000000000000000.index"), [9; 24]).unwrap();
+    assert_eq!(verify(&program), Some(1));
+}
+
+#[test]
+fn records_whose_codec_is_not_built_in_are_not_checked() {
+    if cfg!(feature = "lz4") {
+        eprintln!("skipped: every codec is built in");
+        return;
+    }
+    let program = Program::new();
+    common::copy(&vectors("broker/clean-4.1/logdir"), &program.log());
+    assert!(program.fails(1, &["verify"], "").contains("not looked at: their codec is not built in"));
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::format::checkpoint::{EpochStart, parse_offsets};
 use crate::format::compression::MAX_DECOMPRESSED_BYTES;
 use crate::format::frame::whole_batch_at;
 use crate::position::TopicPartition;
-use crate::sys::disk::{kind_of, open_root};
+use crate::sys::disk::{kind_of, names_in, open_root};
 use crate::sys::{DirectoryLock, Disk, EntryKind};
 use crate::upkeep::checkpoints::{ALL, Checkpoints};
 
@@ -301,6 +301,7 @@ impl Verifier<'_, '_> {
         let logs = wanted.iter().filter(|one| one.partition.is_some()).map(|one| &one.path);
         self.total = logs.chain(has_metadata.then_some(&metadata)).map(|path| self.bytes_of_logs(path)).sum();
         self.top_level_files(&found, has_metadata);
+        self.names_that_are_no_text()?;
         let outline = self.metadata(&metadata, has_metadata);
         for directory in wanted {
             if self.report.interrupted {
@@ -331,6 +332,19 @@ impl Verifier<'_, '_> {
         }
     }
 
+    /// Directories that nothing here and no broker takes for a partition's.
+    fn names_that_are_no_text(&mut self) -> Result<()> {
+        for name in names_in(&self.root)?.into_iter().filter(|name| name.to_str().is_none()) {
+            let path = self.root.join(name);
+            if kind_of(&path) == Some(EntryKind::Directory) {
+                let reason = "the name of the directory is not UTF-8; a broker does not start beside it";
+                self.problem(ProblemKind::Name, path, reason);
+            }
+        }
+        self.settle();
+        Ok(())
+    }
+
     /// `meta.properties` and what only a broker reads.
     fn top_level_files(&mut self, found: &[catalog::FoundDirectory], has_metadata: bool) {
         let path = self.root.join("meta.properties");
@@ -353,6 +367,11 @@ impl Verifier<'_, '_> {
     /// The metadata log, and what it says. `None` if there is none or it cannot be read.
     fn metadata(&mut self, directory: &Path, exists: bool) -> Option<Outline> {
         if !exists {
+            if kind_of(directory).is_some() {
+                let reason = "a link or a file stands where the directory of the metadata log should be; it was not looked at";
+                self.problem(ProblemKind::Unreadable, directory.to_owned(), reason);
+                self.settle();
+            }
             return None;
         }
         self.partition(directory, &TopicPartition::from(("__cluster_metadata", 0)), false);
@@ -409,9 +428,15 @@ impl Verifier<'_, '_> {
                 continue;
             }
             let path = self.root.join(partition.to_string());
+            let there = kind_of(&path);
+            if there.is_some_and(|kind| kind != EntryKind::Directory) {
+                let reason = "a link or a file stands where the directory of a partition should be; it was not looked at";
+                self.problem(ProblemKind::Unreadable, path, reason);
+                continue;
+            }
             let known = self.checkpoints.of(&partition);
             if let Some(point) = known.recovery_point.filter(|point| *point > known.log_start)
-                && kind_of(&path).is_none()
+                && there.is_none()
             {
                 let reason = format!("the directory is missing, but records below offset {point} were in it");
                 self.problem(ProblemKind::Catalog, path, reason);
