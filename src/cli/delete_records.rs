@@ -91,10 +91,11 @@ pub(super) fn run(options: &DeleteRecords, session: &Session) -> Outcome {
     }
     out.end()?;
     log.close()?;
-    match failed {
-        0 => Ok(()),
-        _ => Err(Failure::failed(format!("{failed} of {} partitions were left as they were", wanted.len()))),
+    if failed == 0 {
+        return Ok(());
     }
+    let many = output::counted(wanted.len() as u64, "partition", "partitions");
+    Err(Failure::failed(format!("{failed} of {many} could not be changed")))
 }
 
 /// The partition, and below which offset its records go.

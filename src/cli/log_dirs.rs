@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use stratalog::{Partition, Topic};
 
+use super::output::counted;
 use super::pattern::Pattern;
 use super::table::Table;
 use super::{Outcome, Output, Session, files, topics};
@@ -22,16 +23,22 @@ pub(super) struct LogDirs {
     /// In the form of Kafka's tool, JSON behind two lines of text, instead of as a table.
     #[arg(long)]
     describe: bool,
-    /// The topics: `orders,payments`, `test-.*`. All without it.
+    /// The topics: `orders,payments`, `test-.*`. Without it all, but for empty partitions of internal topics.
     #[arg(long, visible_alias = "topic", value_name = "PATTERN")]
     topic_list: Option<String>,
+    /// Show empty partitions of internal topics, too.
+    #[arg(long)]
+    internal: bool,
 }
 
 pub(super) fn run(options: &LogDirs, session: &Session) -> Outcome {
     let pattern = Pattern::parse(options.topic_list.as_deref().unwrap_or(".*"))?;
     let log = session.read()?;
     let topics = topics::chosen(&log, &pattern, options.topic_list.is_none())?;
-    let partitions: Vec<Partition> = topics.iter().flat_map(Topic::partitions).collect();
+    let mut partitions: Vec<Partition> = topics.iter().flat_map(Topic::partitions).collect();
+    if options.topic_list.is_none() && !options.internal {
+        partitions = without_empty_internal(&topics, partitions)?;
+    }
     let mut out = Output::new();
     if options.describe || session.json() {
         let node = node_id(session)?;
@@ -44,6 +51,23 @@ pub(super) fn run(options: &LogDirs, session: &Session) -> Outcome {
         out.write_all(as_table(&partitions)?.as_bytes())?;
     }
     out.end()
+}
+
+/// Kafka makes 50 partitions for the offsets of groups, of which a few are used.
+fn without_empty_internal(topics: &[Topic], partitions: Vec<Partition>) -> Outcome<Vec<Partition>> {
+    let mut internal = Vec::new();
+    for topic in topics {
+        if topic.describe()?.internal {
+            internal.push(topic.name());
+        }
+    }
+    let mut kept = Vec::new();
+    for partition in partitions {
+        if !internal.contains(&partition.id().topic()) || partition.size()? > 0 {
+            kept.push(partition);
+        }
+    }
+    Ok(kept)
 }
 
 fn as_kafka_shows(session: &Session, node: i64, partitions: &[Partition]) -> Outcome<Value> {
@@ -73,7 +97,9 @@ fn as_table(partitions: &[Partition]) -> Outcome<String> {
             offsets.log_end.to_string(),
         ]);
     }
-    Ok(format!("{}\n{sum} bytes of records in {} partitions\n", table.text(), partitions.len()))
+    let bytes = counted(sum, "byte", "bytes");
+    let partitions = counted(partitions.len() as u64, "partition", "partitions");
+    Ok(format!("{}\n{bytes} of records in {partitions}\n", table.text()))
 }
 
 /// The number of the node that the directory belongs to.

@@ -13,6 +13,7 @@ use stratalog::{
 
 use super::copying::{self, BATCH_BYTES};
 use super::lines::push_text;
+use super::output::counted;
 use super::pattern::Pattern;
 use super::progress::Bar;
 use super::{Failure, Outcome, Output, Session, Stop, files, topics};
@@ -280,12 +281,14 @@ fn print(copied: &[Copied], session: &Session) -> Outcome {
                 id.partition()
             )?;
         } else if before != after {
-            writeln!(out, "{id}: {records} records, from offset {before} to {after}")?;
+            let records = counted(*records, "record", "records");
+            writeln!(out, "{id}: {records}, from offset {before} to {after}")?;
         }
     }
     if !session.json() {
-        let records: u64 = copied.iter().map(|one| one.records).sum();
-        writeln!(out, "Copied {records} records of {} partitions.", copied.len())?;
+        let records = counted(copied.iter().map(|one| one.records).sum(), "record", "records");
+        let partitions = counted(copied.len() as u64, "partition", "partitions");
+        writeln!(out, "Copied {records} of {partitions}.")?;
     }
     out.end()
 }

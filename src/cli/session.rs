@@ -124,8 +124,12 @@ fn told(log: EventLog) -> EventLog {
     let found = log.recovery();
     if found.bytes_cut() > 0 {
         output::note(format_args!(
-            "the log was not closed in order; {} bytes behind the last whole batches were cut off",
-            found.bytes_cut()
+            "the log was not closed in order; {} cut off",
+            output::counted(
+                found.bytes_cut(),
+                "byte behind the last whole batches was",
+                "bytes behind the last whole batches were"
+            )
         ));
     }
     for partition in &found.partitions {
@@ -137,8 +141,13 @@ fn told(log: EventLog) -> EventLog {
         }
         for missing in &partition.missing {
             let (of, from, to) = (&partition.partition, missing.offsets.start, missing.offsets.end);
-            let perhaps = if missing.perhaps_compacted { ", unless a compaction took them out" } else { "" };
-            output::warn(format_args!("{of} lacks the records from offset {from} to {}{perhaps}", to - 1));
+            let perhaps = if missing.perhaps_compacted { ", unless a compaction took that out" } else { "" };
+            let last = to - 1;
+            if from == last {
+                output::warn(format_args!("{of} lacks the record of offset {from}{perhaps}"));
+            } else {
+                output::warn(format_args!("{of} lacks the records from offset {from} to {last}{perhaps}"));
+            }
         }
     }
     for failure in &found.failed {

@@ -169,9 +169,9 @@ fn alter(options: &Topics, name: &str, session: &Session) -> Outcome {
         let count = topic.partitions().len();
         if count >= total as usize {
             return Err(Failure::failed(format!(
-                "topic {:?} has {count} partitions and cannot get {total}: partitions can only be added; nothing was \
-                 changed",
-                topic.name()
+                "topic {:?} has {} and cannot get {total}: partitions can only be added; nothing was changed",
+                topic.name(),
+                output::counted(count as u64, "partition", "partitions")
             )));
         }
     }
@@ -181,7 +181,11 @@ fn alter(options: &Topics, name: &str, session: &Session) -> Outcome {
             session,
             "altered",
             topic.name(),
-            &format!("Topic {} has {total} partitions now.", topic.name()),
+            &format!(
+                "Topic {} has {} now.",
+                topic.name(),
+                output::counted(total.into(), "partition", "partitions")
+            ),
         )?;
     }
     Ok(log.close()?)

@@ -14,6 +14,33 @@ fn all_codecs() -> bool {
     cfg!(feature = "gzip") && cfg!(feature = "snappy") && cfg!(feature = "lz4") && cfg!(feature = "zstd")
 }
 
+/// The help proposes it for two logs of the same records.
+#[cfg(unix)]
+#[test]
+fn the_diff_of_the_help_is_empty_for_the_same_records_and_not_for_others() {
+    let program = Program::new();
+    let (a, b) = (program.dir.path().join("a"), program.dir.path().join("b"));
+    fill(&a);
+    let all = program.ok(&["export", "--full", "--dir", a.to_str().unwrap()], "");
+    let b = b.to_str().unwrap();
+    program.ok(&["import", "--dir", b], &all);
+    let help = program.ok(&["export", "--help"], "");
+    let lines: Vec<&str> = help.lines().skip_while(|line| !line.contains("for dir in a b")).take(2).collect();
+    let script = lines.join("\n").replace("stratalog", env!("CARGO_BIN_EXE_stratalog"));
+    let diff = || {
+        let mut bash = std::process::Command::new("bash");
+        let run = bash.args(["-c", &script]).current_dir(program.dir.path()).output().unwrap();
+        assert_eq!(crate::program::text(&run.stderr), "");
+        (run.status.code().unwrap(), crate::program::text(&run.stdout))
+    };
+    assert_eq!(diff(), (0, String::new()), "{script}");
+    let records = std::fs::read_to_string(program.dir.path().join("a.records")).unwrap();
+    assert!(records.lines().count() > 50, "{records}");
+    program.ok(&["produce", "--topic", "orders", "--dir", b], "one more\n");
+    let (code, printed) = diff();
+    assert!(code == 1 && printed.lines().count() == 2, "{printed}");
+}
+
 #[test]
 fn directories_of_brokers_are_exported_as_brokers_serve_them() {
     if !all_codecs() {

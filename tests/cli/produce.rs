@@ -24,6 +24,40 @@ fn lines_become_records_and_are_counted() {
 }
 
 #[test]
+fn one_is_not_several() {
+    let program = Program::with_topic("t", 1);
+    let told = |run: assert_cmd::assert::Assert| crate::program::text(&run.success().get_output().stderr);
+    let said = told(program.run(&["produce", "--topic", "t"], "x"));
+    assert!(said.starts_with("1 record, 1 byte in "), "{said}");
+    let perf = ["perf", "produce", "--topic", "t", "--num-records", "1", "--record-size", "9"];
+    assert!(program.ok(&perf, "").starts_with("1 record sent, "));
+    let said = program.fails(1, &["produce", "--topic", "t", "--property", "parse.key=true"], "a\tb\nc\n");
+    assert!(said.contains("; the 1 line before it is in the log"), "{said}");
+    let said = told(program.run(&["verify"], ""));
+    assert!(said.contains("2 partitions, 2 segments, ") && said.contains(" records, "), "{said}");
+    let all = program.ok(&["export", "--full"], "");
+    let one: String = all
+        .lines()
+        .filter(|line| !line.contains("\"offset\":1") && !line.contains("\"offset\":2"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let one = one.replace("\"lso\":3,\"hw\":3", "\"lso\":1,\"hw\":1");
+    let copy = program.dir.path().join("copy");
+    let said = program.ok(&["import", "--dir", copy.to_str().unwrap()], &one);
+    assert_eq!(said, "Imported 1 record of 1 topic, and the positions of 0 groups.\n");
+    let mirror = program.dir.path().join("mirror");
+    let said = program.ok(&["mirror", "--dir", copy.to_str().unwrap(), "--to", mirror.to_str().unwrap()], "");
+    assert!(
+        said.contains("1 record, from offset 0 to 1") && said.contains("Copied 1 record of 1 partition."),
+        "{said}"
+    );
+    let said = program.ok(&["topics", "--alter", "--topic", "t", "--partitions", "2"], "");
+    assert_eq!(said, "Topic t has 2 partitions now.\n");
+    let said = program.ok(&["log-dirs", "--topic-list", "t", "--dir", copy.to_str().unwrap()], "");
+    assert!(said.ends_with(" in 1 partition\n"), "{said}");
+}
+
+#[test]
 fn keys_and_headers_are_cut_off() {
     let program = Program::with_topic("t", 1);
     let cut = ["produce", "--topic", "t", "--property", "parse.key=true", "--property", "key.separator=:"];

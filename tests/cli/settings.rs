@@ -202,6 +202,31 @@ fn a_list_that_is_none_is_refused_before_anything_is_deleted() {
 }
 
 #[test]
+fn empty_partitions_of_internal_topics_are_left_out_unless_they_are_asked_for() {
+    let program = filled();
+    program.ok(&["consume", "--topic", "t", "--group", "g", "--from-beginning", "--until-end"], "");
+    program.ok(&["topics", "--create", "--topic", "empty"], "");
+    let rows = |more: &[&str]| -> Vec<String> {
+        let table = program.ok(&[&["log-dirs"], more].concat(), "");
+        let object = program.ok(&[&["log-dirs", "--json"], more].concat(), "");
+        let object: Value = serde_json::from_str(&object).unwrap();
+        let listed = object["brokers"][0]["logDirs"][0]["partitions"].as_array().unwrap();
+        let names: Vec<_> = listed.iter().map(|one| one["partition"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(table.lines().count(), names.len() + 3, "{table}");
+        assert!(table.ends_with(&format!(" in {} partitions\n", names.len())), "{table}");
+        names
+    };
+    let internal = |names: &[String]| names.iter().filter(|name| name.starts_with("__")).count();
+    let shown = rows(&[]);
+    assert!(shown.contains(&"empty-0".to_owned()) && shown.contains(&"t-1".to_owned()), "{shown:?}");
+    assert_eq!(internal(&shown), 1, "the one with the group's offsets: {shown:?}");
+    let asked = rows(&["--internal"]);
+    assert!(internal(&asked) > 10, "{asked:?}");
+    assert_eq!(rows(&["--topic-list", ".*"]), asked);
+    assert_eq!(rows(&["--topic-list", "__consumer_offsets"]).len(), internal(&asked));
+}
+
+#[test]
 fn sizes_are_shown() {
     let program = filled();
     let shown = program.ok(&["log-dirs", "--describe", "--topic-list", "t"], "");

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use crate::cli::output::counted;
+
 /// Those of Kafka's deserializers whose output can be printed. Text is printed as the bytes that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Deserializer {
@@ -46,8 +48,8 @@ impl Deserializer {
     fn write_number(self, bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
         fn fixed<const N: usize>(bytes: &[u8]) -> io::Result<[u8; N]> {
             bytes.try_into().map_err(|_| {
-                let reason =
-                    format!("a number of {N} bytes was expected, but there are {} bytes", bytes.len());
+                let there = counted(bytes.len() as u64, "byte", "bytes");
+                let reason = format!("a number of {N} bytes was expected, not {there}");
                 io::Error::new(io::ErrorKind::InvalidData, reason)
             })
         }
@@ -89,6 +91,6 @@ mod tests {
         assert_eq!(shown(Deserializer::Short, &300_i16.to_be_bytes()).unwrap(), "300");
         assert_eq!(shown(Deserializer::Double, &1.0_f64.to_be_bytes()).unwrap(), "1.0");
         let wrong = shown(Deserializer::Integer, b"abc").unwrap_err().to_string();
-        assert_eq!(wrong, "a number of 4 bytes was expected, but there are 3 bytes");
+        assert_eq!(wrong, "a number of 4 bytes was expected, not 3 bytes");
     }
 }

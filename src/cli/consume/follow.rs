@@ -149,9 +149,13 @@ impl Follow<'_> {
             Error::OffsetOutOfRange { at, valid } if at.offset() < valid.start => {
                 // Records that were deleted before they were printed are told of, not skipped in silence.
                 let (from, last, of) = (at.offset(), valid.start - 1, at.partition());
-                output::warn(format_args!(
-                    "offsets {from} to {last} of {of} were deleted before they were read"
-                ));
+                if from == last {
+                    output::warn(format_args!("offset {from} of {of} was deleted before it was read"));
+                } else {
+                    output::warn(format_args!(
+                        "offsets {from} to {last} of {of} were deleted before they were read"
+                    ));
+                }
                 self.consumer.seek(Position::new(of, valid.start))?;
             }
             // One of several topics was deleted: the others are read on.

@@ -23,7 +23,10 @@ const EXAMPLES: &str = "\
 Examples:
   stratalog export > served.jsonl
   stratalog export --full --dir data | stratalog import --dir copy
-  diff <(stratalog export --dir a) <(stratalog export --dir b)";
+  for dir in a b; do stratalog export --dir $dir | grep '\"type\":\"record\"' > $dir.records; done
+  diff a.records b.records
+
+Two logs give their topics different ids, so that lines of topics differ also where all records are the same.";
 
 /// Print topics, records and groups as lines of JSON.
 ///

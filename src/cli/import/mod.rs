@@ -15,6 +15,7 @@ use stratalog::{
 
 use crate::cli::copying::{self, BATCH_BYTES};
 use crate::cli::lines::from_digits;
+use crate::cli::output::counted;
 use crate::cli::pattern::Pattern;
 use crate::cli::progress::Bar;
 use crate::cli::{Failure, Outcome, Output, Session, Stop, files, output};
@@ -69,7 +70,8 @@ pub(super) fn run(options: &Import, session: &Session) -> Outcome {
     log.close()?;
     done?;
     if stop.is_asked() {
-        return Err(Failure::failed(format!("stopped after {} records", report.records)));
+        let records = counted(report.records, "record", "records");
+        return Err(Failure::failed(format!("stopped after {records}")));
     }
     report.print(session)
 }
@@ -109,22 +111,33 @@ impl Report {
         } else {
             writeln!(
                 out,
-                "Imported {records} records of {topics} topics, and the positions of {groups} groups."
+                "Imported {} of {}, and the positions of {}.",
+                counted(*records, "record", "records"),
+                counted(*topics, "topic", "topics"),
+                counted(*groups, "group", "groups")
             )?;
         }
         out.end()?;
         if !session.json() && *metadata > 0 {
             output::note(format_args!(
-                "the texts that came with {metadata} committed positions were left out"
+                "the texts that came with {} were left out",
+                counted(*metadata, "committed position", "committed positions")
             ));
         }
         if !session.json() && *uncommitted > 0 {
             output::note(format_args!(
-                "{uncommitted} records of transactions that did not count were left out"
+                "{} left out",
+                counted(
+                    *uncommitted,
+                    "record of a transaction that did not count was",
+                    "records of transactions that did not count were"
+                )
             ));
         }
         if !session.json() && *internal > 0 {
-            output::note(format_args!("{internal} records of Kafka's own topics were left out"));
+            let records =
+                counted(*internal, "record of Kafka's own topics was", "records of Kafka's own topics were");
+            output::note(format_args!("{records} left out"));
         }
         Ok(())
     }
@@ -209,7 +222,8 @@ impl Importing<'_> {
         if topic.partitions().len() != count as usize {
             let there = topic.partitions().len();
             return Err(Failure::failed(format!(
-                "topic {name:?} exists with {there} partitions, not {count}"
+                "topic {name:?} exists with {}, not {count}",
+                counted(there as u64, "partition", "partitions")
             )));
         }
         self.report.topics += 1;

@@ -11,6 +11,7 @@ use stratalog::{BufferedProducer, Durability, Producer, ProducerConfig, Record, 
 use super::histogram::Histogram;
 use super::in_flight::InFlight;
 use super::{MEBIBYTE, as_json, details, float, per_second};
+use crate::cli::output::counted;
 use crate::cli::progress::Bar;
 use crate::cli::properties::{self, pair};
 use crate::cli::{Failure, Outcome, Output, Session, Stop, files, produce};
@@ -260,10 +261,11 @@ impl Run<'_> {
         let recent = std::mem::replace(&mut self.recent, Window::new());
         if !self.session.json() {
             let (sent, records, megabytes) = recent.rates();
+            let sent = counted(sent, "record", "records");
             let (average, most) = (recent.latency.average_ms(), recent.latency.most().as_secs_f64() * 1e3);
             writeln!(
                 self.out,
-                "{sent} records sent, {records:.1} records/sec ({megabytes:.2} MB/sec), {average:.4} ms avg latency, \
+                "{sent} sent, {records:.1} records/sec ({megabytes:.2} MB/sec), {average:.4} ms avg latency, \
                  {most:.1} ms max latency."
             )?;
             self.out.flush()?;
@@ -281,12 +283,13 @@ impl Run<'_> {
             }))?;
             return self.out.end();
         }
+        let sent = counted(sent, "record", "records");
         let ms = |span: Duration| span.as_millis();
         let [median, high, higher, highest] =
             [0.5, 0.95, 0.99, 0.999].map(|part| ms(latency.percentile(part)));
         writeln!(
             self.out,
-            "{sent} records sent, {records:.6} records/sec ({megabytes:.2} MB/sec), {:.2} ms avg latency, {:.2} ms max \
+            "{sent} sent, {records:.6} records/sec ({megabytes:.2} MB/sec), {:.2} ms avg latency, {:.2} ms max \
              latency, {median} ms 50th, {high} ms 95th, {higher} ms 99th, {highest} ms 99.9th.",
             latency.average_ms(),
             latency.most().as_secs_f64() * 1e3

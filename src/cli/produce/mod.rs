@@ -145,7 +145,8 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
         report(session, lines, bytes, begun.elapsed())?;
     }
     if stop.is_asked() && options.file.is_some() {
-        return Err(Failure::failed(format!("stopped; the first {lines} lines are in the log")));
+        let written = output::counted(lines, "line is", "lines are");
+        return Err(Failure::failed(format!("stopped; the first {written} in the log")));
     }
     Ok(())
 }
@@ -248,7 +249,9 @@ fn report(session: &Session, lines: u64, bytes: u64, time: Duration) -> Outcome 
         return Output::new().whole(format!("{sum}\n").as_bytes());
     }
     output::remark(format_args!(
-        "{lines} records, {bytes} bytes in {seconds:.3} s: {per_second:.0} records/s, {:.1} MB/s",
+        "{}, {} in {seconds:.3} s: {per_second:.0} records/s, {:.1} MB/s",
+        output::counted(lines, "record", "records"),
+        output::counted(bytes, "byte", "bytes"),
         rate / 1e6
     ));
     Ok(())
@@ -327,9 +330,20 @@ impl Writer {
         let lost = self.buffered.discard() as u64 + self.dropped;
         let in_log = self.lines - lost;
         let sum = match rest {
-            Err(Error::Poisoned(_)) => format!("at least {in_log} of {} lines are in the log", self.lines),
-            _ if lost == 0 => format!("the {in_log} lines before it are in the log"),
-            _ => format!("{in_log} of the {} lines that were read are in the log", self.lines),
+            Err(Error::Poisoned(_)) => {
+                let lines = output::counted(self.lines, "line", "lines");
+                format!("at least {in_log} of {lines} are in the log")
+            }
+            _ if lost == 0 => {
+                format!(
+                    "the {} in the log",
+                    output::counted(in_log, "line before it is", "lines before it are")
+                )
+            }
+            _ => {
+                let read = output::counted(self.lines, "line that was read is", "lines that were read are");
+                format!("{in_log} of the {read} in the log")
+            }
         };
         match failure {
             Failure::Failed(text) => Failure::Failed(format!("{text}; {sum}")),
