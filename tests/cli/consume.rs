@@ -253,6 +253,11 @@ fn numbers_are_printed_by_their_deserializers() {
     assert_eq!(program.ok(&[&consume[..], &numbers].concat(), ""), "-1\t7\n");
     let told = program.fails(1, &[&consume[..], &["--key-deserializer", class]].concat(), "");
     assert!(told.contains("a number of 8 bytes was expected, but there are 4 bytes"), "{told}");
+    let none = ["--formatter", "org.apache.kafka.tools.consumer.NoOpMessageFormatter"];
+    let run = program.run(&[&consume[..], &none].concat(), "").success().stdout("");
+    assert!(crate::program::text(&run.get_output().stderr).contains("Processed a total of 1 messages"));
+    let logging = ["--formatter", "org.apache.kafka.tools.consumer.LoggingMessageFormatter"];
+    assert_eq!(program.ok(&[&consume[..], &numbers, &logging].concat(), ""), "-1\t7\n");
     let told = program.fails(2, &[&consume[..], &["--formatter", "com.example.Avro"]].concat(), "");
     assert!(told.contains("DefaultMessageFormatter"), "{told}");
 }

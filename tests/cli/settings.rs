@@ -246,3 +246,79 @@ fn sizes_are_shown() {
     let row = ["t", "1", "1", &size, "0", "10"];
     assert!(table.lines().any(|line| line.split_whitespace().eq(row)), "{table}");
 }
+
+/// Whether it is found by the parser, by the command or by the library.
+#[test]
+fn every_bad_setting_and_property_is_exit_code_2() {
+    let program = filled();
+    let before = program.ok(&["configs", "--topic", "t", "--describe", "--all"], "");
+    let file = program.dir.path().join("payloads");
+    std::fs::write(&file, "x\n").unwrap();
+    for command in [
+        "topics --create --topic new --config foo=1",
+        "topics --create --topic new --config retention.ms=soon",
+        "topics --create --topic new --config retention.ms",
+        "topics --create --topic new --partitions 0",
+        "topics --create --topic new --partitions many",
+        "topics --create --topic new --replication-factor 3",
+        "topics --create --topic ne/w",
+        "topics --alter --topic t --partitions many",
+        "topics --describe --topic [a",
+        "configs --topic t --alter --add-config foo=1",
+        "configs --topic t --alter --add-config retention.ms=soon",
+        "configs --topic t --alter --add-config retention.ms",
+        "configs --topic t --alter --add-config retention.ms=1,retention.ms=soon",
+        "configs --entity-default --alter --add-config retention.ms=1",
+        "produce --topic t --property parse.keys=true",
+        "produce --topic t --property parse.key=1",
+        "produce --topic t --property parse.key",
+        "produce --topic t --property headers.separator=(",
+        "produce --topic t --property null.marker=:",
+        "produce --topic t --producer-property acks=2",
+        "produce --topic t --producer-property batch.size=big",
+        "produce --topic t --producer-property compression.type=rar",
+        "produce --topic t --producer-property nonsense=1",
+        "consume --topic t --property print.keys=true",
+        "consume --topic t --property print.key=1",
+        "consume --topic t --property key.deserializer=Avro",
+        "consume --topic t --consumer-property nonsense=1",
+        "consume --topic t --consumer-property isolation.level=some",
+        "consume --topic t --consumer-property max.poll.records=many",
+        "consume --topic t --consumer-property enable.auto.commit=1",
+        "consume --topic t --max-messages many",
+        "consume --topic t --max-messages -2",
+        "perf produce --topic t --num-records 1 --record-size 1 --producer-props acks=2",
+        "perf produce --topic t --num-records 1 --record-size 1 --producer-props batch.size=big",
+        "perf produce --topic t --num-records 1 --record-size 1 --producer-props nonsense=1",
+        "perf produce --topic t --num-records 1 --record-size 1 --producer-props nonsense",
+    ] {
+        let told = program.fails(2, &command.split(' ').collect::<Vec<_>>(), "x\n");
+        assert!(told.contains("error: "), "{command}: {told}");
+    }
+    assert_eq!(program.ok(&["topics", "--list"], ""), "t\n");
+    assert_eq!(program.ok(&["configs", "--topic", "t", "--describe", "--all"], ""), before);
+    assert_eq!(program.ok(&["offsets"], ""), "t:0:10\nt:1:10\n");
+}
+
+/// Kafka's users paste them.
+#[test]
+fn options_that_kafkas_users_give_are_taken() {
+    let program = filled();
+    for command in [
+        "topics --list --bootstrap-server x:1 --command-config nowhere",
+        "topics --describe --topic t --under-replicated-partitions",
+        "topics --describe --topic t --unavailable-partitions",
+        "topics --describe --topic t --under-min-isr-partitions",
+        "configs --describe --entity-type topics --entity-default",
+        "configs --describe --entity-type topics --entity-name t --command-config nowhere",
+        "groups --list --command-config nowhere",
+        "offsets --topic t --time -4 --command-config nowhere",
+        "offsets --topic t --time -5",
+        "consume --topic t --max-messages -1 --until-end --consumer-property client.id=me --consumer.config nowhere",
+        "produce --topic t --producer-property client.id=me --producer-property max.request.size=9 --producer.config nowhere",
+        "perf produce --topic t --num-records 1 --record-size 1 --throughput -1 --producer-props bootstrap.servers=x:1 acks=all client.id=me --producer.config nowhere",
+        "perf consume --topic t --num-records 1 --bootstrap-server x:1 --consumer.config nowhere",
+    ] {
+        program.ok(&command.split(' ').collect::<Vec<_>>(), "");
+    }
+}

@@ -15,6 +15,7 @@ pub(super) enum Deserializer {
     Long,
     Float,
     Double,
+    Boolean,
 }
 
 impl FromStr for Deserializer {
@@ -24,7 +25,8 @@ impl FromStr for Deserializer {
     fn from_str(text: &str) -> Result<Self, String> {
         let class = text.rsplit('.').next().unwrap_or(text);
         match class.strip_suffix("Deserializer").unwrap_or(class) {
-            "String" | "ByteArray" | "Bytes" | "ByteBuffer" => Ok(Self::Bytes),
+            "String" | "ByteArray" | "Bytes" | "ByteBuffer" | "UUID" => Ok(Self::Bytes),
+            "Boolean" => Ok(Self::Boolean),
             "Short" => Ok(Self::Short),
             "Integer" => Ok(Self::Integer),
             "Long" => Ok(Self::Long),
@@ -32,8 +34,8 @@ impl FromStr for Deserializer {
             "Double" => Ok(Self::Double),
             _ => Err(format!(
                 "{text:?} cannot be loaded: there is no Java here; known are Kafka's StringDeserializer, \
-                 ByteArrayDeserializer, BytesDeserializer, ShortDeserializer, IntegerDeserializer, LongDeserializer, \
-                 FloatDeserializer and DoubleDeserializer"
+                 ByteArrayDeserializer, BytesDeserializer, UUIDDeserializer, BooleanDeserializer, ShortDeserializer, \
+                 IntegerDeserializer, LongDeserializer, FloatDeserializer and DoubleDeserializer"
             )),
         }
     }
@@ -48,8 +50,9 @@ impl Deserializer {
     fn write_number(self, bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
         fn fixed<const N: usize>(bytes: &[u8]) -> io::Result<[u8; N]> {
             bytes.try_into().map_err(|_| {
+                let is = if bytes.len() == 1 { "is" } else { "are" };
                 let there = counted(bytes.len() as u64, "byte", "bytes");
-                let reason = format!("a number of {N} bytes was expected, not {there}");
+                let reason = format!("a number of {N} bytes was expected, but there {is} {there}");
                 io::Error::new(io::ErrorKind::InvalidData, reason)
             })
         }
@@ -60,6 +63,13 @@ impl Deserializer {
             Self::Long => write!(out, "{}", i64::from_be_bytes(fixed(bytes)?)),
             Self::Float => write!(out, "{:?}", f32::from_be_bytes(fixed(bytes)?)),
             Self::Double => write!(out, "{:?}", f64::from_be_bytes(fixed(bytes)?)),
+            Self::Boolean => match bytes {
+                [0] => out.write_all(b"false"),
+                [1] => out.write_all(b"true"),
+                _ => {
+                    Err(io::Error::new(io::ErrorKind::InvalidData, "a boolean was expected, one byte 0 or 1"))
+                }
+            },
         }
     }
 }
@@ -90,7 +100,9 @@ mod tests {
         assert_eq!(shown(Deserializer::Long, &(-7_i64).to_be_bytes()).unwrap(), "-7");
         assert_eq!(shown(Deserializer::Short, &300_i16.to_be_bytes()).unwrap(), "300");
         assert_eq!(shown(Deserializer::Double, &1.0_f64.to_be_bytes()).unwrap(), "1.0");
+        assert_eq!(shown(Deserializer::Boolean, &[1]).unwrap(), "true");
+        assert!(shown(Deserializer::Boolean, &[2]).is_err());
         let wrong = shown(Deserializer::Integer, b"abc").unwrap_err().to_string();
-        assert_eq!(wrong, "a number of 4 bytes was expected, not 3 bytes");
+        assert_eq!(wrong, "a number of 4 bytes was expected, but there are 3 bytes");
     }
 }

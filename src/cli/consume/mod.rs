@@ -20,7 +20,7 @@ use super::{Outcome, Session, Stop, output, topics};
 use columns::Columns;
 use deserializer::Deserializer;
 use follow::Follow;
-use print::Printer;
+use print::{Layout, Printer};
 use settings::{Limit, Settings};
 use start::Start;
 
@@ -86,9 +86,10 @@ pub(super) struct Consume {
     /// How values are printed.
     #[arg(long, value_name = "CLASS")]
     value_deserializer: Option<Deserializer>,
-    /// Taken, so that commands for Kafka can be pasted: its default formatter is what prints here.
-    #[arg(long, hide = true, value_name = "CLASS", value_parser = formatter)]
-    formatter: Option<String>,
+    /// How records are printed: the name of Kafka's DefaultMessageFormatter, LoggingMessageFormatter (which prints the same)
+    /// or NoOpMessageFormatter (which prints nothing).
+    #[arg(long, value_name = "CLASS", value_parser = formatter)]
+    formatter: Option<Formatter>,
     /// A setting of the consumer by its Kafka name: auto.offset.reset, enable.auto.commit, fetch.max.bytes, group.id,
     /// isolation.level, max.poll.records.
     #[arg(long = "consumer-property", alias = "command-property", value_name = "NAME=VALUE", value_parser = pair)]
@@ -102,11 +103,20 @@ enum Isolation {
     ReadCommitted,
 }
 
-fn formatter(class: &str) -> Result<String, String> {
-    match class.rsplit('.').next() {
-        Some("DefaultMessageFormatter") => Ok(class.to_owned()),
-        _ => Err("there is no Java here to load it; known is Kafka's DefaultMessageFormatter; --json prints all of a \
-                  record"
+/// Whether records are printed at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Formatter {
+    Default,
+    NoOp,
+}
+
+fn formatter(class: &str) -> Result<Formatter, String> {
+    match class.rsplit(['.', '$']).next() {
+        Some("DefaultMessageFormatter" | "LoggingMessageFormatter") => Ok(Formatter::Default),
+        Some("NoOpMessageFormatter") => Ok(Formatter::NoOp),
+        _ => Err("there is no Java here to load it; known are Kafka's DefaultMessageFormatter, \
+                  LoggingMessageFormatter and NoOpMessageFormatter; --json prints all of a record, and `dump` what is in \
+                  internal topics"
             .to_owned()),
     }
 }
@@ -134,7 +144,12 @@ pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
         start::place(&mut consumer, options.offset, options.from_beginning)?;
     }
     stop.wakes(consumer.waker());
-    let printer = Printer::new(columns, session.json(), options.max_messages.0);
+    let layout = match options.formatter {
+        Some(Formatter::NoOp) => Layout::Nothing,
+        _ if session.json() => Layout::Json,
+        _ => Layout::Columns(columns),
+    };
+    let printer = Printer::new(layout, options.max_messages.0);
     let follow = Follow { options, consumer, is_member, commits, wanted, log: log.clone(), stop };
     let count = follow.run(printer)?;
     log.close()?;

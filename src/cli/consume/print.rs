@@ -7,11 +7,18 @@ use stratalog::Records;
 use super::columns::{self, Columns};
 use crate::cli::{Outcome, Output};
 
+/// How a record is printed.
+#[derive(Debug)]
+pub(super) enum Layout {
+    Columns(Columns),
+    Json,
+    Nothing,
+}
+
 /// Prints records, up to a number of them.
 #[derive(Debug)]
 pub(super) struct Printer {
-    columns: Columns,
-    json: bool,
+    layout: Layout,
     /// How many may still be printed.
     left: u64,
     printed: u64,
@@ -19,8 +26,8 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    pub(super) fn new(columns: Columns, json: bool, most: Option<u64>) -> Self {
-        Self { columns, json, left: most.unwrap_or(u64::MAX), printed: 0, out: Output::new() }
+    pub(super) fn new(layout: Layout, most: Option<u64>) -> Self {
+        Self { layout, left: most.unwrap_or(u64::MAX), printed: 0, out: Output::new() }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -35,10 +42,10 @@ impl Printer {
     pub(super) fn print(&mut self, records: &Records) -> Outcome<usize> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(records.len());
         for record in records.iter().take(wanted) {
-            if self.json {
-                columns::write_json(&record, &mut self.out)?;
-            } else {
-                self.columns.write(&record, &mut self.out)?;
+            match &self.layout {
+                Layout::Columns(columns) => columns.write(&record, &mut self.out)?,
+                Layout::Json => columns::write_json(&record, &mut self.out)?,
+                Layout::Nothing => {}
             }
         }
         if wanted > 0 {

@@ -13,7 +13,7 @@ use super::in_flight::InFlight;
 use super::{MEBIBYTE, as_json, details, float, per_second};
 use crate::cli::output::counted;
 use crate::cli::progress::Bar;
-use crate::cli::properties::{self, pair};
+use crate::cli::properties::pair;
 use crate::cli::{Failure, Outcome, Output, Session, Stop, files, produce};
 
 const EXAMPLES: &str = "\
@@ -67,14 +67,8 @@ const LOOK_EVERY: u64 = 1024;
 
 pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let payloads = payloads(options)?;
-    let mut config = ProducerConfig::new().durability(options.durability);
-    for (name, value) in options.settings.iter().filter(|(name, _)| name != "acks") {
-        if properties::is_for_a_connection(name) {
-            properties::no_effect(name);
-        } else {
-            config = config.set(name, value);
-        }
-    }
+    let config =
+        produce::with_settings(ProducerConfig::new().durability(options.durability), &options.settings)?;
     let log = session.write()?;
     let stop = Stop::on_signals()?;
     let topic = log.topic(&options.topic)?;

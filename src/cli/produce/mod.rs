@@ -152,8 +152,19 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
 }
 
 fn config(options: &Produce) -> Outcome<ProducerConfig> {
-    let mut config = ProducerConfig::new().durability(options.durability);
-    for (name, value) in &options.settings {
+    let mut config = with_settings(ProducerConfig::new().durability(options.durability), &options.settings)?;
+    if let Some(codec) = options.compression_codec.and_then(|codec| codec.to_possible_value()) {
+        config = config.set("compression.type", codec.get_name());
+    }
+    Ok(config)
+}
+
+/// With settings by their Kafka names. Those that are not valid are found when a producer is made.
+pub(super) fn with_settings(
+    mut config: ProducerConfig,
+    settings: &[(String, String)],
+) -> Outcome<ProducerConfig> {
+    for (name, value) in settings {
         if name == "acks" {
             Acks::from_str(value, false)
                 .map_err(|_| Failure::usage(format!("acks is 0, 1 or all, not {value:?}")))?;
@@ -162,9 +173,6 @@ fn config(options: &Produce) -> Outcome<ProducerConfig> {
         } else {
             config = config.set(name, value);
         }
-    }
-    if let Some(codec) = options.compression_codec.and_then(|codec| codec.to_possible_value()) {
-        config = config.set("compression.type", codec.get_name());
     }
     Ok(config)
 }
