@@ -86,8 +86,8 @@ pub(super) struct Consume {
     /// How values are printed.
     #[arg(long, value_name = "CLASS")]
     value_deserializer: Option<Deserializer>,
-    /// How records are printed: the name of Kafka's DefaultMessageFormatter, LoggingMessageFormatter (which prints the same)
-    /// or NoOpMessageFormatter (which prints nothing).
+    /// How records are printed: the name of Kafka's `DefaultMessageFormatter`, `LoggingMessageFormatter` (which prints the same)
+    /// or `NoOpMessageFormatter` (which prints nothing).
     #[arg(long, value_name = "CLASS", value_parser = formatter)]
     formatter: Option<Formatter>,
     /// A setting of the consumer by its Kafka name: auto.offset.reset, enable.auto.commit, fetch.max.bytes, group.id,
