@@ -24,6 +24,15 @@ fn lines_become_records_and_are_counted() {
 }
 
 #[test]
+fn bytes_that_are_no_text_stay_as_they_are() {
+    let program = Program::with_topic("t", 1);
+    let mut command = program.command(&["produce", "--topic", "t", "--property", "parse.key=true"]);
+    command.write_stdin(b"\xff\t\xc3\n".to_vec()).assert().success();
+    let mut consume = program.command(&[&ALL[..], &["--property", "print.key=true"]].concat());
+    consume.assert().success().stdout(b"\xff\t\xc3\n".to_vec());
+}
+
+#[test]
 fn one_is_not_several() {
     let program = Program::with_topic("t", 1);
     let told = |run: assert_cmd::assert::Assert| crate::program::text(&run.success().get_output().stderr);
