@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use stratalog::{Consumer, EventLog, Record, Records, TopicConfig};
+use stratalog::{Consumer, EventLog, Record, Records, TopicConfig, WhyEmpty};
 use tokio::sync::mpsc;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -19,8 +19,8 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 fn read_ahead(mut consumer: Consumer, to: &mpsc::Sender<Records>) -> stratalog::Result<Consumer> {
     loop {
         let records = consumer.poll(Duration::MAX)?;
-        // Empty: the waker was used.
-        if records.is_empty() || to.blocking_send(records).is_err() {
+        // Other polls without records go on: the first one of a member announces its partitions and brings none yet.
+        if records.why_empty() == Some(WhyEmpty::Woken) || to.blocking_send(records).is_err() {
             return Ok(consumer);
         }
     }
@@ -39,8 +39,8 @@ async fn main() -> Result<(), AnyError> {
     let log = EventLog::open(dir.path())?;
     let numbers = log.create_topic("numbers", TopicConfig::new())?;
 
-    let mut consumer = log.reader()?;
-    consumer.assign(numbers.partitions())?;
+    let mut consumer = log.consumer("bridge")?;
+    consumer.subscribe(["numbers"])?;
     let stop = consumer.waker();
     let (to, mut from) = mpsc::channel(4);
     let reading = tokio::task::spawn_blocking(move || read_ahead(consumer, &to));
@@ -66,7 +66,9 @@ async fn main() -> Result<(), AnyError> {
     }
     writing.await??;
     stop.wake();
-    let consumer = reading.await??;
+    let mut consumer = reading.await??;
+    // All that was handed out was handled.
+    consumer.commit()?;
     println!("{count} records in {polls} polls, handled by a task; their sum is {sum}");
     println!("the consumer came back at {:?}", consumer.positions());
     assert_eq!(sum, COUNT * (COUNT + 1) / 2);

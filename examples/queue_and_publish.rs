@@ -10,7 +10,7 @@
 use std::thread;
 use std::time::Duration;
 
-use stratalog::{Consumer, EventLog, Record, Result, TopicConfig};
+use stratalog::{Consumer, EventLog, Record, Result, TopicConfig, WhyEmpty};
 
 const ORDERS: usize = 1_000;
 
@@ -53,7 +53,7 @@ fn read_all(mut consumer: Consumer) -> Result<usize> {
     let mut read = 0;
     loop {
         let records = consumer.poll(Duration::from_millis(300))?;
-        if records.is_empty() && records.assigned().is_empty() && records.revoking().is_empty() {
+        if records.why_empty() == Some(WhyEmpty::TimedOut) {
             consumer.close()?;
             return Ok(read);
         }

@@ -45,7 +45,10 @@ impl fmt::Debug for Timestamp {
 
 /// Where timestamps come from. Implemented by [`SystemClock`] and [`ManualClock`].
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
-    /// The time now. Called while a record is sent, never under the lock of a partition.
+    /// The time now. Called while a record is sent, never under the lock of a partition, and by the threads of the log.
+    ///
+    /// It should not panic. In a call of yours a panic passes through to you; in a thread of the log it is an
+    /// [`Event::MaintenanceFailed`](crate::Event::MaintenanceFailed), what needs the time waits, and the rest goes on.
     fn now(&self) -> Timestamp;
 }
 

@@ -92,8 +92,8 @@ pub enum Event {
         /// Why it changes nothing.
         reason: &'static str,
     },
-    /// Records that a buffered producer had taken are lost: their topic was deleted, they have become too large for it, or
-    /// the producer was dropped and could not write what it still held.
+    /// Records that a buffered producer had taken are lost: their topic was deleted, they have become too large for it, the
+    /// log was closed before they were written, or the producer was dropped and could not write what it still held.
     RecordsDropped {
         /// How many records are lost.
         records: usize,
@@ -112,7 +112,7 @@ pub enum Event {
         failure: Box<str>,
     },
     /// Something that is done again later did not succeed: a checkpoint, an index, the removal of a file, what follows from
-    /// the deletion of a topic.
+    /// the deletion of a topic, whatever needs the time while the log's clock panics.
     MaintenanceFailed {
         /// What was attempted.
         task: &'static str,

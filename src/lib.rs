@@ -68,7 +68,7 @@ pub use config::{
 };
 pub use consumer::{
     Consumer, ConsumerWaker, Headers, OwnedRecord, OwnedRecordIter, PartitionIter, PartitionRecords,
-    RecordIter, RecordView, Records,
+    RecordIter, RecordView, Records, WhyEmpty,
 };
 pub use directory::{
     Group, Maintenance, Metrics, OpenOptions, Partition, PartitionOffsets, Progress, ReadMode,

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use common::{end, in_every_mode, read, texts, until};
 use stratalog::{
-    BufferedProducer, Error, EventLog, Maintenance, ManualClock, ProducerConfig, Record, Remedy, Timestamp,
-    Topic, TopicConfig,
+    BufferedProducer, Error, Event, EventLog, Maintenance, ManualClock, ProducerConfig, Record, Remedy,
+    Timestamp, Topic, TopicConfig,
 };
 
 /// Writes only when it is asked to or full.
@@ -240,4 +240,33 @@ fn what_cannot_be_written_does_not_keep_the_rest() {
         producer.flush().unwrap();
         assert_eq!((end(&topic, 0), producer.discard()), (4, 0));
     });
+}
+
+#[test]
+fn records_that_a_closed_log_takes_no_more_are_reported_once_with_the_close() {
+    for linger in [Duration::ZERO, Duration::from_secs(3600), Duration::MAX] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = EventLog::options().maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+        let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+        let events = log.events();
+        let config = ProducerConfig::new().linger(linger);
+        let mut first = log.producer_with(config.clone()).unwrap().buffered();
+        let mut flushed = log.producer_with(config.clone()).unwrap().buffered();
+        drop(log.producer_with(config).unwrap().buffered());
+        for _ in 0..3 {
+            first.enqueue(&topic, Record::new("lost")).unwrap();
+            flushed.enqueue(&topic, Record::new("kept")).unwrap();
+        }
+        flushed.flush().unwrap();
+        log.close().unwrap();
+        let told: Vec<_> = events.collect();
+        let [Event::RecordsDropped { records: 3, failure }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(&**failure, "the log is closed");
+        assert!(matches!(first.enqueue(&topic, Record::new("late")), Err(Error::Closed)));
+        assert!(matches!(first.flush(), Err(Error::Closed)));
+        assert_eq!((first.pending(), first.discard()), (3, 3));
+        drop((first, flushed));
+        let log = EventLog::open(dir.path()).unwrap();
+        assert_eq!(log.topic("t").unwrap().partition(0).unwrap().offsets().unwrap().log_end, 3);
+    }
 }

@@ -1,6 +1,9 @@
 //! How a consumer remembers, in its group's name, how far it has come.
 
-use super::{Assigned, Consumer, shown};
+use std::collections::BTreeMap;
+
+use super::assigned::Assigned;
+use super::{Consumer, shown};
 use crate::config::{Durability, ReadUpTo};
 use crate::error::{Error, Result};
 use crate::group::{Since, refuse_beyond_end};
@@ -32,10 +35,13 @@ impl Consumer {
 
     /// Commits the present positions that were not committed yet. Of topics that were deleted nothing is to be remembered.
     fn commit_present(&mut self) -> Result<()> {
-        let moved = self.assigned.iter().enumerate().filter(|(_, one)| one.has_moved() && !one.is_gone());
-        let positions = moved.map(|(at, _)| Ok((at, self.within_bounds(at, self.position_at(at))?)));
-        let positions = positions.collect::<Result<Vec<_>>>()?;
+        let positions = self.positions_to_commit().collect::<Result<Vec<_>>>()?;
         self.commit_positions(positions)
+    }
+
+    fn positions_to_commit(&self) -> impl Iterator<Item = Result<(usize, Position)>> {
+        let moved = self.assigned.iter().enumerate().filter(|(_, one)| one.has_moved() && !one.is_gone());
+        moved.map(|(at, _)| Ok((at, self.within_bounds(at, self.position_at(at))?)))
     }
 
     /// Refuses a partition whose topic was deleted, if another topic has the name.
@@ -72,18 +78,17 @@ impl Consumer {
     /// ```
     pub fn commit_to(&mut self, to: impl IntoIterator<Item = Position>) -> Result<()> {
         self.directory.check_process()?;
-        let mut positions: Vec<(usize, Position)> = Vec::new();
+        let mut positions = BTreeMap::new();
         for position in to {
             let at = match self.find(position.partition()) {
                 Ok(at) => at,
                 Err(gone @ Error::NotFound { .. }) => return Err(gone),
                 Err(failure) => return Err(self.not_ours().unwrap_or(failure)),
             };
-            let position = self.within_bounds(at, position.in_partition(self.assignment[at].clone()))?;
-            positions.retain(|(before, _)| *before != at);
-            positions.push((at, position));
+            let name = self.assigned.names()[at].clone();
+            positions.insert(at, self.within_bounds(at, position.in_partition(name))?);
         }
-        self.commit_positions(positions)
+        self.commit_positions(positions.into_iter().collect())
     }
 
     fn not_ours(&self) -> Option<Error> {
@@ -102,14 +107,26 @@ impl Consumer {
     }
 
     /// Commits what the last poll handed out, if polls are to do that.
+    ///
+    /// A partition of which a position cannot be committed, since the consumer was sent outside of it or it cannot be read,
+    /// has handed out nothing there and does not keep the others from being committed: its own fetch gives the failure.
     pub(super) fn commit_processed(&mut self) -> Result<()> {
-        if self.config.commit_on_poll && !self.assigned.is_empty() { self.commit_present() } else { Ok(()) }
+        if !self.config.commit_on_poll || self.assigned.is_empty() {
+            return Ok(());
+        }
+        self.group_to_commit_for()?;
+        let positions = self.positions_to_commit().filter_map(Result::ok).collect();
+        self.commit_positions(positions)
     }
 
-    /// The same before the consumer forgets its positions: no poll will tell that some could not be committed.
+    /// The same before the consumer forgets its positions: no poll will say that some could not be committed.
     pub(super) fn commit_last(&mut self) -> Result<()> {
         self.commit_processed()?;
-        let mut moved = self.assigned.iter().filter(|one| self.config.commit_on_poll && one.has_moved());
+        if !self.config.commit_on_poll {
+            return Ok(());
+        }
+        self.positions_to_commit().try_for_each(|position| position.map(drop))?;
+        let mut moved = self.assigned.iter().filter(|one| one.has_moved());
         moved.try_for_each(|one| self.refuse_made_anew(one))
     }
 

@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Consumer, told};
+use super::Consumer;
+use super::assigned::Assigned;
+use super::waiting::Waited;
 use crate::config::WaitStrategy;
 use crate::error::Result;
 use crate::wait::before_parking;
@@ -16,23 +18,20 @@ const LOOKS_BEFORE_SLEEPING: u32 = 16;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 impl Consumer {
-    /// Looks for more where everything known was read.
-    pub(super) fn look_further(&self) -> Result<()> {
-        if self.directory.is_read_only() {
-            self.directory.look_around_at_times()?;
-            for one in &self.assigned {
-                let cursor = &one.cursor;
-                let behind = one.is_awake() && !cursor.may_have_data();
-                let glanced = if behind { cursor.log().glance() } else { Ok(()) };
-                let looked = glanced.and_then(|()| cursor.follow_transactions());
-                looked.map_err(|failure| told(&self.directory, cursor, failure))?;
-            }
-        }
-        Ok(())
+    /// Looks for topics that another process makes, deletes or alters.
+    pub(super) fn look_around(&self) -> Result<()> {
+        if self.directory.is_read_only() { self.directory.look_around_at_times() } else { Ok(()) }
     }
 
-    /// Waits until there may be records or something to tell. `false`: the deadline has passed or a waker was used.
-    pub(super) fn wait_for_others(&self, deadline: Option<Instant>) -> bool {
+    /// Looks for more where everything known was read, but for what fails.
+    fn look_further(&self) -> Result<()> {
+        self.look_around()?;
+        let mut read = self.assigned.iter().filter(|one| one.is_awake() && !one.trouble.is_known(self.polls));
+        read.try_for_each(Assigned::look_further)
+    }
+
+    /// Waits until there may be records or something to announce.
+    pub(super) fn wait_for_others(&self, deadline: Option<Instant>) -> Waited {
         let looks = match self.config.wait {
             WaitStrategy::Spin => u32::MAX,
             WaitStrategy::SpinThenPark => LOOKS_BEFORE_SLEEPING,
@@ -41,15 +40,15 @@ impl Consumer {
         let mut look = 0;
         loop {
             if self.wake.take() {
-                return false;
+                return Waited::Woken;
             }
             // What keeps it from looking is for the next fetch to tell.
             if self.look_further().is_err() || self.may_have_data() {
-                return true;
+                return Waited::News;
             }
             let now = Instant::now();
             if deadline.is_some_and(|deadline| now >= deadline) {
-                return false;
+                return Waited::TooLong;
             }
             look = if looks == u32::MAX { 0 } else { look + 1 };
             if look >= looks {

@@ -4,6 +4,7 @@
 //! for one; while it sleeps it is registered with every partition it reads. Which partitions these are it is told once
 //! ([`Consumer::assign`]), or its group decides from poll to poll ([`subscription`]).
 
+mod assigned;
 mod committing;
 mod following;
 mod records;
@@ -13,14 +14,16 @@ mod tests;
 mod view;
 mod waiting;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use records::{OwnedRecordIter, PartitionIter, PartitionRecords, RecordIter, Records};
+use assigned::{Assigned, Assignment, Trouble};
+pub use records::{OwnedRecordIter, PartitionIter, PartitionRecords, RecordIter, Records, WhyEmpty};
 use subscription::Subscription;
 pub use view::{Headers, OwnedRecord, RecordView};
 pub use waiting::ConsumerWaker;
-use waiting::Wake;
+use waiting::{Waited, Wake};
 
 use crate::clock::Timestamp;
 use crate::config::{ConsumerConfig, IsolationLevel, ReadUpTo, StartFrom};
@@ -55,54 +58,16 @@ use crate::position::{Position, TopicPartition};
 pub struct Consumer {
     directory: Arc<OpenDirectory>,
     config: ConsumerConfig,
-    assigned: Vec<Assigned>,
-    /// The names of `assigned`, in the same order.
-    assignment: Vec<TopicPartition>,
+    assigned: Assignment,
     /// Which partition is served first next time.
     next: usize,
+    /// Polls so far.
+    polls: u64,
     wake: Wake,
     /// Its membership in a group. `None`: the partitions are those that it was assigned.
     subscription: Option<Subscription>,
     /// Since when its group has positions, as far as that was known when it was assigned partitions.
     since: Option<Since>,
-}
-
-/// A partition this consumer reads.
-#[derive(Debug)]
-struct Assigned {
-    cursor: Cursor,
-    paused: bool,
-    /// The consumer has to let go of it.
-    leaving: bool,
-    /// What was committed last by this consumer, or found committed.
-    committed: Option<u64>,
-    /// Where it begins, if that is to be committed before anything is handed out.
-    begins_at: Option<u64>,
-}
-
-impl Assigned {
-    fn is_awake(&self) -> bool {
-        !self.paused && !self.leaving
-    }
-
-    fn position(&self, offset: u64) -> Position {
-        Position::new(self.cursor.log().id(), offset)
-    }
-
-    /// Where it begins is committed.
-    fn has_begun(&mut self) {
-        self.committed = self.begins_at.take().or(self.committed);
-    }
-
-    /// Whether its position is another one than was committed last.
-    fn has_moved(&self) -> bool {
-        self.committed != Some(self.cursor.offset())
-    }
-
-    /// Whether its topic was deleted.
-    fn is_gone(&self) -> bool {
-        self.cursor.log().has_ended()
-    }
 }
 
 impl Consumer {
@@ -115,9 +80,9 @@ impl Consumer {
         Ok(Self {
             directory: Arc::clone(directory),
             config,
-            assigned: Vec::new(),
-            assignment: Vec::new(),
+            assigned: Assignment::default(),
             next: 0,
+            polls: 0,
             wake: Wake::default(),
             subscription: None,
             since: None,
@@ -138,19 +103,19 @@ impl Consumer {
         // Before partitions are looked up: what is made in between is newer.
         let groups = self.directory.groups();
         let since = self.config.group.as_ref().map(|group| groups.since(group)).transpose()?;
-        let mut assigned: Vec<Assigned> = Vec::new();
+        let (mut assigned, mut known) = (Vec::new(), HashSet::new());
         for partition in to {
             let partition = partition.into();
-            if assigned.iter().all(|known| *known.cursor.log().id() != partition) {
+            if !known.contains(&partition) {
                 assigned.push(self.assigned_to(&partition, since)?);
+                known.insert(partition);
             }
         }
         if let Some(since) = since {
             self.commit_assigned(&mut assigned, since)?;
         }
         self.since = since;
-        self.assignment = assigned.iter().map(|one| one.cursor.log().id().clone()).collect();
-        self.assigned = assigned;
+        self.assigned = Assignment::of(assigned);
         self.next = 0;
         Ok(())
     }
@@ -158,12 +123,13 @@ impl Consumer {
     fn assigned_to(&self, partition: &TopicPartition, since: Option<Since>) -> Result<Assigned> {
         let topic = self.directory.topic_of(partition)?;
         let log = Arc::clone(topic.partition(partition.partition())?.log());
-        let before = self.assigned.iter().find(|known| Arc::ptr_eq(known.cursor.log(), &log));
+        let before = self.assigned.place_of(partition).map(|at| &self.assigned[at]);
+        let before = before.filter(|known| Arc::ptr_eq(known.cursor.log(), &log));
         let Some(known) = before else { return self.begin(log, since) };
         self.know_transactions(&log)?;
         let cursor = self.cursor(log, known.cursor.offset());
         let Assigned { paused, committed, begins_at, .. } = *known;
-        Ok(Assigned { cursor, paused, leaving: false, committed, begins_at })
+        Ok(Assigned { cursor, paused, leaving: false, committed, begins_at, trouble: Trouble::default() })
     }
 
     /// Begins to read a partition: where its group has left off, or else where the configuration says.
@@ -178,7 +144,8 @@ impl Consumer {
         let is_kept = self.config.group.is_some() && self.config.start_from == StartFrom::End;
         let begins_at = (committed.is_none() && is_kept).then_some(offset);
         let cursor = self.cursor(log, offset);
-        Ok(Assigned { cursor, paused: self.config.start_paused, leaving: false, committed, begins_at })
+        let (paused, leaving, trouble) = (self.config.start_paused, false, Trouble::default());
+        Ok(Assigned { cursor, paused, leaving, committed, begins_at, trouble })
     }
 
     /// Where a partition begins of which nothing is committed.
@@ -210,19 +177,19 @@ impl Consumer {
 
     /// The partitions this consumer reads.
     pub fn assignment(&self) -> &[TopicPartition] {
-        &self.assignment
+        self.assigned.names()
     }
 
-    /// The next records, waiting up to `timeout` for the first. Empty: caught up, timed out, woken, the assignment
-    /// changes, or all paused.
+    /// The next records, waiting up to `timeout` for the first. If there are none, [`Records::why_empty`] gives the reason.
     ///
     /// Every record is checked before it is returned. Behind damage nothing is skipped in silence: the good records
-    /// before it come first, then every poll gives the error, whose
-    /// [`resume_at`](crate::Damage::resume_at) can be given to [`seek`](Self::seek).
+    /// before it come first, then a poll gives the error, whose [`resume_at`](crate::Damage::resume_at) can be given to
+    /// [`seek`](Self::seek). As long as a partition cannot be read, every n-th poll gives its error, where n partitions are
+    /// read: the polls between bring what there is in the others, and wait for it.
     ///
     /// Of a subscribed consumer each poll also takes part in the work of its group: what earlier polls handed out counts
-    /// as processed, partitions that [`Records::revoking`] told of are let go of, and new ones begin. A poll that has a
-    /// change to tell of does not wait. A consumer that was expelled joins anew.
+    /// as processed, partitions that [`Records::revoking`] announced are released, and new ones begin. A poll that has a
+    /// change to announce does not wait. A consumer that was expelled joins anew.
     ///
     /// # Errors
     /// `InvalidInput` while the consumer is neither assigned partitions nor subscribed, `OffsetOutOfRange` when the
@@ -242,19 +209,42 @@ impl Consumer {
 
     fn poll_until(&mut self, timeout: Duration) -> Result<Records> {
         let records = self.take_turn_and_fetch()?;
-        if records.has_something_to_tell() || timeout.is_zero() {
+        if records.has_something_to_tell() {
             return Ok(records);
+        }
+        if timeout.is_zero() {
+            return Ok(self.nothing(WhyEmpty::CaughtUp));
         }
         // Beyond what the clock can show means without end.
         let deadline = Instant::now().checked_add(timeout);
-        while self.wait(deadline) {
+        loop {
+            match self.wait(deadline) {
+                Waited::Woken => return Ok(Records::without_any(WhyEmpty::Woken)),
+                Waited::TooLong => return Ok(self.nothing(WhyEmpty::TimedOut)),
+                Waited::News => {}
+            }
             self.directory.check_open()?;
             let records = self.take_turn_and_fetch()?;
             if records.has_something_to_tell() {
                 return Ok(records);
             }
         }
-        Ok(Records::default())
+    }
+
+    /// No records, for this reason unless there is one that waiting does not change.
+    fn nothing(&self, why: WhyEmpty) -> Records {
+        let is_paused = self.assigned.iter().any(|one| one.paused) && self.assigned.count_awake() == 0;
+        Records::without_any(match why {
+            _ if self.has_trouble() => WhyEmpty::Failing,
+            _ if is_paused => WhyEmpty::Paused,
+            why => why,
+        })
+    }
+
+    /// Whether something is not read because it fails, as an earlier poll said.
+    fn has_trouble(&self) -> bool {
+        self.assigned.iter().any(|one| one.is_awake() && one.trouble.is_known(self.polls))
+            || self.subscription.as_ref().is_some_and(Subscription::has_trouble)
     }
 
     fn take_turn_and_fetch(&mut self) -> Result<Records> {
@@ -264,39 +254,73 @@ impl Consumer {
         Ok(records)
     }
 
-    /// What there is now: each partition in turn, until the limits are reached.
+    /// What there is now: each partition in turn, until the limits are reached. Those that an earlier poll said to fail come
+    /// last, if nothing else has anything.
     fn fetch(&mut self) -> Result<Records> {
-        self.look_further()?;
+        self.look_around()?;
         let mut records = Records::default();
         let mut limits =
             FetchLimits { bytes: self.config.max_poll_bytes, records: self.config.max_poll_records };
-        let count = self.assigned.len();
-        for at in (self.next..count).chain(0..self.next) {
-            let Assigned { cursor, paused: false, leaving: false, .. } = &mut self.assigned[at] else {
-                continue;
-            };
-            if !cursor.may_have_data() {
-                continue;
+        let (start, count) = (self.next, self.assigned.len());
+        let mut fail = false;
+        for at in (start..count).chain(0..start) {
+            let one = &mut self.assigned[at];
+            if one.is_awake() && one.trouble.is_known(self.polls) {
+                fail = true;
+            } else if self.serve(at, &mut limits, &mut records)? {
+                return Ok(records);
             }
-            match cursor.fetch(limits) {
-                Ok(None) => {}
-                Ok(Some(fetched)) => {
-                    limits.bytes = limits.bytes.saturating_sub(fetched.bytes.as_ref().len());
-                    limits.records = limits.records.saturating_sub(fetched.records);
-                    self.next = (at + 1) % count;
-                    records.push(cursor.log().id().clone(), fetched);
+        }
+        if fail && records.is_empty() {
+            for at in (start..count).chain(0..start) {
+                let one = &self.assigned[at];
+                if one.trouble.is_known(self.polls) && self.serve(at, &mut limits, &mut records)? {
+                    break;
                 }
-                // The topic was deleted: the next turn tells.
-                Err(Error::NotFound { .. }) if self.subscription.is_some() => {}
-                // What was read before the failure is handed out; the next poll meets the failure again.
-                Err(_) if !records.is_empty() => break,
-                Err(failure) => return Err(told(&self.directory, cursor, failure)),
-            }
-            if limits.bytes == 0 || limits.records == 0 {
-                break;
             }
         }
         Ok(records)
+    }
+
+    /// Adds what there is in one partition. `true`: nothing more is to be added. An error is one that this poll is to give.
+    fn serve(&mut self, at: usize, limits: &mut FetchLimits, records: &mut Records) -> Result<bool> {
+        let follows = self.directory.is_read_only();
+        let one = &mut self.assigned[at];
+        if !one.is_awake() {
+            return Ok(false);
+        }
+        let looked = if follows { one.look_further() } else { Ok(()) };
+        let cursor = &mut one.cursor;
+        let fetched =
+            looked.and_then(|()| if cursor.may_have_data() { cursor.fetch(*limits) } else { Ok(None) });
+        let failure = match fetched {
+            Ok(fetched) => {
+                one.trouble = Trouble::default();
+                if let Some(fetched) = fetched {
+                    limits.bytes = limits.bytes.saturating_sub(fetched.bytes.as_ref().len());
+                    limits.records = limits.records.saturating_sub(fetched.records);
+                    records.push(one.cursor.log().id().clone(), fetched);
+                    self.next = (at + 1) % self.assigned.len();
+                }
+                return Ok(limits.bytes == 0 || limits.records == 0);
+            }
+            Err(failure) => failure,
+        };
+        // Deleted: the next turn of a member announces it.
+        let is_announced = matches!(failure, Error::NotFound { .. }) && self.subscription.is_some();
+        if is_announced || one.trouble.is_known(self.polls) {
+            return Ok(false);
+        }
+        if !records.is_empty() {
+            // What was read before is handed out; the next poll begins here and meets the failure again.
+            self.next = at;
+            return Ok(true);
+        }
+        self.next = (at + 1) % self.assigned.len();
+        let awake = self.assigned.count_awake();
+        let one = &mut self.assigned[at];
+        one.trouble.was_given(self.polls, awake);
+        Err(told(&self.directory, &one.cursor, failure))
     }
 
     /// The position in a partition: the offset of the next record to be handed out.
@@ -318,7 +342,7 @@ impl Consumer {
     /// Goes on at another offset of an assigned partition. An offset outside the log shows at the next poll.
     pub fn seek(&mut self, to: Position) -> Result<()> {
         let at = self.find(to.partition())?;
-        self.assigned[at].cursor.seek(to.offset());
+        self.assigned[at].seek(to.offset());
         Ok(())
     }
 
@@ -351,7 +375,7 @@ impl Consumer {
         let offsets =
             self.assigned.iter().map(|one| to(&self.config, &one.cursor)).collect::<Result<Vec<_>>>()?;
         for (one, offset) in self.assigned.iter_mut().zip(offsets) {
-            one.cursor.seek(offset);
+            one.seek(offset);
         }
         Ok(())
     }
@@ -384,7 +408,7 @@ impl Consumer {
     }
 
     fn find(&self, partition: &TopicPartition) -> Result<usize> {
-        self.assignment.iter().position(|assigned| partition.may_be(assigned)).ok_or_else(|| {
+        self.assigned.place_of(partition).ok_or_else(|| {
             if let Err(gone) = self.directory.groups().catalog().refuse_other(partition) {
                 return gone;
             }
@@ -419,6 +443,7 @@ impl<'c> Polling<'c> {
         if let Some(subscription) = &consumer.subscription {
             subscription.seat().begin_poll();
         }
+        consumer.polls += 1;
         Self(consumer)
     }
 }

@@ -36,7 +36,32 @@ use crate::sys::Confirmed;
 pub struct Records {
     chunks: Vec<Chunk>,
     count: usize,
-    pub(super) news: News,
+    /// Apart: most polls have none.
+    pub(super) news: Option<Box<News>>,
+    /// Of a poll that returned nothing.
+    why_empty: Option<WhyEmpty>,
+}
+
+const _: () = assert!(size_of::<Records>() <= 6 * size_of::<usize>());
+
+/// Why a poll returned no records: [`Records::why_empty`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhyEmpty {
+    /// The poll was not to wait, and everything there is to read was handed out.
+    CaughtUp,
+    /// Nothing came within the poll's timeout.
+    TimedOut,
+    /// A [`ConsumerWaker`](crate::ConsumerWaker) was used.
+    Woken,
+    /// The poll announces a change: [`Records::assigned`], [`Records::revoking`] or [`Records::lost`] has partitions. The next
+    /// poll reads.
+    AssignmentChanged,
+    /// All partitions are paused.
+    Paused,
+    /// There is nothing in the other partitions, and at least one cannot be read: an earlier poll gave the error, and a later
+    /// one gives it again.
+    Failing,
 }
 
 /// How a consumer's assignment changes.
@@ -70,9 +95,13 @@ impl Records {
         self.chunks.push(Chunk { partition, bytes, from, upto, records });
     }
 
+    pub(super) fn without_any(why: WhyEmpty) -> Self {
+        Self { why_empty: Some(why), ..Self::default() }
+    }
+
     /// Whether a poll has a reason to return this.
     pub(super) fn has_something_to_tell(&self) -> bool {
-        !self.is_empty() || !self.news.is_empty()
+        !self.is_empty() || self.news.is_some()
     }
 
     /// How many records there are.
@@ -80,9 +109,44 @@ impl Records {
         self.count
     }
 
-    /// Whether there are none: caught up, timed out, woken, the assignment changes, or everything is paused.
+    /// Whether there are none. [`why_empty`](Self::why_empty) gives the reason.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Why the poll returned no records. `None` if it returned some. Kafka's clients do not say.
+    ///
+    /// A loop that is to end when it is woken, and not when its first poll announces the assignment:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use stratalog::{EventLog, Record, TopicConfig, WhyEmpty};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let log = EventLog::open(dir.path())?;
+    /// # let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// let mut consumer = log.consumer("billing")?;
+    /// consumer.subscribe(["orders"])?;
+    /// let waker = consumer.waker(); // for another thread
+    /// # waker.wake();
+    /// loop {
+    ///     let records = consumer.poll(Duration::MAX)?;
+    ///     if records.why_empty() == Some(WhyEmpty::Woken) {
+    ///         break;
+    ///     }
+    ///     // ...
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn why_empty(&self) -> Option<WhyEmpty> {
+        match &self.news {
+            _ if !self.is_empty() => None,
+            Some(_) => Some(WhyEmpty::AssignmentChanged),
+            None => self.why_empty,
+        }
+    }
+
+    fn news_of(&self, part: impl FnOnce(&News) -> &Vec<TopicPartition>) -> &[TopicPartition] {
+        self.news.as_deref().map_or(&[], |news| part(news))
     }
 
     /// Partitions that the consumer got from its group with this poll. Their records begin at the committed position, or
@@ -94,7 +158,7 @@ impl Records {
     ///
     /// Kafka's counterpart is the call-back `onPartitionsAssigned`.
     pub fn assigned(&self) -> &[TopicPartition] {
-        &self.news.assigned
+        self.news_of(|news| &news.assigned)
     }
 
     /// Partitions that go to other members with the consumer's next poll. They are its own until then: positions in them
@@ -103,7 +167,7 @@ impl Records {
     ///
     /// Kafka's counterpart is the call-back `onPartitionsRevoked`.
     pub fn revoking(&self) -> &[TopicPartition] {
-        &self.news.revoking
+        self.news_of(|news| &news.revoking)
     }
 
     /// Partitions that the consumer does not have any more and could not let go of in order: their topic was deleted, or
@@ -112,7 +176,7 @@ impl Records {
     ///
     /// Kafka's counterpart is the call-back `onPartitionsLost`.
     pub fn lost(&self) -> &[TopicPartition] {
-        &self.news.lost
+        self.news_of(|news| &news.lost)
     }
 
     /// The records, partition by partition, in the order of their offsets.

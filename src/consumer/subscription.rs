@@ -8,8 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Consumer;
+use super::assigned::{Assigned, Assignment, Trouble};
 use super::records::{News, Records};
-use super::{Assigned, Consumer};
 use crate::config::{ConsumerConfig, StartFrom, UnknownTopics, topic_name};
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
@@ -28,6 +29,8 @@ pub(super) struct Subscription {
     told: Vec<TopicPartition>,
     /// Partitions that are the consumer's, but could not be begun yet.
     unopened: Vec<TopicPartition>,
+    /// Why not, if the last trial failed.
+    trouble: Trouble,
     /// What is to be told with the next records.
     news: News,
     /// Where partitions begin is to be committed, or that the group has begun.
@@ -88,6 +91,11 @@ impl Subscription {
     /// When to look after other members, at latest.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.seat.next_look()
+    }
+
+    /// Whether partitions could not be begun, as an earlier poll said.
+    pub(super) fn has_trouble(&self) -> bool {
+        !self.unopened.is_empty()
     }
 
     pub(super) fn seat(&self) -> &Seat {
@@ -183,8 +191,9 @@ impl Consumer {
         let seat = take_seat(&self.directory, &self.config, topics)?;
         let (told, unopened, news) = (Vec::new(), Vec::new(), News::default());
         let begins = self.config.start_from == StartFrom::End;
+        let trouble = Trouble::default();
         self.subscription =
-            Some(Subscription { wanted, seat, catalog_version, told, unopened, news, begins });
+            Some(Subscription { wanted, seat, catalog_version, told, unopened, trouble, news, begins });
         Ok(())
     }
 
@@ -194,8 +203,7 @@ impl Consumer {
     pub fn unsubscribe(&mut self) -> Result<()> {
         let committed = self.commit_last();
         self.subscription = None;
-        self.assigned.clear();
-        self.assignment.clear();
+        self.assigned = Assignment::default();
         self.next = 0;
         committed
     }
@@ -218,7 +226,7 @@ impl Consumer {
         subscription.seat.look_after_others();
         if subscription.seat.is_concerned() || !subscription.told.is_empty() {
             let told = std::mem::take(&mut subscription.told);
-            let held: Vec<_> = self.assignment.iter().chain(&subscription.unopened).cloned().collect();
+            let held: Vec<_> = self.assigned.names().iter().chain(&subscription.unopened).cloned().collect();
             let turn = match subscription.seat.take_turn(&held, &told) {
                 Some(turn) => turn,
                 None => self.join_anew(held)?,
@@ -252,15 +260,14 @@ impl Consumer {
         subscription.news.lost.extend(lost.iter().filter(|gone| !untold.contains(gone)).cloned());
         subscription.news.assigned.retain(|partition| !ends.contains(partition));
         if !ends.is_empty() {
-            self.assigned.retain(|one| !ends.contains(one.cursor.log().id()));
-            self.assignment.retain(|partition| !ends.contains(partition));
+            self.assigned.retain(|partition| !ends.contains(partition));
             self.next = 0;
         }
         subscription.unopened.extend(kept.iter().chain(&claimed).cloned());
         subscription.news.assigned.extend(kept.into_iter().chain(claimed));
         subscription.news.assigned.sort_unstable();
         let leaving: HashSet<_> = revoking.iter().collect();
-        for one in &mut self.assigned {
+        for one in &mut *self.assigned {
             one.leaving = leaving.contains(one.cursor.log().id());
         }
         subscription.news.revoking = revoking;
@@ -278,34 +285,55 @@ impl Consumer {
         opened
     }
 
+    /// Begins all that can be begun. The error is the first failure, if this poll is to give it.
     fn open_claimed(&mut self) -> Result<()> {
-        loop {
-            let Some(subscription) = &self.subscription else { return Ok(()) };
-            let Some(partition) = subscription.unopened.last() else { return Ok(()) };
-            let topic = self.directory.groups().catalog().topic_of(partition).ok();
+        let claimed = match &mut self.subscription {
+            Some(subscription) if !subscription.unopened.is_empty() => {
+                std::mem::take(&mut subscription.unopened)
+            }
+            _ => return Ok(()),
+        };
+        let (mut begun, mut unopened, mut failed) = (Vec::new(), Vec::new(), None);
+        for partition in claimed {
+            let topic = self.directory.groups().catalog().topic_of(&partition).ok();
             let log = topic.and_then(|topic| topic.partitions().get(partition.partition()).cloned());
-            let begun = match log.map(|log| self.begin(log, None)).transpose() {
-                Ok(begun) => begun,
-                // Deleted: a later turn tells.
-                Err(Error::NotFound { .. }) => None,
-                Err(failure) => return Err(failure),
-            };
-            self.take_in(begun);
+            match log.map(|log| self.begin(log, None)).transpose() {
+                Ok(one) => begun.extend(one),
+                // Deleted: a later turn announces it.
+                Err(Error::NotFound { .. }) => {}
+                Err(failure) => {
+                    unopened.push(partition);
+                    failed.get_or_insert(failure);
+                }
+            }
+        }
+        self.take_in(begun, unopened);
+        let partitions = self.assigned.count_awake();
+        match (&mut self.subscription, failed) {
+            (Some(Subscription { trouble, unopened, .. }), Some(failure))
+                if !trouble.is_known(self.polls) =>
+            {
+                trouble.was_given(self.polls, partitions + unopened.len());
+                Err(failure)
+            }
+            (Some(Subscription { trouble, .. }), None) => {
+                *trouble = Trouble::default();
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
-    fn take_in(&mut self, begun: Option<Assigned>) {
-        if let Some(subscription) = &mut self.subscription {
-            subscription.unopened.pop();
-            subscription.begins |= begun.as_ref().is_some_and(|begun| begun.begins_at.is_some());
+    fn take_in(&mut self, mut begun: Vec<Assigned>, unopened: Vec<TopicPartition>) {
+        let Some(subscription) = &mut self.subscription else { return };
+        subscription.unopened = unopened;
+        subscription.begins |= begun.iter().any(|one| one.begins_at.is_some());
+        let leaving: HashSet<_> = subscription.news.revoking.iter().chain(&subscription.told).collect();
+        for one in &mut begun {
+            one.leaving = leaving.contains(one.cursor.log().id());
         }
-        if let Some(mut begun) = begun {
-            let id = begun.cursor.log().id().clone();
-            let leaves = |group: &Subscription| group.news.revoking.contains(&id) || group.told.contains(&id);
-            begun.leaving = self.subscription.as_ref().is_some_and(leaves);
-            let at = self.assignment.partition_point(|before| *before < id);
-            self.assignment.insert(at, id);
-            self.assigned.insert(at, begun);
+        if !begun.is_empty() {
+            self.assigned.take_in(begun);
         }
     }
 
@@ -314,8 +342,9 @@ impl Consumer {
         if let Some(subscription) = &mut self.subscription
             && !subscription.news.is_empty()
         {
-            records.news = std::mem::take(&mut subscription.news);
-            subscription.told.clone_from(&records.news.revoking);
+            let news = std::mem::take(&mut subscription.news);
+            subscription.told.clone_from(&news.revoking);
+            records.news = Some(Box::new(news));
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Consumer;
+use super::assigned::Assigned;
 use super::subscription::Subscription;
 use crate::config::WaitStrategy;
 use crate::partition::LiveWatch;
@@ -13,6 +14,8 @@ use crate::wait::{Parker, before_parking};
 /// Looks between two looks at the clock, and looks before a spinning consumer goes to sleep: some microseconds.
 const LOOKS_PER_CLOCK: u32 = 64;
 const LOOKS_BEFORE_PARKING: u32 = 2048;
+/// How soon a poll that waits looks again whether a partition that failed can be read.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Ends the wait of a consumer, from any thread.
 ///
@@ -35,7 +38,7 @@ pub(super) struct Wake {
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waited {
+pub(super) enum Waited {
     /// There may be records, or something to do.
     News,
     /// Somebody used a waker.
@@ -67,21 +70,20 @@ impl Wake {
 }
 
 impl Consumer {
-    /// Waits until there may be records or something to do, or the log is closed. `false`: the deadline has passed or a
-    /// waker was used.
-    pub(super) fn wait(&self, deadline: Option<Instant>) -> bool {
-        if self.directory.is_read_only() {
-            return self.wait_for_others(deadline);
-        }
-        let Some(look) = self.subscription.as_ref().and_then(Subscription::next_look) else {
-            return self.wait_for_news(deadline) == Waited::News;
+    /// Waits until there may be records or something to do, or the log is closed.
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> Waited {
+        // Others of the group may have to be looked after before, and what fails to be tried again.
+        let look = self.subscription.as_ref().and_then(Subscription::next_look);
+        let retry = self.has_trouble().then(|| Instant::now() + RETRY);
+        let until = deadline.into_iter().chain(look).chain(retry).min();
+        let waited = if self.directory.is_read_only() {
+            self.wait_for_others(until)
+        } else {
+            self.wait_for_news(until)
         };
-        // Others of the group may have to be looked after before.
-        let until = deadline.map_or(look, |deadline| deadline.min(look));
-        match self.wait_for_news(Some(until)) {
-            Waited::News => true,
-            Waited::Woken => false,
-            Waited::TooLong => deadline.is_none_or(|deadline| Instant::now() < deadline),
+        match waited {
+            Waited::TooLong if deadline.is_none_or(|deadline| Instant::now() < deadline) => Waited::News,
+            waited => waited,
         }
     }
 
@@ -111,7 +113,9 @@ impl Consumer {
     }
 
     pub(super) fn may_have_data(&self) -> bool {
-        self.assigned.iter().any(|one| one.is_awake() && one.cursor.may_have_data())
+        let polls = self.polls;
+        let is_read = |one: &Assigned| one.is_awake() && !one.trouble.is_known(polls);
+        self.assigned.iter().any(|one| is_read(one) && one.cursor.may_have_data())
             || self.directory.is_closing()
             || self.subscription.as_ref().is_some_and(|group| group.is_concerned(&self.directory))
     }

@@ -62,6 +62,7 @@ impl OpenDirectory {
             deletions,
             recovery,
             linger: idle.linger,
+            buffered: Mutex::default(),
             pace: Pace::default(),
             events: idle.chores.events,
             closing: AtomicBool::new(false),

@@ -19,8 +19,8 @@ mod tests;
 mod topic;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
@@ -35,7 +35,7 @@ pub use recovery::{Progress, RecoveryReport};
 pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
 use crate::catalog::{self, Catalog};
-use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp};
+use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp, time_of};
 use crate::config::{Mismatch, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
@@ -44,7 +44,7 @@ use crate::partition::{LiveWatch, LiveWriter, PartitionLog};
 use crate::position::TopicPartition;
 use crate::sys::{Birth, DirectoryLock, Disk, Purpose, SecondLock, Spending, disk};
 use crate::upkeep::checkpoints::Checkpoints;
-use crate::upkeep::{Inboxes, Linger, MaintenanceReport, Threads, Work};
+use crate::upkeep::{Inboxes, Linger, Lingering, MaintenanceReport, Threads, Work};
 use crate::wait::Sleepers;
 
 const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
@@ -68,6 +68,8 @@ pub(crate) struct OpenDirectory {
     deletions: Arc<Deletions>,
     recovery: RecoveryReport,
     linger: Sender<Linger>,
+    /// Producers that may hold records when the log is closed, and some that are gone.
+    buffered: Mutex<Vec<Weak<dyn Lingering>>>,
     pace: Pace,
     events: Announcer,
     /// Set first by closing: nothing new begins after it.
@@ -172,6 +174,7 @@ impl OpenDirectory {
             deletions,
             recovery,
             linger,
+            buffered: Mutex::default(),
             pace,
             events,
             closing: AtomicBool::new(false),
@@ -297,6 +300,16 @@ impl OpenDirectory {
         &self.recovery
     }
 
+    /// Has a producer hear of the close.
+    pub(crate) fn remember_buffered(&self, producer: Weak<dyn Lingering>) {
+        let mut buffered = self.buffered.lock();
+        if buffered.len() == buffered.capacity() {
+            // Those that are gone make room, so that there are never more than twice as many as live.
+            buffered.retain(|producer| producer.strong_count() > 0);
+        }
+        buffered.push(producer);
+    }
+
     /// The way to have lingering records written out.
     pub(crate) fn linger(&self) -> &Sender<Linger> {
         &self.linger
@@ -414,7 +427,9 @@ impl OpenDirectory {
         work.end();
         let _spending = self.disk.spend(Purpose::Positions);
         // While what was committed can still be taken back.
-        let mut outcome = self.deletions.finish(self.now().as_millis());
+        // A clock of the user's that panics must not keep the rest from being done.
+        let now = time_of(self.clock.as_deref()).unwrap_or_else(|| SystemClock.now());
+        let mut outcome = self.deletions.finish(now.as_millis().max(0));
         for partition in self.catalog.partitions() {
             // Every partition is brought as far as it goes; the first failure is told.
             let closed = partition.close();
@@ -438,6 +453,8 @@ impl OpenDirectory {
             second.end(&self.disk);
         }
         drop(lock);
+        let buffered = std::mem::take(&mut *self.buffered.lock());
+        buffered.iter().filter_map(Weak::upgrade).for_each(|producer| producer.log_has_closed());
         self.events.end();
         outcome
     }

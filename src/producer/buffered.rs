@@ -3,6 +3,7 @@
 //! The batches belong to the owner and, for those that have waited long enough, to the thread ahead: one lock, which
 //! nobody else ever takes. What becomes of a batch, [`pending`](super::pending) says.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ use crate::upkeep::Lingering;
 /// [`flush`](Self::flush).
 ///
 /// For one thread, which gets every error of its records. A record counts as written when `flush` has returned `Ok`;
-/// records that are only enqueued die with the process. Dropping flushes; close with `flush` to see errors.
+/// records that are only enqueued die with the process. Dropping flushes; close with `flush` to see errors. Records that are
+/// still enqueued when the log is closed are lost: [`Event::RecordsDropped`](crate::Event::RecordsDropped) says how many.
 ///
 /// ```
 /// use stratalog::{EventLog, Record, TopicConfig};
@@ -58,7 +60,10 @@ impl BufferedProducer {
         let durability = producer.config.durability;
         let pending = Pending::new(&producer.config, producer.directory.announcer());
         let (clock, pending) = (producer.directory.clock(), Mutex::new(pending));
-        Self { producer, shared: Arc::new(Shared { pending, clock, durability }) }
+        let shared = Arc::new(Shared { pending, clock, durability });
+        let weak = Arc::downgrade(&shared);
+        producer.directory.remember_buffered(weak);
+        Self { producer, shared }
     }
 
     /// Takes a record into its partition's batch, writing that batch first if it is full. On an error the record was
@@ -76,6 +81,9 @@ impl BufferedProducer {
             log.refuse_ended()?;
         }
         let pending = &mut *self.shared.pending.lock();
+        if pending.log_has_closed {
+            return Err(Error::Closed);
+        }
         if pending.bytes() > producer.config.buffer_bytes {
             pending.write_where(producer.terms(), false, |_| true)?;
         }
@@ -138,17 +146,21 @@ impl BufferedProducer {
 
 impl Drop for BufferedProducer {
     fn drop(&mut self) {
-        let mut flushed = self.flush();
+        // A panic of a clock of the user's must not leave a drop.
+        let flush = |producer: &mut Self| catch_unwind(AssertUnwindSafe(|| producer.flush()));
+        let mut flushed = flush(self);
         let records = self.pending();
-        if records > 0 && matches!(flushed, Err(Error::RecordsDropped(_) | Error::NotFound { .. })) {
+        if records > 0 && matches!(flushed, Ok(Err(Error::RecordsDropped(_) | Error::NotFound { .. }))) {
             // That was about others, and is told already.
-            flushed = self.flush();
+            flushed = flush(self);
         }
-        if let Err(failure) = flushed
-            && records > 0
-        {
-            let failure = failure.to_string().into();
-            self.producer.directory.tell(|| Event::RecordsDropped { records, failure });
+        let failure = match flushed {
+            Ok(Ok(())) => return,
+            Ok(Err(failure)) => failure.to_string(),
+            Err(_) => "a panic in the log's clock kept them from being written".to_owned(),
+        };
+        if records > 0 {
+            self.producer.directory.tell(|| Event::RecordsDropped { records, failure: failure.into() });
         }
     }
 }
@@ -175,6 +187,10 @@ impl Lingering for Shared {
         pending.registered = next.is_some();
         let soonest = if failed { now.after(SOONEST_RETRY) } else { None };
         next.map(|next| soonest.map_or(next, |soonest| next.max(soonest)))
+    }
+
+    fn log_has_closed(&self) {
+        self.pending.lock().report_closed();
     }
 }
 

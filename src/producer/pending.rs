@@ -41,6 +41,8 @@ pub(super) struct Pending {
     pub(super) stamp: Stamp,
     /// Whether the thread ahead will look after these.
     pub(super) registered: bool,
+    /// No more is taken.
+    pub(super) log_has_closed: bool,
     /// Records that were taken since the producer was made.
     taken: u64,
     /// The producer's own setting.
@@ -101,6 +103,7 @@ impl Pending {
             held: Held::default(),
             stamp,
             registered: false,
+            log_has_closed: false,
             taken: 0,
             compression,
             losses,
@@ -201,6 +204,17 @@ impl Pending {
         let topics = self.topics.iter_mut();
         let batches = topics.flat_map(|topic| topic.batches.iter_mut().zip(topic.entry.partitions().iter()));
         batches.filter_map(|(batch, log)| Some((Arc::clone(log), batch.unsynced.take()?))).collect()
+    }
+
+    /// Takes nothing more, and reports what can never be written.
+    pub(super) fn report_closed(&mut self) {
+        self.log_has_closed = true;
+        let records = self.records();
+        if records > 0 {
+            self.losses
+                .events
+                .tell(|| Event::RecordsDropped { records, failure: Error::Closed.to_string().into() });
+        }
     }
 
     /// Forgets all records and tells how many they were.

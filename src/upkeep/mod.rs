@@ -5,6 +5,8 @@ pub(crate) mod checkpoints;
 mod compaction;
 mod report;
 pub(crate) mod retention;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod work;
 

@@ -2,17 +2,20 @@
 //!
 //! *ahead* prepares space in front of writers and writes out batches that have lingered; it never waits for the disk.
 //! *upkeep* does everything else; it waits for the disk all the time. Neither holds anything that keeps the log open,
-//! and an idle log wakes neither.
+//! and an idle log wakes neither. A panic, in a clock of the user's for one, is an event and ends neither.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Select, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, bounded};
 
 use super::work::Work;
 use crate::clock::Moment;
 use crate::error::{Error, Result};
+
+const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// The running threads.
 #[derive(Debug)]
@@ -56,7 +59,13 @@ fn work_ahead(work: &Work, stopped: &Receiver<()>) {
         if is_stopped(select, stopped, next, work) {
             return;
         }
-        next = work.run_ahead();
+        let Some(looked) = work.survive("working ahead of writers", || work.run_ahead()) else {
+            if is_stopped_within_pause(stopped) {
+                return;
+            }
+            continue;
+        };
+        next = looked;
     }
 }
 
@@ -67,9 +76,16 @@ fn keep_up(work: &Work, stopped: &Receiver<()>) {
         if is_stopped(select, stopped, work.next_upkeep(), work) {
             return;
         }
-        // Whoever is concerned is told: by an event, and by the next append to a partition that failed.
-        let _ = work.run_upkeep();
+        // What fails is an event, and an error of the next append to a partition that failed.
+        if work.survive("maintenance", || work.run_upkeep()).is_none() && is_stopped_within_pause(stopped) {
+            return;
+        }
     }
+}
+
+/// After a panic a thread does not begin again at once: what was due is due still. Tells whether it was the end.
+fn is_stopped_within_pause(stopped: &Receiver<()>) -> bool {
+    stopped.recv_timeout(PAUSE_AFTER_PANIC) != Err(RecvTimeoutError::Timeout)
 }
 
 /// Waits for anything in the inboxes, for the moment, or for the end, and tells whether it was the end.

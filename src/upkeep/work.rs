@@ -7,6 +7,7 @@
 //!
 //! Each side has one lock, held while it works: a call by hand beside a running thread waits for it.
 
+use std::any::Any;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +21,7 @@ use parking_lot::Mutex;
 use super::compaction::{Compaction, Step, Summary};
 use super::report::{MaintenanceReport, Round};
 use super::retention::{Retained, Stint, retain};
-use crate::clock::{Clock, Moment, Pace, SystemClock};
+use crate::clock::{Clock, Moment, Pace, Timestamp, time_of};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event};
 use crate::partition::{AheadChore, BackgroundSync, Chore, Chores, PartitionLog, SyncBy};
@@ -45,10 +46,16 @@ const COMPACTION_PAUSE: Duration = Duration::from_secs(15);
 /// How long after its last sync a partition that nobody appends to gives up its descriptor and map.
 const REST_AFTER: Duration = Duration::from_secs(60);
 
+/// How soon lingering records are looked after again after a panic.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
 /// Records that wait in memory for more to come, until a moment.
 pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
     /// Writes out what has waited long enough; returns when to look again, if anything still waits.
     fn write_overdue(&self, now: Moment) -> Option<Moment>;
+
+    /// The log is closed. What still waits can never be written, and nothing more comes: an event says what is lost.
+    fn log_has_closed(&self);
 }
 
 /// Asks *ahead* to look after lingering records at a moment.
@@ -220,7 +227,8 @@ impl Work {
                 }
                 let next = records.upgrade().and_then(|records| {
                     let written = || records.write_overdue(now);
-                    self.unless_panicked("writing lingering records", None, written).flatten()
+                    let next = self.unless_panicked("writing lingering records", None, written);
+                    next.unwrap_or_else(|| now.after(AFTER_PANIC))
                 });
                 next.is_some_and(|next| {
                     *moment = next;
@@ -237,6 +245,13 @@ impl Work {
             }
         }
         waiting.iter().map(|(moment, _)| *moment).min()
+    }
+
+    #[cfg(test)]
+    pub(super) fn make_everything_due(&self) {
+        let now = Some(self.pace.now());
+        let agenda = &mut *self.agenda.lock();
+        (agenda.retention, agenda.expiry, agenda.compaction_look, agenda.checkpoint) = (now, now, now, now);
     }
 
     /// Finishes sealed segments and does the syncs and checkpoints whose time has come.
@@ -311,7 +326,10 @@ impl Work {
         let _spending = self.holdings.spend_for_freeing();
         let ageing = std::mem::take(&mut agenda.ageing);
         let stint = if by_hand { Stint::Whole } else { Stint::Slice };
-        let now = self.now();
+        let Some(now) = round.note(self.now()) else {
+            agenda.retention = None;
+            return self.retain_within(RETENTION_INTERVAL, agenda);
+        };
         let finish = || self.holdings.finish_deletions(now);
         let finished = round.note(self.attempt("finishing the deletion of a topic", None, finish));
         let mut done = Retained::default();
@@ -348,15 +366,17 @@ impl Work {
             return;
         }
         agenda.expiry = now.after(EXPIRY_INTERVAL);
-        let time = self.now();
+        let Some(time) = round.note(self.now()) else { return };
         let expire = || self.holdings.expire_offsets(time);
         let expired = self.attempt("forgetting committed positions", None, expire);
         round.report.offsets_expired += round.note(expired).unwrap_or(0);
     }
 
-    /// The time by which records are old.
-    fn now(&self) -> i64 {
-        self.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis()
+    /// The time by which records are old. A clock of the user's that panics is reported, and what needs the time is done
+    /// later; what does not need it goes on.
+    fn now(&self) -> Result<i64> {
+        let asked = || time_of(self.clock.as_deref()).map(Timestamp::as_millis);
+        self.attempt("asking the log's clock", None, || asked().ok_or_else(clock_panicked))
     }
 
     /// By hand all that is worth compacting is compacted. A thread does a slice and comes again, so that what is due
@@ -376,8 +396,10 @@ impl Work {
     }
 
     fn look_for_dirt(&self, agenda: &mut Agenda, round: &mut Round) {
-        let now = self.now();
         agenda.compaction_look = None;
+        let Some(now) = round.note(self.now()) else {
+            return self.look_for_dirt_within(RETENTION_INTERVAL, agenda);
+        };
         let look = || agenda.compaction.look(&self.holdings.partitions(), now);
         let Some(look) = self.unless_panicked("looking for what is to be compacted", None, look) else {
             return;
@@ -400,7 +422,11 @@ impl Work {
 
     /// A slice of a pass over this partition.
     fn compact(&self, partition: &Arc<PartitionLog>, agenda: &mut Agenda, round: &mut Round) {
-        let now = self.now();
+        let Some(now) = round.note(self.now()) else {
+            // The pass is begun anew when the time can be known.
+            agenda.compaction.end();
+            return self.look_for_dirt_within(RETENTION_INTERVAL, agenda);
+        };
         let step = || agenda.compaction.step(partition, now);
         match self.unless_panicked("compaction", Some(partition), step) {
             Some(Ok(Step::More)) => return,
@@ -494,14 +520,33 @@ impl Work {
         partition: Option<&PartitionLog>,
         work: impl FnOnce() -> T,
     ) -> Option<T> {
-        catch_unwind(AssertUnwindSafe(work)).ok().or_else(|| {
-            if let Some(partition) = partition {
-                partition.poison_after_panic(task);
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                if let Some(partition) = partition {
+                    partition.poison_after_panic(task);
+                }
+                self.events.tell(|| Event::MaintenanceFailed { task, failure: words_of(&*panic).into() });
+                None
             }
-            self.events.tell(|| Event::MaintenanceFailed { task, failure: "panicked".into() });
-            None
-        })
+        }
     }
+
+    /// A round of a thread. A panic that nothing in it has caught is reported, and does not end the thread.
+    pub(super) fn survive<T>(&self, task: &'static str, round: impl FnOnce() -> T) -> Option<T> {
+        self.unless_panicked(task, None, round)
+    }
+}
+
+fn clock_panicked() -> Error {
+    Error::invalid("clock", "the clock that the log was opened with panicked; it must not")
+}
+
+/// What a panic says of itself.
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let words =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(|s| &**s));
+    words.map_or_else(|| "panicked".to_owned(), |words| format!("panicked: {words}"))
 }
 
 impl PartialEq for Due {
