@@ -32,6 +32,11 @@ pub(crate) type TopicId = [u8; 16];
 
 const BY_NAME: TopicId = [0; 16];
 
+#[cfg(test)]
+thread_local! {
+    static COMPARED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
 impl TopicPartition {
     pub(crate) fn new(topic: Arc<str>, partition: u32) -> Self {
         Self { topic, partition, topic_id: BY_NAME }
@@ -65,12 +70,22 @@ impl TopicPartition {
 
     /// Whether this other partition, which knows its topic, may be meant.
     pub(crate) fn may_be(&self, other: &Self) -> bool {
+        #[cfg(test)]
+        COMPARED.set(COMPARED.get() + 1);
         // Numbers differ more often than names, and are compared faster.
         self.partition == other.partition && self.topic == other.topic && self.may_be_of(&other.topic_id)
     }
 
     fn key(&self) -> (&str, u32) {
+        #[cfg(test)]
+        COMPARED.set(COMPARED.get() + 1);
         (&self.topic, self.partition)
+    }
+
+    /// How often this thread has compared or hashed partitions since this was asked last.
+    #[cfg(test)]
+    pub(crate) fn take_comparisons() -> u64 {
+        COMPARED.replace(0)
     }
 }
 

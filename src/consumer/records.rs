@@ -7,7 +7,7 @@ use crate::format::batch::Batch;
 use crate::format::header::BatchHeader;
 use crate::format::record::RawRecord;
 use crate::format::varint::Input;
-use crate::partition::Fetched;
+use crate::partition::{Fetched, Rest};
 use crate::position::TopicPartition;
 use crate::sys::Confirmed;
 
@@ -86,13 +86,15 @@ pub(super) struct Chunk {
     from: u64,
     upto: u64,
     records: usize,
+    /// Where in the first batch to begin.
+    first: Option<Rest>,
 }
 
 impl Records {
     pub(super) fn push(&mut self, partition: TopicPartition, fetched: Fetched) {
-        let Fetched { bytes, from, upto, records } = fetched;
+        let Fetched { bytes, from, upto, records, first } = fetched;
         self.count += records;
-        self.chunks.push(Chunk { partition, bytes, from, upto, records });
+        self.chunks.push(Chunk { partition, bytes, from, upto, records, first });
     }
 
     pub(super) fn without_any(why: WhyEmpty) -> Self {
@@ -230,7 +232,7 @@ impl<'r> Iterator for RecordIter<'r> {
                 self.present = None;
             }
             let chunk = self.chunks.next()?;
-            self.present = Some((chunk, chunk.bytes.as_ref(), Walk::default()));
+            self.present = Some((chunk, chunk.bytes.as_ref(), Walk::of(chunk)));
         }
     }
 
@@ -259,7 +261,9 @@ impl Iterator for OwnedRecordIter {
                 }
                 self.present = None;
             }
-            self.present = Some((Arc::new(self.chunks.next()?), Walk::default()));
+            let chunk = self.chunks.next()?;
+            let walk = Walk::of(&chunk);
+            self.present = Some((Arc::new(chunk), walk));
         }
     }
 }
@@ -325,9 +329,15 @@ struct Walk {
     /// Records left in the batch.
     left: i32,
     header: Option<BatchHeader>,
+    /// Where in the next batch to begin, if not at its beginning.
+    first: Option<Rest>,
 }
 
 impl Walk {
+    fn of(chunk: &Chunk) -> Self {
+        Self { first: chunk.first, ..Self::default() }
+    }
+
     /// The next record that is meant. What the poll checked cannot fail here; if it did, the walk would end.
     #[inline]
     fn next<'r>(&mut self, chunk: &'r Chunk, bytes: &'r [u8]) -> Option<RecordView<'r>> {
@@ -358,6 +368,10 @@ impl Walk {
         self.position = self.batch_end + crate::format::header::HEADER_BYTES;
         self.batch_end = bytes.len() - rest.len();
         self.left = if batch.header.is_control() { 0 } else { batch.header.record_count };
+        if let Some(rest) = self.first.take() {
+            self.position += rest.position;
+            self.left = rest.records;
+        }
         self.header = Some(batch.header);
         Some(())
     }

@@ -4,10 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ConsumerWaker;
-use crate::config::{ConsumerConfig, TopicConfig, WaitStrategy};
-use crate::directory::Topic;
+use crate::config::{Compression, ConsumerConfig, IsolationLevel, TopicConfig, WaitStrategy};
+use crate::directory::{ReadMode, Topic, WriteMode};
 use crate::error::{Error, Result};
 use crate::event_log::EventLog;
+use crate::format::work;
+use crate::position::TopicPartition;
 use crate::producer::Record;
 
 /// Those that sleep. A consumer that spins is at work all the time.
@@ -74,5 +76,95 @@ fn a_sleeping_poll_ends_when_it_is_woken_the_log_closed_or_the_topic_deleted() {
         }
         let deleted = polled(strategy, false, |log, _, _| log.delete_topic("t").unwrap());
         assert!(matches!(deleted, Err(Error::NotFound { .. })), "{deleted:?}");
+    }
+}
+
+/// Bytes checked, read and gone through while `count` records of one batch are polled so many at a time.
+fn work_of_polls(count: usize, most: usize, how: (Compression, ReadMode, IsolationLevel)) -> u64 {
+    let (compression, mode, isolation) = how;
+    let dir = tempfile::tempdir().unwrap();
+    let options = EventLog::options().read_mode(mode).write_mode(WriteMode::Positioned);
+    let log = options.open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().compression(compression)).unwrap();
+    let values: Vec<_> = (0..count).map(|n| format!("{n:>50}")).collect();
+    let records = values.iter().map(Record::new);
+    log.producer().unwrap().send_batch(&topic.partition(0).unwrap(), records).unwrap();
+    let config = ConsumerConfig::new().max_poll_records(most).isolation(isolation);
+    let mut consumer = log.consumer_with(config).unwrap();
+    consumer.assign(topic.partitions()).unwrap();
+    work::take();
+    let mut next = 0;
+    loop {
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        if records.is_empty() {
+            break;
+        }
+        for record in &records {
+            assert_eq!((record.offset(), record.value()), (next as u64, Some(values[next].as_bytes())));
+            next += 1;
+        }
+        // Owned, they are the same.
+        let owned = records.into_iter().last().unwrap();
+        assert_eq!(owned.view().offset(), next as u64 - 1);
+    }
+    assert_eq!(next, count);
+    work::take()
+}
+
+#[test]
+fn a_batch_that_is_polled_record_by_record_is_gone_through_once() {
+    for compression in [Compression::None, Compression::Lz4] {
+        for mode in [ReadMode::Auto, ReadMode::Copy] {
+            for isolation in [IsolationLevel::ReadUncommitted, IsolationLevel::ReadCommitted] {
+                for most in [1, 3] {
+                    let how = (compression, mode, isolation);
+                    let (few, many) = (work_of_polls(200, most, how), work_of_polls(2_000, most, how));
+                    // Some 60 bytes a record, read and checked, once more by the poll that reaches beyond the batch.
+                    assert!(many < 2_000 * 400, "{how:?}: {many}");
+                    assert!(many < 12 * few + 10_000, "{how:?}: {few} and {many}: ten times the records");
+                }
+            }
+        }
+    }
+}
+
+/// Comparisons of partitions while a consumer is given, and reads, so many.
+fn comparisons(partitions: u32, subscribes: bool) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new().partitions(partitions)).unwrap();
+    let mut consumer = log.consumer("g").unwrap();
+    let all = || (0..partitions).rev().map(|n| TopicPartition::from(("t", n)));
+    TopicPartition::take_comparisons();
+    if subscribes {
+        consumer.subscribe(["t"]).unwrap();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().assigned().len(), partitions as usize);
+        let mut other = log.consumer("g").unwrap();
+        other.subscribe(["t"]).unwrap();
+        for _ in 0..3 {
+            let _ = consumer.poll(Duration::ZERO).unwrap();
+            let _ = other.poll(Duration::ZERO).unwrap();
+        }
+        assert_eq!(other.assignment().len(), partitions as usize / 2);
+    } else {
+        consumer.assign(all()).unwrap();
+        consumer.assign(all()).unwrap();
+        consumer.pause(all()).unwrap();
+        consumer.resume(all()).unwrap();
+        consumer.commit_to(consumer.positions()).unwrap();
+        assert!(all().all(|of| consumer.position(of).is_ok()));
+    }
+    drop(topic);
+    TopicPartition::take_comparisons()
+}
+
+#[test]
+fn assigning_and_the_first_polls_take_no_more_than_sorting_does() {
+    for subscribes in [false, true] {
+        let (few, many) = (comparisons(250, subscribes), comparisons(2_000, subscribes));
+        assert!(
+            few > 0 && many < 8 * few * 3 / 2,
+            "{subscribes}: {few} and {many}: eight times the partitions"
+        );
     }
 }

@@ -34,6 +34,8 @@ pub(crate) mod transaction_state;
 pub(crate) mod uuid;
 pub(crate) mod varint;
 pub(crate) mod wire;
+#[cfg(test)]
+pub(crate) mod work;
 
 #[cfg(test)]
 mod tests;

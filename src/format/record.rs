@@ -203,6 +203,8 @@ impl<'a> RawRecord<'a> {
     /// Takes the next record off `input` and checks all of its framing but the headers'.
     #[inline(always)]
     pub(crate) fn take(input: &mut Input<'a>) -> Result<Self, Malformed> {
+        #[cfg(test)]
+        super::work::count(1);
         match Self::take_short(input.rest()) {
             Some((record, bytes)) => {
                 input.take(bytes)?;

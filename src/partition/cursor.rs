@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::aborted::{Aborted, Front};
 use super::decoding::{Held, first_at, first_offset, take_decoded};
 use super::survey::words;
-use super::window::{Problem, Taken, Within, batch_end, count_from, take};
+use super::window::{Problem, Rest, Taken, Within, batch_end, count_from, take};
 use super::{PartitionLog, SegmentList};
 use crate::config::{IsolationLevel, ReadUpTo};
 use crate::error::{Damage, Error, Result};
@@ -35,7 +35,7 @@ pub(crate) struct Cursor {
     markers: bool,
     /// Only committed records are wanted: the aborted transactions of the segment that the cursor stands in.
     committed: Option<Aborted>,
-    /// The batch at the place, if it had to be decoded and was handed out in part.
+    /// The batch at the place, if it was handed out in part.
     held: Option<Held>,
     /// The place was looked for and not yet used.
     entering: bool,
@@ -60,6 +60,8 @@ pub(crate) struct Fetched {
     pub(crate) from: u64,
     pub(crate) upto: u64,
     pub(crate) records: usize,
+    /// Where in the first batch the records that are meant begin. `None`: not known, so not before its beginning.
+    pub(crate) first: Option<Rest>,
 }
 
 /// How much one fetch may bring.
@@ -319,9 +321,9 @@ impl Cursor {
         let offset = self.offset;
         let Some(place) = &mut self.at else { return Ok(None) };
         let (position, left) = (place.position, end.position - place.position);
-        if let Some(held) = self.held.take().filter(|held| held.is_at(place.view.segment().base(), position))
-        {
-            return Ok(self.fetch_held(held, limits.records.max(1)));
+        let (base, most) = (place.view.segment().base(), limits.records.max(1));
+        if let Some(held) = self.held.take().filter(|held| held.is_at(base, position) && held.serves(most)) {
+            return Ok(self.fetch_held(held, most));
         }
         let wanted = (limits.bytes as u64).max(HEADER_BYTES as u64);
         let mut window = place.view.read(position..position + left.min(wanted))?;
@@ -355,7 +357,7 @@ impl Cursor {
         }
         let (markers, decompressed) = (self.markers, self.log.max_decompressed_bytes());
         let within = Within { expected: place.expected, offsets, bound, markers, decompressed };
-        let taken = take(window.as_ref(), &within, limits.records.max(1));
+        let taken = take(window.as_ref(), &within, most);
         if taken.bytes == 0 && taken.is_encoded {
             return self.fetch_encoded(window.as_ref(), &within, limits);
         }
@@ -364,11 +366,20 @@ impl Cursor {
         {
             return Err(self.damage(problem, window.as_ref()));
         }
-        Ok(self.hand_out(&taken, || window.truncated(taken.bytes)))
+        if let (Some(split_at), Some(rest)) = (taken.split_at, taken.rest) {
+            let frame = position + split_at as u64..position + taken.bytes as u64;
+            self.held = Some(Held::new(window.part(split_at..taken.bytes), base, frame, rest));
+        }
+        Ok(self.hand_out(&taken, None, || window.truncated(taken.bytes)))
     }
 
     /// Goes behind what was taken, and hands it out if there is anything for users in it.
-    fn hand_out(&mut self, taken: &Taken, bytes: impl FnOnce() -> Confirmed) -> Option<Fetched> {
+    fn hand_out(
+        &mut self,
+        taken: &Taken,
+        first: Option<Rest>,
+        bytes: impl FnOnce() -> Confirmed,
+    ) -> Option<Fetched> {
         let place = self.at.as_mut()?;
         place.position += taken.split_at.unwrap_or(taken.bytes) as u64;
         place.expected = taken.expected;
@@ -379,6 +390,7 @@ impl Cursor {
             from,
             upto: self.offset,
             records: taken.records,
+            first,
         })
     }
 
@@ -398,28 +410,28 @@ impl Cursor {
             return Err(self.damage(problem, window));
         }
         let made = Bytes::from(made);
-        if let Some(split_at) = taken.split_at {
+        if let (Some(split_at), Some(rest)) = (taken.split_at, taken.rest) {
             let frame = position + split_at as u64..position + taken.bytes as u64;
-            self.held = Held::last_of(&made, base, frame);
+            self.held = Held::last_of(&made, base, frame, rest);
         }
-        Ok(self.hand_out(&taken, || Confirmed::copied(made)))
+        Ok(self.hand_out(&taken, None, || Confirmed::copied(made)))
     }
 
-    /// Hands out more of a batch that was decoded before.
+    /// Hands out more of a batch that was handed out in part before.
     fn fetch_held(&mut self, held: Held, most: usize) -> Option<Fetched> {
-        let batch = held.batch()?;
-        let (records, next) = count_from(&batch, self.offset, most);
+        let (batch, first) = (held.batch()?, held.rest());
+        let counted = count_from(&batch, first, self.offset, most);
         let behind = batch_end(&batch) + 1;
         let mut taken = Taken::none(self.offset, behind);
         taken.bytes = held.frame_bytes();
-        (taken.records, taken.next_offset) = (records, next.unwrap_or(behind));
+        (taken.records, taken.next_offset) = (counted.records, behind);
         let bytes = held.confirmed();
-        if next.is_some() {
-            taken.split_at = Some(0);
+        if let Some((next, rest)) = counted.left {
+            (taken.split_at, taken.next_offset) = (Some(0), next);
             taken.expected = self.at.as_ref()?.expected;
-            self.held = Some(held);
+            self.held = Some(held.with_rest(rest));
         }
-        self.hand_out(&taken, || bytes)
+        self.hand_out(&taken, Some(first), || bytes)
     }
 
     fn damage(&self, problem: &Problem, window: &[u8]) -> Error {

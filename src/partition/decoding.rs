@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::cursor::FetchLimits;
-use super::window::{Problem, Taken, Within, batch_end, count_from, next_frame};
+use super::window::{Problem, Rest, Taken, Within, batch_end, count_from, next_frame};
 use crate::format::Malformed;
 use crate::format::batch::Batch;
 use crate::format::compression::Unreadable;
@@ -15,23 +15,32 @@ use crate::format::frame::{is_legacy, max_timestamp_of};
 use crate::format::record::RawRecord;
 use crate::sys::Confirmed;
 
-/// A decoded batch that was handed out in part, so that it need not be decoded for each part anew.
+/// A batch that was checked, and decoded if need be, and handed out in part, so that none of that is done for each part
+/// anew.
 #[derive(Debug)]
 pub(super) struct Held {
-    batch: Bytes,
-    /// Base offset of the segment, and where the encoded batch lies in it.
+    bytes: Confirmed,
+    /// Base offset of the segment, and where the batch lies in it.
     base: u64,
     frame: Range<u64>,
+    rest: Rest,
+    is_decoded: bool,
 }
 
 impl Held {
-    /// The last batch of those in `made`, which lies at `frame` of the segment that begins at `base`.
-    pub(super) fn last_of(made: &Bytes, base: u64, frame: Range<u64>) -> Option<Self> {
+    /// A batch that lies at `frame` of the segment that begins at `base`, and what is left of it.
+    pub(super) fn new(bytes: Confirmed, base: u64, frame: Range<u64>, rest: Rest) -> Self {
+        Self { bytes, base, frame, rest, is_decoded: false }
+    }
+
+    /// The same of the last batch of those in `made`, which were decoded.
+    pub(super) fn last_of(made: &Bytes, base: u64, frame: Range<u64>, left: Rest) -> Option<Self> {
         let mut rest = &made[..];
         loop {
             let (_, behind) = Batch::take_checked(rest)?;
             if behind.is_empty() {
-                return Some(Self { batch: made.slice_ref(rest), base, frame });
+                let bytes = Confirmed::copied(made.slice_ref(rest));
+                return Some(Self { bytes, base, frame, rest: left, is_decoded: true });
             }
             rest = behind;
         }
@@ -41,12 +50,26 @@ impl Held {
         (self.base, self.frame.start) == (base, position)
     }
 
+    /// Whether so many records are better taken from here than from the segment, where more follow behind this batch: to
+    /// decode it again would cost more than a poll that returns fewer than it may.
+    pub(super) fn serves(&self, most: usize) -> bool {
+        self.is_decoded || usize::try_from(self.rest.records).is_ok_and(|left| most <= left)
+    }
+
     pub(super) fn batch(&self) -> Option<Batch<'_>> {
-        Batch::of_frame(&self.batch)
+        Batch::of_frame(self.bytes.as_ref())
+    }
+
+    pub(super) fn rest(&self) -> Rest {
+        self.rest
+    }
+
+    pub(super) fn with_rest(self, rest: Rest) -> Self {
+        Self { rest, ..self }
     }
 
     pub(super) fn confirmed(&self) -> Confirmed {
-        Confirmed::copied(self.batch.clone())
+        self.bytes.clone()
     }
 
     /// Bytes that the batch takes in its segment.
@@ -76,8 +99,8 @@ pub(super) fn take_decoded(window: &[u8], within: &Within, limits: FetchLimits) 
             }
             let batch = decode_checked(frame, (taken.expected, within.decompressed), &mut made)
                 .map_err(Problem::Unreadable)?;
-            let counted = count_from(&batch, from, most - taken.records);
-            Ok(taken.step(bytes, counted, behind) && taken.records < most)
+            let counted = count_from(&batch, Rest::whole(&batch), from, most - taken.records);
+            Ok(taken.step(bytes, &counted, behind) && taken.records < most)
         });
         match stepped {
             Ok(true) if made.len() + (made.len() - start) <= limits.bytes => {}

@@ -83,6 +83,7 @@ use segments::Segments;
 use settings::LiveSettings;
 pub(crate) use settings::{Flush, LogLimits, PartitionSettings, Retention};
 use snapshots::Producers;
+pub(crate) use window::Rest;
 
 use crate::error::{Error, PoisonCause, Result};
 use crate::format::compression::BatchLimits;

@@ -33,9 +33,32 @@ pub(super) struct Taken {
     pub(super) expected: u64,
     /// The last batch was not taken to its end.
     pub(super) split_at: Option<usize>,
+    /// What is left of it then.
+    pub(super) rest: Option<Rest>,
     /// The next batch must be decoded before its records can be walked over.
     pub(super) is_encoded: bool,
     pub(super) problem: Option<Problem>,
+}
+
+/// Records at the end of a batch that was checked: where the first of them lies, in bytes behind the batch's header, and how
+/// many they are. So that a batch that is handed out in parts is gone through once, and not once for each part.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rest {
+    pub(crate) position: usize,
+    pub(crate) records: i32,
+}
+
+/// Records of a batch that are taken, and those that are left: with the offset of the first of them.
+pub(super) struct Counted {
+    pub(super) records: usize,
+    pub(super) left: Option<(u64, Rest)>,
+}
+
+impl Rest {
+    /// All of a batch.
+    pub(super) fn whole(batch: &Batch<'_>) -> Self {
+        Self { position: 0, records: batch.header.record_count }
+    }
 }
 
 pub(super) enum Problem {
@@ -66,20 +89,20 @@ impl Taken {
             next_offset: from,
             expected,
             split_at: None,
+            rest: None,
             is_encoded: false,
             problem: None,
         }
     }
 
-    /// A batch of this many bytes has these records, and if it is not taken to its end, one with this offset is the
-    /// first that is left. `true`: it was taken to its end.
-    pub(super) fn step(&mut self, bytes: usize, (count, next): (usize, Option<u64>), behind: u64) -> bool {
-        self.records += count;
-        let Some(next) = next else {
+    /// A batch of this many bytes has these records. `true`: it was taken to its end.
+    pub(super) fn step(&mut self, bytes: usize, counted: &Counted, behind: u64) -> bool {
+        self.records += counted.records;
+        let Some((next, rest)) = counted.left else {
             self.step_behind(bytes, behind);
             return true;
         };
-        self.split_at = Some(self.bytes);
+        (self.split_at, self.rest) = (Some(self.bytes), Some(rest));
         self.bytes += bytes;
         self.next_offset = self.next_offset.max(next);
         false
@@ -120,8 +143,8 @@ pub(super) fn take(window: &[u8], within: &Within, most: usize) -> Taken {
             taken.problem = Some(Problem::Unreadable(reason.into()));
             break;
         }
-        let counted = count_from(&batch, from, most - taken.records);
-        if !taken.step(bytes, counted, behind) || taken.records >= most {
+        let counted = count_from(&batch, Rest::whole(&batch), from, most - taken.records);
+        if !taken.step(bytes, &counted, behind) || taken.records >= most {
             break;
         }
     }
@@ -154,25 +177,32 @@ pub(super) fn next_frame(
     Ok(Some((frame.bytes, frame.last_offset() + 1)))
 }
 
-/// Records of a batch at or behind `from`, at most `most`; with the offset of the first one left out, if any is.
-pub(super) fn count_from(batch: &Batch<'_>, from: u64, most: usize) -> (usize, Option<u64>) {
-    let count = usize::try_from(batch.header.record_count).unwrap_or(0);
+/// Records among these at the end of a batch that are at or behind `from`, at most `most`.
+pub(super) fn count_from(batch: &Batch<'_>, among: Rest, from: u64, most: usize) -> Counted {
+    let count = usize::try_from(among.records).unwrap_or(0);
     let base = u64::try_from(batch.header.base_offset).unwrap_or(0);
-    if base >= from && count <= most {
-        return (count, None);
-    }
     let mut records = batch.records();
+    if records.take(among.position).is_err() {
+        return Counted { records: 0, left: None };
+    }
+    // The rest of a batch begins where the part before it has ended.
+    if (base >= from || among.position > 0) && count <= most {
+        return Counted { records: count, left: None };
+    }
+    let bytes = records.remaining() + among.position;
     let mut counted = 0;
-    for _ in 0..count {
+    for done in 0..among.records {
+        let position = bytes - records.remaining();
         let Ok(record) = RawRecord::take(&mut records) else { break };
         let offset = base + u64::from(record.offset_delta.unsigned_abs());
         if offset < from {
             continue;
         }
         if counted == most {
-            return (counted, Some(offset));
+            let rest = Rest { position, records: among.records - done };
+            return Counted { records: counted, left: Some((offset, rest)) };
         }
         counted += 1;
     }
-    (counted, None)
+    Counted { records: counted, left: None }
 }

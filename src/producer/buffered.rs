@@ -212,3 +212,87 @@ impl Pending {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::{Arc, Weak};
+    use std::time::Duration;
+
+    use crate::catalog::TopicEntry;
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::config::{Durability, TopicConfig};
+    use crate::directory::Maintenance;
+    use crate::event_log::EventLog;
+    use crate::producer::{ProducerConfig, Record};
+
+    fn open() -> (tempfile::TempDir, EventLog, ManualClock) {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let log = options.open(dir.path()).unwrap();
+        (dir, log, clock)
+    }
+
+    #[test]
+    fn producers_keep_nothing_of_deleted_topics() {
+        let (_dir, log, clock) = open();
+        let lives = log.create_topic("lives", TopicConfig::new()).unwrap();
+        let producer = log.producer().unwrap();
+        for durability in [Durability::Buffered, Durability::Synced] {
+            let config = ProducerConfig::new().linger(Duration::from_secs(1)).durability(durability);
+            let mut buffered = log.producer_with(config).unwrap().buffered();
+            let mut entries: Vec<Weak<TopicEntry>> = Vec::new();
+            for n in 0..40 {
+                let name = format!("t{n}");
+                let topic = log.create_topic(&name, TopicConfig::new().partitions(2)).unwrap();
+                producer.send(&topic, Record::new("x")).unwrap();
+                buffered.enqueue(&topic, Record::new("x")).unwrap();
+                buffered.enqueue(&lives, Record::new("x")).unwrap();
+                match n % 3 {
+                    0 => buffered.flush().unwrap(),
+                    // Its time has come, and nobody flushes.
+                    1 => {
+                        clock.advance(Duration::from_secs(2));
+                        log.run_maintenance().unwrap();
+                    }
+                    // Dropped with its topic.
+                    _ => {}
+                }
+                log.delete_topic(&name).unwrap();
+                entries.push(Arc::downgrade(topic.entry()));
+                // What lingers, with topics that are gone, is looked through by each write.
+                assert!(buffered.shared.pending.lock().topics() <= 4, "{n}");
+                if n % 3 == 2 {
+                    buffered.flush().unwrap_err();
+                    buffered.flush().unwrap();
+                    assert_eq!(buffered.shared.pending.lock().topics(), 1);
+                }
+            }
+            buffered.flush().unwrap();
+            assert_eq!(buffered.shared.pending.lock().topics(), 1);
+            // Their files go after a delay.
+            clock.advance(Duration::from_secs(3600));
+            log.run_maintenance().unwrap();
+            let kept = entries.iter().filter(|entry| entry.strong_count() > 0).count();
+            assert_eq!(kept, 0, "of {}", entries.len());
+        }
+    }
+
+    #[test]
+    fn topics_that_are_only_ever_enqueued_to_are_forgotten_too() {
+        let (_dir, log, _clock) = open();
+        // Each record is a batch of its own, written when the next one comes.
+        let config = ProducerConfig::new().linger(Duration::MAX).batch_bytes(1);
+        let mut buffered = log.producer_with(config).unwrap().buffered();
+        let mut most = 0;
+        for n in 0..100 {
+            let name = format!("t{n}");
+            let topic = log.create_topic(&name, TopicConfig::new()).unwrap();
+            buffered.enqueue(&topic, Record::new("x")).unwrap();
+            buffered.discard();
+            log.delete_topic(&name).unwrap();
+            most = most.max(buffered.shared.pending.lock().topics());
+        }
+        assert!(most <= 17, "{most}");
+    }
+}

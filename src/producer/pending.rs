@@ -9,6 +9,7 @@
 //!
 //! What is dropped is an event at once, and an error of the next flush.
 
+use std::collections::HashMap;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub(super) struct Terms {
 /// Batches by topic and partition.
 #[derive(Debug)]
 pub(super) struct Pending {
-    topics: Vec<TopicBatches>,
+    topics: Topics,
     /// In all batches.
     held: Held,
     pub(super) stamp: Stamp,
@@ -63,6 +64,21 @@ impl Held {
         self.bytes = self.bytes + after.bytes - before.bytes;
         self.records = self.records + after.records - before.records;
     }
+}
+
+/// With fewer topics nothing is looked for among them when one more comes.
+const FEW_TOPICS: usize = 16;
+
+/// Batches by topic.
+#[derive(Debug, Default)]
+struct Topics {
+    all: Vec<TopicBatches>,
+    /// Where each topic is, by the [`address`] of its entry.
+    places: HashMap<usize, usize>,
+    /// Where the topic is that was used last.
+    latest: usize,
+    /// With so many, deleted topics are looked for before one more is taken in.
+    look_for_deleted_at: usize,
 }
 
 /// The batches of one topic, by partition.
@@ -99,7 +115,7 @@ impl Pending {
         let (stamp, compression) = (Stamp::new(config.linger), config.compression);
         let losses = Losses { events, untold: None };
         Self {
-            topics: Vec::new(),
+            topics: Topics::default(),
             held: Held::default(),
             stamp,
             registered: false,
@@ -118,6 +134,11 @@ impl Pending {
         self.held.records
     }
 
+    #[cfg(test)]
+    pub(super) fn topics(&self) -> usize {
+        self.topics.all.len().max(self.topics.places.len())
+    }
+
     /// Takes a record into its partition's batch, which is written first if it is full. `Some`: the batch has begun with
     /// this record, and is to be written then if nothing else does it before. On an error the record was not taken.
     #[inline]
@@ -130,7 +151,7 @@ impl Pending {
         let encoding = entry.rules().encoding(self.compression)?;
         let limits = log.batch_limits();
         let full = producer.config.batch_bytes.min(encoding.fullest_batch(limits));
-        let batch = batch_of(&mut self.topics, entry, partition);
+        let batch = self.topics.batch_of(entry, partition);
         let mut measured = batch.builder.measure(record, timestamp);
         if batch.builder.bytes_with(&measured) > full && !batch.builder.is_empty() {
             let before = batch.held();
@@ -171,7 +192,7 @@ impl Pending {
         let mut outcome = Ok(());
         self.stamp.forget();
         let Self { topics, held, losses, compression, .. } = self;
-        for topic in topics {
+        for topic in &mut topics.all {
             let logs = topic.entry.partitions().iter();
             for (batch, log) in topic.batches.iter_mut().zip(logs) {
                 if batch.builder.is_empty() || !wanted(batch) {
@@ -186,12 +207,13 @@ impl Pending {
                 outcome = outcome.and(written);
             }
         }
+        topics.forget_deleted();
         outcome
     }
 
     /// When the next batch has lingered long enough.
     pub(super) fn next_due(&self) -> Option<Moment> {
-        self.topics.iter().flat_map(|topic| &topic.batches).filter_map(|batch| batch.due).min()
+        self.topics.all.iter().flat_map(|topic| &topic.batches).filter_map(|batch| batch.due).min()
     }
 
     /// What was dropped since this was asked last.
@@ -201,9 +223,12 @@ impl Pending {
 
     /// What was written and is to be synced before a flush returns.
     pub(super) fn take_unsynced(&mut self) -> Vec<(Arc<PartitionLog>, u64)> {
-        let topics = self.topics.iter_mut();
+        let topics = self.topics.all.iter_mut();
         let batches = topics.flat_map(|topic| topic.batches.iter_mut().zip(topic.entry.partitions().iter()));
-        batches.filter_map(|(batch, log)| Some((Arc::clone(log), batch.unsynced.take()?))).collect()
+        let unsynced = batches.filter_map(|(batch, log)| Some((Arc::clone(log), batch.unsynced.take()?)));
+        let unsynced = unsynced.collect();
+        self.topics.forget_deleted();
+        unsynced
     }
 
     /// Takes nothing more, and reports what can never be written.
@@ -219,7 +244,7 @@ impl Pending {
 
     /// Forgets all records and tells how many they were.
     pub(super) fn discard(&mut self) -> usize {
-        for batch in self.topics.iter_mut().flat_map(|topic| &mut topic.batches) {
+        for batch in self.topics.all.iter_mut().flat_map(|topic| &mut topic.batches) {
             *batch = PendingBatch { unsynced: batch.unsynced, ..PendingBatch::default() };
         }
         self.stamp.forget();
@@ -227,28 +252,58 @@ impl Pending {
     }
 }
 
-/// The batch of a partition, empty if it has none yet.
-#[inline]
-fn batch_of<'b>(
-    topics: &'b mut Vec<TopicBatches>,
-    entry: &Arc<TopicEntry>,
-    partition: u32,
-) -> &'b mut PendingBatch {
-    // Few topics per producer: a walk beats a map, and the last one used is first.
-    let known = topics.iter().position(|topic| Arc::ptr_eq(&topic.entry, entry));
-    let at = known.unwrap_or_else(|| {
-        topics.push(TopicBatches { entry: Arc::clone(entry), batches: Vec::new() });
-        topics.len() - 1
-    });
-    if at > 0 {
-        topics.swap(0, at);
+impl Topics {
+    /// The batch of a partition, empty if it has none yet.
+    #[inline]
+    fn batch_of(&mut self, entry: &Arc<TopicEntry>, partition: u32) -> &mut PendingBatch {
+        if self.all.get(self.latest).is_none_or(|latest| !Arc::ptr_eq(&latest.entry, entry)) {
+            self.latest = self.place_of(entry);
+        }
+        let (batches, at) = (&mut self.all[self.latest].batches, partition as usize);
+        if at >= batches.len() {
+            // Also when partitions were added since.
+            batches.resize_with(at + 1, PendingBatch::default);
+        }
+        &mut batches[at]
     }
-    let (batches, at) = (&mut topics[0].batches, partition as usize);
-    if at >= batches.len() {
-        // Also when partitions were added since.
-        batches.resize_with(at + 1, PendingBatch::default);
+
+    #[inline(never)]
+    fn place_of(&mut self, entry: &Arc<TopicEntry>) -> usize {
+        if let Some(known) = self.places.get(&address(entry)) {
+            return *known;
+        }
+        if self.all.len() >= self.look_for_deleted_at {
+            self.forget_deleted();
+        }
+        self.places.insert(address(entry), self.all.len());
+        self.all.push(TopicBatches { entry: Arc::clone(entry), batches: Vec::new() });
+        self.all.len() - 1
     }
-    &mut batches[at]
+
+    /// Keeps nothing of topics that were deleted but records that no write has dropped yet.
+    fn forget_deleted(&mut self) {
+        let before = self.all.len();
+        self.all.retain(|topic| !topic.is_over());
+        if self.all.len() < before {
+            let places = self.all.iter().zip(0..).map(|(topic, at)| (address(&topic.entry), at));
+            self.places = places.collect();
+            self.latest = 0;
+        }
+        // Each look goes through twice as many at most as have come since the last one.
+        self.look_for_deleted_at = (2 * self.all.len()).max(FEW_TOPICS);
+    }
+}
+
+/// What tells entries apart: each is kept, so no other one comes to lie there.
+fn address(entry: &Arc<TopicEntry>) -> usize {
+    Arc::as_ptr(entry).addr()
+}
+
+impl TopicBatches {
+    fn is_over(&self) -> bool {
+        let is_idle = |batch: &PendingBatch| batch.builder.is_empty() && batch.unsynced.is_none();
+        self.entry.partitions().iter().all(|log| log.has_ended()) && self.batches.iter().all(is_idle)
+    }
 }
 
 impl PendingBatch {

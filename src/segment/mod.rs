@@ -457,6 +457,8 @@ impl SegmentView {
             return Err(self.behind_end(range));
         }
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+        #[cfg(test)]
+        crate::format::work::count(length);
         let mut bytes = vec![0; length];
         let read = file.read_at(&mut bytes, range.start)?;
         if read < length {

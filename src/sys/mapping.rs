@@ -204,6 +204,20 @@ impl Confirmed {
         })
     }
 
+    /// A part of these bytes, as far as there are so many.
+    pub(crate) fn part(&self, part: Range<usize>) -> Self {
+        let length = self.as_ref().len();
+        let (from, upto) = (part.start.min(length), part.end.min(length));
+        let upto = upto.max(from);
+        Self(match &self.0 {
+            Source::Mapped { mapping, start, .. } => {
+                let mapping = Arc::clone(mapping);
+                Source::Mapped { mapping, start: start + from, length: upto - from }
+            }
+            Source::Copied(bytes) => Source::Copied(bytes.slice(from..upto)),
+        })
+    }
+
     /// A part of these bytes that keeps them alive. `part` must be a slice of [`as_ref`](AsRef::as_ref).
     pub(crate) fn share(&self, part: &[u8]) -> Bytes {
         match &self.0 {
