@@ -28,7 +28,8 @@ fn batch_record_by_record(criterion: &mut Criterion) {
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     for records in sizes([400, 4_000, 40_000]) {
         let scratch = Scratch::new();
-        let batch = (0..records).map(|_| Record::new(&[7; 100]));
+        // So small that all are one batch below the default of `max.message.bytes`.
+        let batch = (0..records).map(|_| Record::new(&[7; 16]));
         let partition = scratch.topic.partition(0).expect("a partition");
         scratch.log.producer().expect("a producer").send_batch(&partition, batch).expect("send");
         group.throughput(Throughput::Elements(u64::from(records)));
