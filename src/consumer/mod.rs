@@ -429,7 +429,7 @@ impl Consumer {
     /// committed first; dropping a consumer does not do that.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit). With `NotFound`, what was handed out of other topics is committed.
+    /// As [`commit`](Self::commit). With `NotFound` and `OffsetOutOfRange`, what was handed out of other partitions is committed.
     pub fn close(mut self) -> Result<()> {
         self.commit_last()
     }

@@ -10,6 +10,7 @@ mod partitioner;
 mod pending;
 mod record;
 mod stamp;
+mod topics;
 
 use std::cell::RefCell;
 use std::ops::Range;

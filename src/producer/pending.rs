@@ -9,11 +9,11 @@
 //!
 //! What is dropped is an event at once, and an error of the next flush.
 
-use std::collections::HashMap;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 use super::stamp::Stamp;
+use super::topics::Topics;
 use super::{KEEP_BYTES, Producer, ProducerConfig, check_size, hand_over};
 use crate::catalog::TopicEntry;
 use crate::clock::{Moment, Timestamp};
@@ -66,28 +66,6 @@ impl Held {
     }
 }
 
-/// With fewer topics nothing is looked for among them when one more comes.
-const FEW_TOPICS: usize = 16;
-
-/// Batches by topic.
-#[derive(Debug, Default)]
-struct Topics {
-    all: Vec<TopicBatches>,
-    /// Where each topic is, by the [`address`] of its entry.
-    places: HashMap<usize, usize>,
-    /// Where the topic is that was used last.
-    latest: usize,
-    /// With so many, deleted topics are looked for before one more is taken in.
-    look_for_deleted_at: usize,
-}
-
-/// The batches of one topic, by partition.
-#[derive(Debug)]
-struct TopicBatches {
-    entry: Arc<TopicEntry>,
-    batches: Vec<PendingBatch>,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct PendingBatch {
     builder: BatchBuilder,
@@ -136,7 +114,7 @@ impl Pending {
 
     #[cfg(test)]
     pub(super) fn topics(&self) -> usize {
-        self.topics.all.len().max(self.topics.places.len())
+        self.topics.count()
     }
 
     /// Takes a record into its partition's batch, which is written first if it is full. `Some`: the batch has begun with
@@ -252,61 +230,12 @@ impl Pending {
     }
 }
 
-impl Topics {
-    /// The batch of a partition, empty if it has none yet.
-    #[inline]
-    fn batch_of(&mut self, entry: &Arc<TopicEntry>, partition: u32) -> &mut PendingBatch {
-        if self.all.get(self.latest).is_none_or(|latest| !Arc::ptr_eq(&latest.entry, entry)) {
-            self.latest = self.place_of(entry);
-        }
-        let (batches, at) = (&mut self.all[self.latest].batches, partition as usize);
-        if at >= batches.len() {
-            // Also when partitions were added since.
-            batches.resize_with(at + 1, PendingBatch::default);
-        }
-        &mut batches[at]
-    }
-
-    #[inline(never)]
-    fn place_of(&mut self, entry: &Arc<TopicEntry>) -> usize {
-        if let Some(known) = self.places.get(&address(entry)) {
-            return *known;
-        }
-        if self.all.len() >= self.look_for_deleted_at {
-            self.forget_deleted();
-        }
-        self.places.insert(address(entry), self.all.len());
-        self.all.push(TopicBatches { entry: Arc::clone(entry), batches: Vec::new() });
-        self.all.len() - 1
-    }
-
-    /// Keeps nothing of topics that were deleted but records that no write has dropped yet.
-    fn forget_deleted(&mut self) {
-        let before = self.all.len();
-        self.all.retain(|topic| !topic.is_over());
-        if self.all.len() < before {
-            let places = self.all.iter().zip(0..).map(|(topic, at)| (address(&topic.entry), at));
-            self.places = places.collect();
-            self.latest = 0;
-        }
-        // Each look goes through twice as many at most as have come since the last one.
-        self.look_for_deleted_at = (2 * self.all.len()).max(FEW_TOPICS);
-    }
-}
-
-/// What tells entries apart: each is kept, so no other one comes to lie there.
-fn address(entry: &Arc<TopicEntry>) -> usize {
-    Arc::as_ptr(entry).addr()
-}
-
-impl TopicBatches {
-    fn is_over(&self) -> bool {
-        let is_idle = |batch: &PendingBatch| batch.builder.is_empty() && batch.unsynced.is_none();
-        self.entry.partitions().iter().all(|log| log.has_ended()) && self.batches.iter().all(is_idle)
-    }
-}
-
 impl PendingBatch {
+    /// Nothing is to be done for it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.builder.is_empty() && self.unsynced.is_none()
+    }
+
     pub(super) fn is_due(&self, now: Moment) -> bool {
         self.due.is_some_and(|due| due <= now)
     }
