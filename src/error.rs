@@ -107,9 +107,9 @@ pub enum Error {
         /// The other nodes, ascending.
         others: Box<[i32]>,
     },
-    /// No space is left on the device or in the quota. Nothing was written; reading goes on, and appending works
-    /// again when there is space.
-    #[error("no space left for {}", path.display())]
+    /// No space is left on the device or in the quota, or the file would become longer than this process may write
+    /// (`ulimit -f`). Nothing was written; reading goes on, and appending works again when there is space.
+    #[error("no space left for {} on the disk, in the quota, or by the limit of files (ulimit -f)", path.display())]
     StorageFull {
         /// The file that could not grow.
         path: Box<Path>,
@@ -234,7 +234,7 @@ impl Error {
     /// An error of the operating system while doing `action` to `path`; a full disk gets its own variant.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 Self::StorageFull { path: path.into() }
             }
             _ => Self::io_failure(action, path, source),

@@ -91,6 +91,7 @@ pub use producer::{
     BatchMetadata, BufferedProducer, Partitioner, Producer, ProducerConfig, Record, RecordCopy,
     RecordMetadata,
 };
+pub use sys::ignore_file_size_signal;
 pub use upkeep::MaintenanceReport;
 
 /// The examples of README are tests.

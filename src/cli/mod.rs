@@ -149,6 +149,8 @@ impl Command {
 
 /// Runs the program with the arguments that it was started with.
 pub(crate) fn main() -> ExitCode {
+    // A file that becomes too long is told like any other failure.
+    stratalog::ignore_file_size_signal();
     // A mistake of ours is told like any other failure: in a sentence, and with the exit code 1.
     std::panic::set_hook(Box::new(|mistake| {
         output::complain(format_args!("this is a mistake in stratalog, please report it: {mistake}"));

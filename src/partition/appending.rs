@@ -3,6 +3,7 @@
 //! The order: bytes, index, end, fence, look for sleepers. At a roll the list gets the new segment before the old one is
 //! sealed, so whoever finds a sealed segment finds the next one in the list.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::format::batch::FinishedBatch;
 use crate::segment::{IndexEntries, MAX_OFFSET, MOST_OFFSETS, SegmentWriter};
-use crate::sys::PutFailure;
+use crate::sys::{self, PutFailure};
 
 /// Where a batch is to go.
 #[derive(Debug, Clone, Copy)]
@@ -184,6 +185,10 @@ impl PartitionLog {
             return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
         }
         let jitter = settings.draw_jitter()?;
+        if bytes as u64 > sys::file_size_limit() {
+            // No segment takes it, and none is begun for it.
+            return Err(Error::io("grow a file in", &self.directory, io::ErrorKind::FileTooLarge.into()));
+        }
         let epoch = match appender {
             Appender::Active { writer, .. } if writer.position() == 0 => {
                 return self.widen(appender, capacity);

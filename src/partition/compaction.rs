@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::format::frame::max_timestamp_of;
 use crate::format::header::HEADER_BYTES;
 use crate::segment::{CleanedWriter, Segment, remove_cleaned};
+use crate::sys;
 
 /// Up to where a partition was gone through. Written by compaction, read by checkpoints.
 #[derive(Debug)]
@@ -165,7 +166,7 @@ impl PartitionLog {
 
     /// Largest number of bytes that segments put together may have.
     pub(crate) fn most_segment_bytes(&self) -> u64 {
-        u64::from(self.settings.segment_bytes())
+        u64::from(self.settings.segment_bytes()).min(sys::file_size_limit())
     }
 
     /// Begins a segment that does not count yet.

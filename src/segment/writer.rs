@@ -1,5 +1,6 @@
 //! The writing end of a segment: append, then seal once.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,7 @@ pub(crate) struct SegmentWriter {
     next_offset: u64,
     /// How many offsets fit behind the base.
     most_offsets: u64,
-    /// Bytes that can ever be in the file: as many as were asked for when it was begun.
+    /// Bytes that can ever be in the file: as many as were asked for when it was begun, if the process may write as many.
     capacity: u64,
     /// Largest timestamp of the first batch, below 0 if there is none.
     first_timestamp: i64,
@@ -66,8 +67,7 @@ impl SegmentWriter {
                 LogWriter::adopt(disk, disk.rename_new(file, &path)?, capacity, length, mark)
             }
         };
-        let new = Self::over(disk, log, base, base, IndexEntries::default(), interval);
-        Ok(Self { capacity, ..new })
+        Ok(Self::over(disk, log, base, base, IndexEntries::default(), interval))
     }
 
     /// Makes a file for a segment whose base offset is not known yet.
@@ -93,12 +93,11 @@ impl SegmentWriter {
         };
         let log = LogWriter::open(disk, &path, u64::from(capacity), position, end.mark())?;
         let first_timestamp = first_timestamp(log.file(), position)?;
-        let capacity = u64::from(capacity).max(position);
         let found = Self::over(disk, log, base, next_offset, entries.thinned(), interval);
         if let Some(wrong) = wrong {
             found.segment.doubt(wrong);
         }
-        Ok(Self { capacity, first_timestamp, ..found })
+        Ok(Self { first_timestamp, ..found })
     }
 
     fn over(
@@ -110,6 +109,7 @@ impl SegmentWriter {
         interval: u32,
     ) -> Self {
         let pace = IndexPace::new(interval, &entries);
+        let capacity = log.growth().capacity();
         let path = log.file().path().to_owned();
         let segment = Segment::over(disk, path, base, Arc::clone(log.tail()), Index::Growing(entries));
         if let Some(mapping) = log.mapping()
@@ -125,7 +125,7 @@ impl SegmentWriter {
             pace,
             next_offset,
             most_offsets,
-            capacity: 0,
+            capacity,
             first_timestamp: -1,
             jitter_ms: 0,
             rewrite: Arc::default(),
@@ -392,7 +392,11 @@ impl Unsealed {
                 break;
             }
             let written = self.file.write_at(part.get(..read).unwrap_or_default(), position);
-            written.map_err(|e| FinishFailure::Lost(Error::io_failure("write", self.file.path(), e)))?;
+            written.map_err(|e| match e.kind() {
+                // Without a system call. The bytes are what they were.
+                io::ErrorKind::FileTooLarge => FinishFailure::Refused(Error::io("write", self.file.path(), e)),
+                _ => FinishFailure::Lost(Error::io_failure("write", self.file.path(), e)),
+            })?;
             position += read as u64;
         }
         Ok(())

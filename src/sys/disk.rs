@@ -69,6 +69,8 @@ pub(crate) struct PlainFile {
     identity: Identity,
     faults: Faults,
     space: Space,
+    /// How long the file may become. What would make it longer fails without a system call, which would not come back.
+    most: u64,
 }
 
 /// What tells a file from another one that has taken its name, whatever is in them.
@@ -199,7 +201,8 @@ impl Disk {
         if metadata.is_file() {
             let identity = Identity::of(&file, &metadata);
             let (faults, space) = (self.faults.clone(), self.space.clone());
-            Ok(PlainFile { file, path: path.to_owned(), identity, faults, space })
+            let most = platform::file_size_limit();
+            Ok(PlainFile { file, path: path.to_owned(), identity, faults, space, most })
         } else {
             Err(not_a_file(path, if metadata.is_dir() { "a directory" } else { "a special file" }))
         }
@@ -371,6 +374,15 @@ impl PlainFile {
         self.file.set_modified(changed).map_err(|e| Error::io("set the time of", &self.path, e))
     }
 
+    /// How long the file may become that this process writes.
+    pub(super) fn most_bytes(&self) -> u64 {
+        self.most
+    }
+
+    fn check_length(&self, length: u64) -> io::Result<()> {
+        if length > self.most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(()) }
+    }
+
     /// Fills `to` as far as the file goes and tells how many bytes that were.
     pub(crate) fn read_at(&self, to: &mut [u8], position: u64) -> Result<usize> {
         let mut filled = 0;
@@ -391,6 +403,7 @@ impl PlainFile {
 
     /// Writes all of `bytes`. After an error any part of them may be in the file.
     pub(crate) fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.check_length(position + bytes.len() as u64)?;
         if let Err(failure) = self.faults.check(Operation::Write) {
             // As a disk does that fills up: a part is written.
             let part = bytes.get(..bytes.len() / 2).unwrap_or_default();
@@ -413,6 +426,7 @@ impl PlainFile {
     /// Reserves space up to `length`, which becomes the file's length if it was shorter. Reads as zeros.
     /// `Unsupported` where the file system cannot.
     pub(crate) fn allocate(&self, from: u64, length: u64) -> io::Result<()> {
+        self.check_length(length)?;
         self.faults.check(Operation::Allocate)?;
         self.space.take(|| platform::allocate(&self.file, from, length))
     }
@@ -422,6 +436,7 @@ impl PlainFile {
         if !self.space.is_whole() {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        self.check_length(length)?;
         self.faults.check(Operation::Allocate)?;
         platform::allocate(&self.file, from, length)
     }
@@ -448,7 +463,9 @@ impl PlainFile {
 
     /// Appends to a file that only grows, such as a text kept for later inspection.
     pub(crate) fn append_all(&self, bytes: &[u8]) -> Result<()> {
-        let written = self.faults.check(Operation::Write).and_then(|()| (&self.file).write_all(bytes));
+        let fits = self.len().map(|length| self.check_length(length + bytes.len() as u64))?;
+        let written = fits.and_then(|()| self.faults.check(Operation::Write));
+        let written = written.and_then(|()| (&self.file).write_all(bytes));
         written.map_err(|e| Error::io("write", &self.path, e))
     }
 }

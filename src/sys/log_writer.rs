@@ -118,6 +118,7 @@ impl LogWriter {
 
     fn over(disk: &Disk, file: PlainFile, capacity: u64, length: u64, confirmed: u64, mark: u64) -> Self {
         let (file, tail) = (Arc::new(file), Arc::new(Tail::new(confirmed, mark)));
+        let capacity = capacity.min(file.most_bytes()).max(confirmed);
         // A store through the map needs space taken before it.
         let mapped = disk.map_writes && disk.allocates;
         let mapping = mapped.then(|| Mapping::of_growing(&file, &tail, capacity, &disk.budget)).flatten();
@@ -287,6 +288,11 @@ impl Growth {
             Err(failure) => return Err(failure),
         }
         Ok(())
+    }
+
+    /// Largest length that the file may get: what was asked for, and no more than the process may write.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
     }
 
     /// Asks for somebody to work ahead; `false` if that was done already.

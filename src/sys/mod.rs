@@ -50,9 +50,23 @@ pub(crate) use lock::{DirectoryLock, SecondLock};
 pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};
 pub(crate) use plain_directory::PlainDirectory;
-pub(crate) use platform::descriptor_limit;
+pub(crate) use platform::{descriptor_limit, file_size_limit};
 pub(crate) use reserve::{Purpose, Spending};
 pub(crate) use tail::Tail;
+
+/// Has a program get an error where it would be ended by a signal, because a file would become longer than the process may
+/// write (`ulimit -f`).
+///
+/// The library never needs it: its files stay below that limit, and what does not fit is
+/// [`StorageFull`](crate::Error::StorageFull). It is for what a program writes besides, and to be called at its start. It
+/// does nothing where there is no such signal.
+///
+/// ```
+/// stratalog::ignore_file_size_signal();
+/// ```
+pub fn ignore_file_size_signal() {
+    platform::ignore_file_size_signal();
+}
 
 /// Sixteen bytes nobody can guess.
 pub(crate) fn random_bytes() -> crate::error::Result<[u8; 16]> {

@@ -35,3 +35,20 @@ fn check(program: &Program) {
     assert_eq!(printed.lines().count(), said);
     assert!(lines.starts_with(&printed), "they are the first ones");
 }
+
+/// By `ulimit -f`, whose signal would end the process without a word.
+#[test]
+fn output_that_becomes_longer_than_allowed_is_an_error_that_is_told() {
+    let program = Program::with_topic("t", 1);
+    let lines: Vec<String> = (0..5000).map(|n| format!("line {n} {}\n", "x".repeat(80))).collect();
+    program.ok(&["produce", "--topic", "t"], &lines.concat());
+    let script = "ulimit -f 64; exec \"$0\" consume --topic t --from-beginning --until-end > \"$OUTPUT\"";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_stratalog")])
+        .env("STRATALOG_DIR", program.log())
+        .env("OUTPUT", program.dir.path().join("output"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{:?}", output.status);
+    assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
+}

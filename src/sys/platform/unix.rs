@@ -28,6 +28,12 @@ pub(crate) fn file_size_limit() -> u64 {
     if known && limit.rlim_cur != libc::RLIM_INFINITY { limit.rlim_cur.into() } else { u64::MAX }
 }
 
+/// No signal ends the process where a file would become longer than [`file_size_limit`]; the call fails alone.
+pub(crate) fn ignore_file_size_signal() {
+    // SAFETY: no handler is installed, so no code of ours runs in one; the call touches no memory of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 pub(crate) fn refuse_links(options: &mut OpenOptions) {
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
 }

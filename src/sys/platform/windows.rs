@@ -67,6 +67,9 @@ pub(crate) fn file_size_limit() -> u64 {
     u64::MAX
 }
 
+/// There is no such signal.
+pub(crate) fn ignore_file_size_signal() {}
+
 /// The standard library opens files so that others may read, write, rename and remove them meanwhile, and so that other
 /// processes do not inherit the handles.
 pub(crate) fn refuse_links(options: &mut OpenOptions) {
