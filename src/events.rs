@@ -32,6 +32,14 @@ pub enum Event {
         /// The new segment's first offset.
         base_offset: u64,
     },
+    /// Appends to a partition wait, because the device is slower than they are: twice as many bytes are unsynced as
+    /// [`OpenOptions::sync_behind`](crate::OpenOptions::sync_behind) says. Told each time that one has to wait while none does.
+    AppendsWait {
+        /// The partition.
+        partition: TopicPartition,
+        /// Bytes that are not on the medium.
+        unsynced: u64,
+    },
     /// Old segments of a partition were deleted: by retention, or because their records were.
     SegmentsDeleted {
         /// The partition.

@@ -28,6 +28,9 @@ pub struct Metrics {
     pub records_unsynced: u64,
     /// Syncs of growing segments, whoever asked for them.
     pub syncs: u64,
+    /// Appends that had to wait because the device was slower than they were: see
+    /// [`OpenOptions::sync_behind`](crate::OpenOptions::sync_behind).
+    pub appends_waited: u64,
     /// Memory maps of segments. At most 8,192; beyond that reads copy.
     pub maps: usize,
     /// Bytes of deleted segments that stay on the device because records of them are still held.
@@ -54,6 +57,7 @@ impl OpenDirectory {
             metrics.bytes_appended += counted.bytes;
             metrics.records_unsynced += counted.unsynced;
             metrics.syncs += counted.syncs;
+            metrics.appends_waited += counted.waited;
         }
         metrics
     }

@@ -177,6 +177,13 @@ impl OpenOptions {
     /// partition, and at latest `age` after the first; `None` is never. Default: 64 MiB and 5 s. Bounds what is lost with
     /// the power, and what is checked at the open after a crash. A topic that sets Kafka's `flush.messages` or
     /// `flush.ms` is synced as these say too, whichever comes first.
+    ///
+    /// Where the device is slower than the writers, an append that leaves more than twice `bytes` unsynced in its partition
+    /// waits for a sync before it returns; its records are in the log and seen by readers meanwhile. Other partitions and
+    /// readers do not wait. [`Event::AppendsWait`](crate::Event::AppendsWait) and
+    /// [`Metrics::appends_waited`](crate::Metrics::appends_waited) report it. Batches that are written because they have
+    /// lingered are not waited for. Should that sync fail, the append has succeeded all the same, and the next one is
+    /// [`Poisoned`](crate::Error::Poisoned).
     pub fn sync_behind(mut self, bytes: impl Into<Option<u64>>, age: impl Into<Option<Duration>>) -> Self {
         self.background_sync = BackgroundSync { bytes: bytes.into(), age: age.into() };
         self

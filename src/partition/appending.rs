@@ -111,6 +111,7 @@ impl PartitionLog {
         self.ask_for_sync(level);
         if long {
             self.sync_long_tail();
+            self.wait_behind_a_long_tail();
         }
         if self.wants_flush(end) && !matches!(level, Durability::Synced) {
             self.flush_to(end)?;
@@ -225,7 +226,7 @@ impl PartitionLog {
             self.chores
                 .events
                 .tell(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
-            let too_many = self.queue_sealed(writer.seal(), directory);
+            let too_many = self.queue_sealed(writer.seal(), directory, self.counters.appended_bytes());
             if !self.chores.finish_sealed(self) || too_many {
                 // Nobody else does it, or not as fast as segments fill up.
                 self.finish_at_roll(appender, too_many)?;

@@ -22,6 +22,7 @@ pub(crate) struct Counted {
     pub(crate) records: u64,
     pub(crate) bytes: u64,
     pub(crate) syncs: u64,
+    pub(crate) waited: u64,
     pub(crate) segments: usize,
     pub(crate) size: u64,
     /// Offsets from the durable end to the log end.
@@ -66,6 +67,7 @@ impl PartitionLog {
             records: read(records),
             bytes: read(bytes),
             syncs: read(syncs),
+            waited: self.appends_waited(),
             segments: list.iter().count(),
             size: list.iter().map(|segment| segment.end().position).sum(),
             unsynced: end.saturating_sub(durable),

@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::chores::SyncBy;
+use super::chores::{BackgroundSync, SyncBy};
 use super::finishing::Unfinished;
+use super::holding::Holding;
 use super::{Appender, PartitionLog};
 use crate::config::Durability;
 use crate::error::{Error, PoisonCause, Result};
@@ -38,17 +39,19 @@ pub(super) struct Durable {
     /// The number of appended bytes from which on a sync is asked for, counted since the open. Never goes back: the
     /// appender raises it when a segment begins, a sync when it ends.
     long_from: AtomicU64,
+    pub(super) waiting: Holding,
     commits: Turns,
     pub(super) unfinished: Mutex<Unfinished>,
 }
 
 impl Durable {
-    pub(super) fn new(recovery_point: u64) -> Self {
+    pub(super) fn new(recovery_point: u64, behind: BackgroundSync) -> Self {
         Self {
             end: AtomicU64::new(recovery_point),
             recovery_point: AtomicU64::new(recovery_point),
             requests: Requests::default(),
             long_from: AtomicU64::new(0),
+            waiting: Holding::new(behind),
             commits: Turns::default(),
             unfinished: Mutex::default(),
         }
@@ -208,7 +211,9 @@ impl PartitionLog {
     /// has begun changes nothing: the count goes on from segment to segment, as a position would not.
     pub(super) fn expect_long_tail(&self, appended: u64) {
         let bytes = self.chores.background_sync.bytes.unwrap_or(u64::MAX);
-        self.durable.long_from.fetch_max(appended.saturating_add(bytes), Ordering::Relaxed);
+        // Where appends wait is looked at again, however short the segments are.
+        let long_from = appended.saturating_add(bytes).min(self.durable.waiting.from());
+        self.durable.long_from.fetch_max(long_from, Ordering::Relaxed);
     }
 
     /// Does a sync that was asked for, unless one has begun since. Tells whether it did.
@@ -287,7 +292,7 @@ impl PartitionLog {
                 if finished.is_ok() {
                     self.durable.recovery_point.fetch_max(next_offset, Ordering::AcqRel);
                 }
-                self.expect_long_tail(appended);
+                self.note_synced(appended);
             })
         };
         match synced {

@@ -30,6 +30,8 @@ const MOST_UNSEALED_BYTES: u64 = 2 << 30;
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
     segments: VecDeque<Arc<Unsealed>>,
+    /// Bytes that were appended since the open when the newest of them was complete.
+    appended: u64,
     /// There whenever there are segments.
     directory: Option<Arc<PlainDirectory>>,
 }
@@ -37,7 +39,7 @@ pub(super) struct Unfinished {
 impl Unfinished {
     pub(super) fn of(segments: VecDeque<Arc<Unsealed>>, directory: Option<PlainDirectory>) -> Self {
         let directory = directory.filter(|_| !segments.is_empty()).map(Arc::new);
-        Self { segments, directory }
+        Self { segments, appended: 0, directory }
     }
 
     /// Where the oldest of them begins.
@@ -45,7 +47,8 @@ impl Unfinished {
         self.segments.front().map(|oldest| oldest.segment().base())
     }
 
-    fn add(&mut self, sealed: Unsealed, directory: Arc<PlainDirectory>) {
+    fn add(&mut self, sealed: Unsealed, directory: Arc<PlainDirectory>, appended: u64) {
+        self.appended = appended;
         self.segments.push_back(Arc::new(sealed));
         self.directory = Some(directory);
     }
@@ -69,9 +72,14 @@ impl PartitionLog {
     }
 
     /// Leaves a sealed segment to be finished. `true`: the caller has to do it.
-    pub(super) fn queue_sealed(&self, sealed: Unsealed, directory: Arc<PlainDirectory>) -> bool {
+    pub(super) fn queue_sealed(
+        &self,
+        sealed: Unsealed,
+        directory: Arc<PlainDirectory>,
+        appended: u64,
+    ) -> bool {
         let mut unfinished = self.durable.unfinished.lock();
-        unfinished.add(sealed, directory);
+        unfinished.add(sealed, directory, appended);
         let waiting = &unfinished.segments;
         waiting.len() >= MOST_UNSEALED
             || waiting.iter().map(|sealed| sealed.bytes()).sum::<u64>() > MOST_UNSEALED_BYTES
@@ -133,7 +141,10 @@ impl PartitionLog {
     /// The same without indexes of segments before `leaving`.
     fn finish_queue_but(&self, leaving: u64) -> std::result::Result<usize, FinishFailure> {
         self.refuse_failed().map_err(FinishFailure::Lost)?;
-        let queue: Vec<_> = self.durable.unfinished.lock().segments.iter().cloned().collect();
+        let (queue, appended) = {
+            let unfinished = self.durable.unfinished.lock();
+            (unfinished.segments.iter().cloned().collect::<Vec<_>>(), unfinished.appended)
+        };
         let Some(last) = queue.last() else { return Ok(0) };
         let directory = self.opened_directory().map_err(FinishFailure::Refused)?;
         for sealed in &queue {
@@ -151,6 +162,7 @@ impl PartitionLog {
         // Covers the entry of the segment behind the last of these too: it was made before that one was sealed.
         directory.sync().map_err(FinishFailure::Lost).inspect_err(|failure| self.note_lost(failure))?;
         self.raise_durable(last.segment().next_offset());
+        self.note_covered(appended);
         if let Some(finished) = queue.get(..indexed).and_then(<[_]>::last) {
             self.durable.pass_recovery_point(finished.segment().next_offset());
         }
@@ -178,6 +190,7 @@ impl PartitionLog {
         };
         last.seal_and_sync().inspect_err(|failure| self.note_lost(failure))?;
         self.raise_durable(next_offset);
+        self.note_synced(self.counters.appended_bytes());
         before?;
         let directory = self.opened_directory().map_err(FinishFailure::Refused)?;
         // The index last: from then on the segment's entries are not in memory any more.

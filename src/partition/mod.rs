@@ -29,6 +29,7 @@ mod finishing;
 mod follow;
 mod front;
 mod gaps;
+mod holding;
 mod live;
 mod load;
 mod missing;
@@ -69,6 +70,7 @@ use durability::Durable;
 use finishing::Unfinished;
 use front::Front;
 pub(crate) use front::SegmentFacts;
+pub(crate) use holding::never_wait_here;
 use live::LiveSlot;
 pub(crate) use live::{LiveWatch, LiveWriter};
 use load::Found;
@@ -214,6 +216,7 @@ impl PartitionLog {
         chores: Chores,
     ) -> Arc<Self> {
         let directory = root.join(id.to_string());
+        let durable = Durable::new(checkpointed.recovery_point.unwrap_or(0), chores.background_sync);
         let compacts = settings.compaction.is_some() || checkpointed.cleaned.is_some();
         Arc::new(Self {
             compacted: Compacted::new(id.topic(), compacts),
@@ -236,7 +239,7 @@ impl PartitionLog {
             ages: Ages::default(),
             epochs: Mutex::default(),
             cleaned: Cleaned::new(checkpointed.cleaned),
-            durable: Durable::new(checkpointed.recovery_point.unwrap_or(0)),
+            durable,
             prepared: Prepared::default(),
             counters: Counters::default(),
             used: AtomicBool::new(false),

@@ -394,7 +394,9 @@ impl Unsealed {
             let written = self.file.write_at(part.get(..read).unwrap_or_default(), position);
             written.map_err(|e| match e.kind() {
                 // Without a system call. The bytes are what they were.
-                io::ErrorKind::FileTooLarge => FinishFailure::Refused(Error::io("write", self.file.path(), e)),
+                io::ErrorKind::FileTooLarge => {
+                    FinishFailure::Refused(Error::io("write", self.file.path(), e))
+                }
                 _ => FinishFailure::Lost(Error::io_failure("write", self.file.path(), e)),
             })?;
             position += read as u64;

@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, bounded};
 use super::work::Work;
 use crate::clock::Moment;
 use crate::error::{Error, Result};
+use crate::partition::never_wait_here;
 
 const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(1);
 
@@ -51,6 +52,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 fn work_ahead(work: &Work, stopped: &Receiver<()>) {
+    never_wait_here();
     let mut next = None;
     loop {
         let mut select = Select::new();

@@ -3,6 +3,7 @@
 mod deletions;
 #[cfg(unix)]
 mod forked;
+mod holding;
 mod members;
 mod refused;
 mod truth;

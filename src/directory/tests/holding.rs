@@ -1,0 +1,186 @@
+//! A device that is slower than the writer: appends wait for it, and nothing else does.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::Condvar;
+
+use super::*;
+use crate::sys::faults::Observer;
+
+const BEHIND: u64 = 10_000;
+const BYTES: usize = 1000;
+const RECORDS: u64 = 60;
+/// Header and framing of a batch of one record, at most.
+const MOST_BATCH: u64 = BYTES as u64 + 100;
+
+/// A disk whose syncs do not come back as long as it is shut.
+#[derive(Debug, Default)]
+struct Gate {
+    is_shut: Mutex<bool>,
+    opened: Condvar,
+    /// Syncs that do not come back.
+    inside: AtomicUsize,
+}
+
+impl Gate {
+    fn shut(&self, is_shut: bool) {
+        *self.is_shut.lock() = is_shut;
+        self.opened.notify_all();
+    }
+}
+
+/// A log is closed, also where a test has failed: the gate is opened before.
+struct OpenedAtLast<'g>(&'g Gate);
+
+impl Drop for OpenedAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.shut(false);
+    }
+}
+
+impl Observer for Gate {
+    fn file_synced(&self, _: &fs::File) {
+        let mut is_shut = self.is_shut.lock();
+        while *is_shut {
+            self.inside.fetch_add(1, Ordering::SeqCst);
+            self.opened.wait(&mut is_shut);
+            self.inside.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn directory_synced(&self, _: &Path) {}
+
+    fn renamed(&self, _: &Path) {}
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn count(log: &EventLog, topic: &str) -> usize {
+    let mut reader = log.reader().unwrap();
+    reader.assign(log.topic(topic).unwrap().partitions()).unwrap();
+    let mut found = 0;
+    loop {
+        let records = reader.poll(Duration::ZERO).unwrap();
+        if records.is_empty() {
+            return found;
+        }
+        found += records.len();
+    }
+}
+
+fn a_slow_device(by: Maintenance) {
+    let (dir, gate) = (memory(), Arc::new(Gate::default()));
+    let mut options = options().maintenance(by).sync_behind(BEHIND, None);
+    options.faults = Faults::observed(Arc::clone(&gate) as Arc<dyn Observer>);
+    let log = options.open(dir.path()).unwrap();
+    let _opened = OpenedAtLast(&gate);
+    let (slow, other) = (
+        log.create_topic("slow", TopicConfig::new()).unwrap(),
+        log.create_topic("other", TopicConfig::new()).unwrap(),
+    );
+    let producer = log.producer().unwrap();
+    for topic in [&slow, &other] {
+        producer.send(topic, Record::new("first")).unwrap();
+    }
+    log.sync().unwrap();
+    let events = log.events();
+    while events.try_next().is_some() {}
+    let value = vec![7; BYTES];
+    let sent = AtomicU64::new(0);
+    gate.shut(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let producer = log.producer().unwrap();
+            for _ in 0..RECORDS {
+                producer.send(&slow, Record::new(&value)).unwrap();
+                sent.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let _opened = OpenedAtLast(&gate);
+        until("a sync is under way", || gate.inside.load(Ordering::SeqCst) > 0);
+        until("an append waits", || log.metrics().appends_waited == 1);
+        let unsynced = || log.metrics().bytes_appended;
+        assert!(unsynced() <= 2 * BEHIND + 3 * MOST_BATCH, "{}", unsynced());
+        // It is in the log, and readers see it; other partitions go on.
+        assert_eq!(count(&log, "slow") as u64, 1 + sent.load(Ordering::SeqCst) + 1);
+        for _ in 0..BEHIND / 2 / MOST_BATCH {
+            producer.send(&other, Record::new(&value)).unwrap();
+        }
+        assert!(count(&log, "other") > 1);
+        assert_eq!(log.metrics().appends_waited, 1);
+        assert!(sent.load(Ordering::SeqCst) < RECORDS);
+        gate.shut(false);
+    });
+    assert_eq!(count(&log, "slow") as u64, 1 + RECORDS);
+    let told = std::iter::from_fn(|| events.try_next()).find_map(|event| match event {
+        Event::AppendsWait { partition, unsynced } => Some((partition.topic().to_owned(), unsynced)),
+        _ => None,
+    });
+    let (topic, unsynced) = told.expect("it is told");
+    assert_eq!(topic, "slow");
+    assert!((2 * BEHIND..2 * BEHIND + MOST_BATCH).contains(&unsynced), "{unsynced}");
+    log.close().unwrap();
+}
+
+#[test]
+fn appends_wait_where_the_device_is_slower_than_they_are() {
+    a_slow_device(Maintenance::ByHand);
+    a_slow_device(Maintenance::Threads);
+}
+
+/// However short segments are: what is unsynced does not begin anew with each of them.
+#[test]
+fn what_is_unsynced_is_bounded_over_segments() {
+    let (dir, gate) = (memory(), Arc::new(Gate::default()));
+    let behind: u64 = 3 << 20;
+    let mut options = options().maintenance(Maintenance::Threads).sync_behind(behind, None);
+    options.faults = Faults::observed(Arc::clone(&gate) as Arc<dyn Observer>);
+    let log = options.open(dir.path()).unwrap();
+    let _opened = OpenedAtLast(&gate);
+    let topic = log.create_topic("t", TopicConfig::new().segment_bytes(1 << 20)).unwrap();
+    log.producer().unwrap().send(&topic, Record::new("first")).unwrap();
+    log.sync().unwrap();
+    gate.shut(true);
+    let value = vec![7; 100_000];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let producer = log.producer().unwrap();
+            for _ in 0..150 {
+                producer.send(&topic, Record::new(&value)).unwrap();
+            }
+        });
+        let _opened = OpenedAtLast(&gate);
+        until("an append waits", || log.metrics().appends_waited == 1);
+        assert!(log.metrics().bytes_appended < 2 * behind + 200_000, "{}", log.metrics().bytes_appended);
+        gate.shut(false);
+    });
+    assert_eq!(count(&log, "t"), 151);
+    log.close().unwrap();
+}
+
+/// Nobody waits who has said that nothing is to be synced by its size.
+#[test]
+fn without_a_bound_nothing_waits() {
+    let (dir, gate) = (memory(), Arc::new(Gate::default()));
+    let mut options = options().maintenance(Maintenance::ByHand).sync_behind(None, None);
+    options.faults = Faults::observed(Arc::clone(&gate) as Arc<dyn Observer>);
+    let log = options.open(dir.path()).unwrap();
+    let _opened = OpenedAtLast(&gate);
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    let producer = log.producer().unwrap();
+    producer.send(&topic, Record::new("first")).unwrap();
+    gate.shut(true);
+    for _ in 0..RECORDS {
+        producer.send(&topic, Record::new(&[7; BYTES])).unwrap();
+    }
+    assert_eq!(log.metrics().appends_waited, 0);
+    gate.shut(false);
+    log.close().unwrap();
+}
