@@ -17,8 +17,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::disk::{Disk, PlainFile};
+use super::disk::Disk;
 use super::mapping::Mapping;
+use super::plain_file::PlainFile;
 use super::reserve::is_full;
 use super::tail::Tail;
 use crate::error::{Damage, Error, Result};

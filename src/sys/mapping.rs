@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::disk::PlainFile;
 use super::faults::Operation;
+use super::plain_file::PlainFile;
 use super::platform;
 use super::tail::Tail;
 use crate::error::{Error, Result};

@@ -16,6 +16,7 @@
 //! | [`mapping`] | memory maps and the slices of them that may be looked at |
 //! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
 //! | [`shared`] | a file of words that processes share, and the bell at it |
+//! | `plain_file` | a file: read and written at positions, allocated, cut, synced |
 //! | [`reserve`] | space that is kept for the calls by which a full disk can be left |
 //! | [`lock`] | the directory lock |
 //! | [`sync`] | atomics and locks of the protocols that loom checks |
@@ -36,6 +37,7 @@ pub(crate) mod log_writer;
 #[expect(unsafe_code, reason = "makes slices of memory maps")]
 pub(crate) mod mapping;
 mod plain_directory;
+mod plain_file;
 #[expect(unsafe_code, reason = "calls into the system for what std and memmap2 lack")]
 pub(crate) mod platform;
 pub(crate) mod reserve;
@@ -44,12 +46,13 @@ pub(crate) mod shared;
 pub(crate) mod sync;
 pub(crate) mod tail;
 
-pub(crate) use disk::{Disk, EntryKind, Identity, NameRules, PlainFile};
+pub(crate) use disk::{Disk, EntryKind, Identity, NameRules};
 pub(crate) use fork::Birth;
 pub(crate) use lock::{DirectoryLock, SecondLock};
 pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};
 pub(crate) use plain_directory::PlainDirectory;
+pub(crate) use plain_file::PlainFile;
 pub(crate) use platform::{descriptor_limit, file_size_limit};
 pub(crate) use reserve::{Purpose, Spending};
 pub(crate) use tail::Tail;
