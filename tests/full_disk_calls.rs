@@ -384,3 +384,19 @@ fn a_full_log_is_opened_and_read_without_what_is_derived() {
         assert_eq!(Seen::of(&log), before);
     }
 }
+
+/// What is kept has no business where no log is.
+#[test]
+fn a_directory_that_is_refused_gets_no_reserve() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    EventLog::open(path).unwrap().close().unwrap();
+    assert_eq!(std::fs::metadata(path.join(RESERVE)).unwrap().len(), SIZE);
+    for name in [RESERVE, "meta.properties"] {
+        std::fs::remove_file(path.join(name)).unwrap();
+    }
+    let before = common::names(path);
+    let refused = EventLog::open(path).unwrap_err();
+    assert!(matches!(refused, Error::Corrupt(_)), "{refused:?}");
+    assert_eq!(common::names(path), before);
+}

@@ -149,6 +149,7 @@ impl OpenDirectory {
                 let _ = disk.replace(&root.join(CLEAN_MARKER), marker);
             }
         })?);
+        disk.space.fill();
         let recovery = recovery::recover(&catalog, clean, &watching);
         let (linger, events) = (inboxes.linger.clone(), inboxes.chores.events.clone());
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);

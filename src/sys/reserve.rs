@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::anchor::Anchors;
+use super::disk::kind_of;
 use super::platform;
 
 /// The file, beside Kafka's. A broker passes over files there that it does not know.
@@ -90,7 +91,8 @@ struct Kept {
 }
 
 impl Space {
-    /// The space of the log in `root`, whose lock is held, with a reserve as far as there is room for it.
+    /// The space of the log in `root`, whose lock is held, with the reserve that is there. One is made by
+    /// [`fill`](Self::fill), once it is known that the directory is a log's.
     pub(crate) fn with_reserve(root: &Path, anchors: &Anchors) -> Self {
         let reserve = Reserve {
             path: root.join(RESERVE),
@@ -99,7 +101,9 @@ impl Space {
             taking: RwLock::new(()),
             kept: Mutex::new(Kept { size: SIZE, length: 0, spenders: 0 }),
         };
-        reserve.fill();
+        if kind_of(&reserve.path).is_some() {
+            reserve.fill();
+        }
         Self(Some(Arc::new(reserve)))
     }
 
