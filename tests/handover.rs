@@ -329,14 +329,16 @@ fn the_properties_are_those_of_the_directory_and_the_options() {
     log.create_topic("t", TopicConfig::new().compression(Compression::None)).unwrap();
     let options = plain().kafka(KafkaVersion::V3_9).listener("::1", 19092).controller("10.0.0.1", 19093);
     let report = log.handover(&options).unwrap();
-    let root = dir.path().canonicalize().unwrap();
+    let root = dir.path().canonicalize().unwrap().display().to_string();
+    // As the JVM reads it, on Windows too.
+    let root = root.strip_prefix(r"\\?\").unwrap_or(&root).replace('\\', r"\\");
     for line in [
         "process.roles=broker,controller".to_owned(),
         "node.id=1".to_owned(),
         "controller.quorum.voters=1@10.0.0.1:19093".to_owned(),
         "listeners=PLAINTEXT://[::1]:19092,CONTROLLER://10.0.0.1:19093".to_owned(),
         "advertised.listeners=PLAINTEXT://[::1]:19092".to_owned(),
-        format!("log.dirs={}", root.display()),
+        format!("log.dirs={root}"),
     ] {
         assert!(report.server_properties.lines().any(|one| one == line), "{line}\n{report}");
     }

@@ -1,5 +1,6 @@
 //! The `server.properties` to start a broker with on a directory.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::options::HandoverOptions;
@@ -34,7 +35,7 @@ pub(super) fn of(directory: &Arc<OpenDirectory>, options: &HandoverOptions) -> R
         ("advertised.listeners", format!("PLAINTEXT://{client}")),
         ("controller.listener.names", name.clone()),
         ("listener.security.protocol.map", format!("PLAINTEXT:PLAINTEXT,{name}:PLAINTEXT")),
-        ("log.dirs", escaped(&directory.root().display().to_string())),
+        ("log.dirs", escaped(&plain(directory.root()))),
         ("offsets.topic.replication.factor", "1".to_owned()),
         ("transaction.state.log.replication.factor", "1".to_owned()),
         ("transaction.state.log.min.isr", "1".to_owned()),
@@ -75,6 +76,17 @@ fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+/// A path as programs other than this one take it: Windows' own form of absolute paths begins with `\\?\`, which the JVM
+/// does not read.
+fn plain(path: &Path) -> String {
+    let text = path.display().to_string();
+    match (text.strip_prefix(r"\\?\UNC\"), text.strip_prefix(r"\\?\")) {
+        (Some(share), _) => format!(r"\\{share}"),
+        (None, Some(plain)) => plain.to_owned(),
+        (None, None) => text,
+    }
+}
+
 /// As the JVM reads a value: a backslash is doubled. A comma would begin another directory, and cannot be escaped.
 fn escaped(path: &str) -> String {
     path.replace('\\', "\\\\")
@@ -89,5 +101,8 @@ mod tests {
         assert_eq!(address("::1", 9092), "[::1]:9092");
         assert_eq!(address("localhost", 9092), "localhost:9092");
         assert_eq!(escaped(r"C:\data"), r"C:\\data");
+        assert_eq!(plain(Path::new(r"\\?\C:\data")), r"C:\data");
+        assert_eq!(plain(Path::new(r"\\?\UNC\host\data")), r"\\host\data");
+        assert_eq!(plain(Path::new("/var/data")), "/var/data");
     }
 }
