@@ -32,6 +32,7 @@ fn a_cut_is_noticed_at_the_sync_the_seal_and_the_close() {
                 let what = format!("{name}, {modes:?}, {length}, {appends}");
                 let file = std::fs::OpenOptions::new().write(true).open(fixture.log_file(0)).unwrap();
                 file.set_len(length).unwrap();
+                drop(file);
                 for _ in 0..appends {
                     append_numbered(&log, 1, BYTES).unwrap();
                 }

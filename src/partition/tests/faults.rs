@@ -167,7 +167,8 @@ fn only_failed_writes_and_syncs_poison() {
             struck.set(struck.get() + 1);
             assert!(run.poisoned_at.is_none(), "{operation:?} {n}: {:?}", run.failures);
         });
-        assert!(struck.get() > 0, "{operation:?} never happens");
+        // Some systems map nothing.
+        assert!(struck.get() > 0 || operation == Operation::Map, "{operation:?} never happens");
     }
     let poisoned = std::cell::Cell::new(0);
     for operation in FATAL {
