@@ -42,8 +42,10 @@ impl Unfinished {
 
     /// A topic was deleted.
     pub(super) fn add(&mut self, topic: &TopicEntry) {
-        // Another directory that was put in the place of one is not the topic's to remove.
-        let placed = topic.partitions().iter().filter(|partition| partition.check_place().is_ok());
+        // Another directory that was put in the place of one is not the topic's to remove. One that cannot be looked at now
+        // is tried again.
+        let is_another = |found: Result<()>| matches!(found, Err(Error::Replaced { .. }));
+        let placed = topic.partitions().iter().filter(|partition| !is_another(partition.check_place()));
         let directories = placed.map(|partition| partition.directory().to_owned());
         let forget = Some(topic.name().to_string());
         self.removals.push(Removal { id: topic.id(), forget, directories: directories.collect() });
@@ -71,7 +73,7 @@ impl Catalog {
 
     /// Removes a directory that belongs to no topic and never held a record. Anything else that is there is in the way.
     fn clear(&self, path: &Path) -> Result<()> {
-        match kind_of(path) {
+        match kind_of(path)? {
             None => Ok(()),
             Some(EntryKind::Directory)
                 if directories::stored_id(path, &self.disk)?.is_none()

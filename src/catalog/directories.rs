@@ -134,7 +134,7 @@ impl Removal {
 
     /// Moves a directory out of the name's way; `None` if there is no directory of this topic.
     fn put_aside(&self, directory: &Path, disk: &Disk) -> Result<Option<PathBuf>> {
-        if kind_of(directory) != Some(EntryKind::Directory) {
+        if kind_of(directory)? != Some(EntryKind::Directory) {
             return Ok(None);
         }
         // Without an id it was only begun; with another one it is not this topic's.
@@ -166,7 +166,7 @@ fn empty(directory: &Path, to: &Path, disk: &Disk) -> Result<()> {
         disk.rename(&directory.join(&name), &to.join(&name))?;
     }
     disk.sync_directory(to)?;
-    if kind_of(&metadata).is_some() {
+    if kind_of(&metadata)?.is_some() {
         disk.rename(&metadata, &to.join(format!("{PARTITION_METADATA}{DELETED}")))?;
     }
     disk.remove_directory(directory)

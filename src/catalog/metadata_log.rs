@@ -261,7 +261,7 @@ fn fold_control(batch: &Batch<'_>, state: &mut State) {
 
 /// The snapshot that covers most, and of those the latest.
 fn newest_snapshot(disk: &Disk, directory: &Path) -> Result<Option<Snapshot>> {
-    if crate::sys::disk::kind_of(directory) != Some(EntryKind::Directory) {
+    if crate::sys::disk::kind_of(directory)? != Some(EntryKind::Directory) {
         return Ok(None);
     }
     let names = disk.list(directory)?;

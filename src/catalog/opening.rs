@@ -34,18 +34,25 @@ const IDENTITY_BEGUN: &str = "meta.properties.tmp";
 /// Refuses a place where there is no log and none can be made. Asked before anything is made there, also the directory and
 /// its lock.
 pub(crate) fn refuse_occupied(path: &Path) -> Result<()> {
-    if kind_of(&path.join(identity::FILE)).is_some() {
+    if kind_of(&path.join(identity::FILE))?.is_some() {
         return Ok(());
     }
     let Some((nearest, is_whole)) = disk::existing_part(path) else { return Ok(()) };
-    if let Some(partition) = nearest.ancestors().find(|around| is_of_partition(around)) {
+    let mut around = None;
+    for part in nearest.ancestors() {
+        if is_of_partition(part)? {
+            around = Some(part);
+            break;
+        }
+    }
+    if let Some(partition) = around {
         let (path, partition) = (path.display(), partition.display());
         let reason = format!(
             "{path} lies in {partition}, the directory of a partition; give a directory outside of it"
         );
         return Err(Error::invalid("directory", reason));
     }
-    if is_whole && kind_of(&nearest) == Some(EntryKind::Directory) {
+    if is_whole && kind_of(&nearest)? == Some(EntryKind::Directory) {
         let disk = Disk::of(&nearest, false, false);
         refuse_without_identity(&nearest, &disk, &directories::survey(&nearest, &disk)?)?;
     }
@@ -53,18 +60,22 @@ pub(crate) fn refuse_occupied(path: &Path) -> Result<()> {
 }
 
 /// Whether a directory is that of a partition, of any log.
-fn is_of_partition(directory: &Path) -> bool {
-    let has = |directory: &Path, file| kind_of(&directory.join(file)).is_some();
-    let is_named_so = || directories::is_name_of_partition(directory);
-    has(directory, PARTITION_METADATA)
-        || (directory.parent().is_some_and(|log| has(log, identity::FILE)) && is_named_so())
+fn is_of_partition(directory: &Path) -> Result<bool> {
+    let has = |directory: &Path, file| Ok::<_, Error>(kind_of(&directory.join(file))?.is_some());
+    if has(directory, PARTITION_METADATA)? {
+        return Ok(true);
+    }
+    let Some(log) = directory.parent().filter(|_| directories::is_name_of_partition(directory)) else {
+        return Ok(false);
+    };
+    has(log, identity::FILE)
 }
 
 /// Refuses a directory without `meta.properties` that is not a fresh one.
 pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found]) -> Result<()> {
     let metadata_log = root.join(metadata_log::DIRECTORY);
     let log = found.iter().find(|found| found.holds_log(disk)).map(|found| &found.path);
-    if let Some(log) = log.or(kind_of(&metadata_log).map(|_| &metadata_log)) {
+    if let Some(log) = log.or(kind_of(&metadata_log)?.map(|_| &metadata_log)) {
         let reason = format!(
             "the file is missing, but {} holds a log; put the file back, or take the log from a copy",
             log.display()
@@ -73,7 +84,8 @@ pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found])
     }
     let other = names_in(root)?.into_iter().find(|name| !may_be_in_fresh(&name.to_string_lossy()));
     // Another process may have made a log here since the identity was looked for.
-    if let Some(other) = other.filter(|_| kind_of(&root.join(identity::FILE)).is_none()) {
+    let has_identity = kind_of(&root.join(identity::FILE))?.is_some();
+    if let Some(other) = other.filter(|_| !has_identity) {
         return Err(Error::invalid(
             "directory",
             format!(
@@ -98,7 +110,7 @@ pub(super) fn refuse_lost_topics(root: &Path, disk: &Disk, found: &[Found]) -> R
                      themselves";
     let log = found.iter().find(|found| found.holds_log(disk));
     let bootstrap = root.join(BOOTSTRAP);
-    if kind_of(&bootstrap).is_some() {
+    if kind_of(&bootstrap)?.is_some() {
         let mut reason = "the directory was formatted for a Kafka broker that has not run on it yet; \
                           only a broker reads this file, so start one here once, or give an empty directory"
             .to_owned();

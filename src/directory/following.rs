@@ -36,7 +36,7 @@ impl OpenDirectory {
     pub(super) fn open_read_only(path: &Path, options: OpenOptions) -> Result<Arc<Self>> {
         let root = disk::open_root(path, false)?;
         let disk = Disk::for_reading(&root, options.read_mode == ReadMode::Auto);
-        let clean = kind_of(&root.join(CLEAN_MARKER)) == Some(EntryKind::File);
+        let clean = kind_of(&root.join(CLEAN_MARKER))? == Some(EntryKind::File);
         let following = Following { last: None, marks: marks(&root) };
         // Nobody buffers what nobody may write, and nothing is to be done in the background.
         let mut idle = Inboxes::new(Pace::default(), options.background_sync);

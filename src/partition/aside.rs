@@ -30,7 +30,7 @@ impl PartitionLog {
     /// Cuts a file off at the beginning of `part`, which may hold records and is copied to a file of its own first. Those
     /// who have the file open keep all of it: a shorter one takes its name.
     pub(super) fn cut_off(&self, file: PlainFile, part: Range<u64>) -> Result<PathBuf> {
-        let kept = unused(file.path(), &format!("{CUT_AT}{}", part.start));
+        let kept = unused(file.path(), &format!("{CUT_AT}{}", part.start))?;
         let prefix = 0..part.start;
         // A copy that was interrupted does not get the name.
         let copy = self.copy_beside(&file, part)?;
@@ -50,7 +50,7 @@ impl PartitionLog {
 
     /// Takes a whole file out of the log, which is `plain` as part of one, and keeps it.
     pub(super) fn keep_whole(&self, file: &Path, plain: &Path) -> Result<PathBuf> {
-        let to = unused(plain, CUT_WHOLE);
+        let to = unused(plain, CUT_WHOLE)?;
         self.disk.rename(file, &to)?;
         self.tell_kept(&to);
         Ok(to)
@@ -86,7 +86,7 @@ impl PartitionLog {
 }
 
 /// The first name made of `path` and an ending that nothing has. The caller holds the directory's lock, so it stays free.
-fn unused(path: &Path, ending: &str) -> PathBuf {
+fn unused(path: &Path, ending: &str) -> Result<PathBuf> {
     let name = |number: u64| {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);
@@ -96,10 +96,10 @@ fn unused(path: &Path, ending: &str) -> PathBuf {
         PathBuf::from(name)
     };
     let mut number = 1;
-    while kind_of(&name(number)).is_some() {
+    while kind_of(&name(number))?.is_some() {
         number += 1;
     }
-    name(number)
+    Ok(name(number))
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("00000000000000000007.log");
         for expected in [".cut-whole", ".cut-whole-2", ".cut-whole-3"] {
-            let name = unused(&log, CUT_WHOLE);
+            let name = unused(&log, CUT_WHOLE).unwrap();
             assert_eq!(name, dir.path().join(format!("00000000000000000007.log{expected}")));
             assert!(is_aside(name.file_name().unwrap().to_str().unwrap()));
             std::fs::write(name, "kept").unwrap();

@@ -298,7 +298,7 @@ impl PartitionLog {
         match synced {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(unindexed)) => {
-                self.tell_failed("writing the index of a segment", &unindexed.into_error());
+                self.tell_failed("giving a segment its final form", &unindexed.into_error());
                 Ok(())
             }
             Err(failure) => Err(self.after(&mut self.appender.lock(), failure)),

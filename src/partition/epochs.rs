@@ -57,7 +57,7 @@ impl PartitionLog {
     /// and the root are synced.
     pub(super) fn make_directory(&self) -> Result<()> {
         let metadata = self.directory.join(PARTITION_METADATA);
-        if kind_of(&metadata).is_none() {
+        if kind_of(&metadata)?.is_none() {
             self.disk.create_directory(&self.directory)?;
             self.disk.replace(&metadata, partition_metadata::encode(self.topic_id).as_bytes())?;
         }

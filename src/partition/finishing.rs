@@ -5,8 +5,8 @@
 //! | failed | so |
 //! |---|---|
 //! | a write or a sync | the partition is poisoned: what the kernel could not write once it takes for written |
-//! | an open, a look at a file, a cut | no mark moves, and the same is tried again |
-//! | anything about an index file | the records are durable; the index is written another time |
+//! | an open | no mark moves, and the same is tried again |
+//! | a look at a file, a cut, anything about an index file | the records are durable; the rest is done another time |
 //!
 //! The directory is opened before a segment is made in it and kept open as long as segments wait, so that a process
 //! without descriptors gets its error where nothing has changed yet, and never between an append and its sync.
@@ -147,11 +147,20 @@ impl PartitionLog {
         };
         let Some(last) = queue.last() else { return Ok(0) };
         let directory = self.opened_directory().map_err(FinishFailure::Refused)?;
-        for sealed in &queue {
-            sealed.seal_and_sync().inspect_err(|failure| self.note_lost(failure))?;
+        // So many have their length. Their records are durable in any case: those who wait for that are told so, and do not
+        // take for unwritten what can be read.
+        let (mut formed, mut unformed) = (queue.len(), Ok(()));
+        for (number, sealed) in queue.iter().enumerate() {
+            match sealed.seal_and_sync() {
+                Err(FinishFailure::Unindexed(failure)) => {
+                    formed = formed.min(number);
+                    unformed = unformed.and(Err(failure));
+                }
+                sealed => sealed.inspect_err(|failure| self.note_lost(failure))?,
+            }
         }
         let mut indexed = 0;
-        let outcome = queue.iter().try_for_each(|sealed| {
+        let outcome = queue.iter().take(formed).try_for_each(|sealed| {
             if sealed.segment().next_offset() > leaving {
                 sealed.write_indexes(&self.disk)?;
                 self.keep_snapshot(sealed.segment().next_offset())?;
@@ -167,7 +176,7 @@ impl PartitionLog {
             self.durable.pass_recovery_point(finished.segment().next_offset());
         }
         self.durable.unfinished.lock().forget(indexed);
-        outcome.map(|()| indexed).map_err(FinishFailure::Unindexed)
+        outcome.and(unformed).map(|()| indexed).map_err(FinishFailure::Unindexed)
     }
 
     /// Notes a failure that poisons, while it is known that no other sync has succeeded since.

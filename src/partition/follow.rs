@@ -163,18 +163,21 @@ impl PartitionLog {
         let known = self.segments();
         let Some(last) = known.last() else {
             // Until there is a first segment there is nothing but the directory to look at.
-            return if kind_of(&self.directory).is_some() {
+            return if kind_of(&self.directory)?.is_some() {
                 self.list_anew(&known).map(drop)
             } else {
                 Ok(())
             };
         };
         let look = self.look_behind(last)?;
-        let first_is_gone = || known.first().is_some_and(|first| first.by_name(kind_of).is_none());
+        let first_is_gone = || match known.first() {
+            None => Ok(false),
+            Some(first) => Ok::<_, Error>(first.by_name(kind_of)?.is_none()),
+        };
         match look {
             Look::Lost => self.list_anew(&SegmentList::default()).map(drop),
             Look::Rolled => self.list_anew(&known).map(drop),
-            Look::Seen if first_is_gone() => self.list_anew(&known).map(drop),
+            Look::Seen if first_is_gone()? => self.list_anew(&known).map(drop),
             Look::Seen => Ok(()),
         }
     }
@@ -211,7 +214,7 @@ impl PartitionLog {
         }
         // A segment is complete when the next one exists, which is named by the offset behind it.
         let next = self.directory.join(segment::file_name(last.next_offset(), segment::LOG));
-        let rolled = last.next_offset() > last.base() && kind_of(&next).is_some();
+        let rolled = last.next_offset() > last.base() && kind_of(&next)?.is_some();
         Ok(if rolled { Look::Rolled } else { Look::Seen })
     }
 

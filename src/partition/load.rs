@@ -81,7 +81,7 @@ pub(super) struct RecoveredSegment {
 /// `known`: segments that whoever follows another process has found before.
 pub(super) fn find(log: &PartitionLog, known: &SegmentList) -> Result<Found> {
     let mut loader = Loader { log, swapped: Swapped::default() };
-    match kind_of(&log.directory) {
+    match kind_of(&log.directory)? {
         None => loader.missing(),
         Some(EntryKind::Directory) => loader.found(known),
         Some(_) => {

@@ -35,7 +35,7 @@ impl PartitionLog {
     /// something to report: missing records, or why it fails.
     pub(crate) fn survey(self: &Arc<Self>) -> Result<bool> {
         let known = &self.checkpointed;
-        if kind_of(&self.directory).is_none() {
+        if kind_of(&self.directory)?.is_none() {
             return Ok(known.recovery_point.is_some_and(|point| point > 0));
         }
         let loader = Loader { log: self, swapped: Swapped::default() };

@@ -91,6 +91,9 @@ impl PartitionLog {
                 }
                 old.set_standing(Standing::Deleted)?;
             }
+            // The old names are gone before the new ones are there, whatever order a power cut leaves of renames: a `.swap` says
+            // what to do about old segments that are still there, a plain segment does not.
+            self.disk.sync_directory(&self.directory)?;
             swap.new.iter().try_for_each(|new| new.set_standing(Standing::Plain))?;
             self.disk.sync_directory(&self.directory)?;
             let Some(swap) = front.swaps.pop_front() else { return Ok(()) };
@@ -104,7 +107,7 @@ impl PartitionLog {
     /// The snapshot of where a segment began that begins there no more.
     pub(super) fn doom_snapshot(&self, base: u64) -> Result<()> {
         let path = self.directory.join(segment::file_name(base, PRODUCER_SNAPSHOT));
-        if kind_of(&path).is_none() {
+        if kind_of(&path)?.is_none() {
             return Ok(());
         }
         self.disk.rename(&path, &Standing::Deleted.of(&path))
@@ -181,6 +184,7 @@ impl Loader<'_> {
         for base in bases.iter().filter(|base| replaced.contains(base)) {
             remove_cleaned_as(self, *base, Standing::Plain)?;
         }
+        disk.sync_directory(directory)?;
         found.files.iter().try_for_each(|base| admit_swapped(disk, directory, *base))?;
         disk.sync_directory(directory)?;
         Ok(true)

@@ -287,7 +287,7 @@ impl Segment {
                 let end = self.end().position;
                 let found =
                     self.by_name(|path| stored_index::entry_before(&self.disk, path, relative, end))?;
-                if found.is_none() && self.by_name(|path| kind_of(&beside(path, OFFSET_INDEX))).is_none() {
+                if found.is_none() && self.by_name(|path| kind_of(&beside(path, OFFSET_INDEX)))?.is_none() {
                     self.doubt(MISSING);
                 }
                 Ok(found)

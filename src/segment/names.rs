@@ -73,12 +73,13 @@ impl Segment {
 
     /// Renames all files of the segment, or none. Where not even what was begun can be undone, the segment stands where
     /// its log file does, and the next attempt does the rest.
+    ///
+    /// Where that is follows from the renames that succeeded: the names cannot always be looked at.
     pub(crate) fn set_standing(&self, to: Standing) -> Result<()> {
         let mut standing = self.standing.write();
         let from = if to == Standing::Plain && *standing == to { Standing::Swap } else { *standing };
-        let renamed = rename_files(&self.disk, &self.path, from, to);
-        let log_is = |standing: Standing| kind_of(&standing.of(&self.path)).is_some();
-        if renamed.is_ok() || (log_is(to) && !log_is(from)) {
+        let (renamed, log_has_moved) = rename_what_is_there(&self.disk, &self.path, from, to);
+        if renamed.is_ok() || log_has_moved {
             *standing = to;
         }
         renamed
@@ -89,8 +90,13 @@ impl Segment {
 /// it the others are nobody's. It goes last when the segment leaves, so that whoever opens the log in between knows of
 /// the others. After a failure all are what they were, unless that fails too.
 pub(super) fn rename_files(disk: &Disk, plain: &Path, from: Standing, to: Standing) -> Result<()> {
+    rename_what_is_there(disk, plain, from, to).0
+}
+
+/// The same. With the outcome comes whether the log has got its new name and kept it.
+fn rename_what_is_there(disk: &Disk, plain: &Path, from: Standing, to: Standing) -> (Result<()>, bool) {
     if from == to {
-        return Ok(());
+        return (Ok(()), false);
     }
     let mut suffixes = [LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX];
     if to != Standing::Plain {
@@ -100,18 +106,22 @@ pub(super) fn rename_files(disk: &Disk, plain: &Path, from: Standing, to: Standi
     for suffix in suffixes {
         let name = plain.with_extension(suffix);
         let (now, then) = (from.of(&name), to.of(&name));
-        if kind_of(&now).is_none() {
-            continue;
-        }
-        if let Err(failure) = disk.rename(&now, &then) {
+        let renamed = match kind_of(&now) {
+            Ok(None) => continue,
+            Ok(Some(_)) => disk.rename(&now, &then),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = renamed {
+            let mut log_has_moved = false;
             for (before, after) in done.iter().rev() {
-                let _ = disk.rename(after, before);
+                let stays = disk.rename(after, before).is_err();
+                log_has_moved |= stays && *before == from.of(&plain.with_extension(LOG));
             }
-            return Err(failure);
+            return (Err(failure), log_has_moved);
         }
         done.push((now, then));
     }
-    Ok(())
+    (Ok(()), true)
 }
 
 #[cfg(test)]

@@ -312,7 +312,7 @@ pub(crate) enum FinishFailure {
     /// Any other call before the bytes were durable: an open, a look at a file, a cut. No mark moved, and all of it can be
     /// done again later.
     Refused(Error),
-    /// The bytes are on the medium, the indexes are not: that can be done again later.
+    /// The bytes are on the medium; the indexes are not, or the file has not its final length: that can be done again later.
     Unindexed(Error),
 }
 
@@ -336,7 +336,11 @@ impl Unsealed {
 
     /// Bytes on the medium.
     pub(crate) fn sync(&self) -> std::result::Result<(), FinishFailure> {
-        self.growth.check_whole(self.position).map_err(FinishFailure::of_length)?;
+        match self.growth.check_whole(self.position).map_err(FinishFailure::of_length) {
+            // The records are there to be read, so this is no reason to call them unwritten. The next sync looks again.
+            Err(FinishFailure::Refused(_)) => {}
+            whole => whole?,
+        }
         let mut rewrite = self.rewrite.lock();
         if let Some(from) = *rewrite {
             self.rewrite(from)?;
@@ -351,13 +355,18 @@ impl Unsealed {
         self.position
     }
 
-    /// The final length of a segment nothing is appended to any more, and its bytes on the medium. Once is enough.
+    /// The final length of a segment nothing is appended to any more, and its bytes on the medium. Once is enough. Where the
+    /// length is refused the bytes are on the medium all the same, as after [`Unindexed`](FinishFailure::Unindexed).
     pub(crate) fn seal_and_sync(&self) -> std::result::Result<(), FinishFailure> {
         if self.sealed.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.growth.seal(self.position).map_err(FinishFailure::of_length)?;
+        let length = match self.growth.seal(self.position).map_err(FinishFailure::of_length) {
+            Err(FinishFailure::Refused(failure)) => Err(FinishFailure::Unindexed(failure)),
+            length => Ok(length?),
+        };
         self.sync()?;
+        length?;
         self.sealed.store(true, Ordering::Release);
         Ok(())
     }

@@ -152,7 +152,7 @@ impl Disk {
     pub(crate) fn name_rules(&self, existing: &Path) -> NameRules {
         let name = existing.file_name().unwrap_or_default();
         let upper = existing.with_file_name(name.to_ascii_uppercase());
-        NameRules { fold_case: kind_of(&upper).is_some(), devices: platform::HAS_DEVICE_NAMES }
+        NameRules { fold_case: matches!(kind_of(&upper), Ok(Some(_))), devices: platform::HAS_DEVICE_NAMES }
     }
 
     pub(crate) fn open(&self, path: &Path, writable: bool) -> Result<PlainFile> {
@@ -160,7 +160,7 @@ impl Disk {
             self.check_writable()?;
         }
         self.faults.check(Operation::Open).map_err(|e| Error::io("open", path, e))?;
-        self.opened(path, OpenOptions::new().read(true).write(writable))
+        self.opened(path, OpenOptions::new().read(true).write(writable), false)
     }
 
     /// Makes a file that must not be there yet.
@@ -168,10 +168,10 @@ impl Disk {
         self.check_writable()?;
         let _entered = self.space.enter().map_err(|e| Error::io("create", path, e))?;
         self.faults.check(Operation::Create).map_err(|e| Error::io("create", path, e))?;
-        self.opened(path, OpenOptions::new().read(true).write(true).create_new(true))
+        self.opened(path, OpenOptions::new().read(true).write(true).create_new(true), true)
     }
 
-    fn opened(&self, path: &Path, options: &mut OpenOptions) -> Result<PlainFile> {
+    fn opened(&self, path: &Path, options: &mut OpenOptions, is_new: bool) -> Result<PlainFile> {
         platform::refuse_links(options);
         let allowed = self.faults.names().map_or(Ok(()), |names| names.before_open(path));
         let file = match allowed.and_then(|()| self.space.take(|| options.open(path))) {
@@ -179,13 +179,19 @@ impl Disk {
             // What the system says of a link, a socket or a directory differs; the caller wants to know what it is.
             Err(failure) => {
                 return Err(match kind_of(path) {
-                    Some(EntryKind::Directory) => not_a_file(path, "a directory"),
-                    Some(EntryKind::Other) => not_a_file(path, "a link or a special file"),
+                    Ok(Some(EntryKind::Directory)) => not_a_file(path, "a directory"),
+                    Ok(Some(EntryKind::Other)) => not_a_file(path, "a link or a special file"),
                     _ => Error::io("open", path, failure),
                 });
             }
         };
-        let metadata = file.metadata().map_err(|e| Error::io("look at", path, e))?;
+        let metadata = file.metadata().map_err(|e| {
+            if is_new {
+                // Or it would be in the way of the next attempt.
+                let _ = self.remove_name(path);
+            }
+            Error::io("look at", path, e)
+        })?;
         if metadata.is_file() {
             let identity = Identity::of(&file, &metadata);
             let (faults, space) = (self.faults.clone(), self.space.clone());
@@ -241,7 +247,7 @@ impl Disk {
 
     /// Gives an open file its name, which must not be taken.
     pub(crate) fn rename_new(&self, file: PlainFile, to: &Path) -> Result<PlainFile> {
-        if kind_of(to).is_some() {
+        if kind_of(to)?.is_some() {
             return Err(Error::io("create", to, io::ErrorKind::AlreadyExists.into()));
         }
         self.rename(&file.path, to)?;
@@ -261,7 +267,7 @@ impl Disk {
     /// Frees the name of a file at once, also where the system keeps it as long as the file is open: a file that is to be
     /// removed gets a name there that nothing else wants.
     fn removed(&self, path: &Path) -> io::Result<()> {
-        if !self.keeps_removed_names || matches!(kind_of(path), None | Some(EntryKind::Directory)) {
+        if !self.keeps_removed_names || matches!(kind_of(path), Ok(None | Some(EntryKind::Directory))) {
             return self.remove_name(path);
         }
         let mut gone = path.as_os_str().to_owned();
@@ -306,7 +312,7 @@ impl Disk {
             Err(failure) if failure.kind() != io::ErrorKind::AlreadyExists => {
                 Err(Error::io("create directory", path, failure))
             }
-            _ if kind_of(path) == Some(EntryKind::Directory) => Ok(()),
+            _ if kind_of(path)? == Some(EntryKind::Directory) => Ok(()),
             _ => Err(not_a_directory(path)),
         }
     }
@@ -348,9 +354,18 @@ pub(crate) fn is_removed(name: &str) -> bool {
     })
 }
 
-/// What is at `path`, links not followed; `None` if nothing is, or it cannot be seen.
-pub(crate) fn kind_of(path: &Path) -> Option<EntryKind> {
-    fs::symlink_metadata(path).ok().map(|metadata| entry_kind(metadata.file_type()))
+/// What is at `path`, links not followed; `None` if nothing is. What cannot be looked at may be there: that is an error.
+pub(crate) fn kind_of(path: &Path) -> Result<Option<EntryKind>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(entry_kind(metadata.file_type()))),
+        // No file can have a name that the file system does not take.
+        Err(failure) => match failure.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
+                Ok(None)
+            }
+            _ => Err(Error::io("look at", path, failure)),
+        },
+    }
 }
 
 /// The length of the file at `path`, which need not be one that can be opened.

@@ -45,6 +45,8 @@ pub(crate) mod reserve;
 pub(crate) mod shared;
 pub(crate) mod sync;
 pub(crate) mod tail;
+#[cfg(all(unix, test))]
+mod tests;
 
 pub(crate) use disk::{Disk, EntryKind, Identity, NameRules};
 pub(crate) use fork::Birth;

@@ -101,7 +101,7 @@ impl Space {
             taking: RwLock::new(()),
             kept: Mutex::new(Kept { size: SIZE, length: 0, spenders: 0 }),
         };
-        if kind_of(&reserve.path).is_some() {
+        if matches!(kind_of(&reserve.path), Ok(Some(_))) {
             reserve.fill();
         }
         Self(Some(Arc::new(reserve)))

@@ -236,7 +236,7 @@ pub fn verify(
     let lock = if options.repair { Some(DirectoryLock::take(&root)?) } else { None };
     let disk = Disk::for_reading(&root, false);
     // Before anything else is read: a writer that comes later takes it away first.
-    let clean = kind_of(&root.join(CLEAN_MARKER)).is_some();
+    let clean = kind_of(&root.join(CLEAN_MARKER))?.is_some();
     let checkpoints = Checkpoints::read(&disk, &root, clean)?;
     let repair = lock.as_ref().map(|lock| Disk::of(&root, false, false).anchored(&root, lock));
     let mut verifier = Verifier {
@@ -296,7 +296,7 @@ impl Verifier<'_, '_> {
     fn directory(&mut self) -> Result<()> {
         let found = catalog::directories_in(&self.root, &self.disk)?;
         let metadata = catalog::metadata_directory(&self.root);
-        let has_metadata = kind_of(&metadata) == Some(EntryKind::Directory);
+        let has_metadata = kind_of(&metadata)? == Some(EntryKind::Directory);
         let wanted: Vec<_> = found.iter().filter(|one| self.is_wanted(one.partition.as_ref())).collect();
         let logs = wanted.iter().filter(|one| one.partition.is_some()).map(|one| &one.path);
         self.total = logs.chain(has_metadata.then_some(&metadata)).map(|path| self.bytes_of_logs(path)).sum();
@@ -336,7 +336,7 @@ impl Verifier<'_, '_> {
     fn names_that_are_no_text(&mut self) -> Result<()> {
         for name in names_in(&self.root)?.into_iter().filter(|name| name.to_str().is_none()) {
             let path = self.root.join(name);
-            if kind_of(&path) == Some(EntryKind::Directory) {
+            if kind_of(&path)? == Some(EntryKind::Directory) {
                 let reason = "the name of the directory is not UTF-8; a broker does not start beside it";
                 self.problem(ProblemKind::Name, path, reason);
             }
@@ -358,8 +358,10 @@ impl Verifier<'_, '_> {
             Err(failure) => self.failure(ProblemKind::Catalog, path, &failure),
         }
         let bootstrap = self.root.join(BOOTSTRAP);
-        if kind_of(&bootstrap).is_some() {
-            self.snapshot_of_metadata(&bootstrap);
+        match kind_of(&bootstrap) {
+            Ok(None) => {}
+            Ok(Some(_)) => self.snapshot_of_metadata(&bootstrap),
+            Err(failure) => self.failure(ProblemKind::Catalog, bootstrap, &failure),
         }
         self.settle();
     }
@@ -367,7 +369,7 @@ impl Verifier<'_, '_> {
     /// The metadata log, and what it says. `None` if there is none or it cannot be read.
     fn metadata(&mut self, directory: &Path, exists: bool) -> Option<Outline> {
         if !exists {
-            if kind_of(directory).is_some() {
+            if matches!(kind_of(directory), Ok(Some(_))) {
                 let reason = "a link or a file stands where the directory of the metadata log should be; it was not looked at";
                 self.problem(ProblemKind::Unreadable, directory.to_owned(), reason);
                 self.settle();
@@ -428,7 +430,13 @@ impl Verifier<'_, '_> {
                 continue;
             }
             let path = self.root.join(partition.to_string());
-            let there = kind_of(&path);
+            let there = match kind_of(&path) {
+                Ok(there) => there,
+                Err(failure) => {
+                    self.failure(ProblemKind::Unreadable, path, &failure);
+                    continue;
+                }
+            };
             if there.is_some_and(|kind| kind != EntryKind::Directory) {
                 let reason = "a link or a file stands where the directory of a partition should be; it was not looked at";
                 self.problem(ProblemKind::Unreadable, path, reason);

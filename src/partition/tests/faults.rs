@@ -363,25 +363,25 @@ fn what_is_refused_once_succeeds_the_next_time() {
     }
 }
 
+/// An append that is in the log and cannot be made durable now would be sent again by whoever is told so.
 #[test]
-fn a_refused_sync_is_tried_again_by_the_background() {
-    let mut fixture = Fixture::new(POSITIONED, 1 << 20);
-    let (upkeep, chores) = crossbeam_channel::unbounded();
-    fixture.chores.upkeep = Some(upkeep);
-    let faults = Faults::after(Operation::Truncate, i64::MAX, ErrorKind::Other, false);
-    let log = fixture.open_with(&faults, crate::partition::Checkpointed::default());
-    append_numbered(&log, 12, BYTES).unwrap();
-    assert!(log.roll_at(12).unwrap());
-    append_numbered(&log, 1, BYTES).unwrap();
-    chores.try_iter().for_each(drop);
-    // The sealed segment does not get its length, so nothing of it is synced, nor what follows it.
-    faults.arm(0);
-    let refused = log.sync().unwrap_err();
-    assert!(faults.have_struck() && matches!(refused, Error::Io(_)), "{refused}");
-    assert_eq!(log.durable_end(), 0);
-    let Some(crate::partition::Chore::Sync(sync)) = chores.try_iter().next() else {
-        panic!("no sync is asked for")
-    };
-    assert!(log.sync_as_asked(&sync).unwrap());
-    assert_eq!((log.durable_end(), log.recovery_point()), (13, Some(13)));
+fn a_length_that_is_refused_keeps_no_record_from_being_durable() {
+    for modes in [POSITIONED, MAPPED] {
+        let mut fixture = Fixture::new(modes, 1 << 20);
+        fixture.finish_late();
+        let faults = Faults::after(Operation::Truncate, i64::MAX, ErrorKind::Other, false);
+        let log = fixture.open_with(&faults, crate::partition::Checkpointed::default());
+        append_numbered(&log, 12, BYTES).unwrap();
+        assert!(log.roll_at(12).unwrap());
+        append_numbered(&log, 1, BYTES).unwrap();
+        faults.arm(0);
+        log.await_durable(13).unwrap();
+        assert!(faults.have_struck());
+        assert_eq!(log.durable_end(), 13);
+        assert!(log.recovery_point() < Some(12), "the sealed segment has not its final form");
+        log.sync().unwrap();
+        assert_eq!((log.durable_end(), log.recovery_point()), (13, Some(13)));
+        log.close().unwrap();
+        fixture.check_closed();
+    }
 }

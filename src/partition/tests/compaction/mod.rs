@@ -6,6 +6,7 @@ mod followers;
 #[cfg(target_os = "linux")]
 mod held;
 mod markers;
+mod ordered;
 // Holds every file open.
 #[cfg(all(target_os = "linux", not(held_files)))]
 mod power;

@@ -1,0 +1,23 @@
+//! What cannot be looked at.
+
+use std::fs;
+
+use crate::error::Error;
+use crate::sys::EntryKind;
+use crate::sys::disk::kind_of;
+
+/// A directory that cannot be looked at for a moment is not a directory that is gone: recovery would call it damaged, a
+/// compaction leave files behind, and what was kept aside be written over.
+#[test]
+fn what_cannot_be_looked_at_is_not_taken_for_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, round) = (directory.path().join("file"), directory.path().join("round"));
+    fs::write(&file, "here").unwrap();
+    std::os::unix::fs::symlink(&round, &round).unwrap();
+    assert_eq!(kind_of(&file).unwrap(), Some(EntryKind::File));
+    assert_eq!(kind_of(&directory.path().join("none")).unwrap(), None);
+    assert_eq!(kind_of(&file.join("below")).unwrap(), None);
+    assert_eq!(kind_of(&directory.path().join("long".repeat(100))).unwrap(), None);
+    let failure = kind_of(&round.join("file")).unwrap_err();
+    assert!(matches!(failure, Error::Io(_)) && !failure.is_file_not_found(), "{failure}");
+}
