@@ -143,6 +143,32 @@ fn files_are_one_concept_long() {
     }
 }
 
+/// The crash tests are read to be believed: small files, and `unsafe` only where libc's names are defined or its calls made.
+#[test]
+fn the_crash_tests_keep_to_the_house() {
+    const UNSAFE: [&str; 4] = ["interpose.rs", "libc_names.rs", "medium.rs", "session.rs"];
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("crash/src");
+    let mut seen = 0;
+    for folder in [source.clone(), source.join("drivers")] {
+        for path in
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file())
+        {
+            seen += 1;
+            let text = fs::read_to_string(&path).unwrap();
+            let lines = text.lines().count();
+            assert!(lines <= 400, "{} has {lines} lines: two concepts?", path.display());
+            let may = UNSAFE.iter().any(|name| path.ends_with(name));
+            assert!(may || !shipped(&text).contains("unsafe {"), "{} is unsafe", path.display());
+            for leftover in
+                ["todo!(", "unimplemented!(", "dbg!(", "TODO", "FIXME", "thread::sleep", "dead_code"]
+            {
+                assert!(!text.contains(leftover), "{} holds {leftover:?}", path.display());
+            }
+        }
+    }
+    assert!(seen > 15, "only {seen} files of the crash tests found");
+}
+
 #[test]
 fn nothing_is_left_over() {
     for (path, text) in sources() {

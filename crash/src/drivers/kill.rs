@@ -1,0 +1,224 @@
+//! A process with a mixed load is killed, again and again; this one hears what it was told and judges what is left.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use stratalog::Maintenance;
+
+use super::{caught, fresh};
+use crate::arguments::Arguments;
+use crate::follow::follow;
+use crate::interpose::draw_from;
+use crate::judge::{After, judge};
+use crate::keep::Findings;
+use crate::load::{self, Load};
+use crate::oracle::Oracle;
+use crate::random::Random;
+use crate::session::abandon;
+use crate::tree::Tree;
+
+/// Kills of one log; then another one begins.
+const KILLS_OF_A_LOG: u64 = 100;
+
+/// The process that is killed: `crash load --dir D --seed S`.
+pub fn load(arguments: &Arguments) -> Result<u64, String> {
+    arguments.only(&["seed", "mode", "dir"])?;
+    let seed = arguments.get("seed", 1)?;
+    // No two processes draw the same ids.
+    draw_from(seed);
+    let log = load::options(arguments.get("mode", 0)?).open(arguments.directory()?);
+    let log = log.map_err(|failure| format!("open: {failure}"))?;
+    let out = Mutex::new(std::io::stdout());
+    let say = |line: String| {
+        let mut out = out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
+    };
+    Load::new(seed, u64::MAX, false).run(&log, &say).map(|()| 0)
+}
+
+/// Returns how many violations there were.
+pub fn run(arguments: &Arguments) -> Result<u64, String> {
+    arguments.only(&["seed", "kills", "dir"])?;
+    let directory = arguments.directory()?;
+    let (seed, kills): (u64, u64) = (arguments.get("seed", 1)?, arguments.get("kills", 20)?);
+    println!("kill --seed {seed} --kills {kills}");
+    let mut killing = Killing {
+        findings: Findings::new(&directory),
+        directory,
+        seed,
+        random: Random::new(seed),
+        lines: 0,
+        cut: 0,
+        followed: 0,
+    };
+    let mut round = 0;
+    while round < kills && !killing.findings.are_enough() {
+        let until = kills.min(round + KILLS_OF_A_LOG);
+        killing.log(&mut round, until)?;
+    }
+    let Killing { lines, cut, followed, findings, .. } = killing;
+    println!(
+        "kills {round}, lines heard {lines}, bytes cut {cut}, followed {followed}, violations {}",
+        findings.count
+    );
+    Ok(findings.count)
+}
+
+struct Killing {
+    directory: PathBuf,
+    findings: Findings,
+    seed: u64,
+    random: Random,
+    /// Lines of processes, bytes that recoveries have cut, and records that readers beside them have read.
+    lines: usize,
+    cut: u64,
+    followed: u64,
+}
+
+impl Killing {
+    /// One log, until so many rounds are done or it is found wanting. A reader has it open all the time.
+    fn log(&mut self, round: &mut u64, until: u64) -> Result<(), String> {
+        let root = fresh(&self.directory.join("log"))?;
+        let first = *round;
+        let reader = Reader::start(&root)?;
+        let mut oracle = Oracle::of_load();
+        let mut outcome = Ok(());
+        while *round < until && outcome.is_ok() {
+            outcome = self.round(&root, *round, &mut oracle);
+            *round += 1;
+        }
+        let followed = reader.end();
+        let (reason, trace) = match (outcome, followed) {
+            (Ok(()), Ok(records)) => {
+                self.followed += records;
+                return Ok(());
+            }
+            (Err(found), _) => found,
+            (Ok(()), Err(reason)) => (reason, String::new()),
+        };
+        let command = format!("crash kill --seed {} --kills {round}", self.seed);
+        let reason = format!("kill {} of the log that began with kill {first}: {reason}", *round - 1);
+        self.findings.keep(&command, &reason, &trace, Tree::read(&root).ok().as_ref());
+        Ok(())
+    }
+
+    /// One process, and what it has left. With the reason for a violation come its last lines.
+    fn round(&mut self, root: &Path, round: u64, oracle: &mut Oracle) -> Result<(), (String, String)> {
+        let until = 20 + self.random.below(3000);
+        let (mode, closes) = (self.random.below(4), self.random.one_in(4));
+        let killed = killed_after(root, round % 4, self.seed + round, until);
+        let (heard, ended) = killed.map_err(|reason| (reason, String::new()))?;
+        self.lines += heard.len();
+        let outcome = caught(|| {
+            if let Some(reason) = ended {
+                return Err(format!("the process ended by itself: {reason}"));
+            }
+            for line in &heard {
+                oracle.hear(line).ok_or_else(|| format!("{line:?} makes no sense"))?;
+            }
+            let log = load::options(mode).maintenance(Maintenance::ByHand).open(root);
+            let log = log.map_err(|failure| format!("open: {failure}"))?;
+            let found = judge(&log, oracle, After::Kill)?;
+            self.cut += log.recovery().bytes_cut();
+            if closes {
+                log.close().map_err(|failure| format!("close: {failure}"))?;
+            }
+            Ok((log, found))
+        });
+        let (log, found) =
+            outcome.map_err(|reason| (reason, heard[heard.len().saturating_sub(60)..].join("\n  ")))?;
+        if !closes {
+            // Dropped, it would be closed.
+            std::mem::forget(log);
+            abandon(root);
+        }
+        *oracle = found;
+        oracle.forget_gone();
+        Ok(())
+    }
+}
+
+/// The process that reads beside those that are killed: `crash follow --dir D`, until its input ends.
+pub fn follow_until_told(arguments: &Arguments) -> Result<u64, String> {
+    arguments.only(&["dir"])?;
+    let (root, stop) = (arguments.directory()?, AtomicBool::new(false));
+    let count = thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            stop.store(true, Ordering::Relaxed);
+        });
+        // The first failure ends the process, whatever its input does.
+        follow(&root, u64::MAX, &stop).unwrap_or_else(|reason| {
+            eprintln!("{reason}");
+            std::process::exit(1)
+        })
+    });
+    println!("{count}");
+    Ok(0)
+}
+
+struct Reader(Child);
+
+impl Reader {
+    fn start(root: &Path) -> Result<Self, String> {
+        let failed = |failure: std::io::Error| format!("a reader: {failure}");
+        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        command
+            .args(["follow", "--dir"])
+            .arg(root)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().map(Self).map_err(failed)
+    }
+
+    /// How many records it has read, or what was wrong with them.
+    fn end(self) -> Result<u64, String> {
+        let ended = self.0.wait_with_output().map_err(|failure| format!("a reader: {failure}"))?;
+        let count = String::from_utf8_lossy(&ended.stdout).trim().parse();
+        count.map_err(|_| format!("{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr)))
+    }
+}
+
+/// What the process has said until it was killed, and why it ended if it was not the kill.
+fn killed_after(
+    root: &Path,
+    mode: u64,
+    seed: u64,
+    lines: u64,
+) -> Result<(Vec<String>, Option<String>), String> {
+    let failed = |failure: std::io::Error| format!("a process: {failure}");
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut child = Command::new(program)
+        .args(["load", "--mode", &mode.to_string(), "--seed", &seed.to_string(), "--dir"])
+        .arg(root)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut heard = Vec::new();
+    let mut out = BufReader::new(child.stdout.take().ok_or("a process without output")?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let length = out.read_until(b'\n', &mut line).map_err(failed)?;
+        if length == 0 || line.pop() != Some(b'\n') {
+            break;
+        }
+        heard.push(String::from_utf8_lossy(&line).into_owned());
+        if heard.len() as u64 == lines {
+            child.kill().map_err(failed)?;
+        }
+    }
+    let status = child.wait().map_err(failed)?;
+    let mut complaint = String::new();
+    if let Some(mut errors) = child.stderr.take() {
+        errors.read_to_string(&mut complaint).map_err(failed)?;
+    }
+    let by_itself = std::os::unix::process::ExitStatusExt::signal(&status) != Some(libc::SIGKILL);
+    Ok((heard, by_itself.then(|| format!("{status}: {complaint}"))))
+}

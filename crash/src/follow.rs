@@ -1,0 +1,68 @@
+//! A reader of a directory that others write, from its own view of it: it sees each record once, in order, as it was sent,
+//! whoever writes, is killed, recovers or closes meanwhile.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use stratalog::{Consumer, Error, EventLog, Position, Records};
+
+use crate::load::PLAIN;
+use crate::oracle::number_in;
+
+/// Reads until `stop`. With `polls` the directory is opened anew after so many. Gives how many records were read.
+pub fn follow(root: &Path, polls: u64, stop: &AtomicBool) -> Result<u64, String> {
+    let mut count = 0;
+    while !stop.load(Ordering::Relaxed) {
+        // Before the first writer there is no log, or no topic in it.
+        let Ok(log) = EventLog::open_read_only(root) else {
+            std::thread::yield_now();
+            continue;
+        };
+        let Ok(topic) = log.topic(PLAIN) else { continue };
+        let told = |failure: Error| format!("a reader: {failure}");
+        let mut reader = log.reader().map_err(told)?;
+        reader.assign(topic.partitions()).map_err(told)?;
+        let mut last = BTreeMap::new();
+        for _ in 0..polls {
+            match reader.poll(Duration::from_millis(1)) {
+                Ok(records) => count += checked(&records, &mut last)?,
+                Err(Error::OffsetOutOfRange { at, valid }) => {
+                    begin_again(&mut reader, &at, valid, &mut last).map_err(told)?;
+                }
+                Err(failure) => return Err(told(failure)),
+            }
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn checked(records: &Records, last: &mut BTreeMap<u32, u64>) -> Result<u64, String> {
+    let mut count = 0;
+    for record in records {
+        let (partition, offset) = (record.partition(), record.offset());
+        if record.value().and_then(number_in).is_none() {
+            return Err(format!("a reader: {partition}@{offset} was not sent"));
+        }
+        if let Some(before) = last.insert(partition, offset).filter(|before| before + 1 != offset) {
+            return Err(format!("a reader: {partition}@{offset} comes after {before}"));
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// What was deleted in front of a reader is told, and never skipped.
+fn begin_again(
+    reader: &mut Consumer,
+    at: &Position,
+    valid: std::ops::Range<u64>,
+    last: &mut BTreeMap<u32, u64>,
+) -> stratalog::Result<()> {
+    last.remove(&at.partition().partition());
+    reader.seek(Position::new(at.partition(), valid.start))
+}

@@ -1,0 +1,239 @@
+//! Several threads that use one log in all ways at once, and say what they ask for and what they are answered, one line
+//! each: to the oracle, or to a parent process that outlives this one.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use stratalog::{
+    CleanupPolicy, Consumer, ConsumerConfig, Durability, Error, EventLog, OpenOptions, ReadMode, Record,
+    Result, Topic, TopicConfig, WriteMode,
+};
+
+use crate::oracle::{number_in, value_of};
+use crate::random::Random;
+
+pub const PLAIN: &str = "plain";
+pub const PLAIN_PARTITIONS: u32 = 4;
+pub const COMPACTED: &str = "compacted";
+pub const COMPACTED_PARTITIONS: u32 = 2;
+
+/// Where the lines go.
+pub type Say<'s> = &'s (dyn Fn(String) + Sync);
+
+pub fn options(mode: u64) -> OpenOptions {
+    let mut options = EventLog::options().most_segment_bytes(32 << 10).offsets_partitions(3);
+    if mode & 1 == 1 {
+        options = options.write_mode(WriteMode::Positioned);
+    }
+    if mode & 2 == 2 {
+        options = options.read_mode(ReadMode::Copy);
+    }
+    options
+}
+
+/// How long it goes on, and what it may be told.
+pub struct Load {
+    pub seed: u64,
+    /// Operations of each thread.
+    pub most: u64,
+    pub stop: AtomicBool,
+    /// Operations of all threads so far.
+    pub done: AtomicU64,
+    /// Whether the log may be closed meanwhile.
+    pub may_close: bool,
+}
+
+impl Load {
+    pub fn new(seed: u64, most: u64, may_close: bool) -> Self {
+        Self { seed, most, stop: AtomicBool::new(false), done: AtomicU64::new(0), may_close }
+    }
+
+    /// Returns when all threads have done what they should, or with the first thing that must not be.
+    pub fn run(&self, log: &EventLog, say: Say<'_>) -> std::result::Result<(), String> {
+        let made = topics(log).map_err(|failure| format!("topics: {failure}"))?;
+        thread::scope(|scope| {
+            let (plain, compacted) = &made;
+            let mut threads = Vec::new();
+            for writer in 0..3 {
+                threads.push(scope.spawn(move || self.write(log, plain, compacted, writer, say)));
+            }
+            for level in [Durability::Buffered, Durability::Synced] {
+                threads.push(scope.spawn(move || self.consume(log, level, say)));
+            }
+            threads.push(scope.spawn(move || self.make_topics(log, say)));
+            threads.push(scope.spawn(move || self.maintain(log, plain, say)));
+            // All of them end before the first failure is told.
+            let outcomes: Vec<_> =
+                threads.into_iter().map(|thread| thread.join().unwrap_or(Err("a panic".into()))).collect();
+            outcomes.into_iter().collect()
+        })
+    }
+
+    /// Calls `act` with ascending numbers until the load ends.
+    fn repeat(&self, what: &str, mut act: impl FnMut(u64) -> Result<()>) -> std::result::Result<(), String> {
+        for number in 0..self.most {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            match act(number) {
+                Ok(()) => {}
+                Err(Error::Closed) if self.may_close => break,
+                Err(failure) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    return Err(format!("{what}: {failure}"));
+                }
+            }
+            self.done.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        log: &EventLog,
+        plain: &Topic,
+        compacted: &Topic,
+        writer: u64,
+        say: Say<'_>,
+    ) -> std::result::Result<(), String> {
+        let level =
+            [Durability::Buffered, Durability::Interval(Duration::from_millis(3)), Durability::Synced];
+        let mut random = Random::new(self.seed << 8 | writer);
+        let mut number = self.seed << 32 | writer << 28;
+        self.repeat("a writer", |_| {
+            let producer = log.producer()?.with_durability(level[writer as usize]);
+            number += 1;
+            let length = 8 + random.below(900) as usize;
+            let value = value_of(number, length);
+            match random.below(5) {
+                0..=2 => {
+                    let partition = random.below(PLAIN_PARTITIONS.into()) as u32;
+                    let sent = producer.send(plain, Record::new(&value).partition(partition))?;
+                    say(format!("sent {PLAIN} {partition} {} {number} 0 {length}", sent.offset));
+                }
+                3 => {
+                    let key = random.below(40) as u32;
+                    let partition = key % COMPACTED_PARTITIONS;
+                    let record = Record::new(&value).partition(partition);
+                    let sent = producer.send(compacted, record.key(&key.to_be_bytes()))?;
+                    say(format!("sent {COMPACTED} {partition} {} {number} {key} {length}", sent.offset));
+                }
+                _ => {
+                    let mut buffered = producer.buffered();
+                    for partition in 0..PLAIN_PARTITIONS {
+                        number += 1;
+                        let value = value_of(number, 30);
+                        buffered.enqueue(plain, Record::new(&value).partition(partition))?;
+                    }
+                    buffered.flush()?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn consume(&self, log: &EventLog, level: Durability, say: Say<'_>) -> std::result::Result<(), String> {
+        let join = || -> Result<Consumer> {
+            let mut consumer =
+                log.consumer_with(ConsumerConfig::new().group("group").commit_durability(level))?;
+            consumer.subscribe([PLAIN])?;
+            Ok(consumer)
+        };
+        let mut consumer = None;
+        let mut spoilt = None;
+        let outcome = self.repeat("a consumer", |number| {
+            // A member that leaves gives its partitions to the other one.
+            if consumer.is_none() || number % 50 == 49 {
+                consumer = None;
+                consumer = Some(join()?);
+            }
+            let Some(consumer) = consumer.as_mut() else { return Ok(()) };
+            match consumer.poll(Duration::from_millis(5)) {
+                Ok(records) => {
+                    let garbage = |value: Option<&[u8]>| value.and_then(number_in).is_none();
+                    if let Some(record) = records.iter().find(|record| garbage(record.value())) {
+                        spoilt = Some(format!(
+                            "{}-{}@{} is not what was sent",
+                            record.topic(),
+                            record.partition(),
+                            record.offset()
+                        ));
+                        self.stop.store(true, Ordering::Relaxed);
+                    }
+                    if records.is_empty() {
+                        return Ok(());
+                    }
+                }
+                Err(Error::OffsetOutOfRange { .. }) => return consumer.seek_to_beginning(),
+                Err(failure) => return Err(failure),
+            }
+            let positions = consumer.positions();
+            let line = |word: &str, position: &stratalog::Position| {
+                let at = position.partition();
+                format!("{word} group {} {} {}", at.topic(), at.partition(), position.offset())
+            };
+            positions.iter().for_each(|position| say(line("commit", position)));
+            match consumer.commit() {
+                Ok(()) => positions.iter().for_each(|position| say(line("committed", position))),
+                Err(Error::FencedGeneration { .. }) => {}
+                Err(failure) => return Err(failure),
+            }
+            Ok(())
+        });
+        spoilt.map_or(outcome, Err)
+    }
+
+    fn make_topics(&self, log: &EventLog, say: Say<'_>) -> std::result::Result<(), String> {
+        let remove = |name: &str| {
+            say(format!("delete {name}"));
+            log.delete_topic(name)?;
+            say(format!("deleted {name}"));
+            Ok(())
+        };
+        self.repeat("who makes topics", |number| {
+            let name = format!("x{}", number % 3);
+            // What an earlier load has left.
+            if number < 3 && log.topic(&name).is_ok() {
+                remove(&name)?;
+            }
+            say(format!("create {name} 2"));
+            let topic = log.create_topic(&name, TopicConfig::new().partitions(2))?;
+            say(format!("created {name} {}", topic.id()));
+            let value = value_of(number, 8);
+            let sent = log
+                .producer()?
+                .with_durability(Durability::Synced)
+                .send(&topic, Record::new(&value).partition(0))?;
+            say(format!("sent {name} 0 {} {number} 0 8", sent.offset));
+            topic.alter_config(|config| config.segment_bytes(1 << 20 | (number as u32 & 0xff) << 12))?;
+            remove(&name)
+        })
+    }
+
+    fn maintain(&self, log: &EventLog, plain: &Topic, say: Say<'_>) -> std::result::Result<(), String> {
+        self.repeat("maintenance", |number| {
+            log.run_maintenance()?;
+            let index = (number % u64::from(PLAIN_PARTITIONS)) as u32;
+            let partition = plain.partition(index)?;
+            let offsets = partition.offsets()?;
+            if offsets.log_start + 400 < offsets.log_end {
+                let start = partition.delete_records(offsets.log_end - 400)?;
+                say(format!("front {PLAIN} {index} {start}"));
+            }
+            log.group("group")?.describe()?;
+            log.metrics();
+            if number % 8 == 0 { log.sync() } else { Ok(()) }
+        })
+    }
+}
+
+fn topics(log: &EventLog) -> Result<(Topic, Topic)> {
+    let plain = TopicConfig::new()
+        .partitions(PLAIN_PARTITIONS)
+        .retention_bytes(2 << 20)
+        .set("file.delete.delay.ms", "0");
+    let compacted = TopicConfig::new().partitions(COMPACTED_PARTITIONS).cleanup(CleanupPolicy::Compact);
+    let compacted = compacted.set("min.cleanable.dirty.ratio", "0.01");
+    Ok((log.ensure_topic(PLAIN, plain)?, log.ensure_topic(COMPACTED, compacted)?))
+}

@@ -1,0 +1,51 @@
+//! Crash tests of stratalog from below its public face: one oracle, five drivers. See README.md.
+
+mod arguments;
+mod drivers;
+mod faults;
+mod follow;
+mod hear;
+mod interpose;
+mod judge;
+mod keep;
+mod left;
+mod libc_names;
+mod life;
+mod load;
+mod medium;
+mod operations;
+mod oracle;
+mod random;
+mod scripts;
+mod session;
+mod tree;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+
+const USAGE: &str =
+    "crash power|faults|kill|full|stress|check [--seed S] [--states N|--runs N|--kills N] [--dir D]";
+
+fn main() -> ExitCode {
+    let outcome =
+        Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.driver.as_str() {
+            "power" => drivers::power::run(&arguments),
+            "faults" => drivers::faults::run(&arguments),
+            "kill" => drivers::kill::run(&arguments),
+            "load" => drivers::kill::load(&arguments),
+            "follow" => drivers::kill::follow_until_told(&arguments),
+            "full" => drivers::full::run(&arguments),
+            "stress" => drivers::stress::run(&arguments),
+            "check" => drivers::check::run(&arguments),
+            other => Err(format!("there is no driver {other}")),
+        });
+    match outcome {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(reason) => {
+            eprintln!("crash: {reason}\nusage: {USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
