@@ -351,6 +351,8 @@ fn records_never_take_the_space_that_is_kept() {
 #[test]
 fn each_call_works_or_changes_nothing_on_xfs() {
     in_each_state(Kind::Xfs, &[0]);
+    // Which is mapped, where the file system is.
+    in_each_state(Kind::XfsWithoutReflink, &[0]);
 }
 
 /// What is derived from the log is made anew at the open, or left out.

@@ -11,7 +11,15 @@ use std::process::Command;
 pub(crate) enum Kind {
     Tmpfs,
     Ext4,
+    /// With reflink.
     Xfs,
+    XfsWithoutReflink,
+}
+
+impl Kind {
+    fn is_xfs(self) -> bool {
+        matches!(self, Self::Xfs | Self::XfsWithoutReflink)
+    }
 }
 
 /// A file system that is mounted as long as this lives.
@@ -34,11 +42,12 @@ impl Small {
         let make: &[&str] = match kind {
             Kind::Tmpfs => &[],
             Kind::Ext4 => &["mkfs.ext4", "-q", "-m", "0"],
-            Kind::Xfs => &["mkfs.xfs", "-q"],
+            Kind::Xfs => &["mkfs.xfs", "-q", "-m", "reflink=1"],
+            Kind::XfsWithoutReflink => &["mkfs.xfs", "-q", "-m", "reflink=0"],
         };
         if let [make, options @ ..] = make {
             // XFS is never smaller.
-            let mebibytes = if kind == Kind::Xfs { 300 } else { mebibytes };
+            let mebibytes = if kind.is_xfs() { 300 } else { mebibytes };
             std::fs::File::create(&image).unwrap().set_len(mebibytes << 20).unwrap();
             if !done(kind, Command::new(make).args(options).arg(&image)) {
                 return None;
@@ -53,7 +62,7 @@ impl Small {
             _ => mount.args(["-o", "loop"]).arg(&image),
         };
         let small = done(kind, mount.arg(&mounted)).then_some(Self { mounted, _dir: dir })?;
-        if kind == Kind::Xfs {
+        if kind.is_xfs() {
             small.leave_of_all(mebibytes);
         }
         Some(small)

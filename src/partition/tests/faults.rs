@@ -181,12 +181,17 @@ fn only_failed_writes_and_syncs_poison() {
 
 #[test]
 fn a_full_disk_never_poisons() {
-    for operation in [Operation::Write, Operation::Allocate, Operation::Create] {
-        each(operation, ErrorKind::StorageFull, |run, n| {
-            for failure in &run.failures {
-                assert!(matches!(failure, Error::StorageFull { .. }), "{operation:?} {n}: {failure}");
-            }
-        });
+    for full in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+        for operation in [Operation::Write, Operation::Allocate, Operation::Create] {
+            each(operation, full, |run, n| {
+                for failure in &run.failures {
+                    assert!(
+                        matches!(failure, Error::StorageFull { .. }),
+                        "{full:?} {operation:?} {n}: {failure}"
+                    );
+                }
+            });
+        }
     }
 }
 
