@@ -50,7 +50,7 @@ pub const KINDS: [Kind; 15] = [
 ];
 
 impl Kind {
-    /// The kinds after whose failure nobody knows what is on the disk.
+    /// The kinds after whose failure it is unknown what is on the disk.
     pub fn may_poison(self) -> bool {
         matches!(self, Write | Sync | DirectorySync)
     }

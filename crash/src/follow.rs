@@ -1,5 +1,5 @@
 //! A reader of a directory that others write, from its own view of it: it sees each record once, in order, as it was sent,
-//! whoever writes, is killed, recovers or closes meanwhile.
+//! while writers come, are killed, recover and close.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,17 +21,17 @@ pub fn follow(root: &Path, polls: u64, stop: &AtomicBool) -> Result<u64, String>
             continue;
         };
         let Ok(topic) = log.topic(PLAIN) else { continue };
-        let told = |failure: Error| format!("a reader: {failure}");
-        let mut reader = log.reader().map_err(told)?;
-        reader.assign(topic.partitions()).map_err(told)?;
+        let failed = |failure: Error| format!("a reader: {failure}");
+        let mut reader = log.reader().map_err(failed)?;
+        reader.assign(topic.partitions()).map_err(failed)?;
         let mut last = BTreeMap::new();
         for _ in 0..polls {
             match reader.poll(Duration::from_millis(1)) {
                 Ok(records) => count += checked(&records, &mut last)?,
                 Err(Error::OffsetOutOfRange { at, valid }) => {
-                    begin_again(&mut reader, &at, valid, &mut last).map_err(told)?;
+                    begin_again(&mut reader, &at, valid, &mut last).map_err(failed)?;
                 }
-                Err(failure) => return Err(told(failure)),
+                Err(failure) => return Err(failed(failure)),
             }
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -56,7 +56,7 @@ fn checked(records: &Records, last: &mut BTreeMap<u32, u64>) -> Result<u64, Stri
     Ok(count)
 }
 
-/// What was deleted in front of a reader is told, and never skipped.
+/// Records that were deleted in front of a reader give an error, and are never skipped.
 fn begin_again(
     reader: &mut Consumer,
     at: &Position,

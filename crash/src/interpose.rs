@@ -1,4 +1,4 @@
-//! What happens around each call about files: it is recorded (`medium`), may fail (`faults`), or both. `libc_names` sends
+//! What happens around each call about files: it is recorded (`disk`), may fail (`faults`), or both. `libc_names` sends
 //! them here.
 
 use std::cell::Cell;
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::{mode_t, size_t, ssize_t};
 
+use crate::disk;
 use crate::faults::{self, Failure, Kind};
-use crate::medium;
 
 thread_local! { static UNSEEN: Cell<bool> = const { Cell::new(false) }; }
 
@@ -74,7 +74,7 @@ pub fn set_errno(to: c_int) {
 
 /// Watches without a trace in `errno`.
 pub fn watch(act: impl FnOnce()) {
-    if medium::is_recording() && !UNSEEN.get() {
+    if disk::is_recording() && !UNSEEN.get() {
         let before = errno();
         unseen(act);
         set_errno(before);
@@ -99,7 +99,7 @@ pub fn call(kind: Kind, place: Place, real: impl FnOnce() -> c_long) -> c_long {
 pub fn naming(kind: Kind, what: &'static str, places: &[Place], real: impl FnOnce() -> c_long) -> c_int {
     let outcome = call(kind, places[0], real);
     if outcome >= 0 {
-        watch(|| medium::names_changed(what, places.iter().filter_map(|place| place.path()).collect()));
+        watch(|| disk::names_changed(what, places.iter().filter_map(|place| place.path()).collect()));
     }
     outcome as c_int
 }
@@ -130,7 +130,7 @@ pub fn writing(descriptor: c_int, length: size_t, real: impl Fn(size_t) -> c_lon
         real(length)
     };
     let failure = failing(Kind::Write, Place::Descriptor(descriptor));
-    watch(|| medium::before_write(descriptor));
+    watch(|| disk::before_write(descriptor));
     let outcome = match failure {
         None => real(length),
         Some(Failure::Short) => real(length.div_ceil(2)),
@@ -141,7 +141,7 @@ pub fn writing(descriptor: c_int, length: size_t, real: impl Fn(size_t) -> c_lon
             refused(failure)
         }
     };
-    watch(|| medium::point("write"));
+    watch(|| disk::point("write"));
     outcome as ssize_t
 }
 
@@ -155,15 +155,15 @@ pub fn reading(descriptor: c_int, length: size_t, real: impl Fn(size_t) -> c_lon
 }
 
 pub fn syncing(number: c_long, descriptor: c_int) -> c_int {
-    let kind = if medium::is_directory(descriptor) { Kind::DirectorySync } else { Kind::Sync };
+    let kind = if disk::is_directory(descriptor) { Kind::DirectorySync } else { Kind::Sync };
     if let Some(failure) = failing(kind, Place::Descriptor(descriptor)) {
         return refused(failure) as c_int;
     }
     // What reaches the disk is what was there when the sync began.
-    watch(|| medium::sync_begins(descriptor));
+    watch(|| disk::sync_begins(descriptor));
     // SAFETY: the call touches no memory.
     let outcome = unsafe { libc::syscall(number, descriptor) };
-    watch(|| medium::sync_ends(descriptor, outcome == 0));
+    watch(|| disk::sync_ends(descriptor, outcome == 0));
     outcome as c_int
 }
 

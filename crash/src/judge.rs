@@ -58,7 +58,7 @@ fn topics(log: &EventLog, oracle: &Oracle, found: &mut Oracle, after: After) -> 
     let known: BTreeSet<&String> = oracle.topics.iter().filter_map(|topic| topic.id.as_ref()).collect();
     let mut expected = BTreeSet::new();
     for (topic, found) in oracle.topics.iter().zip(&mut found.topics) {
-        // Before its creation is acknowledged nobody knows its id.
+        // Before its creation is acknowledged its id is unknown.
         let is_new = |id: &String, name: &str| !known.contains(id) && name == topic.name;
         let present = match &topic.id {
             Some(id) => there.get(id),
@@ -89,7 +89,7 @@ fn topics(log: &EventLog, oracle: &Oracle, found: &mut Oracle, after: After) -> 
         |topic: &Topic| topic.name() == "__consumer_offsets" || expected.contains(&topic.id().to_string());
     match there.values().find(|topic| !is_ours(topic)) {
         Some(extra) => {
-            wrong!("topic {} {} was made by nobody, or should not be there", extra.name(), extra.id())
+            wrong!("topic {} {} was not asked for", extra.name(), extra.id())
         }
         None => Ok(()),
     }
@@ -116,7 +116,7 @@ fn partition_of(
         wrong!("{at} begins at {start}, and should at one of {starts:?} ({after:?})");
     }
     let (read, end) = match records(log, at, sort, start, end, expected)? {
-        // A reader repairs nothing: it reads what was durable, and is told what is missing behind that.
+        // A reader repairs nothing: it reads what was durable, and then gets an error that names what is missing.
         (read, Some(stop)) if after == After::PowerReader && stop >= least as u64 => (read, stop),
         (_, Some(stop)) => {
             wrong!("{at}: records are missing from {stop} on, of {start} to {end} ({after:?})")
@@ -128,14 +128,14 @@ fn partition_of(
     if sort == Sort::Compacted {
         let lost = last_values(at, start..end, expected, &read, after)?;
         let recovered = log.recovery().partitions.iter().find(|found| found.partition == *at);
-        // A reader loads partitions when they are used, and tells then.
+        // A reader loads partitions when they are used, and reports then.
         if let (Some((offset, _)), false) = (lost.first(), after == After::PowerReader) {
-            let is_told = |offset: u64| {
+            let is_reported = |offset: u64| {
                 let mut missing = recovered.iter().flat_map(|found| &found.missing);
                 missing.any(|missing| missing.offsets.contains(&offset))
             };
-            if !is_told(*offset) {
-                wrong!("{at}: {lost:?} are lost, in front of the end, and recovery() does not tell of it");
+            if !is_reported(*offset) {
+                wrong!("{at}: {lost:?} are lost, in front of the end, and recovery() does not report it");
             }
         }
         for (offset, _) in lost {
@@ -194,7 +194,7 @@ fn records(
             let number = match record.value().map(number_in) {
                 None => None,
                 Some(Some(number)) => Some(number),
-                Some(None) => wrong!("{at}@{offset} holds bytes that nobody sent"),
+                Some(None) => wrong!("{at}@{offset} holds bytes that were never sent"),
             };
             let key = match (sort, record.key().map(<[u8; 4]>::try_from)) {
                 (Sort::Compacted, Some(Ok(key))) => u32::from_be_bytes(key),
@@ -271,7 +271,7 @@ fn commits(log: &EventLog, oracle: &Oracle, found: &mut Oracle, after: After) ->
         }
         let end =
             topic.partitions.get(*partition as usize).map_or(0, |partition| partition.values.len() as u64);
-        // Whoever opens the log for writing lowers it.
+        // An open for writing lowers it.
         if *offset > end && after != After::PowerReader {
             wrong!("{group} has committed {offset} of {}-{partition}, which ends at {end}", topic.name);
         }
@@ -295,7 +295,7 @@ fn commits(log: &EventLog, oracle: &Oracle, found: &mut Oracle, after: After) ->
 
 fn next_commits(commits: &Commits, committed: Option<u64>, end: u64, after: After) -> Verdict<Commits> {
     let sure = if after.is_power() { commits.durable } else { commits.acked };
-    // What lies behind the end after a power cut is lowered to it by whoever opens the log for writing.
+    // After a power cut an open for writing lowers a position above the log end to it.
     let history = &commits.history[sure.saturating_sub(1)..];
     let raw = history.iter().filter(|_| after == After::PowerReader).copied();
     let possible: Vec<u64> = history.iter().map(|offset| *offset.min(&end)).chain(raw).collect();

@@ -7,11 +7,11 @@ use std::ffi::{c_char, c_int, c_long, c_void};
 
 use libc::{mode_t, off64_t, size_t, ssize_t};
 
+use crate::disk;
 use crate::faults::Kind;
 use crate::interpose::{
     Place, call, drawn, failing, libcs, naming, opening, reading, refused, syncing, watch, writing,
 };
-use crate::medium;
 use crate::random::Random;
 
 /// # Safety
@@ -107,12 +107,12 @@ pub unsafe extern "C" fn msync(at: *mut c_void, length: size_t, flags: c_int) ->
 /// As for the function of this name in libc.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ftruncate64(descriptor: c_int, length: off64_t) -> c_int {
-    watch(|| medium::before_write(descriptor));
+    watch(|| disk::before_write(descriptor));
     let outcome = call(Kind::Truncate, Place::Descriptor(descriptor), || {
         // SAFETY: the call touches no memory.
         unsafe { libc::syscall(libc::SYS_ftruncate, descriptor, length) }
     });
-    watch(|| medium::point("truncate"));
+    watch(|| disk::point("truncate"));
     outcome as c_int
 }
 
@@ -125,12 +125,12 @@ pub unsafe extern "C" fn fallocate64(
     from: off64_t,
     length: off64_t,
 ) -> c_int {
-    watch(|| medium::before_write(descriptor));
+    watch(|| disk::before_write(descriptor));
     let outcome = call(Kind::Allocate, Place::Descriptor(descriptor), || {
         // SAFETY: the call touches no memory.
         unsafe { libc::syscall(libc::SYS_fallocate, descriptor, mode, from, length) }
     });
-    watch(|| medium::point("allocate"));
+    watch(|| disk::point("allocate"));
     outcome as c_int
 }
 

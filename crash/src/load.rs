@@ -32,7 +32,7 @@ pub fn options(mode: u64) -> OpenOptions {
     options
 }
 
-/// How long it goes on, and what it may be told.
+/// How long it runs, and whether it may be ended.
 pub struct Load {
     pub seed: u64,
     /// Operations of each thread.
@@ -63,7 +63,7 @@ impl Load {
             }
             threads.push(scope.spawn(move || self.make_topics(log, say)));
             threads.push(scope.spawn(move || self.maintain(log, plain, say)));
-            // All of them end before the first failure is told.
+            // All of them end before the first failure is returned.
             let outcomes: Vec<_> =
                 threads.into_iter().map(|thread| thread.join().unwrap_or(Err("a panic".into()))).collect();
             outcomes.into_iter().collect()
@@ -221,7 +221,11 @@ impl Load {
                 let start = partition.delete_records(offsets.log_end - 400)?;
                 say(format!("front {PLAIN} {index} {start}"));
             }
-            log.group("group")?.describe()?;
+            match log.group("group").and_then(|group| group.describe()) {
+                // Until its first member has joined.
+                Err(Error::NotFound { .. }) => {}
+                described => drop(described?),
+            }
             log.metrics();
             if number % 8 == 0 { log.sync() } else { Ok(()) }
         })

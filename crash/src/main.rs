@@ -1,6 +1,7 @@
 //! Crash tests of stratalog from below its public face: one oracle, five drivers. See README.md.
 
 mod arguments;
+mod disk;
 mod drivers;
 mod faults;
 mod follow;
@@ -12,7 +13,6 @@ mod left;
 mod libc_names;
 mod life;
 mod load;
-mod medium;
 mod operations;
 mod oracle;
 mod random;

@@ -116,7 +116,7 @@ impl Session {
         }
         match log.topic(name).and_then(|topic| Ok((topic.partition(index)?, topic))) {
             Ok((partition, topic)) => Ok(Target { topic, partition, number, index, sort }),
-            // Whether it is there nobody knows.
+            // Whether it is there is unknown.
             Err(Error::NotFound { .. }) if stage != Stage::Live => Err(Outcome::Skipped),
             Err(failure) => Err(Outcome::Failed(failure)),
         }

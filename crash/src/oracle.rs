@@ -60,7 +60,7 @@ pub fn number_in(value: &[u8]) -> Option<u64> {
 
 #[derive(Clone, Debug, Default)]
 pub struct Partition {
-    /// What was sent, by offset: up to `acked` it was acknowledged, behind it the outcome is unknown. `None`: something
+    /// What was sent, by offset: up to `acked` it was acknowledged, from there on the outcome is unknown. `None`: something
     /// was sent, and what it was is learnt from the log.
     pub values: Vec<Option<Sent>>,
     pub acked: usize,
@@ -76,7 +76,7 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// What was acknowledged at `offset` by somebody who may not know what lies before it.
+    /// What was acknowledged at `offset` while what lies before it may be unknown.
     pub fn acknowledge(&mut self, offset: usize, sent: Sent) {
         if self.values.len() <= offset {
             self.values.resize(offset + 1, None);

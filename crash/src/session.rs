@@ -46,7 +46,7 @@ pub enum Operation {
     Delete(String),
     AddPartition(String),
     Alter(String, u32),
-    /// Commits the position behind so many of a thousand of the partition.
+    /// Commits the position after so many of a thousand of the partition.
     Commit {
         group: &'static str,
         of: (String, u32),
@@ -114,7 +114,7 @@ pub struct Session {
     /// Whether anything but a write or a sync has been made to fail: such failures must not poison.
     pub may_poison: bool,
     /// Whether reads fail. What was found after a crash is read for its first sync, and where it cannot be, what was
-    /// appended behind it is in the log although the answer is `Io`: see `Producer`.
+    /// appended after it is in the log although the answer is `Io`: see `Producer`.
     pub may_not_read: bool,
     pub errors: BTreeMap<String, u64>,
     pub violations: Vec<String>,
@@ -154,7 +154,7 @@ impl Session {
                 .iter()
                 .any(|failure| !matches!(failure, Error::Io(_) | Error::StorageFull { .. }))
             {
-                self.violation(format!("a failing system call is told as {text}"));
+                self.violation(format!("a failing system call is reported as {text}"));
             }
             let _ = log.close();
             faults::heal();
@@ -223,7 +223,7 @@ impl Session {
         } else if is_refusal && !self.may_poison {
             self.violation(format!("{what} is refused although no write or sync has failed: {failure}"));
         } else if !matches!(failure, Error::Poisoned(_) | Error::Io(_) | Error::StorageFull { .. }) {
-            self.violation(format!("{what}: a failing system call is told as {failure:?}: {failure}"));
+            self.violation(format!("{what}: a failing system call is reported as {failure:?}: {failure}"));
         }
     }
 
@@ -293,7 +293,7 @@ pub fn abandon(root: &Path) {
         .filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| below(&target)))
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect();
-    for descriptor in held.into_iter().filter(|descriptor| !crate::medium::holds(*descriptor)) {
+    for descriptor in held.into_iter().filter(|descriptor| !crate::disk::holds(*descriptor)) {
         // SAFETY: its owner was forgotten with the log.
         unsafe { libc::close(descriptor) };
     }

@@ -147,8 +147,8 @@ impl PartitionLog {
         };
         let Some(last) = queue.last() else { return Ok(0) };
         let directory = self.opened_directory().map_err(FinishFailure::Refused)?;
-        // So many have their length. Their records are durable in any case: those who wait for that are told so, and do not
-        // take for unwritten what can be read.
+        // So many have their length. The records of all are durable, so that no call says of records which can be read that
+        // they were not written.
         let (mut formed, mut unformed) = (queue.len(), Ok(()));
         for (number, sealed) in queue.iter().enumerate() {
             match sealed.seal_and_sync() {

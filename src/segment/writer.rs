@@ -312,7 +312,7 @@ pub(crate) enum FinishFailure {
     /// Any other call before the bytes were durable: an open, a look at a file, a cut. No mark moved, and all of it can be
     /// done again later.
     Refused(Error),
-    /// The bytes are on the medium; the indexes are not, or the file has not its final length: that can be done again later.
+    /// The bytes are on the disk; the indexes are not, or the file has not its final length: that can be done again later.
     Unindexed(Error),
 }
 
@@ -356,7 +356,7 @@ impl Unsealed {
     }
 
     /// The final length of a segment nothing is appended to any more, and its bytes on the medium. Once is enough. Where the
-    /// length is refused the bytes are on the medium all the same, as after [`Unindexed`](FinishFailure::Unindexed).
+    /// length is refused the bytes are on the disk all the same, as after [`Unindexed`](FinishFailure::Unindexed).
     pub(crate) fn seal_and_sync(&self) -> std::result::Result<(), FinishFailure> {
         if self.sealed.load(Ordering::Acquire) {
             return Ok(());

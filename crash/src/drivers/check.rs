@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use super::fresh;
 use super::power;
 use crate::arguments::Arguments;
+use crate::disk::{self, Density, Disk, Lie};
 use crate::interpose::{self, unseen};
 use crate::left::Left;
 use crate::life;
-use crate::medium::{self, Density, Lie, Medium};
 use crate::random::Random;
 use crate::session::Session;
 use crate::tree::Tree;
@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
         let found = power::violations_on_a_disk_that_lies(&directory.join("lies"), lie)?;
         println!("{lie:?} that do nothing: {found} violations");
         if found == 0 {
-            wrong.push(format!("{lie:?} do nothing, and nobody notices"));
+            wrong.push(format!("{lie:?} do nothing, and no state shows it"));
         }
     }
     for reason in &wrong {
@@ -126,7 +126,7 @@ fn what_is_recorded_is_what_is_there(root: &std::path::Path, seed: u64) -> Resul
             *sink.lock().expect("no panic while it is held") = tree;
         }
     };
-    medium::record(Some(Medium::of(root, seed, Density::PerMille(1000), Box::new(keep))));
+    disk::record(Some(Disk::of(root, seed, Density::PerMille(1000), Box::new(keep))));
     let mut random = Random::new(seed);
     let before = written_by_the_kernels_count()?.checked_sub(interpose::writes());
     for _ in 0..80 {
@@ -134,12 +134,12 @@ fn what_is_recorded_is_what_is_there(root: &std::path::Path, seed: u64) -> Resul
     }
     session.close();
     let after = written_by_the_kernels_count()?.checked_sub(interpose::writes());
-    medium::take_last_point();
-    let recorded = medium::record(None);
+    disk::take_last_point();
+    let recorded = disk::record(None);
     let there = Tree::read(root).map_err(|failure| failure.to_string())?;
     let recorded_tree = last.lock().expect("no panic while it is held").clone();
     let mut wrong = session.violations;
-    wrong.extend(recorded.map(|medium| medium.unexplained).unwrap_or_default());
+    wrong.extend(recorded.map(|disk| disk.unexplained).unwrap_or_default());
     wrong.extend(
         recorded_tree.differences(&there).into_iter().map(|what| format!("recorded otherwise: {what}")),
     );

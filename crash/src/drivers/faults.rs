@@ -1,5 +1,5 @@
 //! The n-th call of a kind fails, in written scripts and in drawn lives. What the error says must be true, what it advises
-//! must work, and what it is not about must go on.
+//! must work, and what it is not about must work.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,7 @@ impl Faults {
             for (name, failure, kinds) in FAILURES {
                 for (kind, pattern) in kinds.iter().flat_map(|kind| PATTERNS.map(|pattern| (*kind, pattern)))
                 {
-                    // Whoever is interrupted tries again, for ever if need be.
+                    // An interrupted call is repeated, without end if need be.
                     let is_endless = failure == Failure::Errno(libc::EINTR) && pattern == Pattern::Lasting;
                     if is_endless || !within.is_empty() && !kind.has_a_place() {
                         continue;
@@ -301,7 +301,7 @@ fn remedied(session: &mut Session, operation: &Operation, failure: &Error) -> Re
         other => return Err(format!("{failure} advises {other:?}")),
     }
     if failure.remedy() != Remedy::Reopen && session.may_poison {
-        // The first of several failures was told. Another one may have been worse.
+        // Of several failures the call returns the first. Another one may have been worse.
         session.close();
         session.ensure_open(After::Kill).map_err(|again| format!("after {failure}, at the open: {again}"))?;
     }

@@ -67,7 +67,7 @@ fn live(session: &mut Session, disk: &SmallDisk, seed: u64, copy: &Path) -> Resu
     session.may_fail = true;
     // Nothing fails but for space.
     session.may_poison = false;
-    let mut told = 0;
+    let mut judged = 0;
     for number in 0..FULL {
         // What frees some blocks is followed by calls that find none again.
         if number % 4 == 0 {
@@ -77,8 +77,8 @@ fn live(session: &mut Session, disk: &SmallDisk, seed: u64, copy: &Path) -> Resu
             if !matches!(failure, Error::StorageFull { .. }) {
                 return Err(format!("on a full disk: {failure}"));
             }
-            told += 1;
-            if told <= 3 {
+            judged += 1;
+            if judged <= 3 {
                 is_true(session, &failure, copy)?;
             }
         }

@@ -1,4 +1,4 @@
-//! A process with a mixed load is killed, again and again; this one hears what it was told and judges what is left.
+//! A process with a mixed load is killed, again and again; this one reads what it wrote down and judges what is left.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

@@ -10,12 +10,12 @@ use stratalog::{Durability, EventLog, ManualClock, Record};
 
 use super::{caught, fresh};
 use crate::arguments::Arguments;
+use crate::disk::{self, Density, Disk, Lie};
 use crate::interpose::{seen, unseen};
 use crate::judge::{After, judge};
 use crate::keep::Findings;
 use crate::left::Left;
 use crate::life;
-use crate::medium::{self, Density, Lie, Medium};
 use crate::oracle::{Oracle, Sent, Sort, Stage, oracle};
 use crate::random::Random;
 use crate::scripts::{Script, scripts};
@@ -97,7 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
     Ok(power.findings.count)
 }
 
-fn recording(root: &Path, seed: u64, density: Density) -> (Medium, Cuts) {
+fn recording(root: &Path, seed: u64, density: Density) -> (Disk, Cuts) {
     let cuts = Cuts::default();
     let sink = Arc::clone(&cuts);
     let on_state = move |what, left, tree| {
@@ -105,7 +105,7 @@ fn recording(root: &Path, seed: u64, density: Density) -> (Medium, Cuts) {
         oracle.trace.drain(..oracle.trace.len().saturating_sub(30));
         sink.lock().expect("no panic while it is held").push(Cut { what, left, tree, oracle });
     };
-    (Medium::of(root, seed, density, Box::new(on_state)), cuts)
+    (Disk::of(root, seed, density, Box::new(on_state)), cuts)
 }
 
 fn taken(cuts: &Cuts) -> Vec<Cut> {
@@ -118,8 +118,8 @@ impl Power {
         let mut random = Random::new(seed);
         self.random = Random::new(!seed);
         let mut session = Session::new(&root, seed % 4);
-        let (medium, cuts) = recording(&root, seed, Density::PerMille(60));
-        medium::record(Some(medium));
+        let (disk, cuts) = recording(&root, seed, Density::PerMille(60));
+        disk::record(Some(disk));
         for _ in 0..LIFE {
             session.perform(&life::next(&mut random));
             let command = format!("crash power --lives 1 --seed {seed}");
@@ -136,13 +136,13 @@ impl Power {
     fn script(&mut self, script: &Script, mode: u64, every: u64, seed: u64) -> Result<(), String> {
         let root = fresh(&self.directory.join("life"))?;
         let mut session = Session::new(&root, mode);
-        let (mut medium, cuts) = recording(&root, seed, Density::All);
-        medium.lie = self.lie;
+        let (mut disk, cuts) = recording(&root, seed, Density::All);
+        disk.lie = self.lie;
         let command =
             format!("crash power --scripts {} --mode {mode} --every {every} --seed {seed}", script.name);
         self.random = Random::new(seed);
         let (mut known, mut number) = (HashSet::new(), seed);
-        medium::record(Some(medium));
+        disk::record(Some(disk));
         for operation in &script.operations {
             session.perform(operation);
             for cut in taken(&cuts) {
@@ -165,9 +165,9 @@ impl Power {
 
     /// The end of what was recorded.
     fn end(&mut self, mut session: Session, command: &str) -> Result<(), String> {
-        if let Some(medium) = medium::record(None) {
-            self.points += medium.points;
-            session.violations.extend(medium.unexplained);
+        if let Some(disk) = disk::record(None) {
+            self.points += disk.points;
+            session.violations.extend(disk.unexplained);
         }
         session.close();
         let trace = oracle(|oracle| oracle.trace_end(60));
@@ -179,7 +179,7 @@ impl Power {
 
     fn judge(&mut self, cut: &Cut, clock: &ManualClock, command: &str) {
         *self.by_kind.entry(format!("{} {:?}", cut.what, cut.left)).or_default() += 1;
-        let outcome = medium::pause(|| unseen(|| self.survives(&cut.tree, &cut.oracle, clock, 0)));
+        let outcome = disk::pause(|| unseen(|| self.survives(&cut.tree, &cut.oracle, clock, 0)));
         if let Err((reason, tree)) = outcome {
             let reason =
                 format!("{reason}\n(power cut {}, of what was not synced {:?} is left)", cut.what, cut.left);
@@ -203,12 +203,12 @@ impl Power {
         caught(|| reads_only(&state, tree, oracle, mode, clock)).map_err(with_tree)?;
         let is_recorded = cuts < 2 && self.random.one_in(8);
         let again = caught(|| {
-            let (medium, again) = recording(&state, self.random.number(), Density::PerMille(300));
-            medium::record(Some(medium).filter(|_| is_recorded));
+            let (disk, again) = recording(&state, self.random.number(), Density::PerMille(300));
+            disk::record(Some(disk).filter(|_| is_recorded));
             let opened = caught(|| {
                 seen(|| options(mode, clock).open(&state)).map_err(|failure| format!("open: {failure}"))
             });
-            let unexplained = medium::record(None).map(|medium| medium.unexplained).unwrap_or_default();
+            let unexplained = disk::record(None).map(|disk| disk.unexplained).unwrap_or_default();
             match unexplained.into_iter().next() {
                 Some(change) => Err(change),
                 None => continues(opened?, &state, oracle, mode, clock).map(|()| taken(&again)),

@@ -368,7 +368,7 @@ fn what_is_refused_once_succeeds_the_next_time() {
     }
 }
 
-/// An append that is in the log and cannot be made durable now would be sent again by whoever is told so.
+/// An append that is in the log and cannot be made durable now would be sent a second time if the answer were an error.
 #[test]
 fn a_length_that_is_refused_keeps_no_record_from_being_durable() {
     for modes in [POSITIONED, MAPPED] {

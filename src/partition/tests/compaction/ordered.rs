@@ -31,7 +31,7 @@ impl Observer for Standings {
     }
 }
 
-/// A new segment beside an old one that it replaces would hide what lies behind it, or bring back what was taken out.
+/// A new segment beside an old one that it replaces would hide the records after it, or bring back what was taken out.
 #[test]
 fn old_segments_are_gone_for_certain_before_new_ones_have_their_names() {
     let bench = Bench::new(2000);

@@ -39,7 +39,7 @@ pub enum Lie {
 
 type OnState = Box<dyn FnMut(&'static str, Left, Tree) + Send>;
 
-pub struct Medium {
+pub struct Disk {
     root: PathBuf,
     density: Density,
     /// To try the instrument itself.
@@ -56,15 +56,15 @@ pub struct Medium {
 }
 
 static RECORDING: AtomicBool = AtomicBool::new(false);
-static MEDIUM: Mutex<Option<Medium>> = Mutex::new(None);
+static DISK: Mutex<Option<Disk>> = Mutex::new(None);
 
-fn medium() -> MutexGuard<'static, Option<Medium>> {
-    MEDIUM.lock().unwrap_or_else(PoisonError::into_inner)
+fn disk() -> MutexGuard<'static, Option<Disk>> {
+    DISK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn with(act: impl FnOnce(&mut Medium)) {
-    if let Some(medium) = medium().as_mut() {
-        act(medium);
+fn with(act: impl FnOnce(&mut Disk)) {
+    if let Some(disk) = disk().as_mut() {
+        act(disk);
     }
 }
 
@@ -73,15 +73,15 @@ pub fn is_recording() -> bool {
 }
 
 /// Records from here on, in place of what was recorded before, which is given back.
-pub fn record(next: Option<Medium>) -> Option<Medium> {
+pub fn record(next: Option<Disk>) -> Option<Disk> {
     unseen(|| {
-        let mut medium = medium();
+        let mut disk = disk();
         RECORDING.store(next.is_some(), Ordering::SeqCst);
-        std::mem::replace(&mut *medium, next)
+        std::mem::replace(&mut *disk, next)
     })
 }
 
-/// Whatever `act` does with the recording, it goes on after it as before.
+/// Whatever `act` does with the recording, it is the same again afterwards.
 pub fn pause<T>(act: impl FnOnce() -> T) -> T {
     let recording = record(None);
     let outcome = act();
@@ -92,29 +92,29 @@ pub fn pause<T>(act: impl FnOnce() -> T) -> T {
 /// Whether the descriptor is one that the recording itself has open.
 pub fn holds(descriptor: RawFd) -> bool {
     let mut is_held = false;
-    with(|medium| is_held = medium.contents.values().any(|held| held.file.as_raw_fd() == descriptor));
+    with(|disk| is_held = disk.contents.values().any(|held| held.file.as_raw_fd() == descriptor));
     is_held
 }
 
 pub fn names_changed(what: &'static str, paths: Vec<PathBuf>) {
-    with(|medium| {
-        if paths.iter().any(|path| path.starts_with(&medium.root)) {
-            medium.look(Some(&paths));
-            medium.take_point(what);
+    with(|disk| {
+        if paths.iter().any(|path| path.starts_with(&disk.root)) {
+            disk.look(Some(&paths));
+            disk.take_point(what);
         }
     });
 }
 
 pub fn before_write(descriptor: RawFd) {
-    with(|medium| {
-        if let Some(id) = medium.id_of(descriptor) {
-            medium.keep_version(id);
+    with(|disk| {
+        if let Some(id) = disk.id_of(descriptor) {
+            disk.keep_version(id);
         }
     });
 }
 
 pub fn point(what: &'static str) {
-    with(|medium| medium.take_point(what));
+    with(|disk| disk.take_point(what));
 }
 
 /// A state as it is now, however many are taken.
@@ -123,31 +123,31 @@ pub fn take_last_point() {
 }
 
 pub fn sync_begins(descriptor: RawFd) {
-    with(|medium| {
-        let Some(id) = medium.id_of(descriptor) else { return };
-        medium.look(None);
-        medium.take_point("before a sync");
-        if let Some(held) = medium.contents.get_mut(&id) {
+    with(|disk| {
+        let Some(id) = disk.id_of(descriptor) else { return };
+        disk.look(None);
+        disk.take_point("before a sync");
+        if let Some(held) = disk.contents.get_mut(&id) {
             held.begun = Some(content(&held.file));
         }
     });
 }
 
 pub fn sync_ends(descriptor: RawFd, synced: bool) {
-    with(|medium| {
-        let Some(id) = medium.id_of(descriptor) else { return };
-        let lie = if medium.directories.contains_key(&id) { Lie::DirectorySyncs } else { Lie::FileSyncs };
-        if synced && medium.lie != Some(lie) {
-            if let Some(held) = medium.contents.get_mut(&id) {
+    with(|disk| {
+        let Some(id) = disk.id_of(descriptor) else { return };
+        let lie = if disk.directories.contains_key(&id) { Lie::DirectorySyncs } else { Lie::FileSyncs };
+        if synced && disk.lie != Some(lie) {
+            if let Some(held) = disk.contents.get_mut(&id) {
                 held.settled = held.begun.take().unwrap_or_default();
                 held.versions.clear();
-            } else if let Some(directory) = medium.directories.get_mut(&id) {
+            } else if let Some(directory) = disk.directories.get_mut(&id) {
                 directory.settled = directory.now.clone();
                 directory.changes.clear();
-                medium.forget_unnamed();
+                disk.forget_unnamed();
             }
         }
-        medium.take_point("after a sync");
+        disk.take_point("after a sync");
     });
 }
 
@@ -161,11 +161,11 @@ pub fn is_directory(descriptor: RawFd) -> bool {
     unseen(|| metadata(descriptor).is_some_and(|metadata| metadata.is_dir()))
 }
 
-impl Medium {
+impl Disk {
     /// All that is at `root` now is on the disk.
     pub fn of(root: &Path, seed: u64, density: Density, on_state: OnState) -> Self {
         unseen(|| {
-            let mut medium = Self {
+            let mut disk = Self {
                 root: root.into(),
                 density,
                 lie: None,
@@ -178,16 +178,16 @@ impl Medium {
                 points: 0,
                 unexplained: Vec::new(),
             };
-            medium.look(None);
-            medium.unexplained.clear();
-            for directory in medium.directories.values_mut() {
+            disk.look(None);
+            disk.unexplained.clear();
+            for directory in disk.directories.values_mut() {
                 directory.settled = directory.now.clone();
                 directory.changes.clear();
             }
-            for held in medium.contents.values_mut() {
+            for held in disk.contents.values_mut() {
                 held.settled = content(&held.file);
             }
-            medium
+            disk
         })
     }
 
