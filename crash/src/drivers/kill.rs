@@ -35,7 +35,10 @@ pub fn load(arguments: &Arguments) -> Result<u64, String> {
     let out = Mutex::new(std::io::stdout());
     let say = |line: String| {
         let mut out = out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
+        if out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).is_err() {
+            // The process that reads it has ended, and nothing else would end this one.
+            std::process::exit(1);
+        }
     };
     Load::new(seed, u64::MAX, false).run(&log, &say).map(|()| 0)
 }
