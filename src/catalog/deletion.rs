@@ -44,8 +44,7 @@ impl Unfinished {
     pub(super) fn add(&mut self, topic: &TopicEntry) {
         // Another directory that was put in the place of one is not the topic's to remove. One that cannot be looked at now
         // is tried again.
-        let is_another = |found: Result<()>| matches!(found, Err(Error::Replaced { .. }));
-        let placed = topic.partitions().iter().filter(|partition| !is_another(partition.check_place()));
+        let placed = topic.partitions().iter().filter(|partition| !partition.has_lost_its_place());
         let directories = placed.map(|partition| partition.directory().to_owned());
         let forget = Some(topic.name().to_string());
         self.removals.push(Removal { id: topic.id(), forget, directories: directories.collect() });

@@ -261,6 +261,12 @@ impl PartitionLog {
         self.disk.check_place().map_err(|failure| if is_deleted() { self.deleted() } else { failure })
     }
 
+    /// Whether another directory has its place, or none, whether the topic is deleted or not. `false`: it is there, or
+    /// cannot be looked at now.
+    pub(crate) fn has_lost_its_place(&self) -> bool {
+        matches!(self.disk.check_place(), Err(Error::Replaced { .. }))
+    }
+
     /// Everything appended before the call on the medium. Appends go on meanwhile. An error other than `Poisoned` leaves
     /// the partition as it is: the same call can succeed later, and the background tries it too.
     pub(crate) fn sync(self: &Arc<Self>) -> Result<()> {
