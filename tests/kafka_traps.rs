@@ -117,7 +117,10 @@ fn what_shows_only_later() {
     let kept_here = log.topic("made-here").unwrap().partition(0).unwrap().offsets().unwrap();
     assert_eq!(kept_here.log_start, 0, "{kept_here:?}");
     // Forgotten, because nobody has committed for a week.
-    assert_eq!(groups(&log), [""; 0]);
+    let left = groups(&log);
+    assert!(left.iter().all(|name| log.group(name).unwrap().committed().unwrap().is_empty()), "{left:?}");
+    // Kafka 3 leaves the record of a group that never had members.
+    assert!(left.is_empty() || version().starts_with("3.") && left == ["by-hand"], "{left:?}");
     drop(log);
 
     let report = open(&path).handover(&options()).unwrap();

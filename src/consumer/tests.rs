@@ -113,7 +113,8 @@ fn work_of_polls(count: usize, most: usize, how: (Compression, ReadMode, Isolati
 
 #[test]
 fn a_batch_that_is_polled_record_by_record_is_gone_through_once() {
-    for compression in [Compression::None, Compression::Lz4] {
+    let codecs = [Compression::None, Compression::Lz4];
+    for compression in codecs.into_iter().filter(|one| cfg!(feature = "lz4") || *one == Compression::None) {
         for mode in [ReadMode::Auto, ReadMode::Copy] {
             for isolation in [IsolationLevel::ReadUncommitted, IsolationLevel::ReadCommitted] {
                 for most in [1, 3] {
