@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::holding::waits_here;
 use super::{Appender, PartitionLog};
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -114,7 +115,11 @@ impl PartitionLog {
             self.wait_behind_a_long_tail();
         }
         if self.wants_flush(end) && !matches!(level, Durability::Synced) {
-            self.flush_to(end)?;
+            if waits_here() {
+                self.flush_to(end)?;
+            } else {
+                self.sync_long_tail();
+            }
         }
         Ok(base_offset)
     }

@@ -27,6 +27,11 @@ pub(crate) fn never_wait_here() {
     NEVER_WAITS.set(true);
 }
 
+/// Whether this thread's appends wait for the device.
+pub(super) fn waits_here() -> bool {
+    !NEVER_WAITS.get()
+}
+
 /// Where appends wait, and those that do.
 #[derive(Debug)]
 pub(super) struct Holding {
@@ -76,7 +81,7 @@ impl PartitionLog {
         let holding = &self.durable.waiting;
         let appended = self.counters.appended_bytes();
         let is_served = |goal| goal < holding.from() || self.failure.get().is_some() || self.has_ended();
-        if is_served(appended) || NEVER_WAITS.get() {
+        if is_served(appended) || !waits_here() {
             return;
         }
         holding.count.fetch_add(1, Ordering::Relaxed);

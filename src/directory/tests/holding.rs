@@ -6,6 +6,7 @@ use std::time::Instant;
 use parking_lot::Condvar;
 
 use super::*;
+use crate::producer::ProducerConfig;
 use crate::sys::faults::Observer;
 
 const BEHIND: u64 = 10_000;
@@ -182,5 +183,32 @@ fn without_a_bound_nothing_waits() {
     }
     assert_eq!(log.metrics().appends_waited, 0);
     gate.shut(false);
+    log.close().unwrap();
+}
+
+/// One thread writes the lingering batches of all partitions: one whose topic wants a sync holds up no other.
+#[test]
+fn a_lingering_batch_whose_topic_wants_a_sync_holds_up_no_other_partition() {
+    let (dir, gate) = (memory(), Arc::new(Gate::default()));
+    let mut options = options().maintenance(Maintenance::Threads).sync_behind(None, None);
+    options.faults = Faults::observed(Arc::clone(&gate) as Arc<dyn Observer>);
+    let log = options.open(dir.path()).unwrap();
+    let _opened = OpenedAtLast(&gate);
+    let wants = log.create_topic("slow", TopicConfig::new().set("flush.messages", "1")).unwrap();
+    let other = log.create_topic("other", TopicConfig::new()).unwrap();
+    for topic in [&wants, &other] {
+        log.producer().unwrap().send(topic, Record::new("first")).unwrap();
+    }
+    log.sync().unwrap();
+    let config = ProducerConfig::new().linger(Duration::from_millis(1));
+    let mut producer = log.producer_with(config).unwrap().buffered();
+    gate.shut(true);
+    producer.enqueue(&wants, Record::new("lingers")).unwrap();
+    until("a sync is under way", || gate.inside.load(Ordering::SeqCst) > 0);
+    producer.enqueue(&other, Record::new("lingers")).unwrap();
+    until("the other partition is written", || count(&log, "other") == 2);
+    assert_eq!(gate.inside.load(Ordering::SeqCst), 1);
+    gate.shut(false);
+    producer.flush().unwrap();
     log.close().unwrap();
 }
