@@ -1,5 +1,6 @@
 //! The log itself: a table of contents.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,9 +27,15 @@ use crate::upkeep::MaintenanceReport;
 /// log.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EventLog {
     directory: Arc<OpenDirectory>,
+}
+
+impl fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLog").field("directory", &self.directory.root()).finish_non_exhaustive()
+    }
 }
 
 impl EventLog {

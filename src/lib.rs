@@ -75,7 +75,8 @@ pub use directory::{
     RecoveryReport, SegmentInfo, Topic, WriteMode,
 };
 pub use error::{
-    Damage, DroppedRecords, Error, IoFailure, PoisonCause, Remedy, Result, SettingMismatch, TopicMismatch,
+    Damage, DroppedRecords, Error, IoFailure, PoisonCause, Remedy, Result, SettingMismatch, StorageFailure,
+    TopicMismatch,
 };
 pub use event_log::EventLog;
 pub use events::{Event, Events};

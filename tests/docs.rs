@@ -76,7 +76,7 @@ fn the_guide_names_each_thing_that_can_be_done() {
     };
     let missing: Vec<_> = calls.iter().filter(|call| !is_named(call)).collect();
     assert!(missing.is_empty(), "the guide does not mention EventLog::{missing:?}");
-    let remedies = include_str!("../src/error.rs").split("pub enum Remedy {").nth(1).unwrap();
+    let remedies = include_str!("../src/error/mod.rs").split("pub enum Remedy {").nth(1).unwrap();
     let remedies =
         remedies.split("\n}").next().unwrap().lines().filter_map(|line| line.trim().strip_suffix(','));
     let remedies: Vec<_> = remedies.filter(|name| name.chars().all(char::is_alphabetic)).collect();

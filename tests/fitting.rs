@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::error::Error as _;
 use std::fs;
 use std::time::Duration;
 
@@ -172,6 +173,8 @@ fn a_pending_record_that_no_longer_fits_is_named_and_dropped_alone() {
         assert_eq!((named.partition.partition(), named.first, named.records), (0, 19, 3));
         assert!(matches!(named.failure, Error::TooLarge { bytes: 5_000.., limit: 1_000 }), "{failure}");
         assert!(failure.to_string().contains("record 19, for t-0"), "{failure}");
+        let cause = failure.source().and_then(|cause| cause.downcast_ref());
+        assert!(matches!(cause, Some(Error::TooLarge { bytes: 5_000.., limit: 1_000 })), "{cause:?}");
         assert_eq!(dropped(&events), [1, 2]);
         assert_eq!(producer.pending(), 0);
         producer.flush().unwrap();

@@ -18,8 +18,9 @@ fn is_full<T: std::fmt::Debug>(outcome: stratalog::Result<T>, below: &Path) {
     assert_eq!(error.remedy(), Remedy::Retry);
     let message = error.to_string();
     assert!(message.contains("no space left"), "{message}");
-    let Error::StorageFull { path } = error else { panic!("{error:?}") };
-    assert!(path.starts_with(below.canonicalize().unwrap()), "{}", path.display());
+    let Error::StorageFull(full) = error else { panic!("{error:?}") };
+    assert!(full.path.starts_with(below.canonicalize().unwrap()), "{}", full.path.display());
+    assert_eq!(full.source.kind(), std::io::ErrorKind::StorageFull);
 }
 
 fn value(number: u64, bytes: usize) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! A topic of an open log: its settings and its partitions.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -25,7 +26,6 @@ use crate::sys::Disk;
 /// | `config`, `noted` | the catalog, under its lock | whoever asks for them |
 /// | `rules` | the same | producers, for each record |
 /// | `partitions` | the same, which only adds | everybody |
-#[derive(Debug)]
 pub(crate) struct TopicEntry {
     name: Arc<str>,
     id: Uuid,
@@ -47,6 +47,12 @@ pub(crate) struct TopicEntry {
     deleted: AtomicBool,
     /// Why it takes no writes, if a change of it failed half way.
     pub(super) unsettled: OnceLock<PoisonCause>,
+}
+
+impl fmt::Debug for TopicEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicEntry").field("name", &self.name).field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// What the metadata log says of a partition.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::state::State;
 use crate::config::{Durability, ReadUpTo};
-use crate::error::{Damage, Error, Result};
+use crate::error::{Damage, Error, PoisonCause, Result};
 use crate::events::Announcer;
 use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder, MAX_BATCH_BYTES};
@@ -156,7 +156,7 @@ impl MetadataLog {
         let base = self.log.append(&mut batch, None, Durability::Synced)?;
         if let Err(failure) = self.log.sync() {
             // The change is in the log and not acted upon: whatever was refused, nothing may follow it.
-            self.log.refuse_writes(&failure.to_string());
+            self.log.refuse_writes(&PoisonCause::new(self.log.id().clone(), &failure));
             return self.log.sync().and(Err(failure));
         }
         Ok(base)

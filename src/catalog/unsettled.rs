@@ -26,16 +26,17 @@ impl Catalog {
         (what, names): (&str, &[&str]),
     ) -> Result<()> {
         self.refuse_unsettled()?;
-        let PoisonCause { partition, failure } = match changes.write(records, now) {
+        let cause = match changes.write(records, now) {
             Err(Error::Poisoned(cause)) => *cause,
             outcome => return outcome,
         };
         let names_quoted: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
         let failure = format!(
-            "{what} {}: {failure}; whether that took effect is known when the log is opened anew",
-            names_quoted.join(", ")
+            "{what} {}: {}; whether that took effect is known when the log is opened anew",
+            names_quoted.join(", "),
+            cause.failure
         );
-        let cause = PoisonCause { partition, failure: failure.into() };
+        let cause = cause.in_words(failure);
         let unsettled = Unsettled { cause, names: names.iter().map(ToString::to_string).collect() };
         let unsettled = self.unsettled.get_or_init(|| unsettled);
         for topic in names.iter().filter_map(|name| self.topic(name)) {
@@ -69,7 +70,7 @@ impl TopicEntry {
     fn set_unsettled(&self, cause: &PoisonCause) {
         self.unsettled.get_or_init(|| cause.clone());
         for partition in self.partitions().iter() {
-            partition.refuse_writes(&cause.failure);
+            partition.refuse_writes(cause);
         }
     }
 

@@ -15,6 +15,7 @@ mod view;
 mod waiting;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,6 @@ use crate::position::{Position, TopicPartition};
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct Consumer {
     directory: Arc<OpenDirectory>,
     config: ConsumerConfig,
@@ -68,6 +68,15 @@ pub struct Consumer {
     subscription: Option<Subscription>,
     /// Since when its group has positions, as far as that was known when it was assigned partitions.
     since: Option<Since>,
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("group", &self.config.group)
+            .field("assignment", &self.assigned.names())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Consumer {

@@ -1,5 +1,6 @@
 //! What a poll returns: whole batches, checked, and the records in them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::view::{Origin, OwnedRecord, RecordView};
@@ -31,7 +32,7 @@ use crate::sys::Confirmed;
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use = "polled records count as handed out"]
 pub struct Records {
     chunks: Vec<Chunk>,
@@ -40,6 +41,16 @@ pub struct Records {
     pub(super) news: Option<Box<News>>,
     /// Of a poll that returned nothing.
     why_empty: Option<WhyEmpty>,
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let partitions = self.partitions().map(|of| (of.partition().to_string(), of.len()));
+        f.debug_struct("Records")
+            .field("partitions", &partitions.collect::<Vec<_>>())
+            .field("why_empty", &self.why_empty)
+            .finish_non_exhaustive()
+    }
 }
 
 const _: () = assert!(size_of::<Records>() <= 6 * size_of::<usize>());

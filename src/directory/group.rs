@@ -1,5 +1,6 @@
 //! Handles to groups.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::OpenDirectory;
@@ -26,10 +27,16 @@ use crate::position::{Position, TopicPartition};
 /// assert_eq!(billing.lag()?, [(("orders", 0).into(), 1)]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Group {
     directory: Arc<OpenDirectory>,
     name: Arc<str>,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Group {

@@ -18,6 +18,7 @@ mod recovery;
 mod tests;
 mod topic;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -55,7 +56,6 @@ const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 const MOST_MARKER_BYTES: u64 = 4096;
 
 /// An open directory.
-#[derive(Debug)]
 pub(crate) struct OpenDirectory {
     root: PathBuf,
     disk: Disk,
@@ -81,6 +81,12 @@ pub(crate) struct OpenDirectory {
     following: Mutex<following::Following>,
     /// Where another process tells what it appends.
     watch: Option<Arc<LiveWatch>>,
+}
+
+impl fmt::Debug for OpenDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OpenDirectory").field(&self.root).finish()
+    }
 }
 
 /// What only a directory open for writing has.

@@ -1,5 +1,6 @@
 //! Handles to topics and partitions.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,18 +29,34 @@ use crate::upkeep::retention::kept_by_future;
 /// assert_eq!(orders.partitions().len(), 3);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Topic {
     directory: Arc<OpenDirectory>,
     entry: Arc<TopicEntry>,
 }
 
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .field("partitions", &self.entry.partitions().len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// A partition of a topic: one append-only sequence of records. Cheap to clone, shared by any number of threads.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Partition {
     directory: Arc<OpenDirectory>,
     entry: Arc<TopicEntry>,
     log: Arc<PartitionLog>,
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Partition({})", self.log.id())
+    }
 }
 
 /// One consistent look at where a partition begins and ends.

@@ -9,7 +9,6 @@
 //! run under one lock, the first failure is noted before the lock is released, and none succeeds after it. What can be
 //! done again is no such failure: see [`finishing`](super::finishing).
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -102,8 +101,12 @@ impl PartitionLog {
     }
 
     /// Notes a failure after which nothing can be appended, and returns the error that says so.
-    pub(super) fn poison(&self, appender: &mut Appender, failure: &(impl fmt::Display + ?Sized)) -> Error {
-        let cause = self.note_failure(failure);
+    pub(super) fn poison(&self, appender: &mut Appender, failure: &Error) -> Error {
+        self.poison_by(appender, self.cause(failure))
+    }
+
+    pub(super) fn poison_by(&self, appender: &mut Appender, cause: PoisonCause) -> Error {
+        let cause = self.note_cause(cause);
         // What was not looked at yet can be read all the same: looking at it ends in the same state.
         if !matches!(appender, Appender::Unloaded | Appender::Deleted | Appender::Closed) {
             *appender = Appender::Poisoned(cause.clone());
@@ -118,9 +121,8 @@ impl PartitionLog {
     }
 
     /// The first failure counts.
-    pub(super) fn note_failure(&self, failure: &(impl fmt::Display + ?Sized)) -> PoisonCause {
+    fn note_cause(&self, cause: PoisonCause) -> PoisonCause {
         let cause = self.failure.get_or_init(|| {
-            let cause = self.cause(failure);
             self.chores.events.tell(|| Event::PartitionPoisoned {
                 partition: cause.partition.clone(),
                 failure: cause.failure.clone(),
@@ -130,8 +132,12 @@ impl PartitionLog {
         cause.clone()
     }
 
-    fn cause(&self, failure: &(impl fmt::Display + ?Sized)) -> PoisonCause {
-        PoisonCause { partition: self.id.clone(), failure: failure.to_string().into() }
+    pub(super) fn note_failure(&self, failure: &Error) {
+        self.note_cause(self.cause(failure));
+    }
+
+    fn cause(&self, failure: &Error) -> PoisonCause {
+        PoisonCause::new(self.id.clone(), failure)
     }
 
     pub(super) fn refuse_failed(&self) -> Result<()> {

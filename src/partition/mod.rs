@@ -48,6 +48,7 @@ mod unsettled;
 mod window;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -111,7 +112,6 @@ pub(crate) struct Checkpointed {
 }
 
 /// A partition of a log directory. Its directory is made at the first append.
-#[derive(Debug)]
 pub(crate) struct PartitionLog {
     id: TopicPartition,
     topic_id: Uuid,
@@ -157,6 +157,12 @@ pub(crate) struct PartitionLog {
     finishing: Mutex<()>,
     /// The failure that ended appending, for those who do not look at `appender`.
     failure: OnceLock<PoisonCause>,
+}
+
+impl fmt::Debug for PartitionLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PartitionLog({})", self.id)
+    }
 }
 
 #[derive(Debug)]

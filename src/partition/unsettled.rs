@@ -4,11 +4,12 @@
 //! that is gone when the log is opened anew.
 
 use super::{Appender, PartitionLog};
+use crate::error::PoisonCause;
 use crate::segment::FinishFailure;
 
 impl PartitionLog {
-    /// Takes nothing more until the log is opened anew. `failure` says why.
-    pub(crate) fn refuse_writes(&self, failure: &str) {
+    /// Takes nothing more until the log is opened anew. `cause` says why, perhaps of another partition.
+    pub(crate) fn refuse_writes(&self, cause: &PoisonCause) {
         let mut appender = self.appender.lock();
         if let Appender::Active { writer, .. } = &*appender {
             let (unsynced, end) = (writer.unsynced(), writer.next_offset());
@@ -23,7 +24,7 @@ impl PartitionLog {
                 Err(failure) => self.note_lost(&failure),
             }
         }
-        self.poison(&mut appender, failure);
+        self.poison_by(&mut appender, cause.of_partition(self.id.clone()));
         drop(appender);
         self.sleepers.wake_all();
     }

@@ -3,6 +3,7 @@
 //! The batches belong to the owner and, for those that have waited long enough, to the thread ahead: one lock, which
 //! nobody else ever takes. What becomes of a batch, [`pending`](super::pending) says.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,10 +41,15 @@ use crate::upkeep::Lingering;
 /// assert_eq!(clicks.partition(0)?.offsets()?.log_end, 1000);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct BufferedProducer {
     producer: Producer,
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for BufferedProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferedProducer").field("producer", &self.producer).finish_non_exhaustive()
+    }
 }
 
 /// What the owner shares with the thread ahead.

@@ -1,5 +1,6 @@
 //! A whole directory on a disk that fails: what calls say of what they have written, and what is really there.
 
+mod causes;
 mod deletions;
 #[cfg(unix)]
 mod forked;

@@ -1,16 +1,42 @@
 //! One error type for everything, grouped by what the caller can do about it.
 
+mod details;
+
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::{fmt, io};
 
-use crate::position::{Position, TopicPartition};
+use crate::position::Position;
+
+pub use self::details::{
+    Damage, DroppedRecords, IoFailure, PoisonCause, SettingMismatch, StorageFailure, TopicMismatch,
+};
 
 /// What every fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call failed. [`Error::remedy`] names the group: what the caller can do.
-#[derive(Debug, thiserror::Error)]
+///
+/// The text of an error names its cause, too. [`source`](std::error::Error::source) gives the cause as a value: the
+/// [`io::Error`] of [`Io`](Self::Io) and [`StorageFull`](Self::StorageFull), the failed write or sync of
+/// [`Poisoned`](Self::Poisoned), the reason of [`RecordsDropped`](Self::RecordsDropped). The other variants have none: what
+/// they say was found by stratalog itself.
+///
+/// ```
+/// use std::error::Error as _;
+/// use std::io;
+/// use stratalog::EventLog;
+/// # let dir = tempfile::tempdir()?;
+/// # let file = dir.path().join("file");
+/// # std::fs::write(&file, "")?;
+///
+/// let failure = EventLog::open(file.join("log")).unwrap_err();
+/// let cause = failure.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+/// assert!(cause.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A value given by the caller or found in a configuration makes no sense. Nothing was written.
@@ -58,7 +84,7 @@ pub enum Error {
     },
     /// Records that a buffered producer had taken can never be written and were dropped: the largest batch that their
     /// topic takes has become smaller since. None of them is in the log; what was enqueued beside them is not concerned.
-    #[error("{0}")]
+    #[error(transparent)]
     RecordsDropped(Box<DroppedRecords>),
     /// The position lies outside the log. Data lost to retention is never skipped in silence: seek to go on.
     #[error("offset {} of {} is outside the log, which holds {} to {}", at.offset(), at.partition(), valid.start, valid.end)]
@@ -109,11 +135,8 @@ pub enum Error {
     },
     /// No space is left on the device or in the quota, or the file would become longer than this process may write
     /// (`ulimit -f`). Nothing was written; reading goes on, and appending works again when there is space.
-    #[error("no space left for {} on the disk, in the quota, or by the limit of files (ulimit -f)", path.display())]
-    StorageFull {
-        /// The file that could not grow.
-        path: Box<Path>,
-    },
+    #[error(transparent)]
+    StorageFull(Box<StorageFailure>),
     /// The group has members. Committed offsets are theirs to change: stop its consumers, or wait. Nothing was written.
     #[error("group {group:?} has members; stop its consumers first")]
     GroupNotEmpty {
@@ -143,7 +166,7 @@ pub enum Error {
     ///
     /// The same for a change of topics. No topic is made, changed or deleted until the log is opened anew, and the topics
     /// that the failed change was about take no records and no commits. Others do.
-    #[error("{0}")]
+    #[error(transparent)]
     Poisoned(Box<PoisonCause>),
     /// This process is a child, made by `fork`, of the one that opened the log. The log is the parent's: nothing was
     /// written, and dropping the handles here does nothing. Open the log anew, once the parent has closed it; or open it
@@ -167,7 +190,7 @@ pub enum Error {
     /// of what the call was to write can be read, unless the call's own documentation says otherwise. Nothing else has
     /// changed: the same call can succeed once the reason is gone. A failed write or sync of
     /// records is [`Poisoned`](Self::Poisoned).
-    #[error("{0}")]
+    #[error(transparent)]
     Io(Box<IoFailure>),
 }
 
@@ -209,7 +232,7 @@ impl Error {
             | Self::RecordsDropped(_)
             | Self::OffsetOutOfRange { .. } => Remedy::FixTheCall,
             Self::Locked { .. }
-            | Self::StorageFull { .. }
+            | Self::StorageFull(_)
             | Self::GroupNotEmpty { .. }
             | Self::Conflict { .. } => Remedy::Retry,
             Self::FencedGeneration { .. } => Remedy::Rejoin,
@@ -235,7 +258,7 @@ impl Error {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::StorageFull { path: path.into() }
+                Self::StorageFull(Box::new(StorageFailure { path: path.into(), source: Arc::new(source) }))
             }
             _ => Self::io_failure(action, path, source),
         }
@@ -243,148 +266,7 @@ impl Error {
 
     /// The same where a full disk is no other failure: something may have been written.
     pub(crate) fn io_failure(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io(Box::new(IoFailure { action, path: path.into(), source }))
-    }
-}
-
-/// A topic that exists with other settings than [`ensure_topic`](crate::EventLog::ensure_topic) was called with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TopicMismatch {
-    /// The topic's name.
-    pub topic: Box<str>,
-    /// Each setting that the call named and that has another value, sorted by name but for the partitions, which come
-    /// first.
-    pub settings: Vec<SettingMismatch>,
-}
-
-/// A setting of a topic that has another value than a call named.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SettingMismatch {
-    /// The setting's Kafka name, or `partitions`.
-    pub setting: Box<str>,
-    /// The value that the call named.
-    pub wanted: Box<str>,
-    /// The value in effect: the one that the topic records, or else the default.
-    pub found: Box<str>,
-}
-
-impl fmt::Display for TopicMismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "topic {:?} exists with other settings: ", self.topic)?;
-        for (n, one) in self.settings.iter().enumerate() {
-            let separator = if n == 0 { "" } else { "; " };
-            write!(f, "{separator}{} is {}, not {}", one.setting, one.found, one.wanted)?;
-        }
-        f.write_str(" (EventLog::ensure_topic_with can keep or alter them)")
-    }
-}
-
-/// Records that a [`BufferedProducer`](crate::BufferedProducer) had taken and could not write.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct DroppedRecords {
-    /// The partition of the first of them.
-    pub partition: TopicPartition,
-    /// Which of all records that `enqueue` took was the first of them; the producer's first record is 1.
-    pub first: u64,
-    /// How many were dropped since a flush last said so.
-    pub records: u64,
-    /// Why the first was: [`Error::TooLarge`] with the size of a batch of it alone.
-    pub failure: Error,
-}
-
-impl fmt::Display for DroppedRecords {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { partition, first, records, failure } = self;
-        match records {
-            1 => write!(f, "record {first} of those enqueued, for {partition}, was dropped: {failure}"),
-            _ => write!(
-                f,
-                "{records} of the records enqueued were dropped, record {first}, for {partition}, first: {failure}"
-            ),
-        }
-    }
-}
-
-/// Bytes in a file that are damaged, or not understood: which file, where, and what is wrong.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Damage {
-    /// The file.
-    pub path: PathBuf,
-    /// The byte position in the file.
-    pub position: u64,
-    /// What is wrong there.
-    pub reason: Box<str>,
-    /// The partition and the first offset that cannot be read, if the file belongs to one.
-    pub offset: Option<Position>,
-    pub(crate) resume_at: Option<Position>,
-}
-
-impl Damage {
-    pub(crate) fn new(path: impl Into<PathBuf>, position: u64, reason: impl Into<Box<str>>) -> Self {
-        Self { path: path.into(), position, reason: reason.into(), offset: None, resume_at: None }
-    }
-
-    pub(crate) fn at_offset(mut self, of: &TopicPartition, offset: u64) -> Self {
-        self.offset = Some(Position::new(of, offset));
-        self
-    }
-
-    /// Where reading can go on behind the damage: give it to [`Consumer::seek`](crate::Consumer::seek).
-    /// `None` when nothing readable follows.
-    pub fn resume_at(&self) -> Option<Position> {
-        self.resume_at.clone()
-    }
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {}: {}", self.path.display(), self.position, self.reason)?;
-        if let Some(at) = &self.offset {
-            write!(f, " (offset {} of {})", at.offset(), at.partition())?;
-        }
-        Ok(())
-    }
-}
-
-/// An operation that the operating system refused.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct IoFailure {
-    /// What was attempted, as in "cannot open".
-    pub action: &'static str,
-    /// The file or directory.
-    pub path: PathBuf,
-    /// The system's own error.
-    pub source: io::Error,
-}
-
-impl fmt::Display for IoFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}: {}", self.action, self.path.display(), self.source)
-    }
-}
-
-/// The failure after which a partition refuses appends.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct PoisonCause {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// The failure, in words.
-    pub failure: Box<str>,
-}
-
-impl fmt::Display for PoisonCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} takes no more records until the log is opened anew, because an earlier write failed: {}",
-            self.partition, self.failure
-        )
+        Self::Io(Box::new(IoFailure { action, path: path.into(), source: Arc::new(source) }))
     }
 }
 
