@@ -38,6 +38,14 @@ impl fmt::Debug for EventLog {
     }
 }
 
+/// Here because options are settings of a directory, which knows nothing of the face.
+impl OpenOptions {
+    /// Opens the log. See [`EventLog::open`].
+    pub fn open(self, path: impl AsRef<Path>) -> Result<EventLog> {
+        EventLog::open_with(path.as_ref(), self)
+    }
+}
+
 impl EventLog {
     /// Opens the log in a directory, which is made if it is missing.
     ///

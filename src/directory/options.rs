@@ -1,7 +1,6 @@
 //! How to open a log.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -295,11 +294,6 @@ impl OpenOptions {
     pub fn on_progress(mut self, tell: impl FnMut(&Progress) + Send + 'static) -> Self {
         self.on_progress = Some(Box::new(tell));
         self
-    }
-
-    /// Opens the log. See [`EventLog::open`](crate::EventLog::open).
-    pub fn open(self, path: impl AsRef<Path>) -> crate::Result<crate::EventLog> {
-        crate::EventLog::open_with(path.as_ref(), self)
     }
 }
 
