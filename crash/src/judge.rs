@@ -1,13 +1,13 @@
-//! Compares a log with the oracle, and gives the oracle of what was found: from there on that must be there.
+//! Compares what is served with the oracle, and gives the oracle of what was found: from there on that must be there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use stratalog::{Error, EventLog, Position, Topic, TopicPartition};
+use stratalog::EventLog;
 
-use crate::oracle::{Commits, Oracle, Partition, Sent, Sort, Stage, number_in};
+use crate::oracle::{Commits, Oracle, Partition, Sent, Sort, Stage};
+use crate::served::{Served, Shown};
 
-/// What has happened to the log before it was opened.
+/// What has happened to the directory before it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
     Close,
@@ -17,11 +17,18 @@ pub enum After {
     Power,
     /// The same, and the log was opened to be read.
     PowerReader,
+    /// The same, and a broker was started on what is left.
+    PowerBroker,
 }
 
 impl After {
     fn is_power(self) -> bool {
-        matches!(self, Self::Power | Self::PowerReader)
+        matches!(self, Self::Power | Self::PowerReader | Self::PowerBroker)
+    }
+
+    /// Whether the open makes positions fit the log, and `recovery` says at once what is missing.
+    fn is_ours_to_write(self) -> bool {
+        !matches!(self, Self::PowerReader | Self::PowerBroker)
     }
 }
 
@@ -36,36 +43,40 @@ pub fn judge(log: &EventLog, oracle: &Oracle, after: After) -> Verdict<Oracle> {
     if !failed.is_empty() {
         wrong!("recovery failed: {failed:?}");
     }
+    judge_served(&Served::of(log, oracle)?, oracle, after)
+}
+
+pub fn judge_served(served: &Served, oracle: &Oracle, after: After) -> Verdict<Oracle> {
     let mut found = oracle.clone();
     found.reopened();
-    topics(log, oracle, &mut found, after)?;
+    topics(served, oracle, &mut found, after)?;
     for (number, topic) in found.topics.iter_mut().enumerate().filter(|(_, topic)| topic.stage == Stage::Live)
     {
         for partition in 0..topic.partitions.len() {
             let expected = &oracle.topics[number].partitions[partition];
-            let at = TopicPartition::from((topic.name.as_str(), partition as u32));
-            topic.partitions[partition] = partition_of(log, &at, topic.sort, expected, after)?;
+            let at = format!("{}-{partition}", topic.name);
+            let shown = served.partitions.get(&(topic.name.clone(), partition as u32));
+            let shown = shown.ok_or_else(|| format!("{at} is not served"))?;
+            topic.partitions[partition] = partition_of(shown, &at, topic.sort, expected, after)?;
         }
     }
-    commits(log, oracle, &mut found, after)?;
+    commits(served, oracle, &mut found, after)?;
     Ok(found)
 }
 
-fn topics(log: &EventLog, oracle: &Oracle, found: &mut Oracle, after: After) -> Verdict<()> {
-    let there = log.topics().map_err(|failure| format!("topics: {failure}"))?;
-    let there: BTreeMap<String, Topic> =
-        there.into_iter().map(|topic| (topic.id().to_string(), topic)).collect();
+fn topics(served: &Served, oracle: &Oracle, found: &mut Oracle, after: After) -> Verdict<()> {
+    let there = &served.topics;
     let known: BTreeSet<&String> = oracle.topics.iter().filter_map(|topic| topic.id.as_ref()).collect();
     let mut expected = BTreeSet::new();
     for (topic, found) in oracle.topics.iter().zip(&mut found.topics) {
         // Before its creation is acknowledged its id is unknown.
         let is_new = |id: &String, name: &str| !known.contains(id) && name == topic.name;
         let present = match &topic.id {
-            Some(id) => there.get(id),
+            Some(id) => there.get_key_value(id),
             None if topic.stage == Stage::Gone => None,
-            None => there.iter().find(|(id, topic)| is_new(id, topic.name())).map(|(_, topic)| topic),
+            None => there.iter().find(|(id, (name, _))| is_new(id, name)),
         };
-        let Some(present) = present else {
+        let Some((id, (_, count))) = present else {
             if topic.stage == Stage::Live {
                 wrong!("topic {} {:?} is lost ({after:?})", topic.name, topic.id);
             }
@@ -75,37 +86,30 @@ fn topics(log: &EventLog, oracle: &Oracle, found: &mut Oracle, after: After) -> 
         if topic.stage == Stage::Gone {
             wrong!("topic {} {:?} is back ({after:?})", topic.name, topic.id);
         }
-        expected.insert(present.id().to_string());
-        found.id = Some(present.id().to_string());
+        expected.insert(id);
+        found.id = Some(id.clone());
         found.stage = Stage::Live;
-        let (count, most) = (present.partitions().len(), topic.partitions.len());
-        if !(topic.partitions_acked..=most).contains(&count) {
+        let most = topic.partitions.len();
+        if !(topic.partitions_acked..=most).contains(count) {
             wrong!("topic {} has {count} partitions, not {} to {most}", topic.name, topic.partitions_acked);
         }
-        found.partitions.truncate(count);
-        found.partitions_acked = count;
+        found.partitions.truncate(*count);
+        found.partitions_acked = *count;
     }
-    let is_ours =
-        |topic: &Topic| topic.name() == "__consumer_offsets" || expected.contains(&topic.id().to_string());
-    match there.values().find(|topic| !is_ours(topic)) {
-        Some(extra) => {
-            wrong!("topic {} {} was not asked for", extra.name(), extra.id())
-        }
+    match there.iter().find(|(id, _)| !expected.contains(id)) {
+        Some((id, (name, _))) => wrong!("topic {name} {id} was not asked for"),
         None => Ok(()),
     }
 }
 
 fn partition_of(
-    log: &EventLog,
-    at: &TopicPartition,
+    shown: &Shown,
+    at: &str,
     sort: Sort,
     expected: &Partition,
     after: After,
 ) -> Verdict<Partition> {
-    let partition = log.topic(at.topic()).and_then(|topic| topic.partition(at.partition()));
-    let offsets =
-        partition.and_then(|partition| partition.offsets()).map_err(|failure| format!("{at}: {failure}"))?;
-    let (start, end) = (offsets.log_start, offsets.log_end);
+    let (start, end) = (shown.start, shown.end);
     let least = if after.is_power() { expected.durable } else { expected.acked };
     let most = if expected.open_ended { usize::MAX } else { expected.values.len() };
     if end < least as u64 || end > most as u64 {
@@ -115,26 +119,20 @@ fn partition_of(
     if !starts.contains(&start) {
         wrong!("{at} begins at {start}, and should at one of {starts:?} ({after:?})");
     }
-    let (read, end) = match records(log, at, sort, start, end, expected)? {
+    let read = records(shown, at, sort, expected)?;
+    let end = match shown.stop {
         // A reader repairs nothing: it reads what was durable, and then gets an error that names what is missing.
-        (read, Some(stop)) if after == After::PowerReader && stop >= least as u64 => (read, stop),
-        (_, Some(stop)) => {
-            wrong!("{at}: records are missing from {stop} on, of {start} to {end} ({after:?})")
-        }
-        (read, None) => (read, end),
+        Some(stop) if after == After::PowerReader && stop >= least as u64 => stop,
+        Some(stop) => wrong!("{at}: records are missing from {stop} on, of {start} to {end} ({after:?})"),
+        None => end,
     };
     let offsets: Vec<u64> = read.keys().copied().collect();
     let mut values = expected.values.clone();
     if sort == Sort::Compacted {
         let lost = last_values(at, start..end, expected, &read, after)?;
-        let recovered = log.recovery().partitions.iter().find(|found| found.partition == *at);
         // A reader loads partitions when they are used, and reports then.
-        if let (Some((offset, _)), false) = (lost.first(), after == After::PowerReader) {
-            let is_reported = |offset: u64| {
-                let mut missing = recovered.iter().flat_map(|found| &found.missing);
-                missing.any(|missing| missing.offsets.contains(&offset))
-            };
-            if !is_reported(*offset) {
+        if let (Some((offset, _)), true) = (lost.first(), after.is_ours_to_write()) {
+            if !shown.missing.iter().any(|missing| missing.contains(offset)) {
                 wrong!("{at}: {lost:?} are lost, in front of the end, and recovery() does not report it");
             }
         }
@@ -163,62 +161,31 @@ fn partition_of(
     })
 }
 
-/// Reads everything, each record of which must be one that was sent there. With it comes where reading was stopped because
-/// records are missing.
-fn records(
-    log: &EventLog,
-    at: &TopicPartition,
-    sort: Sort,
-    start: u64,
-    end: u64,
-    expected: &Partition,
-) -> Verdict<(BTreeMap<u64, Sent>, Option<u64>)> {
-    let mut reader = log.reader().map_err(|failure| format!("{at}: reader: {failure}"))?;
-    reader.assign([at.clone()]).map_err(|failure| format!("{at}: assign: {failure}"))?;
+/// Each record must be one that was sent there.
+fn records(shown: &Shown, at: &str, sort: Sort, expected: &Partition) -> Verdict<BTreeMap<u64, Sent>> {
     let mut read = BTreeMap::new();
-    loop {
-        let polled = match reader.poll(Duration::ZERO) {
-            Ok(polled) if polled.is_empty() => return Ok((read, None)),
-            Ok(polled) => polled,
-            Err(Error::Corrupt(damage)) if damage.resume_at().is_some() && damage.offset.is_some() => {
-                return Ok((read, damage.offset.as_ref().map(Position::offset)));
-            }
-            Err(failure) => wrong!("{at}: poll after {:?}: {failure}", read.keys().next_back()),
-        };
-        for record in &polled {
-            let offset = record.offset();
-            if offset < start || offset >= end || read.keys().next_back().is_some_and(|last| *last >= offset)
-            {
-                wrong!("{at}@{offset} is read after {:?}, of {start} to {end}", read.keys().next_back());
-            }
-            let number = match record.value().map(number_in) {
-                None => None,
-                Some(Some(number)) => Some(number),
-                Some(None) => wrong!("{at}@{offset} holds bytes that were never sent"),
-            };
-            let key = match (sort, record.key().map(<[u8; 4]>::try_from)) {
-                (Sort::Compacted, Some(Ok(key))) => u32::from_be_bytes(key),
-                (Sort::Compacted, other) => wrong!("{at}@{offset} has the key {other:?}"),
-                _ => 0,
-            };
-            let length = record.value().map_or(0, <[u8]>::len);
-            if let Some(Some(sent)) = expected.values.get(offset as usize) {
-                let same_key = sort != Sort::Compacted || sent.key == key;
-                if sent.number != number || !same_key || sent.value().map_or(0, |value| value.len()) != length
-                {
-                    wrong!("{at}@{offset} is {number:?} with key {key}, not {sent:?}");
-                }
-            }
-            read.insert(offset, Sent { key, number, length });
+    for (offset, seen) in &shown.records {
+        if (sort == Sort::Compacted) != seen.key.is_some() {
+            wrong!("{at}@{offset} has the key {:?}", seen.key);
         }
+        let found = seen.sent();
+        if let Some(Some(sent)) = expected.values.get(*offset as usize) {
+            let same_key = sort != Sort::Compacted || sent.key == found.key;
+            let length = sent.value().map_or(0, |value| value.len());
+            if sent.number != found.number || !same_key || length != found.length {
+                wrong!("{at}@{offset} is {found:?}, not {sent:?}");
+            }
+        }
+        read.insert(*offset, found);
     }
+    Ok(read)
 }
 
 /// Of a compacted partition the last record of each key must be there, or a later one of the key; a tombstone need not be.
 /// After a power cut that holds for what was durable: a partition that may have been compacted is not cut where a segment
 /// has lost its end. What is lost in this way is given back.
 fn last_values(
-    at: &TopicPartition,
+    at: &str,
     range: std::ops::Range<u64>,
     expected: &Partition,
     read: &BTreeMap<u64, Sent>,
@@ -252,17 +219,12 @@ fn last_values(
     Ok(lost)
 }
 
-fn commits(log: &EventLog, oracle: &Oracle, found: &mut Oracle, after: After) -> Verdict<()> {
-    let groups: BTreeSet<&String> = oracle.commits.keys().map(|(group, _, _)| group).collect();
+fn commits(served: &Served, oracle: &Oracle, found: &mut Oracle, after: After) -> Verdict<()> {
     let mut committed = BTreeMap::new();
-    for group in groups {
-        let positions = log.group(group).and_then(|group| group.committed());
-        for position in positions.map_err(|failure| format!("what {group} has committed: {failure}"))? {
-            let at = position.partition();
-            // Of a topic that is gone: harmless, unless a later one gets it.
-            let Some(topic) = found.named(at.topic()) else { continue };
-            committed.insert((group.clone(), topic, at.partition()), position.offset());
-        }
+    for ((group, topic, partition), offset) in &served.commits {
+        // Of a topic that is gone: harmless, unless a later one gets it.
+        let Some(topic) = found.named(topic) else { continue };
+        committed.insert((group.clone(), topic, *partition), *offset);
     }
     for (place @ (group, topic, partition), offset) in &committed {
         let topic = &found.topics[*topic];
@@ -272,7 +234,7 @@ fn commits(log: &EventLog, oracle: &Oracle, found: &mut Oracle, after: After) ->
         let end =
             topic.partitions.get(*partition as usize).map_or(0, |partition| partition.values.len() as u64);
         // An open for writing lowers it.
-        if *offset > end && after != After::PowerReader {
+        if *offset > end && after.is_ours_to_write() {
             wrong!("{group} has committed {offset} of {}-{partition}, which ends at {end}", topic.name);
         }
     }
@@ -297,7 +259,7 @@ fn next_commits(commits: &Commits, committed: Option<u64>, end: u64, after: Afte
     let sure = if after.is_power() { commits.durable } else { commits.acked };
     // After a power cut an open for writing lowers a position above the log end to it.
     let history = &commits.history[sure.saturating_sub(1)..];
-    let raw = history.iter().filter(|_| after == After::PowerReader).copied();
+    let raw = history.iter().filter(|_| !after.is_ours_to_write()).copied();
     let possible: Vec<u64> = history.iter().map(|offset| *offset.min(&end)).chain(raw).collect();
     match committed {
         None if sure > 0 => wrong!("the commit of {} is lost", commits.history[sure - 1]),
@@ -310,7 +272,7 @@ fn next_commits(commits: &Commits, committed: Option<u64>, end: u64, after: Afte
     let Some(offset) = committed else { return Ok(Commits::default()) };
     let last = commits.history.iter().rposition(|committed| *committed.min(&end) == offset).unwrap_or(0);
     let history: Vec<u64> = match after {
-        After::Power | After::PowerReader => vec![offset],
+        _ if after.is_power() => vec![offset],
         _ => {
             commits.history[commits.durable.saturating_sub(1)..=last].iter().map(|it| *it.min(&end)).collect()
         }

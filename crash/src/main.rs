@@ -17,6 +17,7 @@ mod operations;
 mod oracle;
 mod random;
 mod scripts;
+mod served;
 mod session;
 mod tree;
 
@@ -25,12 +26,13 @@ use std::process::ExitCode;
 use arguments::Arguments;
 
 const USAGE: &str =
-    "crash power|faults|kill|full|stress|check [--seed S] [--states N|--runs N|--kills N] [--dir D]";
+    "crash power|broker|faults|kill|full|stress|check [--seed S] [--states N|--runs N|--kills N] [--dir D]";
 
 fn main() -> ExitCode {
     let outcome =
         Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.driver.as_str() {
             "power" => drivers::power::run(&arguments),
+            "broker" => drivers::broker::run(&arguments),
             "faults" => drivers::faults::run(&arguments),
             "kill" => drivers::kill::run(&arguments),
             "load" => drivers::kill::load(&arguments),

@@ -1,5 +1,6 @@
 //! Five ways to end a log badly. Each brings logs into the oracle's hands and is judged by it.
 
+pub mod broker;
 pub mod check;
 pub mod faults;
 pub mod full;

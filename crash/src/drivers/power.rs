@@ -28,11 +28,11 @@ const LIFE: u64 = 120;
 const AGAIN: usize = 3;
 
 /// The disk after a cut, with what must be on it.
-struct Cut {
-    what: &'static str,
-    left: Left,
-    tree: Tree,
-    oracle: Oracle,
+pub struct Cut {
+    pub what: &'static str,
+    pub left: Left,
+    pub tree: Tree,
+    pub oracle: Oracle,
 }
 
 type Cuts = Arc<Mutex<Vec<Cut>>>;
@@ -110,6 +110,24 @@ fn recording(root: &Path, seed: u64, density: Density) -> (Disk, Cuts) {
 
 fn taken(cuts: &Cuts) -> Vec<Cut> {
     std::mem::take(&mut *cuts.lock().expect("no panic while it is held"))
+}
+
+/// What power cuts leave of one life, and the time at its end.
+pub fn cuts_of_life(directory: &Path, seed: u64) -> Result<(Vec<Cut>, ManualClock), String> {
+    let root = fresh(directory)?;
+    let mut random = Random::new(seed);
+    let mut session = Session::new(&root, seed % 4);
+    let (disk, cuts) = recording(&root, seed, Density::PerMille(20));
+    disk::record(Some(disk));
+    for _ in 0..LIFE {
+        session.perform(&life::next(&mut random));
+    }
+    disk::record(None);
+    session.close();
+    match session.violations.first() {
+        Some(violation) => Err(format!("a life without a cut: {violation}")),
+        None => Ok((taken(&cuts), session.clock)),
+    }
 }
 
 impl Power {
