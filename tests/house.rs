@@ -2,6 +2,8 @@
 
 #[path = "house/rooms.rs"]
 mod rooms;
+// Asks cargo and rustc, which are not there under Wine.
+#[cfg(unix)]
 #[path = "house/sockets.rs"]
 mod sockets;
 #[path = "house/source.rs"]
