@@ -121,8 +121,6 @@ public class Brokers {
             server.shutdown();
             server.awaitShutdown();
         }
-        String[] stray = new File(directory).list((dir, name) -> name.endsWith("-stray"));
-        if (stray != null && stray.length > 0) say("stray", String.join(" ", stray));
     }
 
     static void print(Admin admin, Properties p, List<String> groups) throws Exception {
