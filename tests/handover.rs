@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::crafted::{self, Producer};
@@ -45,6 +46,28 @@ fn left_open(dir: &Path) {
 
 fn plain() -> HandoverOptions {
     HandoverOptions::new()
+}
+
+/// What is listed may be gone when it is looked at. That is no failure of the rest.
+#[test]
+fn a_dry_run_beside_deletions_tells_of_what_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    left_open(dir.path());
+    let log = recorded().open(dir.path()).unwrap();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..150 {
+                log.create_topic("passing", TopicConfig::new().partitions(3)).unwrap();
+                log.delete_topic("passing").unwrap();
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        while !ended.load(Ordering::Relaxed) {
+            let report = log.handover(&plain().dry_run(true)).unwrap();
+            assert_eq!((report.aborted.len(), report.obstacles.len()), (1, 0), "{report:?}");
+        }
+    });
 }
 
 #[test]

@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stratalog::{Consumer, Error, EventLog, Position, Records};
 
 use crate::load::PLAIN;
 use crate::oracle::number_in;
+
+/// After so long a reader that sees nothing new never will.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads until `stop`. With `polls` the directory is opened anew after so many. Gives how many records were read.
 pub fn follow(root: &Path, polls: u64, stop: &AtomicBool) -> Result<u64, String> {
@@ -35,6 +38,36 @@ pub fn follow(root: &Path, polls: u64, stop: &AtomicBool) -> Result<u64, String>
             }
             if stop.load(Ordering::Relaxed) {
                 break;
+            }
+        }
+        if polls == u64::MAX {
+            count += to_the_end(root, &mut reader, &mut last)?;
+        }
+    }
+    Ok(count)
+}
+
+/// The last writer is dead: what it has left is read to the end, by the reader that was there all the time.
+fn to_the_end(root: &Path, reader: &mut Consumer, last: &mut BTreeMap<u32, u64>) -> Result<u64, String> {
+    let failed = |failure: Error| format!("a reader at the end: {failure}");
+    let now = EventLog::open_read_only(root).map_err(failed)?;
+    let (mut count, until) = (0, Instant::now() + PATIENCE);
+    for partition in now.topic(PLAIN).map_err(failed)?.partitions() {
+        let end = partition.offsets().map_err(failed)?.log_end;
+        while reader.position(partition.id()).map_err(failed)?.offset() < end {
+            match reader.poll(Duration::from_millis(20)) {
+                Ok(records) => count += checked(&records, last)?,
+                Err(Error::OffsetOutOfRange { at, valid }) => {
+                    begin_again(reader, &at, valid, last).map_err(failed)?;
+                }
+                Err(failure) => return Err(failed(failure)),
+            }
+            if Instant::now() > until {
+                let position = reader.position(partition.id()).map_err(failed)?.offset();
+                return Err(format!(
+                    "a reader sees {} up to {position}, and it ends at {end}",
+                    partition.id()
+                ));
             }
         }
     }

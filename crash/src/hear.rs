@@ -1,5 +1,6 @@
 //! The oracle learns from the lines of a load.
 
+use crate::crowd::{CROWD, CROWD_PARTITIONS};
 use crate::load::{COMPACTED, COMPACTED_PARTITIONS, PLAIN, PLAIN_PARTITIONS};
 use crate::oracle::{Oracle, Partition, Sent, Sort, Stage, Topic};
 
@@ -21,6 +22,15 @@ impl Oracle {
         oracle
     }
 
+    /// The topic of the crowd, whose records all are said by one thread but the last.
+    pub fn of_crowd() -> Self {
+        let mut oracle = Self::new();
+        let mut topic = Topic::new(CROWD, Sort::Plain, CROWD_PARTITIONS as usize);
+        topic.partitions.iter_mut().for_each(|partition| partition.open_ended = true);
+        oracle.topics.push(topic);
+        oracle
+    }
+
     /// One line. `None`: it makes no sense.
     pub fn hear(&mut self, line: &str) -> Option<()> {
         let mut words = line.split(' ');
@@ -30,15 +40,23 @@ impl Oracle {
                 let topic = self.named(words.next()?)?;
                 let index: usize = words.next()?.parse().ok()?;
                 let offset = words.next()?.parse().ok()?;
-                let number = Some(words.next()?.parse().ok()?);
+                // A tombstone.
+                let number = match words.next()? {
+                    "-" => None,
+                    number => Some(number.parse().ok()?),
+                };
                 let (key, length) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
                 self.topics[topic].partitions[index].acknowledge(offset, Sent { key, number, length });
             }
             "commit" | "committed" => {
                 let group = words.next()?.to_owned();
                 let topic = self.named(words.next()?)?;
-                let (partition, offset): (u32, u64) =
-                    (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+                let partition: u32 = words.next()?.parse().ok()?;
+                // A position that is forgotten.
+                let offset = match words.next()? {
+                    "-" => None,
+                    offset => Some(offset.parse().ok()?),
+                };
                 let commits = self.commits.entry((group, topic, partition)).or_default();
                 if word == "commit" {
                     commits.history.push(offset);
@@ -65,12 +83,23 @@ impl Oracle {
                 let topic = self.named(words.next()?)?;
                 self.topics[topic].stage = Stage::Gone;
             }
+            "partitions" => {
+                let topic = self.named(words.next()?)?;
+                let count: usize = words.next()?.parse().ok()?;
+                let new = Partition { open_ended: true, ..Partition::default() };
+                self.topics[topic].partitions.resize(count, new);
+            }
+            "partitioned" => {
+                let topic = self.named(words.next()?)?;
+                self.topics[topic].partitions_acked = words.next()?.parse().ok()?;
+            }
             "front" => {
                 let topic = self.named(words.next()?)?;
                 let index: usize = words.next()?.parse().ok()?;
                 let partition = &mut self.topics[topic].partitions[index];
                 partition.start_least = partition.start_least.max(words.next()?.parse().ok()?);
             }
+            "members" => {}
             _ => return None,
         }
         Some(())

@@ -258,24 +258,23 @@ fn commits(served: &Served, oracle: &Oracle, found: &mut Oracle, after: After) -
 fn next_commits(commits: &Commits, committed: Option<u64>, end: u64, after: After) -> Verdict<Commits> {
     let sure = if after.is_power() { commits.durable } else { commits.acked };
     // After a power cut an open for writing lowers a position above the log end to it.
+    let lowered = |position: &Option<u64>| position.map(|offset| offset.min(end));
     let history = &commits.history[sure.saturating_sub(1)..];
-    let raw = history.iter().filter(|_| !after.is_ours_to_write()).copied();
-    let possible: Vec<u64> = history.iter().map(|offset| *offset.min(&end)).chain(raw).collect();
-    match committed {
-        None if sure > 0 => wrong!("the commit of {} is lost", commits.history[sure - 1]),
-        Some(offset) if !possible.contains(&offset) => {
-            wrong!("{offset} is committed, not one of {possible:?}")
-        }
-        _ => {}
+    let mut possible: Vec<Option<u64>> = history.iter().map(lowered).collect();
+    possible.extend(history.iter().filter(|_| !after.is_ours_to_write()).copied());
+    possible.extend((sure == 0).then_some(None));
+    if !possible.contains(&committed) {
+        wrong!("{committed:?} is committed, not one of {possible:?}");
     }
     // Everything between what is durable and what is found may still be what a power cut leaves.
-    let Some(offset) = committed else { return Ok(Commits::default()) };
-    let last = commits.history.iter().rposition(|committed| *committed.min(&end) == offset).unwrap_or(0);
-    let history: Vec<u64> = match after {
-        _ if after.is_power() => vec![offset],
-        _ => {
-            commits.history[commits.durable.saturating_sub(1)..=last].iter().map(|it| *it.min(&end)).collect()
-        }
+    let Some(last) = commits.history.iter().rposition(|position| lowered(position) == committed) else {
+        // Above the end, as a reader or a broker shows it; or nothing.
+        let history: Vec<_> = committed.map(Some).into_iter().collect();
+        return Ok(Commits { acked: history.len(), durable: commits.durable.min(history.len()), history });
+    };
+    let history: Vec<_> = match after {
+        _ if after.is_power() => vec![committed],
+        _ => commits.history[commits.durable.saturating_sub(1)..=last].iter().map(lowered).collect(),
     };
     let durable = commits.durable.min(1);
     Ok(Commits { acked: history.len(), durable, history })

@@ -40,12 +40,15 @@ pub fn next(random: &mut Random) -> Operation {
         78..=80 if there.len() > 1 => Operation::Delete(name),
         81..=82 if count < 4 => Operation::AddPartition(name),
         83..=84 => Operation::Alter(name, random.pick(&[1 << 20, 2 << 20])),
-        85..=93 => Operation::Commit {
+        85..=91 => Operation::Commit {
             group: random.pick(&["g1", "g2"]),
             of: (name, index),
             share: random.below(1001),
             level: random.pick(&[Durability::Buffered, Durability::Synced]),
         },
+        92..=93 => {
+            Operation::Forget { group: random.pick(&["g1", "g2"]), of: (name, index), all: random.one_in(3) }
+        }
         94..=96 => Operation::Close,
         97..=99 => Operation::Kill,
         _ => Operation::SyncAll,

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use stratalog::{
-    CleanupPolicy, Consumer, ConsumerConfig, Durability, Error, EventLog, OpenOptions, ReadMode, Record,
-    Result, Topic, TopicConfig, WriteMode,
+    CleanupPolicy, Consumer, ConsumerConfig, Durability, Error, EventLog, HandoverOptions, OpenOptions,
+    Position, ReadMode, ReadUpTo, Record, RecordCopy, Result, Timestamp, Topic, TopicConfig, TopicPartition,
+    WriteMode,
 };
 
 use crate::oracle::{number_in, value_of};
@@ -62,6 +63,8 @@ impl Load {
                 threads.push(scope.spawn(move || self.consume(log, level, say)));
             }
             threads.push(scope.spawn(move || self.make_topics(log, say)));
+            threads.push(scope.spawn(move || self.administer(log, plain, say)));
+            threads.push(scope.spawn(move || self.look(log, plain)));
             threads.push(scope.spawn(move || self.maintain(log, plain, say)));
             // All of them end before the first failure is returned.
             let outcomes: Vec<_> =
@@ -106,18 +109,44 @@ impl Load {
             number += 1;
             let length = 8 + random.below(900) as usize;
             let value = value_of(number, length);
-            match random.below(5) {
+            let partition = random.below(PLAIN_PARTITIONS.into()) as u32;
+            match random.below(8) {
                 0..=2 => {
-                    let partition = random.below(PLAIN_PARTITIONS.into()) as u32;
-                    let sent = producer.send(plain, Record::new(&value).partition(partition))?;
+                    let record = Record::new(&value).partition(partition).header("writer", "a header");
+                    let sent = producer.send(plain, record)?;
                     say(format!("sent {PLAIN} {partition} {} {number} 0 {length}", sent.offset));
                 }
-                3 => {
+                3..=4 => {
                     let key = random.below(40) as u32;
                     let partition = key % COMPACTED_PARTITIONS;
-                    let record = Record::new(&value).partition(partition);
-                    let sent = producer.send(compacted, record.key(&key.to_be_bytes()))?;
-                    say(format!("sent {COMPACTED} {partition} {} {number} {key} {length}", sent.offset));
+                    let is_tombstone = random.one_in(5);
+                    let value = Some(&value[..]).filter(|_| !is_tombstone);
+                    let bytes = key.to_be_bytes();
+                    let record = Record::of(Some(&bytes), value).partition(partition);
+                    let offset = producer.send(compacted, record)?.offset;
+                    let (number, length) =
+                        if is_tombstone { ("-".into(), 8) } else { (number.to_string(), length) };
+                    say(format!("sent {COMPACTED} {partition} {offset} {number} {key} {length}"));
+                }
+                way @ 5..=6 => {
+                    let numbers = [number + 1, number + 2];
+                    number += 2;
+                    let values = numbers.map(|number| value_of(number, 30));
+                    let records = || values.iter().map(|value| Record::new(value));
+                    let to = plain.partition(partition)?;
+                    let sent = if way == 5 {
+                        producer.send_batch(&to, records())
+                    } else {
+                        producer.send_batch_at(&to, to.offsets()?.log_end, records())
+                    };
+                    match sent {
+                        Ok(sent) => numbers.iter().zip(sent.offsets).for_each(|(number, offset)| {
+                            say(format!("sent {PLAIN} {partition} {offset} {number} 0 30"));
+                        }),
+                        // Another writer was quicker.
+                        Err(Error::Conflict { .. }) if way == 6 => {}
+                        Err(failure) => return Err(failure),
+                    }
                 }
                 _ => {
                     let mut buffered = producer.buffered();
@@ -169,7 +198,7 @@ impl Load {
                 Err(failure) => return Err(failure),
             }
             let positions = consumer.positions();
-            let line = |word: &str, position: &stratalog::Position| {
+            let line = |word: &str, position: &Position| {
                 let at = position.partition();
                 format!("{word} group {} {} {}", at.topic(), at.partition(), position.offset())
             };
@@ -197,17 +226,92 @@ impl Load {
             if number < 3 && log.topic(&name).is_ok() {
                 remove(&name)?;
             }
-            say(format!("create {name} 2"));
-            let topic = log.create_topic(&name, TopicConfig::new().partitions(2))?;
+            say(format!("create {name} 1"));
+            let topic = log.create_topic(&name, TopicConfig::new())?;
             say(format!("created {name} {}", topic.id()));
             let value = value_of(number, 8);
-            let sent = log
-                .producer()?
-                .with_durability(Durability::Synced)
-                .send(&topic, Record::new(&value).partition(0))?;
+            let producer = log.producer()?.with_durability(Durability::Synced);
+            let sent = producer.send(&topic, Record::new(&value).partition(0))?;
             say(format!("sent {name} 0 {} {number} 0 8", sent.offset));
             topic.alter_config(|config| config.segment_bytes(1 << 20 | (number as u32 & 0xff) << 12))?;
+            say(format!("partitions {name} 3"));
+            topic.add_partitions(3)?;
+            say(format!("partitioned {name} 3"));
+            // What a mirror of another log would do.
+            let copies = (0..2).map(|offset| RecordCopy::new(offset, Record::new(&value)));
+            producer.send_copies(&topic.partition(2)?, copies)?;
+            (0..2).for_each(|offset| say(format!("sent {name} 2 {offset} {number} 0 8")));
+            log.ensure_topic(&name, TopicConfig::new().partitions(3))?;
             remove(&name)
+        })
+    }
+
+    /// What is done to the positions of a group without members.
+    fn administer(&self, log: &EventLog, plain: &Topic, say: Say<'_>) -> std::result::Result<(), String> {
+        const GROUP: &str = "administered";
+        let mut random = Random::new(self.seed ^ 0xad);
+        self.repeat("who administers groups", |number| {
+            let group = log.group(GROUP)?;
+            let line = |word: &str, at: &TopicPartition, offset: Option<u64>| {
+                let offset = offset.map_or("-".into(), |offset| offset.to_string());
+                format!("{word} {GROUP} {} {} {offset}", at.topic(), at.partition())
+            };
+            let there = group.committed()?;
+            let forgotten = match number % 8 {
+                7 => there.iter().map(|position| position.partition().clone()).collect(),
+                3 | 5 => there.first().map(|position| position.partition().clone()).into_iter().collect(),
+                _ => Vec::new(),
+            };
+            if let [first, ..] = &forgotten[..] {
+                forgotten.iter().for_each(|at| say(line("commit", at, None)));
+                if number % 8 == 7 {
+                    group.delete()?
+                } else {
+                    group.remove_committed([first.clone()])?
+                }
+                forgotten.iter().for_each(|at| say(line("committed", at, None)));
+            } else {
+                let of = plain.partition(random.below(PLAIN_PARTITIONS.into()) as u32)?;
+                let offset = random.below(of.offsets()?.log_end + 1);
+                say(line("commit", of.id(), Some(offset)));
+                group.set_committed([Position::new(of.id(), offset)])?;
+                say(line("committed", of.id(), Some(offset)));
+            }
+            log.groups().map(drop)
+        })
+    }
+
+    /// Everything that only reads.
+    fn look(&self, log: &EventLog, plain: &Topic) -> std::result::Result<(), String> {
+        let mut reader = None;
+        self.repeat("who looks", |number| {
+            if reader.is_none() {
+                let mut made = log.consumer_with(ConsumerConfig::new().read_up_to(ReadUpTo::Durable))?;
+                made.assign(plain.partitions())?;
+                reader = Some(made);
+            }
+            let Some(reader) = reader.as_mut() else { return Ok(()) };
+            let partition = plain.partition((number % u64::from(PLAIN_PARTITIONS)) as u32)?;
+            match number % 16 {
+                3 => reader.seek_to_end()?,
+                5 => reader.seek_to_beginning()?,
+                7 => reader.seek_to_time(Timestamp::from_millis(1 << 40))?,
+                9 => reader.pause([partition.id()])?,
+                11 => reader.resume([partition.id()])?,
+                13 => drop((partition.segments()?, partition.size()?, partition.kept_by_future_timestamp()?)),
+                15 => drop((partition.offset_for_time(Timestamp::from_millis(1 << 40))?, plain.describe()?)),
+                _ => {}
+            }
+            if number % 64 == 63 {
+                log.handover(&HandoverOptions::new().dry_run(true))?;
+            }
+            while log.events().try_next().is_some() {}
+            match reader.poll(Duration::from_millis(1)) {
+                Ok(_) => {}
+                Err(Error::OffsetOutOfRange { .. }) => reader.seek_to_beginning()?,
+                Err(failure) => return Err(failure),
+            }
+            Ok(())
         })
     }
 
@@ -235,7 +339,7 @@ impl Load {
 fn topics(log: &EventLog) -> Result<(Topic, Topic)> {
     let plain = TopicConfig::new()
         .partitions(PLAIN_PARTITIONS)
-        .retention_bytes(2 << 20)
+        .retention_bytes(512 << 10)
         .set("file.delete.delay.ms", "0");
     let compacted = TopicConfig::new().partitions(COMPACTED_PARTITIONS).cleanup(CleanupPolicy::Compact);
     let compacted = compacted.set("min.cleanable.dirty.ratio", "0.01");

@@ -1,6 +1,7 @@
 //! Crash tests of stratalog from below its public face: one oracle, five drivers. See README.md.
 
 mod arguments;
+mod crowd;
 mod disk;
 mod drivers;
 mod faults;
@@ -12,6 +13,7 @@ mod keep;
 mod left;
 mod libc_names;
 mod life;
+mod live;
 mod load;
 mod operations;
 mod oracle;

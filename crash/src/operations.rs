@@ -5,7 +5,7 @@ use std::time::Duration;
 use stratalog::{ConsumerConfig, Durability, Error, EventLog, Partition, Position, Record, Topic};
 
 use crate::faults;
-use crate::oracle::{Sent, Sort, Stage, oracle, trace};
+use crate::oracle::{Commits, Sent, Sort, Stage, oracle, trace};
 use crate::session::{Operation, Outcome, Planned, Session, Way};
 
 /// A partition that an operation is about.
@@ -59,6 +59,10 @@ impl Session {
             },
             Operation::Commit { group, of, share, level } => match self.target(log, &of.0, of.1) {
                 Ok(target) => self.commit(log, &target, group, *share, *level),
+                Err(outcome) => outcome,
+            },
+            Operation::Forget { group, of, all } => match self.target(log, &of.0, of.1) {
+                Ok(target) => self.forget(log, &target, group, *all),
                 Err(outcome) => outcome,
             },
             Operation::Read(name, index) => match self.target(log, name, *index) {
@@ -326,7 +330,7 @@ impl Session {
         let offset = oracle(|oracle| {
             let offset = oracle.partition(of.number, of.index).acked as u64 * share / 1000;
             oracle.trace.push(format!("{group} commits {offset} of {} {level:?}", of.partition.id()));
-            oracle.commits.entry(place.clone()).or_default().history.push(offset);
+            oracle.commits.entry(place.clone()).or_default().history.push(Some(offset));
             offset
         });
         let answer = log.consumer_with(ConsumerConfig::new().group(group).commit_durability(level)).and_then(
@@ -338,9 +342,15 @@ impl Session {
         if answer.is_ok() && oracle(|oracle| oracle.topics[of.number].stage == Stage::Unknown) {
             self.violation(format!("{} takes commits although it may be gone", of.partition.id()));
         }
+        self.committed(&place, &answer, level == Durability::Synced);
+        self.outcome(answer, |()| ())
+    }
+
+    /// What the answer to a commit, the last of the history, says of it.
+    fn committed(&self, place: &(String, usize, u32), answer: &stratalog::Result<()>, is_durable: bool) {
         oracle(|oracle| {
-            let commits = oracle.commits.entry(place.clone()).or_default();
-            match &answer {
+            let Some(commits) = oracle.commits.get_mut(place) else { return };
+            match answer {
                 Ok(()) => commits.acked = commits.history.len(),
                 // Nothing was committed.
                 Err(failure) if !matches!(failure, Error::Poisoned(_)) && !self.may_not_read => {
@@ -348,13 +358,45 @@ impl Session {
                 }
                 Err(_) => {}
             }
-            if answer.is_ok() && level == Durability::Synced {
+            if answer.is_ok() && is_durable {
                 commits.durable = commits.acked;
             }
             if commits.history.is_empty() {
-                oracle.commits.remove(&place);
+                oracle.commits.remove(place);
             }
         });
+    }
+
+    /// Forgets the position of one partition, or with `all` the group with all of its positions.
+    fn forget(&mut self, log: &EventLog, of: &Target, group: &str, all: bool) -> Outcome {
+        let places: Vec<(String, usize, u32)> = oracle(|oracle| {
+            let is_there = |commits: &Commits| {
+                commits.acked == commits.history.len() && commits.history.last().is_some_and(Option::is_some)
+            };
+            let live = |topic: &usize| oracle.topics[*topic].stage == Stage::Live;
+            let mut places: Vec<_> = oracle.commits.iter().collect();
+            places.retain(|((name, topic, partition), _)| {
+                name == group && (all || (*topic, *partition) == (of.number, of.index))
+            });
+            // Those of topics that may be gone are another matter.
+            let is_known = places.iter().all(|((_, topic, _), commits)| live(topic) && is_there(commits));
+            places.into_iter().filter(|_| is_known).map(|(place, _)| place.clone()).collect()
+        });
+        if places.is_empty() {
+            return Outcome::Skipped;
+        }
+        oracle(|oracle| {
+            oracle.trace.push(format!("{group} forgets {places:?}"));
+            for place in &places {
+                oracle.commits.entry(place.clone()).or_default().history.push(None);
+            }
+        });
+        let answer = log.group(group).and_then(|group| {
+            if all { group.delete() } else { group.remove_committed([of.partition.id().clone()]) }
+        });
+        for place in &places {
+            self.committed(place, &answer, false);
+        }
         self.outcome(answer, |()| ())
     }
 

@@ -110,10 +110,10 @@ impl Topic {
     }
 }
 
-/// What one group has committed for one partition, in turn.
+/// What one group has committed for one partition, in turn. `None`: the position was forgotten.
 #[derive(Clone, Debug, Default)]
 pub struct Commits {
-    pub history: Vec<u64>,
+    pub history: Vec<Option<u64>>,
     /// So many were acknowledged, and so many survive a power cut.
     pub acked: usize,
     pub durable: usize,

@@ -53,6 +53,12 @@ pub enum Operation {
         share: u64,
         level: Durability,
     },
+    /// Forgets what the group has committed of the partition, or `all` that it has, and itself.
+    Forget {
+        group: &'static str,
+        of: (String, u32),
+        all: bool,
+    },
     Read(String, u32),
     Close,
     /// The process dies: what is in the page cache stays.

@@ -68,7 +68,7 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
         return Ok(report);
     }
     for one in &found.undecided {
-        one.log.abort(one.open, now)?;
+        unless_deleted(one.log.abort(one.open, now))?;
     }
     catalog.reserve_producer_ids(next_producer_id, now)?;
     offsets.renew(soon, retention, now)?;
@@ -80,11 +80,19 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
 fn readable(catalog: &Catalog) -> Result<Vec<Arc<PartitionLog>>> {
     let mut found = Vec::new();
     for partition in catalog.partitions() {
-        match partition.load() {
-            Ok(_) => found.push(partition),
-            Err(Error::Corrupt(_) | Error::Unsupported(_)) => {}
+        match unless_deleted(partition.load()) {
+            Ok(Some(_)) => found.push(partition),
+            Ok(None) | Err(Error::Corrupt(_) | Error::Unsupported(_)) => {}
             Err(failure) => return Err(failure),
         }
     }
     Ok(found)
+}
+
+/// What a partition answers; `None` if its topic was deleted since the partitions were listed.
+fn unless_deleted<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Err(Error::NotFound { .. }) => Ok(None),
+        answer => answer.map(Some),
+    }
 }

@@ -110,7 +110,7 @@ pub(super) fn find(directory: &Arc<OpenDirectory>, options: &HandoverOptions) ->
             }
         }));
         for partition in topic.partitions().iter() {
-            match partition.load() {
+            match super::unless_deleted(partition.load()) {
                 Ok(_) => {}
                 Err(failure @ (Error::Corrupt(_) | Error::Unsupported(_))) => {
                     let (partition, failure) = (partition.id().clone(), failure.to_string());

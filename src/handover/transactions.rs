@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::report::UndecidedTransaction;
+use super::unless_deleted;
 use crate::catalog::Catalog;
 use crate::config::ReadUpTo;
 use crate::error::Result;
@@ -42,8 +43,10 @@ pub(super) fn find(catalog: &Catalog) -> Result<Found> {
     let highest_producer_id = states.values().map(|state| state.producer_id).max();
     let mut found = Found { highest_producer_id, ..Found::default() };
     for log in partitions {
-        found.highest_producer_id = found.highest_producer_id.max(log.highest_producer_id()?);
-        for open in log.open_transactions()? {
+        let answers = log.highest_producer_id().and_then(|highest| Ok((highest, log.open_transactions()?)));
+        let Some((highest, transactions)) = unless_deleted(answers)? else { continue };
+        found.highest_producer_id = found.highest_producer_id.max(highest);
+        for open in transactions {
             let OpenTransaction { producer_id, first_offset } = open;
             let transaction = UndecidedTransaction { partition: log.id().clone(), producer_id, first_offset };
             if coordinated.contains(&producer_id) {
@@ -60,17 +63,22 @@ pub(super) fn find(catalog: &Catalog) -> Result<Found> {
 fn states(partitions: &[Arc<PartitionLog>]) -> Result<BTreeMap<Vec<u8>, TransactionState>> {
     let mut states = BTreeMap::new();
     for log in partitions.iter().filter(|log| log.id().topic() == STATE_TOPIC) {
-        let start = log.bounds()?.log_start;
-        let mut cursor = Cursor::new(Arc::clone(log), start, ReadUpTo::Visible);
-        while let Some(fetched) = cursor.fetch(LIMITS)? {
-            let mut rest = fetched.bytes.as_ref();
-            while let Some((batch, behind)) = Batch::take_checked(rest) {
-                rest = behind;
-                note(&batch, &mut states);
-            }
-        }
+        unless_deleted(note_all(log, &mut states))?;
     }
     Ok(states)
+}
+
+fn note_all(log: &Arc<PartitionLog>, states: &mut BTreeMap<Vec<u8>, TransactionState>) -> Result<()> {
+    let start = log.bounds()?.log_start;
+    let mut cursor = Cursor::new(Arc::clone(log), start, ReadUpTo::Visible);
+    while let Some(fetched) = cursor.fetch(LIMITS)? {
+        let mut rest = fetched.bytes.as_ref();
+        while let Some((batch, behind)) = Batch::take_checked(rest) {
+            rest = behind;
+            note(&batch, states);
+        }
+    }
+    Ok(())
 }
 
 fn note(batch: &Batch<'_>, states: &mut BTreeMap<Vec<u8>, TransactionState>) {

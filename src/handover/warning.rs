@@ -77,7 +77,7 @@ pub(super) fn find(directory: &Arc<OpenDirectory>, now: i64) -> Result<Vec<Hando
         let by_default = !says && retention.ms.is_none();
         let kept = if by_default { Some(KAFKAS_DEFAULT_MS) } else { retention.ms };
         let Some(retention_ms) = kept else { continue };
-        let segments = partition.facts()?;
+        let Some(segments) = super::unless_deleted(partition.facts())? else { continue };
         let old = |segment: &&SegmentFacts| now.saturating_sub(segment.newest) > retention_ms;
         let bytes = segments.iter().take_while(old).map(|segment| segment.bytes).sum();
         let Some(last) = segments.iter().take_while(old).last() else { continue };
