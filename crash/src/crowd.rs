@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use stratalog::{Consumer, ConsumerConfig, Durability, Error, EventLog, Position, Record, TopicConfig};
+use stratalog::{
+    Consumer, ConsumerConfig, Durability, Error, EventLog, Position, Record, Topic, TopicConfig,
+};
 
 use crate::load::Say;
 use crate::oracle::{number_in, value_of};
@@ -31,24 +33,12 @@ pub fn run(log: &EventLog, seed: u64, say: Say<'_>) -> Result<(), String> {
     let (joined, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let handled = &handled;
     thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let (mut random, mut number) = (Random::new(seed), seed << 32);
-            let producer = log.producer()?;
-            while !stop.load(Ordering::Relaxed) {
-                number += 1;
-                let (partition, length) =
-                    (random.below(CROWD_PARTITIONS.into()) as u32, 8 + random.below(60) as usize);
-                let sent =
-                    producer.send(&topic, Record::new(&value_of(number, length)).partition(partition))?;
-                say(format!("sent {CROWD} {partition} {} {number} 0 {length}", sent.offset));
-                thread::sleep(Duration::from_micros(50));
-            }
-            Ok(())
-        });
-        let crowds: Vec<_> = (0..THREADS)
-            .map(|_| {
-                scope.spawn(|| {
-                    let outcome = members(log, handled, &joined, &stop, say);
+        let crowds: Vec<_> = (0..THREADS as u64)
+            .map(|thread| {
+                let random = Random::new(seed << 8 | thread);
+                let (joined, stop, topic) = (&joined, &stop, &topic);
+                scope.spawn(move || {
+                    let outcome = members(log, topic, handled, (joined, stop), random, say);
                     stop.store(true, Ordering::Relaxed);
                     outcome
                 })
@@ -56,33 +46,39 @@ pub fn run(log: &EventLog, seed: u64, say: Say<'_>) -> Result<(), String> {
             .collect();
         let outcomes: Vec<_> =
             crowds.into_iter().map(|crowd| crowd.join().unwrap_or(Err("a panic".into()))).collect();
-        writer.join().unwrap_or(Ok(())).map_err(failed)?;
         outcomes.into_iter().collect()
     })
 }
 
-/// A share of the members: they join one after the other, and all are polled while the others join.
+/// A share of the members: they join one after the other, and all are polled while the others join. Before each turn of one
+/// a record is sent.
 fn members(
     log: &EventLog,
+    topic: &Topic,
     handled: &[AtomicU64],
-    joined: &AtomicU64,
-    stop: &AtomicBool,
+    (joined, stop): (&AtomicU64, &AtomicBool),
+    mut random: Random,
     say: Say<'_>,
 ) -> Result<(), String> {
+    let failed = |failure: Error| format!("a member: {failure}");
+    let producer = log.producer().map_err(failed)?;
     let mut crowd: Vec<Consumer> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..(MEMBERS / THREADS - crowd.len()).min(25) {
             let config = ConsumerConfig::new().group(GROUP).commit_durability(Durability::Buffered);
-            let member = log.consumer_with(config).and_then(|mut member| {
-                member.subscribe([CROWD])?;
-                Ok(member)
-            });
-            crowd.push(member.map_err(|failure| format!("a member: {failure}"))?);
+            let mut member = log.consumer_with(config).map_err(failed)?;
+            member.subscribe([CROWD]).map_err(failed)?;
+            crowd.push(member);
             if joined.fetch_add(1, Ordering::Relaxed) + 1 == MEMBERS as u64 {
                 say(format!("members {MEMBERS}"));
             }
         }
         for member in &mut crowd {
+            let (partition, length) = (random.below(CROWD_PARTITIONS.into()) as u32, 8 + random.index(60));
+            let number = random.number();
+            let record = value_of(number, length);
+            let sent = producer.send(topic, Record::new(&record).partition(partition)).map_err(failed)?;
+            say(format!("sent {CROWD} {partition} {} {number} 0 {length}", sent.offset));
             turn(member, handled, say)?;
         }
     }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_long, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use libc::{mode_t, size_t, ssize_t};
 
@@ -92,7 +92,21 @@ pub fn refused(failure: Failure) -> c_long {
 }
 
 pub fn call(kind: Kind, place: Place, real: impl FnOnce() -> c_long) -> c_long {
-    failing(kind, place).map_or_else(real, refused)
+    failing(kind, place).map_or_else(|| as_a_quota(real()), refused)
+}
+
+static QUOTA: AtomicBool = AtomicBool::new(false);
+
+/// From here on a full disk is one whose quota is used up, or no more.
+pub fn answer_as_a_quota(does: bool) {
+    QUOTA.store(does, Ordering::Relaxed);
+}
+
+fn as_a_quota(outcome: c_long) -> c_long {
+    if outcome < 0 && errno() == libc::ENOSPC && QUOTA.load(Ordering::Relaxed) {
+        set_errno(libc::EDQUOT);
+    }
+    outcome
 }
 
 /// A call that adds, moves or takes away names.
@@ -132,7 +146,7 @@ pub fn writing(descriptor: c_int, length: size_t, real: impl Fn(size_t) -> c_lon
     let failure = failing(Kind::Write, Place::Descriptor(descriptor));
     watch(|| disk::before_write(descriptor));
     let outcome = match failure {
-        None => real(length),
+        None => as_a_quota(real(length)),
         Some(Failure::Short) => real(length.div_ceil(2)),
         Some(failure) => {
             if faults::struck() % 2 == 1 {

@@ -36,6 +36,7 @@ pub fn next(random: &mut Random) -> Operation {
         61..=63 => Operation::SyncAll,
         64..=73 => Operation::Maintain(random.pick(&[10, 600, 6000, 20_000, 40_000])),
         74..=76 => Operation::DeleteRecords(name, index, random.below(1001)),
+        77 if random.one_in(2) => Operation::Member(name),
         77 => Operation::Read(name, index),
         78..=80 if there.len() > 1 => Operation::Delete(name),
         81..=82 if count < 4 => Operation::AddPartition(name),
@@ -44,7 +45,7 @@ pub fn next(random: &mut Random) -> Operation {
             group: random.pick(&["g1", "g2"]),
             of: (name, index),
             share: random.below(1001),
-            level: random.pick(&[Durability::Buffered, Durability::Synced]),
+            level: random.pick(&[Some(Durability::Buffered), Some(Durability::Synced), None]),
         },
         92..=93 => {
             Operation::Forget { group: random.pick(&["g1", "g2"]), of: (name, index), all: random.one_in(3) }
@@ -67,7 +68,7 @@ fn create(random: &mut Random) -> Operation {
 
 fn send(random: &mut Random, to: (String, u32), sort: Sort) -> Operation {
     let level = random.pick(&LEVELS);
-    let way = random.pick(&[Way::Single, Way::Single, Way::Batch, Way::Buffered]);
+    let way = random.pick(&[Way::Single, Way::Single, Way::Batch, Way::Buffered, Way::At, Way::Copies]);
     let count = if way == Way::Single { 1 } else { random.pick(&[1, 2, 4]) };
     let records = (0..count).map(|_| {
         // All of a batch fit into a segment.

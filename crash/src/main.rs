@@ -1,11 +1,13 @@
 //! Crash tests of stratalog from below its public face: one oracle, five drivers. See README.md.
 
 mod arguments;
+mod calls;
 mod crowd;
 mod disk;
 mod drivers;
 mod faults;
 mod follow;
+mod groups;
 mod hear;
 mod interpose;
 mod judge;
@@ -15,6 +17,7 @@ mod libc_names;
 mod life;
 mod live;
 mod load;
+mod looks;
 mod operations;
 mod oracle;
 mod random;

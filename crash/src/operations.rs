@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use stratalog::{ConsumerConfig, Durability, Error, EventLog, Partition, Position, Record, Topic};
+use stratalog::{Durability, Error, EventLog, Partition, Record, RecordCopy, Topic};
 
 use crate::faults;
-use crate::oracle::{Commits, Sent, Sort, Stage, oracle, trace};
+use crate::oracle::{Sent, Sort, Stage, oracle, trace};
 use crate::session::{Operation, Outcome, Planned, Session, Way};
 
 /// A partition that an operation is about.
-struct Target {
-    topic: Topic,
-    partition: Partition,
-    number: usize,
-    index: u32,
-    sort: Sort,
+pub struct Target {
+    pub topic: Topic,
+    pub partition: Partition,
+    pub number: usize,
+    pub index: u32,
+    pub sort: Sort,
 }
 
 impl Session {
@@ -61,6 +61,14 @@ impl Session {
                 Ok(target) => self.commit(log, &target, group, *share, *level),
                 Err(outcome) => outcome,
             },
+            Operation::Member(name) => match self.target(log, name, 0) {
+                Ok(target) => self.member(log, &target),
+                Err(outcome) => outcome,
+            },
+            Operation::Look(name, index, what) => match self.target(log, name, *index) {
+                Ok(target) => self.look(log, &target, *what),
+                Err(outcome) => outcome,
+            },
             Operation::Forget { group, of, all } => match self.target(log, &of.0, of.1) {
                 Ok(target) => self.forget(log, &target, group, *all),
                 Err(outcome) => outcome,
@@ -73,7 +81,7 @@ impl Session {
         }
     }
 
-    fn outcome<T>(&mut self, answer: stratalog::Result<T>, done: impl FnOnce(T)) -> Outcome {
+    pub fn outcome<T>(&mut self, answer: stratalog::Result<T>, done: impl FnOnce(T)) -> Outcome {
         match answer {
             Ok(answer) => {
                 done(answer);
@@ -84,7 +92,7 @@ impl Session {
     }
 
     /// The same for a change of a topic that is there before and after. If the outcome is unknown it takes no records.
-    fn altered(&mut self, of: &Target, answer: stratalog::Result<()>, done: impl FnOnce()) -> Outcome {
+    pub fn altered(&mut self, of: &Target, answer: stratalog::Result<()>, done: impl FnOnce()) -> Outcome {
         let was_poisoned = oracle(|oracle| oracle.catalog_poisoned);
         match answer {
             Ok(()) => {
@@ -109,7 +117,7 @@ impl Session {
         }
     }
 
-    fn target(&mut self, log: &EventLog, name: &str, index: u32) -> Result<Target, Outcome> {
+    pub fn target(&mut self, log: &EventLog, name: &str, index: u32) -> Result<Target, Outcome> {
         let number = oracle(|oracle| oracle.named(name)).ok_or(Outcome::Skipped)?;
         let (stage, sort, count) = oracle(|oracle| {
             let topic = &oracle.topics[number];
@@ -256,7 +264,7 @@ impl Session {
     }
 
     /// What the log calls durable must survive.
-    fn look_at_marks(&mut self, of: &Target) {
+    pub fn look_at_marks(&mut self, of: &Target) {
         if let Ok(offsets) = faults::spared(|| of.partition.offsets()) {
             oracle(|oracle| {
                 let partition = oracle.partition(of.number, of.index);
@@ -324,93 +332,6 @@ impl Session {
         }
         self.altered(to, answer, || oracle(|oracle| oracle.topics[to.number].partitions_acked = count + 1))
     }
-
-    fn commit(&mut self, log: &EventLog, of: &Target, group: &str, share: u64, level: Durability) -> Outcome {
-        let place = (group.to_owned(), of.number, of.index);
-        let offset = oracle(|oracle| {
-            let offset = oracle.partition(of.number, of.index).acked as u64 * share / 1000;
-            oracle.trace.push(format!("{group} commits {offset} of {} {level:?}", of.partition.id()));
-            oracle.commits.entry(place.clone()).or_default().history.push(Some(offset));
-            offset
-        });
-        let answer = log.consumer_with(ConsumerConfig::new().group(group).commit_durability(level)).and_then(
-            |mut consumer| {
-                consumer.assign([&of.partition])?;
-                consumer.commit_to([Position::new(&of.partition, offset)])
-            },
-        );
-        if answer.is_ok() && oracle(|oracle| oracle.topics[of.number].stage == Stage::Unknown) {
-            self.violation(format!("{} takes commits although it may be gone", of.partition.id()));
-        }
-        self.committed(&place, &answer, level == Durability::Synced);
-        self.outcome(answer, |()| ())
-    }
-
-    /// What the answer to a commit, the last of the history, says of it.
-    fn committed(&self, place: &(String, usize, u32), answer: &stratalog::Result<()>, is_durable: bool) {
-        oracle(|oracle| {
-            let Some(commits) = oracle.commits.get_mut(place) else { return };
-            match answer {
-                Ok(()) => commits.acked = commits.history.len(),
-                // Nothing was committed.
-                Err(failure) if !matches!(failure, Error::Poisoned(_)) && !self.may_not_read => {
-                    commits.history.pop();
-                }
-                Err(_) => {}
-            }
-            if answer.is_ok() && is_durable {
-                commits.durable = commits.acked;
-            }
-            if commits.history.is_empty() {
-                oracle.commits.remove(place);
-            }
-        });
-    }
-
-    /// Forgets the position of one partition, or with `all` the group with all of its positions.
-    fn forget(&mut self, log: &EventLog, of: &Target, group: &str, all: bool) -> Outcome {
-        let places: Vec<(String, usize, u32)> = oracle(|oracle| {
-            let is_there = |commits: &Commits| {
-                commits.acked == commits.history.len() && commits.history.last().is_some_and(Option::is_some)
-            };
-            let live = |topic: &usize| oracle.topics[*topic].stage == Stage::Live;
-            let mut places: Vec<_> = oracle.commits.iter().collect();
-            places.retain(|((name, topic, partition), _)| {
-                name == group && (all || (*topic, *partition) == (of.number, of.index))
-            });
-            // Those of topics that may be gone are another matter.
-            let is_known = places.iter().all(|((_, topic, _), commits)| live(topic) && is_there(commits));
-            places.into_iter().filter(|_| is_known).map(|(place, _)| place.clone()).collect()
-        });
-        if places.is_empty() {
-            return Outcome::Skipped;
-        }
-        oracle(|oracle| {
-            oracle.trace.push(format!("{group} forgets {places:?}"));
-            for place in &places {
-                oracle.commits.entry(place.clone()).or_default().history.push(None);
-            }
-        });
-        let answer = log.group(group).and_then(|group| {
-            if all { group.delete() } else { group.remove_committed([of.partition.id().clone()]) }
-        });
-        for place in &places {
-            self.committed(place, &answer, false);
-        }
-        self.outcome(answer, |()| ())
-    }
-
-    /// Reads all, as a consumer would, with calls that may fail.
-    fn read(&mut self, log: &EventLog, of: &Target) -> Outcome {
-        trace(format!("read {}", of.partition.id()));
-        let answer = (|| {
-            let mut reader = log.reader()?;
-            reader.assign([&of.partition])?;
-            while !reader.poll(Duration::ZERO)?.is_empty() {}
-            Ok(())
-        })();
-        self.outcome(answer, |()| ())
-    }
 }
 
 /// Sends, and gives the first offset.
@@ -424,6 +345,15 @@ fn send_by<'a>(
     let producer = log.producer()?.with_durability(level);
     match way {
         Way::Batch => Ok(producer.send_batch(&to.partition, records)?.offsets.start),
+        Way::At => {
+            let end = to.partition.offsets()?.log_end;
+            Ok(producer.send_batch_at(&to.partition, end, records)?.offsets.start)
+        }
+        Way::Copies => {
+            let end = to.partition.offsets()?.log_end;
+            let copies = records.zip(end..).map(|(record, offset)| RecordCopy::new(offset, record));
+            Ok(producer.send_copies(&to.partition, copies)?.offsets.start)
+        }
         Way::Single => {
             let sent = records.map(|record| producer.send(&to.topic, record));
             sent.map(|sent| sent.map(|sent| sent.offset)).last().unwrap_or(Ok(0))

@@ -27,7 +27,7 @@ fn remove(name: &str, key: u32) -> Operation {
 }
 
 fn commit(name: &str, share: u64) -> Operation {
-    Operation::Commit { group: "g1", of: (name.into(), 0), share, level: Synced }
+    Operation::Commit { group: "g1", of: (name.into(), 0), share, level: Some(Synced) }
 }
 
 fn delete(name: &str) -> Operation {
@@ -157,7 +157,7 @@ pub fn scripts() -> Vec<Script> {
                 plain(),
                 send("a", Synced, Way::Batch, &[100, 100, 100, 100]),
                 commit("a", 250),
-                Operation::Commit { group: "g2", of: ("a".into(), 0), share: 500, level: Buffered },
+                Operation::Commit { group: "g2", of: ("a".into(), 0), share: 500, level: Some(Buffered) },
                 commit("a", 750),
                 Operation::Kill,
                 commit("a", 500),

@@ -22,6 +22,33 @@ pub enum Way {
     Batch,
     /// `enqueue`, then `flush`.
     Buffered,
+    /// `send_batch_at` the log end.
+    At,
+    /// `send_copies` from the log end on.
+    Copies,
+}
+
+/// Calls that change nothing, or nothing that is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Of topics.
+    Describe,
+    /// Of groups.
+    Groups,
+    /// `offset_for_time`, `seek_to_time`.
+    Time,
+    /// `segments`, `size` and what is kept by a timestamp in the future.
+    Sizes,
+    /// And events.
+    Metrics,
+    /// Of a handover.
+    DryRun,
+    /// Another log of the directory, opened to be read.
+    SecondReader,
+    /// Records that are discarded.
+    Enqueue,
+    /// A reader of what is durable.
+    Durable,
 }
 
 #[derive(Clone, Debug)]
@@ -46,13 +73,16 @@ pub enum Operation {
     Delete(String),
     AddPartition(String),
     Alter(String, u32),
-    /// Commits the position after so many of a thousand of the partition.
+    /// Commits the position after so many of a thousand of the partition. Without a level it is set from outside the group.
     Commit {
         group: &'static str,
         of: (String, u32),
         share: u64,
-        level: Durability,
+        level: Option<Durability>,
     },
+    /// A member of a group of its own subscribes to the topic, reads it and commits.
+    Member(String),
+    Look(String, u32, Look),
     /// Forgets what the group has committed of the partition, or `all` that it has, and itself.
     Forget {
         group: &'static str,
@@ -165,6 +195,11 @@ impl Session {
             let _ = log.close();
             faults::heal();
             log = options(self.mode, &self.clock).open(&self.root)?;
+            // The disk is still full.
+            if let Some(failure) = log.recovery().failed.first().cloned() {
+                let _ = log.close();
+                return Err(failure);
+            }
         }
         self.log = Some(log);
         oracle(Oracle::reopened);
@@ -276,7 +311,14 @@ impl Session {
             oracle.topics.push(crate::oracle::Topic::new(name, sort, partitions as usize));
             oracle.topics.len() - 1
         });
-        match log.create_topic(name, config_of(sort, partitions)) {
+        // All ways to make one.
+        let config = config_of(sort, partitions);
+        let made = match number % 3 {
+            0 => log.create_topic(name, config),
+            1 => log.ensure_topic(name, config),
+            _ => log.create_topics([(name, config)]).and_then(|_| log.topic(name)),
+        };
+        match made {
             Ok(topic) => oracle(|oracle| {
                 oracle.topics[number].id = Some(topic.id().to_string());
                 oracle.topics[number].stage = Stage::Live;

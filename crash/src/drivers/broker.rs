@@ -21,7 +21,7 @@ use crate::session::options;
 
 /// States that are taken of one life.
 const OF_A_LIFE: usize = 4;
-const GROUPS: [&str; 2] = ["g1", "g2"];
+const GROUPS: [&str; 3] = ["g1", "g2", "g3"];
 
 /// Returns how many violations there were.
 pub fn run(arguments: &Arguments) -> Result<u64, String> {

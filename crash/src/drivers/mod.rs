@@ -6,6 +6,7 @@ pub mod faults;
 pub mod full;
 pub mod kill;
 pub mod power;
+mod small_disk;
 pub mod stress;
 
 use std::fs;
