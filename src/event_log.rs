@@ -12,6 +12,7 @@ use crate::events::Events;
 use crate::group::check_name;
 use crate::handover::{self, HandoverOptions, HandoverReport};
 use crate::producer::{Producer, ProducerConfig};
+use crate::snapshot::{self, Snapshot};
 use crate::upkeep::MaintenanceReport;
 
 /// An open log directory. Cheap to clone, shared by any number of threads.
@@ -313,6 +314,58 @@ impl EventLog {
     /// all the same.
     pub fn sync(&self) -> Result<()> {
         self.directory.sync()
+    }
+
+    /// Makes a copy of the log as it is now, in a directory of its own, while the log is used: a backup.
+    ///
+    /// The snapshot is the log at one point. Everything that was acknowledged before the call is in it; a record that was
+    /// sent after another one was acknowledged is not in it without the other, whatever partitions they are of. The same
+    /// holds for topics, settings, and positions that groups have committed. All of it is on the medium when this returns.
+    /// It opens as a log that was closed in order, here and under a Kafka broker.
+    ///
+    /// Sealed segments are reflinked where the file system can do that, else hard-linked, else copied, as on another file
+    /// system; the last segment of each partition is copied. So beside the log a snapshot takes little time and space.
+    /// A hard link is the same file: what damages it on the disk damages both. A backup that is to outlive the disk has to be on
+    /// another one. Neither log ever writes to a file that the other has too.
+    ///
+    /// Appends wait while the point is written down, for which no file is touched. Everything else happens beside them. Deleted records and topics keep their space until the snapshot is made, and no compaction ends.
+    /// One snapshot is made at a time; the next one waits for it.
+    ///
+    /// `to` must be absent or an empty directory, outside of every log, and its parent must be there. The snapshot is made in
+    /// `to` with the ending `.stratalog-snapshot-unfinished` and renamed at the end. After an error, the death of the process
+    /// or a power failure `to` is absent or empty, or the whole snapshot. What is left of one that was not finished is removed
+    /// by the next one to the same directory.
+    ///
+    /// The snapshot has the ids of the log (`cluster.id`, `node.id`, `directory.id`, topic ids), so that it can take its place.
+    /// Let no brokers of one cluster run on both. Not in it are locks, `stratalog.live`, directories that belong to no topic, and
+    /// what recovery has set aside.
+    ///
+    /// Kafka has no counterpart: one stops the broker and copies its directory, or mirrors topics into another cluster.
+    ///
+    /// ```
+    /// use stratalog::{EventLog, Record, TopicConfig};
+    /// # let dir = tempfile::tempdir()?;
+    /// let log = EventLog::open(dir.path().join("data"))?;
+    /// let orders = log.create_topic("orders", TopicConfig::new())?;
+    /// log.producer()?.send(&orders, Record::new("paid"))?;
+    ///
+    /// let snapshot = log.snapshot_to(dir.path().join("monday"))?;
+    /// println!("{snapshot}");
+    ///
+    /// let copy = EventLog::open(snapshot.directory())?;
+    /// assert!(copy.recovery().clean);
+    /// assert_eq!(copy.topic("orders")?.partition(0)?.offsets()?.log_end, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` for a `to` that is not as described, which says what would be right; `ReadOnly` if the log is only read:
+    /// whoever only reads cannot hold the writer still. `Locked` if another process is making a snapshot there. `Corrupt` if
+    /// a partition cannot be opened or the end of one does not hold together; older segments are not read, and what is damaged
+    /// in them is damaged in the snapshot. [`Poisoned`](crate::Error::Poisoned) after a change of topics whose outcome is
+    /// unknown. `Closed` if the log is closed meanwhile. `StorageFull` and `Io`. After all of them the log is what it was.
+    pub fn snapshot_to(&self, to: impl AsRef<Path>) -> Result<Snapshot> {
+        snapshot::snapshot_to(&self.directory, to.as_ref())
     }
 
     /// Makes the directory ready for a Kafka broker, closes the log, and says what was done and how to start the broker.

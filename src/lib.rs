@@ -53,6 +53,7 @@ mod partition;
 mod position;
 mod producer;
 mod segment;
+mod snapshot;
 mod sys;
 mod upkeep;
 mod wait;
@@ -92,6 +93,7 @@ pub use producer::{
     BatchMetadata, BufferedProducer, Partitioner, Producer, ProducerConfig, Record, RecordCopy,
     RecordMetadata,
 };
+pub use snapshot::Snapshot;
 pub use sys::ignore_file_size_signal;
 pub use upkeep::MaintenanceReport;
 

@@ -21,6 +21,8 @@ mod program;
 mod set;
 #[path = "cli/settings.rs"]
 mod settings;
+#[path = "cli/snapshot.rs"]
+mod snapshot;
 #[path = "cli/stats.rs"]
 mod stats;
 #[path = "cli/topics.rs"]

@@ -35,6 +35,24 @@ fn open(dir: &Path) -> EventLog {
     EventLog::options().maintenance(Maintenance::ByHand).open(dir).unwrap()
 }
 
+/// What a broker serves of a snapshot is what the log held when it was made; and it needs no recovery.
+#[test]
+fn a_snapshot_of_a_running_log_is_served() {
+    if kafka_is_missing() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
+    let log = open(&data);
+    topics::write(&log);
+    let expected = ours::everything(&log);
+    log.snapshot_to(&copy).unwrap();
+    topics::write_more(&log);
+    log.close().unwrap();
+    check(&copy);
+    Adoption::new().of(&copy).assert_same(&expected);
+}
+
 /// A directory with a bit of everything, there and back: we write, a broker serves and writes, we go on, and a broker
 /// once more.
 #[test]

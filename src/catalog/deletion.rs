@@ -12,14 +12,15 @@
 //! | anything else that belongs to no topic | left alone |
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::directories::{self, Removal};
 use super::metadata_log::MetadataLog;
 use super::state::{State, likeness};
 use super::{Catalog, Changes, TopicEntry};
 use crate::error::{Error, Result};
-use crate::partition::holds_no_record;
+use crate::partition::{PartitionLog, holds_no_record};
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind};
 use crate::upkeep::checkpoints;
@@ -32,12 +33,14 @@ pub(super) struct Unfinished {
     has_stale_checkpoints: bool,
     /// They do not any more, but may again after a power failure.
     has_unsynced_checkpoints: bool,
+    /// Directories that have left their place, and that a snapshot needs yet.
+    kept: Vec<(PathBuf, Arc<PartitionLog>)>,
 }
 
 impl Unfinished {
     /// What an open has found.
     pub(super) fn found(removals: Vec<Removal>) -> Self {
-        Self { removals, has_stale_checkpoints: true, has_unsynced_checkpoints: false }
+        Self { removals, has_stale_checkpoints: true, ..Self::default() }
     }
 
     /// A topic was deleted.
@@ -47,7 +50,9 @@ impl Unfinished {
         let placed = topic.partitions().iter().filter(|partition| !partition.has_lost_its_place());
         let directories = placed.map(|partition| partition.directory().to_owned());
         let forget = Some(topic.name().to_string());
-        self.removals.push(Removal { id: topic.id(), forget, directories: directories.collect() });
+        let logs =
+            topic.partitions().iter().map(|log| (log.directory().to_owned(), Arc::clone(log))).collect();
+        self.removals.push(Removal { id: topic.id(), forget, directories: directories.collect(), logs });
     }
 }
 
@@ -100,12 +105,13 @@ impl Unfinished {
     /// Carries out those that `which` chooses. One that fails stays.
     fn finish_removals(&mut self, root: &Path, disk: &Disk, which: impl Fn(&Removal) -> bool) -> Result<()> {
         let mut outcome = Ok(());
+        self.kept.retain(|(directory, log)| log.is_kept() || directories::remove(directory, disk).is_err());
         self.removals.retain(|removal| {
             if !which(removal) {
                 return true;
             }
             // What has left its place and could not be removed is in nobody's way, and goes with the next open.
-            let carried_out = removal.carry_out(root, disk).map(drop);
+            let carried_out = removal.carry_out(root, disk, &mut self.kept).map(drop);
             let has_failed = carried_out.is_err();
             outcome = std::mem::replace(&mut outcome, Ok(())).and(carried_out);
             has_failed

@@ -4,14 +4,17 @@
 //! belongs to no topic is left alone: it may be a topic's only copy. Removing takes three steps, each durable before
 //! the next, so that it can be finished at any later open: out of the name's way, out of the checkpoints, away.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::metadata_log;
 use crate::config::topic_name;
 use crate::error::{Error, Result};
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
+use crate::partition::PartitionLog;
 use crate::segment;
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind, random_bytes};
@@ -114,15 +117,28 @@ pub(super) struct Removal {
     /// The name that checkpoints must not know any more.
     pub(super) forget: Option<String>,
     pub(super) directories: Vec<PathBuf>,
+    /// The partitions that were open in them.
+    pub(super) logs: BTreeMap<PathBuf, Arc<PartitionLog>>,
 }
 
 impl Removal {
     /// Does all that the topic's name has to wait for, then removes what it can. What could not be removed is
-    /// returned; the next open tries again.
-    pub(super) fn carry_out(&self, root: &Path, disk: &Disk) -> Result<Vec<PathBuf>> {
+    /// returned; the next open tries again. What a snapshot needs yet is `kept`.
+    pub(super) fn carry_out(
+        &self,
+        root: &Path,
+        disk: &Disk,
+        kept: &mut Vec<(PathBuf, Arc<PartitionLog>)>,
+    ) -> Result<Vec<PathBuf>> {
         let mut aside = Vec::new();
         for directory in &self.directories {
-            aside.extend(self.put_aside(directory, disk)?);
+            let put_aside = || self.put_aside(directory, disk);
+            let log = self.logs.get(directory);
+            let moved = log.map_or_else(put_aside, |log| log.leave_place(put_aside))?;
+            match (moved, log.filter(|log| log.is_kept())) {
+                (Some(moved), Some(log)) => kept.push((moved, Arc::clone(log))),
+                (moved, _) => aside.extend(moved),
+            }
         }
         disk.sync_directory(root)?;
         if let Some(name) = &self.forget {
@@ -182,7 +198,7 @@ fn name_put_aside(name: &str, id: Uuid) -> String {
 }
 
 /// Removes a directory, the file last that says whose it is: what is left after a stop is still known.
-fn remove(directory: &Path, disk: &Disk) -> Result<()> {
+pub(super) fn remove(directory: &Path, disk: &Disk) -> Result<()> {
     for (name, kind) in disk.list(directory)? {
         let path = directory.join(&name);
         match kind {

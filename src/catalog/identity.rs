@@ -12,7 +12,7 @@ pub(super) const FILE: &str = "meta.properties";
 /// The node of a directory that no broker has had. A broker that takes it over must be configured with it.
 const NODE_ID: i32 = 1;
 /// Far more than the file ever holds.
-const MOST_BYTES: u64 = 1 << 20;
+pub(super) const MOST_BYTES: u64 = 1 << 20;
 
 /// The identity of the directory, or `None` if it has none yet.
 pub(super) fn read(root: &Path, disk: &Disk) -> Result<Option<MetaProperties>> {

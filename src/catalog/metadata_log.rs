@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::set::QUORUM_STATE;
 use super::state::State;
 use crate::config::{Durability, ReadUpTo};
 use crate::error::{Damage, Error, PoisonCause, Result};
@@ -129,6 +130,11 @@ impl MetadataLog {
         (topic, partition) == (TOPIC, 0)
     }
 
+    /// The partition, for whoever copies it.
+    pub(super) fn partition(&self) -> Arc<PartitionLog> {
+        Arc::clone(&self.log)
+    }
+
     /// Which partition this is, and up to where it is on the medium.
     pub(super) fn recovery_point(&self) -> Option<(TopicPartition, u64)> {
         Some((self.log.id().clone(), self.log.recovery_point()?))
@@ -180,6 +186,11 @@ impl MetadataLog {
     pub(super) fn close(&self) -> Result<()> {
         self.log.close()
     }
+}
+
+/// Whether a file beside the segments is part of the log: a snapshot, and what a broker notes of the quorum.
+pub(super) fn belongs_to_log(name: &str) -> bool {
+    snapshot_name(name).is_some() || name == QUORUM_STATE
 }
 
 /// The newest snapshot and what follows it; with the offset behind the last record.

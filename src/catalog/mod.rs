@@ -27,6 +27,7 @@
 //! | [`entry`] | a topic with its partitions, what it asks of records ([`rules`]) |
 //! | [`following`] | the catalog of a directory that is only read |
 //! | [`set`] | directories that other nodes have a part in |
+//! | [`point`] | the log at one point, for a snapshot |
 //! | [`handover`] | what a broker must find in the log, and what it asks of it |
 
 mod alteration;
@@ -43,6 +44,7 @@ mod metadata_log;
 mod opening;
 mod outline;
 mod partitions;
+mod point;
 mod rules;
 mod set;
 mod state;
@@ -64,8 +66,9 @@ pub(crate) use directories::foreign as foreign_directories;
 use entry::Surroundings;
 pub(crate) use entry::TopicEntry;
 use metadata_log::MetadataLog;
-pub(crate) use opening::refuse_occupied;
+pub(crate) use opening::{log_around, refuse_occupied};
 pub(crate) use outline::{FoundDirectory, Outline, Owner, directories_in, has_identity, metadata_directory};
+pub(crate) use point::{LogPoint, belongs_to};
 use state::{METADATA_VERSION, State};
 use unsettled::Unsettled;
 

@@ -59,6 +59,16 @@ pub(crate) fn refuse_occupied(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The log, or the directory of a partition of one, that a directory is or lies in.
+pub(crate) fn log_around(directory: &Path) -> Result<Option<PathBuf>> {
+    for part in directory.ancestors() {
+        if kind_of(&part.join(identity::FILE))?.is_some() || is_of_partition(part)? {
+            return Ok(Some(part.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a directory is that of a partition, of any log.
 fn is_of_partition(directory: &Path) -> Result<bool> {
     let has = |directory: &Path, file| Ok::<_, Error>(kind_of(&directory.join(file))?.is_some());
@@ -207,7 +217,7 @@ pub(super) fn leftovers(state: &State, found: Vec<Found>, disk: &Disk) -> Result
                 // A topic that has the name by now has lines of its own in the checkpoints.
                 let forget =
                     state.removed_name(id).filter(|name| state.id_of(name).is_none()).map(str::to_owned);
-                Removal { id, forget, directories: Vec::new() }
+                Removal { id, forget, directories: Vec::new(), logs: BTreeMap::new() }
             });
             removal.directories.push(path);
             if let Place::Partition { topic, .. } = place {

@@ -17,7 +17,7 @@ use crate::format::properties::MetaProperties;
 use crate::format::quorum_state::{self, QuorumState};
 use crate::sys::Disk;
 
-const QUORUM_STATE: &str = "quorum-state";
+pub(super) const QUORUM_STATE: &str = "quorum-state";
 /// Far more than the file ever holds.
 const MOST_BYTES: u64 = 1 << 20;
 /// By how much epochs are raised.

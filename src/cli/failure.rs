@@ -8,6 +8,9 @@ use stratalog::Error;
 
 use super::output::complain;
 
+/// A process whose number the system does not tell.
+const ANOTHER: &str = "another process";
+
 /// How a command ends.
 pub(super) type Outcome<T = ()> = Result<T, Failure>;
 
@@ -18,6 +21,8 @@ pub(super) enum Failure {
     Usage(String),
     /// Something was not as it should be: exit code 1.
     Failed(String),
+    /// Another process has the directory open: exit code 1.
+    Held { path: String, by: String },
     /// Nobody reads the output any more. That ends a command, but is no failure: `consume | head`.
     ClosedPipe,
 }
@@ -45,6 +50,14 @@ impl Failure {
             }
             Self::Failed(what) => {
                 complain(what);
+                ExitCode::from(1)
+            }
+            Self::Held { path, by } => {
+                complain(format_args!(
+                    "{path} is held by {by}, and one process at a time can write: stop {} or have it make the change; \
+                     commands that only read work beside it",
+                    if by == ANOTHER { "it" } else { &by }
+                ));
                 ExitCode::from(1)
             }
             Self::ClosedPipe => ExitCode::SUCCESS,
@@ -78,15 +91,8 @@ impl From<Error> for Failure {
                 return Self::Usage(error.to_string());
             }
             Error::Locked { path, holder } => {
-                let path = path.display();
-                let (by, stop) = match holder {
-                    Some(process) => (format!("process {process}"), format!("stop process {process}")),
-                    None => ("another process".to_owned(), "stop it".to_owned()),
-                };
-                format!(
-                    "{path} is held by {by}, and one process at a time can write: {stop} or have it make the \
-                     change; commands that only read work beside it"
-                )
+                let by = holder.map_or_else(|| ANOTHER.to_owned(), |process| format!("process {process}"));
+                return Self::Held { path: path.display().to_string(), by };
             }
             Error::PartOfSet { path, node, others } => {
                 let others: Vec<_> = others.iter().map(ToString::to_string).collect();

@@ -36,6 +36,7 @@ mod produce;
 mod progress;
 mod properties;
 mod session;
+mod snapshot;
 mod stats;
 mod stop;
 mod table;
@@ -118,6 +119,7 @@ enum Command {
     Export(export::Export),
     Import(import::Import),
     Mirror(mirror::Mirror),
+    Snapshot(snapshot::Snapshot),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -141,6 +143,7 @@ impl Command {
             Self::Export(options) => export::run(&options, session),
             Self::Import(options) => import::run(&options, session),
             Self::Mirror(options) => mirror::run(&options, session),
+            Self::Snapshot(options) => snapshot::run(&options, session),
             Self::Completions(options) => completions::run(&options),
             Self::Man(options) => man::run(&options),
         }

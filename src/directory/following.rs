@@ -70,6 +70,7 @@ impl OpenDirectory {
             running: Mutex::new(None),
             following: Mutex::new(following),
             watch: idle.chores.watch,
+            snapshots: Mutex::default(),
         }))
     }
 

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use crossbeam_channel::Sender;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use deletions::Deletions;
 pub use group::Group;
@@ -81,6 +81,8 @@ pub(crate) struct OpenDirectory {
     following: Mutex<following::Following>,
     /// Where another process tells what it appends.
     watch: Option<Arc<LiveWatch>>,
+    /// Held while a snapshot is made, and by whoever closes.
+    snapshots: Mutex<()>,
 }
 
 impl fmt::Debug for OpenDirectory {
@@ -188,6 +190,7 @@ impl OpenDirectory {
             idlers: Sleepers::default(),
             running: Mutex::new(Some(Running { work, threads, live, second, _lock: lock })),
             watch: None,
+            snapshots: Mutex::default(),
             following: Mutex::default(),
         }))
     }
@@ -392,6 +395,33 @@ impl OpenDirectory {
         }
     }
 
+    /// Waits for another snapshot, and for the close with [`Closed`](Error::Closed).
+    pub(crate) fn begin_snapshot(&self) -> Result<MutexGuard<'_, ()>> {
+        let one = self.snapshots.lock();
+        self.check_writable()?;
+        Ok(one)
+    }
+
+    /// Has done what waited for the end of a snapshot.
+    pub(crate) fn end_snapshot(&self) {
+        if let Err(failure) = self.catalog.finish_deletions() {
+            self.tell_failed("removing what a snapshot has kept", &failure);
+        }
+        self.look_after_files();
+    }
+
+    /// Writes down how far the log is on the medium. If that cannot be done, more has to be looked at after a crash.
+    pub(crate) fn note_recovery_points(&self) {
+        let noted = self.catalog.write_recovery_points().and_then(|()| self.disk.sync_directory(&self.root));
+        if let Err(failure) = noted {
+            self.tell_failed("writing a checkpoint", &failure);
+        }
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// What this thread writes from here on frees space in the end, as long as what it returns lives.
     pub(crate) fn spend_for_freeing(&self) -> Spending {
         self.disk.spend(Purpose::Freeing)
@@ -417,6 +447,8 @@ impl OpenDirectory {
         self.check_process()?;
         self.closing.store(true, Ordering::Release);
         self.idlers.wake_all();
+        // A snapshot ends at its next step; it reads files that may be another process's from here on.
+        drop(self.snapshots.lock());
         let mut running = self.running.lock();
         if self.is_read_only() {
             self.catalog.partitions().into_iter().try_for_each(|partition| partition.close())?;
@@ -447,11 +479,8 @@ impl OpenDirectory {
         outcome = outcome.and(self.catalog.write_cleaned());
         outcome = outcome.and(self.catalog.write_recovery_points());
         if outcome.is_ok() && self.recovery.is_complete() {
-            outcome = self
-                .disk
-                .sync_directory(&self.root)
-                .and_then(|()| self.disk.replace(&self.root.join(CLEAN_MARKER), MARKER_TEXT))
-                .and_then(|()| self.disk.sync_directory(&self.root));
+            let settled = self.disk.sync_directory(&self.root);
+            outcome = settled.and_then(|()| write_clean_marker(&self.disk, &self.root));
         }
         if let Some(live) = live {
             live.end(&self.disk);
@@ -465,6 +494,12 @@ impl OpenDirectory {
         self.events.end();
         outcome
     }
+}
+
+/// Says that everything in a directory is exact and on the medium.
+pub(crate) fn write_clean_marker(disk: &Disk, root: &Path) -> Result<()> {
+    disk.replace(&root.join(CLEAN_MARKER), MARKER_TEXT)?;
+    disk.sync_directory(root)
 }
 
 impl OpenDirectory {

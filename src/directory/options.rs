@@ -76,7 +76,7 @@ pub struct OpenOptions {
     pub(crate) compaction_memory: usize,
     pub(super) on_progress: Option<OnProgress>,
     /// None but in tests.
-    pub(super) faults: Faults,
+    pub(crate) faults: Faults,
 }
 
 impl Default for OpenOptions {

@@ -25,6 +25,8 @@ pub(super) struct Cleaned {
 }
 
 const NEVER: u64 = u64::MAX;
+/// How long a partition waits that a snapshot keeps as it is, before it is looked at again.
+const KEPT_MS: i64 = 1000;
 
 /// The part of a partition that can be gone through.
 #[derive(Debug)]
@@ -116,6 +118,9 @@ impl PartitionLog {
         let Some(settings) = self.settings.all().compaction else { return Ok(Judgement::default()) };
         let bounds = self.bounds()?;
         self.finish_swaps(now)?;
+        if self.is_kept() {
+            return Ok(Judgement { cleanable: None, next_due: Some(now.saturating_add(KEPT_MS)) });
+        }
         if self.cleaned.refused.load(Ordering::Relaxed) == self.segments.version() {
             return Ok(Judgement::default());
         }

@@ -22,6 +22,9 @@ use crate::sys::{EntryKind, disk};
 const SUFFIXES: [&str; 5] =
     [segment::OFFSET_INDEX, segment::TIME_INDEX, "txnindex", "snapshot", segment::LOG];
 
+/// How long files wait that a snapshot keeps, before it is looked at again whether they can go.
+const KEPT_MS: i64 = 1000;
+
 /// Segments that have left the list and whose files are still there, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Front {
@@ -236,6 +239,11 @@ impl PartitionLog {
             return Ok(None);
         }
         self.rename_doomed(&mut front)?;
+        if self.is_kept() {
+            // A snapshot may need them yet.
+            let later = |doomed: &Doomed| doomed.due.max(now.saturating_add(KEPT_MS));
+            return Ok(front.doomed.front().map(later));
+        }
         while let Some(next) = front.doomed.front().filter(|doomed| doomed.due <= now) {
             for path in self.files_of(next.segment.base()) {
                 self.disk.remove_file(&Standing::Deleted.of(&path))?;

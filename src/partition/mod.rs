@@ -33,6 +33,7 @@ mod holding;
 mod live;
 mod load;
 mod missing;
+mod point;
 mod prepared;
 mod producers;
 mod resting;
@@ -79,6 +80,8 @@ pub use load::PartitionRecovery;
 use missing::Compacted;
 pub use missing::MissingRecords;
 pub(crate) use missing::is_always_compacted;
+use point::Keeping;
+pub(crate) use point::{Bytes, Kept, PartitionPoint, at_one_point};
 use prepared::Prepared;
 pub(crate) use producers::{OpenTransaction, ProducerState};
 pub(crate) use segments::SegmentList;
@@ -142,6 +145,7 @@ pub(crate) struct PartitionLog {
     compacted: Compacted,
     /// What was found missing before the partition was loaded, for the report of that.
     surveyed: Mutex<Vec<MissingRecords>>,
+    keeping: Keeping,
     durable: Durable,
     prepared: Prepared,
     counters: Counters,
@@ -227,6 +231,7 @@ impl PartitionLog {
         Arc::new(Self {
             compacted: Compacted::new(id.topic(), compacts),
             surveyed: Mutex::default(),
+            keeping: Keeping::at(&directory),
             disk: disk.within(&directory),
             directory,
             id: id.of_topic(*topic_id.as_bytes()),

@@ -50,7 +50,8 @@ impl PartitionLog {
             // The directory may be another's.
             return Ok(false);
         }
-        let is_there = self.segments.hold(old);
+        // A second file of the same base offset that is `.deleted` would take the place of one that a snapshot needs yet.
+        let is_there = self.segments.hold(old) && !self.is_kept();
         let swapped = if is_there { self.name_swap(&new) } else { Ok(()) };
         if !is_there || swapped.is_err() {
             for one in &new {

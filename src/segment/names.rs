@@ -71,6 +71,12 @@ impl Segment {
         look(&standing.of(&self.path))
     }
 
+    /// The same where the directory of the segment has been moved.
+    pub(crate) fn by_name_in<T>(&self, directory: &Path, look: impl FnOnce(&Path) -> T) -> T {
+        let standing = self.standing.read();
+        look(&standing.of(&directory.join(self.path.file_name().unwrap_or_default())))
+    }
+
     /// Renames all files of the segment, or none. Where not even what was begun can be undone, the segment stands where
     /// its log file does, and the next attempt does the rest.
     ///

@@ -273,10 +273,21 @@ pub(crate) fn make_entries(
     next: u64,
     interval: u32,
 ) -> Result<IndexEntries> {
+    Ok(index_anew(file, (length, next), base, interval)?.entries)
+}
+
+/// Makes the index of `length` bytes of batches that end before offset `next`, and tells where the way from batch to batch
+/// ends.
+pub(crate) fn index_anew(
+    file: &PlainFile,
+    (length, next): (u64, u64),
+    base: u64,
+    interval: u32,
+) -> Result<Checked> {
     let mut batches = Batches::new(file, length, 0, base);
     let mut index = Indexing::new(base, interval);
     skip_batches(&mut batches, next, &mut index, &mut |_, _| ())?;
-    Ok(check_batches(&mut batches, index, &mut |_, _| ())?.entries)
+    check_batches(&mut batches, index, &mut |_, _| ())
 }
 
 /// What [`check_batches`] found out about a segment.

@@ -302,6 +302,13 @@ impl Disk {
         }
     }
 
+    /// Removes a directory in which nothing is.
+    pub(crate) fn remove_empty_directory(&self, path: &Path) -> Result<()> {
+        self.check_writable()?;
+        let removed = self.faults.check(Operation::Remove).and_then(|()| fs::remove_dir(path));
+        removed.map_err(|e| Error::io("remove", path, e))
+    }
+
     /// Makes a directory, whose parent must exist. One that is there is fine.
     pub(crate) fn create_directory(&self, path: &Path) -> Result<()> {
         self.check_writable()?;
@@ -410,6 +417,16 @@ pub(crate) fn existing_part(path: &Path) -> Option<(PathBuf, bool)> {
     let here = Path::new(".");
     let of = |part: &Path| fs::canonicalize(if part.as_os_str().is_empty() { here } else { part });
     path.ancestors().find_map(|part| Some((of(part).ok()?, part == path)))
+}
+
+/// Whether another file system begins at a directory.
+pub(crate) fn is_mount_point(path: &Path) -> Result<bool> {
+    let device = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).map_err(|e| Error::io("look at", path, e))?;
+        Ok(platform::device_and_number_at(path, &metadata).map(|(device, _)| device))
+    };
+    let Some(parent) = path.parent() else { return Ok(true) };
+    Ok(device(path)? != device(parent)?)
 }
 
 /// Refuses a path with a link in it that leads nowhere: no directory can be made there.

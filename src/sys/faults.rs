@@ -21,6 +21,10 @@ pub(crate) enum Operation {
     Rename,
     Remove,
     Truncate,
+    /// A second name for a file.
+    Link,
+    /// A file that shares the blocks of another one.
+    Share,
 }
 
 /// Is told what has succeeded, before whoever asked for it is. What it does must not come back to the log.

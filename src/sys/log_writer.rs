@@ -110,7 +110,11 @@ impl LogWriter {
 
     /// A file whose first `confirmed` bytes were found whole. What lies behind them is cut off.
     pub(crate) fn open(disk: &Disk, path: &Path, capacity: u64, confirmed: u64, mark: u64) -> Result<Self> {
-        let file = disk.open(path, true)?;
+        let mut file = disk.open(path, true)?;
+        if file.has_other_names()? {
+            // A snapshot has it too, and no file that two logs have is ever written to.
+            file = disk.take_for_itself(file, confirmed)?;
+        }
         if file.len()? > confirmed {
             file.truncate(confirmed)?;
         }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`disk`] | files and directories: open without following links, replace, list, rename |
 //! | [`plain_directory`] | syncs of the entries of a directory |
+//! | `copying` | copies of files: blocks that are shared, second names, bytes |
 //! | [`anchor`] | whether a path still means the directory that was opened |
 //! | [`faults`] | failing the n-th write, sync or allocation, for tests |
 //! | [`fork`] | telling a process from its children |
@@ -26,6 +27,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 
 mod anchor;
+mod copying;
 pub(crate) mod disk;
 pub(crate) mod faults;
 pub(crate) mod fork;
@@ -48,6 +50,7 @@ pub(crate) mod tail;
 #[cfg(all(unix, test))]
 mod tests;
 
+pub(crate) use copying::{Copied, Copier, Taken};
 pub(crate) use disk::{Disk, EntryKind, Identity, NameRules};
 pub(crate) use fork::Birth;
 pub(crate) use lock::{DirectoryLock, SecondLock};

@@ -41,6 +41,13 @@ impl PlainFile {
         Ok(self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len())
     }
 
+    /// Whether the file has another name, in this directory or elsewhere: what is written to it, whoever reads it under
+    /// that name gets too.
+    pub(crate) fn has_other_names(&self) -> Result<bool> {
+        let metadata = self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?;
+        Ok(platform::names_of(&self.file, &metadata) > 1)
+    }
+
     /// When the file was last changed, in milliseconds since 1970.
     pub(crate) fn changed_at(&self) -> Result<i64> {
         let changed = self.file.metadata().and_then(|metadata| metadata.modified());

@@ -2,7 +2,7 @@
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "groups",
     "topics",
     "produce",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 18] = [
     "export",
     "import",
     "mirror",
+    "snapshot",
     "completions",
     "man",
 ];

@@ -20,7 +20,7 @@ const ROOMS: [&[&str]; 15] = [
     &["catalog"],
     &["group"],
     &["directory"],
-    &["handover"],
+    &["handover", "snapshot"],
     &["producer", "consumer"],
     &["inspect"],
 ];

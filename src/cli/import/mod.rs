@@ -417,6 +417,6 @@ fn refused(number: u64, why: String) -> Failure {
 fn at_line(number: u64, failure: Failure) -> Failure {
     match failure {
         Failure::Failed(why) | Failure::Usage(why) => refused(number, why),
-        Failure::ClosedPipe => Failure::ClosedPipe,
+        other @ (Failure::Held { .. } | Failure::ClosedPipe) => other,
     }
 }

@@ -104,6 +104,19 @@ fn device_and_number(file: &File) -> Option<(u64, u64)> {
     (known && number != 0).then(|| (u64::from(about.volume), number))
 }
 
+/// How many names a file has.
+pub(crate) fn names_of(file: &File, _metadata: &fs::Metadata) -> u64 {
+    let mut about = FileInformation::default();
+    // SAFETY: the handle is open, and `about` is laid out as the call fills it in and lives through it.
+    let known = unsafe { file_information(file.as_raw_handle(), &raw mut about) } != 0;
+    if known { u64::from(about.links) } else { 1 }
+}
+
+/// No file system that is common there can.
+pub(crate) fn share_blocks(_from: &File, _to: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Whether the time at which a file was made belongs to the file. Windows gives a file that takes a name the time of the
 /// one that had the name some seconds before ("tunneling").
 pub(crate) const KEEPS_CREATION_TIMES: bool = false;
