@@ -480,6 +480,26 @@ fn a_synced_commit_is_on_the_medium_when_it_returns() {
     }
 }
 
+/// Else a power cut brings the position back, and it is that of the topic that has the name then.
+#[test]
+fn what_was_forgotten_before_is_on_the_disk_before_the_name_is_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::options().sync_behind(None, None).offsets_partitions(1).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    send_round(&log, &topic, "a");
+    let config = ConsumerConfig::new().group("g").commit_durability(Durability::Synced);
+    let mut consumer = log.consumer_with(config).unwrap();
+    consumer.assign([("t", 0)]).unwrap();
+    consumer.commit_to([Position::new(("t", 0), 1)]).unwrap();
+    drop(consumer);
+    let offsets = || log.topic("__consumer_offsets").unwrap().partition(0).unwrap().offsets().unwrap();
+    log.group("g").unwrap().remove_committed([("t", 0)]).unwrap();
+    assert_ne!(offsets().durable, offsets().log_end);
+    log.delete_topic("t").unwrap();
+    assert_eq!(offsets().durable, offsets().log_end);
+    log.create_topic("t", TopicConfig::new()).unwrap();
+}
+
 #[test]
 fn positions_of_groups_without_members_are_forgotten_if_that_is_wanted() {
     let hour = Duration::from_secs(3600);

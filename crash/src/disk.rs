@@ -122,6 +122,13 @@ pub fn take_last_point() {
     unseen(|| point("end"));
 }
 
+/// What a power cut leaves at least, now.
+pub fn least() -> Option<Tree> {
+    let mut tree = None;
+    unseen(|| with(|disk| tree = Some(disk.after_cut(Left::Least, None))));
+    tree
+}
+
 pub fn sync_begins(descriptor: RawFd) {
     with(|disk| {
         let Some(id) = disk.id_of(descriptor) else { return };

@@ -8,7 +8,9 @@ use stratalog::{Durability, Error, Remedy};
 
 use super::{caught, fresh};
 use crate::arguments::Arguments;
+use crate::disk::{self, Density, Disk};
 use crate::faults::{self, FAILURES, Failure, Fault, Kind, PATTERNS, Pattern};
+use crate::interpose::unseen;
 use crate::judge::{After, judge};
 use crate::keep::Findings;
 use crate::life;
@@ -137,6 +139,10 @@ impl Faults {
         session.may_fail = true;
         session.may_poison = case.fault.kind.may_poison();
         session.may_not_read = case.fault.kind == Kind::Read;
+        // What is on the disk when a sync has failed is another matter than what is in the files.
+        let is_sync = matches!(case.fault.kind, Kind::Sync | Kind::DirectorySync);
+        let disk = Disk::of(&session.root, 1, Density::PerMille(0), Box::new(|_, _, _| ()));
+        disk::record(Some(disk).filter(|_| is_sync));
         faults::arm(&session.root.join(case.within), Some(case.fault));
         let copy = self.directory.join("copy");
         let outcome = caught(|| {
@@ -144,6 +150,7 @@ impl Faults {
             ends_well(&mut session)
         });
         faults::heal();
+        disk::record(None);
         let command = format!("crash faults --scripts {} --mode {mode} --case {index}", script.name);
         let what = format!("{} {:?} within {:?}", case.name, case.fault, case.within);
         self.end(session, outcome, &command, &what, case.name, case.fault.kind);
@@ -249,7 +256,10 @@ fn follow(script: &Script, case: &Case, session: &mut Session, copy: &Path) -> R
                 }
             }
         }
-        let Outcome::Failed(failure) = outcome else { continue };
+        let Outcome::Failed(failure) = outcome else {
+            survives_a_cut(session, copy)?;
+            continue;
+        };
         if case.fault.failure == Failure::Short {
             return Err(format!("{operation:?} fails since a call did half of it: {failure}"));
         }
@@ -285,6 +295,27 @@ pub fn is_true(session: &Session, failure: &Error, copy: &Path) -> Result<(), St
         let judged = judge(&log, &oracle(|oracle| oracle.clone()), After::Kill);
         let _ = log.close();
         judged.map(drop).map_err(|reason| format!("{failure}; but a copy of the directory shows: {reason}"))
+    })
+}
+
+/// A call that has succeeded although syncs fail: what it promises would be there after a power cut.
+fn survives_a_cut(session: &Session, copy: &Path) -> Result<(), String> {
+    if faults::struck() == 0 {
+        return Ok(());
+    }
+    let Some(tree) = disk::least() else { return Ok(()) };
+    disk::pause(|| {
+        unseen(|| {
+            tree.write(copy).map_err(|failure| failure.to_string())?;
+            let log = options(session.mode, &session.clock).open(copy);
+            let log =
+                log.map_err(|failure| format!("after a failed sync a power cut leaves no log: {failure}"))?;
+            let judged = judge(&log, &oracle(|oracle| oracle.clone()), After::Power);
+            let _ = log.close();
+            judged
+                .map(drop)
+                .map_err(|reason| format!("a sync failed, a call succeeded, and a power cut shows: {reason}"))
+        })
     })
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Writer {
     value: Vec<u8>,
     /// Records below are on the medium or will be without anybody asking.
     promised: u64,
+    /// Whatever was taken back lies below. `None`: below the end of the log.
+    taken_back: Option<u64>,
     /// Of a log that another process may be writing: how far it was read.
     cursor: Option<Cursor>,
 }
@@ -206,6 +208,9 @@ impl Shard {
         let mut end = None;
         for change in changes {
             let has_value = writer.encode(&change)?;
+            if !has_value {
+                writer.taken_back = None;
+            }
             let Writer { batch, key, value, .. } = &*writer;
             let fields = RecordFields { key: Some(key), value: has_value.then_some(value), headers: &[] };
             let measured = batch.measure(&fields, how.now);
@@ -222,6 +227,14 @@ impl Shard {
             end = Some(self.append(writer, how)?);
         }
         Ok(end)
+    }
+
+    /// Offset below which everything lies that was taken back, by an earlier call too. A power cut could bring it back
+    /// until that is durable.
+    pub(super) fn taken_back_until(&self, writer: &mut Writer) -> Result<u64> {
+        let until = writer.taken_back.map_or_else(|| Ok(self.log.bounds()?.log_end), Ok)?;
+        writer.taken_back = Some(until);
+        Ok(until)
     }
 
     /// Appends the batch, then counts what is in it.

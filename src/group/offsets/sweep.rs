@@ -160,9 +160,11 @@ impl CommittedOffsets {
                 fold.groups().flat_map(changes).collect()
             };
             let changes = found.iter().map(|(group, change)| change.of(group, how));
-            let end = shard.write(&mut writer, changes, how)?;
+            let written = shard.write(&mut writer, changes, how)?;
             swept.written.extend(found);
-            ends.push((shard, end));
+            // What an earlier call has taken back is not found any more, and is waited for all the same.
+            let end = shard.taken_back_until(&mut writer)?.max(written.unwrap_or(0));
+            ends.push((shard, Some(end)));
         }
         // One after the other was appended to; none waited for the one before.
         ends.into_iter().try_for_each(|(shard, end)| await_durable(shard, end, level))?;
