@@ -21,6 +21,8 @@ pub(super) enum Failure {
     Usage(String),
     /// Something was not as it should be: exit code 1.
     Failed(String),
+    /// All was done but for what is damaged: exit code 3.
+    LeftOut(String),
     /// Another process has the directory open: exit code 1.
     Held { path: String, by: String },
     /// Nobody reads the output any more. That ends a command, but is no failure: `consume | head`.
@@ -41,6 +43,14 @@ impl Failure {
         Self::Failed(format!("cannot read {what}: {}", plain(source)))
     }
 
+    /// What failed, in words.
+    pub(super) fn words(&self) -> Option<&str> {
+        match self {
+            Self::Failed(what) => Some(what),
+            _ => None,
+        }
+    }
+
     /// Tells the user, and says what the program exits with.
     pub(super) fn report(self) -> ExitCode {
         match self {
@@ -51,6 +61,10 @@ impl Failure {
             Self::Failed(what) => {
                 complain(what);
                 ExitCode::from(1)
+            }
+            Self::LeftOut(what) => {
+                complain(what);
+                ExitCode::from(3)
             }
             Self::Held { path, by } => {
                 complain(format_args!(

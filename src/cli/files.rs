@@ -78,6 +78,20 @@ pub(super) fn below(dir: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The names of the directories in a directory, sorted.
+pub(super) fn directories(dir: &Path) -> Outcome<Vec<String>> {
+    let failed = |source: io::Error| Failure::input(dir.display(), &source);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.path().is_dir() {
+            found.extend(entry.file_name().into_string());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// The files in a directory, sorted.
 pub(super) fn inside(dir: &Path) -> Outcome<Vec<PathBuf>> {
     let failed = |source: io::Error| Failure::input(dir.display(), &source);

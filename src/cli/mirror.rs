@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use stratalog::inspect::{BatchRecords, BatchView};
 use stratalog::{
     Consumer, ConsumerConfig, Error, EventLog, IsolationLevel, Mismatch, OwnedRecord, Partition,
-    PartitionOffsets, Position, Producer, RecordCopy, Topic,
+    PartitionOffsets, Position, Producer, Record, RecordCopy, Timestamp, TimestampType, Topic,
 };
 
 use super::copying::{self, BATCH_BYTES};
@@ -16,6 +17,7 @@ use super::lines::push_text;
 use super::output::counted;
 use super::pattern::Pattern;
 use super::progress::Bar;
+use super::salvage::Damaged;
 use super::{Failure, Outcome, Output, Session, Stop, files, topics};
 
 const EXAMPLES: &str = "\
@@ -36,10 +38,17 @@ pub(super) struct Mirror {
     /// Only these topics: `orders`, `orders|payments`, `test-.*`.
     #[arg(long, value_name = "PATTERN")]
     topic: Option<String>,
+    /// Read the files alone, go on after damaged parts, and list these on standard error: topic, offsets, file, bytes, reason.
+    /// Their offsets stay free. Ends with 3 if there are any.
+    #[arg(long)]
+    skip_damage: bool,
 }
 
 pub(super) fn run(options: &Mirror, session: &Session) -> Outcome {
     let pattern = Pattern::parse(options.topic.as_deref().unwrap_or(".*"))?;
+    if options.skip_damage {
+        return damaged(options, session, &pattern);
+    }
     let from = session.read()?;
     if files::is_same(session.dir()?, &options.to) {
         return Err(Failure::usage("--dir and --to are the same directory; name another one to copy to"));
@@ -54,6 +63,95 @@ pub(super) fn run(options: &Mirror, session: &Session) -> Outcome {
         return Err(Failure::failed("stopped before the end; run it again to go on"));
     }
     Ok(())
+}
+
+/// The same of a directory that is damaged.
+fn damaged(options: &Mirror, session: &Session, pattern: &Pattern) -> Outcome {
+    if files::is_same(session.dir()?, &options.to) {
+        return Err(Failure::usage("--dir and --to are the same directory; name another one to copy to"));
+    }
+    let mut found = Damaged::open(session, pattern, options.topic.is_none())?;
+    let to = session.open_to_fill(&options.to)?;
+    let mirrored = all_readable(&mut found, &to, options.topic.is_none());
+    to.close()?;
+    print(&mirrored?, session)?;
+    found.end()
+}
+
+fn all_readable(found: &mut Damaged, to: &EventLog, with_groups: bool) -> Outcome<Vec<Copied>> {
+    let (producer, mut copied) = (to.producer()?, Vec::new());
+    let names: Vec<String> = found.topics.keys().filter(|name| !name.starts_with("__")).cloned().collect();
+    for name in names {
+        let Some(topic) = found.topics.get(&name) else { continue };
+        let (config, count) = (topic.config.clone(), topic.partitions);
+        let copy = to.ensure_topic_with(&name, config.clone().partitions(count), Mismatch::Keep)?;
+        if copy.partitions().len() < count as usize {
+            copy.add_partitions(count)?;
+        }
+        if found.is_known {
+            copying::take_settings(&copy, &config)?;
+        }
+        for partition in copy.partitions().into_iter().take(count as usize) {
+            let before = partition.offsets()?.log_end;
+            let mut records = 0;
+            found.batches(&name, partition.id().partition(), &mut |batch, found, start, is_committed| {
+                if is_committed {
+                    records += copy_batch(&producer, &partition, batch, found, start.max(before))?;
+                }
+                Ok(())
+            })?;
+            let after = partition.offsets()?.log_end;
+            copied.push(Copied { partition, before, after, records });
+        }
+    }
+    if with_groups {
+        for (name, group) in found.groups()? {
+            let positions = group.commits.iter().filter_map(|((topic, partition), commit)| {
+                let is_of = |one: &&Copied| {
+                    one.partition.id().topic() == topic
+                        && i64::from(one.partition.id().partition()) == *partition
+                };
+                let offset = u64::try_from(commit.offset).ok()?;
+                let one = copied.iter().find(is_of).filter(|one| offset <= one.after)?;
+                Some(Position::new(one.partition.id(), offset))
+            });
+            let positions: Vec<_> = positions.collect();
+            if !positions.is_empty() {
+                to.group(&name)?.set_committed(positions)?;
+            }
+        }
+    }
+    Ok(copied)
+}
+
+/// Writes the records of a batch from an offset on, and tells how many.
+fn copy_batch(
+    producer: &Producer,
+    to: &Partition,
+    batch: &BatchView<'_>,
+    found: &BatchRecords<'_>,
+    from: u64,
+) -> Outcome<u64> {
+    let means = batch.timestamp_type().unwrap_or(TimestampType::CreateTime);
+    let mut copies = Vec::new();
+    for one in found.iter() {
+        let Some(offset) = u64::try_from(one.offset()).ok().filter(|offset| *offset >= from) else {
+            continue;
+        };
+        let mut record = Record::of(one.key(), one.value());
+        if one.timestamp() >= 0 {
+            record = record.timestamp(Timestamp::from_millis(one.timestamp()));
+        }
+        for header in one.headers() {
+            record = match header.value() {
+                Some(value) => record.header(header.name_bytes(), value),
+                None => record.null_header(header.name_bytes()),
+            };
+        }
+        copies.push(RecordCopy::new(offset, record).timestamp_type(means));
+    }
+    copying::write(producer, to, &copies)?;
+    Ok(copies.len() as u64)
 }
 
 /// What was done for a partition.

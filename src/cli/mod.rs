@@ -3,7 +3,7 @@
 //! One file per command. A command is a variant of [`Command`], an arm in [`Command::run`], and a file with its options
 //! (a struct for clap) and a function `run`. It gets a [`Session`], which knows the directory and how to open it, prints
 //! to an [`Output`], and answers with a [`Failure`] when something went wrong; nothing here exits, panics or prints by
-//! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage.
+//! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 done but for damaged parts.
 
 #![allow(
     clippy::struct_excessive_bools,
@@ -35,6 +35,7 @@ mod perf;
 mod produce;
 mod progress;
 mod properties;
+mod salvage;
 mod session;
 mod snapshot;
 mod stats;
@@ -61,7 +62,7 @@ Examples:
   stratalog topics --describe
 
 A program that keeps the directory open does not stand in the way of commands that only read.
-Exit codes: 0 ok, 1 failed, 2 wrong usage.";
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 done but for damaged parts (--skip-damage).";
 
 /// Kafka's log, inside your process: look at and work on a log directory.
 ///

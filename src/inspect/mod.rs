@@ -32,6 +32,7 @@
 mod batch;
 mod derived;
 mod log_file;
+mod salvage;
 mod verify;
 mod words;
 
@@ -41,6 +42,7 @@ pub use derived::{
     producer_snapshot, transaction_index,
 };
 pub use log_file::LogFile;
+pub use salvage::{LeftOut, Salvaged, salvage};
 pub use verify::{FutureSegment, Problem, ProblemKind, VerifyOptions, VerifyReport, verify};
 pub use words::{CoordinatorWords, control_words, coordinator_words, metadata_words};
 

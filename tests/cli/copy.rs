@@ -294,3 +294,59 @@ fn names_of_headers_are_copied_byte_for_byte() {
     assert_eq!(shown["headers"][2], serde_json::json!([{ "base64": "/wAiww==" }, "b"]));
     assert_eq!(shown["headers"][1], serde_json::json!(["", null]));
 }
+
+#[test]
+fn what_is_damaged_is_skipped_and_listed() {
+    let program = Program::with_topic("orders", 2);
+    let log = EventLog::open(program.log()).unwrap();
+    let orders = log.topic("orders").unwrap();
+    for n in 0..9_u32 {
+        log.producer().unwrap().send(&orders, Record::new(&format!("value {n}")).partition(n % 2)).unwrap();
+    }
+    log.group("g").unwrap().set_committed([Position::new(("orders", 0), 4)]).unwrap();
+    log.close().unwrap();
+    let damage = program.log().join("orders-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&damage).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damage, bytes).unwrap();
+    let to = program.dir.path().join("copy");
+    let to = to.to_str().unwrap();
+    for metadata in ["is there", "is damaged"] {
+        if metadata == "is damaged" {
+            std::fs::remove_dir_all(to).unwrap();
+            std::fs::remove_dir_all(program.log().join("__cluster_metadata-0")).unwrap();
+        }
+        let before = common::tree(&program.log());
+        let told = program.fails(3, &["mirror", "--skip-damage", "--to", to], "");
+        assert!(
+            told.contains("orders-0: offset 2 left out: ") && told.contains("the checksum does not match"),
+            "{told}"
+        );
+        assert!(told.contains("1 damaged range was left out"), "{told}");
+        let exported = program.command(&["export", "--skip-damage"]).output().unwrap();
+        assert_eq!(exported.status.code(), Some(3));
+        let lines = |text: &[u8], kind: &str| -> Vec<String> {
+            let of_kind = format!("{{\"type\":\"{kind}\"");
+            let lines = std::str::from_utf8(text).unwrap().lines();
+            lines.filter(|line| line.starts_with(&of_kind)).map(str::to_owned).collect()
+        };
+        assert_eq!(common::tree(&program.log()), before, "reading has changed something");
+        let copied = program.command(&["export", "--dir", to]).output().unwrap().stdout;
+        assert_eq!(lines(&exported.stdout, "record").len(), 8);
+        assert_eq!(lines(&copied, "record").len(), 8);
+        assert!(lines(&copied, "record").iter().zip(lines(&exported.stdout, "record")).all(|(a, b)| {
+            let value = |line: &str| line.split("\"key\"").nth(1).unwrap().to_owned();
+            value(a) == value(&b)
+        }));
+        assert!(lines(&exported.stdout, "group")[0].contains("\"offset\":4"));
+        assert!(lines(&copied, "group")[0].contains("\"offset\":4"));
+        let log = EventLog::open_read_only(to).unwrap();
+        assert_eq!(log.topic("orders").unwrap().partition(0).unwrap().offsets().unwrap().log_end, 5);
+        if metadata == "is damaged" {
+            assert!(told.contains("Topics are taken from the names of directories"), "{told}");
+        }
+    }
+    // Without the option it is as it was.
+    assert!(!program.fails(1, &["mirror", "--to", to], "").is_empty());
+}

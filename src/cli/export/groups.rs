@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stratalog::inspect::{CoordinatorWords, coordinator_words};
-use stratalog::{ConsumerConfig, Error, EventLog, IsolationLevel, RecordView};
+use stratalog::{ConsumerConfig, Error, EventLog, IsolationLevel};
 
 use crate::cli::Outcome;
 
@@ -13,9 +13,9 @@ const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// A group.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(in crate::cli) struct Group {
     /// What was committed, by topic and partition.
-    pub(super) commits: BTreeMap<(String, i64), Commit>,
+    pub(in crate::cli) commits: BTreeMap<(String, i64), Commit>,
     /// There is a record of the group itself, with so many members in it.
     classic: Option<usize>,
     /// The same for groups of the newer protocol, whose members have records of their own.
@@ -25,8 +25,8 @@ pub(super) struct Group {
 
 /// What a group has committed for a partition.
 #[derive(Debug)]
-pub(super) struct Commit {
-    pub(super) offset: i64,
+pub(in crate::cli) struct Commit {
+    pub(in crate::cli) offset: i64,
     pub(super) leader_epoch: Option<i64>,
     pub(super) metadata: String,
     /// The topic's id, if the commit names it.
@@ -39,7 +39,7 @@ impl Group {
         if self.members.is_empty() && self.classic.unwrap_or(0) == 0 { "Empty" } else { "Stable" }
     }
 
-    fn is_there(&self) -> bool {
+    pub(in crate::cli) fn is_there(&self) -> bool {
         self.classic.is_some() || self.has_epoch || !self.commits.is_empty()
     }
 }
@@ -60,7 +60,7 @@ pub(super) fn all(log: &EventLog) -> Outcome<BTreeMap<String, Group>> {
         let before = reader.positions();
         let records = reader.poll(Duration::ZERO)?;
         for record in &records {
-            take(&record, &mut groups);
+            take(record.key(), record.value(), &mut groups);
         }
         if records.is_empty() && reader.positions() == before {
             break;
@@ -79,8 +79,8 @@ pub(super) fn all(log: &EventLog) -> Outcome<BTreeMap<String, Group>> {
 }
 
 /// Takes the next record. Those of other kinds say nothing that is wanted here.
-fn take(record: &RecordView<'_>, groups: &mut BTreeMap<String, Group>) {
-    let words = record.key().map(|key| coordinator_words(CoordinatorWords::Groups, key, record.value()));
+pub(in crate::cli) fn take(key: Option<&[u8]>, value: Option<&[u8]>, groups: &mut BTreeMap<String, Group>) {
+    let words = key.map(|key| coordinator_words(CoordinatorWords::Groups, key, value));
     let Some(Ok(Some((key, value)))) = words else { return };
     let parsed = |words: &str| serde_json::from_str::<Value>(words).ok();
     let Some(key) = parsed(&key) else { return };

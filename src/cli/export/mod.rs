@@ -1,22 +1,24 @@
 //! `export`: everything in the directory as lines of JSON, those that `kafka-adopt` prints of what a broker serves. So two
 //! directories, or a directory and a broker's word, can be compared line by line.
 
-mod groups;
+pub(super) mod groups;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Args;
 use sha2::{Digest as _, Sha256};
+use stratalog::inspect::{BatchView, InspectedRecord};
 use stratalog::{
-    Consumer, ConsumerConfig, EventLog, IsolationLevel, Partition, PartitionOffsets, Position, RecordView,
-    TimestampType, Topic, TopicDescription,
+    Consumer, ConsumerConfig, EventLog, Headers, IsolationLevel, Partition, PartitionOffsets, Position,
+    RecordView, TimestampType, Topic, TopicDescription,
 };
 
 use crate::cli::lines::{push_digits, push_hex, push_name, push_number, push_text};
 use crate::cli::pattern::Pattern;
 use crate::cli::progress::Bar;
+use crate::cli::salvage::{Damaged, DamagedTopic};
 use crate::cli::{Failure, Outcome, Output, Session, Stop, topics};
 
 const EXAMPLES: &str = "\
@@ -44,6 +46,10 @@ pub(super) struct Export {
     /// Keys and values whole, however long: what `import` needs.
     #[arg(long)]
     full: bool,
+    /// Read the files alone, go on after damaged parts, and list these on standard error: topic, offsets, file, bytes, reason.
+    /// Ends with 3 if there are any.
+    #[arg(long)]
+    skip_damage: bool,
 }
 
 /// Longer keys and values are printed as digests.
@@ -53,6 +59,9 @@ const POLL_BYTES: usize = 1 << 20;
 pub(super) fn run(options: &Export, session: &Session) -> Outcome {
     let pattern = Pattern::parse(options.topic.as_deref().unwrap_or(".*"))?;
     let stop = Stop::on_signals()?;
+    if options.skip_damage {
+        return damaged(options, session, &pattern, &stop);
+    }
     let log = session.read()?;
     let mut exporting = Exporting { full: options.full, out: Output::new(), line: Vec::new() };
     let mut chosen = Vec::new();
@@ -85,6 +94,81 @@ pub(super) fn run(options: &Export, session: &Session) -> Outcome {
         exporting.groups(&log)?;
     }
     exporting.out.end()
+}
+
+/// The same of a directory that is damaged.
+fn damaged(options: &Export, session: &Session, pattern: &Pattern, stop: &Stop) -> Outcome {
+    let mut found = Damaged::open(session, pattern, options.topic.is_none())?;
+    let mut exporting = Exporting { full: options.full, out: Output::new(), line: Vec::new() };
+    for (name, topic) in &found.topics {
+        exporting.damaged_topic(name, topic)?;
+    }
+    let counts: Vec<_> = found.topics.iter().map(|(name, topic)| (name.clone(), topic.partitions)).collect();
+    for (name, number) in
+        counts.iter().flat_map(|(name, count)| (0..*count).map(move |number| (name, number)))
+    {
+        if name.starts_with("__") && !options.internal {
+            continue;
+        }
+        let mut prefix = Vec::new();
+        begin_record((name, number), &mut prefix);
+        found.batches(name, number, &mut |batch, records, start, is_committed| {
+            if stop.is_asked() {
+                return Err(Failure::failed("stopped before everything was printed"));
+            }
+            let wanted = |one: &InspectedRecord<'_>| u64::try_from(one.offset()).is_ok_and(|at| at >= start);
+            for record in records.iter().filter(wanted) {
+                exporting.record(&prefix, &Line::of(&record, batch, is_committed));
+                exporting.put()?;
+            }
+            Ok(())
+        })?;
+    }
+    if options.topic.is_none() {
+        exporting.group_lines(found.groups()?)?;
+    }
+    exporting.out.end()?;
+    found.end()
+}
+
+/// What is printed of a record.
+struct Line<'r> {
+    offset: i64,
+    timestamp: i64,
+    means: TimestampType,
+    leader_epoch: Option<i32>,
+    is_committed: bool,
+    key: Option<&'r [u8]>,
+    value: Option<&'r [u8]>,
+    headers: Headers<'r>,
+}
+
+impl<'r> Line<'r> {
+    fn of(record: &InspectedRecord<'r>, batch: &BatchView<'_>, is_committed: bool) -> Self {
+        Self {
+            offset: record.offset(),
+            timestamp: record.timestamp(),
+            means: batch.timestamp_type().unwrap_or(TimestampType::CreateTime),
+            leader_epoch: Some(batch.leader_epoch()).filter(|epoch| *epoch >= 0),
+            is_committed,
+            key: record.key(),
+            value: record.value(),
+            headers: record.headers(),
+        }
+    }
+
+    fn of_view(record: &'r RecordView<'_>, is_committed: bool) -> Self {
+        Self {
+            offset: i64::try_from(record.offset()).unwrap_or(i64::MAX),
+            timestamp: record.timestamp().as_millis(),
+            means: record.timestamp_type(),
+            leader_epoch: record.leader_epoch().and_then(|epoch| i32::try_from(epoch).ok()),
+            is_committed,
+            key: record.key(),
+            value: record.value(),
+            headers: record.headers(),
+        }
+    }
 }
 
 struct Exporting {
@@ -164,13 +248,13 @@ impl Exporting {
             offsets: VecDeque::new(),
         };
         let mut prefix = Vec::new();
-        begin_record(partition, &mut prefix);
+        begin_record((partition.id().topic(), partition.id().partition()), &mut prefix);
         let mut position = start;
         while position < end {
             let records = all.poll(Duration::ZERO)?;
             for record in records.iter().take_while(|record| record.offset() < end) {
                 let is_committed = committed.holds(record.offset())?;
-                self.record(&prefix, &record, is_committed);
+                self.record(&prefix, &Line::of_view(&record, is_committed));
                 self.put()?;
             }
             let next = all.position(partition)?.offset();
@@ -182,30 +266,30 @@ impl Exporting {
         Ok(())
     }
 
-    fn record(&mut self, prefix: &[u8], record: &RecordView<'_>, is_committed: bool) {
+    fn record(&mut self, prefix: &[u8], record: &Line<'_>) {
         let line = &mut self.line;
         line.extend(prefix);
-        push_number(record.offset(), line);
+        push_number(record.offset, line);
         line.extend(b",\"timestamp\":");
-        push_number(record.timestamp().as_millis(), line);
-        line.extend(match record.timestamp_type() {
+        push_number(record.timestamp, line);
+        line.extend(match record.means {
             TimestampType::LogAppendTime => &b",\"timestampType\":\"LogAppendTime\",\"leaderEpoch\":"[..],
             _ => b",\"timestampType\":\"CreateTime\",\"leaderEpoch\":",
         });
-        match record.leader_epoch() {
+        match record.leader_epoch {
             Some(epoch) => push_number(epoch, line),
             None => line.extend(b"null"),
         }
-        line.extend(if is_committed {
+        line.extend(if record.is_committed {
             &b",\"committed\":true,\"key\":"[..]
         } else {
             b",\"committed\":false,\"key\":"
         });
-        push_bytes(record.key(), self.full, line);
+        push_bytes(record.key, self.full, line);
         line.extend(b",\"value\":");
-        push_bytes(record.value(), self.full, line);
+        push_bytes(record.value, self.full, line);
         line.extend(b",\"headers\":[");
-        for (at, header) in record.headers().enumerate() {
+        for (at, header) in record.headers.clone().enumerate() {
             line.extend(if at == 0 { &b"["[..] } else { b",[" });
             push_name(header.name_bytes(), line);
             line.push(b',');
@@ -215,9 +299,35 @@ impl Exporting {
         line.extend(b"]}\n");
     }
 
+    /// What is known of a topic in a damaged directory.
+    fn damaged_topic(&mut self, name: &str, topic: &DamagedTopic) -> Outcome {
+        let line = &mut self.line;
+        line.extend(b"{\"type\":\"topic\",\"topic\":");
+        push_text(name, line);
+        line.extend(b",\"id\":");
+        match &topic.id {
+            Some(id) => push_text(id, line),
+            None => line.extend(b"null"),
+        }
+        let internal = name.starts_with("__");
+        write!(line, ",\"internal\":{internal},\"partitionCount\":{},\"configs\":{{", topic.partitions)?;
+        for (at, (name, value)) in topic.config.entries().enumerate() {
+            line.extend(if at == 0 { &b""[..] } else { b"," });
+            push_text(name, line);
+            line.push(b':');
+            push_text(value, line);
+        }
+        line.extend(b"},\"partitions\":[]}\n");
+        self.put()
+    }
+
     /// Prints the groups and what they have committed.
     fn groups(&mut self, log: &EventLog) -> Outcome {
-        for (name, group) in groups::all(log)? {
+        self.group_lines(groups::all(log)?)
+    }
+
+    fn group_lines(&mut self, groups: BTreeMap<String, groups::Group>) -> Outcome {
+        for (name, group) in groups {
             let line = &mut self.line;
             line.extend(b"{\"type\":\"group\",\"group\":");
             push_text(&name, line);
@@ -286,11 +396,11 @@ fn reader(log: &EventLog, of: &Partition, isolation: IsolationLevel, start: u64)
     Ok(reader)
 }
 
-fn begin_record(partition: &Partition, line: &mut Vec<u8>) {
+fn begin_record((topic, number): (&str, u32), line: &mut Vec<u8>) {
     line.extend(b"{\"type\":\"record\",\"topic\":");
-    push_text(partition.id().topic(), line);
+    push_text(topic, line);
     line.extend(b",\"partition\":");
-    push_number(partition.id().partition(), line);
+    push_number(number, line);
     line.extend(b",\"offset\":");
 }
 

@@ -417,6 +417,6 @@ fn refused(number: u64, why: String) -> Failure {
 fn at_line(number: u64, failure: Failure) -> Failure {
     match failure {
         Failure::Failed(why) | Failure::Usage(why) => refused(number, why),
-        other @ (Failure::Held { .. } | Failure::ClosedPipe) => other,
+        other @ (Failure::LeftOut(_) | Failure::Held { .. } | Failure::ClosedPipe) => other,
     }
 }
