@@ -332,7 +332,14 @@ fn remedied(session: &mut Session, operation: &Operation, failure: &Error) -> Re
         other => return Err(format!("{failure} advises {other:?}")),
     }
     if failure.remedy() != Remedy::Reopen && session.may_poison {
-        // Of several failures the call returns the first. Another one may have been worse.
+        // Of several failures the call returns the first. Another one may have been worse: then a later call says so.
+        match session.perform(operation) {
+            Outcome::Failed(Error::Poisoned(_)) if !matches!(failure, Error::Poisoned(_)) => {}
+            Outcome::Failed(again) => {
+                return Err(format!("after {failure} the same call fails again: {again}"));
+            }
+            _ => {}
+        }
         session.close();
         session.ensure_open(After::Kill).map_err(|again| format!("after {failure}, at the open: {again}"))?;
     }
