@@ -146,6 +146,22 @@ pub unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int
 /// # Safety
 /// As for the function of this name in libc.
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn linkat(
+    of: c_int,
+    from: *const c_char,
+    directory: c_int,
+    to: *const c_char,
+    flags: c_int,
+) -> c_int {
+    naming(Kind::Create, "linkat", &[Place::At(directory, to)], || {
+        // SAFETY: the arguments are the caller's.
+        unsafe { libc::syscall(libc::SYS_linkat, of, from, directory, to, flags) }
+    })
+}
+
+/// # Safety
+/// As for the function of this name in libc.
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
     // SAFETY: the argument is the caller's.
     naming(Kind::Remove, "unlink", &[Place::Path(path)], || unsafe { libc::syscall(libc::SYS_unlink, path) })

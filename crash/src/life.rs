@@ -37,6 +37,7 @@ pub fn next(random: &mut Random) -> Operation {
         64..=73 => Operation::Maintain(random.pick(&[10, 600, 6000, 20_000, 40_000])),
         74..=76 => Operation::DeleteRecords(name, index, random.below(1001)),
         77 if random.one_in(2) => Operation::Member(name),
+        77 if random.one_in(2) => Operation::Snapshot,
         77 => Operation::Read(name, index),
         78..=80 if there.len() > 1 => Operation::Delete(name),
         81..=82 if count < 4 => Operation::AddPartition(name),

@@ -24,6 +24,7 @@ mod random;
 mod scripts;
 mod served;
 mod session;
+mod snapshots;
 mod tree;
 
 use std::process::ExitCode;

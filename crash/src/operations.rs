@@ -77,6 +77,7 @@ impl Session {
                 Ok(target) => self.read(log, &target),
                 Err(outcome) => outcome,
             },
+            Operation::Snapshot => self.snapshot(log),
             Operation::Close | Operation::Kill => Outcome::Skipped,
         }
     }

@@ -90,6 +90,8 @@ pub enum Operation {
         all: bool,
     },
     Read(String, u32),
+    /// Makes a snapshot beside the log, which is judged and removed.
+    Snapshot,
     Close,
     /// The process dies: what is in the page cache stays.
     Kill,

@@ -18,7 +18,7 @@ use crate::tree::Tree;
 
 /// Functions of libc that change files and are not in `interpose`. Should the library or the standard library come to use
 /// one, its name is in this program, and this is where to learn of it.
-const NOT_INTERPOSED: [&str; 43] = [
+const NOT_INTERPOSED: [&str; 42] = [
     "copy_file_range",
     "creat",
     "creat64",
@@ -30,7 +30,6 @@ const NOT_INTERPOSED: [&str; 43] = [
     "fwrite",
     "io_uring_enter",
     "link",
-    "linkat",
     "lio_listio64",
     "mkdirat",
     "mknod",
