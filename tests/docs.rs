@@ -16,6 +16,7 @@ fn file_of(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     match name.split_once('/') {
         Some(("cli", file)) => root.join("tests/cli").join(format!("{file}.rs")),
+        Some(("upgrades", file)) => root.join("tests/upgrades").join(format!("{file}.rs")),
         Some(("wait", file)) => root.join("src/wait").join(format!("{file}.rs")),
         Some((folder, file)) => root.join("src").join(folder).join("tests").join(format!("{file}.rs")),
         None => root.join("tests").join(format!("{name}.rs")),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Damage, Error, Result};
+use crate::error::{Damage, Result};
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
 use crate::sys::{Disk, random_bytes};
@@ -19,7 +19,7 @@ pub(super) fn read(root: &Path, disk: &Disk) -> Result<Option<MetaProperties>> {
     let path = root.join(FILE);
     let Some(bytes) = disk.read_small(&path, MOST_BYTES)? else { return Ok(None) };
     let read = MetaProperties::parse(&bytes);
-    read.map(Some).map_err(|reason| Error::Corrupt(Box::new(Damage::new(&path, 0, reason.to_string()))))
+    read.map(Some).map_err(|reason| reason.error(Box::new(Damage::new(&path, 0, reason.to_string()))))
 }
 
 /// Gives a fresh directory an identity.

@@ -223,7 +223,7 @@ fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<u64> {
             rest = behind;
             fold(&batch, fetched.from..fetched.upto, None, state).map_err(|(offset, reason)| {
                 let damage = Damage::new(log.directory(), 0, reason.to_string());
-                Error::Corrupt(Box::new(damage.at_offset(log.id(), offset)))
+                reason.error(Box::new(damage.at_offset(log.id(), offset)))
             })?;
         }
     }
@@ -281,7 +281,7 @@ fn newest_snapshot(disk: &Disk, directory: &Path) -> Result<Option<Snapshot>> {
 }
 
 /// Offset and epoch of a name `OFFSET-EPOCH.checkpoint`, with exactly 20 and 10 digits.
-fn snapshot_name(name: &str) -> Option<(u64, u32)> {
+pub(super) fn snapshot_name(name: &str) -> Option<(u64, u32)> {
     let (offset, epoch) = name.strip_suffix(".checkpoint")?.split_once('-')?;
     let all_digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
     if all_digits(offset, 20) && all_digits(epoch, 10) {
@@ -298,8 +298,8 @@ impl Snapshot {
         let (mut position, mut expected) = (0, 0);
         while let Some(rest) = file.get(position..).filter(|rest| !rest.is_empty()) {
             let damage = |reason: String| Box::new(Damage::new(&self.path, position as u64, reason));
-            let frame = whole_batch_at(rest, expected)
-                .map_err(|reason| Error::Corrupt(damage(reason.to_string())))?;
+            let frame =
+                whole_batch_at(rest, expected).map_err(|reason| reason.error(damage(reason.to_string())))?;
             let whole = rest.get(..frame.bytes).filter(|_| matches!(frame.kind, FrameKind::Batch(_)));
             let Some(batch) = whole.and_then(Batch::of_frame) else {
                 return Err(Error::Corrupt(damage("a snapshot holds batches of format 2 only".into())));
@@ -309,7 +309,7 @@ impl Snapshot {
             }
             // Its records have offsets of its own.
             fold(&batch, 0..u64::MAX, Some(self.upto.saturating_sub(1)), state)
-                .map_err(|(_, reason)| Error::Corrupt(damage(reason.to_string())))?;
+                .map_err(|(_, reason)| reason.error(damage(reason.to_string())))?;
             position += frame.bytes;
             expected = frame.last_offset() + 1;
         }

@@ -80,8 +80,10 @@ fn parse<T>(
         return Err(Malformed("a checkpoint does not end in a newline"));
     }
     let mut lines = text.lines();
-    if lone_number(&mut lines)? != 0 {
-        return Err(Malformed("a checkpoint has a version other than 0"));
+    match lone_number(&mut lines)? {
+        0 => {}
+        1.. => return Err(Malformed::NEWER_CHECKPOINT),
+        _ => return Err(Malformed("a checkpoint has a negative version")),
     }
     let count = lone_number(&mut lines)?;
     let entries = lines
@@ -175,7 +177,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         let offsets = |text: &str| parse_offsets(text.as_bytes()).unwrap_err().0;
-        assert_eq!(offsets("1\n0\n"), "a checkpoint has a version other than 0");
+        assert_eq!(offsets("1\n0\n"), Malformed::NEWER_CHECKPOINT.0);
+        assert_eq!(offsets("-1\n0\n"), "a checkpoint has a negative version");
         assert_eq!(offsets("0\n"), "a checkpoint lacks its version or its count");
         assert_eq!(offsets("0\n-1\n"), "a checkpoint does not have as many entries as it says");
         assert_eq!(

@@ -7,6 +7,7 @@
 use super::Malformed;
 use super::crc::{crc32, crc32c};
 use super::header::{BatchHeader, CHECKSUMMED, HEADER_BYTES, LENGTH_OVERHEAD, MAGIC};
+use crate::error::{Damage, Error};
 
 /// Fewer bytes than this cannot begin a batch of any format.
 pub(crate) const SMALLEST_PREFIX: usize = MAGIC + 2;
@@ -42,6 +43,17 @@ pub(crate) enum NotWhole {
     Malformed(Malformed),
     #[error("the checksum does not match")]
     Checksum,
+    /// As long as it says, and at an offset that may follow. Nothing that this version writes ever looks like it, torn or
+    /// not.
+    #[error("{0}")]
+    Newer(Malformed),
+}
+
+impl NotWhole {
+    /// What a reader or a recovery that came to this reports.
+    pub(crate) fn error(self, damage: Box<Damage>) -> Error {
+        if let Self::Newer(_) = self { Error::Unsupported(damage) } else { Error::Corrupt(damage) }
+    }
 }
 
 impl From<Malformed> for NotWhole {
@@ -116,9 +128,15 @@ fn legacy(frame: &[u8], magic: i8) -> Result<FrameKind, NotWhole> {
 
 /// The batch at the front of `bytes`, if it may stand in a log whose next offset is `expected`.
 pub(crate) fn whole_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, NotWhole> {
-    let frame = frame_at(bytes)?;
+    let frame = frame_at(bytes).map_err(|reason| newer(bytes, expected).unwrap_or(reason))?;
     let (first, last) = match frame.kind {
+        FrameKind::Batch(header) if header.magic > 2 => {
+            let unknown = || Malformed("the offset is not the expected one").into();
+            return Err(newer(bytes, expected).unwrap_or_else(unknown));
+        }
         FrameKind::Batch(header) => {
+            // The checksum covers it.
+            header.codec().map_err(|_| NotWhole::Newer(Malformed::NEWER_CODEC))?;
             plausible(&header)?;
             (header.base_offset, header.last_offset())
         }
@@ -136,10 +154,17 @@ pub(crate) fn whole_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, NotWh
     }
 }
 
+/// The batch at the front of `bytes`, if all of it is there and it is of a format that this version does not know.
+fn newer(bytes: &[u8], expected: u64) -> Option<NotWhole> {
+    let magic = bytes.get(MAGIC)?.cast_signed();
+    let first = i64::from_be_bytes(*bytes.first_chunk()?);
+    let is_there = frame_length(bytes).is_ok_and(|needs| needs <= bytes.len() as u64);
+    let follows = u64::try_from(first).is_ok_and(|first| first >= expected);
+    (magic > 2 && is_there && follows).then_some(NotWhole::Newer(Malformed::NEWER_BATCH))
+}
+
 fn plausible(header: &BatchHeader) -> Result<(), Malformed> {
-    header.codec()?;
     match header {
-        BatchHeader { magic: 3.., .. } => Err(Malformed("unknown magic, it must be 0, 1 or 2")),
         BatchHeader { last_offset_delta: ..0, .. } => Err(Malformed("the last offset delta is negative")),
         BatchHeader { record_count: ..0, .. } => Err(Malformed("the record count is negative")),
         BatchHeader { record_count, last_offset_delta, .. }

@@ -113,8 +113,10 @@ impl MetadataRecord {
     /// Reads the value of a record of the metadata log.
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Malformed> {
         let mut input = Input::new(value);
-        if input.uvarint()? != FRAME_VERSION {
-            return Err(Malformed("a metadata record has a frame version other than 1"));
+        match input.uvarint()? {
+            FRAME_VERSION => {}
+            0 => return Err(Malformed("a metadata record has the frame version 0")),
+            _ => return Err(Malformed::NEWER_METADATA),
         }
         let (api_key, version) = (input.uvarint()?, input.uvarint()?);
         let record = match api_key {
@@ -447,7 +449,8 @@ mod tests {
     fn what_is_wrong_is_said() {
         let wrong = |value: &[u8]| MetadataRecord::decode(value).unwrap_err().0;
         assert_eq!(wrong(&[]), "ends early");
-        assert_eq!(wrong(&[0, 2, 0]), "a metadata record has a frame version other than 1");
+        assert_eq!(wrong(&[0, 2, 0]), "a metadata record has the frame version 0");
+        assert_eq!(wrong(&[2, 2, 0]), Malformed::NEWER_METADATA.0);
         assert_eq!(wrong(&[1, 2, 0, 0]), "a string that must be there is null");
         assert_eq!(wrong(&[1, 3, 0, 0xff, 0, 0, 0]), "a metadata record has a negative partition number");
         let mut value = partition_one().encode();

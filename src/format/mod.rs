@@ -40,7 +40,34 @@ pub(crate) mod work;
 #[cfg(test)]
 mod tests;
 
+use crate::error::{Damage, Error};
+
 /// Why bytes do not decode. The rooms above add the file and the position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Malformed(pub(crate) &'static str);
+
+impl Malformed {
+    /// What only a later version reads, of the formats that say their version. Whoever comes upon one of these changes
+    /// nothing.
+    pub(crate) const NEWER_BATCH: Self =
+        Self("the batch has a format above 2, which only a newer version reads; 0, 1 and 2 are known");
+    pub(crate) const NEWER_CODEC: Self =
+        Self("the batch has a codec above 4, which only a newer version reads; 0 to 4 are known");
+    pub(crate) const NEWER_PROPERTIES: Self =
+        Self("meta.properties has a version above 1, which only a newer version reads; 1 is known");
+    pub(crate) const NEWER_CHECKPOINT: Self =
+        Self("a checkpoint has a version above 0, which only a newer version reads; 0 is known");
+    pub(crate) const NEWER_METADATA: Self =
+        Self("a metadata record has a frame version above 1, which only a newer version reads; 1 is known");
+    pub(crate) const NEWER_COMMIT: Self = Self(
+        "the record of a group has a version that only a newer version reads; 4 is the newest that is known",
+    );
+
+    /// What whoever came upon it reports.
+    pub(crate) fn error(self, damage: Box<Damage>) -> Error {
+        let newer =
+            [Self::NEWER_PROPERTIES, Self::NEWER_CHECKPOINT, Self::NEWER_METADATA, Self::NEWER_COMMIT];
+        if newer.contains(&self) { Error::Unsupported(damage) } else { Error::Corrupt(damage) }
+    }
+}

@@ -31,6 +31,9 @@ impl MetaProperties {
                     "meta.properties has version 0, of a broker with ZooKeeper; 1 is needed",
                 ));
             }
+            Some(version) if version.parse().is_ok_and(|version: u32| version > 1) => {
+                return Err(Malformed::NEWER_PROPERTIES);
+            }
             Some(_) => return Err(Malformed("meta.properties has a version other than 1")),
             None => return Err(Malformed("meta.properties has no version")),
         }
@@ -231,7 +234,8 @@ mod tests {
     fn what_is_wrong_is_said() {
         let wrong = |text: &str| MetaProperties::parse(text.as_bytes()).unwrap_err().0;
         assert_eq!(wrong("cluster.id=a\nnode.id=1"), "meta.properties has no version");
-        assert_eq!(wrong("version=2"), "meta.properties has a version other than 1");
+        assert_eq!(wrong("version=2"), Malformed::NEWER_PROPERTIES.0);
+        assert_eq!(wrong("version=-1"), "meta.properties has a version other than 1");
         let zookeeper = "meta.properties has version 0, of a broker with ZooKeeper; 1 is needed";
         assert_eq!(wrong("version=0\nbroker.id=1"), zookeeper);
         assert_eq!(wrong("version=1\nnode.id=1"), "meta.properties has no cluster.id");

@@ -25,7 +25,7 @@ use super::live::{LiveView, Shown};
 use super::load::{self, Found, Loader, MOST_LISTINGS, PartitionRecovery};
 use super::{Appender, Checkpointed, PartitionLog, SegmentList};
 use crate::error::{Error, Result};
-use crate::format::frame::{SMALLEST_PREFIX, frame_length};
+use crate::format::frame::{NotWhole, SMALLEST_PREFIX, frame_length};
 use crate::segment::{self, Batches, Indexing, MOST_OFFSETS, Segment, check_batches, skip_batches};
 use crate::sys::PlainFile;
 use crate::sys::disk::kind_of;
@@ -312,6 +312,7 @@ impl Loader<'_> {
             let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
             skip_batches(&mut batches, point, &mut index, &mut |_, _| ())?;
             let checked = check_batches(&mut batches, index, &mut |_, _| ())?;
+            self.refuse_newer(&file, &checked)?;
             let end = End { position: checked.position, next_offset: checked.next_offset };
             (end, Some(checked.entries.thinned()))
         };
@@ -342,8 +343,15 @@ impl Loader<'_> {
             return Ok(None);
         }
         let mut batches = Batches::new(file, length, from, base);
-        while batches.next()?.is_ok() {}
+        let reason = loop {
+            if let Err(stop) = batches.next()? {
+                break stop.reason;
+            }
+        };
         let end = End { position: batches.position, next_offset: batches.expected };
+        if let NotWhole::Newer(_) = reason {
+            return Err(self.not_whole((file.path(), end.position), "", reason, end.next_offset));
+        }
         Ok((end.position > from).then_some(end))
     }
 }

@@ -108,6 +108,18 @@ impl Loader<'_> {
         Error::Corrupt(Box::new(Damage::new(path, position, reason).at_offset(&self.log.id, offset)))
     }
 
+    /// No whole batch begins where one must. `why` says how that is known.
+    pub(super) fn not_whole(
+        &self,
+        (path, position): (&Path, u64),
+        why: &str,
+        reason: NotWhole,
+        offset: u64,
+    ) -> Error {
+        let damage = Damage::new(path, position, format!("{why}{reason}")).at_offset(&self.log.id, offset);
+        reason.error(Box::new(damage))
+    }
+
     fn missing(&self) -> Result<Found> {
         let (start, point) = (self.log.checkpointed.log_start, self.log.checkpointed.recovery_point);
         match point {
@@ -289,8 +301,8 @@ impl Loader<'_> {
             end = walk(Batches::new(&file, length, 0, base))?;
         }
         if end.position < length {
-            let reason = format!("a compaction wrote this segment, but it is not whole: {}", end.reason);
-            return Err(self.corrupt(file.path(), end.position, reason, end.next_offset));
+            let why = "a compaction wrote this segment, but it is not whole: ";
+            return Err(self.not_whole((file.path(), end.position), why, end.reason, end.next_offset));
         }
         Ok(end.next_offset)
     }
@@ -357,9 +369,8 @@ impl Loader<'_> {
         let Walk { next_offset, position, reason, epoch, .. } = end;
         match self.log.checkpointed.recovery_point {
             _ if position < length => {
-                let reason =
-                    format!("the log was closed in order, but does not end in a whole batch: {reason}");
-                Err(self.corrupt(file.path(), position, reason, next_offset))
+                let why = "the log was closed in order, but does not end in a whole batch: ";
+                Err(self.not_whole((file.path(), position), why, reason, next_offset))
             }
             Some(point) if point > next_offset => {
                 let reason = format!("the log was closed at offset {point}, but the file ends before it");

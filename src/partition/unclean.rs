@@ -22,7 +22,7 @@ use super::{LastSegment, ScanWatch};
 use crate::error::{Error, Result};
 use crate::format::frame::NotWhole;
 use crate::format::header::BatchHeader;
-use crate::segment::{self, Batches, Indexing, check_batches, skip_batches};
+use crate::segment::{self, Batches, Checked, Indexing, check_batches, skip_batches};
 use crate::sys::PlainFile;
 
 /// Bytes of batches between two words about how far recovery has come.
@@ -97,6 +97,7 @@ impl Loader<'_> {
         if !batches.dense {
             self.log.note_compacted();
         }
+        self.refuse_newer(&file, &checked)?;
         let gap = next_base.filter(|next| checked.next_offset < *next);
         let is_complete = checked.position == length;
         if checked.next_offset < point && !(is_complete && gap.is_some()) {
@@ -154,10 +155,21 @@ impl Loader<'_> {
         let index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
         let checked = check_batches(&mut batches, index, &mut |_, _| ())?;
         let (position, offset) = (checked.position, checked.next_offset);
-        let found =
-            if position < length { checked.reason.to_string() } else { "the file ends before".into() };
-        let reason = format!("records below offset {point} were on the medium, but: {found}");
-        Ok(self.corrupt(file.path(), position, reason, offset))
+        let why = format!("records below offset {point} were on the medium, but: ");
+        Ok(if position < length {
+            self.not_whole((file.path(), position), &why, checked.reason, offset)
+        } else {
+            self.corrupt(file.path(), position, why + "the file ends before", offset)
+        })
+    }
+
+    /// A batch of a newer format was not torn: what stopped has written all of it. Nothing is cut before it.
+    pub(super) fn refuse_newer(&self, file: &PlainFile, checked: &Checked) -> Result<()> {
+        let Checked { position, next_offset, reason, .. } = *checked;
+        match reason {
+            NotWhole::Newer(_) => Err(self.not_whole((file.path(), position), "", reason, next_offset)),
+            _ => Ok(()),
+        }
     }
 
     /// Takes a segment behind a cut out of the log, as a broker does, but keeps its records for inspection.

@@ -69,7 +69,7 @@ pub(super) enum Problem {
 impl Problem {
     pub(super) fn error(&self, damage: impl FnOnce(String) -> Box<Damage>) -> Error {
         match self {
-            Self::NotWhole(reason) => Error::Corrupt(damage(reason.to_string())),
+            Self::NotWhole(reason) => reason.error(damage(reason.to_string())),
             Self::Unreadable(Unreadable::Malformed(reason)) => Error::Corrupt(damage(reason.to_string())),
             Self::Unreadable(refused) => Error::Unsupported(damage(refused.to_string())),
         }

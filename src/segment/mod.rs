@@ -27,7 +27,7 @@ pub(crate) use ends::{end_of_batches, knows_more, whole_to_the_end};
 pub(crate) use entries::IndexEntries;
 pub(crate) use names::{Standing, beside};
 pub(crate) use review::Review;
-pub(crate) use scan::{Batches, Indexing, Note, check_batches, index_anew, skip_batches};
+pub(crate) use scan::{Batches, Checked, Indexing, Note, check_batches, index_anew, skip_batches};
 pub(crate) use stored_index::{load as stored_entries, start_before};
 pub(crate) use writer::{FinishFailure, SegmentWriter, Unsealed};
 

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Damage, Error, Result};
 use crate::events::{Announcer, Event};
+use crate::format::Malformed;
 use crate::format::checkpoint::{PartitionOffset, encode_offsets, parse_offsets};
 use crate::partition::Checkpointed;
 use crate::position::TopicPartition;
@@ -39,7 +40,15 @@ impl Checkpoints {
             let path = root.join(name);
             let entries = match parsed(disk, &path)? {
                 Ok(entries) => entries,
+                // Nothing else holds the log starts, and this one would be written over.
+                Err(Unparsed::NoEntries(reason @ Malformed::NEWER_CHECKPOINT)) if name == LOG_STARTS => {
+                    return Err(reason.error(Box::new(Damage::new(path, 0, reason.0))));
+                }
                 Err(reason) => {
+                    let reason = match reason {
+                        Unparsed::NoEntries(reason) => reason.0.into(),
+                        Unparsed::TooLarge(reason) => reason,
+                    };
                     unreadable.push((path, reason));
                     Vec::new()
                 }
@@ -69,11 +78,17 @@ impl Checkpoints {
     }
 }
 
+/// Why a checkpoint makes no sense.
+enum Unparsed {
+    NoEntries(Malformed),
+    TooLarge(Box<str>),
+}
+
 /// The entries of a checkpoint, or what is wrong with it.
-fn parsed(disk: &Disk, path: &Path) -> Result<std::result::Result<Vec<PartitionOffset>, Box<str>>> {
+fn parsed(disk: &Disk, path: &Path) -> Result<std::result::Result<Vec<PartitionOffset>, Unparsed>> {
     match disk.read_small(path, MOST_BYTES) {
-        Ok(bytes) => Ok(parse_offsets(&bytes.unwrap_or_default()).map_err(|reason| reason.0.into())),
-        Err(Error::Corrupt(damage)) => Ok(Err(damage.reason)),
+        Ok(bytes) => Ok(parse_offsets(&bytes.unwrap_or_default()).map_err(Unparsed::NoEntries)),
+        Err(Error::Corrupt(damage)) => Ok(Err(Unparsed::TooLarge(damage.reason))),
         Err(failure) => Err(failure),
     }
 }

@@ -62,6 +62,10 @@ fn frame(reason: &'static str) -> Refusal {
     NotWhole::Malformed(Malformed(reason)).into()
 }
 
+fn newer(reason: Malformed) -> Refusal {
+    NotWhole::Newer(reason).into()
+}
+
 fn records(reason: &'static str) -> Refusal {
     Unreadable::Malformed(Malformed(reason)).into()
 }
@@ -77,14 +81,14 @@ fn refusals() -> BTreeMap<&'static str, (usize, Refusal)> {
         Unreadable::NotBuiltIn(Codec::Gzip).into()
     };
     let refusals = [
-        ("magic_3", (1, frame("unknown magic, it must be 0, 1 or 2"))),
+        ("magic_3", (1, newer(Malformed::NEWER_BATCH))),
         // The second batch has the wrong offset, but offsets may leap; it is the third that goes back.
         ("base_offset_bit_flip", (2, frame("the offset is not the expected one"))),
         ("base_offset_backwards", (2, frame("the offset is not the expected one"))),
         ("count_negative", (1, frame("the record count is negative"))),
         ("count_too_large", (1, frame("the record count exceeds the offsets of the batch"))),
         ("count_too_small", (1, records("bytes are left after the last record"))),
-        ("codec_5", (1, frame("unknown compression codec"))),
+        ("codec_5", (1, newer(Malformed::NEWER_CODEC))),
         ("record_length_lies", (1, records("ends early"))),
         ("record_length_negative", (1, records("a record's length is negative"))),
         ("header_count_negative", (1, records("a record's header count is negative"))),

@@ -83,7 +83,7 @@ fn counts_of_a_batch() {
 fn attributes_of_a_batch() {
     for codec in 5..=7 {
         let bytes = with_header(|header| header.attributes = codec);
-        assert_eq!(whole_batch_at(&bytes, 0), not_whole("unknown compression codec"));
+        assert_eq!(whole_batch_at(&bytes, 0), Err(NotWhole::Newer(Malformed::NEWER_CODEC)));
         assert_eq!(check(&bytes), refused("unknown compression codec"));
     }
     // Bits that have no meaning yet are ignored.

@@ -38,6 +38,8 @@ pub(super) struct Group {
     pub(super) record: Option<GroupMetadata>,
     /// Keys of the records of a group of the "consumer" protocol, which are not read further.
     pub(super) others: BTreeSet<Box<[u8]>>,
+    /// What is written in a version that is not known, and where that stands: positions, and under `None` the record.
+    newer: BTreeMap<Option<TopicPartition>, u64>,
 }
 
 /// A committed offset as it was found.
@@ -112,10 +114,16 @@ impl Fold {
                 let stored = match value.map(OffsetCommit::decode).transpose()? {
                     None => None,
                     Some(Some(commit)) => Some(Stored::new(&commit, written)),
-                    // Of a version that is not known.
-                    Some(None) => return Ok(()),
+                    Some(None) => {
+                        let of = self.partition(topic, partition);
+                        self.entry(group).newer.insert(Some(of), written);
+                        return Err(Malformed::NEWER_COMMIT);
+                    }
                 };
                 let of = self.partition(topic, partition);
+                self.change(group, |group| {
+                    group.newer.remove(&Some(of.clone()));
+                });
                 match (producer, stored) {
                     (None, Some(stored)) => self.put(group, of, stored),
                     (None, None) => self.change(group, |group| drop(group.offsets.remove(&of))),
@@ -123,9 +131,19 @@ impl Fold {
                 }
             }
             CoordinatorKey::Group { group } => match value.map(GroupMetadata::decode).transpose()? {
-                None => self.change(group, |group| group.record = None),
-                Some(Some(record)) => self.entry(group).record = Some(record),
-                Some(None) => {}
+                None => self.change(group, |group| {
+                    group.record = None;
+                    group.newer.remove(&None);
+                }),
+                Some(Some(record)) => {
+                    let entry = self.entry(group);
+                    entry.record = Some(record);
+                    entry.newer.remove(&None);
+                }
+                Some(None) => {
+                    self.entry(group).newer.insert(None, written);
+                    return Err(Malformed::NEWER_COMMIT);
+                }
             },
             key @ CoordinatorKey::Other { .. } => match (key.consumer_group(), value) {
                 (None, _) => {}
@@ -197,6 +215,28 @@ impl Fold {
     }
 }
 
+/// Folds records, each with the producer of its transaction if it has one; the last field says that it ends that.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fold(records: Vec<(Option<&[u8]>, Option<&[u8]>, Option<i64>, bool)>) {
+    let mut fold = Fold::default();
+    for ((key, value, producer, ends), written) in records.into_iter().zip(0..) {
+        match producer.filter(|_| ends) {
+            Some(producer) if value.is_none() => {
+                fold.end_transaction(producer, ControlRecord::Abort { coordinator_epoch: 0 });
+            }
+            Some(producer) => {
+                fold.end_transaction(producer, ControlRecord::Commit { coordinator_epoch: 0 });
+            }
+            None => drop(fold.note_record(key, value, written, producer)),
+        }
+    }
+    for (name, group) in fold.groups() {
+        assert!(!group.is_empty(), "{name} has nothing and is kept");
+        let _ = (group.since(), group.only_commits(), group.waits_for_topics());
+    }
+    assert!(fold.pending.values().all(|pending| !pending.is_empty()));
+}
+
 impl Group {
     /// Since when it has positions. `None`: it has none.
     pub(super) fn since(&self) -> Option<Since> {
@@ -219,8 +259,22 @@ impl Group {
         self.offsets.is_empty() && !self.only_commits() && self.record.as_ref().is_some_and(has_begun)
     }
 
+    /// Where a position stands, or the group's record, if it is of a version that is not known.
+    pub(super) fn newer(&self, of: Option<&TopicPartition>) -> Option<u64> {
+        if self.newer.is_empty() { None } else { self.newer.get(&of.cloned()).copied() }
+    }
+
+    /// Where the first of such positions stands.
+    pub(super) fn newer_position(&self) -> Option<u64> {
+        self.newer.iter().filter(|(of, _)| of.is_some()).map(|(_, at)| *at).min()
+    }
+
+    pub(super) fn has_newer(&self) -> bool {
+        !self.newer.is_empty()
+    }
+
     fn is_empty(&self) -> bool {
-        self.offsets.is_empty() && self.record.is_none() && self.others.is_empty()
+        self.offsets.is_empty() && self.record.is_none() && self.others.is_empty() && self.newer.is_empty()
     }
 }
 

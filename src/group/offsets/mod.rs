@@ -28,6 +28,8 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+#[cfg(any(fuzzing, test))]
+pub(crate) use fold::fold;
 use fold::{Group, Stored};
 use shard::{Change, How, Shard, To};
 
@@ -114,7 +116,9 @@ impl CommittedOffsets {
     /// What a group has committed of a partition.
     pub(crate) fn get(&self, group: &str, of: &TopicPartition) -> Result<Option<Committed>> {
         let Some(shards) = self.shards()? else { return Ok(None) };
-        let fold = shards.of(group)?.present(&self.events)?;
+        let shard = shards.of(group)?;
+        let fold = shard.present(&self.events)?;
+        shard.refuse_newer(fold.group(group).and_then(|group| group.newer(Some(of))))?;
         let stored = fold.group(group).and_then(|group| group.offsets.get(of));
         Ok(stored.filter(|stored| self.counts(of, stored)).map(Stored::committed))
     }
@@ -122,7 +126,9 @@ impl CommittedOffsets {
     /// All that a group has committed, sorted.
     pub(crate) fn of_group(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
         let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
-        let fold = shards.of(group)?.present(&self.events)?;
+        let shard = shards.of(group)?;
+        let fold = shard.present(&self.events)?;
+        shard.refuse_newer(fold.group(group).and_then(Group::newer_position))?;
         let offsets = fold.group(group).into_iter().flat_map(|group| &group.offsets);
         let counting = offsets.filter(|(of, stored)| self.counts(of, stored));
         // As long as what is stored can be looked at it is about a topic that was not made anew.
@@ -132,7 +138,9 @@ impl CommittedOffsets {
     /// The record of a group of the classic protocol, if there is one. A group that only ever committed needs none.
     pub(crate) fn group_record(&self, group: &str) -> Result<Option<GroupMetadata>> {
         let Some(shards) = self.shards()? else { return Ok(None) };
-        let fold = shards.of(group)?.present(&self.events)?;
+        let shard = shards.of(group)?;
+        let fold = shard.present(&self.events)?;
+        shard.refuse_newer(fold.group(group).and_then(|group| group.newer(None)))?;
         Ok(fold.group(group).and_then(|group| group.record.clone()))
     }
 
@@ -154,6 +162,7 @@ impl CommittedOffsets {
             let there = fold.groups().filter(|(_, group)| {
                 group.record.is_some()
                     || !group.others.is_empty()
+                    || group.has_newer()
                     || group.offsets.iter().any(|(of, stored)| self.counts(of, stored))
             });
             names.extend(there.map(|(name, _)| name.to_owned()));

@@ -14,8 +14,9 @@ use parking_lot::{MappedRwLockReadGuard, Mutex, MutexGuard, RwLock, RwLockReadGu
 
 use super::fold::{Fold, Skipped};
 use crate::config::{Durability, ReadUpTo};
-use crate::error::{Error, Result};
+use crate::error::{Damage, Error, Result};
 use crate::events::{Announcer, Event};
+use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::format::coordinator_record::CoordinatorKey;
 use crate::format::group_metadata::GroupMetadata;
@@ -187,6 +188,14 @@ impl Shard {
                 other => return Err(other),
             }
         }
+    }
+
+    /// Refuses an answer that only a version knows which reads the record at an offset.
+    pub(super) fn refuse_newer(&self, at: Option<u64>) -> Result<()> {
+        let Some(offset) = at else { return Ok(()) };
+        let reason = Malformed::NEWER_COMMIT;
+        let damage = Damage::new(self.log.directory(), 0, reason.0).at_offset(self.log.id(), offset);
+        Err(reason.error(Box::new(damage)))
     }
 
     fn tell_skipped(&self, (offset, reason): &Skipped, events: &Announcer) {

@@ -7,7 +7,7 @@ use super::fixture::{
     assert_numbered, batch, batches_of, numbered, read,
 };
 use crate::error::Error;
-use crate::format::header::HEADER_BYTES;
+use crate::format::header::{HEADER_BYTES, MAGIC};
 use crate::position::Position;
 
 /// A closed partition of one segment: batches of 3, 1, 2 and 4 records.
@@ -128,6 +128,12 @@ fn flips(point: u64, mut check: impl FnMut(usize, &Fixture, &[At], Result<u64, E
 fn a_flipped_header_behind_the_recovery_point_cuts_that_batch() {
     for point in [0, 6] {
         flips(point, |byte, fixture, batches, loaded| {
+            if let Err(Error::Unsupported(damage)) = &loaded {
+                // It may be a batch of a format that comes later: nothing is cut.
+                assert!(byte == MAGIC && damage.position == batches[3].position as u64, "{damage}");
+                assert!(fs::read(fixture.log_file(0)).unwrap().len() > batches[3].position);
+                return;
+            }
             let end = loaded.unwrap();
             // The checksum covers neither the offset nor the epoch: a larger one can be right.
             let cut = end == 6 && fs::read(fixture.log_file(0)).unwrap().len() == batches[3].position;
@@ -145,6 +151,9 @@ fn a_flipped_header_below_the_recovery_point_is_damage_and_nothing_is_touched() 
             assert_eq!(damage.path, fixture.log_file(0));
             assert_eq!(damage.position, batches[3].position as u64, "{damage}");
             assert_eq!(damage.offset.as_ref().map(Position::offset), Some(6), "{damage}");
+        }
+        Err(Error::Unsupported(damage)) => {
+            assert!(byte == MAGIC && damage.position == batches[3].position as u64, "{damage}");
         }
         Ok(end) => {
             assert!(end > 10 && byte < 8 || end == 10 && (12..16).contains(&byte), "byte {byte}: {end}");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::format::Malformed;
 
 fn skipped(fixture: &Fixture) -> Vec<(u64, String)> {
     let told = fixture.told().into_iter().map(|event| match event {
@@ -21,14 +22,17 @@ fn records_that_cannot_be_read_are_told_and_left_out() {
         (key.clone(), Some(value[..value.len() - 1].to_vec())),
         (vec![0], Some(value.clone())),
         (vec![0, 2, 0, 9], None),
-        // Of a version and of a kind that come later: none of our business.
-        (key.clone(), Some(vec![0, 9, 1])),
+        // Of a kind that comes later: none of our business.
         (vec![0, 99, 1], Some(value)),
+        // Of a later version: replaced by the next.
+        (key.clone(), Some(vec![0, 9, 1])),
+        (key.clone(), None),
         good(1),
     ];
     let fixture = Fixture::with_log("g", &plain(0, &records));
     assert_eq!(fixture.all_of("g"), ["t-0: 5", "t-1: 5"]);
-    let expected = [1, 2, 3].map(|offset| (offset, "ends early".to_owned()));
+    let early = [1, 2, 3].map(|offset| (offset, "ends early".to_owned()));
+    let expected = [&early[..], &[(5, Malformed::NEWER_COMMIT.0.to_owned())]].concat();
     assert_eq!(skipped(&fixture), expected);
     // Read once, told once.
     fixture.commit("g", "t", 0, 6);
