@@ -3,6 +3,8 @@
 //! The decoders are called as the crate calls them. Checksums are put right where they would keep everything else from
 //! being reached. The tests below run every function on the vectors, whole and damaged; `fuzz/` runs them for long.
 
+use std::path::Path;
+
 use crate::config::Compression;
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::format::checkpoint;
@@ -20,9 +22,14 @@ use crate::format::metadata_record::MetadataRecord;
 use crate::format::offset_commit::OffsetCommit;
 use crate::format::properties::{self, MetaProperties};
 use crate::format::record::{Header, RawRecord, RecordFields};
+use crate::format::rewrite::{Horizon, Keep, Left, Rewriter, each_record, header_only};
 use crate::format::uuid::Uuid;
 use crate::format::varint::Input;
-use crate::format::{partition_metadata, producer_snapshot, transaction_index};
+use crate::format::{
+    partition_metadata, producer_snapshot, quorum_state, transaction_index, transaction_state,
+};
+use crate::inspect;
+use crate::segment::{self, Standing};
 
 /// Most bytes that anything here may become.
 const LIMIT: usize = 1 << 20;
@@ -46,6 +53,10 @@ pub fn frames(data: &[u8]) {
 
 /// The batch that `data` is, but for length, format and checksum.
 pub fn batch(data: &[u8]) {
+    frames(&sealed(data));
+}
+
+fn sealed(data: &[u8]) -> Vec<u8> {
     let mut frame = data.to_vec();
     frame.resize(frame.len().max(HEADER_BYTES), 0);
     let length = i32::try_from(frame.len() - LENGTH_OVERHEAD).unwrap_or(i32::MAX);
@@ -53,7 +64,7 @@ pub fn batch(data: &[u8]) {
     frame[16] = 2;
     let crc = crc32c(&frame[CHECKSUMMED..]);
     frame[17..CHECKSUMMED].copy_from_slice(&crc.to_be_bytes());
-    frames(&frame);
+    frame
 }
 
 /// The message of format 0 or 1 that `data` is, but for size and checksum.
@@ -122,8 +133,13 @@ pub fn decompression(data: &[u8]) {
     assert!(to.len() <= LIMIT + (64 << 10), "no more than a block too much");
 }
 
-/// Records that say what they are in the bytes: written with every codec and read again.
+/// Records that say what they are in the bytes: written with the codec that the first byte chooses, and read again.
 pub fn round_trip(data: &[u8]) {
+    let Some((choice, data)) = data.split_first() else { return };
+    let codec = Codec::from(CODECS[usize::from(choice % 5)]);
+    if !codec.is_built_in() {
+        return;
+    }
     let mut input = Input::new(data);
     let mut records = Vec::new();
     while records.len() < 200 {
@@ -139,37 +155,35 @@ pub fn round_trip(data: &[u8]) {
     }
     let headers: Vec<_> =
         records.iter().map(|(.., name, _)| name.map(|value| [Header::new("h", value)])).collect();
-    for codec in CODECS.map(Codec::from).into_iter().filter(|codec| codec.is_built_in()) {
-        let mut builder = BatchBuilder::default();
-        for ((key, value, _, timestamp), headers) in records.iter().zip(&headers) {
-            let headers = headers.as_ref().map_or(&[][..], |headers| headers);
-            let fields = RecordFields { key: *key, value: *value, headers };
-            let measured = builder.measure(&fields, *timestamp);
-            builder.push(&fields, measured, *timestamp);
-        }
-        let level = if codec == Codec::Gzip { 1 } else { 3 };
-        let Some(mut batch) = builder.finish_with(Encoding { codec, level }, BatchLimits::NONE) else {
-            return;
-        };
-        let frame = batch.placed_at(7, 1).to_vec();
-        let whole = whole_batch_at(&frame, 7).expect("what was written is whole");
-        assert!(matches!(whole.kind, FrameKind::Batch(header) if header.base_offset == 7));
-        let mut plain = Vec::new();
-        let frame = if is_encoded(&frame) {
-            decode(&frame, LIMIT, &mut plain).expect("what was compressed");
-            &plain
-        } else {
-            &frame
-        };
-        let batch = Batch::of_frame(frame).expect("a batch");
-        batch.check_records().expect("what was written");
-        let mut input = batch.records();
-        for (key, value, header, timestamp) in &records {
-            let record = RawRecord::take(&mut input).expect("as many as were written");
-            assert_eq!((record.key, record.value, batch.timestamp_of(&record)), (*key, *value, *timestamp));
-            let mut headers = record.headers;
-            assert_eq!(headers.next().map(|header| header.value()), header.map(Some));
-        }
+    let mut builder = BatchBuilder::default();
+    for ((key, value, _, timestamp), headers) in records.iter().zip(&headers) {
+        let headers = headers.as_ref().map_or(&[][..], |headers| headers);
+        let fields = RecordFields { key: *key, value: *value, headers };
+        let measured = builder.measure(&fields, *timestamp);
+        builder.push(&fields, measured, *timestamp);
+    }
+    let level = if codec == Codec::Gzip { 1 } else { 3 };
+    let Some(mut batch) = builder.finish_with(Encoding { codec, level }, BatchLimits::NONE) else {
+        return;
+    };
+    let frame = batch.placed_at(7, 1).to_vec();
+    let whole = whole_batch_at(&frame, 7).expect("what was written is whole");
+    assert!(matches!(whole.kind, FrameKind::Batch(header) if header.base_offset == 7));
+    let mut plain = Vec::new();
+    let frame = if is_encoded(&frame) {
+        decode(&frame, LIMIT, &mut plain).expect("what was compressed");
+        &plain
+    } else {
+        &frame
+    };
+    let batch = Batch::of_frame(frame).expect("a batch");
+    batch.check_records().expect("what was written");
+    let mut input = batch.records();
+    for (key, value, header, timestamp) in &records {
+        let record = RawRecord::take(&mut input).expect("as many as were written");
+        assert_eq!((record.key, record.value, batch.timestamp_of(&record)), (*key, *value, *timestamp));
+        let mut headers = record.headers;
+        assert_eq!(headers.next().map(|header| header.value()), header.map(Some));
     }
 }
 
@@ -196,6 +210,7 @@ pub fn indexes(data: &[u8]) {
         if let Ok(entries) = producer_snapshot::decode(&snapshot) {
             assert_eq!(producer_snapshot::encode(entries.iter()), snapshot);
         }
+        crate::partition::follow_producers(&snapshot, data);
     }
 }
 
@@ -221,11 +236,148 @@ pub fn texts(data: &[u8]) {
         assert_eq!(id.to_string(), text);
     }
     let _ = crate::config::topic_name::check_new(text);
+    let _ = text.parse::<crate::KafkaVersion>();
+    let _ = quorum_state::parse(data);
+    crate::catalog::read_name(text);
+    let (plain, standing) = Standing::split(text);
+    assert_eq!(standing.of(Path::new(plain)), Path::new(text));
+    for suffix in [segment::LOG, segment::OFFSET_INDEX, segment::PRODUCER_SNAPSHOT] {
+        if let Some(base) = segment::base_of(plain, suffix) {
+            assert_eq!(segment::file_name(base, suffix), plain);
+        }
+    }
+}
+
+/// One setting of a topic, as `name=value`.
+pub fn settings(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     let config = crate::TopicConfig::new().set(name, value);
     if config.validate().is_ok() {
         let _ = config.settings();
     }
+}
+
+/// A batch, as with [`batch`], without some of its records: the first byte says which, and whether the batch gets a time
+/// from which on it may go.
+pub fn rewriting(data: &[u8]) {
+    let Some((choice, data)) = data.split_first() else { return };
+    let frame = sealed(data);
+    let (mut before, mut plain) = (Vec::new(), Vec::new());
+    let own = |record: &RawRecord<'_>| (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
+    let seen = each_record(&frame, LIMIT, &mut plain, |offset, record| before.push((offset, own(record))));
+    let keep = Chosen { asked: 0, seen: 0, mask: *choice };
+    let horizon = Horizon { at: 1_700_000_000_000, always: choice & 0x80 != 0 };
+    let mut rewriter = Rewriter::new(LIMIT);
+    let Ok(left) = rewriter.filter(&frame, horizon, keep) else {
+        assert!(seen.is_err(), "what can be read can be rewritten");
+        return;
+    };
+    seen.expect("what can be rewritten can be read");
+    let mut number = 0;
+    before.retain(|_| {
+        number += 1;
+        Chosen::keeps_number(*choice, number - 1)
+    });
+    let mut after = Vec::new();
+    match left {
+        Left::All => {
+            each_record(&frame, LIMIT, &mut plain, |offset, record| after.push((offset, own(record))))
+        }
+        Left::Batch { bytes, header } => {
+            assert_eq!(usize::try_from(header.record_count), Ok(before.len()));
+            each_record(bytes, LIMIT + 4096, &mut plain, |offset, record| after.push((offset, own(record))))
+        }
+        Left::Nothing(header) => {
+            each_record(&header_only(&header), LIMIT, &mut plain, |_, _| panic!("a record is left"))
+        }
+    }
+    .expect("what is left can be read");
+    assert_eq!(after, before, "what was to be kept, at its offset");
+}
+
+/// Keeps the records that a mask says.
+struct Chosen {
+    asked: usize,
+    seen: usize,
+    mask: u8,
+}
+
+impl Chosen {
+    fn keeps_number(mask: u8, number: usize) -> bool {
+        mask >> (number % 7) & 1 == 1
+    }
+}
+
+impl Keep for Chosen {
+    fn see(&mut self, _offset: u64, _record: &RawRecord<'_>) {
+        self.seen += 1;
+    }
+
+    fn keeps(&mut self, number: usize) -> bool {
+        assert!(number == self.asked && number < self.seen, "each is asked for once, after all were shown");
+        self.asked += 1;
+        Self::keeps_number(self.mask, number)
+    }
+}
+
+/// What a `stratalog.live` of `live_file` holds. Input: slots in all, then words and where they are written in a file that
+/// is right otherwise; or, after 255, a whole file.
+pub fn live_image(data: &[u8]) -> Vec<u8> {
+    const PAGE: usize = 4096;
+    let (slots, patches) = data.split_first().unwrap_or((&0, &[]));
+    if *slots == u8::MAX {
+        return patches.to_vec();
+    }
+    let slots = usize::from(*slots);
+    let common = (64 + slots * 64).next_multiple_of(PAGE);
+    let mut image = vec![0; common + (16 + slots * 4).next_multiple_of(PAGE)];
+    image[..8].copy_from_slice(b"strata.1");
+    for word in [8, 16] {
+        image[word..word + 8].copy_from_slice(&(slots as u64).to_le_bytes());
+    }
+    for patch in patches.as_chunks::<10>().0 {
+        let at = usize::from(u16::from_le_bytes([patch[0], patch[1]])) % (image.len() - 8);
+        image[at..at + 8].copy_from_slice(&patch[2..]);
+    }
+    image
+}
+
+/// A file of the name that `stratalog.live` has, which no process holds.
+pub fn live_file(path: &Path) {
+    crate::partition::look_at_live(path);
+}
+
+/// A file that is looked into as each of the kinds that [`inspect`](crate::inspect) knows.
+pub fn inspected(path: &Path) {
+    if let Ok(mut file) = inspect::LogFile::open(path) {
+        let mut position = 0;
+        while let Ok(Some(batch)) = file.next_batch() {
+            assert!(batch.position() >= position, "positions go on");
+            position = batch.position() + 1;
+            let Ok(records) = batch.records() else { continue };
+            for record in records.iter() {
+                let (key, value) = (record.key().unwrap_or_default(), record.value());
+                words(key, value);
+                let _ = record.headers().count();
+            }
+        }
+        assert!(file.bytes_left() <= file.bytes());
+    }
+    let _ = inspect::IndexEntries::<inspect::OffsetIndexEntry>::open(path)
+        .map(|entries| entries.take_while(Result::is_ok).count());
+    let _ = inspect::IndexEntries::<inspect::TimeIndexEntry>::open(path)
+        .map(|entries| entries.take_while(Result::is_ok).count());
+    let _ = (inspect::transaction_index(path), inspect::producer_snapshot(path));
+}
+
+/// What the program prints of records of Kafka's own topics: JSON, or an error.
+fn words(key: &[u8], value: Option<&[u8]>) {
+    for kind in [inspect::CoordinatorWords::Groups, inspect::CoordinatorWords::Transactions] {
+        let _ = inspect::coordinator_words(kind, key, value);
+    }
+    let value = value.unwrap_or_default();
+    let _ = (inspect::control_words(key, value), inspect::metadata_words(value));
 }
 
 /// Records of the metadata log, and the state that they make.
@@ -234,6 +386,7 @@ pub fn metadata(data: &[u8]) {
     let mut input = Input::new(data);
     while let Some(length) = take(&mut input, 1) {
         let Some(value) = take(&mut input, usize::from(length[0])) else { break };
+        words(&[], Some(value));
         if let Ok(record) = MetadataRecord::decode(value) {
             let again = MetadataRecord::decode(&record.encode());
             assert_eq!(again.as_ref(), Ok(&record), "it comes back");
@@ -273,6 +426,15 @@ pub fn coordinator_records(data: &[u8]) {
             assert_eq!(GroupMetadata::decode(&bytes), Ok(Some(group)));
         }
     }
+    let _ = ControlRecord::decode(Some(data), None);
+    words(data, None);
+    if let Some((key, value)) =
+        data.split_first().and_then(|(length, rest)| rest.split_at_checked((*length).into()))
+    {
+        let _ = ControlRecord::decode(Some(key), Some(value));
+        words(key, Some(value));
+    }
+    let _ = (transaction_state::transactional_id(data), transaction_state::decode(data));
     bytes.clear();
     if let Ok(subscription) = Subscription::decode(data) {
         subscription.encode(&mut bytes).expect("no name is longer than what was read");
@@ -288,6 +450,25 @@ pub fn coordinator_records(data: &[u8]) {
     }
 }
 
+/// Records of one partition of the topic in which groups are kept, and the groups that they add up to.
+pub fn group_records(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut records = Vec::new();
+    while let Some(shape) = take(&mut input, 1).and_then(|shape| shape.first()) {
+        let mut field = |bit: u8| {
+            if shape & bit == 0 {
+                return None;
+            }
+            let length = take(&mut input, 1)?[0];
+            take(&mut input, usize::from(length))
+        };
+        // Some belong to a transaction, some end one.
+        let producer = (shape & 12 != 0).then_some(i64::from(shape >> 4));
+        records.push((field(1), field(2), producer, shape & 12 == 12));
+    }
+    crate::group::fold(records);
+}
+
 /// Cases of a property: so many, or as often as many as `PROPTEST_CASES` is 256.
 #[cfg(test)]
 pub(crate) fn cases(usual: u32) -> u32 {
@@ -295,66 +476,4 @@ pub(crate) fn cases(usual: u32) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::{Path, PathBuf};
-
-    use super::*;
-
-    const ALL: [fn(&[u8]); 9] = [
-        frames,
-        batch,
-        legacy_message,
-        decompression,
-        round_trip,
-        indexes,
-        texts,
-        metadata,
-        coordinator_records,
-    ];
-
-    fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { files(&path, found) } else { found.push(path) }
-        }
-    }
-
-    /// Small and fast random numbers, the same every time.
-    fn next(state: &mut u64) -> usize {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(*state >> 33).unwrap()
-    }
-
-    #[test]
-    fn no_vector_whole_or_damaged_breaks_a_promise() {
-        let mut paths = Vec::new();
-        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors"), &mut paths);
-        paths.retain(|path| path.metadata().unwrap().len() < 20_000);
-        assert!(paths.len() > 150, "{}", paths.len());
-        let mut state = 1;
-        for path in paths {
-            let whole = fs::read(&path).unwrap();
-            for function in ALL {
-                function(&whole);
-            }
-            for _ in 0..6 {
-                let mut damaged = whole.clone();
-                for _ in 0..=next(&mut state) % 3 {
-                    if damaged.is_empty() {
-                        break;
-                    }
-                    let at = next(&mut state) % damaged.len();
-                    match next(&mut state) % 3 {
-                        0 => damaged[at] ^= 1 << (next(&mut state) % 8),
-                        1 => damaged.truncate(at),
-                        _ => damaged[at] = u8::try_from(next(&mut state) % 256).unwrap(),
-                    }
-                }
-                for function in ALL {
-                    function(&damaged);
-                }
-            }
-        }
-    }
-}
+mod tests;

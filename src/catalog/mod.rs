@@ -469,6 +469,15 @@ pub(crate) fn fold(records: Vec<MetadataRecord>) {
     assert_eq!(partitions, state.partition_count());
 }
 
+/// Reads a name as those of directories of partitions and of snapshots of the metadata are read.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn read_name(name: &str) {
+    let _ = directories::is_name_of_partition(Path::new(name));
+    if let Some((offset, epoch)) = metadata_log::snapshot_name(name) {
+        assert_eq!(format!("{offset:020}-{epoch:010}.checkpoint"), name);
+    }
+}
+
 impl Holdings for Catalog {
     fn write_checkpoints(&self) -> Result<()> {
         self.write_log_starts()?;

@@ -21,6 +21,8 @@ mod dump;
 mod export;
 mod failure;
 mod files;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod groups;
 mod handover;
 mod import;

@@ -176,3 +176,9 @@ fn of_list(list: &[Chosen], log: &EventLog) -> Outcome<Vec<Partition>> {
     }
     Ok(found)
 }
+
+/// Reads a text as `--time` and `--topic-partitions` do.
+#[cfg(any(fuzzing, test))]
+pub(super) fn read_text(text: &str) {
+    let _ = (text.parse::<Which>(), text.parse::<Chosen>());
+}

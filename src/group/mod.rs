@@ -24,4 +24,6 @@ pub(crate) use beginning::Since;
 pub(crate) use coordinator::{Coordinator, Seat, check_name};
 pub use describe::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 pub(crate) use membership::Turn;
+#[cfg(any(fuzzing, test))]
+pub(crate) use offsets::fold;
 pub(crate) use offsets::{CommittedOffsets, PARTITIONS as OFFSETS_PARTITIONS};

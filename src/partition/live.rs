@@ -347,6 +347,25 @@ impl LiveView {
     }
 }
 
+/// Looks at every slot of a file that no process holds, as a reader does.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn look_at_live(path: &Path) {
+    let Some(view) = open(path, false).map(|board| LiveView { board }) else { return };
+    let in_use = view.in_use();
+    assert!(in_use <= view.board.slots && view.is_full() == (in_use == view.board.slots));
+    for slot in 0..in_use + 2 {
+        assert!(view.shown(slot).is_none() || slot < view.board.slots);
+        let bytes = [(); 2].map(|()| slot as u64).map(u64::to_be_bytes).concat();
+        let id = Uuid::from_bytes(bytes.try_into().unwrap_or_default());
+        assert!(view.slot_of(id, 0, slot).is_none_or(|found| found >= slot && found < in_use));
+        view.raise(Some(slot));
+    }
+    view.ask_for_new_slots();
+    if let Some(seen) = view.seen() {
+        view.wait(seen, Duration::ZERO);
+    }
+}
+
 fn halves(id: Uuid) -> (u64, u64) {
     let bytes = u128::from_be_bytes(*id.as_bytes());
     #[expect(clippy::cast_possible_truncation, reason = "the two halves")]

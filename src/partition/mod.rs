@@ -74,6 +74,8 @@ use front::Front;
 pub(crate) use front::SegmentFacts;
 pub(crate) use holding::never_wait_here;
 use live::LiveSlot;
+#[cfg(any(fuzzing, test))]
+pub(crate) use live::look_at_live;
 pub(crate) use live::{LiveWatch, LiveWriter};
 use load::Found;
 pub use load::PartitionRecovery;
@@ -83,6 +85,8 @@ pub(crate) use missing::is_always_compacted;
 use point::Keeping;
 pub(crate) use point::{Bytes, Kept, PartitionPoint, at_one_point};
 use prepared::Prepared;
+#[cfg(any(fuzzing, test))]
+pub(crate) use producers::follow_producers;
 pub(crate) use producers::{OpenTransaction, ProducerState};
 pub(crate) use segments::SegmentList;
 use segments::Segments;

@@ -150,6 +150,24 @@ impl ProducerState {
     }
 }
 
+/// The producers of a snapshot, if it is one, followed through a row of batches.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn follow_producers(snapshot: &[u8], mut batches: &[u8]) {
+    use crate::format::frame::{FrameKind, frame_at};
+    let mut state = ProducerState::decode(snapshot).unwrap_or_default();
+    while let Ok(frame) = frame_at(batches) {
+        let (bytes, rest) = batches.split_at(frame.bytes);
+        if let FrameKind::Batch(header) = frame.kind {
+            state.note(&header, ControlRecord::of_batch(bytes));
+        }
+        batches = rest;
+    }
+    assert!(state.open().count() <= state.entries.len());
+    assert!(state.first_open().is_none_or(|first| !state.is_before(first)));
+    let again = ProducerState::decode(&state.encode()).expect("our own snapshot");
+    assert_eq!(again.entries, state.entries);
+}
+
 /// Sequences count from 0 to 2³¹−1 and begin anew.
 fn last_sequence(header: &BatchHeader) -> i32 {
     match header.base_sequence {

@@ -226,3 +226,10 @@ impl Wanted {
 fn includes(pattern: &Pattern, topic: &str) -> bool {
     pattern.is_named(topic) || (pattern.matches(topic) && !topic.starts_with("__"))
 }
+
+/// Reads a text as `--offset`, `--max-messages` and the names of deserializers are read.
+#[cfg(any(fuzzing, test))]
+pub(super) fn read_text(text: &str) {
+    let _ = (text.parse::<Start>(), text.parse::<Limit>());
+    let _ = text.parse::<Deserializer>();
+}

@@ -212,3 +212,9 @@ fn delete_offsets(options: &Groups, session: &Session) -> Outcome {
     log.close()?;
     out.end()
 }
+
+/// Reads a text as `--from-file` and `--topic` do.
+#[cfg(any(fuzzing, test))]
+pub(super) fn read_text(text: &str) {
+    let _ = (listed::read(text, true), listed::read(text, false), plan::parse(text));
+}

@@ -30,7 +30,7 @@ pub(super) fn partitions(options: &Groups, log: &EventLog, group: &Group) -> Out
 }
 
 /// `orders`, or `orders:0,1`.
-fn parse(text: &str) -> Outcome<(&str, Vec<u32>)> {
+pub(super) fn parse(text: &str) -> Outcome<(&str, Vec<u32>)> {
     let Some((topic, list)) = text.split_once(':') else { return Ok((text, Vec::new())) };
     let numbers = list.split(',').map(|number| number.trim().parse::<u32>()).collect::<Result<_, _>>();
     let numbers = numbers

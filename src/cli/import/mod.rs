@@ -420,3 +420,13 @@ fn at_line(number: u64, failure: Failure) -> Failure {
         other @ (Failure::LeftOut(_) | Failure::Held { .. } | Failure::ClosedPipe) => other,
     }
 }
+
+/// Reads a line in both ways, which must not differ.
+#[cfg(any(fuzzing, test))]
+pub(super) fn read_line(line: &str) {
+    let exported = record::as_exported(line);
+    let Ok(parsed) = serde_json::from_str::<Value>(line) else { return };
+    if let (Some(exported), Ok(parsed)) = (exported, RecordLine::of(&parsed)) {
+        assert_eq!(exported, parsed);
+    }
+}

@@ -368,3 +368,19 @@ fn is_about_the_record(failure: &Error) -> bool {
         _ => false,
     }
 }
+
+/// Cuts a line in several ways.
+#[cfg(any(fuzzing, test))]
+pub(super) fn read_line(line: &[u8]) {
+    let on = |name: &str| (name.to_owned(), "true".to_owned());
+    let with = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    for properties in [
+        vec![],
+        vec![on("parse.key"), on("parse.headers")],
+        vec![on("parse.key"), on("parse.headers"), on("ignore.error"), with("null.marker", "N")],
+        vec![on("parse.headers"), with("headers.separator", "[,;]*"), with("headers.delimiter", "|")],
+    ] {
+        let Ok(cut) = Cut::of(&properties) else { panic!("{properties:?} are in order") };
+        let _ = cut.record(line);
+    }
+}
