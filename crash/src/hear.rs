@@ -48,7 +48,14 @@ impl Oracle {
                 let (key, length) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
                 self.topics[topic].partitions[index].acknowledge(offset, Sent { key, number, length });
             }
-            "commit" | "committed" => {
+            "durable" => {
+                let topic = self.named(words.next()?)?;
+                let index: usize = words.next()?.parse().ok()?;
+                let end = words.next()?.parse().ok()?;
+                let partition = &mut self.topics[topic].partitions[index];
+                partition.durable = partition.durable.max(end);
+            }
+            "commit" | "committed" | "kept" => {
                 let group = words.next()?.to_owned();
                 let topic = self.named(words.next()?)?;
                 let partition: u32 = words.next()?.parse().ok()?;
@@ -63,6 +70,9 @@ impl Oracle {
                 } else {
                     let at = commits.history.iter().rposition(|committed| *committed == offset)?;
                     commits.acked = commits.acked.max(at + 1);
+                    if word == "kept" {
+                        commits.durable = commits.durable.max(at + 1);
+                    }
                 }
             }
             "create" => {

@@ -102,10 +102,16 @@ impl Load {
     ) -> std::result::Result<(), String> {
         let level =
             [Durability::Buffered, Durability::Interval(Duration::from_millis(3)), Durability::Synced];
+        let level = level[writer as usize];
+        let durable = |topic: &str, partition: u32, offset: u64| {
+            if level == Durability::Synced {
+                say(format!("durable {topic} {partition} {}", offset + 1));
+            }
+        };
         let mut random = Random::new(self.seed << 8 | writer);
         let mut number = self.seed << 32 | writer << 28;
         self.repeat("a writer", |_| {
-            let producer = log.producer()?.with_durability(level[writer as usize]);
+            let producer = log.producer()?.with_durability(level);
             number += 1;
             let length = 8 + random.below(900) as usize;
             let value = value_of(number, length);
@@ -115,6 +121,7 @@ impl Load {
                     let record = Record::new(&value).partition(partition).header("writer", "a header");
                     let sent = producer.send(plain, record)?;
                     say(format!("sent {PLAIN} {partition} {} {number} 0 {length}", sent.offset));
+                    durable(PLAIN, partition, sent.offset);
                 }
                 3..=4 => {
                     let key = random.below(40) as u32;
@@ -127,6 +134,7 @@ impl Load {
                     let (number, length) =
                         if is_tombstone { ("-".into(), 8) } else { (number.to_string(), length) };
                     say(format!("sent {COMPACTED} {partition} {offset} {number} {key} {length}"));
+                    durable(COMPACTED, partition, offset);
                 }
                 way @ 5..=6 => {
                     let numbers = [number + 1, number + 2];
@@ -204,7 +212,10 @@ impl Load {
             };
             positions.iter().for_each(|position| say(line("commit", position)));
             match consumer.commit() {
-                Ok(()) => positions.iter().for_each(|position| say(line("committed", position))),
+                Ok(()) => {
+                    let word = if level == Durability::Synced { "kept" } else { "committed" };
+                    positions.iter().for_each(|position| say(line(word, position)));
+                }
                 Err(Error::FencedGeneration { .. }) => {}
                 Err(failure) => return Err(failure),
             }
@@ -233,6 +244,7 @@ impl Load {
             let producer = log.producer()?.with_durability(Durability::Synced);
             let sent = producer.send(&topic, Record::new(&value).partition(0))?;
             say(format!("sent {name} 0 {} {number} 0 8", sent.offset));
+            say(format!("durable {name} 0 {}", sent.offset + 1));
             topic.alter_config(|config| config.segment_bytes(1 << 20 | (number as u32 & 0xff) << 12))?;
             say(format!("partitions {name} 3"));
             topic.add_partitions(3)?;

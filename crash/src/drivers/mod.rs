@@ -5,8 +5,10 @@ pub mod check;
 pub mod faults;
 pub mod full;
 pub mod kill;
+pub mod media;
 pub mod power;
 mod small_disk;
+pub mod soak;
 pub mod stress;
 
 use std::fs;

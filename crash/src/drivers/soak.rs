@@ -1,0 +1,265 @@
+//! A log that is used in all ways for long: what it holds of the system grows only while its work does.
+//!
+//! After a warm-up the load stops again and again, and is begun anew. Descriptors and maps are counted where it stands
+//! still; bytes that are allocated, where the log is closed as well. Something grows if each of the last ten windows has more
+//! of it than each of the five after the warm-up: that is no noise. Then the log stays open and idle: none of its threads
+//! runs.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stratalog::EventLog;
+
+use super::fresh;
+use crate::arguments::Arguments;
+use crate::keep::Findings;
+use crate::load::{self, Load};
+
+/// Counts what is allocated in this process.
+pub struct Counting;
+
+static ALLOCATED: AtomicI64 = AtomicI64::new(0);
+
+// SAFETY: everything is left to the system's allocator; only sizes are added up.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises of this very call.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises of this very call.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATED.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises of this very call.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+/// Windows of a run: the first ones warm up, those after them say what is usual, the last ones are held against that.
+const WINDOWS: u64 = 30;
+const WARM_UP: usize = 10;
+const USUAL: usize = 5;
+const LAST: usize = 10;
+/// An idle log is watched for so long.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What a process holds when the load stands still.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    descriptors: i64,
+    maps: i64,
+    threads: i64,
+    /// While the log is open, and once it is closed.
+    allocated_open: i64,
+    allocated: i64,
+}
+
+impl Held {
+    fn named(self) -> [(&'static str, i64); 5] {
+        [
+            ("descriptors", self.descriptors),
+            ("maps", self.maps),
+            ("threads", self.threads),
+            ("bytes allocated while it is open", self.allocated_open),
+            ("bytes allocated", self.allocated),
+        ]
+    }
+}
+
+/// What may be more in a later window than in an earlier one: nothing of what is counted, and of memory what records of one
+/// poll, lists of segments and names of topics can differ by. A leak of a few bytes in each operation is far beyond it.
+fn slack(what: &str) -> i64 {
+    match what {
+        "bytes allocated while it is open" => 256 << 10,
+        "bytes allocated" => 32 << 10,
+        _ => 0,
+    }
+}
+
+pub fn run(arguments: &Arguments) -> Result<u64, String> {
+    arguments.only(&["seed", "minutes", "leak", "dir"])?;
+    let directory = arguments.directory()?;
+    let (seed, minutes): (u64, f64) = (arguments.get("seed", 1)?, arguments.get("minutes", 1.0)?);
+    let leak: String = arguments.get("leak", "nothing".to_owned())?;
+    println!("soak --seed {seed} --minutes {minutes} --leak {leak}");
+    let root = fresh(&directory.join("log"))?;
+    let window = Duration::from_secs_f64(minutes * 60.0 / WINDOWS as f64);
+    let mut held = Vec::new();
+    let mut operations = 0;
+    for number in 0..WINDOWS {
+        let (open, done) = used(&root, seed + number, window)?;
+        leak_something(&leak, &root)?;
+        held.push(Held { allocated: ALLOCATED.load(Ordering::Relaxed), ..open });
+        operations += done;
+    }
+    let mut findings = Findings::new(&directory);
+    let (usual, last) = (&held[WARM_UP..WARM_UP + USUAL], &held[held.len() - LAST..]);
+    for at in 0..Held::default().named().len() {
+        let values =
+            |windows: &[Held]| -> Vec<i64> { windows.iter().map(|held| held.named()[at].1).collect() };
+        let (what, usual, last) = (Held::default().named()[at].0, values(usual), values(last));
+        let (most, least) =
+            (usual.iter().max().copied().unwrap_or(0), last.iter().min().copied().unwrap_or(0));
+        println!(
+            "{what}: at most {most} after the warm-up, {least} to {} at the end",
+            last.iter().max().unwrap_or(&0)
+        );
+        // What grows has grown in each of the last windows.
+        if least > most + slack(what) {
+            keep(&mut findings, arguments, &format!("{what} grow: {usual:?}, then {last:?}"));
+        }
+    }
+    println!("windows {WINDOWS}, operations {operations}, memory of the process {} KiB", resident()?);
+    if let Err(reason) = idle(&root, &leak) {
+        keep(&mut findings, arguments, &reason);
+    }
+    println!("violations {}", findings.count);
+    Ok(findings.count)
+}
+
+fn keep(findings: &mut Findings, arguments: &Arguments, reason: &str) {
+    let minutes: f64 = arguments.get("minutes", 1.0).unwrap_or(1.0);
+    findings.keep(&format!("crash soak --minutes {minutes}"), reason, "", None);
+}
+
+/// One window: the log is opened, used by many threads, stands still, is counted, and is closed.
+fn used(root: &Path, seed: u64, time: Duration) -> Result<(Held, u64), String> {
+    let log = load::options(seed % 4).open(root).map_err(|failure| format!("open: {failure}"))?;
+    let load = Load::new(seed, u64::MAX, false);
+    let until = Instant::now() + time;
+    let outcome = thread::scope(|scope| {
+        let running = scope.spawn(|| load.run(&log, &|_| ()));
+        while Instant::now() < until && !running.is_finished() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        load.stop.store(true, Ordering::Relaxed);
+        running.join().unwrap_or(Err("a panic".into()))
+    });
+    outcome?;
+    quiet(&log)?;
+    let held = counted()?;
+    log.close().map_err(|failure| format!("close: {failure}"))?;
+    Ok((held, load.done.load(Ordering::Relaxed)))
+}
+
+/// Nothing is left to be done behind.
+fn quiet(log: &EventLog) -> Result<(), String> {
+    let failed = |failure: stratalog::Error| format!("standing still: {failure}");
+    log.sync().map_err(failed)?;
+    for _ in 0..3 {
+        log.run_maintenance().map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn counted() -> Result<Held, String> {
+    let count = |directory: &str| {
+        let entries = fs::read_dir(directory).map_err(|failure| format!("{directory}: {failure}"))?;
+        Ok::<_, String>(entries.count() as i64)
+    };
+    let maps = fs::read_to_string("/proc/self/maps").map_err(|failure| failure.to_string())?;
+    // The system's allocator and stacks of threads have maps of their own, as many as it likes.
+    let of_files = maps.lines().filter(|line| line.contains("/log/")).count();
+    Ok(Held {
+        descriptors: count("/proc/self/fd")?,
+        maps: of_files as i64,
+        threads: count("/proc/self/task")?,
+        allocated_open: ALLOCATED.load(Ordering::Relaxed),
+        allocated: 0,
+    })
+}
+
+fn resident() -> Result<u64, String> {
+    let status = fs::read_to_string("/proc/self/status").map_err(|failure| failure.to_string())?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).ok_or("no VmRSS".into())
+}
+
+/// How often each thread of this process has begun to run, by its number and name.
+fn turns() -> Result<BTreeMap<String, u64>, String> {
+    let failed = |failure: std::io::Error| format!("/proc/self/task: {failure}");
+    let mut turns = BTreeMap::new();
+    for task in fs::read_dir("/proc/self/task").map_err(failed)? {
+        let path = task.map_err(failed)?.path();
+        let Ok(status) = fs::read_to_string(path.join("status")) else { continue };
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let count = field("voluntary_ctxt_switches:").and_then(|count| count.parse().ok()).unwrap_or(0);
+        turns.insert(format!("{} {}", path.display(), field("Name:").unwrap_or_default()), count);
+    }
+    // This thread counts.
+    turns.remove(&format!("/proc/self/task/{} crash", std::process::id()));
+    Ok(turns)
+}
+
+/// An open log that is not used wakes none of its threads: with its topics loaded, a reader that waits in a poll, and a
+/// group with a member.
+fn idle(root: &Path, leak: &str) -> Result<(), String> {
+    let failed = |failure: stratalog::Error| format!("idle: {failure}");
+    let log = load::options(0).open(root).map_err(failed)?;
+    let mut member = log.consumer("group").map_err(failed)?;
+    member.subscribe([load::PLAIN]).map_err(failed)?;
+    while !member.poll(Duration::ZERO).map_err(failed)?.is_empty() {}
+    quiet(&log)?;
+    let restless = (leak == "turns").then(|| {
+        thread::Builder::new().name("restless".into()).spawn(|| {
+            let until = Instant::now() + 3 * IDLE;
+            while Instant::now() < until {
+                thread::sleep(Duration::from_millis(100));
+            }
+        })
+    });
+    // What was asked for last may still be under way: a thread that has come to rest is asked for no more.
+    let mut rested = turns()?;
+    for _ in 0..20 {
+        thread::sleep(Duration::from_secs(1));
+        let now = turns()?;
+        if std::mem::replace(&mut rested, now.clone()) == now {
+            break;
+        }
+    }
+    let before = turns()?;
+    thread::sleep(IDLE);
+    let after = turns()?;
+    drop(restless);
+    let woken: Vec<_> = after
+        .iter()
+        .filter_map(|(thread, count)| {
+            Some((thread, count - before.get(thread)?)).filter(|(_, more)| *more > 0)
+        })
+        .collect();
+    println!("idle for {} s: {} threads, woken {woken:?}", IDLE.as_secs(), after.len());
+    drop(member);
+    log.close().map_err(failed)?;
+    if woken.is_empty() { Ok(()) } else { Err(format!("an idle log wakes threads: {woken:?}")) }
+}
+
+/// What is leaked on purpose in each window, so that the driver is seen to find it.
+fn leak_something(what: &str, root: &Path) -> Result<(), String> {
+    let open = || fs::File::open(root.join("meta.properties")).map_err(|failure| failure.to_string());
+    match what {
+        "nothing" | "turns" => {}
+        "descriptor" => std::mem::forget(open()?),
+        "memory" => drop(Box::leak(vec![1_u8; 16 << 10].into_boxed_slice())),
+        "map" => {
+            use std::os::fd::AsRawFd;
+            let file = open()?;
+            // SAFETY: a new map of an open file, which nothing looks into.
+            unsafe {
+                libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0)
+            };
+        }
+        other => return Err(format!("--leak cannot be {other:?}: descriptor, memory, map, turns")),
+    }
+    Ok(())
+}
