@@ -452,6 +452,7 @@ pub fn coordinator_records(data: &[u8]) {
 
 /// Records of one partition of the topic in which groups are kept, and the groups that they add up to.
 pub fn group_records(data: &[u8]) {
+    const ENDS: u8 = 0b1100;
     let mut input = Input::new(data);
     let mut records = Vec::new();
     while let Some(shape) = take(&mut input, 1).and_then(|shape| shape.first()) {
@@ -463,8 +464,8 @@ pub fn group_records(data: &[u8]) {
             take(&mut input, usize::from(length))
         };
         // Some belong to a transaction, some end one.
-        let producer = (shape & 12 != 0).then_some(i64::from(shape >> 4));
-        records.push((field(1), field(2), producer, shape & 12 == 12));
+        let producer = (shape & ENDS != 0).then_some(i64::from(shape >> 4));
+        records.push((field(1), field(2), producer, shape & ENDS == ENDS));
     }
     crate::group::fold(records);
 }

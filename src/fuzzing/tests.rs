@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-const ALL: [(&str, fn(&[u8])); 14] = [
+type Target = (&'static str, fn(&[u8]));
+
+const ALL: [Target; 14] = [
     ("frames", frames),
     ("batch", batch),
     ("legacy_message", legacy_message),

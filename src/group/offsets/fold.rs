@@ -215,9 +215,13 @@ impl Fold {
     }
 }
 
+/// Key, value, producer, and whether a transaction of that ends.
+#[cfg(any(fuzzing, test))]
+type Record<'r> = (Option<&'r [u8]>, Option<&'r [u8]>, Option<i64>, bool);
+
 /// Folds records, each with the producer of its transaction if it has one; the last field says that it ends that.
 #[cfg(any(fuzzing, test))]
-pub(crate) fn fold(records: Vec<(Option<&[u8]>, Option<&[u8]>, Option<i64>, bool)>) {
+pub(crate) fn fold(records: Vec<Record<'_>>) {
     let mut fold = Fold::default();
     for ((key, value, producer, ends), written) in records.into_iter().zip(0..) {
         match producer.filter(|_| ends) {
