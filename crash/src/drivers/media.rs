@@ -145,12 +145,12 @@ impl Device {
         self.at.join("log")
     }
 
-    fn suffer(&self, event: Event) -> Result<(), String> {
+    fn suffer(&self, event: Event, load: &Child) -> Result<(), String> {
         let how: u32 = match event {
             Event::ShutDownInOrder => 0,
             Event::ShutDownWithJournal => 1,
             Event::ShutDown => 2,
-            Event::ReadOnly => return make_read_only(&self.at),
+            Event::ReadOnly => return make_read_only(&self.at, load),
         };
         let root = File::open(&self.at).map_err(|failure| format!("{}: {failure}", self.at.display()))?;
         // SAFETY: the descriptor is open, and the call reads one number of four bytes, which outlives it.
@@ -167,7 +167,7 @@ impl Drop for Device {
 
 /// Files that are open for writing keep the kernel from making their mount read-only, unless the file system itself finds
 /// that something is wrong.
-fn make_read_only(at: &Path) -> Result<(), String> {
+fn make_read_only(at: &Path, load: &Child) -> Result<(), String> {
     let source = Command::new("findmnt").args(["-no", "SOURCE"]).arg(at).output();
     let source =
         source.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
@@ -176,16 +176,17 @@ fn make_read_only(at: &Path) -> Result<(), String> {
     if fs::write(&trigger, "1").is_ok() {
         return Ok(());
     }
-    run_program(Command::new("mount").arg("--bind").arg(at).arg(at))?;
-    // A file that is being opened for writing at this moment is in the way.
-    let mut tried = 0;
-    loop {
-        let made = run_program(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(at));
-        tried += 1;
-        if made.is_ok() || tried == 500 {
-            return made;
-        }
-    }
+    // Between the two steps nothing may be opened for writing through the second mount.
+    let pid = i32::try_from(load.id()).map_err(|failure| failure.to_string())?;
+    let signal = |signal| {
+        // SAFETY: a signal to a child that was not waited for yet.
+        unsafe { libc::kill(pid, signal) };
+    };
+    signal(libc::SIGSTOP);
+    let covered = run_program(Command::new("mount").arg("--bind").arg(at).arg(at))
+        .and_then(|()| run_program(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(at)));
+    signal(libc::SIGCONT);
+    covered
 }
 
 fn run_program(command: &mut Command) -> Result<(), String> {
@@ -215,7 +216,7 @@ fn taken_away(device: &Device, event: Event, seed: u64, after: After) -> Result<
         let Some(whole) = line.strip_suffix('\n') else { break };
         heard.push(whole.to_owned());
         if heard.len() as u64 == until {
-            suffered = device.suffer(event);
+            suffered = device.suffer(event, &child);
             if suffered.is_err() {
                 let _ = child.kill();
             }
