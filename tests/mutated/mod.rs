@@ -180,7 +180,7 @@ fn lay_out(data: &[u8], at: &Path) {
 fn read(log: &EventLog) {
     for isolation in [IsolationLevel::ReadUncommitted, IsolationLevel::ReadCommitted] {
         let Ok(topics) = log.topics() else { return };
-        for partition in topics.iter().flat_map(|topic| topic.partitions()) {
+        for partition in topics.iter().flat_map(stratalog::Topic::partitions) {
             let Ok(mut consumer) = log.consumer_with(ConsumerConfig::new().isolation(isolation)) else {
                 return;
             };

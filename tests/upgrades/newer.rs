@@ -39,14 +39,14 @@ fn batches(bytes: &[u8]) -> Vec<Range<usize>> {
 }
 
 /// The last batch is one of a format that comes later.
-fn magic(bytes: &mut Vec<u8>) -> bool {
+fn magic(bytes: &mut [u8]) -> bool {
     let Some(last) = batches(bytes).pop() else { return false };
     bytes[last.start + 16] = 3;
     true
 }
 
 /// The last batch is compressed by a codec that comes later.
-fn codec(bytes: &mut Vec<u8>) -> bool {
+fn codec(bytes: &mut [u8]) -> bool {
     let Some(last) = batches(bytes).pop() else { return false };
     bytes[last.start + 22] |= 5;
     seal(bytes, &last);
@@ -147,11 +147,11 @@ const NEWER: [(&str, &str, Change, End); 23] = [
         End::Same(false),
     ),
     ("plain-0/.snapshot", "version", |bytes| set(bytes, 1, 2), End::Same(false)),
-    ("plain-0/.log", "magic", magic, End::Refused),
-    ("plain-0/.log", "codec", codec, End::Refused),
-    ("__cluster_metadata-0/.log", "magic", magic, End::Refused),
-    ("__consumer_offsets-0/.log", "magic", magic, End::Refused),
-    ("__consumer_offsets-1/.log", "magic", magic, End::Refused),
+    ("plain-0/.log", "magic", |bytes| magic(bytes), End::Refused),
+    ("plain-0/.log", "codec", |bytes| codec(bytes), End::Refused),
+    ("__cluster_metadata-0/.log", "magic", |bytes| magic(bytes), End::Refused),
+    ("__consumer_offsets-0/.log", "magic", |bytes| magic(bytes), End::Refused),
+    ("__consumer_offsets-1/.log", "magic", |bytes| magic(bytes), End::Refused),
     (
         "__cluster_metadata-0/.log",
         "frame version",
