@@ -23,7 +23,7 @@ pub fn texts(data: &[u8]) {
             if let Ok(rows) = csv::rows(text) {
                 for csv::Row { fields, .. } in rows {
                     let line = csv::line(fields.iter().map(String::as_str));
-                    let again = csv::rows(&line).unwrap_or_else(|_| panic!("{line:?} is our own line"));
+                    let again = csv::rows(&line).unwrap_or_default();
                     assert!(again.len() == 1 && again[0].fields == fields, "{fields:?} come back");
                 }
             }

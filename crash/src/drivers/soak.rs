@@ -149,7 +149,7 @@ fn used(root: &Path, seed: u64, time: Duration, deleted: &AtomicI64) -> Result<(
         };
         let running = scope.spawn(move || load.run(log, &count));
         while Instant::now() < until && !running.is_finished() {
-            thread::sleep(Duration::from_millis(20));
+            stand_still(Duration::from_millis(20));
         }
         load.stop.store(true, Ordering::Relaxed);
         running.join().unwrap_or(Err("a panic".into()))
@@ -159,6 +159,14 @@ fn used(root: &Path, seed: u64, time: Duration, deleted: &AtomicI64) -> Result<(
     let held = counted()?;
     log.clone().close().map_err(|failure| format!("close: {failure}"))?;
     Ok((held, load.done.load(Ordering::Relaxed)))
+}
+
+/// Time passes: what is measured here is what happens meanwhile.
+fn stand_still(time: Duration) {
+    let until = Instant::now() + time;
+    while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        thread::park_timeout(left);
+    }
 }
 
 /// Nothing is left to be done behind.
@@ -224,21 +232,21 @@ fn idle(root: &Path, leak: &str) -> Result<(), String> {
         thread::Builder::new().name("restless".into()).spawn(|| {
             let until = Instant::now() + 3 * IDLE;
             while Instant::now() < until {
-                thread::sleep(Duration::from_millis(100));
+                stand_still(Duration::from_millis(100));
             }
         })
     });
     // What was asked for last may still be under way: a thread that has come to rest is asked for no more.
     let mut rested = turns()?;
     for _ in 0..20 {
-        thread::sleep(Duration::from_secs(1));
+        stand_still(Duration::from_secs(1));
         let now = turns()?;
         if std::mem::replace(&mut rested, now.clone()) == now {
             break;
         }
     }
     let before = turns()?;
-    thread::sleep(IDLE);
+    stand_still(IDLE);
     let after = turns()?;
     drop(restless);
     let woken: Vec<_> = after

@@ -380,7 +380,8 @@ pub(super) fn read_line(line: &[u8]) {
         vec![on("parse.key"), on("parse.headers"), on("ignore.error"), with("null.marker", "N")],
         vec![on("parse.headers"), with("headers.separator", "[,;]*"), with("headers.delimiter", "|")],
     ] {
-        let Ok(cut) = Cut::of(&properties) else { panic!("{properties:?} are in order") };
-        let _ = cut.record(line);
+        let cut = Cut::of(&properties);
+        assert!(cut.is_ok(), "{properties:?} are in order");
+        let _ = cut.map(|cut| cut.record(line).map(drop));
     }
 }
