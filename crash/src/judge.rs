@@ -131,10 +131,9 @@ fn partition_of(
     if sort == Sort::Compacted {
         let lost = last_values(at, start..end, expected, &read, after)?;
         // A reader loads partitions when they are used, and reports then.
-        if let (Some((offset, _)), true) = (lost.first(), after.is_ours_to_write()) {
-            if !shown.missing.iter().any(|missing| missing.contains(offset)) {
-                wrong!("{at}: {lost:?} are lost, in front of the end, and recovery() does not report it");
-            }
+        let is_reported = |offset: &u64| shown.missing.iter().any(|missing| missing.contains(offset));
+        if after.is_ours_to_write() && lost.first().is_some_and(|(offset, _)| !is_reported(offset)) {
+            wrong!("{at}: {lost:?} are lost, in front of the end, and recovery() does not report it");
         }
         for (offset, _) in lost {
             values[offset as usize] = None;

@@ -140,7 +140,7 @@ impl Load {
                     let numbers = [number + 1, number + 2];
                     number += 2;
                     let values = numbers.map(|number| value_of(number, 30));
-                    let records = || values.iter().map(|value| Record::new(value));
+                    let records = || values.iter().map(Record::new);
                     let to = plain.partition(partition)?;
                     let sent = if way == 5 {
                         producer.send_batch(&to, records())

@@ -24,7 +24,27 @@ const FEWEST: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Actives {
     most: usize,
-    round: Mutex<VecDeque<Weak<PartitionLog>>>,
+    round: Mutex<Round>,
+}
+
+/// The partitions in turn, and how many more may come before those that are gone are taken out: a `Weak` keeps the memory of
+/// what it points to.
+#[derive(Debug, Default)]
+struct Round {
+    partitions: VecDeque<Weak<PartitionLog>>,
+    before_sweep: usize,
+}
+
+impl Round {
+    /// As many come between two sweeps as the first one left, so each costs as much as a few pushes.
+    fn push(&mut self, partition: Weak<PartitionLog>) {
+        if self.before_sweep == 0 {
+            self.partitions.retain(|one| one.strong_count() > 0);
+            self.before_sweep = self.partitions.len().max(FEWEST);
+        }
+        self.before_sweep -= 1;
+        self.partitions.push_back(partition);
+    }
 }
 
 impl Default for Actives {
@@ -37,7 +57,8 @@ impl Actives {
     /// One more. Brings others to rest until there are not too many, as far as that can be done at once.
     pub(super) fn admit(&self, partition: &Arc<PartitionLog>) {
         let mut round = self.round.lock();
-        round.push_back(Arc::downgrade(partition));
+        round.push(Arc::downgrade(partition));
+        let round = &mut round.partitions;
         // Each is looked at twice at most: the first look may only take its mark away.
         let mut looks = 2 * round.len();
         while round.len() > self.most && looks > 0 {
@@ -48,6 +69,12 @@ impl Actives {
                 round.push_back(next);
             }
         }
+    }
+
+    /// How many it knows, those that are gone and not taken out among them.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.round.lock().partitions.len()
     }
 }
 
@@ -85,7 +112,7 @@ impl PartitionLog {
     pub(crate) fn rest_unless_used(self: &Arc<Self>) -> bool {
         let rests = !self.used.load(Ordering::Relaxed) && self.rest();
         if rests {
-            self.chores.actives.round.lock().retain(|one| one.as_ptr() != Arc::as_ptr(self));
+            self.chores.actives.round.lock().partitions.retain(|one| one.as_ptr() != Arc::as_ptr(self));
         }
         rests
     }

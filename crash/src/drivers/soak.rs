@@ -51,8 +51,10 @@ const WINDOWS: u64 = 30;
 const WARM_UP: usize = 10;
 const USUAL: usize = 5;
 const LAST: usize = 10;
-/// An open log keeps so much at most, for good, of each topic that was ever deleted in it.
-const OF_A_DELETED_TOPIC: i64 = 1 << 10;
+/// What an open log keeps at most of each topic whose deletion its metadata log holds: id and name.
+const OF_A_DELETED_TOPIC: i64 = 128;
+/// What it keeps at most of each segment. Segments of 32 KiB come faster than the log cleaner takes them together.
+const OF_A_SEGMENT: i64 = 1 << 10;
 /// An idle log is watched for so long.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -62,7 +64,7 @@ struct Held {
     descriptors: i64,
     maps: i64,
     threads: i64,
-    /// While the log is open, without what it keeps of topics that were deleted; and once it is closed.
+    /// While the log is open, without what it keeps of segments and of topics that were deleted; and once it is closed.
     allocated_open: i64,
     allocated: i64,
 }
@@ -104,6 +106,7 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
         let (mut open, done) = used(&root, seed + number, window, &deleted)?;
         leak_something(&leak, &root)?;
         open.allocated_open -= deleted.load(Ordering::Relaxed) * OF_A_DELETED_TOPIC;
+        open.allocated_open -= segments(&root)? * OF_A_SEGMENT;
         held.push(Held { allocated: ALLOCATED.load(Ordering::Relaxed), ..open });
         operations += done;
     }
@@ -159,6 +162,17 @@ fn used(root: &Path, seed: u64, time: Duration, deleted: &AtomicI64) -> Result<(
     let held = counted()?;
     log.clone().close().map_err(|failure| format!("close: {failure}"))?;
     Ok((held, load.done.load(Ordering::Relaxed)))
+}
+
+/// The log files of all partitions.
+fn segments(root: &Path) -> Result<i64, String> {
+    let failed = |failure: std::io::Error| format!("{}: {failure}", root.display());
+    let mut count = 0;
+    for partition in fs::read_dir(root).map_err(failed)?.flatten().filter(|entry| entry.path().is_dir()) {
+        let files = fs::read_dir(partition.path()).map_err(failed)?.flatten();
+        count += files.filter(|file| file.path().extension().is_some_and(|ending| ending == "log")).count();
+    }
+    Ok(count as i64)
 }
 
 /// Time passes: what is measured here is what happens meanwhile.

@@ -22,6 +22,7 @@ mod model;
 mod power;
 mod prepared;
 mod recovery;
+mod resting;
 mod swapped;
 mod synced;
 mod threads;
