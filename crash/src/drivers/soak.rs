@@ -1,8 +1,8 @@
 //! A log that is used in all ways for long: what it holds of the system grows only while its work does.
 //!
 //! After a warm-up the load stops again and again, and is begun anew. Descriptors and maps are counted where it stands
-//! still; bytes that are allocated, where the log is closed as well. Something grows if each of the last ten windows has more
-//! of it than each of the five after the warm-up: that is no noise. Then the log stays open and idle: none of its threads
+//! still; bytes that are allocated, where the log is closed as well. Something grows if each of the last ten windows of a mode has more
+//! of it than each of the ten after the warm-up that had the same mode: that is no noise. Then the log stays open and idle: none of its threads
 //! runs.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -49,7 +49,9 @@ unsafe impl GlobalAlloc for Counting {
 /// Windows of a run: the first ones warm up, those after them say what is usual, the last ones are held against that.
 const WINDOWS: u64 = 30;
 const WARM_UP: usize = 10;
-const USUAL: usize = 5;
+const USUAL: usize = 10;
+/// Ways into and out of files: each window has the next one, and is held against those of the same.
+const MODES: usize = 4;
 const LAST: usize = 10;
 /// What an open log keeps at most of each topic whose deletion its metadata log holds: id and name.
 const OF_A_DELETED_TOPIC: i64 = 128;
@@ -111,20 +113,18 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
         operations += done;
     }
     let mut findings = Findings::new(&directory);
-    let (usual, last) = (&held[WARM_UP..WARM_UP + USUAL], &held[held.len() - LAST..]);
-    for at in 0..Held::default().named().len() {
-        let values =
-            |windows: &[Held]| -> Vec<i64> { windows.iter().map(|held| held.named()[at].1).collect() };
-        let (what, usual, last) = (Held::default().named()[at].0, values(usual), values(last));
-        let (most, least) =
-            (usual.iter().max().copied().unwrap_or(0), last.iter().min().copied().unwrap_or(0));
-        println!(
-            "{what}: at most {most} after the warm-up, {least} to {} at the end",
-            last.iter().max().unwrap_or(&0)
-        );
-        // What grows has grown in each of the last windows.
-        if least > most + slack(what) {
-            keep(&mut findings, arguments, &format!("{what} grow: {usual:?}, then {last:?}"));
+    for (at, (what, _)) in Held::default().named().into_iter().enumerate() {
+        let of_mode = |mode: usize, from: usize, count: usize| -> Vec<i64> {
+            let windows = (from..from + count).filter(|number| number % MODES == mode);
+            windows.map(|number| held[number].named()[at].1).collect()
+        };
+        for mode in 0..MODES {
+            let (usual, last) = (of_mode(mode, WARM_UP, USUAL), of_mode(mode, held.len() - LAST, LAST));
+            println!("{what}, mode {mode}: {usual:?} after the warm-up, {last:?} at the end");
+            let (most, least) = (usual.iter().max().unwrap_or(&0), last.iter().min().unwrap_or(&0));
+            if *least > most + slack(what) {
+                keep(&mut findings, arguments, &format!("{what} grow: {usual:?}, then {last:?}"));
+            }
         }
     }
     println!("topics deleted {}", deleted.load(Ordering::Relaxed));
@@ -244,7 +244,7 @@ fn idle(root: &Path, leak: &str) -> Result<(), String> {
     quiet(&log)?;
     let restless = (leak == "turns").then(|| {
         thread::Builder::new().name("restless".into()).spawn(|| {
-            let until = Instant::now() + 3 * IDLE;
+            let until = Instant::now() + 8 * IDLE;
             while Instant::now() < until {
                 stand_still(Duration::from_millis(100));
             }
