@@ -1,6 +1,7 @@
 //! Several threads that use one log in all ways at once, and say what they ask for and what they are answered, one line
 //! each: to the oracle, or to a parent process that outlives this one.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use stratalog::{
     WriteMode,
 };
 
+use crate::backups;
 use crate::oracle::{number_in, value_of};
 use crate::random::Random;
 
@@ -18,6 +20,8 @@ pub const PLAIN: &str = "plain";
 pub const PLAIN_PARTITIONS: u32 = 4;
 pub const COMPACTED: &str = "compacted";
 pub const COMPACTED_PARTITIONS: u32 = 2;
+
+const OPERATIONS_BETWEEN_SNAPSHOTS: u64 = 100;
 
 /// Where the lines go.
 pub type Say<'s> = &'s (dyn Fn(String) + Sync);
@@ -43,11 +47,17 @@ pub struct Load {
     pub done: AtomicU64,
     /// Whether the log may be closed meanwhile.
     pub may_close: bool,
+    /// Where snapshots are made meanwhile.
+    pub snapshots: Option<PathBuf>,
 }
 
 impl Load {
     pub fn new(seed: u64, most: u64, may_close: bool) -> Self {
-        Self { seed, most, stop: AtomicBool::new(false), done: AtomicU64::new(0), may_close }
+        Self { seed, most, stop: AtomicBool::new(false), done: AtomicU64::new(0), may_close, snapshots: None }
+    }
+
+    pub fn with_snapshots(self, to: PathBuf) -> Self {
+        Self { snapshots: Some(to), ..self }
     }
 
     /// Returns when all threads have done what they should, or with the first thing that must not be.
@@ -66,6 +76,9 @@ impl Load {
             threads.push(scope.spawn(move || self.administer(log, plain, say)));
             threads.push(scope.spawn(move || self.look(log, plain)));
             threads.push(scope.spawn(move || self.maintain(log, plain, say)));
+            if let Some(to) = &self.snapshots {
+                threads.push(scope.spawn(move || self.back_up(log, plain, to)));
+            }
             // All of them end before the first failure is returned.
             let outcomes: Vec<_> =
                 threads.into_iter().map(|thread| thread.join().unwrap_or(Err("a panic".into()))).collect();
@@ -88,6 +101,31 @@ impl Load {
                 }
             }
             self.done.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// A snapshot, and the next one when the others have done something.
+    fn back_up(&self, log: &EventLog, plain: &Topic, to: &Path) -> std::result::Result<(), String> {
+        while !self.stop.load(Ordering::Relaxed) {
+            let done = self.done.load(Ordering::Relaxed);
+            match backups::make(log, plain, to) {
+                Ok(true) => {}
+                Ok(false) if self.may_close => break,
+                Ok(false) => return Err("a log that is open is closed for a snapshot".into()),
+                Err(reason) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    return Err(reason);
+                }
+            }
+            if done + OPERATIONS_BETWEEN_SNAPSHOTS > self.most {
+                break;
+            }
+            while self.done.load(Ordering::Relaxed) < done + OPERATIONS_BETWEEN_SNAPSHOTS
+                && !self.stop.load(Ordering::Relaxed)
+            {
+                thread::park_timeout(Duration::from_millis(2));
+            }
         }
         Ok(())
     }

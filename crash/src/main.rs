@@ -1,6 +1,7 @@
 //! Crash tests of stratalog from below its public face: one oracle, and drivers that end a log badly. See README.md.
 
 mod arguments;
+mod backups;
 mod calls;
 mod crowd;
 mod disk;
@@ -34,7 +35,7 @@ use arguments::Arguments;
 #[global_allocator]
 static ALLOCATOR: drivers::soak::Counting = drivers::soak::Counting;
 
-const USAGE: &str = "crash power|broker|faults|kill|full|media|soak|stress|check [--seed S] [--states N|--runs N|--kills N] [--dir D]";
+const USAGE: &str = "crash power|broker|faults|kill|full|media|salvage|soak|stress|check [--seed S] [--states N|--runs N|--kills N] [--dir D]";
 
 fn main() -> ExitCode {
     let outcome =
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             "follow" => drivers::kill::follow_until_told(&arguments),
             "full" => drivers::full::run(&arguments),
             "media" => drivers::media::run(&arguments),
+            "salvage" => drivers::salvage::run(&arguments),
             "soak" => drivers::soak::run(&arguments),
             "stress" => drivers::stress::run(&arguments),
             "check" => drivers::check::run(&arguments),

@@ -11,6 +11,7 @@ use stratalog::Maintenance;
 
 use super::{caught, fresh};
 use crate::arguments::Arguments;
+use crate::backups;
 use crate::crowd;
 use crate::follow::follow;
 use crate::interpose::draw_from;
@@ -50,7 +51,8 @@ pub fn load(arguments: &Arguments) -> Result<u64, String> {
     if arguments.get("crowd", false)? {
         return crowd::run(&log, seed, &say).map(|()| 0);
     }
-    Load::new(seed, u64::MAX, false).run(&log, &say).map(|()| 0)
+    let snapshots = root.with_extension("snapshot");
+    Load::new(seed, u64::MAX, false).with_snapshots(snapshots).run(&log, &say).map(|()| 0)
 }
 
 /// Returns how many violations there were.
@@ -117,6 +119,7 @@ impl Killing {
     /// One log, until so many rounds are done or it is found wanting. A reader has it open all the time.
     fn log(&mut self, round: &mut u64, until: u64, crowd: bool) -> Result<(), String> {
         let root = fresh(&self.directory.join("log"))?;
+        let _ = std::fs::remove_dir_all(root.with_extension("snapshot"));
         let first = *round;
         let reader = if crowd { None } else { Some(Reader::start(&root)?) };
         let mut oracle = if crowd { Oracle::of_crowd() } else { Oracle::of_load() };
@@ -173,6 +176,7 @@ impl Killing {
             for line in &heard {
                 oracle.hear(line).ok_or_else(|| format!("{line:?} makes no sense"))?;
             }
+            backups::judge(&root.with_extension("snapshot"))?;
             let log = load::options(mode).maintenance(Maintenance::ByHand).open(root);
             let log = log.map_err(|failure| format!("open: {failure}"))?;
             let found = judge(&log, oracle, After::Kill)?;

@@ -7,6 +7,7 @@ pub mod full;
 pub mod kill;
 pub mod media;
 pub mod power;
+pub mod salvage;
 mod small_disk;
 pub mod soak;
 pub mod stress;

@@ -8,6 +8,7 @@ use stratalog::Maintenance;
 
 use super::{caught, fresh};
 use crate::arguments::Arguments;
+use crate::backups;
 use crate::follow::follow;
 use crate::judge::{After, judge};
 use crate::keep::Findings;
@@ -52,7 +53,8 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
 fn session(root: &Path, seed: u64, operations: &mut u64, read: &mut u64) -> Result<(), String> {
     let closes_meanwhile = seed.is_multiple_of(2);
     let log = load::options(seed / 2).open(root).map_err(|failure| format!("open: {failure}"))?;
-    let load = Load::new(seed, OPERATIONS, closes_meanwhile);
+    let snapshots = root.with_extension("snapshot");
+    let load = Load::new(seed, OPERATIONS, closes_meanwhile).with_snapshots(snapshots.clone());
     let say = |line: String| {
         oracle(|oracle| {
             // What the oracle does not understand is an error of the load: it shows at the end.
@@ -82,6 +84,7 @@ fn session(root: &Path, seed: u64, operations: &mut u64, read: &mut u64) -> Resu
         *read += reader.join().unwrap_or(Err("a panic in a reader".into()))?;
         Ok::<(), String>(())
     })?;
+    backups::judge(&snapshots)?;
     *operations += load.done.load(Ordering::Relaxed);
     log.close().map_err(|failure| format!("close: {failure}"))?;
     drop(log);
