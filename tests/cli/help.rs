@@ -111,7 +111,10 @@ fn a_directory_of_a_newer_kafka_is_refused_with_a_reason() {
     std::fs::write(&identity, text.replace("version=1", "version=9")).unwrap();
     for arguments in [&["topics", "--list"][..], &["produce", "--topic", "t"]] {
         let told = program.fails(1, arguments, "x\n");
-        assert!(told.contains("meta.properties has a version above 1, which only a newer version reads"), "{told}");
+        assert!(
+            told.contains("meta.properties has a version above 1, which only a newer version reads"),
+            "{told}"
+        );
     }
 }
 
