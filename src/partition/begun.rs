@@ -109,8 +109,8 @@ impl PartitionLog {
         Ok(!is_anothers && holds_no_record(&self.disk, &self.directory)?)
     }
 
-    /// Removes what is in a directory that was only begun, but for the id that ties it to its topic: the next append
-    /// makes all of it anew.
+    /// Removes what is in a directory that was only begun, but for the id that ties it to its topic, and without one the
+    /// directory too: a broker would take it for one of no topic. The next append makes all of it anew.
     pub(super) fn clear_begun(&self) -> Result<()> {
         if self.disk.read_only {
             return Ok(());
@@ -121,7 +121,7 @@ impl PartitionLog {
                 self.disk.remove_file(&self.directory.join(name))?;
             }
         }
-        Ok(())
+        if has_id { Ok(()) } else { self.disk.remove_empty_directory(&self.directory) }
     }
 
     /// The topic id in the directory. `None`: there is none that can be read.

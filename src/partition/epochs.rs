@@ -59,7 +59,14 @@ impl PartitionLog {
         let metadata = self.directory.join(PARTITION_METADATA);
         if kind_of(&metadata)?.is_none() {
             self.disk.create_directory(&self.directory)?;
-            self.disk.replace(&metadata, partition_metadata::encode(self.topic_id).as_bytes())?;
+            let id = partition_metadata::encode(self.topic_id);
+            if let Err(failure) = self.disk.replace(&metadata, id.as_bytes()) {
+                // If that fails too, the next append or the next open gets there.
+                if matches!(self.is_only_begun(), Ok(true)) {
+                    let _ = self.clear_begun();
+                }
+                return Err(failure);
+            }
         }
         self.disk.know_partition()
     }

@@ -159,7 +159,9 @@ impl Loader<'_> {
 
     fn found(&mut self, known: &SegmentList) -> Result<Found> {
         if self.log.is_only_begun()? {
-            return self.missing();
+            let found = self.missing()?;
+            self.log.clear_begun()?;
+            return Ok(found);
         }
         // First: looking into the directory may change it, if there is more in it.
         let may_be_begun = self.log.may_be_begun()?;

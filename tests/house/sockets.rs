@@ -31,13 +31,20 @@ struct Dependency {
     features: BTreeSet<String>,
 }
 
+/// A command with the clock of the system: cargo does not end where `.ci/run` has moved it.
+fn at_home(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("LD_PRELOAD");
+    command
+}
+
 /// What is built for the library and its program with all features on this system, by the name of the package.
 fn dependencies() -> BTreeMap<String, Dependency> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     // What other systems need may not have been downloaded here.
-    let host = Command::new("rustc").args(["--print", "host-tuple"]).output().unwrap();
+    let host = at_home("rustc").args(["--print", "host-tuple"]).output().unwrap();
     let host = String::from_utf8(host.stdout).unwrap();
-    let told = Command::new(env!("CARGO"))
+    let told = at_home(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--all-features", "--offline"])
         .args(["--filter-platform", host.trim(), "--manifest-path"])
         .arg(manifest)

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
 use crate::partition::Checkpointed;
+use crate::sys::faults::{Faults, Operation};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -70,6 +71,7 @@ fn a_directory_in_any_state_of_its_first_append_opens_as_empty() {
         fixture.assert_files(files);
         let log = fixture.open(checkpointed(at % 2 == 0, None));
         log.load().unwrap_or_else(|failure| panic!("{failure}: {names:?}"));
+        assert_is_anyones(&fixture, &format!("{names:?}"));
         assert_numbered(&log, 0..0, 20);
         append_numbered(&log, 2, 20).unwrap_or_else(|failure| panic!("{failure}: {names:?}"));
         if at % 3 == 0 {
@@ -81,6 +83,32 @@ fn a_directory_in_any_state_of_its_first_append_opens_as_empty() {
         log.close().unwrap();
         fixture.check_closed();
         assert_numbered(&fixture.open_clean(2), 0..2, 20);
+    }
+}
+
+/// A broker renames a directory that does not say which topic it belongs to.
+fn assert_is_anyones(fixture: &Fixture, what: &str) {
+    if fixture.directory().exists() {
+        let id = fs::read(fixture.directory().join(METADATA)).unwrap_or_default();
+        assert_eq!(id, metadata(), "{what}");
+    }
+}
+
+#[test]
+fn a_first_append_that_fails_leaves_no_directory_without_an_id() {
+    let operations = [Operation::Create, Operation::Write, Operation::Sync, Operation::Rename];
+    for operation in operations {
+        for after in 0..8 {
+            let fixture = Fixture::new(POSITIONED, 1 << 20);
+            let faults = Faults::after(operation, after, std::io::ErrorKind::StorageFull, true);
+            let log = fixture.open_with(&faults, Checkpointed::default());
+            let failed = append_numbered(&log, 1, 20).is_err();
+            assert_is_anyones(&fixture, &format!("{operation:?} {after}"));
+            faults.heal();
+            if failed && append_numbered(&log, 1, 20).is_ok() {
+                assert_numbered(&log, 0..1, 20);
+            }
+        }
     }
 }
 
