@@ -94,10 +94,28 @@ impl Mounted {
         Some(new)
     }
 
+    /// On a device that refuses writes as soon as the file system in memory that holds it is full.
+    fn on_a_small_device() -> Option<Self> {
+        let new = Self::new("ext4", true);
+        let below = new.dir.path().join("below");
+        fs::create_dir(&below).unwrap();
+        run(
+            new.name,
+            "mount",
+            &["-t", "tmpfs", "-o", "size=12m", "stratalog-test", below.to_str().unwrap()],
+        )?;
+        let image = below.join("image");
+        fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        let image = image.to_str().unwrap();
+        run(new.name, "mkfs.ext4", &["-q", "-J", "size=4", image])?;
+        run(new.name, "mount", &["-o", "loop", image, new.place()])?;
+        Some(new)
+    }
+
     /// With a device below them.
     fn on_devices() -> Vec<Self> {
         const MIB: u64 = 1 << 20;
-        let ext4 = ["mkfs.ext4", "-q"];
+        let ext4 = ["mkfs.ext4", "-q", "-e", "remount-ro"];
         let xfs = |reflink| ["mkfs.xfs", "-q", "-m", reflink];
         let found = [
             Self::in_image("ext4", true, 32 * MIB, &ext4),
@@ -151,7 +169,7 @@ const MODES: [(&str, WriteMode, ReadMode); 3] = [
 type Event = fn(&Child) -> String;
 
 /// The rows of the table, and what a child does.
-const EVENTS: [(&str, Event); 14] = [
+const EVENTS: [(&str, Event); 16] = [
     ("disk full: append", Child::append_when_full),
     ("disk full: read", Child::read_when_full),
     ("copied by reflink, then disk full: append", Child::append_to_what_is_shared),
@@ -166,6 +184,8 @@ const EVENTS: [(&str, Event); 14] = [
     ("`stratalog.live` cut: poll of another process", Child::poll_without_live),
     ("`stratalog.live` removed: append, poll", Child::go_on_without_live),
     ("device gone: append, sync, read", Child::use_a_device_that_is_gone),
+    ("file system becomes read-only: append, sync, read", Child::use_what_became_read_only),
+    ("device refuses writes: append, sync, read", Child::use_a_device_that_refuses_writes),
 ];
 
 /// What a child has: a log that is open, with some records.
@@ -383,7 +403,11 @@ impl Child {
         if run("device gone", "xfs_io", &["-x", "-c", "shutdown", at]).is_none() {
             return "–".to_owned();
         }
-        // Whatever comes of each: it is an error of these, or all is in memory.
+        self.use_what_fails()
+    }
+
+    /// Whatever comes of each: it is an error of these, or all is in memory.
+    fn use_what_fails(&self) -> String {
         for _ in 0..2000 {
             let sent = end_of(self.send(&[7; 1000]));
             assert!(["`Ok`", "`Io`", "`Poisoned`"].contains(&&*sent), "{sent}");
@@ -393,6 +417,33 @@ impl Child {
         let synced = end_of(self.log.sync());
         assert!(["`Io`", "`Poisoned`"].contains(&&*synced), "{synced}");
         "`Io` or `Poisoned`".to_owned()
+    }
+
+    /// As ext4 does by itself after an error of its own.
+    fn use_what_became_read_only(&self) -> String {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        let of_this = mounts.lines().find(|line| line.split(' ').nth(1) == self.at.to_str());
+        let device = of_this.and_then(|line| line.split(' ').next()?.strip_prefix("/dev/")).unwrap_or("none");
+        let trigger = format!("/sys/fs/ext4/{device}/trigger_fs_error");
+        if fs::write(trigger, "stratalog-test").is_err() {
+            return "–".to_owned();
+        }
+        assert!(fs::write(self.at.join("file"), "x").is_err(), "it takes writes");
+        self.use_what_fails()
+    }
+
+    fn use_a_device_that_refuses_writes(&self) -> String {
+        use std::io::Write;
+        let below = self.at.with_file_name("below");
+        if !below.join("image").exists() {
+            return "–".to_owned();
+        }
+        self.log.sync().unwrap();
+        let mut filler = fs::File::create(below.join("filler")).unwrap();
+        for piece in [64 << 10, 4096, 1] {
+            while filler.write_all(&vec![1; piece]).is_ok() {}
+        }
+        self.use_what_fails()
     }
 }
 
@@ -459,8 +510,10 @@ fn differs(system: &Mounted, event: usize, mode: usize) -> Option<String> {
     (!is_promised).then(|| format!("{cell}, promised: {promised}"))
 }
 
-/// A device that is gone does not come back.
-const DEVICE_GONE: usize = EVENTS.len() - 1;
+/// From here on the events are of devices, which do not come back.
+const DEVICE_GONE: usize = EVENTS.len() - 3;
+const READ_ONLY: usize = DEVICE_GONE + 1;
+const REFUSES_WRITES: usize = DEVICE_GONE + 2;
 
 #[test]
 fn each_cell_of_the_table_ends_as_it_says() {
@@ -481,8 +534,17 @@ fn each_cell_of_the_table_ends_as_it_says() {
 #[test]
 fn a_device_that_is_gone_ends_as_the_table_says() {
     let mut wrong = Vec::new();
-    for mode in 0..MODES.len() {
-        wrong.extend(Mounted::on_devices().iter().filter_map(|system| differs(system, DEVICE_GONE, mode)));
+    for event in [DEVICE_GONE, READ_ONLY] {
+        for mode in 0..MODES.len() {
+            wrong.extend(Mounted::on_devices().iter().filter_map(|system| differs(system, event, mode)));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_device_that_refuses_writes_ends_as_the_table_says() {
+    let ended = |mode| differs(&Mounted::on_a_small_device()?, REFUSES_WRITES, mode);
+    let wrong: Vec<_> = (0..MODES.len()).filter_map(ended).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
