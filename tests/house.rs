@@ -1,5 +1,7 @@
 //! The rules of the house that a machine can keep: rooms, unsafe, the operating system, sizes, leftovers.
 
+#[path = "house/names.rs"]
+mod names;
 #[path = "house/rooms.rs"]
 mod rooms;
 // Asks cargo and rustc, which are not there under Wine.

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::checkpoints;
 use super::directories::{self, Removal};
 use super::metadata_log::MetadataLog;
 use super::state::{State, likeness};
@@ -23,7 +24,6 @@ use crate::error::{Error, Result};
 use crate::partition::{PartitionLog, holds_no_record};
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind};
-use crate::upkeep::checkpoints;
 
 /// What is still to be done.
 #[derive(Debug, Default)]

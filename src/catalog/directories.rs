@@ -9,22 +9,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::metadata_log;
+use super::checkpoints::forget_topic;
 use crate::config::topic_name;
 use crate::error::{Error, Result};
+use crate::format::file_names::{
+    DELETED_DIRECTORY, FUTURE_DIRECTORY, METADATA_DIRECTORY, PARTITION_METADATA, REMOTE_LOG_CACHE,
+    STRAY_DIRECTORY,
+};
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
 use crate::partition::PartitionLog;
 use crate::segment;
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind, random_bytes};
-use crate::upkeep::checkpoints::forget_topic;
 
-pub(super) const PARTITION_METADATA: &str = "partition.metadata";
-const REMOTE_LOG_CACHE: &str = "remote-log-index-cache";
-const DELETED: &str = "-delete";
 /// What Kafka appends to the name of a directory that it has put aside, behind a dot and 32 hex digits.
-const PUT_ASIDE: [&str; 3] = [DELETED, "-future", "-stray"];
+const PUT_ASIDE: [&str; 3] = [DELETED_DIRECTORY, FUTURE_DIRECTORY, STRAY_DIRECTORY];
 /// The longest name that file systems allow.
 const MAX_NAME: usize = 255;
 /// Far more than `partition.metadata` ever holds.
@@ -50,7 +50,7 @@ pub(super) enum Place {
 /// The directories in `root`, sorted by name, without those that are nobody's business here.
 pub(super) fn survey(root: &Path, disk: &Disk) -> Result<Vec<Found>> {
     let names = disk.list(root)?.into_iter().filter(|(_, kind)| *kind == EntryKind::Directory);
-    let names = names.filter(|(name, _)| name != metadata_log::DIRECTORY && name != REMOTE_LOG_CACHE);
+    let names = names.filter(|(name, _)| name != METADATA_DIRECTORY && name != REMOTE_LOG_CACHE);
     Ok(names
         .map(|(name, _)| {
             let (path, place) = (root.join(&name), place_of(&name));
@@ -183,7 +183,7 @@ fn empty(directory: &Path, to: &Path, disk: &Disk) -> Result<()> {
     }
     disk.sync_directory(to)?;
     if kind_of(&metadata)?.is_some() {
-        disk.rename(&metadata, &to.join(format!("{PARTITION_METADATA}{DELETED}")))?;
+        disk.rename(&metadata, &to.join(format!("{PARTITION_METADATA}{DELETED_DIRECTORY}")))?;
     }
     disk.remove_directory(directory)
 }
@@ -191,7 +191,7 @@ fn empty(directory: &Path, to: &Path, disk: &Disk) -> Result<()> {
 /// `<topic>-<partition>.<id>-delete`, the topic cut so that the whole is not too long for a file system.
 fn name_put_aside(name: &str, id: Uuid) -> String {
     let (topic, partition) = name.rsplit_once('-').unwrap_or((name, "0"));
-    let end = format!("-{partition}.{:032x}{DELETED}", u128::from_be_bytes(*id.as_bytes()));
+    let end = format!("-{partition}.{:032x}{DELETED_DIRECTORY}", u128::from_be_bytes(*id.as_bytes()));
     // Valid names are ASCII, so any byte is a place to cut.
     let topic = topic.get(..topic.len().min(MAX_NAME.saturating_sub(end.len()))).unwrap_or_default();
     format!("{topic}{end}")

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::checkpoints::Checkpoints;
 use super::deletion::Unfinished;
 use super::entry::Surroundings;
 use super::metadata_log::{self, MetadataLog};
@@ -13,9 +14,9 @@ use super::state::State;
 use super::{Catalog, CatalogOptions, Changes, TopicEntry, directories, identity, opening};
 use crate::config::DefaultRetention;
 use crate::error::{Damage, Error, Result};
+use crate::format::file_names::IDENTITY;
 use crate::partition::Chores;
 use crate::sys::Disk;
-use crate::upkeep::checkpoints::Checkpoints;
 use crate::wait::Sleepers;
 
 impl Catalog {
@@ -46,7 +47,7 @@ impl Catalog {
             root: root.to_owned(),
             disk: disk.clone(),
             chores: chores.clone(),
-            names: disk.name_rules(&root.join(identity::FILE)),
+            names: disk.name_rules(&root.join(IDENTITY)),
             identity,
             options,
             unknown,

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use crate::error::{Damage, Result};
+use crate::format::file_names::IDENTITY;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
 use crate::sys::{Disk, random_bytes};
-
-pub(super) const FILE: &str = "meta.properties";
 
 /// The node of a directory that no broker has had. A broker that takes it over must be configured with it.
 const NODE_ID: i32 = 1;
@@ -16,7 +15,7 @@ pub(super) const MOST_BYTES: u64 = 1 << 20;
 
 /// The identity of the directory, or `None` if it has none yet.
 pub(super) fn read(root: &Path, disk: &Disk) -> Result<Option<MetaProperties>> {
-    let path = root.join(FILE);
+    let path = root.join(IDENTITY);
     let Some(bytes) = disk.read_small(&path, MOST_BYTES)? else { return Ok(None) };
     let read = MetaProperties::parse(&bytes);
     read.map(Some).map_err(|reason| reason.error(Box::new(Damage::new(&path, 0, reason.to_string()))))
@@ -29,7 +28,7 @@ pub(super) fn make(root: &Path, disk: &Disk) -> Result<MetaProperties> {
         node_id: NODE_ID,
         directory_id: Some(random_id()?),
     };
-    disk.replace(&root.join(FILE), made.encode("made by stratalog").as_bytes())?;
+    disk.replace(&root.join(IDENTITY), made.encode("made by stratalog").as_bytes())?;
     disk.sync_directory(root)?;
     Ok(made)
 }
@@ -56,7 +55,7 @@ mod tests {
         let made = make(dir.path(), &disk).unwrap();
         assert_eq!((made.node_id, made.cluster_id.len()), (1, 22));
         assert_eq!(read(dir.path(), &disk).unwrap(), Some(made));
-        std::fs::write(dir.path().join(FILE), "version=0\nbroker.id=1\n").unwrap();
+        std::fs::write(dir.path().join(IDENTITY), "version=0\nbroker.id=1\n").unwrap();
         let text = read(dir.path(), &disk).unwrap_err().to_string();
         assert!(text.contains("meta.properties at byte 0: meta.properties has version 0"), "{text}");
     }

@@ -13,8 +13,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::set::QUORUM_STATE;
+use super::checkpoints::Checkpoints;
 use super::state::State;
+use crate::config::topic_name::CLUSTER_METADATA;
 use crate::config::{Durability, ReadUpTo};
 use crate::error::{Damage, Error, PoisonCause, Result};
 use crate::events::Announcer;
@@ -22,6 +23,7 @@ use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder, MAX_BATCH_BYTES};
 use crate::format::compression::MAX_DECOMPRESSED_BYTES;
 use crate::format::control::{self, ControlRecord};
+use crate::format::file_names::{METADATA_SNAPSHOT, QUORUM_STATE};
 use crate::format::frame::{FrameKind, whole_batch_at};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::record::{RawRecord, RecordFields};
@@ -32,12 +34,7 @@ use crate::partition::{
 };
 use crate::position::TopicPartition;
 use crate::sys::{Disk, EntryKind};
-use crate::upkeep::checkpoints::Checkpoints;
 
-/// The name of the log's directory.
-pub(super) const DIRECTORY: &str = "__cluster_metadata-0";
-
-const TOPIC: &str = "__cluster_metadata";
 const SETTINGS: PartitionSettings = PartitionSettings {
     segment_bytes: 1 << 30,
     max_batch_bytes: i32::MAX.unsigned_abs(),
@@ -91,8 +88,9 @@ impl MetadataLog {
         checkpoints: &Checkpoints,
         events: &Announcer,
     ) -> Result<Read> {
-        let checkpointed = Checkpointed { clean: false, ..checkpoints.of(&(TOPIC, 0).into()) };
-        let (id, topic_id, disk) = (TopicPartition::from((TOPIC, 0)), Uuid::METADATA_TOPIC, disk.exact());
+        let checkpointed = Checkpointed { clean: false, ..checkpoints.of(&(CLUSTER_METADATA, 0).into()) };
+        let (id, topic_id, disk) =
+            (TopicPartition::from((CLUSTER_METADATA, 0)), Uuid::METADATA_TOPIC, disk.exact());
         let chores = Chores { events: events.clone(), ..Chores::default() };
         let log = PartitionLog::new(id, topic_id, root, &disk, SETTINGS, checkpointed, chores);
         let recovery = log.load()?;
@@ -127,7 +125,7 @@ impl MetadataLog {
 
     /// Whether this is the partition in which the log is.
     pub(super) fn is_partition(topic: &str, partition: u32) -> bool {
-        (topic, partition) == (TOPIC, 0)
+        (topic, partition) == (CLUSTER_METADATA, 0)
     }
 
     /// The partition, for whoever copies it.
@@ -282,7 +280,7 @@ fn newest_snapshot(disk: &Disk, directory: &Path) -> Result<Option<Snapshot>> {
 
 /// Offset and epoch of a name `OFFSET-EPOCH.checkpoint`, with exactly 20 and 10 digits.
 pub(super) fn snapshot_name(name: &str) -> Option<(u64, u32)> {
-    let (offset, epoch) = name.strip_suffix(".checkpoint")?.split_once('-')?;
+    let (offset, epoch) = name.strip_suffix(METADATA_SNAPSHOT)?.split_once('-')?;
     let all_digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
     if all_digits(offset, 20) && all_digits(epoch, 10) {
         Some((offset.parse().ok()?, epoch.parse().ok()?))

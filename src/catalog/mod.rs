@@ -31,6 +31,7 @@
 //! | [`handover`] | what a broker must find in the log, and what it asks of it |
 
 mod alteration;
+pub(crate) mod checkpoints;
 mod creation;
 mod deletion;
 mod describe;
@@ -59,6 +60,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
+use checkpoints::{Checkpoints, write_cleaned, write_log_starts, write_recovery_points};
 use creation::For;
 use deletion::Unfinished;
 pub use describe::{PartitionDescription, TopicDescription};
@@ -75,6 +77,7 @@ use unsettled::Unsettled;
 use crate::config::{DefaultRetention, TopicConfig};
 use crate::error::{Damage, Error, Result};
 use crate::events::Event;
+use crate::format::file_names::IDENTITY;
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
@@ -82,7 +85,6 @@ use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionR
 use crate::position::TopicPartition;
 use crate::sys::{Disk, NameRules, Purpose, Spending};
 use crate::upkeep::Holdings;
-use crate::upkeep::checkpoints::{Checkpoints, write_cleaned, write_log_starts, write_recovery_points};
 use crate::wait::Sleepers;
 
 /// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
@@ -185,7 +187,7 @@ impl Catalog {
             root: root.to_owned(),
             disk: disk.clone(),
             chores: chores.clone(),
-            names: disk.name_rules(&root.join(identity::FILE)),
+            names: disk.name_rules(&root.join(IDENTITY)),
             identity,
             options,
             unknown: leftovers.unknown,
@@ -474,7 +476,7 @@ pub(crate) fn fold(records: Vec<MetadataRecord>) {
 pub(crate) fn read_name(name: &str) {
     let _ = directories::is_name_of_partition(Path::new(name));
     if let Some((offset, epoch)) = metadata_log::snapshot_name(name) {
-        assert_eq!(format!("{offset:020}-{epoch:010}.checkpoint"), name);
+        assert_eq!(crate::format::file_names::metadata_snapshot(offset, epoch), name);
     }
 }
 

@@ -16,25 +16,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::directories::{self, Found, PARTITION_METADATA, Place, Removal};
-use super::identity;
-use super::metadata_log;
+use super::directories::{self, Found, Place, Removal};
 use super::state::State;
 use crate::error::{Damage, Error, Result};
+use crate::format::file_names::{
+    BOOTSTRAP, IDENTITY, LOST_AND_FOUND, METADATA_DIRECTORY, OURS, PARTITION_METADATA, unfinished,
+};
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
 use crate::partition::holds_no_record;
 use crate::sys::disk::{self, kind_of, names_in};
 use crate::sys::{Disk, EntryKind};
 
-const BOOTSTRAP: &str = "bootstrap.checkpoint";
-/// `meta.properties` before it has its name.
-const IDENTITY_BEGUN: &str = "meta.properties.tmp";
-
 /// Refuses a place where there is no log and none can be made. Asked before anything is made there, also the directory and
 /// its lock.
 pub(crate) fn refuse_occupied(path: &Path) -> Result<()> {
-    if kind_of(&path.join(identity::FILE))?.is_some() {
+    if kind_of(&path.join(IDENTITY))?.is_some() {
         return Ok(());
     }
     let Some((nearest, is_whole)) = disk::existing_part(path) else { return Ok(()) };
@@ -62,7 +59,7 @@ pub(crate) fn refuse_occupied(path: &Path) -> Result<()> {
 /// The log, or the directory of a partition of one, that a directory is or lies in.
 pub(crate) fn log_around(directory: &Path) -> Result<Option<PathBuf>> {
     for part in directory.ancestors() {
-        if kind_of(&part.join(identity::FILE))?.is_some() || is_of_partition(part)? {
+        if kind_of(&part.join(IDENTITY))?.is_some() || is_of_partition(part)? {
             return Ok(Some(part.to_owned()));
         }
     }
@@ -78,23 +75,23 @@ fn is_of_partition(directory: &Path) -> Result<bool> {
     let Some(log) = directory.parent().filter(|_| directories::is_name_of_partition(directory)) else {
         return Ok(false);
     };
-    has(log, identity::FILE)
+    has(log, IDENTITY)
 }
 
 /// Refuses a directory without `meta.properties` that is not a fresh one.
 pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found]) -> Result<()> {
-    let metadata_log = root.join(metadata_log::DIRECTORY);
+    let metadata_log = root.join(METADATA_DIRECTORY);
     let log = found.iter().find(|found| found.holds_log(disk)).map(|found| &found.path);
     if let Some(log) = log.or(kind_of(&metadata_log)?.map(|_| &metadata_log)) {
         let reason = format!(
             "the file is missing, but {} holds a log; put the file back, or take the log from a copy",
             log.display()
         );
-        return Err(Error::Corrupt(Box::new(Damage::new(root.join(identity::FILE), 0, reason))));
+        return Err(Error::Corrupt(Box::new(Damage::new(root.join(IDENTITY), 0, reason))));
     }
     let other = names_in(root)?.into_iter().find(|name| !may_be_in_fresh(&name.to_string_lossy()));
     // Another process may have made a log here since the identity was looked for.
-    let has_identity = kind_of(&root.join(identity::FILE))?.is_some();
+    let has_identity = kind_of(&root.join(IDENTITY))?.is_some();
     if let Some(other) = other.filter(|_| !has_identity) {
         return Err(Error::invalid(
             "directory",
@@ -102,7 +99,7 @@ pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found])
                 "{} is not a log directory, since it holds {} and no {}; give an empty or new directory",
                 root.display(),
                 root.join(other).display(),
-                identity::FILE
+                IDENTITY
             ),
         ));
     }
@@ -111,7 +108,8 @@ pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found])
 
 /// What file systems and others put beside a log without being asked, and what is made before `meta.properties`.
 fn may_be_in_fresh(name: &str) -> bool {
-    name.starts_with('.') || name == "lost+found" || name.starts_with("stratalog.") || name == IDENTITY_BEGUN
+    let is_identity_begun = || unfinished(Path::new(IDENTITY)) == Path::new(name);
+    name.starts_with('.') || name == LOST_AND_FOUND || name.starts_with(OURS) || is_identity_begun()
 }
 
 /// Refuses an empty metadata log in a directory that must have had another.
@@ -138,7 +136,7 @@ pub(super) fn refuse_lost_topics(root: &Path, disk: &Disk, found: &[Found]) -> R
          are not known. Put it back from a copy. {elsewhere}",
         log.path.display()
     );
-    Err(Error::Corrupt(Box::new(Damage::new(root.join(metadata_log::DIRECTORY), 0, reason))))
+    Err(Error::Corrupt(Box::new(Damage::new(root.join(METADATA_DIRECTORY), 0, reason))))
 }
 
 /// Refuses a directory in which partitions are missing because they lie in another one of the same broker, or whose
@@ -171,7 +169,7 @@ pub(super) fn refuse_parts(
                      (kafka-reassign-partitions), or move them by hand while it is stopped",
                     topic.name
                 );
-                return Err(Error::Unsupported(Box::new(Damage::new(root.join(identity::FILE), 0, reason))));
+                return Err(Error::Unsupported(Box::new(Damage::new(root.join(IDENTITY), 0, reason))));
             }
         }
     }
@@ -181,7 +179,7 @@ pub(super) fn refuse_parts(
          node.id back",
         topic.name, partition.replicas
     );
-    Err(Error::Corrupt(Box::new(Damage::new(root.join(identity::FILE), 0, reason))))
+    Err(Error::Corrupt(Box::new(Damage::new(root.join(IDENTITY), 0, reason))))
 }
 
 /// Which partition of which topic lies in a directory.

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use super::checkpoints::Checkpoints;
 use super::directories::{self, Place};
-use super::metadata_log::{self, MetadataLog};
+use super::metadata_log::MetadataLog;
 use super::state::{METADATA_VERSION, State};
 use super::{NEWEST_LEVEL, identity};
 use crate::error::Result;
 use crate::events::Announcer;
+use crate::format::file_names::METADATA_DIRECTORY;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
 use crate::sys::Disk;
-use crate::upkeep::checkpoints::Checkpoints;
 
 /// The topics of a directory.
 #[derive(Debug)]
@@ -115,5 +116,5 @@ pub(crate) fn has_identity(root: &Path, disk: &Disk) -> Result<bool> {
 
 /// The directory of the metadata log.
 pub(crate) fn metadata_directory(root: &Path) -> PathBuf {
-    root.join(metadata_log::DIRECTORY)
+    root.join(METADATA_DIRECTORY)
 }

@@ -3,6 +3,7 @@
 use super::metadata_log::{MetadataLog, belongs_to_log};
 use super::{Catalog, identity};
 use crate::error::{Error, Result};
+use crate::format::file_names::IDENTITY;
 use crate::partition::{Kept, PartitionPoint, at_one_point};
 use crate::position::TopicPartition;
 use crate::sys::Copier;
@@ -40,12 +41,12 @@ impl Catalog {
 
     /// Copies what says whose directory it is: a copy that takes the place of the original is the same log of the same node.
     pub(crate) fn copy_identity(&self, to: &std::path::Path, copier: &Copier<'_>) -> Result<()> {
-        let bytes = copier.disk().read_small(&self.root.join(identity::FILE), identity::MOST_BYTES)?;
+        let bytes = copier.disk().read_small(&self.root.join(IDENTITY), identity::MOST_BYTES)?;
         let missing = || {
-            let path = self.root.join(identity::FILE);
+            let path = self.root.join(IDENTITY);
             Error::io("open", &path, std::io::ErrorKind::NotFound.into())
         };
-        copier.write(&to.join(identity::FILE), &bytes.ok_or_else(missing)?)
+        copier.write(&to.join(IDENTITY), &bytes.ok_or_else(missing)?)
     }
 }
 

@@ -9,15 +9,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Changes;
-use super::metadata_log;
 use super::state::State;
 use crate::error::{Error, Result};
+use crate::format::file_names::{METADATA_DIRECTORY, QUORUM_STATE};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::quorum_state::{self, QuorumState};
 use crate::sys::Disk;
 
-pub(super) const QUORUM_STATE: &str = "quorum-state";
 /// Far more than the file ever holds.
 const MOST_BYTES: u64 = 1 << 20;
 /// By how much epochs are raised.
@@ -32,7 +31,7 @@ pub(super) fn refuse_or_claim(
     accept_loss: bool,
     now: i64,
 ) -> Result<()> {
-    let path = root.join(metadata_log::DIRECTORY).join(QUORUM_STATE);
+    let path = root.join(METADATA_DIRECTORY).join(QUORUM_STATE);
     let quorum = disk.read_small(&path, MOST_BYTES)?.and_then(|file| quorum_state::parse(&file));
     let (node, others) = (identity.node_id, other_nodes(&changes.state, identity.node_id, quorum.as_ref()));
     if others.is_empty() {

@@ -188,7 +188,7 @@ impl State {
 
     fn add_topic(&mut self, name: String, id: Uuid) -> Result<(), Malformed> {
         // The name becomes part of a path, and that of the log itself must stay the log's.
-        if topic_name::check(&name).is_err() || name == "__cluster_metadata" {
+        if topic_name::check(&name).is_err() || name == topic_name::CLUSTER_METADATA {
             return Err(Malformed("a topic has a name that no topic can have"));
         }
         if id.is_reserved() {

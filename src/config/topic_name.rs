@@ -10,7 +10,14 @@ pub(crate) const MAX_LEN: usize = 249;
 
 /// Topics that Kafka makes for itself, and the one that holds the metadata.
 pub(crate) const RESERVED: [&str; 4] =
-    ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
+    [CONSUMER_OFFSETS, TRANSACTION_STATE, "__share_group_state", CLUSTER_METADATA];
+
+/// What groups have committed.
+pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+/// What transactions have come to.
+pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
+/// Topics, partitions and their settings.
+pub(crate) const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 /// What Windows takes for a device in any directory and any case, also with a dot and more behind it.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];

@@ -10,16 +10,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{CLEAN_MARKER, Deletions, OpenDirectory, OpenOptions, ReadMode, recovery};
+use super::{Deletions, OpenDirectory, OpenOptions, ReadMode, recovery};
 use crate::catalog::Catalog;
+use crate::catalog::checkpoints::Checkpoints;
 use crate::clock::Pace;
 use crate::error::Result;
+use crate::format::file_names::{CLEAN_MARKER, LOG_STARTS, RECOVERY_POINTS};
 use crate::group::{CommittedOffsets, Coordinator};
 use crate::partition::LiveWatch;
 use crate::sys::disk::{self, Stamp, kind_of};
 use crate::sys::{Birth, Disk, EntryKind};
 use crate::upkeep::Inboxes;
-use crate::upkeep::checkpoints::{self, Checkpoints};
 use crate::wait::Sleepers;
 
 /// Who reads without end looks this often whether topics were made or deleted.
@@ -110,5 +111,5 @@ impl OpenDirectory {
 
 /// The checkpoints that tell of every partition where it starts and what of it is on the medium.
 fn marks(root: &Path) -> [Option<Stamp>; 2] {
-    [checkpoints::LOG_STARTS, checkpoints::RECOVERY_POINTS].map(|name| disk::stamp_of(&root.join(name)))
+    [LOG_STARTS, RECOVERY_POINTS].map(|name| disk::stamp_of(&root.join(name)))
 }

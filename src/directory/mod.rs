@@ -35,20 +35,20 @@ use recovery::Watching;
 pub use recovery::{Progress, RecoveryReport};
 pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
+use crate::catalog::checkpoints::Checkpoints;
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp, time_of};
 use crate::config::{Mismatch, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
+use crate::format::file_names::CLEAN_MARKER;
 use crate::group::{CommittedOffsets, Coordinator};
 use crate::partition::{LiveWatch, LiveWriter, PartitionLog};
 use crate::position::TopicPartition;
 use crate::sys::{Birth, DirectoryLock, Disk, Purpose, SecondLock, Spending, disk};
-use crate::upkeep::checkpoints::Checkpoints;
 use crate::upkeep::{Inboxes, Linger, Lingering, MaintenanceReport, Threads, Work};
 use crate::wait::Sleepers;
 
-const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
 /// What a broker writes; only that the file is there matters.
 const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 

@@ -14,6 +14,7 @@ pub(crate) mod control;
 pub(crate) mod coordinator_record;
 pub(crate) mod crc;
 pub(crate) mod decode;
+pub(crate) mod file_names;
 pub(crate) mod frame;
 pub(crate) mod group_metadata;
 pub(crate) mod header;

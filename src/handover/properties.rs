@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::options::HandoverOptions;
+use crate::config::topic_name::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::directory::OpenDirectory;
 use crate::error::Result;
 
@@ -42,8 +43,8 @@ pub(super) fn of(directory: &Arc<OpenDirectory>, options: &HandoverOptions) -> R
     ];
     // A broker that makes them itself must find the number by which groups and transactions were placed.
     let internal = [
-        ("__consumer_offsets", "offsets.topic.num.partitions"),
-        ("__transaction_state", "transaction.state.log.num.partitions"),
+        (CONSUMER_OFFSETS, "offsets.topic.num.partitions"),
+        (TRANSACTION_STATE, "transaction.state.log.num.partitions"),
     ];
     for (topic, setting) in internal {
         let count = catalog.topic(topic).map(|topic| topic.partitions().len());

@@ -10,13 +10,13 @@ use super::report::UndecidedTransaction;
 use super::unless_deleted;
 use crate::catalog::Catalog;
 use crate::config::ReadUpTo;
+use crate::config::topic_name::TRANSACTION_STATE;
 use crate::error::Result;
 use crate::format::batch::Batch;
 use crate::format::record::RawRecord;
 use crate::format::transaction_state::{self, TransactionState};
 use crate::partition::{Cursor, FetchLimits, OpenTransaction, PartitionLog};
 
-const STATE_TOPIC: &str = "__transaction_state";
 const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
 
 /// What there is of transactions and producers in a log.
@@ -62,7 +62,7 @@ pub(super) fn find(catalog: &Catalog) -> Result<Found> {
 /// What the coordinators of a broker have noted last, by transactional id. What makes no sense to us is theirs alone.
 fn states(partitions: &[Arc<PartitionLog>]) -> Result<BTreeMap<Vec<u8>, TransactionState>> {
     let mut states = BTreeMap::new();
-    for log in partitions.iter().filter(|log| log.id().topic() == STATE_TOPIC) {
+    for log in partitions.iter().filter(|log| log.id().topic() == TRANSACTION_STATE) {
         unless_deleted(note_all(log, &mut states))?;
     }
     Ok(states)

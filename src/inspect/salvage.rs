@@ -11,11 +11,11 @@ use super::batch::BatchView;
 use crate::error::Result;
 use crate::format::checkpoint::parse_epochs;
 use crate::format::compression::MAX_DECOMPRESSED_BYTES;
+use crate::format::file_names::LEADER_EPOCHS;
 use crate::format::frame::{Frame, SMALLEST_PREFIX, frame_length};
 use crate::segment::{self, Batches, LOG};
 use crate::sys::{Disk, EntryKind, PlainFile};
 
-const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 const MISSING: &str = "no batch of these offsets is there, unless a compaction has taken them out";
 const MISPLACED: &str = "the offset does not fit between those of the batches around it";
 

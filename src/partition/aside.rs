@@ -14,12 +14,9 @@ use std::path::{Path, PathBuf};
 use super::PartitionLog;
 use crate::error::{Error, Result};
 use crate::events::Event;
+use crate::format::file_names::{CUT_AT, CUT_WHOLE, unfinished};
 use crate::sys::PlainFile;
 use crate::sys::disk::kind_of;
-
-/// What the name of a file that was set aside ends in, numbers left out.
-const CUT_AT: &str = ".cut-at-";
-const CUT_WHOLE: &str = ".cut-whole";
 
 /// Whether a file of this name was set aside.
 pub(crate) fn is_aside(name: &str) -> bool {
@@ -63,9 +60,7 @@ impl PartitionLog {
 
     /// A copy of a part of a file, on the medium, under the name that unfinished files have.
     fn copy_beside(&self, file: &PlainFile, part: Range<u64>) -> Result<PathBuf> {
-        let mut beside = file.path().as_os_str().to_owned();
-        beside.push(".tmp");
-        let beside = PathBuf::from(beside);
+        let beside = unfinished(file.path());
         self.disk.remove_file(&beside)?;
         let copy = self.disk.create(&beside)?;
         let mut buffer = vec![0; 1 << 20];

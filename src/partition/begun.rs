@@ -9,10 +9,10 @@
 
 use std::path::Path;
 
-use super::epochs::{LEADER_EPOCHS, PARTITION_METADATA};
-use super::{PartitionLog, prepared};
+use super::PartitionLog;
 use crate::error::Result;
 use crate::format::checkpoint::parse_epochs;
+use crate::format::file_names::{LEADER_EPOCHS, PARTITION_METADATA, PREPARED, UNFINISHED};
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
 use crate::segment::{self, LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX};
@@ -36,7 +36,7 @@ pub(crate) fn holds_no_record(disk: &Disk, directory: &Path) -> Result<bool> {
 fn has_no_other_names(names: &[(String, EntryKind)]) -> bool {
     let suffixes = [LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX];
     let is_made = |name: &str| match plain(name) {
-        PARTITION_METADATA | LEADER_EPOCHS | prepared::NAME => true,
+        PARTITION_METADATA | LEADER_EPOCHS | PREPARED => true,
         plain => suffixes.iter().any(|suffix| segment::base_of(plain, suffix).is_some()),
     };
     let is_log = |name: &str| segment::base_of(plain(name), LOG).is_some();
@@ -46,7 +46,7 @@ fn has_no_other_names(names: &[(String, EntryKind)]) -> bool {
 
 /// A file that takes the place of another one is written beside it.
 fn plain(name: &str) -> &str {
-    name.strip_suffix(".tmp").unwrap_or(name)
+    name.strip_suffix(UNFINISHED).unwrap_or(name)
 }
 
 /// Whether there is a byte of a record, or something that a first append does not make.

@@ -7,14 +7,13 @@ use crate::error::{Damage, Error, Result};
 use crate::events::Event;
 use crate::format::Malformed;
 use crate::format::checkpoint::{EpochStart, encode_epochs, parse_epochs};
+use crate::format::file_names::{LEADER_EPOCHS, PARTITION_METADATA, UNFINISHED};
 use crate::format::header::BatchHeader;
 use crate::format::partition_metadata;
 use crate::segment::{Batches, Segment};
 use crate::sys::PlainDirectory;
 use crate::sys::disk::kind_of;
 
-pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
-pub(super) const PARTITION_METADATA: &str = "partition.metadata";
 /// Far more than either text ever holds.
 const MOST_BYTES: u64 = 16 << 20;
 
@@ -79,7 +78,7 @@ impl PartitionLog {
     /// Whether making the directory was interrupted before it got its id: then nothing else is in it.
     pub(super) fn is_only_begun(&self) -> Result<bool> {
         let names = self.disk.list(&self.directory)?;
-        Ok(names.iter().all(|(name, _)| name.strip_suffix(".tmp") == Some(PARTITION_METADATA)))
+        Ok(names.iter().all(|(name, _)| name.strip_suffix(UNFINISHED) == Some(PARTITION_METADATA)))
     }
 
     /// Whether the directory belongs to this topic and not to one that had its name before.

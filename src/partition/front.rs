@@ -15,12 +15,12 @@ use super::{Appender, PartitionLog, Retention};
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::position::Position;
-use crate::segment::{self, Segment, Standing};
+use crate::segment::{self, PRODUCER_SNAPSHOT, Segment, Standing, TRANSACTION_INDEX};
 use crate::sys::{EntryKind, disk};
 
 /// Files that a segment may have. The log last: while it is there, whoever opens the log knows of the others.
 const SUFFIXES: [&str; 5] =
-    [segment::OFFSET_INDEX, segment::TIME_INDEX, "txnindex", "snapshot", segment::LOG];
+    [segment::OFFSET_INDEX, segment::TIME_INDEX, TRANSACTION_INDEX, PRODUCER_SNAPSHOT, segment::LOG];
 
 /// How long files wait that a snapshot keeps, before it is looked at again whether they can go.
 const KEPT_MS: i64 = 1000;

@@ -28,9 +28,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::error::Result;
+use crate::format::file_names::LIVE;
 use crate::format::uuid::Uuid;
 use crate::sys::Disk;
-use crate::sys::lock::LIVE;
 use crate::sys::shared::{PAGE, SharedWords, ring, wait_at};
 
 /// The layout is part of it: another layout, another magic.

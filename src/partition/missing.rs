@@ -23,13 +23,14 @@ use parking_lot::Mutex;
 
 use super::PartitionLog;
 use super::load::Loader;
+use crate::config::topic_name::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::error::Result;
 use crate::events::Event;
 use crate::segment::{self, Batches, Segment};
 use crate::sys::PlainFile;
 
 /// Topics that Kafka compacts whatever their settings say.
-const ALWAYS_COMPACTED: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
+const ALWAYS_COMPACTED: [&str; 2] = [CONSUMER_OFFSETS, TRANSACTION_STATE];
 
 /// Offsets of a partition that should have records and have none.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use parking_lot::{MutexGuard, RwLock};
 
-use super::epochs::{LEADER_EPOCHS, PARTITION_METADATA};
 use super::{Appender, PartitionLog, SegmentList};
 use crate::error::{Damage, Error, Result};
 use crate::format::checkpoint::{encode_epochs, parse_epochs};
+use crate::format::file_names::{LEADER_EPOCHS, PARTITION_METADATA};
 use crate::format::transaction_index;
 use crate::position::TopicPartition;
 use crate::segment::{

@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 
 use super::PartitionLog;
 use crate::error::Result;
+use crate::format::file_names::PREPARED;
 use crate::segment::SegmentWriter;
 use crate::sys::PlainFile;
 
-pub(super) const NAME: &str = "next.prepared";
 /// The last part of a segment, during which the next one is made: one of so many.
 const LAST_PART: u64 = 8;
 
@@ -57,7 +57,7 @@ impl PartitionLog {
         let mut file = self.prepared.file.lock();
         let is_wanted = !self.has_ended() && !self.prepared.is_unwanted.load(Ordering::Relaxed);
         if file.is_none() && is_wanted {
-            let path = self.directory.join(NAME);
+            let path = self.directory.join(PREPARED);
             self.disk.remove_file(&path)?;
             *file = Some(SegmentWriter::prepare(&self.disk, &path, self.settings.segment_bytes())?);
         }
@@ -78,6 +78,6 @@ impl PartitionLog {
         self.prepared.is_unwanted.store(true, Ordering::Relaxed);
         *file = None;
         // One that stays is in nobody's way, and is removed before the next is made.
-        let _ = self.disk.remove_file(&self.directory.join(NAME));
+        let _ = self.disk.remove_file(&self.directory.join(PREPARED));
     }
 }

@@ -32,6 +32,9 @@ pub(crate) use stored_index::{load as stored_entries, start_before};
 pub(crate) use writer::{FinishFailure, SegmentWriter, Unsealed};
 
 use crate::error::{Damage, Error, Result};
+pub(crate) use crate::format::file_names::{
+    LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX, segment_file as file_name,
+};
 use crate::format::frame::frame_length;
 use crate::format::header::HEADER_BYTES;
 use crate::format::index::OffsetEntry;
@@ -40,23 +43,10 @@ use crate::sys::tail::TailWord;
 use crate::sys::{Confirmed, Disk, Identity, Mapping, PlainFile, Tail};
 use stored_index::TimePair;
 
-/// Files of one segment share its base offset as their name.
-pub(crate) const LOG: &str = "log";
-pub(crate) const OFFSET_INDEX: &str = "index";
-pub(crate) const TIME_INDEX: &str = "timeindex";
-pub(crate) const TRANSACTION_INDEX: &str = "txnindex";
-/// The state of producers as of the offset in its name, which is most often that of a segment.
-pub(crate) const PRODUCER_SNAPSHOT: &str = "snapshot";
-
 /// Offsets of a segment stay within this distance of its base.
 pub(crate) const MOST_OFFSETS: u64 = 1 << 31;
 /// Largest offset there can be.
 pub(crate) const MAX_OFFSET: u64 = i64::MAX.unsigned_abs();
-
-/// `NNNNNNNNNNNNNNNNNNNN.log` and its like.
-pub(crate) fn file_name(base: u64, suffix: &str) -> String {
-    format!("{base:020}.{suffix}")
-}
 
 /// The base offset in the name of a segment's file. One above 2⁶³−1 is no offset, and the file not a segment.
 pub(crate) fn base_of(name: &str, suffix: &str) -> Option<u64> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{LOG, OFFSET_INDEX, Segment, TIME_INDEX, TRANSACTION_INDEX};
 use crate::error::{Error, Result};
+use crate::format::file_names::{BEING_CLEANED, DELETED, SWAP, with_ending};
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, PlainFile};
 
@@ -26,17 +27,15 @@ impl Standing {
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Plain => "",
-            Self::Cleaned => ".cleaned",
-            Self::Swap => ".swap",
-            Self::Deleted => ".deleted",
+            Self::Cleaned => BEING_CLEANED,
+            Self::Swap => SWAP,
+            Self::Deleted => DELETED,
         }
     }
 
     /// The name of a file that is called `plain` as part of the log.
     pub(crate) fn of(self, plain: &Path) -> PathBuf {
-        let mut name = plain.as_os_str().to_owned();
-        name.push(self.suffix());
-        PathBuf::from(name)
+        with_ending(plain, self.suffix())
     }
 
     /// What a name is without what stands behind it, and what that is.

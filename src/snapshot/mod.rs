@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 use target::Target;
 
+use crate::catalog::checkpoints::{write_cleaned, write_log_starts, write_recovery_points};
 use crate::catalog::{LogPoint, belongs_to};
 use crate::directory::{OpenDirectory, write_clean_marker};
 use crate::error::Result;
 use crate::partition::Bytes;
 use crate::position::TopicPartition;
 use crate::sys::Copier;
-use crate::upkeep::checkpoints::{write_cleaned, write_log_starts, write_recovery_points};
 
 /// What a snapshot holds, and how it was made: [`EventLog::snapshot_to`](crate::EventLog::snapshot_to).
 #[derive(Debug, Clone)]

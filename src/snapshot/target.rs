@@ -9,17 +9,15 @@ use std::path::{Path, PathBuf};
 
 use crate::catalog;
 use crate::error::{Error, Result};
+use crate::format::file_names::{
+    LOCK, SNAPSHOT, SNAPSHOT_UNFINISHED, SNAPSHOT_WORDS, UNFINISHED, with_ending,
+};
 use crate::sys::disk::{self, kind_of, names_in};
 use crate::sys::{DirectoryLock, Disk, EntryKind};
 
-/// What the directory in which a snapshot is made is called, behind the name that it will have.
-const UNFINISHED: &str = ".stratalog-snapshot-unfinished";
-/// What is in it: words for whoever finds it, and the snapshot.
-const WORDS_FILE: &str = "README";
+/// What is said in the directory in which a snapshot is made.
 const WORDS: &str = "A snapshot that stratalog is making, or could not finish. If no process has it open, it can be removed; \
                      the next snapshot to the same directory removes it.\n";
-const SNAPSHOT: &str = "snapshot";
-const LOCK: &str = ".lock";
 
 /// A place for a snapshot, which is locked.
 #[derive(Debug)]
@@ -37,9 +35,8 @@ impl Target {
     pub(super) fn take(target: &Path, root: &Path, like: &Disk) -> Result<Self> {
         let (parent, path) = resolved(target)?;
         refuse_wrong(&path, &parent, root)?;
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(UNFINISHED);
-        let unfinished = parent.join(name);
+        let name = Path::new(path.file_name().unwrap_or_default());
+        let unfinished = parent.join(with_ending(name, SNAPSHOT_UNFINISHED));
         let disk = Disk { faults: like.faults.clone(), ..Disk::of(&parent, false, false) };
         let mut taken = Self { path, parent, unfinished, disk, lock: None };
         taken.begin().inspect_err(|_| taken.give_up())?;
@@ -55,7 +52,7 @@ impl Target {
             disk.create_directory(unfinished)?;
             self.lock = Some(DirectoryLock::take(unfinished)?);
         }
-        disk.replace(&unfinished.join(WORDS_FILE), WORDS.as_bytes())?;
+        disk.replace(&unfinished.join(SNAPSHOT_WORDS), WORDS.as_bytes())?;
         // Before there is anything else in it, for the words say whose it is.
         disk.sync_directory(unfinished)?;
         disk.create_directory(&unfinished.join(SNAPSHOT))
@@ -100,7 +97,7 @@ impl Target {
 
     fn clear_up(&mut self) {
         let Some(lock) = self.lock.take() else { return };
-        let _ = self.disk.remove_file(&self.unfinished.join(WORDS_FILE));
+        let _ = self.disk.remove_file(&self.unfinished.join(SNAPSHOT_WORDS));
         // Some systems remove a name only once the file is closed. Whoever takes the lock in between finds a directory of ours,
         // in which this one removes nothing that is not empty.
         drop(lock);
@@ -179,7 +176,8 @@ fn lock_leftover(unfinished: &Path) -> Result<Option<DirectoryLock>> {
     }
     let names = names_in(unfinished)?;
     let is_made_here = |name: &std::ffi::OsString| {
-        [WORDS_FILE, SNAPSHOT, LOCK].iter().any(|known| name == known) || name == "README.tmp"
+        let begun = with_ending(Path::new(SNAPSHOT_WORDS), UNFINISHED);
+        [SNAPSHOT_WORDS, SNAPSHOT, LOCK].iter().any(|known| name == known) || *name == begun
     };
     if let Some(other) = names.iter().find(|name| !is_made_here(name)) {
         let other = Path::new(other).display();
@@ -187,9 +185,9 @@ fn lock_leftover(unfinished: &Path) -> Result<Option<DirectoryLock>> {
     }
     let disk = Disk::for_reading(unfinished, false);
     let has_snapshot = names.iter().any(|name| name == SNAPSHOT);
-    let words = disk.read_small(&unfinished.join(WORDS_FILE), 4096)?;
+    let words = disk.read_small(&unfinished.join(SNAPSHOT_WORDS), 4096)?;
     if has_snapshot && words.as_deref() != Some(WORDS.as_bytes()) {
-        let reason = format!("its {WORDS_FILE} does not say that stratalog has made it");
+        let reason = format!("its {SNAPSHOT_WORDS} does not say that stratalog has made it");
         return Err(in_the_way(unfinished, &reason));
     }
     DirectoryLock::take(unfinished).map(Some)
@@ -203,5 +201,5 @@ fn in_the_way(path: &Path, reason: &str) -> Error {
 /// Removes what is in a directory of ours, but for the lock, which is held.
 fn clear(unfinished: &Path, disk: &Disk) -> Result<()> {
     disk.remove_directory(&unfinished.join(SNAPSHOT))?;
-    disk.remove_file(&unfinished.join(WORDS_FILE)).map(drop)
+    disk.remove_file(&unfinished.join(SNAPSHOT_WORDS)).map(drop)
 }

@@ -5,13 +5,14 @@
 //! a copy for itself first ([`take_for_itself`](Disk::take_for_itself)), so the other name stays what it was.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::disk::Disk;
 use super::faults::Operation;
 use super::plain_file::PlainFile;
 use super::platform;
 use crate::error::{Damage, Error, Result};
+use crate::format::file_names;
 
 /// Bytes that are copied at a time.
 const STEP: usize = 1 << 20;
@@ -166,9 +167,7 @@ impl Disk {
     /// that of the copy for good when this returns.
     pub(super) fn take_for_itself(&self, file: PlainFile, length: u64) -> Result<PlainFile> {
         let path = file.path.clone();
-        let mut beside = path.clone().into_os_string();
-        beside.push(".tmp");
-        let beside = PathBuf::from(beside);
+        let beside = file_names::unfinished(&path);
         self.remove_file(&beside)?;
         let copy = self.create(&beside)?;
         copy_front(&file, length, &copy, &mut Vec::new(), &|| Ok(()))?;

@@ -17,9 +17,7 @@ use super::plain_file::PlainFile;
 use super::platform;
 use super::reserve::{Purpose, Space, Spending};
 use crate::error::{Damage, Error, Result};
-
-/// Kafka's ending for files that are on their way out.
-const REMOVED_ENDING: &str = ".deleted";
+use crate::format::file_names::{self, DELETED};
 
 /// How this log reaches the disk: which ways are open to it. Cloned into every room that touches files.
 #[derive(Debug, Clone)]
@@ -226,9 +224,7 @@ impl Disk {
 
     /// The first half of [`replace`](Self::replace). Returns the path of what is to be renamed to `path`.
     pub(crate) fn write_beside(&self, path: &Path, content: &[u8]) -> Result<PathBuf> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".tmp");
-        let beside = PathBuf::from(beside);
+        let beside = file_names::unfinished(path);
         self.remove_file(&beside)?;
         let file = self.create(&beside)?;
         file.write_at(content, 0).and_then(|()| file.sync()).map_err(|e| Error::io("write", &beside, e))?;
@@ -350,12 +346,12 @@ fn name_of_removed() -> String {
     static REMOVED: AtomicU64 = AtomicU64::new(0);
     let (process, number) = (std::process::id(), REMOVED.fetch_add(1, Ordering::Relaxed));
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_micros());
-    format!(".{time}-{process}-{number}{REMOVED_ENDING}")
+    format!(".{time}-{process}-{number}{DELETED}")
 }
 
 /// Whether this is the name of a file that was removed while it was open.
 pub(crate) fn is_removed(name: &str) -> bool {
-    let parts = name.strip_suffix(REMOVED_ENDING).and_then(|rest| rest.rsplit_once('.'));
+    let parts = name.strip_suffix(DELETED).and_then(|rest| rest.rsplit_once('.'));
     parts.is_some_and(|(_, mark)| {
         mark.split('-').count() == 3 && mark.bytes().all(|b| b.is_ascii_digit() || b == b'-')
     })

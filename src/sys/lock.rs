@@ -10,9 +10,7 @@ use super::disk::Disk;
 use super::fork::Birth;
 use super::platform;
 use crate::error::{Error, Result};
-
-/// The file that a writer of ours holds as well, and by which it tells readers where partitions end.
-pub(crate) const LIVE: &str = "stratalog.live";
+use crate::format::file_names::{LIVE, LOCK};
 
 /// Held while a log is open for writing; dropping it releases the directory.
 #[derive(Debug)]
@@ -28,7 +26,7 @@ impl DirectoryLock {
         // Before the lock's file is made where it was removed: the writer that holds the other one would take that for
         // the file of a second writer.
         refuse_held(directory)?;
-        let path = directory.join(".lock");
+        let path = directory.join(LOCK);
         let file = options(true).open(&path).map_err(|e| Error::io("open", &path, e))?;
         match platform::try_lock(&file) {
             Ok(true) => Ok(Self { file, path, birth: Birth::now() }),

@@ -28,9 +28,9 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use super::anchor::Anchors;
 use super::disk::kind_of;
 use super::platform;
+use crate::format::file_names::RESERVE;
 
-/// The file, beside Kafka's. A broker passes over files there that it does not know.
-pub(crate) const RESERVE: &str = "stratalog.reserve";
+/// Bytes of the file. A broker passes over files that it does not know.
 const SIZE: u64 = 512 << 10;
 /// What positions leave.
 const FOR_FREEING: u64 = SIZE / 2;

@@ -16,6 +16,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use super::disk::Disk;
 use super::platform;
 use crate::error::{Error, Result};
+use crate::format::file_names;
 
 /// A mapped file of words.
 #[derive(Debug)]
@@ -46,9 +47,7 @@ impl SharedWords {
         if !platform::SHARES_MEMORY || disk.read_only || !disk.maps() {
             return Ok(None);
         }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".tmp");
-        let beside = std::path::PathBuf::from(beside);
+        let beside = file_names::unfinished(path);
         disk.remove_file(&beside)?;
         let made = disk.create(&beside)?;
         let failed = |e| Error::io("make", path, e);

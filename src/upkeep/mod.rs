@@ -1,7 +1,6 @@
-//! Work beside the writers: syncs, retention, compaction, checkpoints, and the two threads that do it. Sees partitions, not who
+//! Work beside the writers: syncs, retention, compaction, and the two threads that do it. Sees partitions, not who
 //! produces or consumes.
 
-pub(crate) mod checkpoints;
 mod compaction;
 mod report;
 pub(crate) mod retention;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::format::file_names::METADATA_DIRECTORY;
 
 /// Topic by topic: id, whether it is internal, partitions, settings.
 type Served = BTreeMap<String, (Uuid, bool, u64, BTreeMap<String, String>)>;
@@ -99,7 +100,7 @@ fn producer_ids_are_known_to_go_on_above_them() {
 #[test]
 fn snapshots_that_do_not_meet_the_log_or_are_damaged_are_errors() {
     let dir = copied("broker/killed-4.1/logdir");
-    let metadata = dir.path().join(metadata_log::DIRECTORY);
+    let metadata = dir.path().join(METADATA_DIRECTORY);
     let name = |upto: u64| metadata.join(format!("{upto:020}-0000000001.checkpoint"));
     fs::copy(name(61), name(1_000_000)).unwrap();
     let text = message(open(dir.path()));

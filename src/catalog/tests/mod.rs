@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{Durability, Mismatch};
 use crate::format::batch::BatchBuilder;
+use crate::format::file_names::METADATA_DIRECTORY;
 use crate::format::record::RecordFields;
 use crate::format::uuid::Uuid;
 
@@ -106,7 +107,7 @@ fn directories(root: &Path) -> Vec<String> {
     let entries = fs::read_dir(root).unwrap().map(|entry| entry.unwrap());
     let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
     let mut names: Vec<_> = directories.map(|entry| entry.file_name().into_string().unwrap()).collect();
-    names.retain(|name| name != metadata_log::DIRECTORY);
+    names.retain(|name| name != METADATA_DIRECTORY);
     names.sort();
     names
 }

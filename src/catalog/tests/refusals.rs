@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Compression;
 use crate::error::Remedy;
+use crate::format::file_names::METADATA_DIRECTORY;
 
 #[test]
 fn topics_that_cannot_be_say_why() {
@@ -117,7 +118,7 @@ fn what_a_log_has_lost_is_named() {
     assert!(text.contains("meta.properties at byte 0: the file is missing, but"), "{text}");
     fs::rename(dir.path().join("aside"), dir.path().join("meta.properties")).unwrap();
 
-    fs::remove_dir_all(dir.path().join(metadata_log::DIRECTORY)).unwrap();
+    fs::remove_dir_all(dir.path().join(METADATA_DIRECTORY)).unwrap();
     let before = fs::read_dir(dir.path()).unwrap().count();
     let error = open(dir.path()).unwrap_err();
     let text = error.to_string();

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::*;
+use crate::format::file_names::METADATA_DIRECTORY;
 use crate::sys::faults::{Faults, Operation};
 
 const LOG: &str = "__cluster_metadata-0/00000000000000000000.log";
@@ -28,8 +29,8 @@ fn a_log_cut_anywhere_holds_a_prefix_of_the_changes() {
     drop(catalog);
 
     for cut in (0..=whole.len()).step_by(STRIDE) {
-        fs::remove_dir_all(dir.path().join(metadata_log::DIRECTORY)).unwrap();
-        fs::create_dir(dir.path().join(metadata_log::DIRECTORY)).unwrap();
+        fs::remove_dir_all(dir.path().join(METADATA_DIRECTORY)).unwrap();
+        fs::create_dir(dir.path().join(METADATA_DIRECTORY)).unwrap();
         let metadata = format!("version: 0\ntopic_id: {}", Uuid::METADATA_TOPIC);
         fs::write(log.with_file_name("partition.metadata"), metadata).unwrap();
         fs::write(&log, &whole[..cut]).unwrap();

@@ -47,7 +47,7 @@ use crate::position::{Position, TopicPartition};
 use crate::sys::Purpose;
 
 /// Kafka's name for the topic.
-pub(crate) const TOPIC: &str = "__consumer_offsets";
+pub(crate) use crate::config::topic_name::CONSUMER_OFFSETS as TOPIC;
 /// Partitions that Kafka gives it.
 pub(crate) const PARTITIONS: u32 = 50;
 /// Small, so that what was overwritten can be compacted away soon: the segment that is written to never is.

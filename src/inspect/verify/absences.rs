@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{Problem, ProblemKind, Verifier};
+use crate::catalog::checkpoints::Checkpoints;
 use crate::format::frame::{Frame, FrameKind};
 use crate::position::TopicPartition;
 use crate::segment::{LOG, file_name};
-use crate::upkeep::checkpoints::Checkpoints;
 
 /// What is found so far.
 pub(super) struct Absences {

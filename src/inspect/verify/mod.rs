@@ -20,19 +20,19 @@ use std::path::{Path, PathBuf};
 
 use super::MOST_SMALL_BYTES;
 use super::log_file::LogFile;
+use crate::catalog::checkpoints::Checkpoints;
 use crate::catalog::{self, Outline, Owner};
 use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::config::topic_name::CLUSTER_METADATA;
 use crate::error::{Error, Result};
 use crate::format::checkpoint::{EpochStart, parse_offsets};
 use crate::format::compression::MAX_DECOMPRESSED_BYTES;
+use crate::format::file_names::{BOOTSTRAP, CHECKPOINTS, CLEAN_MARKER, IDENTITY};
 use crate::format::frame::whole_batch_at;
 use crate::position::TopicPartition;
 use crate::sys::disk::{kind_of, names_in, open_root};
 use crate::sys::{DirectoryLock, Disk, EntryKind};
-use crate::upkeep::checkpoints::{ALL, Checkpoints};
 
-const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
-const BOOTSTRAP: &str = "bootstrap.checkpoint";
 /// Further problems of one file are counted, not told.
 const MOST_TOLD_OF_A_FILE: usize = 100;
 
@@ -347,7 +347,7 @@ impl Verifier<'_, '_> {
 
     /// `meta.properties` and what only a broker reads.
     fn top_level_files(&mut self, found: &[catalog::FoundDirectory], has_metadata: bool) {
-        let path = self.root.join("meta.properties");
+        let path = self.root.join(IDENTITY);
         match catalog::has_identity(&self.root, &self.disk) {
             Ok(true) => {}
             Ok(false) if found.is_empty() && !has_metadata => {}
@@ -376,7 +376,7 @@ impl Verifier<'_, '_> {
             }
             return None;
         }
-        self.partition(directory, &TopicPartition::from(("__cluster_metadata", 0)), false);
+        self.partition(directory, &TopicPartition::from((CLUSTER_METADATA, 0)), false);
         let before = self.pending.len();
         self.settle();
         match Outline::read(&self.root, &self.disk, &self.checkpoints) {
@@ -455,7 +455,7 @@ impl Verifier<'_, '_> {
 
     /// The checkpoints of the directory, one by one.
     fn offset_checkpoints(&mut self) {
-        for name in ALL {
+        for name in CHECKPOINTS {
             let path = self.root.join(name);
             match self.disk.read_small(&path, MOST_SMALL_BYTES) {
                 Ok(bytes) => {

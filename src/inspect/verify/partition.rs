@@ -8,6 +8,9 @@ use super::{FutureSegment, ProblemKind, Verifier};
 use crate::catalog::metadata_directory;
 use crate::clock::Timestamp;
 use crate::format::checkpoint::{EpochStart, parse_epochs};
+use crate::format::file_names::{
+    BEING_CLEANED, DELETED, LEADER_EPOCHS, METADATA_SNAPSHOT, PARTITION_METADATA, SWAP, UNFINISHED,
+};
 use crate::format::partition_metadata;
 use crate::format::transaction_index::AbortedTransaction;
 use crate::inspect::MOST_SMALL_BYTES;
@@ -18,13 +21,10 @@ use crate::segment::{
 };
 use crate::sys::EntryKind;
 
-pub(super) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
-const PARTITION_METADATA: &str = "partition.metadata";
-const CHECKPOINT: &str = ".checkpoint";
 /// What a broker reads only if the name begins with an offset, and dies of otherwise.
 const BY_OFFSET: [&str; 5] = [LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, PRODUCER_SNAPSHOT];
 /// Ends of names of what is on its way out.
-const LEFTOVERS: [&str; 4] = [".deleted", ".cleaned", ".swap", ".tmp"];
+const LEFTOVERS: [&str; 4] = [DELETED, BEING_CLEANED, SWAP, UNFINISHED];
 
 /// What is known of a partition while its log files are gone through in order.
 pub(super) struct Walk {
@@ -109,7 +109,7 @@ impl Verifier<'_, '_> {
         self.names(directory, &names, &bases);
         self.partition_metadata(directory);
         let known = self.checkpoints.of(id);
-        let of_compaction = |name: &str| name.ends_with(".cleaned") || name.ends_with(".swap");
+        let of_compaction = |name: &str| name.ends_with(BEING_CLEANED) || name.ends_with(SWAP);
         let may_have_been_compacted = may_have_been_compacted
             || is_always_compacted(id.topic())
             || known.cleaned.is_some()
@@ -229,7 +229,7 @@ impl Verifier<'_, '_> {
                 Some(_) => {}
             }
         }
-        for (name, _) in names.iter().filter(|(name, _)| name.ends_with(CHECKPOINT)) {
+        for (name, _) in names.iter().filter(|(name, _)| name.ends_with(METADATA_SNAPSHOT)) {
             self.snapshot_of_metadata(&directory.join(name));
         }
     }

@@ -11,10 +11,10 @@
 
 use std::path::Path;
 
-use super::partition::LEADER_EPOCHS;
-use super::{CLEAN_MARKER, ProblemKind, Verifier};
+use super::{ProblemKind, Verifier};
 use crate::error::Result;
 use crate::format::checkpoint::encode_epochs;
+use crate::format::file_names::{CLEAN_MARKER, LEADER_EPOCHS};
 use crate::segment::{OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX};
 use crate::sys::Disk;
 

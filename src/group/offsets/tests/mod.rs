@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::CatalogOptions;
+use crate::catalog::checkpoints::Checkpoints;
 use crate::events::{Event, Events};
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::{BatchLimits, Encoding};
@@ -30,7 +31,6 @@ use crate::format::header::{BatchHeader, CHECKSUMMED, Codec};
 use crate::format::record::RecordFields;
 use crate::partition::Chores;
 use crate::sys::Disk;
-use crate::upkeep::checkpoints::Checkpoints;
 
 const LOG_FILE: &str = "00000000000000000000.log";
 const CLEAN_MARKER: &str = ".kafka_cleanshutdown";

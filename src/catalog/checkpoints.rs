@@ -9,14 +9,11 @@ use crate::error::{Damage, Error, Result};
 use crate::events::{Announcer, Event};
 use crate::format::Malformed;
 use crate::format::checkpoint::{PartitionOffset, encode_offsets, parse_offsets};
+use crate::format::file_names::{CHECKPOINTS, CLEANED, LOG_STARTS, RECOVERY_POINTS};
 use crate::partition::Checkpointed;
 use crate::position::TopicPartition;
 use crate::sys::Disk;
 
-pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
-pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
-pub(crate) const CLEANED: &str = "cleaner-offset-checkpoint";
-pub(crate) const ALL: [&str; 4] = [RECOVERY_POINTS, LOG_STARTS, "replication-offset-checkpoint", CLEANED];
 /// 100,000 partitions with the longest names.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -157,7 +154,7 @@ pub(crate) fn forget_topic(disk: &Disk, root: &Path, topic: &str) -> Result<()> 
 /// gone for good once the directory is synced.
 pub(crate) fn keep(disk: &Disk, root: &Path, is_kept: impl Fn(&str, u32) -> bool) -> Result<bool> {
     let mut changed = false;
-    for name in ALL {
+    for name in CHECKPOINTS {
         let path = root.join(name);
         let mut entries = entries(disk, &path)?;
         let before = entries.len();
