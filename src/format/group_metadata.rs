@@ -31,9 +31,9 @@ pub(crate) struct GroupMember {
     pub(crate) client_host: String,
     pub(crate) rebalance_timeout_ms: i32,
     pub(crate) session_timeout_ms: i32,
-    /// Bytes of a [`Subscription`](super::consumer_protocol::Subscription), if the group's protocol type is `consumer`.
+    /// Bytes of a subscription, see `consumer_protocol`, if the group's protocol type is `consumer`.
     pub(crate) subscription: Vec<u8>,
-    /// Bytes of an [`Assignment`](super::consumer_protocol::Assignment), if the group's protocol type is `consumer`.
+    /// Bytes of an assignment, if the group's protocol type is `consumer`.
     pub(crate) assignment: Vec<u8>,
 }
 

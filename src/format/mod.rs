@@ -8,7 +8,6 @@
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
 pub(crate) mod compression;
-#[cfg_attr(not(any(fuzzing, test)), expect(dead_code, reason = "groups, which come next, use it"))]
 pub(crate) mod consumer_protocol;
 pub(crate) mod control;
 pub(crate) mod coordinator_record;

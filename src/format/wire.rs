@@ -173,13 +173,6 @@ pub(crate) fn push_bytes(value: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(value);
 }
 
-pub(crate) fn push_nullable_bytes(value: Option<&[u8]>, to: &mut Vec<u8>) {
-    match value {
-        Some(value) => push_bytes(value, to),
-        None => push_i32(-1, to),
-    }
-}
-
 /// The count before the elements of an array of the encoding that is not compact, or before bytes.
 pub(crate) fn push_count(count: usize, to: &mut Vec<u8>) {
     // What is written here goes into a batch, and the limit of a batch is below the cap.
@@ -235,8 +228,8 @@ mod tests {
         push_str("", &mut bytes).unwrap();
         push_nullable_str(Some("é"), &mut bytes).unwrap();
         push_nullable_str(None, &mut bytes).unwrap();
-        push_nullable_bytes(Some(&[7]), &mut bytes);
-        push_nullable_bytes(None, &mut bytes);
+        push_bytes(&[7], &mut bytes);
+        push_i32(-1, &mut bytes);
         assert_eq!(bytes, [0, 0, 0, 2, 0xc3, 0xa9, 255, 255, 0, 0, 0, 1, 7, 255, 255, 255, 255]);
         let mut input = Input::new(&bytes);
         assert_eq!((input.str(), input.nullable_str()), (Ok(""), Ok(Some("é"))));

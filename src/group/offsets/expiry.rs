@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::fold::{Group, Stored};
 use super::sweep::Sweep;
-use crate::format::consumer_protocol::Subscription;
+use crate::format::consumer_protocol::subscribed_topics;
 use crate::format::coordinator_record::CoordinatorKey;
 use crate::format::group_metadata::GroupMetadata;
 use crate::position::TopicPartition;
@@ -104,7 +104,8 @@ impl Rule {
 fn subscribed(record: &GroupMetadata) -> Option<BTreeSet<String>> {
     let mut topics = BTreeSet::new();
     for member in &record.members {
-        topics.extend(Subscription::decode(&member.subscription).ok()?.topics);
+        let subscribed = subscribed_topics(&member.subscription).ok()?;
+        topics.extend(subscribed.into_iter().map(str::to_owned));
     }
     Some(topics)
 }

@@ -1,5 +1,4 @@
 use super::*;
-use crate::format::consumer_protocol::Subscription;
 use crate::format::group_metadata::GroupMember;
 
 const RETENTION: Duration = Duration::from_secs(60);
@@ -71,10 +70,10 @@ fn a_lowered_commit_keeps_what_its_committer_wanted_to_remember() {
 
 fn record(protocol_type: &str, since: Option<i64>, topics: &[&str]) -> GroupMetadata {
     let members = topics.iter().map(|topic| {
-        let mut subscription = Vec::new();
-        Subscription { topics: vec![(*topic).into()], ..Subscription::default() }
-            .encode(&mut subscription)
-            .unwrap();
+        // Version 0: one topic, no user data.
+        let mut subscription = vec![0, 0, 0, 0, 0, 1, 0, u8::try_from(topic.len()).unwrap()];
+        subscription.extend(topic.as_bytes());
+        subscription.extend((-1_i32).to_be_bytes());
         GroupMember { subscription, ..GroupMember::default() }
     });
     GroupMetadata {
