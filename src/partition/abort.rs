@@ -1,7 +1,6 @@
 //! Ending transactions that nobody else will ever end: markers of our own, when a log is handed to a broker.
 //!
-//! The log is about to be closed. Readers that stand before such a transaction see nothing of its end; whoever opens the
-//! log next does.
+//! Readers that wait before such a transaction pass it: its end is published after the marker.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,10 +60,12 @@ impl PartitionLog {
         {
             return Err(self.poison(&mut appender, &failure));
         }
+        let first_open = noted.state.first_open();
         {
             let mut producers = self.producers.lock();
             (producers.state, producers.upto) = (noted.state, segment.next_offset());
         }
+        self.stability.publish(first_open);
         if let Some(live) = self.live.get().and_then(Option::as_ref) {
             live.publish(segment.end_word());
         }

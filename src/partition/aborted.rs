@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use super::PartitionLog;
 use crate::error::{Error, Result};
@@ -113,12 +112,6 @@ impl Aborted {
 }
 
 impl PartitionLog {
-    /// From this offset on nothing is decided yet; `u64::MAX` if all is.
-    #[inline]
-    pub(super) fn first_open(&self) -> u64 {
-        self.first_open.load(Ordering::Acquire)
-    }
-
     /// An index that makes no sense is made anew from the batches, in memory.
     pub(super) fn index_of(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>> {
         let most = segment.end().position;

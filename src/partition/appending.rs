@@ -153,14 +153,13 @@ impl PartitionLog {
         match appender {
             Appender::Unloaded | Appender::Active { .. } | Appender::Idle { last: None, .. } => Ok(()),
             Appender::Following(_) => Err(Error::ReadOnly),
-            Appender::Poisoned(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
-            Appender::Deleted => Err(self.deleted()),
-            Appender::Closed => Err(Error::Closed),
+            Appender::Poisoned => self.refuse_failed(),
+            Appender::Ended => Err(self.end_error()),
             Appender::Idle { next_offset, epoch, last: Some(last) } => {
                 let (epoch, at) = (*epoch, (last.base, last.position, *next_offset));
                 self.begin_epoch(epoch, at.2)?;
                 let writer = self.reopen(at, None)?;
-                self.segments.add(writer.segment());
+                self.view.replace(|view| view.with(writer.segment()));
                 self.expect_long_tail(self.counters.appended_bytes());
                 self.expect_roll_at(self.settings.segment_bytes());
                 self.show(&writer);
@@ -216,9 +215,11 @@ impl PartitionLog {
             let synced = directory.sync().and_then(|()| root.map_or(Ok(()), |root| root.sync()));
             synced.map_err(|failure| self.poison(appender, &failure))?;
             self.chores.retain();
-            self.log_start.fetch_max(next_offset, Ordering::Release);
         }
-        self.segments.add(writer.segment());
+        self.view.replace(|view| {
+            let view = view.with(writer.segment());
+            if first { view.starting_at(next_offset) } else { view }
+        });
         self.expect_long_tail(self.counters.appended_bytes());
         self.expect_roll_at(capacity);
         self.show(&writer);
@@ -258,7 +259,7 @@ impl PartitionLog {
             let interval = self.settings.all().index_interval_bytes;
             let (at, entries) = ((base, 0, base), Some(IndexEntries::default()));
             let wider = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
-            self.segments.add(wider.segment());
+            self.view.replace(|view| view.with(wider.segment()));
             self.show(&wider);
             **writer = wider;
         }

@@ -106,7 +106,7 @@ impl PartitionLog {
 
     /// Compaction came upon something that it cannot judge. It is not tried again before the segments change.
     pub(crate) fn refuse_compaction(&self) {
-        self.cleaned.refused.store(self.segments.version(), Ordering::Relaxed);
+        self.cleaned.refused.store(self.view.number(), Ordering::Relaxed);
     }
 
     pub(crate) fn is_compacted(&self) -> bool {
@@ -121,10 +121,10 @@ impl PartitionLog {
         if self.is_kept() {
             return Ok(Judgement { cleanable: None, next_due: Some(now.saturating_add(KEPT_MS)) });
         }
-        if self.cleaned.refused.load(Ordering::Relaxed) == self.segments.version() {
+        if self.cleaned.refused.load(Ordering::Relaxed) == self.view.number() {
             return Ok(Judgement::default());
         }
-        let limit = self.durable.finished_end().min(bounds.durable).min(self.first_open());
+        let limit = self.durable.finished_end().min(bounds.durable).min(self.stability.first_unstable());
         let list = self.segments();
         let mut segments = finished_below(&list, limit);
         let first_dirty = self.cleaned().unwrap_or(0).max(bounds.log_start);
@@ -161,7 +161,7 @@ impl PartitionLog {
 
     /// Whether these segments, one behind the other, are part of the log.
     pub(crate) fn has_segments(&self, run: &[Arc<Segment>]) -> bool {
-        run.is_empty() || self.segments.hold(run)
+        run.is_empty() || self.segments().contains_run(run)
     }
 
     /// The last batch of each producer with an id.

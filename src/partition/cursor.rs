@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::PartitionLog;
 use super::aborted::{Aborted, Front};
 use super::decoding::{Held, first_at, first_offset, take_decoded};
 use super::survey::words;
+use super::view::{LogView, Numbered, Readable};
 use super::window::{Problem, Rest, Taken, Within, batch_end, count_from, take};
-use super::{PartitionLog, SegmentList};
 use crate::config::{IsolationLevel, ReadUpTo};
 use crate::error::{Damage, Error, Result};
 use crate::format::frame::{frame_length, whole_batch_at};
@@ -28,17 +29,23 @@ pub(crate) struct Cursor {
     log: Arc<PartitionLog>,
     offset: u64,
     level: ReadUpTo,
-    /// Version of the segment list that was looked at last.
-    version: u64,
+    /// What was looked at last. `None`: nothing yet for this offset.
+    view: Option<Numbered<LogView>>,
     at: Option<Place>,
     /// Batches of control records are wanted as well.
     markers: bool,
-    /// Only committed records are wanted: the aborted transactions of the segment that the cursor stands in.
-    committed: Option<Aborted>,
+    committed: Option<Committed>,
     /// The batch at the place, if it was handed out in part.
     held: Option<Held>,
-    /// The place was looked for and not yet used.
-    entering: bool,
+}
+
+/// Only committed records are wanted.
+#[derive(Debug, Default)]
+struct Committed {
+    /// The aborted transactions of the segment that the cursor is in, as far as they are known.
+    aborted: Aborted,
+    /// The version of what is known of aborted transactions that they were looked up by, or one before.
+    version: u64,
 }
 
 /// Where the batch with the cursor's offset begins, or will begin.
@@ -50,6 +57,13 @@ struct Place {
     position: u64,
     /// The batch there begins at this offset or behind it.
     expected: u64,
+}
+
+impl Place {
+    #[inline]
+    fn end(&self) -> SegmentEnd {
+        SegmentEnd::of(self.tail.load())
+    }
 }
 
 /// Whole batches, checked, from one segment. Those that were compressed there are not so here.
@@ -73,8 +87,7 @@ pub(crate) struct FetchLimits {
 
 impl Cursor {
     pub(crate) fn new(log: Arc<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
-        let (version, at, markers) = (0, None, false);
-        Self { log, offset, level, version, at, markers, committed: None, held: None, entering: false }
+        Self { log, offset, level, view: None, at: None, markers: false, committed: None, held: None }
     }
 
     /// Hands out control batches too, each as one record: for those who keep the ends of transactions in mind
@@ -85,7 +98,7 @@ impl Cursor {
     }
 
     pub(crate) fn isolated(mut self, level: IsolationLevel) -> Self {
-        self.committed = (level == IsolationLevel::ReadCommitted).then(Aborted::default);
+        self.committed = (level == IsolationLevel::ReadCommitted).then(Committed::default);
         self.at = None;
         self
     }
@@ -108,172 +121,167 @@ impl Cursor {
             self.offset = offset;
             self.at = None;
             self.held = None;
-            // Whatever was looked at before, here it was not.
-            self.version = 0;
+            self.view = None;
         }
     }
 
     /// Whether a fetch may find something: two loads if the cursor stands at the end of a growing segment.
     #[inline]
     pub(crate) fn may_have_data(&self) -> bool {
-        match &self.at {
-            Some(place) => {
-                let end = SegmentEnd::of(place.tail.load());
-                ((end.position > place.position || end.sealed) && self.offset < self.bound())
-                    || self.list_changed()
-            }
-            None => self.list_changed(),
-        }
+        let is_ahead = |place: &Place| {
+            let end = place.end();
+            (end.position > place.position || end.sealed)
+                && self.offset < self.bound(self.log.stability.first_unstable())
+        };
+        self.at.as_ref().is_some_and(is_ahead) || self.is_view_replaced()
     }
 
     /// Records from this offset on are not shown yet.
     #[inline]
-    fn bound(&self) -> u64 {
+    fn bound(&self, first_unstable: u64) -> u64 {
         let durable = match self.level {
             ReadUpTo::Visible => u64::MAX,
             ReadUpTo::Durable => self.log.durable_end(),
         };
         match &self.committed {
             None => durable,
-            Some(_) => durable.min(self.log.first_open()),
+            Some(_) => durable.min(first_unstable),
         }
     }
 
-    fn list_changed(&self) -> bool {
-        self.version != self.log.segments.version()
+    /// Whether there is another view than the one that was looked at last. One load.
+    #[inline]
+    fn is_view_replaced(&self) -> bool {
+        self.view.as_ref().map_or(0, Numbered::number) != self.log.view.number()
     }
 
     /// The next batches, at least one if there is one, or `None` at the end of the log.
     pub(crate) fn fetch(&mut self, limits: FetchLimits) -> Result<Option<Fetched>> {
-        match self.fetch_now(limits) {
-            Err(failure) if self.log.has_moved_on(&failure) => {
-                self.at = None;
-                self.fetch_now(limits)
+        let mut was_listed_anew = false;
+        loop {
+            let failure = match self.fetch_in_view(limits) {
+                Err(failure) => failure,
+                fetched => return fetched,
+            };
+            // A view does not keep files: they are opened by name when a segment is entered. A failure says nothing of the log if
+            // the view was replaced meanwhile, or, where another process writes, was out of date without our knowledge.
+            if !self.is_view_replaced() {
+                if was_listed_anew || !self.log.has_moved_on(&failure) {
+                    if self.at.is_none() {
+                        // Asked again, it is looked for again.
+                        self.view = None;
+                    }
+                    return Err(failure);
+                }
+                was_listed_anew = true;
             }
-            fetched => fetched,
+            self.at = None;
         }
     }
 
-    fn fetch_now(&mut self, limits: FetchLimits) -> Result<Option<Fetched>> {
+    fn fetch_in_view(&mut self, limits: FetchLimits) -> Result<Option<Fetched>> {
         loop {
-            if self.log.has_ended() {
-                self.log.refuse_ended()?;
-            }
-            if self.at.is_some() && self.offset < self.log.log_start() {
-                self.check_bounds()?;
-            }
-            let bound = self.bound();
-            let held_back = self.offset >= bound;
-            let placed = self.place().map(|place| place.is_some());
-            if self.was_overtaken() {
-                continue;
-            }
-            if !placed? {
+            self.renew_view()?;
+            if self.at.is_none() && !self.find_place()? {
                 return Ok(None);
             }
             let Some(place) = &self.at else { return Ok(None) };
-            if held_back {
-                if self.look_again() {
-                    continue;
-                }
+            let Readable { end, first_unstable, aborted_version } = self.log.stability.readable(&place.tail);
+            let (end, bound) = (SegmentEnd::of(end), self.bound(first_unstable));
+            if self.offset >= bound {
                 return Ok(None);
             }
-            let end = place.view.segment().end();
             if place.position >= end.position {
-                // A sealed segment has a successor; one that only stands still may have got a writer.
-                if end.sealed {
-                    let moved = self.next_segment();
-                    if self.was_overtaken() {
-                        continue;
-                    }
-                    if moved? {
-                        continue;
-                    }
-                }
-                if self.look_again() {
+                if self.leave_segment(end)? {
                     continue;
                 }
                 return Ok(None);
             }
+            self.renew_aborted(aborted_version);
             if let Some(fetched) = self.fetch_here(end, bound, limits)? {
                 return Ok(Some(fetched));
             }
         }
     }
 
-    /// Records that were deleted are not skipped in silence.
-    fn check_bounds(&self) -> Result<()> {
-        let bounds = self.log.bounds()?;
-        if (bounds.log_start..=bounds.log_end).contains(&self.offset) {
-            return Ok(());
+    /// Takes the present view if there is a newer one than the one that is held, and sees whether the offset is in it:
+    /// records that were deleted are not skipped in silence.
+    fn renew_view(&mut self) -> Result<()> {
+        if self.is_view_replaced() {
+            self.view = Some(self.log.view.present());
         }
-        let at = Box::new(Position::new(self.log.id(), self.offset));
-        Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end })
+        let Some(view) = &self.view else { return Ok(()) };
+        if view.ended().is_some() {
+            return Err(self.log.end_error());
+        }
+        if self.at.is_some() && self.offset < view.log_start() { Err(self.out_of_range()) } else { Ok(()) }
     }
 
-    /// Finds the segment and the position for the offset, if they are not known.
-    fn place(&mut self) -> Result<Option<&Place>> {
-        if self.at.is_none() {
-            // It is of a segment that may have been replaced.
-            self.held = None;
-            self.check_bounds()?;
-            // First the version: a change in between is then seen as one.
-            self.version = self.log.segments.version();
-            self.entering = true;
-            let list = self.log.segments();
-            // After the list: whatever is missing at its front, the log start tells of it.
-            self.check_bounds()?;
-            if let Some(first) = list.first().filter(|first| self.offset < first.base()) {
-                // Asked again, it is the same.
-                (self.version, self.entering) = (0, false);
-                return Err(self.refuse_lost_front(first.base()));
-            }
-            if let Some(segment) = list.holding(self.offset) {
-                // A file that is gone was below the log start before.
-                let view = segment.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
-                let position = view.position_of(self.offset)?;
-                self.log.renew_doubted(segment);
-                let tail = Arc::clone(segment.tail());
-                self.enter(Place { view, tail, position, expected: segment.base() })?;
-            }
+    /// Forgets how transactions end if more is known by now.
+    fn renew_aborted(&mut self, version: u64) {
+        if let Some(committed) = self.committed.as_mut().filter(|committed| committed.version != version) {
+            *committed = Committed { aborted: Aborted::default(), version };
         }
-        Ok(self.at.as_ref())
     }
 
-    /// Whether the segment list changed while a place was looked for. What was found may be a mix then: the segment as
-    /// it was, and what indexes say of the one that has replaced it.
-    fn was_overtaken(&mut self) -> bool {
-        std::mem::take(&mut self.entering) && self.look_again()
+    #[cold]
+    fn out_of_range(&self) -> Error {
+        let valid = self.view.as_ref().map_or(0..0, |view| view.log_start()..view.log_end());
+        Error::OffsetOutOfRange { at: Box::new(Position::new(self.log.id(), self.offset)), valid }
+    }
+
+    /// Finds the segment and the position for the offset. `false`: the log has no segment.
+    fn find_place(&mut self) -> Result<bool> {
+        // It is of a segment that may have been replaced.
+        self.held = None;
+        let view = self.log.present()?;
+        self.view = Some(view.clone());
+        if !(view.log_start()..=view.log_end()).contains(&self.offset) {
+            return Err(self.out_of_range());
+        }
+        let list = view.segments();
+        if let Some(first) = list.first().filter(|first| self.offset < first.base()) {
+            return Err(self.refuse_lost_front(view.log_start(), first.base()));
+        }
+        let Some(segment) = list.holding(self.offset) else { return Ok(false) };
+        let view = segment.view()?;
+        let position = view.position_of(self.offset)?;
+        self.log.renew_doubted(segment);
+        let tail = Arc::clone(segment.tail());
+        self.enter(Place { view, tail, position, expected: segment.base() })?;
+        Ok(true)
     }
 
     fn enter(&mut self, place: Place) -> Result<()> {
-        if let Some(aborted) = &mut self.committed {
+        if let Some(committed) = &mut self.committed {
             // Looked up when a batch of a transaction is come to.
-            *aborted = Aborted::default();
+            committed.aborted = Aborted::default();
             self.log.prove_open()?;
         }
         self.at = Some(place);
         Ok(())
     }
 
-    /// Moves behind a sealed segment that was read to its end.
-    fn next_segment(&mut self) -> Result<bool> {
-        let Some(place) = &self.at else { return Ok(false) };
-        let (base, seen_to) = (place.view.segment().base(), place.expected);
-        // What comes next may have become part of a segment that begins before this one: it is found by the offset.
-        self.offset = self.offset.max(seen_to);
-        if self.version != self.log.segments.version() {
-            return Ok(false);
+    /// Leaves a segment that was read to its end. `false`: there is nothing after it yet.
+    fn leave_segment(&mut self, end: SegmentEnd) -> Result<bool> {
+        let (Some(view), Some(place)) = (&self.view, &self.at) else { return Ok(false) };
+        let (segment, seen_to) = (place.view.segment(), place.expected);
+        if !view.segments().contains(segment) {
+            // What comes next may be part of a segment that begins before this one: it is found by the offset.
+            self.offset = self.offset.max(seen_to);
+            self.at = None;
+            return Ok(true);
         }
-        self.entering = true;
-        let list: Arc<SegmentList> = self.log.segments();
-        let Some(next) = list.after(base) else { return Ok(false) };
-        // After the list, and before what comes next in it is taken for what comes next in the log.
-        self.check_bounds()?;
+        let list = Arc::clone(view.segments());
+        let Some(next) = list.after(segment.base()).filter(|_| end.sealed) else {
+            // A segment is sealed after the view with the next one is published.
+            return Ok(self.is_view_replaced());
+        };
+        self.offset = self.offset.max(seen_to);
         if seen_to < next.base() {
             self.refuse_loss(place, next.base())?;
         }
-        let view = next.view().or_else(|failure| self.check_bounds().and(Err(failure)))?;
+        let view = next.view()?;
         self.offset = self.offset.max(next.base());
         let tail = Arc::clone(next.tail());
         self.enter(Place { view, tail, position: 0, expected: next.base() })?;
@@ -293,8 +301,8 @@ impl Cursor {
 
     /// The log begins at offsets of which there is no segment.
     #[cold]
-    fn refuse_lost_front(&self, first: u64) -> Error {
-        let lost = self.log.log_start()..first;
+    fn refuse_lost_front(&self, log_start: u64, first: u64) -> Error {
+        let lost = log_start..first;
         let path = self.log.directory().join(segment::file_name(lost.start, segment::LOG));
         let reason = format!("{}: the log begins there, but the first segment at {first}", words(&lost));
         self.loss(path, 0, &lost, reason)
@@ -305,15 +313,6 @@ impl Cursor {
         let mut damage = Damage::new(path, position, reason).at_offset(self.log.id(), at);
         damage.resume_at = Some(Position::new(self.log.id(), lost.end));
         Error::Corrupt(Box::new(damage))
-    }
-
-    /// Forgets the place if the segment list changed since it was found.
-    fn look_again(&mut self) -> bool {
-        let changed = self.version != self.log.segments.version();
-        if changed {
-            self.at = None;
-        }
-        changed
     }
 
     /// Takes batches at the present place. `None`: there was nothing for users among them; the cursor went past.
@@ -335,7 +334,7 @@ impl Cursor {
         }
         let next_offset = place.view.segment().base() + u64::from(end.relative_next);
         let offsets = offset..next_offset;
-        if let Some(aborted) = &mut self.committed {
+        if let Some(Committed { aborted, .. }) = &mut self.committed {
             match aborted.front(window.as_ref(), place.expected..next_offset, bound) {
                 Front::Shown(bytes) => window = window.truncated(bytes),
                 Front::Hidden { bytes, next_offset } => {
@@ -345,12 +344,7 @@ impl Cursor {
                     return Ok(None);
                 }
                 Front::Unknown => {
-                    match self.log.aborted_in(place.view.segment(), offset) {
-                        Ok(found) => *aborted = found,
-                        // A compaction has taken away what was looked at.
-                        Err(_) if self.version != self.log.segments.version() => self.at = None,
-                        Err(failure) => return Err(failure),
-                    }
+                    *aborted = self.log.aborted_in(place.view.segment(), offset)?;
                     return Ok(None);
                 }
             }
@@ -471,27 +465,12 @@ impl Cursor {
 
     /// The offset of the first record at or behind `from` with a timestamp of `at` or later.
     pub(crate) fn offset_for_time(log: &Arc<PartitionLog>, at: i64, from: u64) -> Result<Option<u64>> {
-        loop {
-            log.bounds()?;
-            let version = log.segments.version();
-            match Self::offset_for_time_now(log, at, from) {
-                // Segments that were replaced meanwhile are gone.
-                Err(_) if log.segments.version() != version => {}
-                found => return found,
-            }
-        }
+        log.in_present_view(|view| Self::offset_for_time_in(log, view, at, from))
     }
 
-    fn offset_for_time_now(log: &PartitionLog, at: i64, from: u64) -> Result<Option<u64>> {
-        for segment in log.segments().iter() {
-            if segment.next_offset() <= from {
-                continue;
-            }
-            let view = match segment.view() {
-                // Deleted meanwhile.
-                Err(_) if segment.next_offset() <= log.log_start() => continue,
-                view => view?,
-            };
+    fn offset_for_time_in(log: &PartitionLog, view: &LogView, at: i64, from: u64) -> Result<Option<u64>> {
+        for segment in view.segments().iter().filter(|segment| segment.next_offset() > from) {
+            let view = segment.view()?;
             let found = view.position_of_time(at, from.max(segment.base()))?;
             log.renew_doubted(segment);
             let Some(mut position) = found else { continue };

@@ -4,8 +4,6 @@
 //! so its batches are noted as they come, to know which transactions are open; how they end is found out by
 //! [`decisions`](super::decisions). Nothing is written.
 
-use std::sync::atomic::Ordering;
-
 use super::PartitionLog;
 use super::producers::ProducerState;
 use super::snapshots::FoundProducers;
@@ -24,7 +22,7 @@ impl PartitionLog {
         self.disk.read_only
     }
 
-    /// Goes through what was appended since. From here on [`first_open`](Self::first_open) never lies behind what was gone
+    /// Goes through what was appended since. From here on the first unstable offset never lies behind what was gone
     /// through: what is not known to be decided counts as open.
     pub(crate) fn follow_transactions(&self) -> Result<()> {
         if !self.disk.read_only {
@@ -44,7 +42,7 @@ impl PartitionLog {
             self.replay(segment, (*upto, end), state, &mut |_| ())?;
         }
         *upto = end;
-        self.first_open.store(state.first_open().unwrap_or(end), Ordering::Release);
+        self.stability.publish(Some(state.first_open().unwrap_or(end)));
         *decided = Some(known);
         Ok(())
     }

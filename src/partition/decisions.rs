@@ -106,7 +106,7 @@ impl PartitionLog {
             let usable = known.take().filter(|ends| ends.are_of(segment, from) && ends.upto <= log_end);
             let mut ends = usable.unwrap_or_else(|| Ends::from(from));
             // What begins behind is not shown, decided or not.
-            let shown = next.min(self.first_open());
+            let shown = next.min(self.stability.first_unstable());
             let is_undecided = |ends: &Ends| ends.first_open().is_some_and(|first| first < shown);
             for one in list.iter().filter(|one| one.next_offset() > from) {
                 if ends.upto >= next && !is_undecided(&ends) {
@@ -189,7 +189,7 @@ impl PartitionLog {
 
     /// All batches were gone through, and this is where the oldest transaction begins that is open.
     pub(crate) fn correct_first_open(&self, first_open: Option<u64>) -> Result<()> {
-        if first_open.unwrap_or(u64::MAX) == self.first_open() {
+        if first_open.unwrap_or(u64::MAX) == self.stability.first_unstable() {
             return Ok(());
         }
         self.decide_anew("other transactions are open than it says")
@@ -210,7 +210,7 @@ impl PartitionLog {
         if self.is_followed() {
             let first_open = state.first_open().unwrap_or(upto);
             *self.decided.lock() = Some(Decided { state, upto });
-            self.first_open.store(first_open, Ordering::Release);
+            self.stability.publish_anew(Some(first_open));
             return Ok(());
         }
         self.adopt_producers(state, upto)

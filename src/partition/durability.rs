@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::chores::{BackgroundSync, SyncBy};
 use super::finishing::Unfinished;
 use super::holding::Holding;
-use super::{Appender, PartitionLog};
+use super::{Appender, Ended, PartitionLog};
 use crate::config::Durability;
 use crate::error::{Error, PoisonCause, Result};
 use crate::events::Event;
@@ -108,8 +108,8 @@ impl PartitionLog {
     pub(super) fn poison_by(&self, appender: &mut Appender, cause: PoisonCause) -> Error {
         let cause = self.note_cause(cause);
         // What was not looked at yet can be read all the same: looking at it ends in the same state.
-        if !matches!(appender, Appender::Unloaded | Appender::Deleted | Appender::Closed) {
-            *appender = Appender::Poisoned(cause.clone());
+        if !matches!(appender, Appender::Unloaded | Appender::Ended) {
+            *appender = Appender::Poisoned;
         }
         Error::Poisoned(Box::new(cause))
     }
@@ -164,7 +164,7 @@ impl PartitionLog {
 
     /// The topic may want records synced sooner than was asked for when they were appended.
     pub(super) fn ask_for_flush(self: &Arc<Self>) {
-        let end = self.segments.present().last().map_or(0, |segment| segment.next_offset());
+        let end = self.segments().last().map_or(0, |segment| segment.next_offset());
         if let Some(delay) = self.settings.flush_after()
             && !self.disk.read_only
             && self.durable_end() < end
@@ -263,7 +263,7 @@ impl PartitionLog {
     /// Refuses if the log is not where it was opened. A sync goes by descriptors and would not notice.
     pub(crate) fn check_place(&self) -> Result<()> {
         // The place of a deleted one may well be another's.
-        let is_deleted = || matches!(*self.appender.lock(), Appender::Deleted);
+        let is_deleted = || self.view.present().ended() == Some(Ended::Deleted);
         self.disk.check_place().map_err(|failure| if is_deleted() { self.deleted() } else { failure })
     }
 
@@ -282,9 +282,8 @@ impl PartitionLog {
             Appender::Active { writer, .. } => {
                 (writer.unsynced(), writer.next_offset(), self.counters.appended_bytes())
             }
-            Appender::Poisoned(cause) => return Err(Error::Poisoned(Box::new(cause.clone()))),
-            Appender::Deleted => return Err(self.deleted()),
-            Appender::Closed => return Err(Error::Closed),
+            Appender::Poisoned => return self.refuse_failed(),
+            Appender::Ended => return Err(self.end_error()),
             Appender::Following(_) => return Err(Error::ReadOnly),
             Appender::Unloaded | Appender::Idle { .. } => return Ok(()),
         };
@@ -342,7 +341,7 @@ impl PartitionLog {
     /// Ends appending for good and brings the files to their final form. After an error, which every later call gets
     /// too, the partition must be recovered at the next open.
     pub(crate) fn close(&self) -> Result<()> {
-        match self.end_with_order(Appender::Closed) {
+        match self.end_with_order(Ended::Closed) {
             (Appender::Active { writer, .. }, _order) => {
                 let last = writer.unsynced();
                 self.remove_prepared();
@@ -351,14 +350,13 @@ impl PartitionLog {
                     self.failure.get_or_init(|| self.cause(failure));
                 })
             }
-            (Appender::Poisoned(cause), _) => Err(Error::Poisoned(Box::new(cause))),
             // Never looked at, or it could not be loaded, which whoever opened the directory knows.
             (
                 Appender::Unloaded
                 | Appender::Idle { .. }
                 | Appender::Following(_)
-                | Appender::Deleted
-                | Appender::Closed,
+                | Appender::Poisoned
+                | Appender::Ended,
                 _,
             ) => self.refuse_failed(),
         }
@@ -368,7 +366,7 @@ impl PartitionLog {
     pub(crate) fn delete(&self) {
         // A segment being finished writes its indexes by name: once the lock is had, before the name can be another
         // topic's, none is.
-        let (before, _order) = self.end_with_order(Appender::Deleted);
+        let (before, _order) = self.end_with_order(Ended::Deleted);
         drop(before);
         self.with_prepared(drop);
         self.forget_unfinished();

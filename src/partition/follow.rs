@@ -18,7 +18,6 @@
 //! [`refresh`]: PartitionLog::refresh
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::live::{LiveView, Shown};
@@ -131,7 +130,7 @@ impl PartitionLog {
 
     /// What the checkpoints say by now.
     pub(crate) fn raise_marks(&self, found: &Checkpointed) {
-        self.log_start.fetch_max(found.log_start, Ordering::AcqRel);
+        self.raise_start(found.log_start);
         self.raise_durable(found.recovery_point.unwrap_or(0));
         if let Some(upto) = found.cleaned {
             self.note_compacted();
@@ -231,14 +230,14 @@ impl PartitionLog {
             }
         };
         let Found { segments, log_start, report, .. } = found;
-        self.log_start.fetch_max(log_start, Ordering::AcqRel);
         let complete = segments.len().saturating_sub(1);
         let list = SegmentList::of(segments);
-        if self.segments.version() > 0 && list.is_same(&self.segments()) {
+        if self.is_loaded() && list.is_same(&self.segments()) {
+            self.raise_start(log_start);
             return Ok(report);
         }
         let grown: Vec<_> = list.iter().take(complete).filter(|kept| !kept.end().sealed).cloned().collect();
-        self.segments.set(list);
+        self.view.replace(|view| view.with_segments(list).starting_at(log_start));
         // The list has the next segment before the one before it is sealed.
         for segment in grown {
             let end = segment.end();
@@ -317,7 +316,7 @@ impl Loader<'_> {
             (end, Some(checked.entries.thinned()))
         };
         // The checkpoint is of the time of the open. A file that was cut since is another matter, see `refresh`.
-        if end.next_offset < point && self.log.segments.version() == 0 {
+        if end.next_offset < point && !self.log.is_loaded() {
             return Err(self.damage_below(point, &file, base, length)?);
         }
         let segment = self.found_segment(base, end.position, end.next_offset, false)?.only_of(&file);

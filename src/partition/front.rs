@@ -8,10 +8,9 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::swap::Swap;
-use super::{Appender, PartitionLog, Retention};
+use super::{Appender, LogView, PartitionLog, Retention};
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::position::Position;
@@ -68,11 +67,11 @@ pub(crate) struct Dropped {
 
 impl PartitionLog {
     pub(crate) fn log_start(&self) -> u64 {
-        self.log_start.load(Ordering::Acquire)
+        self.view.present().log_start()
     }
 
     pub(crate) fn is_loaded(&self) -> bool {
-        self.segments.version() > 0
+        self.view.number() > 0
     }
 
     pub(crate) fn retention(&self) -> Retention {
@@ -81,20 +80,11 @@ impl PartitionLog {
 
     /// The segments as they are now, oldest first.
     pub(crate) fn facts(self: &Arc<Self>) -> Result<Vec<SegmentFacts>> {
-        loop {
-            self.bounds()?;
-            let version = self.segments.version();
-            match self.facts_now() {
-                // Segments that were replaced meanwhile are gone.
-                Err(_) if self.segments.version() != version => {}
-                facts => return facts,
-            }
-        }
+        self.in_present_view(|view| self.facts_of(view))
     }
 
-    fn facts_now(&self) -> Result<Vec<SegmentFacts>> {
-        // The list first: a segment that is sealed after it was taken is asked by itself.
-        let segments = self.segments();
+    fn facts_of(&self, view: &LogView) -> Result<Vec<SegmentFacts>> {
+        // The view came first: a segment that is sealed since is asked by itself.
         let active = match &*self.appender.lock() {
             Appender::Active { writer, .. } => Some((writer.segment().base(), writer.largest_timestamp())),
             _ => None,
@@ -115,14 +105,7 @@ impl PartitionLog {
                 newest_past: None,
             })
         };
-        // One that is gone meanwhile is none any more.
-        let gone = |segment: &Segment| segment.next_offset() <= self.log_start();
-        segments
-            .iter()
-            .map(|segment| (facts(segment), segment))
-            .filter(|(found, segment)| found.is_ok() || !gone(segment))
-            .map(|(found, _)| found)
-            .collect()
+        view.segments().iter().map(facts).collect()
     }
 
     /// Makes ready for a log start at `before`, which the caller writes to the checkpoint and then raises it to. What is to
@@ -139,7 +122,10 @@ impl PartitionLog {
     }
 
     pub(crate) fn raise_start(&self, to: u64) {
-        self.log_start.fetch_max(to, Ordering::AcqRel);
+        if self.log_start() >= to || self.view.replace_first(|view| view.starting_at(to)) {
+            return;
+        }
+        self.view.replace(|view| view.starting_at(to));
     }
 
     /// Begins a new segment if the log still ends at `end`, so that all before can go. Tells whether it did.
@@ -185,9 +171,15 @@ impl PartitionLog {
             let _ = self.begin_epochs_at(log_start);
         }
         let mut dropped = self.doom_below_start(&mut front, now);
-        let gone = self.segments.drop_front(|segment, next| {
+        let (gone, _) = self.segments().split_head(|segment, next| {
             next.base() <= log_start && self.durable.is_finished(segment.next_offset())
         });
+        if let Some(last) = gone.last().map(|last| last.base()) {
+            // Only who holds `front` changes the list before its last segment.
+            self.view.replace(|view| {
+                view.with_segments(view.segments().split_head(|segment, _| segment.base() <= last).1)
+            });
+        }
         let due = now.saturating_add(self.retention().file_delete_delay_ms);
         front.doomed.extend(gone.iter().map(|segment| Doomed {
             segment: Arc::clone(segment),

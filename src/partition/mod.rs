@@ -3,7 +3,7 @@
 //! | field | written by | read by |
 //! |---|---|---|
 //! | `appender` | whoever appends, under its lock | the same |
-//! | `segments` | the appender at a roll, loading | readers, by copying a pointer |
+//! | `view` | the appender at a roll, retention, compaction, loading | readers, by copying a pointer when its number has changed ([`view`]) |
 //! | a segment's end | the appender, one release store per append | readers, one acquire load |
 //! | `sleepers` | readers that wait | the appender, after publishing |
 //!
@@ -46,12 +46,13 @@ mod swap;
 mod tests;
 mod unclean;
 mod unsettled;
+mod view;
 mod window;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -89,10 +90,11 @@ use prepared::Prepared;
 pub(crate) use producers::follow_producers;
 pub(crate) use producers::{OpenTransaction, ProducerState};
 pub(crate) use segments::SegmentList;
-use segments::Segments;
 use settings::LiveSettings;
 pub(crate) use settings::{Flush, LogLimits, PartitionSettings, Retention};
 use snapshots::Producers;
+pub(crate) use view::Ended;
+use view::{LogView, Numbered, Published, Stability};
 pub(crate) use window::Rest;
 
 use crate::error::{Error, PoisonCause, Result};
@@ -127,13 +129,12 @@ pub(crate) struct PartitionLog {
     settings: LiveSettings,
     checkpointed: Checkpointed,
     chores: Chores,
-    segments: Segments,
+    /// Number 0 until it is loaded.
+    view: Published<LogView>,
+    stability: Stability,
     sleepers: Sleepers,
-    log_start: AtomicU64,
     /// Set by loading. Whoever keeps snapshots holds `finishing`; readers look at it when they enter a segment.
     producers: Mutex<Producers>,
-    /// First offset of the oldest transaction that is open, or `u64::MAX`. Set by loading.
-    first_open: AtomicU64,
     /// Of a followed log, once somebody wants to know.
     decided: Mutex<Option<Decided>>,
     /// Taken before any other lock, by readers of committed records.
@@ -157,8 +158,6 @@ pub(crate) struct PartitionLog {
     used: AtomicBool,
     /// Where readers in other processes look. `None` inside: they are not told.
     live: OnceLock<Option<LiveSlot>>,
-    /// Set once; readers look at it when they find nothing.
-    ended: AtomicBool,
     appender: Mutex<Appender>,
     /// Held while segments are synced and finished, so that they are in order and each failure is seen by all. Taken
     /// after `appender`, or without it.
@@ -189,10 +188,10 @@ enum Appender {
     },
     /// Another process appends, if anybody does.
     Following(Watching),
-    Poisoned(PoisonCause),
-    /// Removed from the catalog.
-    Deleted,
-    Closed,
+    /// The failure that did it is in `failure`.
+    Poisoned,
+    /// Closed or deleted, as the view says.
+    Ended,
 }
 
 /// Where the last segment of a loaded partition stands.
@@ -243,11 +242,10 @@ impl PartitionLog {
             settings: LiveSettings::new(settings),
             checkpointed,
             chores,
-            segments: Segments::default(),
+            view: Published::new(LogView::new(SegmentList::default(), checkpointed.log_start)),
+            stability: Stability::default(),
             sleepers: Sleepers::default(),
-            log_start: AtomicU64::new(checkpointed.log_start),
             producers: Mutex::default(),
-            first_open: AtomicU64::new(u64::MAX),
             decided: Mutex::default(),
             decisions: Decisions::default(),
             front: Mutex::default(),
@@ -259,7 +257,6 @@ impl PartitionLog {
             counters: Counters::default(),
             used: AtomicBool::new(false),
             live: OnceLock::new(),
-            ended: AtomicBool::new(false),
             appender: Mutex::new(Appender::Unloaded),
             finishing: Mutex::default(),
             failure: OnceLock::new(),
@@ -320,8 +317,7 @@ impl PartitionLog {
         let mut appender = self.appender.lock();
         match &*appender {
             Appender::Unloaded => self.load_into(&mut appender).map(Some),
-            Appender::Deleted => Err(self.deleted()),
-            Appender::Closed => Err(Error::Closed),
+            Appender::Ended => Err(self.end_error()),
             _ => Ok(None),
         }
     }
@@ -355,11 +351,10 @@ impl PartitionLog {
         };
         self.tell_missing(&report.missing);
         self.set_producers(producers, next_offset);
-        self.log_start.store(log_start, Ordering::Relaxed);
         let clean = self.checkpointed.clean || matches!(state, Appender::Idle { .. });
         self.durable.loaded(next_offset, clean, Unfinished::of(sealed, directory));
-        self.segments.set(SegmentList::of(segments));
-        *appender = self.failure.get().map_or(state, |cause| Appender::Poisoned(cause.clone()));
+        self.view.replace(|view| view.with_segments(SegmentList::of(segments)).starting_at(log_start));
+        *appender = if self.failure.get().is_some() { Appender::Poisoned } else { state };
         if !clean {
             // Served at once; on the medium soon.
             self.sync_long_tail();
@@ -407,39 +402,62 @@ impl PartitionLog {
 
     /// Offsets as they are now, loading the partition if need be.
     pub(crate) fn bounds(self: &Arc<Self>) -> Result<Bounds> {
-        self.refresh()?;
-        if self.segments.version() == 0 {
-            self.load()?;
-        }
-        if self.ended.load(Ordering::Acquire) {
-            self.refuse_ended()?;
-        }
+        let view = self.present()?;
         // First, so that it is not beyond the end.
         let durable = self.durable_end();
-        let log_end = self.segments.present().last().map(|segment| segment.next_offset());
-        let log_start = self.log_start.load(Ordering::Acquire);
-        let log_end = log_end.unwrap_or(log_start).max(log_start);
-        let (durable, last_stable) =
-            (durable.clamp(log_start, log_end), self.first_open().clamp(log_start, log_end));
-        Ok(Bounds { log_start, durable, last_stable, log_end })
+        let (log_start, log_end) = (view.log_start(), view.log_end());
+        // After the end: see `Stability`.
+        let last_stable = self.stability.first_unstable().clamp(log_start, log_end);
+        Ok(Bounds { log_start, durable: durable.clamp(log_start, log_end), last_stable, log_end })
+    }
+
+    /// The view as it is now, loading the partition if need be. An error if it was closed or deleted.
+    pub(crate) fn present(self: &Arc<Self>) -> Result<Numbered<LogView>> {
+        self.refresh()?;
+        if !self.is_loaded() {
+            self.load()?;
+        }
+        let view = self.view.present();
+        if view.ended().is_some() { Err(self.end_error()) } else { Ok(view) }
+    }
+
+    /// Does something with the files of the present view, again as long as views are replaced meanwhile. Files are opened by
+    /// name: those of a segment that has left the log since may be gone, which says nothing of the log. Of a view that is
+    /// still the present one a failure counts.
+    pub(crate) fn in_present_view<T>(
+        self: &Arc<Self>,
+        mut work: impl FnMut(&LogView) -> Result<T>,
+    ) -> Result<T> {
+        loop {
+            let view = self.present()?;
+            match work(&view) {
+                Err(_) if self.view.number() != view.number() => {}
+                done => return done,
+            }
+        }
     }
 
     /// Why nothing is read any more, if that is so.
     pub(crate) fn refuse_ended(&self) -> Result<()> {
-        match &*self.appender.lock() {
-            Appender::Deleted => Err(self.deleted()),
-            Appender::Closed => Err(Error::Closed),
-            _ => Ok(()),
+        if self.has_ended() { Err(self.end_error()) } else { Ok(()) }
+    }
+
+    /// Whether it was closed or deleted. One load.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.view.is_last()
+    }
+
+    /// What a call gets of a partition that was closed or deleted.
+    fn end_error(&self) -> Error {
+        match self.view.present().ended() {
+            Some(Ended::Deleted) => self.deleted(),
+            Some(Ended::Closed) | None => Error::Closed,
         }
     }
 
-    #[inline]
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
     pub(crate) fn segments(&self) -> Arc<SegmentList> {
-        self.segments.present()
+        Arc::clone(self.view.present().segments())
     }
 
     fn deleted(&self) -> Error {
@@ -455,15 +473,13 @@ impl PartitionLog {
     }
 
     /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.
-    fn end_with_order(&self, state: Appender) -> (Appender, MutexGuard<'_, ()>) {
+    fn end_with_order(&self, why: Ended) -> (Appender, MutexGuard<'_, ()>) {
         let mut appender = self.appender.lock();
-        let before = std::mem::replace(&mut *appender, state);
         // Before anybody can see the end: whoever waits for what is durable waits for the close then.
         let order = self.finishing.lock();
+        let before = std::mem::replace(&mut *appender, Appender::Ended);
+        self.view.replace_by_last(|view| view.ended_by(why));
         drop(appender);
-        self.ended.store(true, Ordering::Release);
-        // For readers, who look at the list alone.
-        self.segments.touch();
         self.sleepers.wake_all();
         // Files are renamed and removed by name: from here on none is.
         drop(self.front.lock());

@@ -159,7 +159,8 @@ impl PartitionLog {
     }
 
     fn found_under(&self, _appender: &Appender) -> Found {
-        let (segments, log_start) = (self.segments.present(), self.log_start());
+        let view = self.view.present();
+        let (segments, log_start) = (Arc::clone(view.segments()), view.log_start());
         let end = segments
             .last()
             .map_or(SegmentEnd { position: 0, relative_next: 0, sealed: false }, |last| last.end());

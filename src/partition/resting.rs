@@ -90,7 +90,7 @@ impl PartitionLog {
                 let end = found.end();
                 let last = LastSegment { base: found.base(), position: end.position };
                 let next_offset = found.next_offset();
-                self.segments.add(&found);
+                self.view.replace(|view| view.with(&found));
                 *appender = Appender::Idle { next_offset, epoch, last: Some(last) };
                 true
             }

@@ -1,10 +1,7 @@
-//! The segments of a partition, as readers see them: an immutable list, swapped whole.
+//! The segments of a partition in the order of their base offsets: an immutable list.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::segment::Segment;
 
@@ -12,14 +9,6 @@ use crate::segment::Segment;
 #[derive(Debug, Default)]
 pub(crate) struct SegmentList {
     segments: Vec<Arc<Segment>>,
-}
-
-/// The present list. Readers keep what they took; the lock is held for a pointer copy.
-#[derive(Debug, Default)]
-pub(super) struct Segments {
-    present: Mutex<Arc<SegmentList>>,
-    /// Goes up with every change of the list, after it. Read by readers to see whether they should look again.
-    version: AtomicU64,
 }
 
 impl SegmentList {
@@ -51,8 +40,8 @@ impl SegmentList {
 
     /// The segment that holds `offset`, or would if the offset is not taken yet.
     pub(crate) fn holding(&self, offset: u64) -> Option<&Arc<Segment>> {
-        let behind = self.segments.partition_point(|segment| segment.base() <= offset);
-        self.segments.get(behind.saturating_sub(1))
+        let after = self.segments.partition_point(|segment| segment.base() <= offset);
+        self.segments.get(after.saturating_sub(1))
     }
 
     /// The segment with exactly this base offset.
@@ -61,80 +50,55 @@ impl SegmentList {
         self.segments.get(at)
     }
 
+    /// Whether it holds this very segment, not another one with the same base offset.
+    pub(super) fn contains(&self, segment: &Arc<Segment>) -> bool {
+        self.with_base(segment.base()).is_some_and(|ours| Arc::ptr_eq(ours, segment))
+    }
+
     /// The segment after the one with this base offset.
     pub(crate) fn after(&self, base: u64) -> Option<&Arc<Segment>> {
         self.segments.get(self.segments.partition_point(|segment| segment.base() <= base))
     }
-}
 
-impl Segments {
-    pub(super) fn present(&self) -> Arc<SegmentList> {
-        Arc::clone(&self.present.lock())
-    }
-
-    #[inline]
-    pub(super) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    /// Has everybody look again, though the list is the same.
-    pub(super) fn touch(&self) {
-        self.version.fetch_add(1, Ordering::Release);
-    }
-
-    pub(super) fn set(&self, list: SegmentList) {
-        *self.present.lock() = Arc::new(list);
-        self.version.fetch_add(1, Ordering::Release);
-    }
-
-    /// Puts a segment behind the last one, or in place of the last one if it has the same base offset.
-    pub(super) fn add(&self, segment: &Arc<Segment>) {
-        let mut present = self.present.lock();
-        let mut segments = present.segments.clone();
-        if segments.last().is_some_and(|last| last.base() == segment.base()) {
-            segments.pop();
-        }
+    /// The same with a segment after the last one, or in place of the last one if it has the same base offset.
+    pub(super) fn with(&self, segment: &Arc<Segment>) -> Self {
+        let mut segments = self.segments.clone();
+        segments.pop_if(|last| last.base() == segment.base());
         segments.push(Arc::clone(segment));
-        *present = Arc::new(SegmentList { segments });
-        self.version.fetch_add(1, Ordering::Release);
+        Self { segments }
     }
 
-    /// Whether these stand in the list, one behind the other.
-    pub(super) fn hold(&self, run: &[Arc<Segment>]) -> bool {
-        place_of(&self.present.lock().segments, run).is_some()
-    }
-
-    /// Puts segments in the place of others that stand one behind the other.
-    pub(super) fn exchange(&self, old: &[Arc<Segment>], new: &[Arc<Segment>]) {
-        let mut present = self.present.lock();
-        let Some(place) = place_of(&present.segments, old) else { return };
-        let mut segments = present.segments.clone();
+    /// The same with segments in the place of a run of others. `None`: it does not hold that run.
+    pub(super) fn exchanged(&self, old: &[Arc<Segment>], new: &[Arc<Segment>]) -> Option<Self> {
+        let place = self.place_of(old)?;
+        let mut segments = self.segments.clone();
         segments.splice(place, new.iter().cloned());
-        *present = Arc::new(SegmentList { segments });
-        self.version.fetch_add(1, Ordering::Release);
+        Some(Self { segments })
     }
 
-    /// Takes segments off the front as long as `goes` says so of one and the next. The last one stays.
-    pub(super) fn drop_front(&self, goes: impl Fn(&Segment, &Segment) -> bool) -> Vec<Arc<Segment>> {
-        let mut present = self.present.lock();
-        let pairs = present.segments.iter().zip(present.segments.iter().skip(1));
-        let gone = pairs.take_while(|(segment, next)| goes(segment, next)).count();
-        if gone == 0 {
-            return Vec::new();
-        }
-        let mut front = present.segments.clone();
-        let segments = front.split_off(gone);
-        *present = Arc::new(SegmentList { segments });
-        self.version.fetch_add(1, Ordering::Release);
-        front
+    /// The head segments for which `leaves` says so of each and the next one, and the list without them. The last
+    /// segment always stays.
+    pub(super) fn split_head(
+        &self,
+        leaves: impl Fn(&Segment, &Segment) -> bool,
+    ) -> (Vec<Arc<Segment>>, Self) {
+        let pairs = self.segments.iter().zip(self.segments.iter().skip(1));
+        let count = pairs.take_while(|(segment, next)| leaves(segment, next)).count();
+        let mut head = self.segments.clone();
+        let segments = head.split_off(count);
+        (head, Self { segments })
     }
-}
 
-/// Where a run of segments stands among others.
-fn place_of(segments: &[Arc<Segment>], run: &[Arc<Segment>]) -> Option<Range<usize>> {
-    let first = run.first()?;
-    let from = segments.iter().position(|segment| Arc::ptr_eq(segment, first))?;
-    let place = from..from + run.len();
-    let is_run = segments.get(place.clone())?.iter().zip(run).all(|(a, b)| Arc::ptr_eq(a, b));
-    is_run.then_some(place)
+    /// Whether it holds a run of segments, one after the other.
+    pub(super) fn contains_run(&self, run: &[Arc<Segment>]) -> bool {
+        self.place_of(run).is_some()
+    }
+
+    fn place_of(&self, run: &[Arc<Segment>]) -> Option<Range<usize>> {
+        let first = run.first()?;
+        let from = self.segments.iter().position(|segment| Arc::ptr_eq(segment, first))?;
+        let place = from..from + run.len();
+        let is_run = self.segments.get(place.clone())?.iter().zip(run).all(|(a, b)| Arc::ptr_eq(a, b));
+        is_run.then_some(place)
+    }
 }

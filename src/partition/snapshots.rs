@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::load::{Found, Loader};
 use super::producers::ProducerState;
@@ -326,16 +325,16 @@ impl PartitionLog {
 
     /// Takes over what loading found out.
     pub(super) fn set_producers(&self, found: FoundProducers, upto: u64) {
-        let first_open = found.state.first_open().unwrap_or(u64::MAX);
+        let first_open = found.state.first_open();
         let loaded = found.had_snapshot.then_some(found.loaded.start);
         *self.producers.lock() = Producers { state: found.state, upto, snapshot: found.newest, loaded };
-        self.first_open.store(first_open, Ordering::Relaxed);
+        self.stability.publish(first_open);
     }
 
     /// Takes over what all batches below `upto` tell of producers in place of what a snapshot did, and writes that down where
     /// the log ends or, while it is appended to, where its segment will end.
     pub(super) fn adopt_producers(&self, state: ProducerState, upto: u64) -> Result<()> {
-        let first_open = state.first_open().unwrap_or(u64::MAX);
+        let first_open = state.first_open();
         let is_active = matches!(&*self.appender.lock(), Appender::Active { .. });
         let _order = self.finishing.lock();
         let bytes = state.encode();
@@ -344,8 +343,7 @@ impl PartitionLog {
             producers.upto = producers.upto.max(upto);
             (producers.state, producers.snapshot) = (state, self.log_start());
         }
-        self.first_open.store(first_open, Ordering::Release);
-        self.segments.touch();
+        self.stability.publish_anew(first_open);
         self.sleepers.wake_all();
         if is_active {
             return Ok(());

@@ -51,7 +51,7 @@ impl PartitionLog {
             return Ok(false);
         }
         // A second file of the same base offset that is `.deleted` would take the place of one that a snapshot needs yet.
-        let is_there = self.segments.hold(old) && !self.is_kept();
+        let is_there = self.segments().contains_run(old) && !self.is_kept();
         let swapped = if is_there { self.name_swap(&new) } else { Ok(()) };
         if !is_there || swapped.is_err() {
             for one in &new {
@@ -63,7 +63,9 @@ impl PartitionLog {
             return swapped.map(|()| false);
         }
         let new: Vec<_> = new.into_iter().map(|one| one.segment).collect();
-        self.segments.exchange(old, &new);
+        self.view.replace_if(|view| {
+            (view.segments().exchanged(old, &new).map(|segments| view.with_segments(segments)), ())
+        });
         front.swaps.push_back(Swap { old: old.to_vec(), new });
         self.finish_swaps_of(&mut front, now)?;
         Ok(true)
@@ -295,7 +297,7 @@ impl Loader<'_> {
             return Ok(());
         }
         // Later looks meet a swap that is under way, not what a stop has left.
-        if self.log.segments.version() == 0 && self.is_to_be_undone(&self.swapped, names, bases)? {
+        if !self.log.is_loaded() && self.is_to_be_undone(&self.swapped, names, bases)? {
             self.swapped = Swapped::default();
             return Ok(());
         }

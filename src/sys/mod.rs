@@ -60,7 +60,7 @@ pub(crate) use plain_directory::PlainDirectory;
 pub(crate) use plain_file::PlainFile;
 pub(crate) use platform::{descriptor_limit, file_size_limit};
 pub(crate) use reserve::{Purpose, Spending};
-pub(crate) use tail::Tail;
+pub(crate) use tail::{Tail, TailWord};
 
 /// Has a program get an error where it would be ended by a signal, because a file would become longer than the process may
 /// write (`ulimit -f`).

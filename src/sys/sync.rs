@@ -1,4 +1,4 @@
-//! The primitives of the two lock-free protocols (publish, wake), replaced by loom's when it checks them.
+//! The primitives of the protocols that loom checks (publish, view, wake), replaced by loom's when it does.
 
 #[cfg(not(loom))]
 mod real {
@@ -49,6 +49,10 @@ mod real {
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect(NO_PANIC)
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::fixture::{ANY, Fixture, POSITIONED, STRIDE};
+use super::fixture::{ANY, Fixture, POSITIONED, STRIDE, records_of};
 use super::transactions::{Model, Step, clean, file};
 use crate::config::{IsolationLevel, ReadUpTo};
 use crate::events::Event;
@@ -14,7 +14,11 @@ use crate::segment;
 
 /// Transactions that reach over segments, one of which is open.
 fn entangled() -> Model {
-    Model::of(&[
+    Model::of(&entangled_steps())
+}
+
+fn entangled_steps() -> Vec<Step> {
+    vec![
         Step::Data { producer: 1, count: 2 },
         Step::Data { producer: 2, count: 1 },
         Step::Roll,
@@ -37,7 +41,31 @@ fn entangled() -> Model {
         Step::Idempotent,
         Step::Data { producer: 1, count: 1 },
         Step::End { producer: 1, commits: true },
-    ])
+    ]
+}
+
+/// What a reader looked up while a transaction was open does not count once it has ended.
+#[test]
+fn a_tailing_reader_of_committed_records_sees_each_transaction_as_it_ends() {
+    let steps: Vec<_> = entangled_steps();
+    let prefix = |count: usize| Model::of(&steps[..count]);
+    let fixture = Fixture::new(POSITIONED, 1 << 20);
+    prefix(1).write(&fixture, true);
+    let log = fixture.follow_with(false);
+    let mut cursor =
+        Cursor::new(Arc::clone(&log), 0, ReadUpTo::Visible).isolated(IsolationLevel::ReadCommitted);
+    let mut seen = Vec::new();
+    for count in 1..=steps.len() {
+        for (base, bytes) in &prefix(count).segments {
+            fs::write(fixture.log_file(*base), bytes).unwrap();
+        }
+        log.refresh().unwrap();
+        cursor.follow_transactions().unwrap();
+        while let Some(fetched) = cursor.fetch(ANY).unwrap() {
+            seen.extend(records_of(&fetched).into_iter().map(|(offset, _)| offset));
+        }
+        assert_eq!(seen, prefix(count).committed(), "after {count} steps");
+    }
 }
 
 /// Opens the log with one file changed or taken away, for writing and for reading, and reads it.

@@ -169,7 +169,7 @@ impl Model {
     }
 
     /// Offsets that a reader of committed records sees.
-    fn committed(&self) -> Vec<u64> {
+    pub(super) fn committed(&self) -> Vec<u64> {
         let stable = self.first_open().unwrap_or(self.next);
         let counts = |of: &Option<usize>| of.is_none_or(|of| self.transactions[of].2 == Some(true));
         self.records.iter().filter(|(at, of)| *at < stable && counts(of)).map(|(at, _)| *at).collect()
