@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::background::MaintenanceReport;
 use crate::config::{ConsumerConfig, Mismatch, TopicConfig};
 use crate::consumer::Consumer;
 use crate::directory::{Group, Metrics, OpenDirectory, OpenOptions, RecoveryReport, Topic};
@@ -13,7 +14,6 @@ use crate::group::check_name;
 use crate::handover::{self, HandoverOptions, HandoverReport};
 use crate::producer::{Producer, ProducerConfig};
 use crate::snapshot::{self, Snapshot};
-use crate::upkeep::MaintenanceReport;
 
 /// An open log directory. Cheap to clone, shared by any number of threads.
 ///

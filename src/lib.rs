@@ -34,8 +34,10 @@
 //! * [`inspect`]: looking into files
 //! * [`Error`], [`Remedy`]: what can go wrong, and what to do
 
+mod background;
 mod catalog;
 mod clock;
+mod compaction;
 mod config;
 mod consumer;
 mod directory;
@@ -55,12 +57,12 @@ mod producer;
 mod segment;
 mod snapshot;
 mod sys;
-mod upkeep;
 mod wait;
 
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 
+pub use background::MaintenanceReport;
 pub use catalog::{PartitionDescription, TopicDescription};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{
@@ -95,7 +97,6 @@ pub use producer::{
 };
 pub use snapshot::Snapshot;
 pub use sys::ignore_file_size_signal;
-pub use upkeep::MaintenanceReport;
 
 /// The examples of README are tests.
 #[cfg(doctest)]

@@ -154,6 +154,12 @@ impl TopicEntry {
         Self { partitions, ..self }
     }
 
+    /// The same with these partitions, wherever they are.
+    #[cfg(test)]
+    pub(super) fn with_partitions(self, partitions: Vec<Arc<PartitionLog>>) -> Self {
+        Self { partitions: Partitions::of(partitions.into_iter()), ..self }
+    }
+
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }

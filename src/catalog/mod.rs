@@ -50,7 +50,7 @@ mod rules;
 mod set;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unsettled;
 
 use std::collections::BTreeMap;
@@ -84,7 +84,6 @@ use crate::format::uuid::Uuid;
 use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionRecovery};
 use crate::position::TopicPartition;
 use crate::sys::{Disk, NameRules, Purpose, Spending};
-use crate::upkeep::Holdings;
 use crate::wait::Sleepers;
 
 /// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
@@ -480,31 +479,21 @@ pub(crate) fn read_name(name: &str) {
     }
 }
 
-impl Holdings for Catalog {
-    fn write_checkpoints(&self) -> Result<()> {
+impl Catalog {
+    /// Writes all checkpoint files.
+    pub(crate) fn write_checkpoints(&self) -> Result<()> {
         self.write_log_starts()?;
         self.write_cleaned()?;
         self.write_recovery_points()
     }
 
-    fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
-        Self::raise_log_starts(self, raised)
-    }
-
-    fn write_cleaned(&self) -> Result<()> {
-        Self::write_cleaned(self)
-    }
-
-    fn spend_for_freeing(&self) -> Option<Spending> {
-        Some(self.spend(Purpose::Freeing))
-    }
-
-    fn fill_reserve(&self) -> bool {
+    /// Fills the space that is kept for a full disk, if some of it is missing. Tells whether all of it is there.
+    pub(crate) fn fill_reserve(&self) -> bool {
         self.disk.space.fill()
     }
 
-    /// Those of topics of which it is known that they are there: of others nothing is taken away.
-    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
+    /// The partitions of topics of which it is known that they are there: of others nothing is taken away.
+    pub(crate) fn settled_partitions(&self) -> Vec<Arc<PartitionLog>> {
         let topics = self.snapshot();
         let settled = topics.values().filter(|topic| !topic.is_unsettled());
         settled.flat_map(|topic| topic.partitions().iter()).cloned().collect()

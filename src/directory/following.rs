@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Deletions, OpenDirectory, OpenOptions, ReadMode, recovery};
+use super::{OpenDirectory, OpenOptions, ReadMode, recovery};
+use crate::background::Channels;
 use crate::catalog::Catalog;
 use crate::catalog::checkpoints::Checkpoints;
 use crate::clock::Pace;
 use crate::error::Result;
 use crate::format::file_names::{CLEAN_MARKER, LOG_STARTS, RECOVERY_POINTS};
-use crate::group::{CommittedOffsets, Coordinator};
+use crate::group::{CommittedOffsets, Coordinator, Deletions};
 use crate::partition::LiveWatch;
 use crate::sys::disk::{self, Stamp, kind_of};
 use crate::sys::{Birth, Disk, EntryKind};
-use crate::upkeep::Inboxes;
 use crate::wait::Sleepers;
 
 /// Who reads without end looks this often whether topics were made or deleted.
@@ -40,7 +40,7 @@ impl OpenDirectory {
         let clean = kind_of(&root.join(CLEAN_MARKER))? == Some(EntryKind::File);
         let following = Following { last: None, marks: marks(&root) };
         // Nobody buffers what nobody may write, and nothing is to be done in the background.
-        let mut idle = Inboxes::new(Pace::default(), options.background_sync);
+        let mut idle = Channels::new(Pace::default(), options.background_sync);
         idle.chores.events.begin_opening();
         let checkpoints = Checkpoints::read(&disk, &root, clean)?;
         checkpoints.tell_unreadable(&idle.chores.events);

@@ -7,10 +7,8 @@
 //!
 //! Handles hold an [`OpenDirectory`]; the last one to go closes it. The threads hold the catalog alone.
 
-mod deletions;
 mod following;
 mod group;
-mod holdings;
 mod metrics;
 mod options;
 mod recovery;
@@ -26,15 +24,14 @@ use std::sync::{Arc, Weak};
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, MutexGuard};
 
-use deletions::Deletions;
 pub use group::Group;
-use holdings::Held;
 pub use metrics::Metrics;
 pub use options::{Maintenance, OpenOptions, ReadMode, WriteMode};
 use recovery::Watching;
 pub use recovery::{Progress, RecoveryReport};
 pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
+use crate::background::{Background, Channels, Linger, Lingering, MaintenanceReport, Subject, Threads};
 use crate::catalog::checkpoints::Checkpoints;
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp, time_of};
@@ -42,11 +39,10 @@ use crate::config::{Mismatch, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::format::file_names::CLEAN_MARKER;
-use crate::group::{CommittedOffsets, Coordinator};
+use crate::group::{CommittedOffsets, Coordinator, Deletions};
 use crate::partition::{LiveWatch, LiveWriter, PartitionLog};
 use crate::position::TopicPartition;
 use crate::sys::{Birth, DirectoryLock, Disk, Purpose, SecondLock, Spending, disk};
-use crate::upkeep::{Inboxes, Linger, Lingering, MaintenanceReport, Threads, Work};
 use crate::wait::Sleepers;
 
 /// What a broker writes; only that the file is there matters.
@@ -94,7 +90,7 @@ impl fmt::Debug for OpenDirectory {
 /// What only a directory open for writing has.
 #[derive(Debug)]
 struct Running {
-    work: Arc<Work>,
+    background: Arc<Background>,
     /// None: the user drives the work.
     threads: Option<Threads>,
     live: Option<Arc<LiveWriter>>,
@@ -128,21 +124,21 @@ impl OpenDirectory {
             None if by_hand => Pace::Clock(Arc::new(SystemClock)),
             _ => Pace::default(),
         };
-        let mut inboxes = Inboxes::new(pace.clone(), options.background_sync);
-        inboxes.chores.events.begin_opening();
+        let mut channels = Channels::new(pace.clone(), options.background_sync);
+        channels.chores.events.begin_opening();
         let checkpoints = Checkpoints::read(&disk, &root, clean)?;
-        checkpoints.tell_unreadable(&inboxes.chores.events);
+        checkpoints.tell_unreadable(&channels.chores.events);
         let partitions = disk.list(&root)?.len();
         // Without it readers in other processes look more often, that is all.
         let live = LiveWriter::make(&disk, &root, partitions).ok().flatten();
         // On a full disk there may be neither; then the lock that is held must do.
         let mut second = if live.is_none() { SecondLock::take(&disk, &root).ok() } else { None };
-        inboxes.chores.live.clone_from(&live);
-        inboxes.chores.events.begin_opening();
+        channels.chores.live.clone_from(&live);
+        channels.chores.events.begin_opening();
         let watching = Watching::new(options.on_progress);
-        inboxes.chores.scan_watch = watching.scan_watch();
+        channels.chores.scan_watch = watching.scan_watch();
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
-        let catalog = Catalog::open(&root, &disk, &checkpoints, &inboxes.chores, options.catalog, now)
+        let catalog = Catalog::open(&root, &disk, &checkpoints, &channels.chores, options.catalog, now)
             .and_then(|catalog| catalog.refuse_newer().map(|()| catalog));
         let catalog = Arc::new(catalog.inspect_err(|_| {
             // In a directory that is not a log's it has no business.
@@ -159,7 +155,7 @@ impl OpenDirectory {
         })?);
         disk.space.fill();
         let recovery = recovery::recover(&catalog, clean, &watching);
-        let (linger, events) = (inboxes.linger.clone(), inboxes.chores.events.clone());
+        let (linger, events) = (channels.linger.clone(), channels.chores.events.clone());
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
         let (told, clock) = (events.clone(), options.clock.clone());
         let groups = Coordinator::new(Arc::clone(&catalog), offsets, told, pace.clone(), clock);
@@ -168,11 +164,16 @@ impl OpenDirectory {
         }
         let deletions = Arc::new(Deletions::new(&catalog, &groups, events.clone(), clean));
         deletions.finish_if_possible(now);
-        let held = Held::new(&catalog, &groups, &deletions, options.offsets_retention);
-        let memory = options.compaction_memory;
         events.opened();
-        let work = Arc::new(inboxes.work_on(Arc::new(held), options.clock.clone(), memory));
-        let threads = if by_hand { None } else { Some(Threads::start(&work)?) };
+        let background = Arc::new(channels.work_on(Subject {
+            catalog: Arc::clone(&catalog),
+            groups: Arc::clone(&groups),
+            deletions: Arc::clone(&deletions),
+            offsets_retention: options.offsets_retention,
+            clock: options.clock.clone(),
+            compaction_memory: options.compaction_memory,
+        }));
+        let threads = if by_hand { None } else { Some(Threads::start(&background)?) };
         Ok(Arc::new(Self {
             root,
             disk,
@@ -188,7 +189,7 @@ impl OpenDirectory {
             events,
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
-            running: Mutex::new(Some(Running { work, threads, live, second, _lock: lock })),
+            running: Mutex::new(Some(Running { background, threads, live, second, _lock: lock })),
             watch: None,
             snapshots: Mutex::default(),
             following: Mutex::default(),
@@ -289,11 +290,11 @@ impl OpenDirectory {
     /// Everything that is due in the background, done here and now.
     pub(crate) fn run_maintenance(&self) -> Result<MaintenanceReport> {
         self.check_writable()?;
-        let work = match &*self.running.lock() {
-            Some(running) => Arc::clone(&running.work),
+        let background = match &*self.running.lock() {
+            Some(running) => Arc::clone(&running.background),
             None => return Err(Error::Closed),
         };
-        work.run()
+        background.run()
     }
 
     /// Where it is.
@@ -456,14 +457,14 @@ impl OpenDirectory {
         if let Some(watch) = &self.watch {
             watch.ring();
         }
-        let Some(Running { work, threads, live, second, _lock: lock }) = running.take() else {
+        let Some(Running { background, threads, live, second, _lock: lock }) = running.take() else {
             self.events.end();
             return Ok(());
         };
         if let Some(threads) = threads {
             threads.stop();
         }
-        work.end();
+        background.end();
         let _spending = self.disk.spend(Purpose::Positions);
         // While what was committed can still be taken back.
         // A clock of the user's that panics must not keep the rest from being done.

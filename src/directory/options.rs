@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::recovery::{OnProgress, Progress};
 use crate::catalog::CatalogOptions;
 use crate::clock::Clock;
+use crate::compaction::DEFAULT_MEMORY;
 use crate::config::TopicConfig;
 use crate::error::Error;
 use crate::format::compression::MOST_DECOMPRESSED_BYTES;
 use crate::group::OFFSETS_PARTITIONS;
 use crate::partition::BackgroundSync;
 use crate::sys::faults::Faults;
-use crate::upkeep::DEFAULT_COMPACTION_MEMORY;
 
 /// How records get into files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,7 +92,7 @@ impl Default for OpenOptions {
             background_sync: BackgroundSync::default(),
             offsets_partitions: OFFSETS_PARTITIONS,
             offsets_retention: None,
-            compaction_memory: DEFAULT_COMPACTION_MEMORY,
+            compaction_memory: DEFAULT_MEMORY,
             on_progress: None,
             faults: Faults::default(),
         }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::OpenDirectory;
+use crate::background::retention::kept_by_future;
 use crate::catalog::{TopicDescription, TopicEntry};
 use crate::clock::Timestamp;
 use crate::config::TopicConfig;
@@ -14,7 +15,6 @@ use crate::format::murmur2::partition_for_key;
 use crate::format::uuid::Uuid;
 use crate::partition::{Cursor, PartitionLog, SegmentFacts};
 use crate::position::TopicPartition;
-use crate::upkeep::retention::kept_by_future;
 
 /// A topic of an open log. Cheap to clone, shared by any number of threads.
 ///

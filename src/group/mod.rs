@@ -7,12 +7,14 @@
 //! | [`beginning`] | where partitions begin that have no committed position |
 //! | [`coordinator`] | the groups of an open directory, and the seats of consumers in them |
 //! | [`offsets`] | committed positions, kept in `__consumer_offsets` |
+//! | [`deletions`] | topics that are made and deleted, together with what groups have committed in them |
 //! | [`describe`], [`administration`] | what is seen of groups and done to them from outside |
 
 mod administration;
 mod assignor;
 mod beginning;
 mod coordinator;
+mod deletions;
 mod describe;
 mod membership;
 mod offsets;
@@ -22,6 +24,7 @@ mod tests;
 pub(crate) use administration::refuse_beyond_end;
 pub(crate) use beginning::Since;
 pub(crate) use coordinator::{Coordinator, Seat, check_name};
+pub(crate) use deletions::Deletions;
 pub use describe::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 pub(crate) use membership::Turn;
 #[cfg(any(fuzzing, test))]

@@ -67,7 +67,8 @@ impl PartitionLog {
     ) -> Result<u64> {
         let bytes = batch.len();
         let mut appender = self.appender.lock();
-        if !matches!(&*appender, Appender::Active { .. }) {
+        let was_idle = !matches!(&*appender, Appender::Active { .. });
+        if was_idle {
             self.prepare(&mut appender)?;
         }
         let next_offset = appender.next_offset();
@@ -110,6 +111,9 @@ impl PartitionLog {
             live.wake();
         }
         self.ask_for_sync(level);
+        if was_idle {
+            self.relieve_actives();
+        }
         if long {
             self.sync_long_tail();
             self.wait_behind_a_long_tail();
@@ -164,7 +168,7 @@ impl PartitionLog {
                 self.expect_roll_at(self.settings.segment_bytes());
                 self.show(&writer);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
-                self.chores.actives.admit(self);
+                self.enter_actives();
                 Ok(())
             }
         }
@@ -225,7 +229,7 @@ impl PartitionLog {
         self.show(&writer);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
         if first {
-            self.chores.actives.admit(self);
+            self.enter_actives();
         }
         if let Appender::Active { writer, .. } = before {
             let partition = || self.id.clone();

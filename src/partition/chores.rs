@@ -31,6 +31,8 @@ pub(crate) enum Chore {
     Sync(SyncBy),
     /// Retention may have something to do that it did not count on.
     Retain,
+    /// More partitions have their files open than should.
+    CloseSurplus(Arc<Actives>),
 }
 
 /// A sync that is to begin at a moment.
@@ -112,6 +114,14 @@ impl Chores {
         if let Some(upkeep) = &self.upkeep {
             // Without the thread the log is being closed.
             let _ = upkeep.send(Chore::Retain);
+        }
+    }
+
+    /// Has the files of idle partitions closed.
+    pub(super) fn close_surplus(&self) {
+        if let Some(upkeep) = &self.upkeep {
+            // Without the thread the log is being closed, which closes all files.
+            let _ = upkeep.send(Chore::CloseSurplus(Arc::clone(&self.actives)));
         }
     }
 

@@ -89,6 +89,7 @@ use prepared::Prepared;
 #[cfg(any(fuzzing, test))]
 pub(crate) use producers::follow_producers;
 pub(crate) use producers::{OpenTransaction, ProducerState};
+pub(crate) use resting::Actives;
 pub(crate) use segments::SegmentList;
 use settings::LiveSettings;
 pub(crate) use settings::{Flush, LogLimits, PartitionSettings, Retention};
@@ -345,7 +346,7 @@ impl PartitionLog {
                 // Entries and names may be as little on the medium as the records are.
                 opened.sync()?;
                 directory = Some(opened);
-                self.chores.actives.admit(self);
+                self.enter_actives();
                 Appender::Active { writer, epoch }
             }
         };

@@ -3,7 +3,9 @@
 //! A partition that is appended to keeps its file open, and mapped where that is safe. How many may do so at a time is
 //! limited, by the descriptors that the process may have: past that, whichever was left alone for a round is brought to
 //! the form that a close gives it, and begins again with its next append as after an open. The rounds are those of a
-//! clock's hand, so that an append only has to leave a mark. Nobody waits here for a partition that is in use.
+//! clock's hand, so that an append only has to leave a mark. The background closes the files, on request of the append that has
+//! found too many; where there are half as many again, that append does it itself once it is done. No lock that another
+//! partition's append takes is held while a file is synced, and nothing waits here for a partition that is in use.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -11,6 +13,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::holding::waits_here;
 use super::{Appender, LastSegment, PartitionLog};
 use crate::error::{Error, Result};
 use crate::segment::{FinishFailure, Segment, SegmentWriter};
@@ -54,21 +57,51 @@ impl Default for Actives {
 }
 
 impl Actives {
-    /// One more. Brings others to rest until there are not too many, as far as that can be done at once.
-    pub(super) fn admit(&self, partition: &Arc<PartitionLog>) {
+    /// One more. Tells whether there are more than should be.
+    fn admit(&self, partition: &Arc<PartitionLog>) -> bool {
         let mut round = self.round.lock();
         round.push(Arc::downgrade(partition));
-        let round = &mut round.partitions;
+        round.partitions.len() > self.most
+    }
+
+    /// Closes the files of idle partitions until there are not too many, as far as that can be done at once.
+    pub(crate) fn close_surplus(&self) {
+        self.close_down_to(self.most);
+    }
+
+    /// The same by an append that has found far too many, for the background may not be as fast as partitions begin. The
+    /// append is in the log, and holds no lock.
+    fn relieve(&self) {
+        let limit = self.most.saturating_add(self.most / 2);
+        if self.round.lock().partitions.len() > limit {
+            self.close_down_to(limit);
+        }
+    }
+
+    /// The lock is held only to take a partition out or to put it back: other partitions begin while one is synced.
+    fn close_down_to(&self, most: usize) {
         // Each is looked at twice at most: the first look may only take its mark away.
-        let mut looks = 2 * round.len();
-        while round.len() > self.most && looks > 0 {
+        let mut looks = 2 * self.round.lock().partitions.len();
+        while looks > 0 {
             looks -= 1;
-            let Some(next) = round.pop_front() else { return };
+            let next = {
+                let mut round = self.round.lock();
+                if round.partitions.len() <= most {
+                    return;
+                }
+                round.partitions.pop_front()
+            };
+            let Some(next) = next else { return };
             let Some(log) = next.upgrade() else { continue };
-            if Arc::ptr_eq(&log, partition) || log.used.swap(false, Ordering::Relaxed) || !log.rest() {
-                round.push_back(next);
+            if log.used.swap(false, Ordering::Relaxed) || !log.rest() {
+                self.round.lock().partitions.push_back(next);
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(most: usize) -> Self {
+        Self { most, round: Mutex::default() }
     }
 
     /// How many it knows, those that are gone and not taken out among them.
@@ -79,6 +112,21 @@ impl Actives {
 }
 
 impl PartitionLog {
+    /// The partition has its file open from now on.
+    pub(super) fn enter_actives(self: &Arc<Self>) {
+        if self.chores.actives.admit(self) {
+            self.chores.close_surplus();
+        }
+    }
+
+    /// After the first append of a partition that was idle.
+    #[cold]
+    pub(super) fn relieve_actives(&self) {
+        if waits_here() {
+            self.chores.actives.relieve();
+        }
+    }
+
     /// Brings the partition to rest, unless it is in use this moment. Tells whether it rests now.
     pub(crate) fn rest(&self) -> bool {
         let Some(mut appender) = self.appender.try_lock() else { return false };

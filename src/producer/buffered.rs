@@ -13,13 +13,13 @@ use parking_lot::Mutex;
 use super::Producer;
 use super::pending::{Pending, Terms};
 use super::record::Record;
+use crate::background::Lingering;
 use crate::catalog::TopicEntry;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::config::Durability;
 use crate::directory::{OpenDirectory, Topic};
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::upkeep::Lingering;
 
 /// Collects records into batches and writes each when it is full, when it has lingered, or at
 /// [`flush`](Self::flush).

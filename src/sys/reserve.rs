@@ -9,7 +9,7 @@
 //! | `Freeing` | free space, then all of the reserve |
 //!
 //! So the reserve is whole, or nobody else takes space: what is cut from its file is there for whoever had it cut. It is
-//! filled again when that thread is done, when a round of upkeep comes by, and before records get space. A log that has
+//! filled again when that thread is done, with each round of the background, and before records get space. A log that has
 //! never had one, because its disk was full all the time, first fills it. Where the file cannot be had for other reasons
 //! there is none, and all take what there is.
 //!

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::source::{Word, exports, files, is_test, shipped};
 
 /// Rooms from the ground up. A room may use those before it and itself.
-const ROOMS: [&[&str]; 15] = [
+const ROOMS: [&[&str]; 16] = [
     &["error", "clock", "position"],
     &["events"],
     &["config"],
@@ -16,9 +16,10 @@ const ROOMS: [&[&str]; 15] = [
     &["wait"],
     &["segment"],
     &["partition"],
-    &["upkeep"],
+    &["compaction"],
     &["catalog"],
     &["group"],
+    &["background"],
     &["directory"],
     &["handover", "snapshot"],
     &["producer", "consumer"],

@@ -28,6 +28,26 @@ const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
 const NOW: i64 = 1_700_000_000_000;
 const NO_TOPICS: [&str; 0] = [];
 
+/// An open catalog in a directory of its own, with one topic that has these partitions, wherever they are.
+pub(crate) fn holding(partitions: Vec<Arc<PartitionLog>>) -> (TempDir, Arc<Catalog>) {
+    let memory = if cfg!(unix) { "/dev/shm" } else { "no such place" };
+    let dir = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
+    let catalog = open(dir.path()).unwrap();
+    catalog.create(&[("held", TopicConfig::new())], NOW).unwrap();
+    catalog.hold(partitions);
+    (dir, Arc::new(catalog))
+}
+
+impl Catalog {
+    /// The only topic has these partitions from now on.
+    pub(crate) fn hold(&self, partitions: Vec<Arc<PartitionLog>>) {
+        let topics = std::mem::take(&mut *self.present.write());
+        let (name, entry) = Arc::into_inner(topics).unwrap().pop_first().unwrap();
+        let entry = Arc::into_inner(entry).unwrap().with_partitions(partitions);
+        *self.present.write() = Arc::new([(name, Arc::new(entry))].into());
+    }
+}
+
 fn open(root: &Path) -> Result<Catalog> {
     open_on(root, &Disk::of(root, true, true))
 }

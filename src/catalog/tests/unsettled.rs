@@ -85,7 +85,7 @@ fn after_a_change_of_unknown_outcome_its_topic_takes_no_writes_and_others_do() {
                     is_unknown(catalog.alter(&a, |same| same, NOW));
                 }
                 let is_looked_after = |topic: &TopicEntry| {
-                    let looked_after = Holdings::partitions(&catalog);
+                    let looked_after = catalog.settled_partitions();
                     looked_after.iter().any(|log| Arc::ptr_eq(log, &topic.partitions()[0]))
                 };
                 assert_eq!((is_looked_after(&a), is_looked_after(&b)), (!concerns_a, true));

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::fixture::{
     ANY, Fixture, MAPPED, Modes, POSITIONED, STRIDE, TestRecord, append, batches_of, raise, records_of,
 };
+use crate::background::retention::{Stint, retain};
 use crate::config::ReadUpTo;
 use crate::events::{Event, Events};
 use crate::format::index::{OFFSET_ENTRY, TIME_ENTRY};
 use crate::partition::{Appender, Checkpointed, Cursor, LiveWatch, LiveWriter, PartitionLog, Retention};
 use crate::segment::{OFFSET_INDEX, TIME_INDEX, file_name};
-use crate::upkeep::retention::{Stint, retain};
 
 const AGE: i64 = 10_000;
 const RECORDS: u64 = 60;

@@ -24,7 +24,6 @@ use crate::partition::{
 use crate::segment;
 use crate::sys::Disk;
 use crate::sys::faults::Faults;
-use crate::upkeep::Holdings;
 
 /// Exhaustive tests take every n-th step only where a system call takes long, as under Wine.
 pub(super) const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
@@ -398,26 +397,4 @@ pub(super) fn raise(raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
         log.raise_start(*to);
     }
     Ok(())
-}
-
-/// What a background is to look after besides the partition it is given: no checkpoints, no retention.
-#[derive(Debug)]
-pub(super) struct NoHoldings;
-
-impl Holdings for NoHoldings {
-    fn write_checkpoints(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
-        raise(raised)
-    }
-
-    fn write_cleaned(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
-        Vec::new()
-    }
 }

@@ -10,12 +10,12 @@ use super::fixture::{
     ANY, Fixture, MAPPED, Modes, TestRecord, append, append_numbered, delete_records, numbered, raise, read,
     records_of,
 };
+use crate::background::retention::{Retained, Stint, retain};
 use crate::config::ReadUpTo;
 use crate::error::{Error, Result};
 use crate::partition::{Checkpointed, Cursor, FetchLimits, Fetched, PartitionLog, Retention};
 use crate::segment;
 use crate::sys::faults::{Faults, Operation};
-use crate::upkeep::retention::{Retained, Stint, retain};
 
 const AGE: i64 = 100;
 const DELAY: i64 = 50;

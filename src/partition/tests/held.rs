@@ -8,11 +8,11 @@ use super::fixture::{
     ANY, Fixture, POSITIONED, TestRecord, append_numbered, assert_numbered, batches_of, numbered, raise,
     records_of,
 };
+use crate::background::retention::{Stint, retain};
 use crate::config::ReadUpTo;
 use crate::error::Error;
 use crate::partition::{Checkpointed, Cursor, Fetched, PartitionSettings, Retention};
 use crate::sys::faults::Faults;
-use crate::upkeep::retention::{Stint, retain};
 
 const BYTES: usize = 100;
 

@@ -1,20 +1,20 @@
 //! The file of the next segment, made ahead.
 
 use std::fs;
-use std::sync::Arc;
 
-use super::fixture::{Fixture, MAPPED, Modes, NoHoldings, append_numbered, assert_numbered};
+use super::fixture::{Fixture, MAPPED, Modes, append_numbered, assert_numbered};
+use crate::background::Channels;
+use crate::background::tests::{Alone, alone};
 use crate::clock::Pace;
 use crate::partition::BackgroundSync;
 use crate::sys::faults::{Faults, Operation};
-use crate::upkeep::{Inboxes, Work};
 
 /// A fixture whose background is driven by hand.
-fn driven(modes: Modes, segment_bytes: u32) -> (Fixture, Work) {
+fn driven(modes: Modes, segment_bytes: u32) -> (Fixture, Alone) {
     let mut fixture = Fixture::new(modes, segment_bytes);
-    let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
-    fixture.chores = inboxes.chores.clone();
-    (fixture, inboxes.work_on(Arc::new(NoHoldings), None, 0))
+    let channels = Channels::new(Pace::default(), BackgroundSync::default());
+    fixture.chores = channels.chores.clone();
+    (fixture, alone(channels, None, 0))
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_segment_begins_in_the_file_that_was_prepared_and_none_is_left_behind() {
                 rolls_into_prepared += 1;
                 assert!(!prepared.exists(), "renamed");
             }
-            work.run().unwrap();
+            work.background.run().unwrap();
         }
         assert!(rolls_into_prepared > 3, "{rolls_into_prepared} of {:?}", fixture.bases());
         log.prepare_segment().unwrap();
@@ -59,7 +59,7 @@ fn a_chore_that_comes_after_the_partition_has_come_to_rest_makes_no_file() {
         }
         assert_eq!(fixture.bases(), [0]);
         assert_eq!(rests, rests && log.rest());
-        work.run().unwrap();
+        work.background.run().unwrap();
         assert_eq!(prepared.exists(), !rests);
         append_numbered(&log, 1, 10).unwrap();
         log.prepare_segment().unwrap();

@@ -7,14 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::fixture::{
-    ANY, EXACT, Fixture, MAPPED, Modes, NoHoldings, POSITIONED, TestRecord, append, append_numbered,
-    records_of,
+    ANY, EXACT, Fixture, MAPPED, Modes, POSITIONED, TestRecord, append, append_numbered, records_of,
 };
+use crate::background::tests::alone;
+use crate::background::{Channels, Threads};
 use crate::clock::Pace;
 use crate::config::ReadUpTo;
 use crate::error::Error;
 use crate::partition::{BackgroundSync, Cursor, FetchLimits, PartitionLog};
-use crate::upkeep::{Inboxes, Threads};
 use crate::wait::{Parker, before_parking};
 
 const APPENDERS: u64 = 3;
@@ -101,9 +101,10 @@ fn disturb(log: &Arc<PartitionLog>, end: u64) {
 
 fn run(modes: Modes) {
     let mut fixture = Fixture::new(modes, 30_000);
-    let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
-    fixture.chores = inboxes.chores.clone();
-    let background = Threads::start(&Arc::new(inboxes.work_on(Arc::new(NoHoldings), None, 0))).unwrap();
+    let channels = Channels::new(Pace::default(), BackgroundSync::default());
+    fixture.chores = channels.chores.clone();
+    let alone = alone(channels, None, 0);
+    let background = Threads::start(&alone.background).unwrap();
     let log = fixture.open_new();
     let end = APPENDERS * (0..BATCHES).map(|batch| batch % 3 + 1).sum::<u64>();
     thread::scope(|scope| {

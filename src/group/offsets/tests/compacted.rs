@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::compaction::{Compaction, Step};
 use crate::config::ReadUpTo;
 use crate::format::batch::Batch;
 use crate::format::record::RawRecord;
 use crate::partition::{Cursor, FetchLimits, PartitionLog};
-use crate::upkeep::{Compaction, Step};
 
 /// The last value of each key with its offset, as bytes.
 type Last = BTreeMap<Vec<u8>, (u64, Option<Vec<u8>>)>;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::super::fixture::{delete_records, raise};
 use super::{Bench, NOW, Seen, clean, fill, last_of, seen};
+use crate::background::retention::{Stint, retain};
+use crate::compaction::{Compaction, Step};
 use crate::error::{Error, Result};
 use crate::partition::PartitionLog;
 use crate::sys::faults::Faults;
-use crate::upkeep::retention::{Stint, retain};
-use crate::upkeep::{Compaction, Step};
 
 const END: u64 = 60;
 
@@ -24,7 +24,7 @@ fn dirty() -> (Bench, BTreeMap<String, Vec<u8>>) {
 }
 
 fn open(bench: &Bench, files: &BTreeMap<String, Vec<u8>>) -> Arc<PartitionLog> {
-    bench.kept.0.lock().clear();
+    bench.work.catalog.hold(Vec::new());
     bench.fixture.restore(files);
     bench.open(&Faults::default(), clean(END))
 }

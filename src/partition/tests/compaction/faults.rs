@@ -50,7 +50,7 @@ fn dirty() -> Dirty {
 
 impl Dirty {
     fn open(&self, faults: &Faults) -> Arc<PartitionLog> {
-        self.bench.kept.0.lock().clear();
+        self.bench.work.catalog.hold(Vec::new());
         self.bench.fixture.restore(&self.files);
         drop(self.bench.told());
         self.bench.open(faults, clean(self.end))

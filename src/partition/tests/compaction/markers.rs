@@ -53,7 +53,7 @@ fn write(bench: &Bench, snapshots: bool) {
     let log = bench.open_new();
     append(&log, &[TestRecord::of("first")]).unwrap();
     log.close().unwrap();
-    bench.kept.0.lock().clear();
+    bench.work.catalog.hold(Vec::new());
     let names = bench.fixture.files().into_keys().filter(|name| name.starts_with("0000"));
     names.for_each(|name| fs::remove_file(bench.fixture.directory().join(name)).unwrap());
     let (mut state, mut next) = (ProducerState::default(), 0);

@@ -16,16 +16,15 @@ mod vectors;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::fixture::{ANY, Fixture, MAPPED, TestRecord, append, raise, read};
+use super::fixture::{ANY, Fixture, MAPPED, TestRecord, append, read};
+use crate::background::tests::{Alone, alone};
+use crate::background::{Channels, MaintenanceReport};
 use crate::clock::{ManualClock, Pace, Timestamp};
 use crate::error::Result;
 use crate::events::{Event, Events};
 use crate::partition::settings::Compaction as Settings;
 use crate::partition::{BackgroundSync, Checkpointed, PartitionLog};
 use crate::sys::faults::Faults;
-use crate::upkeep::{Holdings, Inboxes, MaintenanceReport, Work};
 
 const NOW: i64 = 1_700_000_000_000;
 const RETENTION_MS: i64 = 60_000;
@@ -36,33 +35,10 @@ const ALWAYS: Settings =
 /// Offsets with their records, as a reader gets them.
 type Seen = Vec<(u64, TestRecord)>;
 
-/// The partitions that a background looks after.
-#[derive(Debug, Default)]
-struct Kept(Mutex<Vec<Arc<PartitionLog>>>);
-
-impl Holdings for Kept {
-    fn write_checkpoints(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
-        raise(raised)
-    }
-
-    fn write_cleaned(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
-        self.0.lock().clone()
-    }
-}
-
 /// A partition that is compacted by hand, opened again and again.
 struct Bench {
     fixture: Fixture,
-    kept: Arc<Kept>,
-    work: Work,
+    work: Alone,
     clock: ManualClock,
     events: Events,
 }
@@ -73,20 +49,19 @@ impl Bench {
         fixture.settings.compaction = Some(ALWAYS);
         let clock = ManualClock::new(Timestamp::from_millis(NOW));
         let pace = Pace::Clock(Arc::new(clock.clone()));
-        let inboxes = Inboxes::new(pace, BackgroundSync::default());
-        fixture.chores = inboxes.chores.clone();
-        let (kept, events) = (Arc::<Kept>::default(), fixture.chores.events.listen());
-        let holdings = Arc::clone(&kept) as Arc<dyn Holdings>;
-        let work = inboxes.work_on(holdings, Some(Arc::new(clock.clone())), 1 << 16);
-        Self { fixture, kept, work, clock, events }
+        let channels = Channels::new(pace, BackgroundSync::default());
+        fixture.chores = channels.chores.clone();
+        let events = fixture.chores.events.listen();
+        let work = alone(channels, Some(Arc::new(clock.clone())), 1 << 16);
+        Self { fixture, work, clock, events }
     }
 
     /// Opens the partition, which is the one that is looked after from now on.
     fn open(&self, faults: &Faults, checkpointed: Checkpointed) -> Arc<PartitionLog> {
-        self.kept.0.lock().clear();
+        self.work.catalog.hold(Vec::new());
         let log = self.fixture.open_with(faults, checkpointed);
         log.load().unwrap();
-        self.kept.0.lock().push(Arc::clone(&log));
+        self.work.catalog.hold(vec![Arc::clone(&log)]);
         log
     }
 
@@ -95,7 +70,7 @@ impl Bench {
     }
 
     fn run(&self) -> Result<MaintenanceReport> {
-        self.work.run()
+        self.work.background.run()
     }
 
     /// What was told since the last call.

@@ -1,7 +1,7 @@
 //! Topics that come and go, together with what groups have committed in them.
 //!
 //! A deletion is its record in the metadata log. What follows from it (the directories leave, the checkpoints and the
-//! groups forget the topic) is done at once. What fails of it is an event and no error, for the topic is gone; upkeep
+//! groups forget the topic) is done at once. What fails of it is an event and no error, for the topic is gone; the background
 //! does it again, so does the close, and the next open finds out by itself what is left. The name is no other topic's
 //! before all of it is done.
 
@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::Coordinator;
 use crate::catalog::{Catalog, TopicEntry};
 use crate::config::{Mismatch, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event};
-use crate::group::Coordinator;
 use crate::sys::Purpose;
 
 #[derive(Debug)]
-pub(super) struct Deletions {
+pub(crate) struct Deletions {
     catalog: Arc<Catalog>,
     groups: Arc<Coordinator>,
     events: Announcer,
@@ -30,7 +30,7 @@ type Unforgotten = bool;
 
 impl Deletions {
     /// `clean`: the directory was closed in order, so nothing is left to be done of what groups have committed.
-    pub(super) fn new(
+    pub(crate) fn new(
         catalog: &Arc<Catalog>,
         groups: &Arc<Coordinator>,
         events: Announcer,
@@ -41,7 +41,7 @@ impl Deletions {
     }
 
     /// Makes topics, all or none.
-    pub(super) fn create(&self, wanted: &[(&str, TopicConfig)], now: i64) -> Result<Vec<Arc<TopicEntry>>> {
+    pub(crate) fn create(&self, wanted: &[(&str, TopicConfig)], now: i64) -> Result<Vec<Arc<TopicEntry>>> {
         let mut unforgotten = self.unforgotten.lock();
         self.catalog.check_new(wanted)?;
         let names = wanted.iter().map(|(name, _)| *name);
@@ -50,7 +50,7 @@ impl Deletions {
     }
 
     /// The topic of this name, made if there is none.
-    pub(super) fn ensure(
+    pub(crate) fn ensure(
         &self,
         name: &str,
         config: &TopicConfig,
@@ -85,7 +85,7 @@ impl Deletions {
         names.into_iter().try_for_each(|name| offsets.forget_topic(name, now))
     }
 
-    pub(super) fn delete(&self, name: &str, now: i64) -> Result<()> {
+    pub(crate) fn delete(&self, name: &str, now: i64) -> Result<()> {
         let _spending = self.catalog.spend(Purpose::Freeing);
         let mut unforgotten = self.unforgotten.lock();
         self.catalog.delete(name, now)?;
@@ -100,7 +100,7 @@ impl Deletions {
     }
 
     /// Does what is left to be done of deletions. An error is the first of what went wrong; it is done again later.
-    pub(super) fn finish(&self, now: i64) -> Result<()> {
+    pub(crate) fn finish(&self, now: i64) -> Result<()> {
         let _spending = self.catalog.spend(Purpose::Freeing);
         let mut unforgotten = self.unforgotten.lock();
         let finished = self.catalog.finish_deletions();
@@ -113,7 +113,7 @@ impl Deletions {
     }
 
     /// The same at the open, where a full disk is no reason not to open.
-    pub(super) fn finish_if_possible(&self, now: i64) {
+    pub(crate) fn finish_if_possible(&self, now: i64) {
         if let Err(failure) = self.finish(now) {
             self.tell_failed(&failure);
             self.catalog.look_after_files();

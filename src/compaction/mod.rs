@@ -22,7 +22,7 @@ use std::sync::{Arc, Weak};
 
 use pass::Pass;
 pub(crate) use pass::Step;
-pub(super) use pass::Summary;
+pub(crate) use pass::Summary;
 
 use crate::error::{Error, Result};
 use crate::partition::PartitionLog;
@@ -53,12 +53,12 @@ impl Compaction {
     }
 
     /// Whether there is anything to go on with.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.pass.is_some() || !self.waiting.is_empty()
     }
 
     /// Ends the pass that is under way.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         (self.pass, self.waiting) = (None, Vec::new());
     }
 

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tempfile::TempDir;
 
-use super::work::Work;
-use super::{Holdings, Inboxes, Lingering, Threads};
+use super::{Background, Channels, Lingering, Subject, Threads};
+use crate::catalog::Catalog;
+use crate::catalog::tests::holding;
 use crate::clock::{Clock, Moment, Pace, Timestamp};
-use crate::error::Result;
-use crate::events::{Event, Events};
-use crate::partition::{BackgroundSync, PartitionLog};
+use crate::events::{Announcer, Event, Events};
+use crate::group::{CommittedOffsets, Coordinator, Deletions};
+use crate::partition::BackgroundSync;
 
 #[derive(Debug, Default)]
 struct PanicsAtWill(AtomicBool);
@@ -23,52 +25,43 @@ impl Clock for PanicsAtWill {
     }
 }
 
-/// Counts what is done.
-#[derive(Debug, Default)]
-struct Counting {
-    looks: AtomicU32,
-    checkpoints: AtomicU32,
+/// A background that looks after a catalog of its own, which other partitions can be put into.
+pub(crate) struct Alone {
+    pub(crate) background: Arc<Background>,
+    pub(crate) catalog: Arc<Catalog>,
+    root: TempDir,
 }
 
-impl Holdings for Counting {
-    fn write_checkpoints(&self) -> Result<()> {
-        self.checkpoints.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn raise_log_starts(&self, _raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
-        Ok(())
-    }
-
-    fn write_cleaned(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn partitions(&self) -> Vec<Arc<PartitionLog>> {
-        self.looks.fetch_add(1, Ordering::Relaxed);
-        Vec::new()
-    }
-
-    fn forgets_offsets(&self) -> bool {
-        true
-    }
+pub(crate) fn alone(channels: Channels, clock: Option<Arc<dyn Clock>>, compaction_memory: usize) -> Alone {
+    let (root, catalog) = holding(Vec::new());
+    let offsets = CommittedOffsets::new(Arc::clone(&catalog), Announcer::default(), 1);
+    let groups =
+        Coordinator::new(Arc::clone(&catalog), offsets, Announcer::default(), Pace::default(), clock.clone());
+    let deletions = Arc::new(Deletions::new(&catalog, &groups, Announcer::default(), true));
+    let offsets_retention = Some(Duration::from_secs(60));
+    let subject = Subject {
+        catalog: Arc::clone(&catalog),
+        groups,
+        deletions,
+        offsets_retention,
+        clock,
+        compaction_memory,
+    };
+    Alone { background: Arc::new(channels.work_on(subject)), catalog, root }
 }
 
 struct Scene {
     clock: Arc<PanicsAtWill>,
-    holdings: Arc<Counting>,
+    alone: Alone,
     events: Events,
-    work: Arc<Work>,
     inbox: crossbeam_channel::Sender<super::Linger>,
 }
 
 fn scene() -> Scene {
-    let (clock, holdings) = (Arc::new(PanicsAtWill::default()), Arc::new(Counting::default()));
-    let inboxes = Inboxes::new(Pace::default(), BackgroundSync::default());
-    let (events, inbox) = (inboxes.chores.events.listen(), inboxes.linger.clone());
-    let held: Arc<dyn Holdings> = Arc::clone(&holdings) as _;
-    let work = inboxes.work_on(held, Some(Arc::clone(&clock) as _), 1 << 20);
-    Scene { clock, holdings, events, work: Arc::new(work), inbox }
+    let clock = Arc::new(PanicsAtWill::default());
+    let channels = Channels::new(Pace::default(), BackgroundSync::default());
+    let (events, inbox) = (channels.chores.events.listen(), channels.linger.clone());
+    Scene { alone: alone(channels, Some(Arc::clone(&clock) as _), 1 << 20), clock, events, inbox }
 }
 
 fn failures(events: &Events) -> Vec<(&'static str, String)> {
@@ -82,11 +75,11 @@ fn failures(events: &Events) -> Vec<(&'static str, String)> {
 
 #[test]
 fn a_clock_that_panics_is_reported_and_what_does_not_need_it_is_done() {
-    let Scene { clock, holdings, events, work, .. } = scene();
-    let looks = || holdings.looks.load(Ordering::Relaxed);
+    let Scene { clock, alone: Alone { background, root, .. }, events, .. } = scene();
+    let checkpoint = root.path().join("recovery-point-offset-checkpoint");
     clock.0.store(true, Ordering::Relaxed);
-    work.make_everything_due();
-    let failed = work.run_upkeep().unwrap_err();
+    background.make_everything_due();
+    let failed = background.run_tasks().unwrap_err();
     assert!(failed.to_string().contains("the clock that the log was opened with panicked"), "{failed}");
     // Retention, expiry of committed positions, compaction.
     let told = failures(&events);
@@ -94,15 +87,15 @@ fn a_clock_that_panics_is_reported_and_what_does_not_need_it_is_done() {
     assert!(
         told.iter().all(|(task, failure)| *task == "asking the log's clock" && failure.contains("panicked"))
     );
-    assert_eq!((holdings.checkpoints.load(Ordering::Relaxed), looks()), (1, 0));
+    assert!(checkpoint.exists());
     // It does not come again at once.
-    let next = work.next_upkeep().unwrap();
+    let next = background.next_task().unwrap();
     assert!(next > Pace::default().now().after(Duration::from_secs(100)).unwrap(), "{next:?}");
 
     clock.0.store(false, Ordering::Relaxed);
-    work.make_everything_due();
-    work.run_upkeep().unwrap();
-    assert_eq!((failures(&events), looks()), (Vec::new(), 2));
+    background.make_everything_due();
+    assert!(background.run_tasks().unwrap().checkpoints_written);
+    assert_eq!(failures(&events), Vec::new());
 }
 
 /// Lingers until it is written, which panics at first.
@@ -126,13 +119,13 @@ impl Lingering for PanicsAtFirst {
 
 #[test]
 fn records_whose_writing_panicked_go_on_lingering() {
-    let Scene { events, work, inbox, .. } = scene();
-    let threads = Threads::start(&work).unwrap();
+    let Scene { alone: Alone { background, .. }, events, inbox, .. } = scene();
+    let threads = Threads::start(&background).unwrap();
     let (written, is_written) = crossbeam_channel::bounded(0);
     let lingering =
         Arc::new(PanicsAtFirst { trials: AtomicU32::new(0), panics: 1, written: Mutex::new(Some(written)) });
     let weak: std::sync::Weak<dyn Lingering> = Arc::downgrade(&lingering) as _;
-    inbox.send((work.pace.now(), weak)).unwrap();
+    inbox.send((background.pace.now(), weak)).unwrap();
     let patience = Duration::from_secs(60);
     assert_eq!(is_written.recv_timeout(patience), Err(crossbeam_channel::RecvTimeoutError::Disconnected));
     threads.stop();
@@ -143,8 +136,9 @@ fn records_whose_writing_panicked_go_on_lingering() {
 
 #[test]
 fn a_panic_that_no_task_catches_is_reported_and_leaves_the_round_to_be_done_again() {
-    let Scene { events, work, .. } = scene();
-    assert_eq!(work.survive("maintenance", || panic!("made to panic by a test: {}", 7)), None::<()>);
+    let Scene { alone: Alone { background, .. }, events, .. } = scene();
+    let survive = |work: fn() -> u8| background.attempts.unless_panicked("maintenance", None, work);
+    assert_eq!(survive(|| panic!("made to panic by a test: {}", 7)), None);
     assert_eq!(failures(&events), [("maintenance", "panicked: made to panic by a test: 7".to_owned())]);
-    assert_eq!(work.survive("maintenance", || 7), Some(7));
+    assert_eq!(survive(|| 7), Some(7));
 }

@@ -27,7 +27,7 @@ const MOST_SPAN: u64 = i32::MAX.unsigned_abs() as u64;
 
 /// A pass that has begun.
 #[derive(Debug)]
-pub(in crate::upkeep) struct Pass {
+pub(crate) struct Pass {
     log: Arc<PartitionLog>,
     plan: Cleanable,
     now: i64,

@@ -1,7 +1,7 @@
 //! The two background threads of an open log.
 //!
 //! *ahead* prepares space in front of writers and writes out batches that have lingered; it never waits for the disk.
-//! *upkeep* does everything else; it waits for the disk all the time. Neither holds anything that keeps the log open,
+//! *upkeep* does the tasks that are due; it waits for the disk all the time. Neither holds anything that keeps the log open,
 //! and an idle log wakes neither. A panic, in a clock of the user's for one, is an event and ends neither.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, bounded};
 
-use super::work::Work;
+use super::Background;
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::partition::never_wait_here;
@@ -27,7 +27,7 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    pub(crate) fn start(work: &Arc<Work>) -> Result<Self> {
+    pub(crate) fn start(work: &Arc<Background>) -> Result<Self> {
         let (stop, stopped) = bounded(0);
         let (ahead, until) = (Arc::clone(work), stopped.clone());
         let ahead = spawn("stratalog-ahead", move || work_ahead(&ahead, &until))?;
@@ -51,7 +51,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     spawned.map_err(|e| Error::io("start", Path::new(name), e))
 }
 
-fn work_ahead(work: &Work, stopped: &Receiver<()>) {
+fn work_ahead(work: &Background, stopped: &Receiver<()>) {
     never_wait_here();
     let mut next = None;
     loop {
@@ -61,7 +61,9 @@ fn work_ahead(work: &Work, stopped: &Receiver<()>) {
         if is_stopped(select, stopped, next, work) {
             return;
         }
-        let Some(looked) = work.survive("working ahead of writers", || work.run_ahead()) else {
+        let Some(looked) =
+            work.attempts.unless_panicked("working ahead of writers", None, || work.run_ahead())
+        else {
             if is_stopped_within_pause(stopped) {
                 return;
             }
@@ -71,15 +73,17 @@ fn work_ahead(work: &Work, stopped: &Receiver<()>) {
     }
 }
 
-fn keep_up(work: &Work, stopped: &Receiver<()>) {
+fn keep_up(work: &Background, stopped: &Receiver<()>) {
     loop {
         let mut select = Select::new();
-        select.recv(&work.upkeep);
-        if is_stopped(select, stopped, work.next_upkeep(), work) {
+        select.recv(&work.maintenance);
+        if is_stopped(select, stopped, work.next_task(), work) {
             return;
         }
         // What fails is an event, and an error of the next append to a partition that failed.
-        if work.survive("maintenance", || work.run_upkeep()).is_none() && is_stopped_within_pause(stopped) {
+        if work.attempts.unless_panicked("maintenance", None, || work.run_tasks()).is_none()
+            && is_stopped_within_pause(stopped)
+        {
             return;
         }
     }
@@ -95,7 +99,7 @@ fn is_stopped<'r>(
     mut inboxes: Select<'r>,
     stopped: &'r Receiver<()>,
     next: Option<Moment>,
-    work: &Work,
+    work: &Background,
 ) -> bool {
     let end = inboxes.recv(stopped);
     let ready = match next.and_then(|next| work.pace.instant_of(next)) {

@@ -1,0 +1,390 @@
+//! The tasks, each done when it is due. A new one is a variant of [`Task`], its rank, and an arm of [`Tasks::do_task`].
+//!
+//! Within a round those of lesser rank are done first: sealed segments → syncs → retention → committed positions → idle
+//! files → compaction → checkpoints. By hand whatever could be due is looked for at each call, and done as a whole. The
+//! thread comes when something may be due, and does long tasks in slices, so that what is due meanwhile does not wait.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::report::{MaintenanceReport, Round};
+use super::retention::{Retained, Stint, retain};
+use super::schedule::{Due, Schedule};
+use super::{Background, Subject};
+use crate::clock::Moment;
+use crate::compaction::{Compaction, Step, Summary};
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::partition::{Actives, Chore, PartitionLog, SyncBy};
+use crate::sys::Purpose;
+
+/// How long a recovery point may be newer than the file that tells of it.
+const CHECKPOINT_DELAY: Duration = Duration::from_secs(60);
+/// When retention is first looked at after an open, and how long it may take to notice what is due. Kafka's
+/// `log.initial.task.delay.ms` and `log.retention.check.interval.ms`.
+const FIRST_RETENTION: Duration = Duration::from_secs(30);
+const RETENTION_INTERVAL: Duration = Duration::from_secs(300);
+/// The least time between two looks of the thread.
+const RETENTION_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the thread looks whether there is space again for what was taken of the reserve.
+const RESERVE_PAUSE: Duration = Duration::from_secs(10);
+/// How often it looks for committed positions that are too old. Kafka's `offsets.retention.check.interval.ms`.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
+/// The least time between two looks for what is to be compacted. Kafka's `log.cleaner.backoff.ms`.
+const COMPACTION_PAUSE: Duration = Duration::from_secs(15);
+
+/// How long after its last sync a partition that is not appended to gives up its descriptor and map.
+const CLOSE_IDLE_AFTER: Duration = Duration::from_secs(60);
+
+/// Something to be done at a deadline.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Fills the space that is kept for a full disk.
+    FillReserve,
+    /// Brings sealed segments to their final form.
+    FinishSealed(Arc<PartitionLog>),
+    Sync(SyncBy),
+    /// Goes on through the batches of segments whose age is not known yet.
+    RetainFurther,
+    Retain,
+    /// Forgets committed positions that are too old.
+    ExpireOffsets,
+    /// Closes the file of a partition, if it was not appended to since it was synced.
+    CloseIdle(Weak<PartitionLog>),
+    /// Closes files that are idle, of more partitions than may have theirs open.
+    CloseSurplus(Arc<Actives>),
+    LookForDirt,
+    Compact,
+    WriteCheckpoints,
+}
+
+impl Task {
+    /// Its place in a round.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::FillReserve => 0,
+            Self::FinishSealed(_) => 1,
+            Self::Sync(_) => 2,
+            Self::RetainFurther => 3,
+            Self::Retain => 4,
+            Self::ExpireOffsets => 5,
+            Self::CloseIdle(_) => 6,
+            Self::CloseSurplus(_) => 7,
+            Self::LookForDirt => 8,
+            Self::Compact => 9,
+            Self::WriteCheckpoints => 10,
+        }
+    }
+
+    /// Whether there is one of it, however often it is asked for.
+    pub(super) fn is_single(&self) -> bool {
+        !matches!(self, Self::FinishSealed(_) | Self::Sync(_) | Self::CloseIdle(_) | Self::CloseSurplus(_))
+    }
+}
+
+/// The deadlines, and what tasks know from one round to the next.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    schedule: Schedule,
+    /// Partitions whose oldest segments are being looked at.
+    ageing: Vec<Weak<PartitionLog>>,
+    compaction: Compaction,
+}
+
+impl Tasks {
+    pub(super) fn new(now: Moment, subject: &Subject) -> Self {
+        let mut schedule = Schedule::default();
+        schedule.add(now.after(FIRST_RETENTION), Task::Retain);
+        schedule.add(now.after(COMPACTION_PAUSE), Task::LookForDirt);
+        if subject.offsets_retention.is_some() {
+            schedule.add(now.after(EXPIRY_INTERVAL), Task::ExpireOffsets);
+        }
+        Self { schedule, ageing: Vec::new(), compaction: Compaction::new(subject.compaction_memory) }
+    }
+
+    /// When a task is due next.
+    pub(super) fn next(&mut self) -> Option<Moment> {
+        self.schedule.next()
+    }
+
+    #[cfg(test)]
+    pub(super) fn make_everything_due(&mut self, now: Moment) {
+        for task in [Task::Retain, Task::ExpireOffsets, Task::LookForDirt, Task::WriteCheckpoints] {
+            self.schedule.add(now, task);
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.compaction.end();
+    }
+
+    /// A round: does what was asked for and what is due.
+    pub(super) fn run(
+        &mut self,
+        asked: impl Iterator<Item = Chore>,
+        of: &Background,
+    ) -> Result<MaintenanceReport> {
+        let now = of.pace.now();
+        self.schedule.add(now, Task::FillReserve);
+        for chore in asked {
+            self.take(chore, now);
+        }
+        if of.pace.is_by_hand() {
+            self.schedule.add(now, Task::Retain);
+            self.schedule.add(now, Task::LookForDirt);
+            if self.schedule.holds(&Task::ExpireOffsets) {
+                self.schedule.add(now, Task::ExpireOffsets);
+            }
+        }
+        let mut round = InRound { of, now, done: Round::default() };
+        let mut due = Due::default();
+        self.schedule.take_due(now, 0, &mut due);
+        while let Some(task) = due.take_first() {
+            let rank = task.rank();
+            self.do_task(task, &mut round);
+            self.schedule.take_due(now, rank + 1, &mut due);
+        }
+        round.done.end()
+    }
+
+    /// A chore becomes a task.
+    fn take(&mut self, chore: Chore, now: Moment) {
+        match chore {
+            Chore::FinishSealed(partition) => self.schedule.add(now, Task::FinishSealed(partition)),
+            Chore::Sync(sync) => self.schedule.add(sync.due, Task::Sync(sync)),
+            Chore::Retain => self.look_soon(now),
+            Chore::CloseSurplus(actives) => self.schedule.add(now, Task::CloseSurplus(actives)),
+        }
+    }
+
+    /// There may be something to delete or to compact before long.
+    fn look_soon(&mut self, now: Moment) {
+        self.schedule.add(now.after(RETENTION_INTERVAL), Task::Retain);
+        self.schedule.add(now.after(COMPACTION_PAUSE), Task::LookForDirt);
+    }
+
+    fn do_task(&mut self, task: Task, round: &mut InRound<'_>) {
+        match task {
+            Task::FillReserve => {
+                if !round.of.subject.catalog.fill_reserve() {
+                    self.schedule.add(round.now.after(RESERVE_PAUSE), Task::FillReserve);
+                }
+            }
+            Task::FinishSealed(partition) => self.finish_sealed(&partition, round),
+            Task::Sync(sync) => self.sync(&sync, round),
+            Task::RetainFurther => {
+                let ageing = std::mem::take(&mut self.ageing);
+                let ageing: Vec<_> = ageing.iter().filter_map(Weak::upgrade).collect();
+                match round.time() {
+                    Some(now) => self.retain(&ageing, now, round),
+                    None => self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain),
+                }
+            }
+            Task::Retain => self.retain_all(round),
+            Task::ExpireOffsets => self.expire_offsets(round),
+            Task::CloseIdle(partition) => {
+                let Some(partition) = partition.upgrade() else { return };
+                let close = || partition.rest_unless_used();
+                let attempts = &round.of.attempts;
+                let closed = attempts.unless_panicked(
+                    "closing the file of an idle partition",
+                    Some(&partition),
+                    close,
+                );
+                round.done.report.partitions_rested += usize::from(closed == Some(true));
+            }
+            Task::CloseSurplus(actives) => {
+                let close = || actives.close_surplus();
+                round.of.attempts.unless_panicked("closing the files of idle partitions", None, close);
+            }
+            Task::LookForDirt if self.compaction.is_busy() => {
+                // After the pass that is under way.
+                self.schedule.add(round.now, Task::LookForDirt);
+            }
+            Task::LookForDirt => self.look_for_dirt(round),
+            Task::Compact => {
+                while let Some(partition) = self.compaction.present() {
+                    self.compact(&partition, round);
+                    if !round.of.pace.is_by_hand() {
+                        break;
+                    }
+                }
+                if self.compaction.is_busy() {
+                    self.schedule.add(round.now, Task::Compact);
+                }
+            }
+            Task::WriteCheckpoints => {
+                let write = || round.of.subject.catalog.write_checkpoints();
+                let written = round.of.attempts.attempt("writing a checkpoint", None, write);
+                round.done.report.checkpoints_written = round.done.note(written).is_some();
+            }
+        }
+    }
+
+    fn finish_sealed(&mut self, partition: &Arc<PartitionLog>, round: &mut InRound<'_>) {
+        let finish = || partition.finish_sealed();
+        let finished = round.of.attempts.attempt("finishing a segment", Some(partition), finish);
+        if let Some(segments) = round.done.note(finished) {
+            round.done.report.segments_finished += segments;
+            // A roll is told of at once.
+            self.schedule.add(round.now, Task::WriteCheckpoints);
+        }
+        self.look_soon(round.now);
+    }
+
+    fn sync(&mut self, sync: &SyncBy, round: &mut InRound<'_>) {
+        let partition = &sync.partition;
+        let synced = round.of.attempts.attempt("a sync", Some(partition), || partition.sync_as_asked(sync));
+        if round.done.note(synced) == Some(true) {
+            partition.forget_use();
+            let idle = Task::CloseIdle(Arc::downgrade(partition));
+            self.schedule.add(round.now.after(CLOSE_IDLE_AFTER), idle);
+            round.done.report.partitions_synced += 1;
+            self.schedule.add(round.now.after(CHECKPOINT_DELAY), Task::WriteCheckpoints);
+        }
+    }
+
+    fn retain_all(&mut self, round: &mut InRound<'_>) {
+        let Some(now) = round.time() else {
+            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain);
+        };
+        let Subject { catalog, deletions, .. } = &round.of.subject;
+        let _spending = catalog.spend(Purpose::Freeing);
+        let finish = || deletions.finish(now);
+        let finished = round.of.attempts.attempt("finishing the deletion of a topic", None, finish);
+        if round.done.note(finished).is_none() {
+            self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain);
+        }
+        // All that it did not get to is looked at again.
+        self.ageing.clear();
+        self.retain(&catalog.settled_partitions(), now, round);
+    }
+
+    fn retain(&mut self, partitions: &[Arc<PartitionLog>], now: i64, round: &mut InRound<'_>) {
+        let catalog = &round.of.subject.catalog;
+        let _spending = catalog.spend(Purpose::Freeing);
+        let stint = if round.of.pace.is_by_hand() { Stint::Whole } else { Stint::Slice };
+        let mut done = Retained::default();
+        let retain = || {
+            let (retained, outcome) =
+                retain(partitions, now, stint, |raised| catalog.raise_log_starts(raised));
+            done = retained;
+            outcome
+        };
+        let outcome = round.of.attempts.attempt("deleting old segments", None, retain);
+        round.done.report.segments_deleted += done.segments_deleted;
+        round.done.report.bytes_deleted += done.bytes_deleted;
+        self.ageing.extend(done.busy.iter().map(Arc::downgrade));
+        if !self.ageing.is_empty() {
+            self.schedule.add(round.now, Task::RetainFurther);
+        }
+        if round.done.note(outcome).is_none() {
+            self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain);
+        }
+        if let Some(due) = done.next_due {
+            self.schedule.add(round.now.after(wait(now, due).max(RETENTION_PAUSE)), Task::Retain);
+        }
+    }
+
+    fn expire_offsets(&mut self, round: &mut InRound<'_>) {
+        let Subject { groups, offsets_retention, .. } = &round.of.subject;
+        let Some(retention) = *offsets_retention else { return };
+        self.schedule.add(round.now.after(EXPIRY_INTERVAL), Task::ExpireOffsets);
+        let Some(now) = round.time() else { return };
+        let expire = || groups.expire_committed(now, retention);
+        let expired = round.of.attempts.attempt("forgetting committed positions", None, expire);
+        round.done.report.offsets_expired += round.done.note(expired).unwrap_or(0);
+    }
+
+    fn look_for_dirt(&mut self, round: &mut InRound<'_>) {
+        const TASK: &str = "looking for what is to be compacted";
+        let Some(now) = round.time() else {
+            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::LookForDirt);
+        };
+        let Background { attempts, subject, .. } = round.of;
+        let look = || self.compaction.look(&subject.catalog.settled_partitions(), now);
+        let Some(look) = attempts.unless_panicked(TASK, None, look) else { return };
+        if let Some(failure) = look.failure {
+            let reported = attempts.attempt::<()>(TASK, None, || Err(failure));
+            round.done.note(reported);
+            self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::LookForDirt);
+        }
+        if let Some(due) = look.next_due {
+            self.schedule.add(round.now.after(wait(now, due).max(COMPACTION_PAUSE)), Task::LookForDirt);
+        }
+        if self.compaction.is_busy() {
+            self.schedule.add(round.now, Task::Compact);
+        }
+    }
+
+    /// A slice of a pass over this partition.
+    fn compact(&mut self, partition: &Arc<PartitionLog>, round: &mut InRound<'_>) {
+        let Some(now) = round.time() else {
+            // The pass is begun anew when the time can be known.
+            self.compaction.end();
+            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::LookForDirt);
+        };
+        let attempts = &round.of.attempts;
+        let step = || self.compaction.step(partition, now);
+        match attempts.unless_panicked("compaction", Some(partition), step) {
+            Some(Ok(Step::More)) => return,
+            Some(Ok(Step::Done(summary))) => compacted(partition, summary, round),
+            Some(Err(failure @ (Error::Corrupt(_) | Error::Unsupported(_)))) => {
+                partition.refuse_compaction();
+                let (partition, reason) = (partition.id(), failure.to_string().into());
+                attempts.report(|| Event::CompactionRefused { partition: partition.clone(), reason });
+            }
+            Some(Err(failure)) => {
+                // It had what it needed to fail; the directory is as it was.
+                round.done.note(attempts.attempt::<()>("compaction", Some(partition), || Err(failure)));
+                self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::LookForDirt);
+            }
+            None | Some(Ok(Step::Gone)) => {}
+        }
+        if !self.compaction.is_busy() {
+            self.schedule.add(round.now.after(COMPACTION_PAUSE), Task::LookForDirt);
+        }
+    }
+}
+
+/// A round under way.
+struct InRound<'b> {
+    of: &'b Background,
+    /// When it began.
+    now: Moment,
+    done: Round,
+}
+
+impl InRound<'_> {
+    /// The time by which records are old.
+    fn time(&mut self) -> Option<i64> {
+        self.done.note(self.of.attempts.now(self.of.subject.clock.as_deref()))
+    }
+}
+
+/// How long until a time by the log's clock.
+fn wait(now: i64, due: i64) -> Duration {
+    Duration::from_millis(u64::try_from(due.saturating_sub(now)).unwrap_or(0))
+}
+
+/// What is left of the partition is on disk. Only now the checkpoint may say so.
+fn compacted(partition: &Arc<PartitionLog>, summary: Summary, round: &mut InRound<'_>) {
+    partition.set_cleaned(summary.upto);
+    let Background { attempts, subject, .. } = round.of;
+    let written = attempts.attempt("writing a checkpoint", None, || subject.catalog.write_cleaned());
+    round.done.note(written);
+    let report = &mut round.done.report;
+    report.partitions_compacted += 1;
+    report.bytes_before_compaction += summary.bytes_before;
+    report.bytes_after_compaction += summary.bytes_after;
+    let Summary { upto, segments_before, segments_after, bytes_before, bytes_after } = summary;
+    attempts.report(|| Event::PartitionCompacted {
+        partition: partition.id().clone(),
+        upto,
+        segments_before,
+        segments_after,
+        bytes_before,
+        bytes_after,
+    });
+}
