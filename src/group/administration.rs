@@ -1,6 +1,6 @@
 //! What is done to groups from outside.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ impl Coordinator {
     /// Names of all groups that have members, committed positions or a record of their own, sorted.
     pub(crate) fn group_names(&self) -> Result<Vec<String>> {
         let mut names = self.offsets().groups()?;
-        names.extend(self.groups.lock().keys().map(ToString::to_string));
+        let live = self.registry.all().into_values().filter(|group| group.has_members());
+        names.extend(live.map(|group| group.name.to_string()));
         names.sort_unstable();
         names.dedup();
         Ok(names)
@@ -24,7 +25,7 @@ impl Coordinator {
     /// Whether there is anything of this group.
     pub(crate) fn exists(&self, group: &str) -> Result<bool> {
         check_name(group)?;
-        let live = self.groups.lock().contains_key(group);
+        let live = self.registry.get(group).is_some_and(|group| group.has_members());
         Ok(live
             || self.offsets().group_record(group)?.is_some()
             || !self.offsets().of_group(group)?.is_empty())
@@ -69,7 +70,7 @@ impl Coordinator {
             members: Vec::new(),
             partitions: Vec::new(),
         };
-        let Some(live) = self.groups.lock().get(group).map(Arc::clone) else { return empty };
+        let Some(live) = self.registry.get(group) else { return empty };
         let state = live.state.lock();
         let membership = &state.membership;
         if membership.is_empty() {
@@ -131,7 +132,7 @@ impl Coordinator {
 
     /// Forgets positions that were committed too long ago.
     pub(crate) fn expire_committed(&self, now: i64, retention: Duration) -> Result<usize> {
-        let live: HashMap<_, _> = self.groups.lock().clone();
+        let live = self.registry.all();
         let in_use = |group: &str, topic: &str| {
             live.get(group).is_some_and(|live| {
                 let state = live.state.lock();

@@ -59,7 +59,7 @@ impl Since {
 impl Coordinator {
     /// Since when a group has positions.
     pub(crate) fn since(&self, group: &str) -> Result<Since> {
-        if let Some(live) = self.groups.lock().get(group) {
+        if let Some(live) = self.registry.get(group) {
             let state = live.state.lock();
             if !state.membership.is_empty() {
                 return Ok(state.since);

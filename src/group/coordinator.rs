@@ -2,24 +2,25 @@
 //!
 //! | state | held by | lock |
 //! |---|---|---|
-//! | which groups have members | [`Coordinator`] | `groups`, before that of a group |
-//! | a group's members | [`LiveGroup`] | `state`, before any partition's |
+//! | which groups have members | [`Registry`] | its own, for a look-up |
+//! | a group's members | [`LiveGroup`] | `state`, before the registry's and any partition's |
 //! | whether a member is to take a turn | [`Place`], read with every poll | none |
 //!
 //! A poll of a member that nothing concerns takes no lock. Nobody calls anybody back: who is concerned finds a flag, and
 //! is woken if it sleeps. Nothing runs by itself: members that do not poll for too long are noticed by the polls of others,
 //! which look at one number for that, the earliest moment at which anything is due ([`LiveGroup::look_at`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::beginning::{Since, Starts};
 use super::membership::{Known, Membership, Turn};
 use super::offsets::CommittedOffsets;
+use super::registry::Registry;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, Pace, SystemClock, time_of};
 use crate::config::{Assignor, Durability};
@@ -50,16 +51,18 @@ pub(crate) struct Coordinator {
     pace: Pace,
     /// None: the system's.
     clock: Option<Arc<dyn Clock>>,
-    /// Those that have members.
-    pub(super) groups: Mutex<HashMap<Arc<str>, Arc<LiveGroup>>>,
+    pub(super) registry: Registry,
     joined: AtomicU64,
 }
 
-/// A group with members.
+/// A group with members, or one that is being changed.
 #[derive(Debug)]
 pub(super) struct LiveGroup {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
+    /// Held while the group's committed positions are read or written: only this group's members wait for that.
     pub(super) state: Mutex<State>,
+    /// Whether there are any. Written under `state`.
+    has_members: AtomicBool,
     /// When members are to be looked after next: no member has to poll, and no event is due, before this moment. In
     /// nanoseconds. Written under `state`; read without it by each poll. Members only move their own moment later.
     look_at: AtomicU64,
@@ -74,6 +77,10 @@ pub(super) struct State {
     places: BTreeMap<Arc<str>, Arc<Place>>,
     /// Since when partitions wait to be let go of, and whether that was told.
     unsettled: Option<(Moment, bool)>,
+    /// Whether a member has joined since the entry was made.
+    pub(super) had_members: bool,
+    /// The registry has it no more: nobody joins here.
+    pub(super) is_gone: bool,
 }
 
 /// What a member and its group share.
@@ -87,6 +94,14 @@ struct Place {
     /// When it has to poll again, in nanoseconds, or [`POLLS`]. Written by the member alone, read by others. Without an
     /// interval it means nothing.
     poll_by: AtomicU64,
+}
+
+/// What a member brings when it joins.
+struct Joining {
+    /// Sorted.
+    topics: Vec<Arc<str>>,
+    assignor: Assignor,
+    now: Moment,
 }
 
 /// A consumer's membership. Dropping it leaves the group.
@@ -107,8 +122,8 @@ impl Coordinator {
         pace: Pace,
         clock: Option<Arc<dyn Clock>>,
     ) -> Arc<Self> {
-        let (groups, joined) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { catalog, offsets, events, pace, clock, groups, joined })
+        let (registry, joined) = (Registry::default(), AtomicU64::new(0));
+        Arc::new(Self { catalog, offsets, events, pace, clock, registry, joined })
     }
 
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
@@ -139,12 +154,24 @@ impl Coordinator {
             poll_by: AtomicU64::new(POLLS),
         });
         place.is_idle_from(now);
-        let mut groups = self.groups.lock();
-        let group = match groups.get(group) {
-            Some(live) => Arc::clone(live),
-            None => Arc::new(LiveGroup::new(group.into(), self.last_generation(group)?)),
-        };
-        let mut state = group.state.lock();
+        let group = self.registry.with(group, |group, state| {
+            self.join_as(&id, &place, group, state, Joining { topics, assignor, now })?;
+            Ok(Arc::clone(group))
+        })?;
+        Ok(Seat { coordinator: Arc::clone(self), group, id, place, birth: Birth::now() })
+    }
+
+    fn join_as(
+        &self,
+        id: &Arc<str>,
+        place: &Arc<Place>,
+        group: &LiveGroup,
+        state: &mut State,
+        Joining { topics, assignor, now }: Joining,
+    ) -> Result<()> {
+        if !state.had_members {
+            state.membership = Membership::after(self.last_generation(&group.name)?);
+        }
         if state.membership.is_empty() {
             // Before topics are looked up: what is made in between is newer.
             (state.since, state.starts) = (self.stored_since(&group.name)?, Starts::default());
@@ -157,16 +184,16 @@ impl Coordinator {
                 format!("the members of group {name:?} use {present}, this one {assignor}; use the same");
             return Err(Error::invalid("assignor", reason));
         }
-        state.places.insert(Arc::clone(&id), Arc::clone(&place));
-        state.membership.join(Arc::clone(&id), topics, assignor, |name| self.known(name));
+        state.had_members = true;
+        state.places.insert(Arc::clone(id), Arc::clone(place));
+        state.membership.join(Arc::clone(id), topics, assignor, |name| self.known(name));
         let sleeping: Vec<_> = state.places.values().cloned().collect();
         group.settle(state, now);
         // Each of them has one more member to look after.
         for place in &sleeping {
             place.sleepers.wake_all();
         }
-        groups.insert(Arc::clone(&group.name), Arc::clone(&group));
-        Ok(Seat { coordinator: Arc::clone(self), group, id, place, birth: Birth::now() })
+        Ok(())
     }
 
     /// The generation in which a group had members last, here or in a broker's hands.
@@ -182,20 +209,18 @@ impl Coordinator {
 
     /// Does something to a group while it has no members and gets none.
     pub(super) fn while_empty<T>(&self, group: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let groups = self.groups.lock();
-        if let Some(live) = groups.get(group) {
-            self.expel_overdue(live);
-            if !live.state.lock().membership.is_empty() {
+        let now = self.pace.now();
+        self.registry.with(group, |live, state| {
+            self.expel(live, state, now);
+            if !state.membership.is_empty() {
                 return Err(Error::GroupNotEmpty { group: group.into() });
             }
-        }
-        work()
+            work()
+        })
     }
 
     /// Lets members go that had to poll by now.
-    pub(super) fn expel_overdue(&self, group: &LiveGroup) {
-        let now = self.pace.now();
-        let mut state = group.state.lock();
+    fn expel(&self, group: &LiveGroup, state: &mut State, now: Moment) {
         let overdue = |place: &Place| place.due(now).is_some_and(|by| by <= now);
         let overdue = state.places.iter().filter(|(_, place)| overdue(place)).map(|(id, _)| Arc::clone(id));
         let overdue: Vec<_> = overdue.collect();
@@ -208,29 +233,26 @@ impl Coordinator {
         }
     }
 
-    fn leave(&self, group: &Arc<LiveGroup>, id: &str) {
+    fn leave(&self, group: &LiveGroup, id: &str) {
         let now = self.pace.now_or_start();
-        let mut groups = self.groups.lock();
         let mut state = group.state.lock();
         state.remove(id);
-        let is_empty = state.membership.is_empty();
-        group.settle(state, now);
-        // Another group may have this name by now.
-        if is_empty && groups.get(&group.name).is_some_and(|present| Arc::ptr_eq(present, group)) {
-            groups.remove(&group.name);
+        group.settle(&mut state, now);
+        if state.membership.is_empty() && !state.is_gone {
             // Only the age of what it committed goes by it, and without it by the last commit.
-            let _ = self.note_empty(group);
+            let _ = self.note_empty(group, &state);
+            self.registry.remove(group, &mut state);
         }
     }
 
-    /// Notes that a group has no members from now on, as a broker does. The caller sees to it that nobody joins.
-    fn note_empty(&self, group: &LiveGroup) -> Result<()> {
+    /// Notes that a group has no members from now on, as a broker does.
+    fn note_empty(&self, group: &LiveGroup, state: &State) -> Result<()> {
         if !self.offsets.may_have_record(&group.name)? {
             return Ok(());
         }
         // A consumer that is dropped by a panic must not panic again: without the user's clock the system's will do.
         let now = time_of(self.clock.as_deref()).unwrap_or_else(|| SystemClock.now()).as_millis().max(0);
-        let record = GroupMetadata { state_since: Some(now), ..group.state.lock().record() };
+        let record = GroupMetadata { state_since: Some(now), ..state.record() };
         self.offsets.write_group(&group.name, &record, now)
     }
 }
@@ -248,18 +270,30 @@ pub(crate) fn check_name(group: &str) -> Result<()> {
 }
 
 impl LiveGroup {
-    fn new(name: Arc<str>, generation: u32) -> Self {
-        let membership = Membership::after(generation);
-        let (since, starts) = (Since::Unknown, Starts::default());
-        let state = State { membership, since, starts, places: BTreeMap::new(), unsettled: None };
-        Self { name, state: Mutex::new(state), look_at: AtomicU64::new(NEVER) }
+    pub(super) fn new(name: Arc<str>) -> Self {
+        let state = State {
+            membership: Membership::default(),
+            since: Since::Unknown,
+            starts: Starts::default(),
+            places: BTreeMap::new(),
+            unsettled: None,
+            had_members: false,
+            is_gone: false,
+        };
+        let (has_members, look_at) = (AtomicBool::new(false), AtomicU64::new(NEVER));
+        Self { name, state: Mutex::new(state), has_members, look_at }
+    }
+
+    pub(super) fn has_members(&self) -> bool {
+        self.has_members.load(Ordering::Relaxed)
     }
 
     /// Ends every change: tells and wakes those whom it concerns.
-    fn settle(&self, mut state: MutexGuard<'_, State>, now: Moment) {
+    fn settle(&self, state: &mut State, now: Moment) {
+        self.has_members.store(!state.membership.is_empty(), Ordering::Relaxed);
         let settled = state.membership.is_stable();
         state.unsettled = if settled { None } else { Some((now, false)) };
-        self.look_again(&state, now);
+        self.look_again(state, now);
         for (id, member) in state.membership.members() {
             if state.membership.is_concerned(member)
                 && let Some(place) = state.places.get(id)
@@ -349,7 +383,7 @@ impl Seat {
             return None;
         };
         if !turn.released.is_empty() || !turn.claimed.is_empty() {
-            self.group.settle(state, now);
+            self.group.settle(&mut state, now);
         }
         Some(turn)
     }
@@ -363,7 +397,7 @@ impl Seat {
         if state.membership.generation() != before {
             // Partitions of topics that are gone were taken without a turn.
             state.places.values().for_each(|place| place.concern());
-            self.group.settle(state, now);
+            self.group.settle(&mut state, now);
         }
     }
 
@@ -407,8 +441,8 @@ impl Seat {
         if now < look {
             return;
         }
-        self.coordinator.expel_overdue(&self.group);
         let mut state = self.group.state.lock();
+        self.coordinator.expel(&self.group, &mut state, now);
         if let State { membership, unsettled: Some((since, told @ false)), .. } = &mut *state
             && since.after(PATIENCE).is_some_and(|until| until <= now)
         {

@@ -6,6 +6,7 @@
 //! | [`assignor`] | Kafka's rules for dealing partitions out: pure functions |
 //! | [`beginning`] | where partitions begin that have no committed position |
 //! | [`coordinator`] | the groups of an open directory, and the seats of consumers in them |
+//! | [`registry`] | which groups there are, and the order of locks |
 //! | [`offsets`] | committed positions, kept in `__consumer_offsets` |
 //! | [`deletions`] | topics that are made and deleted, together with what groups have committed in them |
 //! | [`describe`], [`administration`] | what is seen of groups and done to them from outside |
@@ -18,6 +19,7 @@ mod deletions;
 mod describe;
 mod membership;
 mod offsets;
+mod registry;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,7 @@ mod forked;
 mod holding;
 mod members;
 mod refused;
+mod strangers;
 mod truth;
 
 use std::collections::BTreeMap;
