@@ -100,7 +100,7 @@ mod tests {
         }
     }
 
-    /// The levels are `MetadataVersion.LATEST_PRODUCTION` of each release; `kafka_choices` asks the version at hand.
+    /// The levels are `MetadataVersion.LATEST_PRODUCTION` of each release; `tests/kafka/choices.rs` asks the version at hand.
     #[test]
     fn each_version_has_the_level_and_the_limits_of_its_release() {
         let facts = |version: KafkaVersion| {

@@ -95,7 +95,7 @@ fn no_kept_input_breaks_a_promise() {
     let targets = fs::read_dir(fuzz.join("fuzz_targets")).unwrap().map(|entry| entry.unwrap().path());
     for target in targets {
         let name = target.file_stem().unwrap().to_str().unwrap().to_owned();
-        // These stand on the public face: `tests/mutated_directories.rs`, and the program's own tests.
+        // These stand on the public face: `tests/directories/mutated_directories.rs`, and the program's own tests.
         let elsewhere = ["open_directory", "command_line"].contains(&name.as_str());
         assert!(elsewhere || ALL.iter().any(|(known, _)| *known == name), "{name} is not tried here");
     }

@@ -1,5 +1,5 @@
 //! Lines with the properties of Kafka's reader, and the records that it makes of them: a table that the program is held
-//! to, and that `tests/cli_kafka.rs` asks Kafka's own class about.
+//! to, and that `tests/cli_kafka/tools.rs` asks Kafka's own class about.
 
 #![allow(dead_code, reason = "each suite uses its part of it")]
 

@@ -1,4 +1,4 @@
-//! `dump`: what it prints of which files. That it is what Kafka's tool prints is tested where Kafka is: `cli_dump_kafka`.
+//! `dump`: what it prints of which files. That it is what Kafka's tool prints is tested where Kafka is: `tests/cli_kafka/dump.rs`.
 
 use serde_json::Value;
 

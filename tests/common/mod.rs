@@ -1,9 +1,10 @@
 //! What the suites share: directories, the four ways to write and read, and reading everything back.
 
-#![allow(dead_code, reason = "each suite uses its part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each suite uses its part of it")]
 
 pub(crate) mod crafted;
 pub(crate) mod expected;
+pub(crate) mod segments;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,16 @@ const WHEN_RECORDED: Timestamp = Timestamp::from_millis(1_795_375_300_000);
 pub(crate) fn recorded() -> OpenOptions {
     EventLog::options().clock(ManualClock::new(WHEN_RECORDED))
 }
+
+/// The name by which the harness knows a test of this module, for a child that runs it and nothing else: the program once more,
+/// with `--exact` and this. A test that does not exist is not compiled.
+macro_rules! test_path {
+    ($test:ident) => {{
+        const _: fn() = self::$test;
+        concat!(module_path!(), "::", stringify!($test)).split_once("::").expect("a crate and a path").1
+    }};
+}
+pub(crate) use test_path;
 
 /// One of the ways in and out of files.
 #[derive(Debug, Clone, Copy)]

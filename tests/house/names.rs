@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::rooms::{PROGRAM, room_of};
-use super::source::{Word, files, is_test, shipped};
+use crate::source::{Word, files, is_test, shipped};
 
 /// Where names are spelled.
 const SPELLED: [&str; 2] = ["format/file_names.rs", "config/topic_name.rs"];

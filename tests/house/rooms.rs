@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::source::{Word, exports, files, is_test, shipped};
+use crate::source::{Word, exports, files, is_test, shipped};
 
 /// Rooms from the ground up. A room may use those before it and itself.
 const ROOMS: [&[&str]; 16] = [

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::source::{files, holds, shipped};
+use crate::source::{files, holds, shipped};
 
 /// Types and calls of which a program needs one to open a socket.
 const SOCKETS: [&str; 8] = [

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each suite uses its part of it")]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -56,15 +56,21 @@ pub(crate) fn assert_equal(theirs: &[Value], ours: &[Value]) {
     assert_eq!(theirs.len(), ours.len());
 }
 
-/// Whether there is no Kafka to ask; says so.
-pub(crate) fn kafka_is_missing() -> bool {
+/// What `STRATALOG_KAFKA` says.
+fn wanted() -> Option<OsString> {
+    std::env::var_os("STRATALOG_KAFKA").filter(|wanted| !wanted.is_empty())
+}
+
+/// Whether Kafka is not to be asked, because `STRATALOG_KAFKA` is not set; says so.
+pub(crate) fn kafka_is_not_asked() -> bool {
+    if wanted().is_none() {
+        skipped("STRATALOG_KAFKA=short has Kafka asked");
+        return true;
+    }
     let there =
         |program| Command::new(program).arg("-version").output().is_ok_and(|out| out.status.success());
-    let missing = !(there("java") && there("mvn"));
-    if missing {
-        skipped("java and mvn are needed");
-    }
-    missing
+    assert!(there("java") && there("mvn"), "STRATALOG_KAFKA is set: java and mvn are needed");
+    false
 }
 
 /// Says so past the harness, which shows nothing of tests that pass.
@@ -75,15 +81,16 @@ pub(crate) fn skipped(why: &str) {
 
 /// Whether everything is to be tried, or one of a kind: `STRATALOG_KAFKA=full`.
 pub(crate) fn in_full() -> bool {
-    std::env::var_os("STRATALOG_KAFKA").is_some_and(|wanted| wanted == "full")
+    wanted().is_some_and(|wanted| wanted == "full")
 }
 
-/// Whether this is left out because not everything is to be tried; says so.
-pub(crate) fn is_left_out() -> bool {
-    if !in_full() {
-        skipped("STRATALOG_KAFKA=full has it run");
+/// Whether this is left out because `STRATALOG_KAFKA` has none of these values; says so.
+pub(crate) fn is_left_out_but_for(values: &[&str]) -> bool {
+    let is_left_out = !wanted().is_some_and(|wanted| values.iter().any(|value| wanted == *value));
+    if is_left_out {
+        skipped(&format!("STRATALOG_KAFKA={} has it run", values[0]));
     }
-    !in_full()
+    is_left_out || kafka_is_not_asked()
 }
 
 /// The Kafka that judges.

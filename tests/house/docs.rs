@@ -1,0 +1,102 @@
+//! What the documents say of the tests: that they exist.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// `file::test`, `partition/file::test` and the like, in brackets.
+fn named(text: &str) -> Vec<&str> {
+    let brackets = text.split('[').skip(1).filter_map(|rest| rest.split(']').next());
+    brackets
+        .flat_map(|inside| inside.split('`').skip(1).step_by(2))
+        .filter(|name| name.contains("::"))
+        .collect()
+}
+
+/// `log/file` is `tests/log/file.rs`; a room's own tests are in `src/room/tests/`.
+fn file_of(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let integration = root.join("tests").join(format!("{name}.rs"));
+    match name.split_once('/') {
+        Some(("wait", file)) => root.join("src/wait").join(format!("{file}.rs")),
+        Some((room, file)) if !integration.exists() => {
+            root.join("src").join(room).join("tests").join(format!("{file}.rs"))
+        }
+        _ => integration,
+    }
+}
+
+#[test]
+fn every_statement_about_durability_names_a_test_that_exists() {
+    let document = include_str!("../../docs/durability.md");
+    let names = named(document);
+    assert!(names.len() > 35, "{}", names.len());
+    exist(&names);
+    let promises = document.split("## What is not promised").next().unwrap();
+    for line in promises.lines().filter(|line| line.starts_with("* ") || line.starts_with("| `")) {
+        let statement = promises[promises.find(line).unwrap()..].split("\n* ").next().unwrap();
+        assert!(statement.contains("[`"), "no test for: {line}");
+    }
+}
+
+#[test]
+fn every_statement_about_kafka_names_a_test_that_exists() {
+    let document = include_str!("../../docs/kafka.md");
+    let names = named(document);
+    assert!(names.len() > 35, "{}", names.len());
+    exist(&names);
+    let promises = document.split("## What is not").next().unwrap();
+    for statement in promises.split("\n* ").skip(1) {
+        assert!(statement.contains("[`"), "no test for: {statement}");
+    }
+}
+
+#[test]
+fn every_difference_to_kafka_names_a_test_that_exists() {
+    let document = include_str!("../../docs/differences.md");
+    exist(&named(document));
+    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| |"));
+    let mut count = 0;
+    for row in rows {
+        // What Kafka does, what stratalog does, and the test.
+        assert_eq!(row.split(" | ").count(), 4, "{row}");
+        assert!(row.ends_with("`] |"), "no test for: {row}");
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
+}
+
+/// The guide is a map of the public face: what can be opened, made, read, ended and moved is in it, and what is there is
+/// not called missing.
+#[test]
+fn the_guide_names_each_thing_that_can_be_done() {
+    let guide = include_str!("../../src/guide.md");
+    let face = include_str!("../../src/event_log.rs");
+    let calls = face.lines().filter_map(|line| line.strip_prefix("    pub fn ")?.split(['(', '<']).next());
+    let calls: Vec<_> = calls.collect();
+    assert!(calls.len() > 15, "{calls:?}");
+    let is_named = |call: &str| {
+        [format!("`{call}`"), format!(".{call}("), format!("::{call}")].iter().any(|as_| guide.contains(as_))
+    };
+    let missing: Vec<_> = calls.iter().filter(|call| !is_named(call)).collect();
+    assert!(missing.is_empty(), "the guide does not mention EventLog::{missing:?}");
+    let remedies = include_str!("../../src/error/mod.rs").split("pub enum Remedy {").nth(1).unwrap();
+    let remedies =
+        remedies.split("\n}").next().unwrap().lines().filter_map(|line| line.trim().strip_suffix(','));
+    let remedies: Vec<_> = remedies.filter(|name| name.chars().all(char::is_alphabetic)).collect();
+    assert!(remedies.len() > 4, "{remedies:?}");
+    for remedy in remedies {
+        assert!(guide.contains(&format!("`{remedy}`")), "the guide does not mention Remedy::{remedy}");
+    }
+    for denied in ["no consumer groups", "no compaction", "no groups"] {
+        assert!(!guide.contains(denied), "the guide says: {denied}");
+    }
+}
+
+fn exist(names: &[&str]) {
+    for name in names {
+        let (file, test) = name.split_once("::").unwrap();
+        let path = file_of(file);
+        let source = fs::read_to_string(&path).unwrap_or_else(|_| panic!("{name}: no {}", path.display()));
+        assert!(source.contains(&format!("#[test]\nfn {test}()")), "{name} does not exist");
+    }
+}
