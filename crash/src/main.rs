@@ -38,6 +38,10 @@ static ALLOCATOR: drivers::soak::Counting = drivers::soak::Counting;
 const USAGE: &str = "crash power|broker|faults|kill|full|media|salvage|soak|stress|check [--seed S] [--states N|--runs N|--kills N] [--dir D]";
 
 fn main() -> ExitCode {
+    if !cfg!(debug_assertions) {
+        eprintln!("crash: the library asserts nothing of itself in this build; run with --profile crash");
+        return ExitCode::from(2);
+    }
     let outcome =
         Arguments::parse(std::env::args().skip(1)).and_then(|arguments| match arguments.driver.as_str() {
             "power" => drivers::power::run(&arguments),

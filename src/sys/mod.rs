@@ -22,7 +22,6 @@
 //! | [`lock`] | the directory lock |
 //! | [`sync`] | atomics and locks of the protocols that loom checks |
 //! | [`platform`] | what differs between systems |
-//! | `terminal` | single keys for the program, which alone compiles it |
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 

@@ -21,7 +21,7 @@ pub(crate) struct Expected {
 }
 
 fn vectors(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(path)
+    super::root().join("tests/vectors").join(path)
 }
 
 fn list(of: &Value) -> Vec<Value> {

@@ -67,6 +67,12 @@ impl Mode {
     }
 }
 
+/// The repository, also for tests of the program.
+pub(crate) fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|at| at.join("tests/vectors").exists()).expect("a repository with its vectors")
+}
+
 /// Runs a suite in a fresh directory for each way to write and read.
 pub(crate) fn in_every_mode(suite: impl Fn(Mode, &Path)) {
     for mode in &MODES[..DIFFERENT_MODES] {
@@ -164,11 +170,6 @@ pub(crate) fn campaign(name: &str, usual_seed: u64, usual_rounds: usize) -> (Dic
     eprintln!("{name}: {rounds} rounds with STRATALOG_SEED={seed}");
     // Dice must not begin with 0.
     (Dice(seed.max(1)), rounds)
-}
-
-/// Cases of a property: so many, or as often as many as `PROPTEST_CASES` is 256.
-pub(crate) fn cases(usual: u32) -> u32 {
-    proptest::test_runner::Config::default().cases * usual / 256
 }
 
 /// Every file and directory with its content and time of change.

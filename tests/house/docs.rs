@@ -12,17 +12,21 @@ fn named(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// `log/file` is `tests/log/file.rs`; a room's own tests are in `src/room/tests/`.
+/// `log/file` is `tests/log/file.rs`, `cli/file` one of the program's, and a room's own tests are in `src/room/tests/`.
 fn file_of(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let integration = root.join("tests").join(format!("{name}.rs"));
-    match name.split_once('/') {
-        Some(("wait", file)) => root.join("src/wait").join(format!("{file}.rs")),
-        Some((room, file)) if !integration.exists() => {
-            root.join("src").join(room).join("tests").join(format!("{file}.rs"))
-        }
-        _ => integration,
-    }
+    let (folder, file) = name.split_once('/').unwrap_or_else(|| panic!("{name} is in no folder"));
+    let file = format!("{file}.rs");
+    let places = match folder {
+        "cli" => ["cli/tests/program", "cli/tests/kafka"].map(|of| root.join(of).join(&file)),
+        "wait" => [root.join("src/wait").join(&file), root.join("src/wait/tests").join(&file)],
+        _ => [
+            root.join("tests").join(folder).join(&file),
+            root.join("src").join(folder).join("tests").join(&file),
+        ],
+    };
+    let [first, second] = places;
+    if first.exists() { first } else { second }
 }
 
 #[test]

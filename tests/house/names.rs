@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use super::rooms::{PROGRAM, room_of};
 use crate::source::{Word, files, is_test, shipped};
 
 /// Where names are spelled.
@@ -57,11 +56,7 @@ fn names_of_files_are_spelled_once() {
     let (names, mut found) = (names(), Vec::new());
     assert!(names.len() > 30, "only {names:?} found");
     for (path, text) in files("src") {
-        let room = room_of(&path);
-        if PROGRAM.contains(&&*room)
-            || is_test(&path)
-            || SPELLED.iter().any(|spelled| path.ends_with(spelled))
-        {
+        if is_test(&path) || SPELLED.iter().any(|spelled| path.ends_with(spelled)) {
             continue;
         }
         found.extend(

@@ -1,39 +1,46 @@
 //! The rules of the house that a machine can keep: rooms, unsafe, the operating system, sizes, leftovers.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::rooms::{PROGRAM, room_of};
+use crate::rooms::room_of;
 use crate::source::{files, holds, is_test, shipped};
 
-/// Where the program may reach for files of the user's: what it reads and writes besides the log.
-const PROGRAM_FILES: &str = "cli/files.rs";
+/// Where the program may reach for files of the user's, and for the keys of a terminal.
+const PROGRAM_SYSTEM: [&str; 2] = ["files.rs", "stats/terminal.rs"];
 
+/// The sources of the library and of the program, whose public face alone the program sees.
+fn sources() -> impl Iterator<Item = (&'static str, PathBuf, String)> {
+    let of = |folder| files(folder).into_iter().map(move |(path, text)| (folder, path, text));
+    of("src").chain(of("cli/src"))
+}
+
+/// The exit code is the one answer of a command, and output can fail: see `output.rs` of the program.
 #[test]
-fn the_program_stands_on_the_public_face() {
+fn the_program_neither_panics_nor_prints_past_its_output() {
     let mut seen = 0;
-    for (path, text) in files("src") {
-        if !PROGRAM.contains(&room_of(&path).as_str()) {
-            continue;
-        }
+    for (path, text) in files("cli/src") {
         seen += 1;
-        let (code, path) = (shipped(&text), path.display());
-        for line in text.lines().filter(|line| line.contains("#[path")) {
-            // The system is reached in its room alone, also by the program.
-            let allowed = ["\"../cli/", "\"../../sys/terminal.rs\""].iter().any(|path| line.contains(path));
-            assert!(allowed, "{path} pulls in another room: {line}");
-        }
-        for used in code.windows(3).filter(|words| words[0].text == "crate" && words[1].text == "::") {
-            assert_eq!(used[2].text, "cli", "{path}");
-        }
-        // The exit code is the one answer of a command, and output can fail: see `cli/output.rs`.
+        let code = shipped(&text);
         for output in
             ["println !", "print !", "eprintln !", "eprint !", ". unwrap (", ". expect (", "panic !"]
         {
-            assert!(!holds(&code, output), "{path} holds {output:?}");
+            assert!(!holds(&code, output), "{} holds {output:?}", path.display());
         }
     }
     assert!(seen > 5, "only {seen} files of the program found");
+}
+
+/// A file that is compiled into two crates, or into another room, is seen by no rule about where it is.
+#[test]
+fn sources_lie_in_the_room_of_their_module() {
+    for (folder, path, text) in sources() {
+        assert!(
+            !text.contains("#[path = \".."),
+            "{folder}/{} pulls in a file from elsewhere",
+            path.display()
+        );
+    }
 }
 
 /// What the room of the system alone may reach for, or nothing.
@@ -62,12 +69,16 @@ fn of_the_system(text: &str) -> Option<&'static str> {
 
 #[test]
 fn unsafe_and_the_operating_system_stay_in_their_room() {
-    for (path, text) in files("src") {
-        if room_of(&path) == "sys" || path == Path::new(PROGRAM_FILES) || is_test(&path) {
+    for (folder, path, text) in sources() {
+        let may = match folder {
+            "src" => room_of(&path) == "sys",
+            _ => PROGRAM_SYSTEM.iter().any(|allowed| path == Path::new(allowed)),
+        };
+        if may || is_test(&path) {
             continue;
         }
         let reached = of_the_system(&text);
-        assert!(reached.is_none(), "{} reaches for {reached:?}", path.display());
+        assert!(reached.is_none(), "{folder}/{} reaches for {reached:?}", path.display());
     }
     for breach in [
         "fn read() { unsafe { of() } }",
@@ -87,9 +98,9 @@ fn unsafe_and_the_operating_system_stay_in_their_room() {
 
 #[test]
 fn files_are_one_concept_long() {
-    for (path, text) in files("src") {
+    for (folder, path, text) in sources() {
         let lines = text.lines().count();
-        assert!(lines <= 600, "{} has {lines} lines: two concepts?", path.display());
+        assert!(lines <= 600, "{folder}/{} has {lines} lines: two concepts?", path.display());
     }
 }
 
@@ -122,7 +133,7 @@ fn the_crash_tests_keep_to_the_house() {
 
 #[test]
 fn nothing_is_left_over() {
-    for (path, text) in files("src") {
+    for (_, path, text) in sources() {
         let code = shipped(&text);
         for leftover in ["todo !", "unimplemented !", "dbg !", "thread :: sleep"] {
             assert!(is_test(&path) || !holds(&code, leftover), "{} holds {leftover:?}", path.display());

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::common::root;
 use serde_json::Value;
 
 /// What `kafka-adopt` prints, by its `type`.
@@ -264,7 +265,7 @@ fn run<'a>(script: &str, arguments: impl IntoIterator<Item = &'a OsStr>) -> Outp
 }
 
 fn command(script: &str) -> Command {
-    let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "kafka", script].iter().collect();
+    let script: PathBuf = root().join("tests/kafka").join(script);
     let mut command = Command::new(script);
     command.env("KAFKA_VERSION", version());
     if std::env::var_os("KAFKA_TIMEOUT").is_none() {

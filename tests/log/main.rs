@@ -30,3 +30,8 @@ mod user_clock;
 mod waiting;
 mod why_empty;
 mod writing;
+
+/// Cases of a property: so many, or as often as many as `PROPTEST_CASES` is 256.
+pub(crate) fn cases(usual: u32) -> u32 {
+    proptest::test_runner::Config::default().cases * usual / 256
+}

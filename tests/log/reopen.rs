@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::common::{self, MODES, Mode, copy, read};
+use crate::common::{MODES, Mode, copy, read};
 use proptest::prelude::*;
 use stratalog::{Error, EventLog, Record, TopicConfig, TopicId};
 
@@ -207,7 +207,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: common::cases(24), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::cases(24), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_log_is_what_was_written_to_it(

@@ -338,7 +338,7 @@ fn run(setting: Setting, keyless: Vec<Sent>, actions: Vec<Action>) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: crate::common::cases(if cfg!(windows) { 8 } else { 48 }),
+        cases: crate::cases(if cfg!(windows) { 8 } else { 48 }),
         ..ProptestConfig::default()
     })]
 

@@ -1,0 +1,13 @@
+//! The program beside Kafka's own tools, and the commands of `docs/kafka.md`. `STRATALOG_KAFKA` has it run: see `tests/kafka`.
+
+mod commands;
+#[path = "../../../tests/common/mod.rs"]
+mod common;
+#[path = "../program/cutting.rs"]
+mod cutting;
+mod dump;
+#[path = "../../../tests/kafka/judge.rs"]
+mod judge;
+#[path = "../program/program.rs"]
+mod program;
+mod tools;
