@@ -1,114 +1,95 @@
 //! One partition: its segments in order, appended to under one lock and read without it.
 //!
-//! | field | written by | read by |
-//! |---|---|---|
-//! | `appender` | whoever appends, under its lock | the same |
-//! | `view` | the appender at a roll, retention, compaction, loading | readers, by copying a pointer when its number has changed ([`view`]) |
-//! | a segment's end | the appender, one release store per append | readers, one acquire load |
-//! | `sleepers` | readers that wait | the appender, after publishing |
+//! | part | owns |
+//! |---|---|
+//! | [`view`] | the one value that readers hold, and the words beside it: what is published, and in which order |
+//! | [`reader`] | cursors; what is between the bytes of a segment and the records that are returned |
+//! | [`writer`] | appends, syncs, finished segments, files made in advance or closed when idle |
+//! | [`recovery`] | what is found at an open: recovery, leader epochs, records that are missing |
+//! | [`tailing`] | a log that another process writes; `stratalog.live` |
+//! | [`cleanup`] | segments that leave or are replaced: retention, deleted records, compaction |
+//! | [`transactions`] | producers with ids, and what markers say |
+//! | [`point`] | what a partition holds at a point, for a snapshot |
 //!
-//! Order of an append: bytes, index, end, fence, look for sleepers ([`appending`]). Topics, groups and threads are not
+//! Order of an append: bytes, index, end, fence, look for sleepers ([`writer::append`]). Topics, groups and threads are not
 //! known here: work for the background goes through [`Chores`].
+//!
+//! # Locks
+//!
+//! A thread that waits for one of these holds only such as are before it, of whichever partition. [`locks`] checks it in
+//! debug builds.
+//!
+//! | | lock | held while |
+//! |---|---|---|
+//! | 1 | `transactions.ends` | a reader of committed records goes through markers |
+//! | 2 | `transactions.tailed` | the same of a log that another process writes |
+//! | 3 | `cleanup.ages` | batches are asked how old a segment is |
+//! | 4 | `writer.appender` | a batch is appended, a segment begins, the partition is loaded, closed or deleted |
+//! | 5 | the open files of all partitions ([`Actives`]) | a partition is taken out of the round, or put into it |
+//! | 6 | `writer.finishing` | segments are synced and finished, indexes are replaced |
+//! | 7 | `cleanup.front` | files are renamed or removed by their names |
+//! | 8 | `recovery.epochs` | the checkpoint of leader epochs is rewritten |
+//! | 9 | `transactions.producers` | the state of producers is copied, or replaced |
+//! | 10 | `writer.preallocation` | the next segment's file is made or taken |
+//! | 11 | what waits to be finished | the queue is changed |
+//!
+//! Only a snapshot holds several of 4 at once, of one snapshot at a time ([`point`]). Under a lock that is not listed (the view's
+//! pointer, settings, sleepers, what a segment keeps for itself) none of these is taken.
 
-mod abort;
-mod aborted;
-mod ages;
-mod appending;
-mod aside;
-mod begun;
-mod chores;
-mod compaction;
-mod counters;
-mod cursor;
-mod decided;
-mod decisions;
-mod decoding;
-mod durability;
-mod epochs;
-mod finishing;
-mod follow;
-mod front;
-mod gaps;
-mod holding;
-mod live;
-mod load;
-mod missing;
+mod cleanup;
+mod context;
+mod locks;
 mod point;
-mod prepared;
-mod producers;
-mod resting;
+mod reader;
+mod recovery;
 mod segments;
 mod settings;
-mod snapshots;
-mod survey;
-mod swap;
+mod tailing;
 #[cfg(test)]
 mod tests;
-mod unclean;
-mod unsettled;
+mod transactions;
 mod view;
-mod window;
+mod writer;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
-
-pub(crate) use aborted::Aborted;
-pub(crate) use ages::Age;
-use ages::Ages;
-pub(crate) use aside::is_aside;
-pub(crate) use begun::holds_no_record;
-pub(crate) use chores::{AheadChore, BackgroundSync, Chore, Chores, ScanWatch, SyncBy};
-use compaction::Cleaned;
-pub(crate) use compaction::{Cleanable, LastBatch};
-use counters::Counters;
-pub(crate) use cursor::{Cursor, FetchLimits, Fetched};
-use decided::Decided;
-use decisions::Decisions;
-use durability::Durable;
-use finishing::Unfinished;
-use front::Front;
-pub(crate) use front::SegmentFacts;
-pub(crate) use holding::never_wait_here;
-use live::LiveSlot;
-#[cfg(any(fuzzing, test))]
-pub(crate) use live::look_at_live;
-pub(crate) use live::{LiveWatch, LiveWriter};
-use load::Found;
-pub use load::PartitionRecovery;
-use missing::Compacted;
-pub use missing::MissingRecords;
-pub(crate) use missing::is_always_compacted;
+use cleanup::Cleanup;
+pub(crate) use cleanup::{Age, Cleanable, LastBatch, SegmentFacts};
+pub(crate) use context::{AheadChore, BackgroundSync, Chore, Chores, ScanWatch, SyncBy};
 use point::Keeping;
 pub(crate) use point::{Bytes, Kept, PartitionPoint, at_one_point};
-use prepared::Prepared;
-#[cfg(any(fuzzing, test))]
-pub(crate) use producers::follow_producers;
-pub(crate) use producers::{OpenTransaction, ProducerState};
-pub(crate) use resting::Actives;
+pub(crate) use reader::cursor::{Cursor, FetchLimits, Fetched};
+pub(crate) use reader::fetch::Rest;
+pub use recovery::PartitionRecovery;
+use recovery::Recovery;
+pub(crate) use recovery::aside::is_aside;
+pub(crate) use recovery::begun::holds_no_record;
+pub use recovery::missing::MissingRecords;
+pub(crate) use recovery::missing::is_always_compacted;
 pub(crate) use segments::SegmentList;
 use settings::LiveSettings;
 pub(crate) use settings::{Flush, LogLimits, PartitionSettings, Retention};
-use snapshots::Producers;
+#[cfg(any(fuzzing, test))]
+pub(crate) use tailing::live_file::look_at_live;
+pub(crate) use tailing::live_file::{LiveWatch, LiveWriter};
+use transactions::Transactions;
+#[cfg(any(fuzzing, test))]
+pub(crate) use transactions::follow_producers;
+pub(crate) use transactions::{Aborted, OpenTransaction, ProducerState};
 pub(crate) use view::Ended;
-use view::{LogView, Numbered, Published, Stability};
-pub(crate) use window::Rest;
+use view::{LogView, Numbered, Published};
+pub(crate) use writer::backpressure::never_wait_here;
+pub(crate) use writer::idle::Actives;
+use writer::{Appender, LastSegment, Writer};
 
-use crate::error::{Error, PoisonCause, Result};
+use crate::error::{Error, Result};
 use crate::format::compression::BatchLimits;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::segment::{FinishFailure, IndexEntries, Segment, SegmentWriter, Unsealed};
 use crate::sys::{Disk, Purpose, Spending};
 use crate::wait::Sleepers;
-use follow::Watching;
-
-/// Recovered segments that wait for the background, each with a descriptor.
-const MOST_RECOVERED: usize = 64;
 
 /// What the directory's checkpoints say of a partition.
 #[derive(Debug, Clone, Copy, Default)]
@@ -128,78 +109,21 @@ pub(crate) struct PartitionLog {
     directory: PathBuf,
     disk: Disk,
     settings: LiveSettings,
-    checkpointed: Checkpointed,
     chores: Chores,
     /// Number 0 until it is loaded.
     view: Published<LogView>,
-    stability: Stability,
     sleepers: Sleepers,
-    /// Set by loading. Whoever keeps snapshots holds `finishing`; readers look at it when they enter a segment.
-    producers: Mutex<Producers>,
-    /// Of a followed log, once somebody wants to know.
-    decided: Mutex<Option<Decided>>,
-    /// Taken before any other lock, by readers of committed records.
-    decisions: Decisions,
-    /// Held while segments leave. No other lock is taken under it.
-    front: Mutex<Front>,
-    /// Taken before `appender` and `finishing`, by those who delete what is old.
-    ages: Ages,
-    /// Held while the checkpoint of leader epochs is brought up to date.
-    epochs: Mutex<()>,
-    /// How far compaction has come.
-    cleaned: Cleaned,
-    compacted: Compacted,
-    /// What was found missing before the partition was loaded, for the report of that.
-    surveyed: Mutex<Vec<MissingRecords>>,
+    writer: Writer,
+    transactions: Transactions,
+    cleanup: Cleanup,
+    recovery: Recovery,
     keeping: Keeping,
-    durable: Durable,
-    prepared: Prepared,
-    counters: Counters,
-    /// Appended to since somebody looked whether it was left alone.
-    used: AtomicBool,
-    /// Where readers in other processes look. `None` inside: they are not told.
-    live: OnceLock<Option<LiveSlot>>,
-    appender: Mutex<Appender>,
-    /// Held while segments are synced and finished, so that they are in order and each failure is seen by all. Taken
-    /// after `appender`, or without it.
-    finishing: Mutex<()>,
-    /// The failure that ended appending, for those who do not look at `appender`.
-    failure: OnceLock<PoisonCause>,
 }
 
 impl fmt::Debug for PartitionLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PartitionLog({})", self.id)
     }
-}
-
-#[derive(Debug)]
-enum Appender {
-    /// The directory was not looked at yet.
-    Unloaded,
-    /// Looked at; nothing appended since. The last segment, if there is one, is as it was found.
-    Idle {
-        next_offset: u64,
-        epoch: u32,
-        last: Option<LastSegment>,
-    },
-    Active {
-        writer: Box<SegmentWriter>,
-        epoch: u32,
-    },
-    /// Another process appends, if anybody does.
-    Following(Watching),
-    /// The failure that did it is in `failure`.
-    Poisoned,
-    /// Closed or deleted, as the view says.
-    Ended,
-}
-
-/// Where the last segment of a loaded partition stands.
-#[derive(Debug, Clone, Copy)]
-struct LastSegment {
-    base: u64,
-    position: u64,
 }
 
 /// One consistent look at a partition's offsets.
@@ -230,37 +154,21 @@ impl PartitionLog {
         chores: Chores,
     ) -> Arc<Self> {
         let directory = root.join(id.to_string());
-        let durable = Durable::new(checkpointed.recovery_point.unwrap_or(0), chores.background_sync);
         let compacts = settings.compaction.is_some() || checkpointed.cleaned.is_some();
         Arc::new(Self {
-            compacted: Compacted::new(id.topic(), compacts),
-            surveyed: Mutex::default(),
+            writer: Writer::new(checkpointed.recovery_point.unwrap_or(0), chores.background_sync),
+            cleanup: Cleanup::new(checkpointed.cleaned),
+            recovery: Recovery::new(id.topic(), checkpointed, compacts),
+            transactions: Transactions::default(),
             keeping: Keeping::at(&directory),
             disk: disk.within(&directory),
             directory,
             id: id.of_topic(*topic_id.as_bytes()),
             topic_id,
             settings: LiveSettings::new(settings),
-            checkpointed,
             chores,
             view: Published::new(LogView::new(SegmentList::default(), checkpointed.log_start)),
-            stability: Stability::default(),
             sleepers: Sleepers::default(),
-            producers: Mutex::default(),
-            decided: Mutex::default(),
-            decisions: Decisions::default(),
-            front: Mutex::default(),
-            ages: Ages::default(),
-            epochs: Mutex::default(),
-            cleaned: Cleaned::new(checkpointed.cleaned),
-            durable,
-            prepared: Prepared::default(),
-            counters: Counters::default(),
-            used: AtomicBool::new(false),
-            live: OnceLock::new(),
-            appender: Mutex::new(Appender::Unloaded),
-            finishing: Mutex::default(),
-            failure: OnceLock::new(),
         })
     }
 
@@ -313,94 +221,6 @@ impl PartitionLog {
         self.ask_for_flush();
     }
 
-    /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.
-    pub(crate) fn load(self: &Arc<Self>) -> Result<Option<PartitionRecovery>> {
-        let mut appender = self.appender.lock();
-        match &*appender {
-            Appender::Unloaded => self.load_into(&mut appender).map(Some),
-            Appender::Ended => Err(self.end_error()),
-            _ => Ok(None),
-        }
-    }
-
-    /// Changes nothing here unless all of it succeeds: the next attempt begins anew.
-    fn load_into(self: &Arc<Self>, appender: &mut Appender) -> Result<PartitionRecovery> {
-        if self.disk.read_only {
-            return self.follow_from_here(appender);
-        }
-        if !self.checkpointed.clean {
-            self.remove_prepared();
-        }
-        let Found { mut segments, log_start, last, next_offset, epoch, tail, producers, report, .. } =
-            load::find(self, &SegmentList::default())?;
-        let mut sealed = VecDeque::new();
-        let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
-        let mut directory = None;
-        let state = match recovered {
-            None => Appender::Idle { next_offset, epoch, last },
-            Some(writer) => {
-                let opened = self.disk.open_directory(&self.directory)?;
-                self.unless_full("a checkpoint", self.begin_epoch(epoch, next_offset))?;
-                self.expect_roll_at(self.settings.segment_bytes());
-                self.show(&writer);
-                // Entries and names may be as little on the medium as the records are.
-                opened.sync()?;
-                directory = Some(opened);
-                self.enter_actives();
-                Appender::Active { writer, epoch }
-            }
-        };
-        self.tell_missing(&report.missing);
-        self.set_producers(producers, next_offset);
-        let clean = self.checkpointed.clean || matches!(state, Appender::Idle { .. });
-        self.durable.loaded(next_offset, clean, Unfinished::of(sealed, directory));
-        self.view.replace(|view| view.with_segments(SegmentList::of(segments)).starting_at(log_start));
-        *appender = if self.failure.get().is_some() { Appender::Poisoned } else { state };
-        if !clean {
-            // Served at once; on the medium soon.
-            self.sync_long_tail();
-        }
-        Ok(report)
-    }
-
-    /// Takes recovered segments over for writing, so that they are trimmed, indexed and synced like any other. Returns
-    /// the writer of the last one.
-    fn reopen_recovered(
-        &self,
-        tail: Vec<load::RecoveredSegment>,
-        segments: &mut Vec<Arc<Segment>>,
-        sealed: &mut VecDeque<Arc<Unsealed>>,
-    ) -> Result<Option<Box<SegmentWriter>>> {
-        let mut last: Option<SegmentWriter> = None;
-        for recovered in tail {
-            if let Some(before) = last.take() {
-                sealed.push_back(Arc::new(before.seal()));
-            }
-            if sealed.len() > MOST_RECOVERED
-                && let Some(oldest) = sealed.pop_front()
-            {
-                oldest.seal_and_sync().map_err(FinishFailure::into_error)?;
-                self.unless_full("the index of a segment", oldest.write_indexes(&self.disk))?;
-            }
-            let at = (recovered.base, recovered.position, recovered.next_offset);
-            let mut writer = self.reopen(at, Some(recovered.entries))?;
-            writer.rewrite_from(recovered.unsynced_from);
-            segments.push(Arc::clone(writer.segment()));
-            last = Some(writer);
-        }
-        Ok(last.map(Box::new))
-    }
-
-    fn reopen(&self, at: (u64, u64, u64), entries: Option<IndexEntries>) -> Result<SegmentWriter> {
-        let PartitionSettings { segment_bytes: capacity, index_interval_bytes: interval, .. } =
-            self.settings.all();
-        let writer = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
-        if let Some(wrong) = writer.segment().take_doubt() {
-            self.tell_rebuilt(at.0, wrong);
-        }
-        Ok(writer)
-    }
-
     /// Offsets as they are now, loading the partition if need be.
     pub(crate) fn bounds(self: &Arc<Self>) -> Result<Bounds> {
         let view = self.present()?;
@@ -408,7 +228,7 @@ impl PartitionLog {
         let durable = self.durable_end();
         let (log_start, log_end) = (view.log_start(), view.log_end());
         // After the end: see `Stability`.
-        let last_stable = self.stability.first_unstable().clamp(log_start, log_end);
+        let last_stable = self.transactions.stability().first_unstable().clamp(log_start, log_end);
         Ok(Bounds { log_start, durable: durable.clamp(log_start, log_end), last_stable, log_end })
     }
 
@@ -463,27 +283,5 @@ impl PartitionLog {
 
     fn deleted(&self) -> Error {
         Error::not_found("topic", self.id.topic())
-    }
-
-    /// Tells readers in other processes which segment grows now.
-    fn show(&self, writer: &SegmentWriter) {
-        let take = || self.chores.live.as_ref()?.take(self.topic_id, self.id.partition());
-        if let Some(live) = self.live.get_or_init(take) {
-            live.begin(writer.segment().base(), writer.segment().end_word());
-        }
-    }
-
-    /// Ends appending, and waits for syncs that are under way: with the lock that it returns none is.
-    fn end_with_order(&self, why: Ended) -> (Appender, MutexGuard<'_, ()>) {
-        let mut appender = self.appender.lock();
-        // Before anybody can see the end: whoever waits for what is durable waits for the close then.
-        let order = self.finishing.lock();
-        let before = std::mem::replace(&mut *appender, Appender::Ended);
-        self.view.replace_by_last(|view| view.ended_by(why));
-        drop(appender);
-        self.sleepers.wake_all();
-        // Files are renamed and removed by name: from here on none is.
-        drop(self.front.lock());
-        (before, order)
     }
 }

@@ -20,7 +20,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::{MutexGuard, RwLock};
+use parking_lot::RwLock;
+
+use super::locks::Guard;
+use super::transactions::ProducerState;
 
 use super::{Appender, PartitionLog, SegmentList};
 use crate::error::{Damage, Error, Result};
@@ -103,7 +106,7 @@ pub(crate) fn at_one_point(kept: Vec<Kept>) -> Vec<PartitionPoint> {
     let point = |(kept, found): (Kept, Found)| {
         let producers = match found.producers {
             Some(state) => state,
-            None => kept.0.producers.lock().state.encode(),
+            None => ProducerState::default().encode(),
         };
         let Found { segments, end, log_start, cleaned, .. } = found;
         PartitionPoint { kept, segments, end, log_start, cleaned, producers }
@@ -123,20 +126,20 @@ struct Found {
 
 /// No thread ever waits for the lock of one appender while it holds another one's, but for this. Two snapshots are not made
 /// at once.
-fn all_locked(logs: &[Kept]) -> Vec<MutexGuard<'_, Appender>> {
+fn all_locked(logs: &[Kept]) -> Vec<Guard<'_, Appender>> {
     for _ in 0..ATTEMPTS {
         let mut held = Vec::with_capacity(logs.len());
         let busy = logs.iter().find(|kept| {
-            let appender = kept.0.appender.try_lock_for(PATIENCE);
+            let appender = kept.0.writer.appender_within(PATIENCE);
             let is_busy = appender.is_none();
             held.extend(appender);
             is_busy
         });
         let Some(busy) = busy else { return held };
         drop(held);
-        drop(busy.0.appender.lock());
+        drop(busy.0.writer.appender());
     }
-    logs.iter().map(|kept| kept.0.appender.lock()).collect()
+    logs.iter().map(|kept| kept.0.writer.appender_beside_others()).collect()
 }
 
 impl PartitionLog {
@@ -164,10 +167,7 @@ impl PartitionLog {
         let end = segments
             .last()
             .map_or(SegmentEnd { position: 0, relative_next: 0, sealed: false }, |last| last.end());
-        let producers = {
-            let producers = self.producers.lock();
-            (!producers.state.is_empty()).then(|| producers.state.encode())
-        };
+        let producers = self.transactions.encoded();
         Found { segments, end, log_start, cleaned: self.cleaned(), producers }
     }
 }
@@ -236,7 +236,7 @@ impl PartitionPoint {
         bytes: &mut Bytes,
     ) -> Result<()> {
         let (end, copy) = (segment.end(), to.join(segment::file_name(segment.base(), LOG)));
-        let is_final = end.sealed && self.log().durable.is_finished(segment.next_offset());
+        let is_final = end.sealed && self.log().writer.durable().is_finished(segment.next_offset());
         let taken = self.by_name(segment, |path| {
             if is_final {
                 copier.take(path, end.position, &copy)

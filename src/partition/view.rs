@@ -13,7 +13,7 @@
 //! | word | where |
 //! |---|---|
 //! | the end of a segment that grows | [`Tail`](crate::sys::Tail) |
-//! | the durable end | [`durability`](super::durability) |
+//! | the durable end | [`durability`](super::writer::fsync) |
 //! | the first unstable offset and the version of what is known of aborted transactions | [`Stability`] |
 //!
 //! The order of publication, which [`tests`] checks with loom:

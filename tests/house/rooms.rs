@@ -147,7 +147,7 @@ fn a_breach_of_each_kind_is_found() {
         "mod inner { use super::super::super::consumer::Consumer; }",
         "macro_rules! poll { () => { $crate::consumer::poll() } }",
     ] {
-        assert_eq!(planted("partition/cursor.rs", breach), 1, "{breach}");
+        assert_eq!(planted("partition/reader.rs", breach), 1, "{breach}");
     }
     assert_eq!(planted("partition/mod.rs", "use super::consumer::Consumer;"), 1);
     for right in [
@@ -160,6 +160,6 @@ fn a_breach_of_each_kind_is_found() {
         "#[cfg(test)]\npub(crate) fn seen(of: &crate::Consumer) -> bool { false }",
         "#[cfg(all(test, unix))]\nuse crate::consumer::Consumer;",
     ] {
-        assert_eq!(planted("partition/cursor.rs", right), 0, "{right}");
+        assert_eq!(planted("partition/reader.rs", right), 0, "{right}");
     }
 }

@@ -9,7 +9,7 @@ use crate::config::{IsolationLevel, ReadUpTo};
 use crate::events::Event;
 use crate::format::transaction_index;
 use crate::partition::Cursor;
-use crate::partition::producers::ProducerState;
+use crate::partition::transactions::ProducerState;
 use crate::segment;
 
 /// Transactions that reach over segments, one of which is open.

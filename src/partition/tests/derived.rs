@@ -244,10 +244,10 @@ fn what_a_live_file_does_not_show_is_found_in_the_log_all_the_same() {
     let before = log.segments().last().unwrap().end_word();
     append(&log, &[value(1)]).unwrap();
     // As if somebody had put the page back.
-    log.live.get().unwrap().as_ref().unwrap().publish(before);
+    log.writer.live_slot().unwrap().publish(before);
     follower.glance().unwrap();
     assert_eq!(ends(), 1, "believed, for a second");
-    if let Appender::Following(watching) = &mut *follower.appender.lock() {
+    if let Appender::Following(watching) = &mut *follower.writer.appender() {
         watching.looked = None;
     }
     follower.glance().unwrap();

@@ -384,7 +384,7 @@ pub(super) fn assert_numbered(log: &Arc<PartitionLog>, offsets: std::ops::Range<
 
 /// What the thread ahead does, at once.
 pub(super) fn work_ahead(log: &PartitionLog) {
-    if let Appender::Active { writer, .. } = &*log.appender.lock() {
+    if let Appender::Active { writer, .. } = &*log.writer.appender() {
         let (growth, tail) = writer.growth();
         growth.work_ahead(tail.load().position);
     }

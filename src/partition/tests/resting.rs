@@ -124,6 +124,6 @@ fn files_are_closed_where_no_background_does_it() {
             assert!(known <= 6, "{known} in round {round}");
         }
     }
-    let is_open = |log: &&Arc<PartitionLog>| matches!(&*log.appender.lock(), Appender::Active { .. });
+    let is_open = |log: &&Arc<PartitionLog>| matches!(&*log.writer.appender(), Appender::Active { .. });
     assert!(logs.iter().filter(is_open).count() <= 6);
 }

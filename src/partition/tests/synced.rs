@@ -27,7 +27,7 @@ fn append_synced(log: &Arc<PartitionLog>) -> Result<u64> {
 /// Lets that many threads append and wait while no sync can begin. Their outcomes.
 fn together(log: &Arc<PartitionLog>) -> Vec<Result<u64>> {
     let end = log.bounds().unwrap().log_end + WAITERS;
-    let order = log.finishing.lock();
+    let order = log.writer.finishing();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..WAITERS).map(|_| scope.spawn(|| append_synced(log))).collect();
         while log.bounds().unwrap().log_end < end {
@@ -191,7 +191,10 @@ impl Observer for AppendsMeanwhile {
         if let Some(log) = self.0.get()
             && log.segments().iter().count() == 1
         {
-            append_numbered(log, 1, 200).unwrap();
+            // On a thread of its own, as appends beside a sync are: this one holds the order of syncs.
+            thread::scope(|threads| {
+                threads.spawn(|| append_numbered(log, 1, 200).unwrap()).join().unwrap();
+            });
         }
     }
 

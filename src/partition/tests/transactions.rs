@@ -13,7 +13,7 @@ use crate::config::{IsolationLevel, ReadUpTo};
 use crate::format::crc::crc32c;
 use crate::format::header::{BatchHeader, CHECKSUMMED, HEADER_BYTES};
 use crate::format::transaction_index::{self, AbortedTransaction};
-use crate::partition::producers::ProducerState;
+use crate::partition::transactions::ProducerState;
 use crate::partition::{Checkpointed, Cursor, FetchLimits, PartitionLog};
 use crate::segment;
 use crate::sys::faults::{Faults, Operation};

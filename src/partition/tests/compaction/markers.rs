@@ -12,7 +12,7 @@ use crate::config::{IsolationLevel, ReadUpTo};
 use crate::events::Event;
 use crate::format::control::ControlRecord;
 use crate::format::header::BatchHeader;
-use crate::partition::producers::ProducerState;
+use crate::partition::transactions::ProducerState;
 use crate::partition::{Cursor, PartitionLog};
 use crate::segment;
 use crate::sys::faults::Faults;

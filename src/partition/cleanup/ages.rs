@@ -1,0 +1,194 @@
+//! The age of segments by their batches, and indexes that turn out to disagree with these.
+//!
+//! An index is made from the batches and carries no checksum, so it decides nothing here. It says where to look, and what
+//! is found there must be what it says: else the answer comes from the batches, and the index is made anew. Before a
+//! segment goes because it is old, all its headers are read; a slice at a time, without a lock that anybody who appends
+//! or reads would wait for.
+
+use std::sync::{Arc, Weak};
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::partition::locks::{Lock, Rank};
+use crate::partition::{Appender, PartitionLog};
+use crate::segment::{self, OFFSET_INDEX, Review, Segment, TIME_INDEX, TIMES_DIFFER};
+
+/// What is known of the oldest segments that somebody asked about.
+#[derive(Debug)]
+pub(in crate::partition) struct Ages(Lock<Known>);
+
+impl Default for Ages {
+    fn default() -> Self {
+        Self(Lock::new(Rank::Ages, Known::default()))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// A review that is under way.
+    review: Option<(Arc<Segment>, Review)>,
+    judged: Option<Judged>,
+    /// Base offset of the segment that was last told of because of a timestamp in the future.
+    told: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Judged {
+    segment: Weak<Segment>,
+    /// Where the segment ended then.
+    position: u64,
+    age: Age,
+}
+
+/// How old a segment is by its batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Age {
+    /// Largest timestamp of its records. Without any, when the file was last changed; that too if it is later and part of
+    /// the segment cannot be read.
+    pub(crate) newest: i64,
+    /// Largest timestamp that was not in the future when the segment was gone through.
+    pub(crate) newest_past: Option<i64>,
+    /// Then.
+    pub(crate) at: i64,
+}
+
+impl PartitionLog {
+    /// The age of the segment with this base offset by its batches; `None` if there is more of it to go through, which the
+    /// next call does. `whole`: goes through all of it. What was found out before the time `since` is not enough.
+    pub(crate) fn age_of(&self, base: u64, now: i64, whole: bool, since: i64) -> Result<Option<Age>> {
+        let segments = self.segments();
+        let Some(segment) = segments.with_base(base) else {
+            // Gone meanwhile: nothing is to be done about it.
+            return Ok(Some(Age { newest: i64::MAX, newest_past: None, at: now }));
+        };
+        let known = &mut *self.cleanup.ages.0.lock();
+        if let Some(judged) = &known.judged
+            && judged.is_of(segment)
+            && judged.age.at >= since
+        {
+            return Ok(Some(judged.age));
+        }
+        let begun = known.review.take();
+        let begun = begun.filter(|(of, review)| Arc::ptr_eq(of, segment) && review.began_at() >= since);
+        let mut review = match begun {
+            Some((_, review)) => review,
+            None => Review::new(segment, self.index_interval(), now),
+        };
+        let file = segment.open()?;
+        while !review.step(segment, &file)? {
+            if !whole {
+                known.review = Some((Arc::clone(segment), review));
+                return Ok(None);
+            }
+        }
+        let times = review.times();
+        let newest = match times.largest {
+            Some(largest) if !times.is_damaged => largest,
+            largest => file.changed_at()?.max(largest.unwrap_or(i64::MIN)),
+        };
+        let age = Age { newest, newest_past: times.largest_past, at: review.began_at() };
+        known.judged = Some(Judged { segment: Arc::downgrade(segment), position: review.position(), age });
+        if !review.agrees_with(self.claimed_largest(segment)?) {
+            self.adopt_review(segment, review, TIMES_DIFFER)?;
+        }
+        Ok(Some(age))
+    }
+
+    /// Whether a glance at the batches bears out what the index of a segment has as its largest timestamp.
+    pub(crate) fn bears_out_age(&self, base: u64) -> Result<bool> {
+        match self.segments().with_base(base) {
+            Some(segment) => segment.view()?.bears_out_largest(),
+            None => Ok(true),
+        }
+    }
+
+    /// What the index of a segment has as its largest timestamp.
+    fn claimed_largest(&self, segment: &Arc<Segment>) -> Result<Option<i64>> {
+        match &*self.writer.appender() {
+            Appender::Active { writer, .. } if Arc::ptr_eq(writer.segment(), segment) => {
+                Ok(writer.largest_timestamp())
+            }
+            _ => segment.claimed_largest(),
+        }
+    }
+
+    fn index_interval(&self) -> u32 {
+        self.settings.all().index_interval_bytes
+    }
+
+    /// Makes the index of a segment anew if it turned out to be wrong. A failure is told, not returned: whoever came upon
+    /// it has its answer from the batches.
+    pub(crate) fn renew_doubted(&self, segment: &Arc<Segment>) {
+        let Some(reason) = segment.take_doubt() else { return };
+        let renew = || {
+            let mut review = Review::new(segment, self.index_interval(), i64::MAX);
+            review.finish(segment, &segment.open()?)?;
+            self.adopt_review(segment, review, reason)
+        };
+        match renew() {
+            Ok(()) | Err(Error::Closed | Error::NotFound { .. }) => {}
+            Err(failure) => self.tell_failed("making an index anew", &failure),
+        }
+    }
+
+    /// Gives a segment the index that a review of it has made. Of one that is damaged there is none.
+    fn adopt_review(&self, segment: &Arc<Segment>, mut review: Review, reason: &'static str) -> Result<()> {
+        if let Appender::Active { writer, .. } = &mut *self.writer.appender()
+            && Arc::ptr_eq(writer.segment(), segment)
+        {
+            // What was appended since: little.
+            review.finish(segment, &segment.open()?)?;
+            if !review.times().is_damaged {
+                writer.adopt(review.into_entries(), self.index_interval());
+                self.tell_rebuilt(segment.base(), reason);
+            }
+            return Ok(());
+        }
+        // Those who finish segments write the same files.
+        let _order = self.writer.finishing();
+        let is_ours =
+            self.segments().with_base(segment.base()).is_some_and(|ours| Arc::ptr_eq(ours, segment));
+        review.finish(segment, &segment.open()?)?;
+        if !is_ours || review.times().is_damaged {
+            return Ok(());
+        }
+        let entries = review.into_entries();
+        if segment.is_stored_as(&entries) {
+            return Ok(());
+        }
+        self.by_name(|| segment.adopt(entries))?;
+        self.tell_rebuilt(segment.base(), reason);
+        Ok(())
+    }
+
+    pub(in crate::partition) fn tell_rebuilt(&self, base: u64, reason: &'static str) {
+        let suffix = if reason == TIMES_DIFFER { TIME_INDEX } else { OFFSET_INDEX };
+        self.chores.events.tell(|| Event::IndexRebuilt {
+            partition: self.id.clone(),
+            path: self.directory.join(segment::file_name(base, suffix)),
+            reason: reason.into(),
+        });
+    }
+
+    /// Whether nobody was told yet that this segment is kept only because of a timestamp in the future.
+    pub(crate) fn is_news_of_future(&self, base: u64) -> bool {
+        self.cleanup.ages.0.lock().told != Some(base)
+    }
+
+    /// Tells of it.
+    pub(crate) fn tell_future(&self, base: u64, timestamp: i64) {
+        self.cleanup.ages.0.lock().told = Some(base);
+        self.chores.events.tell(|| Event::KeptByFutureTimestamp {
+            partition: self.id.clone(),
+            base_offset: base,
+            timestamp: Timestamp::from_millis(timestamp),
+        });
+    }
+}
+
+impl Judged {
+    fn is_of(&self, segment: &Arc<Segment>) -> bool {
+        std::ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment)) && self.position == segment.end().position
+    }
+}

@@ -1,0 +1,286 @@
+//! The front of a partition: what is deleted there, and the files that go.
+//!
+//! Segments leave in four steps, each safe to stop behind: the log start rises, here and, by the caller, in the
+//! checkpoint on the medium; the segment list ends with them; their files are renamed to `.deleted`; the files go.
+//! Whoever opens the log in between removes what lies below the checkpoint. Readers keep what they hold; one that comes
+//! to an offset below the log start is told so, since the start rises before anything is gone.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::partition::cleanup::replace::Swap;
+use crate::partition::{Appender, LogView, PartitionLog, Retention};
+use crate::position::Position;
+use crate::segment::{self, PRODUCER_SNAPSHOT, Segment, Standing, TRANSACTION_INDEX};
+use crate::sys::{EntryKind, disk};
+
+/// Files that a segment may have. The log last: while it is there, whoever opens the log knows of the others.
+const SUFFIXES: [&str; 5] =
+    [segment::OFFSET_INDEX, segment::TIME_INDEX, TRANSACTION_INDEX, PRODUCER_SNAPSHOT, segment::LOG];
+
+/// How long files wait that a snapshot keeps, before it is looked at again whether they can go.
+const KEPT_MS: i64 = 1000;
+
+/// Segments that have left the list and whose files are still there, oldest first.
+#[derive(Debug, Default)]
+pub(in crate::partition) struct Front {
+    pub(super) doomed: VecDeque<Doomed>,
+    /// Segments that lay below the log start when the log was opened: their base offsets, and where they end. The log start
+    /// is one number in a file without a checksum, so they go no sooner than what retention deletes, and are told of.
+    below_start: Vec<(u64, u64)>,
+    /// Exchanged segments whose files do not have their names yet, oldest first.
+    pub(in crate::partition) swaps: VecDeque<Swap>,
+    /// Base offsets of cleaned segments that are of no use and could not be removed.
+    pub(super) unremoved: Vec<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Doomed {
+    pub(in crate::partition) segment: Arc<Segment>,
+    /// When to remove the files, by the log's clock.
+    pub(in crate::partition) due: i64,
+    pub(in crate::partition) renamed: bool,
+}
+
+/// What there is to know of a segment when it is decided whether it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentFacts {
+    pub(crate) base: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sealed: bool,
+    /// Largest timestamp of its records, as its index has it; if none has one, the time of the last change of the file.
+    pub(crate) newest: i64,
+    /// Largest timestamp that is not in the future, where the batches were asked.
+    pub(crate) newest_past: Option<i64>,
+}
+
+/// Segments that were deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Dropped {
+    pub(crate) segments: usize,
+    pub(crate) bytes: u64,
+}
+
+impl PartitionLog {
+    pub(crate) fn log_start(&self) -> u64 {
+        self.view.present().log_start()
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.view.number() > 0
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        self.settings.all().retention
+    }
+
+    /// The segments as they are now, oldest first.
+    pub(crate) fn facts(self: &Arc<Self>) -> Result<Vec<SegmentFacts>> {
+        self.in_present_view(|view| self.facts_of(view))
+    }
+
+    fn facts_of(&self, view: &LogView) -> Result<Vec<SegmentFacts>> {
+        // The view came first: a segment that is sealed since is asked by itself.
+        let active = match &*self.writer.appender() {
+            Appender::Active { writer, .. } => Some((writer.segment().base(), writer.largest_timestamp())),
+            _ => None,
+        };
+        let facts = |segment: &Arc<Segment>| {
+            let end = segment.end();
+            let newest = match active {
+                Some((base, Some(newest))) if base == segment.base() => newest,
+                _ => segment.newest()?,
+            };
+            let next_offset = segment.base() + u64::from(end.relative_next);
+            Ok(SegmentFacts {
+                base: segment.base(),
+                next_offset,
+                bytes: end.position,
+                sealed: end.sealed,
+                newest,
+                newest_past: None,
+            })
+        };
+        view.segments().iter().map(facts).collect()
+    }
+
+    /// Makes ready for a log start at `before`, which the caller writes to the checkpoint and then raises it to. What is to
+    /// be hidden is on the medium when this returns: else the log could end below its start after a power failure.
+    pub(crate) fn prepare_start(self: &Arc<Self>, before: u64) -> Result<()> {
+        let bounds = self.bounds()?;
+        self.check_place()?;
+        self.refuse_failed()?;
+        if before > bounds.log_end {
+            let at = Box::new(Position::new(self.id(), before));
+            return Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end });
+        }
+        if before > bounds.durable { self.sync() } else { Ok(()) }
+    }
+
+    pub(crate) fn raise_start(&self, to: u64) {
+        if self.log_start() >= to || self.view.replace_first(|view| view.starting_at(to)) {
+            return;
+        }
+        self.view.replace(|view| view.starting_at(to));
+    }
+
+    /// Begins a new segment if the log still ends at `end`, so that all before can go. Tells whether it did.
+    pub(crate) fn roll_at(self: &Arc<Self>, end: u64) -> Result<bool> {
+        let mut appender = self.writer.appender();
+        if matches!(&*appender, Appender::Idle { last: Some(_), next_offset, .. } if *next_offset == end) {
+            self.prepare(&mut appender)?;
+        }
+        match &*appender {
+            Appender::Active { writer, .. } if writer.next_offset() == end && writer.position() > 0 => {
+                let end = appender.next_offset();
+                self.roll(&mut appender, 0, end).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Brings the segments before `offset`, which are to leave the log, to their final form, if they have not got it yet.
+    /// Tells whether they have.
+    pub(crate) fn finish_before(self: &Arc<Self>, offset: u64) -> Result<bool> {
+        if !self.writer.durable().is_finished(offset) {
+            match self.finish_to_leave(offset) {
+                // Those behind, which stay, wait for space.
+                Ok(_) | Err(Error::StorageFull { .. }) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(self.writer.durable().is_finished(offset))
+    }
+
+    /// Takes the segments that lie below the log start, which must be in the checkpoint, out of the log. Their files go
+    /// some time after `now`. A file that cannot be renamed is an error, but the segment is gone; it is tried again.
+    pub(crate) fn drop_front(&self, now: i64) -> Result<Dropped> {
+        let mut front = self.cleanup.front.lock();
+        if self.has_ended() {
+            // The directory may be another's.
+            return Ok(Dropped::default());
+        }
+        self.finish_swaps_of(&mut front, now)?;
+        let log_start = self.log_start();
+        if self.segments().iter().nth(1).is_some_and(|next| next.base() <= log_start) {
+            // The checkpoint of log starts tells the same; this one is for when that is lost.
+            let _ = self.begin_epochs_at(log_start);
+        }
+        let mut dropped = self.doom_below_start(&mut front, now);
+        let (gone, _) = self.segments().split_head(|segment, next| {
+            next.base() <= log_start && self.writer.durable().is_finished(segment.next_offset())
+        });
+        if let Some(last) = gone.last().map(|last| last.base()) {
+            // Only who holds `front` changes the list before its last segment.
+            self.view.replace(|view| {
+                view.with_segments(view.segments().split_head(|segment, _| segment.base() <= last).1)
+            });
+        }
+        let due = now.saturating_add(self.retention().file_delete_delay_ms);
+        front.doomed.extend(gone.iter().map(|segment| Doomed {
+            segment: Arc::clone(segment),
+            due,
+            renamed: false,
+        }));
+        dropped.segments += gone.len();
+        dropped.bytes += gone.iter().map(|segment| segment.end().position).sum::<u64>();
+        if dropped.segments > 0 {
+            let Dropped { segments, bytes } = dropped;
+            let partition = || self.id().clone();
+            self.chores.events.tell(|| Event::SegmentsDeleted {
+                partition: partition(),
+                segments,
+                bytes,
+                log_start,
+            });
+        }
+        self.rename_doomed(&mut front)?;
+        Ok(dropped)
+    }
+
+    /// Has the files of segments that were found below the log start removed.
+    fn doom_below_start(&self, front: &mut Front, now: i64) -> Dropped {
+        let due = now.saturating_add(self.retention().file_delete_delay_ms);
+        let mut dropped = Dropped::default();
+        for (base, next) in front.below_start.drain(..) {
+            let path = self.directory.join(segment::file_name(base, segment::LOG));
+            let bytes = self.disk.open(&path, false).and_then(|file| file.len()).unwrap_or(0);
+            let found = Segment::found(&self.disk, &self.directory, base, (bytes, next), true);
+            if let Some(segment) = found.map(Arc::new) {
+                front.doomed.push_back(Doomed { segment, due, renamed: false });
+                dropped.segments += 1;
+                dropped.bytes += bytes;
+            }
+        }
+        dropped
+    }
+
+    /// Whether segments were found below the log start when the log was opened, and are still to be removed.
+    pub(crate) fn has_below_start(&self) -> bool {
+        !self.cleanup.front.lock().below_start.is_empty()
+    }
+
+    /// Removes files whose time has come. Returns when the next ones are due.
+    pub(crate) fn remove_due_files(&self, now: i64) -> Result<Option<i64>> {
+        let mut front = self.cleanup.front.lock();
+        if self.has_ended() {
+            return Ok(None);
+        }
+        self.rename_doomed(&mut front)?;
+        if self.is_kept() {
+            // A snapshot may need them yet.
+            let later = |doomed: &Doomed| doomed.due.max(now.saturating_add(KEPT_MS));
+            return Ok(front.doomed.front().map(later));
+        }
+        while let Some(next) = front.doomed.front().filter(|doomed| doomed.due <= now) {
+            for path in self.files_of(next.segment.base()) {
+                self.disk.remove_file(&Standing::Deleted.of(&path))?;
+            }
+            self.tell_pinned(std::iter::once(&next.segment));
+            front.doomed.pop_front();
+        }
+        Ok(front.doomed.front().map(|doomed| doomed.due))
+    }
+
+    fn rename_doomed(&self, front: &mut Front) -> Result<()> {
+        for doomed in front.doomed.iter_mut().filter(|doomed| !doomed.renamed) {
+            self.doom_snapshot(doomed.segment.base())?;
+            doomed.segment.set_standing(Standing::Deleted)?;
+            doomed.renamed = true;
+        }
+        Ok(())
+    }
+
+    fn files_of(&self, base: u64) -> impl Iterator<Item = PathBuf> {
+        SUFFIXES.iter().map(move |suffix| self.directory.join(segment::file_name(base, suffix)))
+    }
+
+    /// Removes what an earlier process had deleted: files renamed for that. Segments below the log start are taken out of
+    /// `bases`, so that they are not part of the log; their files go with what retention deletes. Tells whether any file
+    /// was removed.
+    pub(in crate::partition) fn clear_front(
+        &self,
+        names: &[(String, EntryKind)],
+        bases: &mut Vec<u64>,
+    ) -> bool {
+        let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
+        let is_deleted = |name: &str| {
+            disk::is_removed(name)
+                || matches!(Standing::split(name), (plain, Standing::Deleted) if is_segments(plain))
+        };
+        let mut found = false;
+        for (name, _) in names.iter().filter(|(name, _)| is_deleted(name)) {
+            let _ = self.disk.remove_file(&self.directory.join(name));
+            found = true;
+        }
+        let start = self.recovery.checkpointed().log_start;
+        let gone = bases.iter().skip(1).take_while(|next| **next <= start).count();
+        let ends: Vec<_> = bases.iter().skip(1).take(gone).copied().collect();
+        self.cleanup.front.lock().below_start = bases.drain(..gone).zip(ends).collect();
+        found
+    }
+}

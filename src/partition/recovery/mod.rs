@@ -1,0 +1,516 @@
+//! Looking at a partition's directory: what segments there are, where the log ends, and recovery after an unclean stop.
+//!
+//! After an orderly close only the last segment is looked at, behind its last index entry. After an unclean stop
+//! see [`unclean`](crate::partition::recovery::unclean).
+
+pub(super) mod aside;
+pub(super) mod begun;
+pub(super) mod epochs;
+pub(super) mod missing;
+pub(super) mod survey;
+mod takeover;
+mod unclean;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Damage, Error, Result};
+use crate::format::checkpoint::EpochStart;
+use crate::format::frame::NotWhole;
+use crate::partition::Checkpointed;
+use crate::partition::cleanup::Swapped;
+use crate::partition::locks::{Lock, Rank};
+use crate::partition::recovery::epochs::{begin_at, epochs_of};
+use crate::partition::recovery::missing::MissingRecords;
+use crate::partition::recovery::survey::in_order;
+use crate::partition::transactions::FoundProducers;
+use crate::partition::{LastSegment, PartitionLog, SegmentList};
+use crate::position::TopicPartition;
+use crate::segment::{self, Batches, IndexEntries, Segment, Standing};
+use crate::sys::disk::{kind_of, length_of};
+use crate::sys::{EntryKind, PlainFile, Tail};
+use missing::Compacted;
+use parking_lot::Mutex;
+
+/// What recovery goes by, and what it has found.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    checkpointed: Checkpointed,
+    /// Held while the checkpoint of leader epochs is brought up to date.
+    epochs: Lock<()>,
+    compacted: Compacted,
+    /// What was found missing before the partition was loaded, for the report of that.
+    surveyed: Mutex<Vec<MissingRecords>>,
+}
+
+impl Recovery {
+    pub(super) fn new(topic: &str, checkpointed: Checkpointed, compacts: bool) -> Self {
+        Self {
+            checkpointed,
+            epochs: Lock::new(Rank::Epochs, ()),
+            compacted: Compacted::new(topic, compacts),
+            surveyed: Mutex::default(),
+        }
+    }
+
+    /// What the checkpoints of the directory said at the open.
+    pub(super) fn checkpointed(&self) -> &Checkpointed {
+        &self.checkpointed
+    }
+}
+
+/// What is in a directory.
+pub(in crate::partition) type Names = Vec<(String, EntryKind)>;
+
+/// How often whoever follows another process lists a directory until what is renamed has come to rest.
+pub(in crate::partition) const MOST_LISTINGS: usize = 8;
+
+/// What opening a directory found in one partition.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PartitionRecovery {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Bytes of log that were read and checked.
+    pub bytes_scanned: u64,
+    /// Bytes behind the last whole batch that were cut off: a batch that was being written.
+    pub bytes_cut: u64,
+    /// Files in which bytes were kept that were cut although whole batches are among them: copies of parts, and whole
+    /// segments that were set aside. No file of an earlier incident was written over.
+    pub kept: Vec<PathBuf>,
+    /// Records that should be there and are not, in ascending order.
+    pub missing: Vec<MissingRecords>,
+    /// Where the log ends now.
+    pub log_end: u64,
+}
+
+impl PartitionRecovery {
+    /// Whether anything was looked at or found that is worth telling.
+    pub(crate) fn is_worth_telling(&self) -> bool {
+        self.bytes_scanned + self.bytes_cut > 0 || !self.kept.is_empty() || !self.missing.is_empty()
+    }
+}
+
+/// A loaded partition.
+pub(crate) struct Found {
+    /// Segments that need nothing done to them.
+    pub(in crate::partition) segments: Vec<Arc<Segment>>,
+    pub(in crate::partition) log_start: u64,
+    pub(in crate::partition) last: Option<LastSegment>,
+    pub(in crate::partition) next_offset: u64,
+    pub(in crate::partition) epoch: u32,
+    /// Segments behind those that were checked and still have to be synced.
+    pub(in crate::partition) tail: Vec<RecoveredSegment>,
+    /// Where leader epochs begin by the batches that were checked.
+    pub(in crate::partition) epochs: Vec<EpochStart>,
+    pub(in crate::partition) producers: FoundProducers,
+    pub(in crate::partition) report: PartitionRecovery,
+}
+
+/// A segment that was checked after an unclean stop.
+pub(in crate::partition) struct RecoveredSegment {
+    pub(in crate::partition) base: u64,
+    pub(in crate::partition) position: u64,
+    pub(in crate::partition) next_offset: u64,
+    pub(in crate::partition) entries: IndexEntries,
+    /// Bytes behind this position may not be on the medium.
+    pub(in crate::partition) unsynced_from: u64,
+}
+
+/// `known`: segments that whoever follows another process has found before.
+pub(in crate::partition) fn find(log: &PartitionLog, known: &SegmentList) -> Result<Found> {
+    let mut loader = Loader { log, swapped: Swapped::default() };
+    match kind_of(&log.directory)? {
+        None => loader.missing(),
+        Some(EntryKind::Directory) => loader.found(known),
+        Some(_) => {
+            let reason = "something else stands where the partition's directory should be; it is left alone";
+            Err(Error::Unsupported(Box::new(Damage::new(&log.directory, 0, reason))))
+        }
+    }
+}
+
+pub(in crate::partition) struct Loader<'l> {
+    pub(in crate::partition) log: &'l PartitionLog,
+    /// For whoever only reads: what another process is about to swap in.
+    pub(in crate::partition) swapped: Swapped,
+}
+
+impl Loader<'_> {
+    pub(in crate::partition) fn corrupt(
+        &self,
+        path: impl Into<PathBuf>,
+        position: u64,
+        reason: impl Into<Box<str>>,
+        offset: u64,
+    ) -> Error {
+        Error::Corrupt(Box::new(Damage::new(path, position, reason).at_offset(&self.log.id, offset)))
+    }
+
+    /// No whole batch begins where one must. `why` says how that is known.
+    pub(in crate::partition) fn not_whole(
+        &self,
+        (path, position): (&Path, u64),
+        why: &str,
+        reason: NotWhole,
+        offset: u64,
+    ) -> Error {
+        let damage = Damage::new(path, position, format!("{why}{reason}")).at_offset(&self.log.id, offset);
+        reason.error(Box::new(damage))
+    }
+
+    fn missing(&self) -> Result<Found> {
+        let (start, point) =
+            (self.log.recovery.checkpointed.log_start, self.log.recovery.checkpointed.recovery_point);
+        match point {
+            Some(point) if point > 0 => {
+                let reason = format!("the directory is missing, but records below offset {point} were in it");
+                Err(self.corrupt(&self.log.directory, 0, reason, start))
+            }
+            _ => Ok(self.empty(start)),
+        }
+    }
+
+    pub(in crate::partition) fn empty(&self, next_offset: u64) -> Found {
+        Found {
+            segments: Vec::new(),
+            log_start: next_offset,
+            last: None,
+            next_offset,
+            epoch: self.log.settings.all().first_epoch,
+            tail: Vec::new(),
+            epochs: Vec::new(),
+            producers: FoundProducers::default(),
+            report: self.report(next_offset),
+        }
+    }
+
+    fn report(&self, log_end: u64) -> PartitionRecovery {
+        let partition = self.log.id.clone();
+        PartitionRecovery {
+            partition,
+            bytes_scanned: 0,
+            bytes_cut: 0,
+            kept: Vec::new(),
+            missing: Vec::new(),
+            log_end,
+        }
+    }
+
+    fn found(&mut self, known: &SegmentList) -> Result<Found> {
+        if self.log.is_only_begun()? {
+            let found = self.missing()?;
+            self.log.clear_begun()?;
+            return Ok(found);
+        }
+        // First: looking into the directory may change it, if there is more in it.
+        let may_be_begun = self.log.may_be_begun()?;
+        match self.look_into(known) {
+            Err(Error::Corrupt(_)) if may_be_begun && self.log.is_begun()? => {
+                self.log.clear_begun()?;
+                Ok(self.empty(0))
+            }
+            found => found,
+        }
+    }
+
+    fn look_into(&mut self, known: &SegmentList) -> Result<Found> {
+        self.log.check_topic_id()?;
+        self.log.disk.know_partition()?;
+        let mut names = self.log.disk.list(&self.log.directory)?;
+        let mut bases = self.bases(&names)?;
+        if !Swapped::among(&names).is_empty() {
+            self.log.note_compacted();
+        }
+        let read_only = self.log.disk.read_only;
+        if read_only {
+            (names, bases) = self.list_again(names, bases)?;
+            self.swapped = Swapped::among(&names);
+            self.with_swapped(&names, &mut bases)?;
+        } else {
+            if self.settle_swap(&names, &bases)? {
+                names = self.log.disk.list(&self.log.directory)?;
+                bases = self.bases(&names)?;
+            }
+            if self.log.clear_front(&names, &mut bases) {
+                names = self.log.disk.list(&self.log.directory)?;
+            }
+        }
+        let stored = if read_only { Some(Vec::new()) } else { self.log.read_epochs()? };
+        let (are_lost, epochs) = (stored.is_none(), stored.unwrap_or_default());
+        let Some(&first) = bases.first() else { return self.without_segments(&epochs) };
+        let mut missing = self.missing_front(&names, &bases)?;
+        let log_start = self.start_of(first, &missing);
+        let mut begun = Found { producers: FoundProducers::among(&names), log_start, ..self.empty(0) };
+        if self.log.recovery.checkpointed.clean || read_only {
+            missing.append(&mut self.log.recovery.surveyed.lock());
+        } else {
+            missing.extend(self.missing_behind(&names, &bases)?);
+        }
+        begun.report.missing = missing;
+        let mut found = match self.log.recovery.checkpointed.clean {
+            _ if read_only => self.followed(&bases, known, begun)?,
+            true => self.clean(&bases, begun)?,
+            false => self.unclean(&bases, begun)?,
+        };
+        if found.log_start > found.next_offset {
+            let reason = format!(
+                "the log starts at offset {} by log-start-offset-checkpoint, but ends at {}: if no records are missing, \
+                 the checkpoint is wrong, and the log can be opened without the line of this partition in it",
+                found.log_start, found.next_offset
+            );
+            return Err(self.corrupt(&self.log.directory, 0, reason, found.next_offset));
+        }
+        if are_lost {
+            let checked = std::mem::take(&mut found.epochs);
+            found.epochs = epochs_of(&found.segments)?;
+            let last = found.epochs.last().map(|last| last.epoch);
+            found.epochs.extend(checked.into_iter().filter(|seen| last.is_none_or(|last| last < seen.epoch)));
+        }
+        if !read_only {
+            self.settle_epochs(&mut found, epochs)?;
+            self.settle_producers(&mut found)?;
+        }
+        found.report.log_end = found.next_offset;
+        found.report.missing = in_order(found.report.missing);
+        Ok(found)
+    }
+
+    /// A directory that was made, but no record was appended.
+    fn without_segments(&self, epochs: &[EpochStart]) -> Result<Found> {
+        let start = self.log.recovery.checkpointed.log_start;
+        if let Some(point) = self.log.recovery.checkpointed.recovery_point.filter(|point| *point > start) {
+            let reason = format!("there is no segment, but records below offset {point} were in one");
+            return Err(self.corrupt(&self.log.directory, 0, reason, start));
+        }
+        let mut found = self.empty(start);
+        found.epoch = epochs.last().map_or(found.epoch, |last| last.epoch.max(found.epoch));
+        Ok(found)
+    }
+
+    /// Base offsets of the segments, ascending. Files of other kinds are left alone.
+    pub(in crate::partition) fn bases(&self, names: &[(String, EntryKind)]) -> Result<Vec<u64>> {
+        let mut bases = Vec::new();
+        for (name, kind) in names {
+            let path = || self.log.directory.join(name);
+            let unsupported = |reason: &str| Error::Unsupported(Box::new(Damage::new(path(), 0, reason)));
+            let (plain, standing) = Standing::split(name);
+            let Some(base) = segment::base_of(plain, segment::LOG) else { continue };
+            if !matches!(standing, Standing::Plain | Standing::Swap) {
+                continue;
+            }
+            if *kind != EntryKind::File {
+                return Err(unsupported("something else stands where a segment should be; it is left alone"));
+            }
+            if standing == Standing::Plain {
+                bases.push(base);
+            }
+        }
+        Ok(bases)
+    }
+
+    /// What is renamed while a list is made may be missing in it, and yet a later segment be there. What another process
+    /// renames comes to rest between two lists that are the same; all that came before the last segment of a list are
+    /// in the next one, unless they were replaced.
+    fn list_again(&self, names: Names, bases: Vec<u64>) -> Result<(Names, Vec<u64>)> {
+        let logs = |names: &[(String, EntryKind)]| {
+            let is_log = |name: &str| segment::base_of(Standing::split(name).0, segment::LOG).is_some();
+            names.iter().map(|(name, _)| name).filter(|name| is_log(name)).cloned().collect::<Vec<_>>()
+        };
+        let (mut before, mut last) = (logs(&names), bases.last().copied());
+        let mut listings = 0;
+        loop {
+            listings += 1;
+            let names = self.log.disk.list(&self.log.directory)?;
+            let mut bases = self.bases(&names)?;
+            let now = logs(&names);
+            if now == before || listings == MOST_LISTINGS {
+                bases.retain(|base| Some(*base) <= last);
+                return Ok((names, bases));
+            }
+            (before, last) = (now, bases.last().copied());
+        }
+    }
+
+    /// Behind the last offset of a segment that is being swapped in. It was on the medium before it got its name.
+    pub(in crate::partition) fn end_of_swapped(&self, base: u64) -> Result<u64> {
+        let path = self.log.directory.join(segment::file_name(base, segment::LOG));
+        let file = self.log.disk.open(&Standing::Swap.of(&path), false)?;
+        let length = file.len()?;
+        let mut end = self.walk_to_end(&file, base, length)?;
+        if end.position < length && end.from > 0 {
+            // Perhaps only the index is wrong.
+            end = walk(Batches::new(&file, length, 0, base))?;
+        }
+        if end.position < length {
+            let why = "a compaction wrote this segment, but it is not whole: ";
+            return Err(self.not_whole((file.path(), end.position), why, end.reason, end.next_offset));
+        }
+        Ok(end.next_offset)
+    }
+
+    fn path_of(&self, base: u64) -> PathBuf {
+        let path = self.log.directory.join(segment::file_name(base, segment::LOG));
+        if self.swapped.holds(base) { Standing::Swap.of(&path) } else { path }
+    }
+
+    pub(in crate::partition) fn open(&self, base: u64) -> Result<(PlainFile, u64)> {
+        let file = self.log.disk.open(&self.path_of(base), false)?;
+        let length = check_length(file.path(), file.len()?)?;
+        Ok((file, length))
+    }
+
+    /// The length of a segment. It is not opened: one that cannot be read keeps nobody from what comes after it.
+    pub(in crate::partition) fn length_of(&self, base: u64) -> Result<u64> {
+        let path = self.path_of(base);
+        check_length(&path, length_of(&path)?)
+    }
+
+    pub(in crate::partition) fn segment(
+        &self,
+        base: u64,
+        position: u64,
+        next: u64,
+        sealed: bool,
+    ) -> Result<Arc<Segment>> {
+        self.found_segment(base, position, next, sealed).map(Arc::new)
+    }
+
+    pub(in crate::partition) fn found_segment(
+        &self,
+        base: u64,
+        position: u64,
+        next: u64,
+        sealed: bool,
+    ) -> Result<Segment> {
+        let directory = &self.log.directory;
+        let found = Segment::found(&self.log.disk, directory, base, (position, next), sealed);
+        let found = found.map(|found| if self.swapped.holds(base) { found.in_swap() } else { found });
+        found.ok_or_else(|| {
+            let path = directory.join(segment::file_name(base, segment::LOG));
+            self.corrupt(
+                path,
+                position,
+                format!("the next segment's offset {next} does not fit this one"),
+                next,
+            )
+        })
+    }
+
+    /// After an orderly close: lengths are exact, every segment but the last ends where the next begins.
+    fn clean(&self, bases: &[u64], begun: Found) -> Result<Found> {
+        let mut segments = Vec::with_capacity(bases.len());
+        for (base, next) in bases.iter().zip(bases.iter().skip(1)) {
+            segments.push(self.segment(*base, self.length_of(*base)?, *next, true)?);
+        }
+        let last_base = *bases.last().unwrap_or(&0);
+        let (file, length) = self.open(last_base)?;
+        let (next_offset, epoch) = self.end_of_closed(&file, last_base, length)?;
+        segments.push(self.segment(last_base, length, next_offset, false)?);
+        let last = Some(LastSegment { base: last_base, position: length });
+        let mut found = Found { segments, last, next_offset, epoch, ..begun };
+        self.producers_of_closed(&mut found)?;
+        Ok(found)
+    }
+
+    /// Offset behind the last record of a file that was closed in order, and the epoch it was written in, or 0.
+    fn end_of_closed(&self, file: &PlainFile, base: u64, length: u64) -> Result<(u64, u32)> {
+        let mut end = self.walk_to_end(file, base, length)?;
+        if end.position < length && end.from > 0 {
+            // Perhaps only the index is wrong.
+            end = walk(Batches::new(file, length, 0, base))?;
+        }
+        let Walk { next_offset, position, reason, epoch, .. } = end;
+        match self.log.recovery.checkpointed.recovery_point {
+            _ if position < length => {
+                let why = "the log was closed in order, but does not end in a whole batch: ";
+                Err(self.not_whole((file.path(), position), why, reason, next_offset))
+            }
+            Some(point) if point > next_offset => {
+                let reason = format!("the log was closed at offset {point}, but the file ends before it");
+                Err(self.corrupt(file.path(), position, reason, next_offset))
+            }
+            _ => Ok((next_offset, epoch.unwrap_or(0))),
+        }
+    }
+
+    /// Checks the batches behind the last index entry.
+    fn walk_to_end(&self, file: &PlainFile, base: u64, length: u64) -> Result<Walk> {
+        let entries = segment::stored_entries(&self.log.disk, file.path(), length)?;
+        let from = entries.as_ref().and_then(IndexEntries::last).map_or(0, |entry| u64::from(entry.position));
+        walk(Batches::new(file, length, from, base))
+    }
+
+    /// Whether a segment got its final form: exact length, and indexes that know of its end.
+    pub(in crate::partition) fn is_finished(
+        &self,
+        file: &PlainFile,
+        base: u64,
+        length: u64,
+        next: u64,
+    ) -> Result<bool> {
+        let Some(entries) = segment::stored_entries(&self.log.disk, file.path(), length)? else {
+            return Ok(false);
+        };
+        let end = self.walk_to_end(file, base, length)?;
+        let times_fit = end.timestamp < 0 || entries.largest().is_some_and(|known| known >= end.timestamp);
+        Ok(end.position == length && end.next_offset == next && times_fit)
+    }
+
+    /// The epoch to write with, never a lower one than was seen. The file follows the batches where these were checked,
+    /// and is cut where the log was cut.
+    fn settle_epochs(&self, found: &mut Found, mut epochs: Vec<EpochStart>) -> Result<()> {
+        let before = epochs.clone();
+        let highest = epochs.last().map(|last| last.epoch);
+        epochs.retain(|known| known.start < found.next_offset || known.start == found.log_start);
+        for seen in &found.epochs {
+            if epochs.last().is_none_or(|last| last.epoch < seen.epoch) {
+                epochs.retain(|known| known.start < seen.start);
+                epochs.push(*seen);
+            }
+        }
+        begin_at(&mut epochs, found.log_start);
+        let known = highest.max(epochs.last().map(|last| last.epoch));
+        found.epoch = known.unwrap_or(0).max(self.log.settings.all().first_epoch).max(found.epoch);
+        if epochs == before {
+            Ok(())
+        } else {
+            self.log.unless_full("a checkpoint", self.log.write_epochs(&epochs)).map(drop)
+        }
+    }
+}
+
+fn check_length(path: &Path, length: u64) -> Result<u64> {
+    if length > Tail::MAX_POSITION {
+        let reason = "a log file of 2 GiB and more is not a segment that Kafka writes";
+        return Err(Error::Unsupported(Box::new(Damage::new(path, length, reason))));
+    }
+    Ok(length)
+}
+
+/// What lies at the end of a file.
+struct Walk {
+    from: u64,
+    position: u64,
+    next_offset: u64,
+    reason: NotWhole,
+    /// Largest ones of the batches that were passed, −1 if there is none.
+    timestamp: i64,
+    epoch: Option<u32>,
+}
+
+fn walk(mut batches: Batches<'_>) -> Result<Walk> {
+    let (from, mut timestamp, mut epoch) = (batches.position, -1, None);
+    loop {
+        match batches.next()? {
+            Ok((_, frame)) => {
+                timestamp = timestamp.max(frame.indexed_timestamp());
+                epoch = epoch.max(u32::try_from(frame.leader_epoch()).ok());
+            }
+            Err(stop) => {
+                let (position, next_offset) = (batches.position, batches.expected);
+                return Ok(Walk { from, position, next_offset, reason: stop.reason, timestamp, epoch });
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Loading a partition: what was found in its directory becomes what readers see and what the appender continues.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::partition::recovery::{self, Found, PartitionRecovery, RecoveredSegment};
+use crate::partition::writer::finish::Unfinished;
+use crate::partition::{Appender, PartitionLog, SegmentList};
+use crate::segment::{FinishFailure, Segment, SegmentWriter, Unsealed};
+
+/// Recovered segments that wait for the background, each with a descriptor.
+const MAX_RECOVERED: usize = 64;
+
+impl PartitionLog {
+    /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.
+    pub(crate) fn load(self: &Arc<Self>) -> Result<Option<PartitionRecovery>> {
+        let mut appender = self.writer.appender();
+        match &*appender {
+            Appender::Unloaded => self.load_into(&mut appender).map(Some),
+            Appender::Ended => Err(self.end_error()),
+            _ => Ok(None),
+        }
+    }
+
+    /// Changes nothing here unless all of it succeeds: the next attempt begins anew.
+    pub(in crate::partition) fn load_into(
+        self: &Arc<Self>,
+        appender: &mut Appender,
+    ) -> Result<PartitionRecovery> {
+        if self.disk.read_only {
+            return self.follow_from_here(appender);
+        }
+        if !self.recovery.checkpointed.clean {
+            self.remove_prepared();
+        }
+        let Found { mut segments, log_start, last, next_offset, epoch, tail, producers, report, .. } =
+            recovery::find(self, &SegmentList::default())?;
+        let mut sealed = VecDeque::new();
+        let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
+        let mut directory = None;
+        let state = match recovered {
+            None => Appender::Idle { next_offset, epoch, last },
+            Some(writer) => {
+                let opened = self.disk.open_directory(&self.directory)?;
+                self.unless_full("a checkpoint", self.begin_epoch(epoch, next_offset))?;
+                self.expect_roll_at(self.settings.segment_bytes(), writer.position());
+                self.show(&writer);
+                // Entries and names may be as little on the medium as the records are.
+                opened.sync()?;
+                directory = Some(opened);
+                self.enter_actives();
+                Appender::Active { writer, epoch }
+            }
+        };
+        self.tell_missing(&report.missing);
+        self.set_producers(producers, next_offset);
+        let clean = self.recovery.checkpointed.clean || matches!(state, Appender::Idle { .. });
+        self.writer.durable().loaded(next_offset, clean, Unfinished::of(sealed, directory));
+        self.view.replace(|view| view.with_segments(SegmentList::of(segments)).starting_at(log_start));
+        *appender = if self.writer.has_failed() { Appender::Poisoned } else { state };
+        if !clean {
+            // Served at once; on the medium soon.
+            self.sync_long_tail();
+        }
+        Ok(report)
+    }
+
+    /// Takes recovered segments over for writing, so that they are trimmed, indexed and synced like any other. Returns
+    /// the writer of the last one.
+    fn reopen_recovered(
+        &self,
+        tail: Vec<RecoveredSegment>,
+        segments: &mut Vec<Arc<Segment>>,
+        sealed: &mut VecDeque<Arc<Unsealed>>,
+    ) -> Result<Option<Box<SegmentWriter>>> {
+        let mut last: Option<SegmentWriter> = None;
+        for recovered in tail {
+            if let Some(before) = last.take() {
+                sealed.push_back(Arc::new(before.seal()));
+            }
+            if sealed.len() > MAX_RECOVERED
+                && let Some(oldest) = sealed.pop_front()
+            {
+                oldest.seal_and_sync().map_err(FinishFailure::into_error)?;
+                self.unless_full("the index of a segment", oldest.write_indexes(&self.disk))?;
+            }
+            let at = (recovered.base, recovered.position, recovered.next_offset);
+            let mut writer = self.reopen(at, Some(recovered.entries))?;
+            writer.rewrite_from(recovered.unsynced_from);
+            segments.push(Arc::clone(writer.segment()));
+            last = Some(writer);
+        }
+        Ok(last.map(Box::new))
+    }
+}

@@ -1,0 +1,366 @@
+//! Following a partition that another process may be writing: a stratalog, a Kafka broker, or nobody.
+//!
+//! Nothing is written, cut or locked here. What counts is found by reading the files, never by mapping them:
+//!
+//! | found | means |
+//! |---|---|
+//! | a whole batch at the expected offset behind the last one | it belongs to the log |
+//! | anything else behind the last batch of the last segment | not yet |
+//! | the same, but a later segment exists, or it lies below the recovery point | damage |
+//! | a file named by the next offset | the last segment is complete |
+//! | the first segment is gone | the log starts later now |
+//! | the last segment is shorter than what was read of it | it was replaced: everything is looked at anew |
+//! | the name of a segment stands for another file, when it is opened | the same: a compaction keeps base offsets, and may keep lengths |
+//!
+//! What is found is published in the same words as a writer's, so readers notice no difference. [`refresh`] looks
+//! further, as often as somebody wants to know; between two calls nothing is open.
+//!
+//! [`refresh`]: PartitionLog::refresh
+
+pub(super) mod live_file;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::format::frame::{NotWhole, SMALLEST_PREFIX, frame_length};
+use crate::partition::recovery::{self, Found, Loader, MOST_LISTINGS, PartitionRecovery};
+use crate::partition::tailing::live_file::{LiveView, Shown};
+use crate::partition::{Appender, Checkpointed, PartitionLog, SegmentList};
+use crate::segment::{self, Batches, Indexing, MOST_OFFSETS, Segment, check_batches, skip_batches};
+use crate::sys::PlainFile;
+use crate::sys::disk::kind_of;
+
+/// Where a followed segment ends.
+struct End {
+    position: u64,
+    next_offset: u64,
+}
+
+/// What the last segment showed.
+#[derive(PartialEq, Eq)]
+enum Look {
+    /// It has grown, or stands still.
+    Seen,
+    /// It is complete, and another one follows.
+    Rolled,
+    /// It is gone, or is not the file it was.
+    Lost,
+}
+
+/// What a follower knows of the live writer's file.
+#[derive(Debug, Default)]
+pub(in crate::partition) struct Watching {
+    view: Option<Arc<LiveView>>,
+    slot: Option<usize>,
+    /// Slots before this one are not it.
+    searched: usize,
+    /// When the files were looked at last.
+    pub(in crate::partition) looked: Option<Instant>,
+}
+
+/// For so long nobody looks at files of which the live writer's says that they have not grown: it lies in a file that
+/// anybody may have damaged.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+impl Watching {
+    fn shows_nothing_new(&mut self, view: &Arc<LiveView>, log: &PartitionLog) -> bool {
+        if self.view.as_ref().is_none_or(|known| !Arc::ptr_eq(known, view)) {
+            // From here on it tells of every append; what came before shows in the files.
+            *self = Self { view: Some(Arc::clone(view)), ..Self::default() };
+            return false;
+        }
+        if self.slot.is_none() {
+            let in_use = view.in_use();
+            self.slot = view.slot_of(log.topic_id, log.id.partition(), self.searched);
+            self.searched = in_use;
+        }
+        let Some(slot) = self.slot else { return !view.is_full() };
+        let known = log.segments();
+        let known = known.last().map(|last| Shown { base: last.base(), word: last.end_word() });
+        known.is_some() && view.shown(slot) == known
+    }
+
+    fn ask(&self, view: &Arc<LiveView>) -> bool {
+        let same = self.view.as_ref().is_some_and(|known| Arc::ptr_eq(known, view));
+        match self.slot {
+            Some(slot) if same => view.raise(Some(slot)),
+            _ => return same && !view.is_full(),
+        }
+        true
+    }
+}
+
+impl PartitionLog {
+    /// Looks what another process has done to the partition since the last look. Of a log of our own there is nothing
+    /// to learn.
+    pub(crate) fn refresh(&self) -> Result<()> {
+        if !self.disk.read_only {
+            return Ok(());
+        }
+        let mut appender = self.writer.appender();
+        match &mut *appender {
+            Appender::Unloaded => self.follow_from_here(&mut appender).map(drop),
+            Appender::Following(watching) => {
+                watching.looked = Some(Instant::now());
+                self.look_further()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, but where a live writer tells that it has appended nothing that is enough.
+    pub(crate) fn glance(&self) -> Result<()> {
+        let view = || self.chores.watch.as_ref()?.view();
+        if self.disk.read_only
+            && let Appender::Following(watching) = &mut *self.writer.appender()
+            && view().is_some_and(|view| watching.shows_nothing_new(&view, self))
+            && watching.looked.is_some_and(|looked| looked.elapsed() < BELIEVED)
+        {
+            return Ok(());
+        }
+        self.refresh()
+    }
+
+    /// Asks the writer to ring when it appends. `false`: it will not, for what is known of it.
+    pub(crate) fn ask_to_be_woken(&self, view: &Arc<LiveView>) -> bool {
+        match &*self.writer.appender() {
+            Appender::Following(watching) => watching.ask(view),
+            _ => false,
+        }
+    }
+
+    /// What the checkpoints say by now.
+    pub(crate) fn raise_marks(&self, found: &Checkpointed) {
+        self.raise_start(found.log_start);
+        self.raise_durable(found.recovery_point.unwrap_or(0));
+        if let Some(upto) = found.cleaned {
+            self.note_compacted();
+            self.set_cleaned(upto);
+        }
+    }
+
+    /// After reading has failed: whether that is because the files were exchanged under the reader, who then should
+    /// try again.
+    pub(in crate::partition) fn has_moved_on(&self, failure: &Error) -> bool {
+        let may_have = failure.is_file_not_found() || matches!(failure, Error::Corrupt(_));
+        if !self.disk.read_only || !may_have {
+            return false;
+        }
+        let appender = self.writer.appender();
+        matches!(*appender, Appender::Following(_)) && self.list_anew(&SegmentList::default()).is_ok()
+    }
+
+    /// The first look.
+    pub(in crate::partition) fn follow_from_here(
+        &self,
+        appender: &mut Appender,
+    ) -> Result<PartitionRecovery> {
+        let report = self.list_anew(&SegmentList::default())?;
+        self.tell_missing(&report.missing);
+        *appender = Appender::Following(Watching::default());
+        Ok(report)
+    }
+
+    /// Runs under the lock of `appender`, as everything that publishes here does.
+    fn look_further(&self) -> Result<()> {
+        let known = self.segments();
+        let Some(last) = known.last() else {
+            // Until there is a first segment there is nothing but the directory to look at.
+            return if kind_of(&self.directory)?.is_some() {
+                self.list_anew(&known).map(drop)
+            } else {
+                Ok(())
+            };
+        };
+        let look = self.look_behind(last)?;
+        let first_is_gone = || match known.first() {
+            None => Ok(false),
+            Some(first) => Ok::<_, Error>(first.by_name(kind_of)?.is_none()),
+        };
+        match look {
+            Look::Lost => self.list_anew(&SegmentList::default()).map(drop),
+            Look::Rolled => self.list_anew(&known).map(drop),
+            Look::Seen if first_is_gone()? => self.list_anew(&known).map(drop),
+            Look::Seen => Ok(()),
+        }
+    }
+
+    /// Publishes the whole batches behind the end of the last segment.
+    fn look_behind(&self, last: &Segment) -> Result<Look> {
+        let end = last.end();
+        let file = match last.open() {
+            Ok(file) => file,
+            Err(failure) if failure.is_file_not_found() => return Ok(Look::Lost),
+            Err(failure) => return Err(failure),
+        };
+        let length = file.len()?;
+        if length < end.position {
+            return Ok(Look::Lost);
+        }
+        if something_follows(&file, length, end.position)? {
+            let mut batches = Batches::new(&file, length, end.position, last.next_offset());
+            while let Ok((_, frame)) = batches.next()? {
+                let relative = (frame.last_offset() + 1).saturating_sub(last.base());
+                let Some(relative) = u32::try_from(relative).ok().filter(|r| u64::from(*r) <= MOST_OFFSETS)
+                else {
+                    break;
+                };
+                last.follow_to(batches.position, relative, false);
+            }
+            if last.end() == end {
+                // A batch that is being written, or one that is damaged: a later segment would tell.
+                let later = self.disk.list(&self.directory)?.into_iter().any(|(name, _)| {
+                    segment::base_of(&name, segment::LOG).is_some_and(|base| base > last.base())
+                });
+                return Ok(if later { Look::Rolled } else { Look::Seen });
+            }
+        }
+        // A segment is complete when the next one exists, which is named by the offset behind it.
+        let next = self.directory.join(segment::file_name(last.next_offset(), segment::LOG));
+        let rolled = last.next_offset() > last.base() && kind_of(&next)?.is_some();
+        Ok(if rolled { Look::Rolled } else { Look::Seen })
+    }
+
+    /// Lists the directory and publishes what stands in it. Segments of `known` that are still the same are kept, with
+    /// their maps.
+    fn list_anew(&self, known: &SegmentList) -> Result<PartitionRecovery> {
+        let mut listings = 0;
+        let found = loop {
+            listings += 1;
+            match recovery::find(self, known) {
+                // Renamed or removed between the list and the look.
+                Err(failure) if failure.is_file_not_found() && listings < MOST_LISTINGS => {}
+                found => break found?,
+            }
+        };
+        let Found { segments, log_start, report, .. } = found;
+        let complete = segments.len().saturating_sub(1);
+        let list = SegmentList::of(segments);
+        if self.is_loaded() && list.is_same(&self.segments()) {
+            self.raise_start(log_start);
+            return Ok(report);
+        }
+        let grown: Vec<_> = list.iter().take(complete).filter(|kept| !kept.end().sealed).cloned().collect();
+        self.view.replace(|view| view.with_segments(list).starting_at(log_start));
+        // The list has the next segment before the one before it is sealed.
+        for segment in grown {
+            let end = segment.end();
+            segment.follow_to(end.position, end.relative_next, true);
+        }
+        Ok(report)
+    }
+}
+
+/// Whether a batch may follow: a cheap look before a large one. Space taken in advance reads as zeros.
+fn something_follows(file: &PlainFile, length: u64, position: u64) -> Result<bool> {
+    let mut prefix = [0; SMALLEST_PREFIX];
+    file.read_at(&mut prefix, position)?;
+    Ok(frame_length(&prefix).is_ok_and(|needs| position + needs <= length))
+}
+
+impl Loader<'_> {
+    /// The segments with these base offsets, each to its last whole batch.
+    pub(in crate::partition) fn followed(
+        &self,
+        bases: &[u64],
+        known: &SegmentList,
+        begun: Found,
+    ) -> Result<Found> {
+        let mut segments = Vec::with_capacity(bases.len());
+        for (&base, &next) in bases.iter().zip(bases.iter().skip(1)) {
+            let kept = known.with_base(base).filter(|segment| segment.next_offset() == next);
+            segments.push(match kept {
+                Some(segment) => Arc::clone(segment),
+                None => self.complete(base, next)?,
+            });
+        }
+        let last = *bases.last().unwrap_or(&0);
+        let kept = known.with_base(last).filter(|segment| !segment.end().sealed);
+        let last = match kept {
+            Some(segment) => Arc::clone(segment),
+            None => self.growing(last)?,
+        };
+        let next_offset = last.next_offset();
+        segments.push(last);
+        Ok(Found { segments, next_offset, ..begun })
+    }
+
+    /// A segment that others follow. Below the recovery point it has its exact length; else it may still end in space
+    /// that was taken in advance.
+    fn complete(&self, base: u64, next: u64) -> Result<Arc<Segment>> {
+        let (file, length) = self.open(base)?;
+        let mut last_byte = [0];
+        file.read_at(&mut last_byte, length.saturating_sub(1))?;
+        let point = self.log.recovery.checkpointed().recovery_point.unwrap_or(0);
+        let position = if next <= point || last_byte != [0] {
+            length
+        } else {
+            let from = self.start_by_index(&file, base, length)?;
+            let mut batches = Batches::new(&file, length, from, base);
+            while batches.next()?.is_ok() {}
+            if batches.position == from && from > 0 {
+                // Perhaps only the index is wrong.
+                batches = Batches::new(&file, length, 0, base);
+                while batches.next()?.is_ok() {}
+            }
+            // What is not zero is for the reader to stumble over.
+            if batches.rest_is_zero()? { batches.position } else { length }
+        };
+        Ok(Arc::new(self.found_segment(base, position, next, true)?.only_of(&file)))
+    }
+
+    /// The last segment, as far as it is whole.
+    fn growing(&self, base: u64) -> Result<Arc<Segment>> {
+        let (file, length) = self.open(base)?;
+        let point = self.log.recovery.checkpointed().recovery_point.unwrap_or(0);
+        let (end, entries) = if let Some(end) = self.end_by_index(&file, base, length)? {
+            (end, None)
+        } else {
+            let mut batches = Batches::new(&file, length, 0, base);
+            let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
+            skip_batches(&mut batches, point, &mut index, &mut |_, _| ())?;
+            let checked = check_batches(&mut batches, index, &mut |_, _| ())?;
+            self.refuse_newer(&file, &checked)?;
+            let end = End { position: checked.position, next_offset: checked.next_offset };
+            (end, Some(checked.entries.thinned()))
+        };
+        // The checkpoint is of the time of the open. A file that was cut since is another matter, see `refresh`.
+        if end.next_offset < point && !self.log.is_loaded() {
+            return Err(self.damage_below(point, &file, base, length)?);
+        }
+        let segment = self.found_segment(base, end.position, end.next_offset, false)?.only_of(&file);
+        Ok(Arc::new(match entries {
+            Some(entries) => segment.indexed(entries),
+            None => segment,
+        }))
+    }
+
+    /// The last batch that the index of a segment leads to. One that is wrong leads to the first.
+    fn start_by_index(&self, file: &PlainFile, base: u64, length: u64) -> Result<u64> {
+        let start = segment::start_before(&self.log.disk, file, (base, length), u32::MAX)?;
+        Ok(start.unwrap_or_else(|wrong| {
+            self.log.tell_rebuilt(base, wrong);
+            0
+        }))
+    }
+
+    /// The end of a segment whose index leads near to it.
+    fn end_by_index(&self, file: &PlainFile, base: u64, length: u64) -> Result<Option<End>> {
+        let from = self.start_by_index(file, base, length)?;
+        if from == 0 {
+            return Ok(None);
+        }
+        let mut batches = Batches::new(file, length, from, base);
+        let reason = loop {
+            if let Err(stop) = batches.next()? {
+                break stop.reason;
+            }
+        };
+        let end = End { position: batches.position, next_offset: batches.expected };
+        if let NotWhole::Newer(_) = reason {
+            return Err(self.not_whole((file.path(), end.position), "", reason, end.next_offset));
+        }
+        Ok((end.position > from).then_some(end))
+    }
+}

@@ -1,0 +1,208 @@
+//! What the markers in a log say of transactions, for readers that want committed records only.
+//!
+//! A transaction is decided by the next marker of its producer behind its records, and by nothing else. The indexes of aborted
+//! transactions are kept for brokers, and asked only about what lies behind damage. Snapshots of producers say which
+//! transactions are open: they are held against the batches before a reader goes by them.
+//!
+//! Markers are looked for when a reader comes to the first batch of a transaction, from there on and no further than it
+//! takes to decide what the reader may see. A log without transactions costs nothing.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use crate::error::Result;
+use crate::format::control::ControlRecord;
+use crate::format::header::BatchHeader;
+use crate::format::transaction_index::AbortedTransaction;
+use crate::partition::PartitionLog;
+use crate::partition::transactions::aborted::Aborted;
+use crate::partition::transactions::producer_state::ProducerState;
+use crate::partition::transactions::snapshots::{FoundProducers, Passing};
+use crate::partition::transactions::tailed::Decided;
+use crate::segment::Segment;
+
+/// With more than so many, what is behind a reader is forgotten.
+const MOST_ABORTED: usize = 1 << 16;
+
+/// How transactions end, by the batches from one offset to another.
+#[derive(Debug)]
+pub(super) struct Ends {
+    from: u64,
+    upto: u64,
+    /// Of transactions that have not ended: producer, and the first offset that was come across.
+    open: BTreeMap<i64, u64>,
+    aborted: Vec<AbortedTransaction>,
+    /// Where batches were last found to be damaged.
+    damaged_at: Option<u64>,
+}
+
+impl Ends {
+    fn from(offset: u64) -> Self {
+        Self { from: offset, upto: offset, open: BTreeMap::new(), aborted: Vec::new(), damaged_at: None }
+    }
+
+    /// Whether they tell of batches of `segment` from this offset on, or can be brought to do so.
+    fn are_of(&self, segment: &Segment, from: u64) -> bool {
+        let is_damaged = self.damaged_at.is_some_and(|at| (segment.base()..from).contains(&at));
+        (self.from..=self.upto).contains(&from) && !is_damaged && self.aborted.len() <= MOST_ABORTED
+    }
+
+    /// Notes the next batch.
+    fn note(&mut self, header: &BatchHeader, control: Option<ControlRecord>) {
+        let (producer_id, Ok(offset)) = (header.producer_id, u64::try_from(header.base_offset)) else {
+            return;
+        };
+        match control {
+            Some(ControlRecord::Abort { .. }) => {
+                if let Some(first_offset) = self.open.remove(&producer_id) {
+                    let ended =
+                        AbortedTransaction { producer_id, first_offset, last_offset: offset, last_stable: 0 };
+                    self.aborted.push(ended);
+                }
+            }
+            Some(ControlRecord::Commit { .. }) => drop(self.open.remove(&producer_id)),
+            None if header.is_transactional() && !header.is_control() => {
+                self.open.entry(producer_id).or_insert(offset);
+            }
+            _ => {}
+        }
+    }
+
+    /// The batches from `at` to before `upto` are damaged: what their index says of them is all there is. What it does not
+    /// tell of counts as committed, as for a broker.
+    fn skip_damage(&mut self, at: u64, upto: u64, index: Vec<AbortedTransaction>) {
+        for mut ended in index.into_iter().filter(|one| (at..upto).contains(&one.last_offset)) {
+            let first = self.open.remove(&ended.producer_id);
+            ended.first_offset = first.map_or(ended.first_offset, |first| first.min(ended.first_offset));
+            self.aborted.push(ended);
+        }
+        self.open.clear();
+        self.damaged_at = Some(at);
+    }
+
+    /// First offset of the oldest transaction that has not ended.
+    fn first_open(&self) -> Option<u64> {
+        self.open.values().min().copied()
+    }
+}
+
+impl PartitionLog {
+    /// The aborted transactions with records in `segment` at or behind `from`.
+    pub(in crate::partition) fn aborted_in(&self, segment: &Segment, from: u64) -> Result<Aborted> {
+        let (found, undecided) = {
+            let mut known = self.transactions.ends.lock();
+            let list = self.segments();
+            let (next, log_end) = (segment.next_offset(), list.last().map_or(0, |last| last.next_offset()));
+            let usable = known.take().filter(|ends| ends.are_of(segment, from) && ends.upto <= log_end);
+            let mut ends = usable.unwrap_or_else(|| Ends::from(from));
+            // What begins behind is not shown, decided or not.
+            let shown = next.min(self.transactions.stability.first_unstable());
+            let is_undecided = |ends: &Ends| ends.first_open().is_some_and(|first| first < shown);
+            for one in list.iter().filter(|one| one.next_offset() > from) {
+                if ends.upto >= next && !is_undecided(&ends) {
+                    break;
+                }
+                self.note_ends(one, &mut ends)?;
+            }
+            let undecided = is_undecided(&ends);
+            let aborted =
+                ends.aborted.iter().filter(|one| one.last_offset >= from && one.first_offset < next);
+            let found = Aborted::of(aborted.copied().collect()).known_upto(ends.upto.min(next));
+            *known = Some(ends);
+            (found, undecided)
+        };
+        if undecided {
+            // By what is known otherwise it is decided, but no marker says so.
+            self.decide_anew("it lacks a transaction that is open")?;
+        }
+        Ok(found)
+    }
+
+    fn note_ends(&self, segment: &Segment, ends: &mut Ends) -> Result<()> {
+        let (from, upto) = (ends.upto, segment.next_offset());
+        if upto <= from {
+            return Ok(());
+        }
+        let mut note = |header: &BatchHeader, control| ends.note(header, control);
+        // Of a damaged header another transaction could be made.
+        let damaged = self.pass_batches(segment, (from, upto), Passing::Checked, &mut note)?;
+        if let Some(at) = damaged {
+            ends.skip_damage(at, upto, self.index_of(segment)?);
+        }
+        ends.upto = upto;
+        Ok(())
+    }
+
+    /// Holds the transactions that are open by the newest snapshot against the batches behind the one before it, once.
+    pub(in crate::partition) fn prove_open(&self) -> Result<()> {
+        if self.is_followed() || self.transactions.are_proven.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (claimed, snapshot, upto) = {
+            let producers = self.transactions.producers.lock();
+            (producers.state.clone(), producers.loaded, producers.upto)
+        };
+        if upto == 0 {
+            return Ok(());
+        }
+        let names = FoundProducers::among(&self.disk.list(&self.directory)?);
+        if !self.bears_out(&names, snapshot, &claimed, upto)? {
+            self.decide_anew("other transactions are open than it says")?;
+        }
+        self.transactions.are_proven.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether the batches behind the snapshot before the one of offset `snapshot` lead to the same open transactions at
+    /// `upto`. Where neither knows of a producer, that is believed: a log without transactions is not gone through.
+    pub(super) fn bears_out(
+        &self,
+        names: &FoundProducers,
+        snapshot: Option<u64>,
+        claimed: &ProducerState,
+        upto: u64,
+    ) -> Result<bool> {
+        let start = self.log_start();
+        let before = names.newest_snapshot_of(self, start, snapshot.unwrap_or(0).saturating_sub(1))?;
+        let (from, mut state) = before.unwrap_or_else(|| (start, ProducerState::default()));
+        if snapshot.is_some() && claimed.is_empty() && state.is_empty() {
+            return Ok(true);
+        }
+        for segment in self.segments().iter() {
+            if self.replay(segment, (from, upto), &mut state, &mut |_| ())?.is_some() {
+                // Damage: the batches prove nothing.
+                return Ok(true);
+            }
+        }
+        Ok(state.open().eq(claimed.open()))
+    }
+
+    /// All batches were gone through, and this is where the oldest transaction begins that is open.
+    pub(crate) fn correct_first_open(&self, first_open: Option<u64>) -> Result<()> {
+        if first_open.unwrap_or(u64::MAX) == self.transactions.stability.first_unstable() {
+            return Ok(());
+        }
+        self.decide_anew("other transactions are open than it says")
+    }
+
+    /// Finds out by all batches which transactions are open. Where some are damaged, what was known stays.
+    fn decide_anew(&self, reason: &'static str) -> Result<()> {
+        let list = self.segments();
+        let upto = list.last().map_or(0, |last| last.next_offset());
+        let mut state = ProducerState::default();
+        for segment in list.iter() {
+            let mut note = |header: &BatchHeader, control| _ = state.note(header, control);
+            if self.pass_batches(segment, (0, upto), Passing::Checked, &mut note)?.is_some() {
+                return Ok(());
+            }
+        }
+        self.tell_snapshot(reason);
+        if self.is_followed() {
+            let first_open = state.first_open().unwrap_or(upto);
+            *self.transactions.tailed.lock() = Some(Decided { state, upto });
+            self.transactions.stability.publish_anew(Some(first_open));
+            return Ok(());
+        }
+        self.adopt_producers(state, upto)
+    }
+}

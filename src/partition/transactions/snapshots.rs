@@ -1,0 +1,381 @@
+//! What stands on disk about producers and transactions: snapshots of their state, indexes of aborted transactions.
+//!
+//! Kept as a broker keeps them. A snapshot is written where a segment begins and where the log is closed, also when there
+//! are no producers with ids; `NNN.snapshot` is the state before offset NNN. Loading takes the newest one that holds
+//! together and goes through the batches behind it. All of it can be made from the batches again, and is whenever batches
+//! are checked after an unclean stop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::events::Event;
+use crate::format::header::BatchHeader;
+use crate::format::transaction_index::{self, AbortedTransaction};
+use crate::partition::recovery::{Found, Loader};
+use crate::partition::transactions::producer_state::ProducerState;
+use crate::partition::{Appender, LastBatch, PartitionLog};
+use crate::segment::{self, Batches, Note, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, TRANSACTION_INDEX};
+use crate::sys::EntryKind;
+
+/// How a batch is passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// By its header, as long as that makes sense.
+    Skipped,
+    /// Only if it is whole, checksum included.
+    Checked,
+}
+
+/// More than a broker keeps: its oldest are dropped after a day.
+const MOST_SNAPSHOT_BYTES: u64 = 256 << 20;
+
+/// What a loaded partition knows of producers.
+#[derive(Debug, Default)]
+pub(in crate::partition) struct Producers {
+    /// Our own appends have no producers, so this stays as it was found, until a handover ends transactions.
+    pub(in crate::partition) state: ProducerState,
+    /// Up to where batches were found, or behind the last marker of ours.
+    pub(in crate::partition) upto: u64,
+    /// Offset of the newest snapshot; without one, the log start.
+    snapshot: u64,
+    /// Offset of the snapshot that it was loaded from, if there was one.
+    pub(in crate::partition) loaded: Option<u64>,
+}
+
+/// Names in the directory that tell of producers, and what was found out by them.
+#[derive(Debug, Default)]
+pub(in crate::partition) struct FoundProducers {
+    /// Offsets in the names of snapshots, ascending.
+    snapshots: Vec<u64>,
+    /// Base offsets in the names of transaction indexes and of offset indexes.
+    indexed: BTreeSet<u64>,
+    offset_indexed: Vec<u64>,
+    pub(in crate::partition) state: ProducerState,
+    /// The snapshot that was loaded, or the log start, and the offset that the state was then brought to.
+    loaded: Range<u64>,
+    /// Whether there was such a snapshot.
+    had_snapshot: bool,
+    /// What a snapshot of that offset is to hold, if there is none.
+    unsaved: Option<Vec<u8>>,
+    /// The newest snapshot that is right; without one, the log start.
+    newest: u64,
+}
+
+impl FoundProducers {
+    pub(in crate::partition) fn among(names: &[(String, EntryKind)]) -> Self {
+        let mut found = Self::default();
+        for (name, _) in names.iter().filter(|(_, kind)| *kind == EntryKind::File) {
+            let offset = |suffix| segment::base_of(name, suffix);
+            found.snapshots.extend(offset(PRODUCER_SNAPSHOT));
+            found.indexed.extend(offset(TRANSACTION_INDEX));
+            found.offset_indexed.extend(offset(OFFSET_INDEX));
+        }
+        found
+    }
+
+    /// The newest snapshot above `start` that does not go past `upto` and holds together.
+    pub(super) fn newest_snapshot_of(
+        &self,
+        log: &PartitionLog,
+        start: u64,
+        upto: u64,
+    ) -> Result<Option<(u64, ProducerState)>> {
+        log.newest_snapshot(&self.snapshots, start, upto)
+    }
+
+    /// A segment without an offset index has lost its other indexes too, for a broker.
+    pub(super) fn is_indexed(&self, segment: &Segment) -> bool {
+        self.offset_indexed.binary_search(&segment.base()).is_ok() || segment.end().position == 0
+    }
+}
+
+impl Loader<'_> {
+    /// The state of producers at the end of a log that was closed in order. Without any snapshot there are none, as a
+    /// broker takes it: whoever writes with producer ids leaves one, or no offset indexes.
+    pub(in crate::partition) fn producers_of_closed(&self, found: &mut Found) -> Result<()> {
+        found.producers.newest = found.log_start;
+        let producers = &found.producers;
+        if producers.snapshots.is_empty() && found.segments.iter().all(|one| producers.is_indexed(one)) {
+            return Ok(());
+        }
+        let upto = found.next_offset;
+        self.load_producers(found, upto)
+    }
+
+    /// The state of producers before offset `upto`: by the newest snapshot, and by the batches behind it, which lie in
+    /// the segments found so far.
+    pub(in crate::partition) fn load_producers(&self, found: &mut Found, upto: u64) -> Result<()> {
+        let (log, start) = (self.log, found.log_start);
+        let producers = &mut found.producers;
+        let snapshot = log.newest_snapshot(&producers.snapshots, start, upto)?;
+        let from = snapshot.as_ref().map_or(start, |(at, _)| *at);
+        (producers.newest, producers.loaded) = (from, from..upto);
+        producers.had_snapshot = snapshot.is_some();
+        producers.state = snapshot.map(|(_, state)| state).unwrap_or_default();
+        for segment in behind(&found.segments, from) {
+            // Readers come to damage themselves; what is behind it in the segment is not known.
+            log.replay(segment, (from, upto), &mut producers.state, &mut |_| ())?;
+        }
+        producers.unsaved = (from < upto).then(|| producers.state.encode());
+        Ok(())
+    }
+
+    /// After the batches of a segment were checked: the transactions that its markers aborted, and the state of producers
+    /// where the next segment begins.
+    pub(in crate::partition) fn settle_recovered(
+        &self,
+        found: &mut FoundProducers,
+        base: u64,
+        aborted: &[AbortedTransaction],
+        next_base: Option<u64>,
+    ) -> Result<()> {
+        self.settle_transaction_index(found, base, aborted)?;
+        if let Some(next) = next_base {
+            let bytes = found.state.encode();
+            if self.log.read_snapshot(next)?.as_ref() != Some(&bytes) {
+                let written = self.log.disk.replace(&self.log.snapshot_path(next), &bytes);
+                if !self.log.unless_full("a snapshot of producers", written)? {
+                    return Ok(());
+                }
+            }
+            found.newest = next;
+        }
+        Ok(())
+    }
+
+    fn settle_transaction_index(
+        &self,
+        found: &mut FoundProducers,
+        base: u64,
+        aborted: &[AbortedTransaction],
+    ) -> Result<()> {
+        let path = self.log.directory.join(segment::file_name(base, TRANSACTION_INDEX));
+        if aborted.is_empty() {
+            if found.indexed.remove(&base) {
+                self.log.disk.remove_file(&path)?;
+            }
+            return Ok(());
+        }
+        let bytes = transaction_index::encode(aborted);
+        found.indexed.insert(base);
+        match self.log.disk.read_small(&path, bytes.len() as u64) {
+            Ok(Some(known)) if known == bytes => Ok(()),
+            _ => {
+                let written = self.log.disk.replace(&path, &bytes);
+                self.log.unless_full("an index of transactions", written).map(drop)
+            }
+        }
+    }
+
+    /// Brings the files to what a broker would leave: no snapshot outside the log, of those that belong to no segment only
+    /// the newest, and an index of transactions for each segment that lost its other indexes.
+    pub(in crate::partition) fn settle_producers(&self, found: &mut Found) -> Result<()> {
+        let mut known = None;
+        for segment in &found.segments {
+            if found.producers.is_indexed(segment) {
+                continue;
+            }
+            let snapshots = &found.producers.snapshots;
+            let aborted = self.log.aborted_by_scan(&found.segments, segment, snapshots, &mut known)?;
+            self.settle_transaction_index(&mut found.producers, segment.base(), &aborted)?;
+        }
+        let FoundProducers { snapshots, loaded, unsaved, newest, .. } = &mut found.producers;
+        if let Some(bytes) = unsaved.take() {
+            let written = self.log.disk.replace(&self.log.snapshot_path(loaded.end), &bytes);
+            if self.log.unless_full("a snapshot of producers", written)? {
+                *newest = loaded.end.max(*newest);
+            }
+        }
+        let recovered = found.tail.iter().map(|segment| segment.base);
+        let bases: BTreeSet<_> = found.segments.iter().map(|one| one.base()).chain(recovered).collect();
+        let last_base = bases.last().copied().unwrap_or(0);
+        // Those above the newest one speak of a lost end; those that were passed over do not hold together.
+        let is_kept = |at: &u64| {
+            (found.log_start + 1..=*newest).contains(at)
+                && (*at <= loaded.start || *at >= loaded.end)
+                && (bases.contains(at) || (at == newest && *at > last_base))
+        };
+        for at in snapshots.iter().filter(|at| !is_kept(at)) {
+            self.log.disk.remove_file(&self.log.snapshot_path(*at))?;
+        }
+        Ok(())
+    }
+}
+
+/// The segments with offsets from `from` on, and those behind them.
+fn behind(segments: &[Arc<Segment>], from: u64) -> &[Arc<Segment>] {
+    let first = segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
+    segments.get(first..).unwrap_or_default()
+}
+
+impl PartitionLog {
+    fn snapshot_path(&self, at: u64) -> PathBuf {
+        self.directory.join(segment::file_name(at, PRODUCER_SNAPSHOT))
+    }
+
+    fn read_snapshot(&self, at: u64) -> Result<Option<Vec<u8>>> {
+        self.disk.read_small(&self.snapshot_path(at), MOST_SNAPSHOT_BYTES)
+    }
+
+    /// The newest snapshot above `start` that does not go past `upto` and holds together.
+    fn newest_snapshot(
+        &self,
+        offsets: &[u64],
+        start: u64,
+        upto: u64,
+    ) -> Result<Option<(u64, ProducerState)>> {
+        for at in offsets.iter().rev().filter(|at| **at > start && **at <= upto) {
+            let bytes = self.read_snapshot(*at)?;
+            let state = bytes.and_then(|bytes| ProducerState::decode(&bytes).ok());
+            // What speaks of records behind its offset is the snapshot of another one.
+            if let Some(state) = state.filter(|state| state.is_before(*at)) {
+                return Ok(Some((*at, state)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes the batches of a segment from the first to before the second offset. `Some`: the way ended before, at this
+    /// offset.
+    pub(super) fn replay(
+        &self,
+        segment: &Segment,
+        range: (u64, u64),
+        state: &mut ProducerState,
+        aborted: &mut dyn FnMut(AbortedTransaction),
+    ) -> Result<Option<u64>> {
+        self.pass_batches(segment, range, Passing::Skipped, &mut |header, control| {
+            if let Some(transaction) = state.note(header, control) {
+                aborted(transaction);
+            }
+        })
+    }
+
+    /// Tells of the batches of a segment from the first to before the second offset, `Some`: the way ended before, at this offset.
+    pub(super) fn pass_batches(
+        &self,
+        segment: &Segment,
+        (from, upto): (u64, u64),
+        passing: Passing,
+        note: Note<'_>,
+    ) -> Result<Option<u64>> {
+        if segment.base() >= upto || segment.next_offset() <= from {
+            return Ok(None);
+        }
+        let (file, length) = (segment.open()?, segment.end().position);
+        let relative = u32::try_from(from.saturating_sub(segment.base())).unwrap_or(0);
+        let start = segment::start_before(&self.disk, &file, (segment.base(), length), relative)?;
+        let position = start.unwrap_or_else(|wrong| {
+            segment.doubt(wrong);
+            0
+        });
+        let mut batches = Batches::new(&file, length, position, segment.base());
+        while batches.position < length && batches.expected < upto {
+            let expected = batches.expected;
+            let mut note = |header: &BatchHeader, control| {
+                if u64::try_from(header.last_offset()).is_ok_and(|last| last >= from) {
+                    note(header, control);
+                }
+            };
+            let ended = match passing {
+                Passing::Skipped => batches.pass(&mut note)?,
+                Passing::Checked => batches.pass_whole(&mut note)?,
+            };
+            if ended.is_some() || batches.expected > segment.next_offset() {
+                return Ok(Some(expected.max(from)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The transactions that were aborted by markers in `segment`, as its batches tell. Begins at one of the snapshots, or
+    /// at the state `known` before an offset, which is then that behind the segment.
+    fn aborted_by_scan(
+        &self,
+        segments: &[Arc<Segment>],
+        segment: &Segment,
+        snapshots: &[u64],
+        known: &mut Option<(u64, ProducerState)>,
+    ) -> Result<Vec<AbortedTransaction>> {
+        let upto = segment.base();
+        let snapshot = self.newest_snapshot(snapshots, 0, upto)?;
+        let nearest = snapshot.into_iter().chain(known.take()).max_by_key(|(at, _)| *at);
+        let (from, mut state) = nearest.unwrap_or_default();
+        for before in behind(segments, from) {
+            self.replay(before, (from, upto), &mut state, &mut |_| ())?;
+        }
+        let mut aborted = Vec::new();
+        self.replay(segment, (upto, u64::MAX), &mut state, &mut |transaction| aborted.push(transaction))?;
+        *known = Some((segment.next_offset(), state));
+        Ok(aborted)
+    }
+
+    /// As [`aborted_by_scan`](Self::aborted_by_scan), for a reader.
+    pub(super) fn scan_for_aborted(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>> {
+        let names = FoundProducers::among(&self.disk.list(&self.directory)?);
+        self.aborted_by_scan(self.segments().as_slice(), segment, &names.snapshots, &mut None)
+    }
+
+    pub(in crate::partition) fn last_batches_known(&self) -> BTreeMap<i64, LastBatch> {
+        self.transactions.producers.lock().state.last_batches()
+    }
+
+    /// Takes over what loading found out.
+    pub(in crate::partition) fn set_producers(&self, found: FoundProducers, upto: u64) {
+        let first_open = found.state.first_open();
+        let loaded = found.had_snapshot.then_some(found.loaded.start);
+        *self.transactions.producers.lock() =
+            Producers { state: found.state, upto, snapshot: found.newest, loaded };
+        self.transactions.stability.publish(first_open);
+    }
+
+    /// Takes over what all batches below `upto` tell of producers in place of what a snapshot did, and writes that down where
+    /// the log ends or, while it is appended to, where its segment will end.
+    pub(super) fn adopt_producers(&self, state: ProducerState, upto: u64) -> Result<()> {
+        let first_open = state.first_open();
+        let is_active = matches!(&*self.writer.appender(), Appender::Active { .. });
+        let _order = self.writer.finishing();
+        let bytes = state.encode();
+        {
+            let mut producers = self.transactions.producers.lock();
+            producers.upto = producers.upto.max(upto);
+            (producers.state, producers.snapshot) = (state, self.log_start());
+        }
+        self.transactions.stability.publish_anew(first_open);
+        self.sleepers.wake_all();
+        if is_active {
+            return Ok(());
+        }
+        self.by_name(|| self.disk.replace(&self.snapshot_path(upto), &bytes))?;
+        self.transactions.producers.lock().snapshot = upto;
+        Ok(())
+    }
+
+    /// The newest snapshot was wrong.
+    pub(super) fn tell_snapshot(&self, reason: &'static str) {
+        let at = self.transactions.producers.lock().loaded.unwrap_or(0);
+        self.chores.events.tell(|| Event::IndexRebuilt {
+            partition: self.id.clone(),
+            path: self.snapshot_path(at),
+            reason: reason.into(),
+        });
+    }
+
+    /// Writes the snapshot for the log up to `at`, where a segment or the log ends. Runs under `finishing`.
+    pub(in crate::partition) fn keep_snapshot(&self, at: u64) -> Result<()> {
+        let bytes = {
+            let producers = self.transactions.producers.lock();
+            // Recovery wrote those of segments that it went through, each with the state of then.
+            if at < producers.upto || at <= producers.snapshot {
+                return Ok(());
+            }
+            producers.state.encode()
+        };
+        self.disk.replace(&self.snapshot_path(at), &bytes)?;
+        self.transactions.producers.lock().snapshot = at;
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Transactions in a partition that is followed: what a reader that wants committed records only must know of them.
+//!
+//! A log of our own learns of transactions once, when it is loaded; nobody adds any. A followed one may be a broker's,
+//! so its batches are noted as they come, to know which transactions are open; how they end is found out by
+//! [`decisions`](crate::partition::transactions::ends). Nothing is written.
+
+use crate::error::Result;
+use crate::partition::PartitionLog;
+use crate::partition::transactions::FoundProducers;
+use crate::partition::transactions::producer_state::ProducerState;
+
+/// What is known up to an offset.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(in crate::partition) state: ProducerState,
+    pub(in crate::partition) upto: u64,
+}
+
+impl PartitionLog {
+    /// Whether another process may be appending.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.disk.read_only
+    }
+
+    /// Goes through what was appended since. From here on the first unstable offset never lies behind what was gone
+    /// through: what is not known to be decided counts as open.
+    pub(crate) fn follow_transactions(&self) -> Result<()> {
+        if !self.disk.read_only {
+            return self.prove_open();
+        }
+        let mut decided = self.transactions.tailed.lock();
+        let segments = self.segments();
+        let Some(end) = segments.last().map(|last| last.next_offset()) else { return Ok(()) };
+        // A log that was cut is looked at anew.
+        let mut known = match decided.take().filter(|known| known.upto <= end) {
+            Some(known) => known,
+            None => self.decided_by_files(end)?,
+        };
+        let Decided { state, upto } = &mut known;
+        for segment in segments.iter().filter(|segment| segment.next_offset() > *upto) {
+            // Behind damage nothing is known of the segment; readers come to the damage themselves.
+            self.replay(segment, (*upto, end), state, &mut |_| ())?;
+        }
+        *upto = end;
+        self.transactions.stability.publish(Some(state.first_open().unwrap_or(end)));
+        *decided = Some(known);
+        Ok(())
+    }
+
+    /// What the newest snapshot tells, where the batches bear it out; else it is to be found from the first batch on.
+    fn decided_by_files(&self, end: u64) -> Result<Decided> {
+        let start = self.log_start();
+        let names = FoundProducers::among(&self.disk.list(&self.directory)?);
+        let segments = self.segments();
+        if segments.iter().all(|segment| names.is_indexed(segment))
+            && let Some((upto, state)) = names.newest_snapshot_of(self, start, end)?
+        {
+            if self.bears_out(&names, Some(upto), &state, upto)? {
+                return Ok(Decided { state, upto });
+            }
+            self.tell_snapshot("other transactions are open than it says");
+        }
+        let upto = segments.iter().next().map_or(start, |first| first.base());
+        Ok(Decided { state: ProducerState::default(), upto })
+    }
+}

@@ -1,0 +1,272 @@
+//! Appending: a batch behind the last one, into a new segment where the present one has no room.
+//!
+//! The order: bytes, index, end, fence, look for sleepers. At a roll the list gets the new segment before the old one is
+//! sealed, so whoever finds a sealed segment finds the next one in the list.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::config::Durability;
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::format::batch::FinishedBatch;
+use crate::partition::writer::backpressure::waits_here;
+use crate::partition::{Appender, PartitionLog};
+use crate::segment::{IndexEntries, MAX_OFFSET, MOST_OFFSETS, SegmentWriter};
+use crate::sys::{self, PutFailure};
+
+/// Where a batch is to go.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::partition) enum Place {
+    /// Wherever the log ends.
+    End,
+    /// Where the log ends, and that must be here.
+    Exactly(u64),
+    /// Here, behind the offsets that the log has; those in between stay out of it.
+    Behind(u64),
+}
+
+impl PartitionLog {
+    /// Appends one finished batch and returns its base offset. `at`: the log end offset the caller insists on.
+    ///
+    /// What `level` promises beyond that is asked for here, but for [`Durability::Synced`]: the caller goes on to
+    /// [`await_durable`](Self::await_durable).
+    #[inline]
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        batch: &mut FinishedBatch<'_>,
+        at: Option<u64>,
+        level: Durability,
+    ) -> Result<u64> {
+        self.check_size(batch)?;
+        self.append_to(batch, at.map_or(Place::End, Place::Exactly), level)
+    }
+
+    /// The same at the log end for a batch that must not be split, however small the topic wants its batches.
+    pub(crate) fn append_whole(
+        self: &Arc<Self>,
+        batch: &mut FinishedBatch<'_>,
+        level: Durability,
+    ) -> Result<u64> {
+        self.append_to(batch, Place::End, level)
+    }
+
+    #[inline]
+    pub(super) fn check_size(&self, batch: &FinishedBatch<'_>) -> Result<()> {
+        let (bytes, limit) = (batch.len() as u64, u64::from(self.max_batch_bytes()));
+        if bytes > limit { Err(Error::TooLarge { bytes, limit }) } else { Ok(()) }
+    }
+
+    #[inline]
+    pub(super) fn append_to(
+        self: &Arc<Self>,
+        batch: &mut FinishedBatch<'_>,
+        to: Place,
+        level: Durability,
+    ) -> Result<u64> {
+        let bytes = batch.len();
+        let mut appender = self.writer.appender();
+        let was_idle = !matches!(&*appender, Appender::Active { .. });
+        if was_idle {
+            self.prepare(&mut appender)?;
+        }
+        let next_offset = appender.next_offset();
+        let base_offset = match to {
+            Place::End => next_offset,
+            Place::Exactly(base) | Place::Behind(base) if base == next_offset => base,
+            Place::Behind(base) if base > next_offset => {
+                self.check_gap(&appender, base, batch.offsets())?;
+                base
+            }
+            Place::Exactly(expected) | Place::Behind(expected) => {
+                return Err(Error::Conflict { expected, actual: next_offset });
+            }
+        };
+        self.make_room(&mut appender, batch, base_offset)?;
+        let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
+        // A store through the map would make the sync that follows write far more than the batch.
+        let positioned = matches!(level, Durability::Synced);
+        let taken = match writer.append(batch, base_offset, *epoch, positioned) {
+            Ok(taken) => taken,
+            Err(PutFailure::NothingWritten(failure)) => return Err(failure),
+            Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
+        };
+        if taken.wants_growth {
+            let (growth, tail) = writer.growth();
+            self.chores.grow_ahead(growth, tail);
+        }
+        let live = self.writer.live_slot();
+        if let Some(live) = live {
+            live.publish(writer.segment().end_word());
+        }
+        self.writer.counters.appended(batch.records(), bytes);
+        self.writer.used.store(true, Ordering::Relaxed);
+        let position = writer.position();
+        let (long, end) = (self.has_long_tail(), writer.next_offset());
+        self.ask_for_next(position - bytes as u64, position);
+        drop(appender);
+        self.sleepers.wake_all();
+        if let Some(live) = live {
+            live.wake();
+        }
+        self.ask_for_sync(level);
+        if was_idle {
+            self.relieve_actives();
+        }
+        if long {
+            self.sync_long_tail();
+            self.wait_behind_a_long_tail();
+        }
+        if self.wants_flush(end) && !matches!(level, Durability::Synced) {
+            if waits_here() {
+                self.flush_to(end)?;
+            } else {
+                self.sync_long_tail();
+            }
+        }
+        Ok(base_offset)
+    }
+
+    /// Sees to it that the last segment takes the batch, which is to begin at this offset.
+    #[inline]
+    pub(in crate::partition) fn make_room(
+        self: &Arc<Self>,
+        appender: &mut Appender,
+        batch: &FinishedBatch<'_>,
+        base_offset: u64,
+    ) -> Result<()> {
+        let (bytes, limit) = (batch.len(), self.settings.segment_bytes());
+        match &*appender {
+            Appender::Active { writer, .. }
+                if writer.has_room(bytes, (base_offset, batch.offsets()), limit)
+                    && !writer.is_too_old_for(batch.max_timestamp(), self.settings.segment_ms()) =>
+            {
+                Ok(())
+            }
+            _ => self.roll(appender, bytes, base_offset),
+        }
+    }
+
+    /// Brings the appender to a state in which a batch can be taken, short of making a segment.
+    #[cold]
+    pub(in crate::partition) fn prepare(self: &Arc<Self>, appender: &mut Appender) -> Result<()> {
+        if matches!(appender, Appender::Unloaded) {
+            self.load_into(appender)?;
+        }
+        match appender {
+            Appender::Unloaded | Appender::Active { .. } | Appender::Idle { last: None, .. } => Ok(()),
+            Appender::Following(_) => Err(Error::ReadOnly),
+            Appender::Poisoned => self.refuse_failed(),
+            Appender::Ended => Err(self.end_error()),
+            Appender::Idle { next_offset, epoch, last: Some(last) } => {
+                let (epoch, at) = (*epoch, (last.base, last.position, *next_offset));
+                self.begin_epoch(epoch, at.2)?;
+                let writer = self.reopen(at, None)?;
+                self.view.replace(|view| view.with(writer.segment()));
+                self.expect_long_tail(self.writer.counters.appended_bytes());
+                self.expect_roll_at(self.settings.segment_bytes(), writer.position());
+                self.show(&writer);
+                *appender = Appender::Active { writer: Box::new(writer), epoch };
+                self.enter_actives();
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins a new segment at the log end, for a batch of so many bytes. The list gets it before the old one is
+    /// sealed. The first segment of a partition begins at `first_offset`, and with it the log.
+    #[cold]
+    pub(in crate::partition) fn roll(
+        self: &Arc<Self>,
+        appender: &mut Appender,
+        bytes: usize,
+        first_offset: u64,
+    ) -> Result<()> {
+        let settings = self.settings.all();
+        // Segments may have become smaller since the batch was found small enough.
+        let capacity = settings.segment_bytes.max(u32::try_from(bytes).unwrap_or(0));
+        let interval = settings.index_interval_bytes;
+        let first = matches!(appender, Appender::Idle { .. });
+        // A gap is inside the segment that begins where the last one ends: between two it would look like a loss.
+        let next_offset = if first { first_offset } else { appender.next_offset() };
+        if next_offset > MAX_OFFSET - MOST_OFFSETS {
+            return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
+        }
+        let jitter = settings.draw_jitter()?;
+        if bytes as u64 > sys::file_size_limit() {
+            // No segment takes it, and none is begun for it.
+            return Err(Error::io("grow a file in", &self.directory, io::ErrorKind::FileTooLarge.into()));
+        }
+        let epoch = match appender {
+            Appender::Active { writer, .. } if writer.position() == 0 => {
+                return self.widen(appender, capacity);
+            }
+            Appender::Active { epoch, .. } => *epoch,
+            Appender::Idle { epoch, .. } => {
+                self.make_directory()?;
+                self.begin_epoch(*epoch, next_offset)?;
+                *epoch
+            }
+            _ => return Ok(()),
+        };
+        // Before there is a new segment, so that what is refused here can be asked for again.
+        let directory = self.opened_directory()?;
+        let root = if first { self.opened_root()? } else { None };
+        let mut writer = self.begin_segment(next_offset, (capacity, interval))?;
+        writer.set_jitter(jitter);
+        if first {
+            let synced = directory.sync().and_then(|()| root.map_or(Ok(()), |root| root.sync()));
+            synced.map_err(|failure| self.poison(appender, &failure))?;
+            self.chores.retain();
+        }
+        self.view.replace(|view| {
+            let view = view.with(writer.segment());
+            if first { view.starting_at(next_offset) } else { view }
+        });
+        self.expect_long_tail(self.writer.counters.appended_bytes());
+        self.expect_roll_at(capacity, 0);
+        self.show(&writer);
+        let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
+        if first {
+            self.enter_actives();
+        }
+        if let Appender::Active { writer, .. } = before {
+            let partition = || self.id.clone();
+            self.chores
+                .events
+                .tell(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
+            let too_many = self.queue_sealed(writer.seal(), directory, self.writer.counters.appended_bytes());
+            if !self.chores.finish_sealed(self) || too_many {
+                // Nobody else does it, or not as fast as segments fill up.
+                self.finish_at_roll(appender, too_many)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The writer of a new segment. A prepared file that cannot be used is none.
+    pub(super) fn begin_segment(&self, base: u64, limits: (u32, u32)) -> Result<SegmentWriter> {
+        let create = |prepared| SegmentWriter::create(&self.disk, &self.directory, base, limits, prepared);
+        self.with_prepared(|prepared| match prepared {
+            Some(file) => create(Some(file)).or_else(|_| create(None)),
+            None => create(None),
+        })
+    }
+
+    /// Makes room in a segment without records that was begun when segments were to be smaller. There is none behind it
+    /// to roll to: it would have the same name.
+    pub(super) fn widen(&self, appender: &mut Appender, capacity: u32) -> Result<()> {
+        if let Appender::Active { writer, .. } = appender {
+            writer.growth().0.seal(0)?;
+            let base = writer.segment().base();
+            let interval = self.settings.all().index_interval_bytes;
+            let (at, entries) = ((base, 0, base), Some(IndexEntries::default()));
+            let wider = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
+            self.view.replace(|view| view.with(wider.segment()));
+            self.show(&wider);
+            **writer = wider;
+        }
+        Ok(())
+    }
+}

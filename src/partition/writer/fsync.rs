@@ -1,0 +1,373 @@
+//! Getting a partition's records onto the medium: syncs, finished segments, the marks, the close.
+//!
+//! | mark | below it |
+//! |---|---|
+//! | durable end | every record is on the medium, and every directory entry it needs |
+//! | recovery point | the same, and indexes are in their final form: nobody needs to look at it again |
+//!
+//! A failed sync is final: the system takes the pages for written and tells one caller only. So all syncs of a partition
+//! run under one lock, the first failure is noted before the lock is released, and none succeeds after it. What can be
+//! done again is no such failure: see [`finishing`](crate::partition::writer::finish).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::config::Durability;
+use crate::error::{Error, PoisonCause, Result};
+use crate::events::Event;
+use crate::partition::context::{BackgroundSync, SyncBy};
+use crate::partition::locks::{Lock, Rank};
+use crate::partition::writer::backpressure::Holding;
+use crate::partition::writer::finish::Unfinished;
+use crate::partition::{Appender, Ended, PartitionLog};
+use crate::segment::FinishFailure;
+use crate::wait::{Requests, Turns};
+
+/// When a sync is tried again of which the system refused a part that is neither a write nor a sync.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How much of a partition is on the medium, and who waits for it.
+#[derive(Debug)]
+pub(in crate::partition) struct Durable {
+    end: AtomicU64,
+    pub(in crate::partition) recovery_point: AtomicU64,
+    /// Syncs that are asked for. Each sync is a round.
+    requests: Requests,
+    /// The number of appended bytes from which on a sync is asked for, counted since the open. Never goes back: the
+    /// appender raises it when a segment begins, a sync when it ends.
+    long_from: AtomicU64,
+    pub(super) waiting: Holding,
+    commits: Turns,
+    pub(super) unfinished: Lock<Unfinished>,
+}
+
+impl Durable {
+    pub(in crate::partition) fn new(recovery_point: u64, behind: BackgroundSync) -> Self {
+        Self {
+            end: AtomicU64::new(recovery_point),
+            recovery_point: AtomicU64::new(recovery_point),
+            requests: Requests::default(),
+            long_from: AtomicU64::new(0),
+            waiting: Holding::new(behind),
+            commits: Turns::default(),
+            unfinished: Lock::new(Rank::Unfinished, Unfinished::default()),
+        }
+    }
+
+    /// What loading found. `next_offset`: where the log ends. After an unclean stop what lies behind the recovery point
+    /// was checked, but is not on the medium for certain.
+    pub(in crate::partition) fn loaded(&self, next_offset: u64, clean: bool, unfinished: Unfinished) {
+        for mark in [&self.end, &self.recovery_point] {
+            if clean {
+                mark.store(next_offset, Ordering::Release);
+            } else {
+                mark.fetch_min(next_offset, Ordering::AcqRel);
+            }
+        }
+        *self.unfinished.lock() = unfinished;
+    }
+
+    /// Whether all segments that begin before have their final form. The recovery point alone does not tell: it may lie
+    /// inside a segment, which is then sealed.
+    pub(in crate::partition) fn is_finished(&self, offset: u64) -> bool {
+        self.recovery_point.load(Ordering::Acquire) >= offset
+            && self.unfinished.lock().first_base().is_none_or(|base| base >= offset)
+    }
+
+    /// Behind the last segment that has its final form, or further.
+    pub(in crate::partition) fn finished_end(&self) -> u64 {
+        let point = self.recovery_point.load(Ordering::Acquire);
+        self.unfinished.lock().first_base().map_or(point, |base| base.min(point))
+    }
+
+    fn reaches(&self, offset: u64) -> bool {
+        self.end.load(Ordering::Acquire) >= offset
+    }
+}
+
+impl PartitionLog {
+    /// Everything below is on the medium.
+    #[inline]
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.writer.durable.end.load(Ordering::Acquire)
+    }
+
+    /// What the checkpoint of recovery points is to say; `None` if there is nothing on disk to speak of.
+    pub(crate) fn recovery_point(&self) -> Option<u64> {
+        let point = self.writer.durable.recovery_point.load(Ordering::Relaxed);
+        (point > 0 || self.recovery.checkpointed().recovery_point.is_some()).then_some(point)
+    }
+
+    /// Notes a failure after which nothing can be appended, and returns the error that says so.
+    pub(in crate::partition) fn poison(&self, appender: &mut Appender, failure: &Error) -> Error {
+        self.poison_by(appender, self.cause(failure))
+    }
+
+    pub(super) fn poison_by(&self, appender: &mut Appender, cause: PoisonCause) -> Error {
+        let cause = self.note_cause(cause);
+        // What was not looked at yet can be read all the same: looking at it ends in the same state.
+        if !matches!(appender, Appender::Unloaded | Appender::Ended) {
+            *appender = Appender::Poisoned;
+        }
+        Error::Poisoned(Box::new(cause))
+    }
+
+    /// Ends appending because a thread panicked while it worked on this partition.
+    pub(crate) fn poison_after_panic(&self, what: &str) {
+        let failure = Error::invalid("background", format!("panicked: {what}"));
+        self.poison(&mut self.writer.appender(), &failure);
+    }
+
+    /// The first failure counts.
+    fn note_cause(&self, cause: PoisonCause) -> PoisonCause {
+        let cause = self.writer.failure.get_or_init(|| {
+            self.chores.events.tell(|| Event::PartitionPoisoned {
+                partition: cause.partition.clone(),
+                failure: cause.failure.clone(),
+            });
+            cause
+        });
+        cause.clone()
+    }
+
+    pub(super) fn note_failure(&self, failure: &Error) {
+        self.note_cause(self.cause(failure));
+    }
+
+    fn cause(&self, failure: &Error) -> PoisonCause {
+        PoisonCause::new(self.id.clone(), failure)
+    }
+
+    pub(in crate::partition) fn refuse_failed(&self) -> Result<()> {
+        match self.writer.failure.get() {
+            Some(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for what a record that was just appended is promised beyond being in the log, as far as nobody has to wait
+    /// for it.
+    #[inline]
+    pub(super) fn ask_for_sync(self: &Arc<Self>, level: Durability) {
+        let promised = match level {
+            Durability::Interval(delay) => Some(delay),
+            Durability::Buffered => self.chores.background_sync.age,
+            Durability::Synced => return,
+        };
+        let Some(delay) = promised.into_iter().chain(self.settings.flush_after()).min() else { return };
+        if !self.writer.durable.requests.serves(delay) {
+            self.schedule_sync(delay);
+        }
+    }
+
+    /// The topic may want records synced sooner than was asked for when they were appended.
+    pub(in crate::partition) fn ask_for_flush(self: &Arc<Self>) {
+        let end = self.segments().last().map_or(0, |segment| segment.next_offset());
+        if let Some(delay) = self.settings.flush_after()
+            && !self.disk.read_only
+            && self.durable_end() < end
+        {
+            self.schedule_sync(delay);
+        }
+    }
+
+    /// Whether a log that ends at `end` has as many records without a sync as its topic allows.
+    #[inline]
+    pub(super) fn wants_flush(&self, end: u64) -> bool {
+        end.saturating_sub(self.durable_end()) >= self.settings.flush_messages()
+    }
+
+    /// Syncs what lies below `end`, because the topic wants it. The records are in the log in any case, and more was not
+    /// promised to the caller.
+    #[cold]
+    pub(super) fn flush_to(self: &Arc<Self>, end: u64) -> Result<()> {
+        match self.await_durable(end) {
+            Err(failure @ Error::Poisoned(_)) => Err(failure),
+            // Nothing of it is to be kept, or closing has synced it.
+            Ok(()) | Err(Error::NotFound { .. } | Error::Closed) => Ok(()),
+            Err(failure) => {
+                self.tell_failed("a sync by flush.messages", &failure);
+                Ok(())
+            }
+        }
+    }
+
+    /// Has the tail synced at once, because it has grown long.
+    #[cold]
+    pub(in crate::partition) fn sync_long_tail(self: &Arc<Self>) {
+        self.schedule_sync(Duration::ZERO);
+    }
+
+    #[cold]
+    fn schedule_sync(self: &Arc<Self>, delay: Duration) {
+        if let Some(request) = self.writer.durable.requests.ask(delay) {
+            self.chores.sync_within(self, request);
+        }
+    }
+
+    /// Whether so much was appended since the last sync, or since the last segment began, that a sync is due.
+    #[inline]
+    pub(super) fn has_long_tail(&self) -> bool {
+        self.writer.counters.appended_bytes() >= self.writer.durable.long_from.load(Ordering::Relaxed)
+    }
+
+    /// The tail begins anew where so many bytes were appended since the open. A sync that ends after the next segment
+    /// has begun changes nothing: the count goes on from segment to segment, as a position would not.
+    pub(super) fn expect_long_tail(&self, appended: u64) {
+        let bytes = self.chores.background_sync.bytes.unwrap_or(u64::MAX);
+        // Where appends wait is looked at again, however short the segments are.
+        let long_from = appended.saturating_add(bytes).min(self.writer.durable.waiting.from());
+        self.writer.durable.long_from.fetch_max(long_from, Ordering::Relaxed);
+    }
+
+    /// Does a sync that was asked for, unless one has begun since. Tells whether it did.
+    pub(crate) fn sync_as_asked(self: &Arc<Self>, asked: &SyncBy) -> Result<bool> {
+        if !self.writer.durable.requests.is_open(asked.request) {
+            return Ok(false);
+        }
+        match self.check_place().and_then(|()| self.sync()) {
+            Ok(()) => Ok(true),
+            // Nothing of it is to be kept, or closing has synced it.
+            Err(Error::NotFound { .. } | Error::Closed) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Returns when everything below `end` is on the medium; one sync serves all who wait.
+    pub(crate) fn await_durable(self: &Arc<Self>, end: u64) -> Result<()> {
+        let mut outcome = Ok(());
+        let is_served = |end| self.writer.durable.reaches(end) || self.writer.has_failed();
+        self.writer.durable.commits.until(end, is_served, || outcome = self.sync());
+        if self.writer.durable.reaches(end) {
+            return Ok(());
+        }
+        if matches!(outcome, Err(Error::Closed)) {
+            // Closing syncs, and comes to its end before this does.
+            drop(self.writer.finishing());
+            if self.writer.durable.reaches(end) {
+                return Ok(());
+            }
+        }
+        self.refuse_failed().and(outcome)
+    }
+
+    /// Readers that read only what is durable wait for it as others wait for records.
+    pub(in crate::partition) fn raise_durable(&self, end: u64) {
+        if self.writer.durable.end.fetch_max(end, Ordering::AcqRel) < end {
+            self.sleepers.wake_all();
+        }
+    }
+
+    /// Refuses if the log is not where it was opened. A sync goes by descriptors and would not notice.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        // The place of a deleted one may well be another's.
+        let is_deleted = || self.view.present().ended() == Some(Ended::Deleted);
+        self.disk.check_place().map_err(|failure| if is_deleted() { self.deleted() } else { failure })
+    }
+
+    /// Whether another directory has its place, or none, whether the topic is deleted or not. `false`: it is there, or
+    /// cannot be looked at now.
+    pub(crate) fn has_lost_its_place(&self) -> bool {
+        matches!(self.disk.check_place(), Err(Error::Replaced { .. }))
+    }
+
+    /// Everything appended before the call on the medium. Appends go on meanwhile. An error other than `Poisoned` leaves
+    /// the partition as it is: the same call can succeed later, and the background tries it too.
+    pub(crate) fn sync(self: &Arc<Self>) -> Result<()> {
+        // First: what is appended from here on may not be covered, and asks anew.
+        self.writer.durable.requests.begin();
+        let (unsynced, next_offset, appended) = match &*self.writer.appender() {
+            Appender::Active { writer, .. } => {
+                (writer.unsynced(), writer.next_offset(), self.writer.counters.appended_bytes())
+            }
+            Appender::Poisoned => return self.refuse_failed(),
+            Appender::Ended => return Err(self.end_error()),
+            Appender::Following(_) => return Err(Error::ReadOnly),
+            Appender::Unloaded | Appender::Idle { .. } => return Ok(()),
+        };
+        let synced = {
+            let _order = self.writer.finishing();
+            // Whatever is older than this segment is in the queue or finished: the writer was asked before.
+            match self.finish_queue() {
+                Err(failure @ FinishFailure::Lost(_)) => Err(failure),
+                finished if self.writer.durable.reaches(next_offset) => Ok(finished),
+                Err(failure @ FinishFailure::Refused(_)) => Err(failure),
+                finished => unsynced.sync().map(|()| finished),
+            }
+            .inspect_err(|failure| self.note_lost(failure))
+            .inspect(|finished| {
+                self.writer.counters.synced();
+                self.raise_durable(next_offset);
+                if finished.is_ok() {
+                    self.writer.durable.recovery_point.fetch_max(next_offset, Ordering::AcqRel);
+                }
+                self.note_synced(appended);
+            })
+        };
+        match synced {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(unindexed)) => {
+                self.tell_failed("giving a segment its final form", &unindexed.into_error());
+                Ok(())
+            }
+            Err(failure) => Err(self.after(&mut self.writer.appender(), failure)),
+        }
+    }
+
+    /// Has a sync tried again that was refused: it has served none of those who asked for it.
+    pub(super) fn sync_again(self: &Arc<Self>) {
+        self.schedule_sync(TRY_AGAIN);
+    }
+
+    /// What is derived from the log and cannot be written for want of space is left out, which is told: no log needs it to be
+    /// opened or read. Tells whether it was written.
+    pub(in crate::partition) fn unless_full(&self, what: &'static str, written: Result<()>) -> Result<bool> {
+        match written {
+            Err(full @ Error::StorageFull { .. }) => {
+                self.tell_failed(what, &full);
+                Ok(false)
+            }
+            written => written.map(|()| true),
+        }
+    }
+
+    pub(in crate::partition) fn tell_failed(&self, task: &'static str, failure: &Error) {
+        let failure = failure.to_string().into();
+        self.chores.events.tell(|| Event::MaintenanceFailed { task, failure });
+    }
+
+    /// Ends appending for good and brings the files to their final form. After an error, which every later call gets
+    /// too, the partition must be recovered at the next open.
+    pub(crate) fn close(&self) -> Result<()> {
+        match self.end_with_order(Ended::Closed) {
+            (Appender::Active { writer, .. }, _order) => {
+                let last = writer.unsynced();
+                self.remove_prepared();
+                let finished = self.finish_all(&last, writer.next_offset());
+                finished.map_err(FinishFailure::into_error).inspect_err(|failure| {
+                    self.writer.failure.get_or_init(|| self.cause(failure));
+                })
+            }
+            // Never looked at, or it could not be loaded, which whoever opened the directory knows.
+            (
+                Appender::Unloaded
+                | Appender::Idle { .. }
+                | Appender::Following(_)
+                | Appender::Poisoned
+                | Appender::Ended,
+                _,
+            ) => self.refuse_failed(),
+        }
+    }
+
+    /// Ends the partition because its topic is deleted: nothing is written any more, readers keep what they hold.
+    pub(crate) fn delete(&self) {
+        // A segment being finished writes its indexes by name: once the lock is had, before the name can be another
+        // topic's, none is.
+        let (before, _order) = self.end_with_order(Ended::Deleted);
+        drop(before);
+        self.forget_unfinished();
+        self.tell_pinned(self.segments().iter());
+    }
+}

@@ -1,0 +1,81 @@
+//! Offsets that a log leaves out, as a copy of another log must: compactions have taken records out there, or it begins
+//! somewhere else.
+
+use std::sync::Arc;
+
+use crate::config::Durability;
+use crate::error::{Error, Result};
+use crate::format::batch::{BatchBuilder, FinishedBatch};
+use crate::partition::writer::append::Place;
+use crate::partition::{Appender, PartitionLog};
+use crate::segment::MOST_OFFSETS;
+
+/// A batch without records stands for no more offsets than this: whatever else is in its segment, it has room there.
+const LONGEST_GAP: u64 = MOST_OFFSETS / 2;
+
+impl PartitionLog {
+    /// Appends one finished batch at an offset that may lie behind the log end. A partition that never had records begins
+    /// there.
+    pub(crate) fn append_behind(
+        self: &Arc<Self>,
+        batch: &mut FinishedBatch<'_>,
+        base: u64,
+        level: Durability,
+    ) -> Result<u64> {
+        self.check_size(batch)?;
+        self.append_to(batch, Place::Behind(base), level)
+    }
+
+    /// Whether so many offsets may be left out.
+    #[cold]
+    pub(super) fn check_gap(&self, appender: &Appender, base: u64, offsets: u32) -> Result<()> {
+        // The first segment begins at the batch itself.
+        if !matches!(appender, Appender::Active { .. }) {
+            return Ok(());
+        }
+        let gap = base.saturating_sub(appender.next_offset());
+        if gap.saturating_add(u64::from(offsets)) < MOST_OFFSETS {
+            return Ok(());
+        }
+        let reason = format!(
+            "{base} lies {gap} behind the end of {}, but a segment holds fewer than 2³¹ offsets: skip to it first",
+            self.id
+        );
+        Err(Error::invalid("record offset", reason))
+    }
+
+    /// Has the log end at `offset`. A partition that never had records begins there.
+    pub(crate) fn skip_to(self: &Arc<Self>, offset: u64, level: Durability) -> Result<()> {
+        if self.begin_at(offset)? {
+            return Ok(());
+        }
+        let mut builder = BatchBuilder::default();
+        loop {
+            let end = self.bounds()?.log_end;
+            let left = match offset.checked_sub(end) {
+                None => return Err(Error::Conflict { expected: offset, actual: end }),
+                Some(0) => return Ok(()),
+                Some(left) => u32::try_from(left.min(LONGEST_GAP)).unwrap_or(u32::MAX),
+            };
+            let Some(mut gap) = builder.finish_gap(left) else { return Ok(()) };
+            self.append(&mut gap, Some(end), level)?;
+        }
+    }
+
+    /// Begins the first segment. `false`: there is one.
+    fn begin_at(self: &Arc<Self>, offset: u64) -> Result<bool> {
+        let mut appender = self.writer.appender();
+        if !matches!(&*appender, Appender::Active { .. }) {
+            self.prepare(&mut appender)?;
+        }
+        let next_offset = appender.next_offset();
+        if !matches!(&*appender, Appender::Idle { .. }) {
+            return Ok(false);
+        }
+        if offset < next_offset {
+            return Err(Error::Conflict { expected: offset, actual: next_offset });
+        }
+        self.roll(&mut appender, 0, offset)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,183 @@
+//! Partitions that nobody appends to hold neither a descriptor nor a map.
+//!
+//! A partition that is appended to keeps its file open, and mapped where that is safe. How many may do so at a time is
+//! limited, by the descriptors that the process may have: past that, whichever was left alone for a round is brought to
+//! the form that a close gives it, and begins again with its next append as after an open. The rounds are those of a
+//! clock's hand, so that an append only has to leave a mark. The background closes the files, on request of the append that has
+//! found too many; where there are half as many again, that append does it itself once it is done. No lock that another
+//! partition's append takes is held while a file is synced, and nothing waits here for a partition that is in use.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use crate::error::{Error, Result};
+use crate::partition::locks::{Lock, Rank};
+use crate::partition::writer::backpressure::waits_here;
+use crate::partition::{Appender, LastSegment, PartitionLog};
+use crate::segment::{FinishFailure, Segment, SegmentWriter};
+use crate::sys;
+
+/// Of the descriptors that a process may have: one of so many.
+const SHARE: usize = 4;
+const FEWEST: usize = 16;
+
+/// The partitions of a log that are appended to.
+#[derive(Debug)]
+pub(crate) struct Actives {
+    most: usize,
+    round: Lock<Round>,
+}
+
+/// The partitions in turn, and how many more may come before those that are gone are taken out: a `Weak` keeps the memory of
+/// what it points to.
+#[derive(Debug, Default)]
+struct Round {
+    partitions: VecDeque<Weak<PartitionLog>>,
+    before_sweep: usize,
+}
+
+impl Round {
+    /// As many come between two sweeps as the first one left, so each costs as much as a few pushes.
+    fn push(&mut self, partition: Weak<PartitionLog>) {
+        if self.before_sweep == 0 {
+            self.partitions.retain(|one| one.strong_count() > 0);
+            self.before_sweep = self.partitions.len().max(FEWEST);
+        }
+        self.before_sweep -= 1;
+        self.partitions.push_back(partition);
+    }
+}
+
+impl Default for Actives {
+    fn default() -> Self {
+        Self {
+            most: (sys::descriptor_limit() / SHARE).max(FEWEST),
+            round: Lock::new(Rank::OpenFiles, Round::default()),
+        }
+    }
+}
+
+impl Actives {
+    /// One more. Tells whether there are more than should be.
+    fn admit(&self, partition: &Arc<PartitionLog>) -> bool {
+        let mut round = self.round.lock();
+        round.push(Arc::downgrade(partition));
+        round.partitions.len() > self.most
+    }
+
+    /// Closes the files of idle partitions until there are not too many, as far as that can be done at once.
+    pub(crate) fn close_surplus(&self) {
+        self.close_down_to(self.most);
+    }
+
+    /// The same by an append that has found far too many, for the background may not be as fast as partitions begin. The
+    /// append is in the log, and holds no lock.
+    fn relieve(&self) {
+        let limit = self.most.saturating_add(self.most / 2);
+        if self.round.lock().partitions.len() > limit {
+            self.close_down_to(limit);
+        }
+    }
+
+    /// The lock is held only to take a partition out or to put it back: other partitions begin while one is synced.
+    fn close_down_to(&self, most: usize) {
+        // Each is looked at twice at most: the first look may only take its mark away.
+        let mut looks = 2 * self.round.lock().partitions.len();
+        while looks > 0 {
+            looks -= 1;
+            let next = {
+                let mut round = self.round.lock();
+                if round.partitions.len() <= most {
+                    return;
+                }
+                round.partitions.pop_front()
+            };
+            let Some(next) = next else { return };
+            let Some(log) = next.upgrade() else { continue };
+            if log.writer.used.swap(false, Ordering::Relaxed) || !log.rest() {
+                self.round.lock().partitions.push_back(next);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(in crate::partition) fn of(most: usize) -> Self {
+        Self { most, round: Lock::new(Rank::OpenFiles, Round::default()) }
+    }
+
+    /// How many it knows, those that are gone and not taken out among them.
+    #[cfg(test)]
+    pub(in crate::partition) fn known(&self) -> usize {
+        self.round.lock().partitions.len()
+    }
+}
+
+impl PartitionLog {
+    /// The partition has its file open from now on.
+    pub(in crate::partition) fn enter_actives(self: &Arc<Self>) {
+        if self.chores.actives.admit(self) {
+            self.chores.close_surplus();
+        }
+    }
+
+    /// After the first append of a partition that was idle.
+    #[cold]
+    pub(super) fn relieve_actives(&self) {
+        if waits_here() {
+            self.chores.actives.relieve();
+        }
+    }
+
+    /// Brings the partition to rest, unless it is in use this moment. Tells whether it rests now.
+    pub(crate) fn rest(&self) -> bool {
+        let Some(mut appender) = self.writer.appender.try_lock() else { return false };
+        let Appender::Active { writer, epoch } = &*appender else { return true };
+        let Some(_order) = self.writer.finishing.try_lock() else { return false };
+        let epoch = *epoch;
+        match self.bring_to_rest(writer) {
+            Ok(found) => {
+                let end = found.end();
+                let last = LastSegment { base: found.base(), position: end.position };
+                let next_offset = found.next_offset();
+                self.view.replace(|view| view.with(&found));
+                *appender = Appender::Idle { next_offset, epoch, last: Some(last) };
+                true
+            }
+            Err(FinishFailure::Lost(failure)) => {
+                self.poison(&mut appender, &failure);
+                true
+            }
+            // It goes on as it is, and may come to rest another time.
+            Err(FinishFailure::Refused(_) | FinishFailure::Unindexed(_)) => false,
+        }
+    }
+
+    /// Takes the mark of appends away.
+    pub(crate) fn forget_use(&self) {
+        self.writer.used.store(false, Ordering::Relaxed);
+    }
+
+    /// Brings the partition to rest if nobody has appended since the mark was last taken away.
+    pub(crate) fn rest_unless_used(self: &Arc<Self>) -> bool {
+        let rests = !self.writer.used.load(Ordering::Relaxed) && self.rest();
+        if rests {
+            self.chores.actives.round.lock().partitions.retain(|one| one.as_ptr() != Arc::as_ptr(self));
+        }
+        rests
+    }
+
+    /// The segment without its writer, in its final form. Runs under `appender` and `finishing`.
+    fn bring_to_rest(&self, writer: &SegmentWriter) -> std::result::Result<Arc<Segment>, FinishFailure> {
+        let (last, next_offset) = (writer.unsynced(), writer.next_offset());
+        self.remove_prepared();
+        self.finish_all(&last, next_offset)?;
+        self.resting_segment(last.segment(), next_offset).map_err(FinishFailure::Unindexed)
+    }
+
+    fn resting_segment(&self, of: &Segment, next_offset: u64) -> Result<Arc<Segment>> {
+        let end = (of.end().position, next_offset);
+        let found = Segment::found(&self.disk, &self.directory, of.base(), end, false);
+        found.map(Arc::new).ok_or_else(|| Error::invalid("segment", "its offsets do not fit it"))
+    }
+}
