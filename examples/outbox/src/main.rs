@@ -2,7 +2,7 @@
 //! database, get into the log exactly once, in their order.
 //!
 //! ```sh
-//! cargo run --release --example outbox
+//! cargo run --release -p outbox
 //! ```
 //!
 //! The relay keeps no state of its own. What it has relayed it learns from the log: each record carries its row's number.
