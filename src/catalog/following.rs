@@ -88,7 +88,8 @@ impl Catalog {
 
     /// Replaces what readers see. Topics that did not change keep their handles, and partitions that were there stay
     /// the same for those who read them.
-    fn take_over(&self, changes: &mut Changes, state: State, checkpoints: &Checkpoints) {
+    fn take_over(&self, changes: &mut Changes, mut state: State, checkpoints: &Checkpoints) {
+        state.forget_removed();
         let before = self.snapshot();
         let (root, disk, chores, node) = (&self.root, &self.disk, &self.chores, self.identity.node_id);
         let retention = DefaultRetention::default();

@@ -46,6 +46,7 @@ mod opening;
 mod outline;
 mod partitions;
 mod point;
+mod removed;
 mod rules;
 mod set;
 mod state;
@@ -164,6 +165,7 @@ impl Catalog {
             changes.write(vec![level], now)?;
         }
         let leftovers = opening::leftovers(&changes.state, found, disk)?;
+        changes.state.forget_removed();
         changes.unfinished = Unfinished::found(leftovers.removals);
         // What cannot be done now is done later, and before it would be in the way of a new topic.
         let _ = changes.finish_deletions(root, disk);

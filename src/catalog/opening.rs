@@ -206,7 +206,7 @@ pub(super) fn leftovers(state: &State, found: Vec<Found>, disk: &Disk) -> Result
     let mut removals: BTreeMap<Uuid, Removal> = BTreeMap::new();
     for Found { path, place, id } in found {
         let removed = match id {
-            Some(id) => Some(id).filter(|id| state.is_removed(*id)),
+            Some(id) => Some(id).filter(|id| state.removed().contains(*id)),
             None if belongs(state, &place, id) => None,
             None => begun_by(state, &place, &path, disk)?,
         };
@@ -214,7 +214,7 @@ pub(super) fn leftovers(state: &State, found: Vec<Found>, disk: &Disk) -> Result
             let removal = removals.entry(id).or_insert_with(|| {
                 // A topic that has the name by now has lines of its own in the checkpoints.
                 let forget =
-                    state.removed_name(id).filter(|name| state.id_of(name).is_none()).map(str::to_owned);
+                    state.removed().name_of(id).filter(|name| state.id_of(name).is_none()).map(str::to_owned);
                 Removal { id, forget, directories: Vec::new(), logs: BTreeMap::new() }
             });
             removal.directories.push(path);
@@ -235,7 +235,7 @@ pub(super) fn leftovers(state: &State, found: Vec<Found>, disk: &Disk) -> Result
 /// The deleted topic that had made a directory and not come as far as to give it an id.
 fn begun_by(state: &State, place: &Place, path: &Path, disk: &Disk) -> Result<Option<Uuid>> {
     let Place::Partition { topic, .. } = place else { return Ok(None) };
-    match state.removed_id(topic) {
+    match state.removed().id_of(topic) {
         Some(id) if holds_no_record(disk, path)? => Ok(Some(id)),
         _ => Ok(None),
     }

@@ -58,7 +58,7 @@ impl Outline {
     }
 
     pub(crate) fn owner_of(&self, directory: &FoundDirectory) -> Owner {
-        if directory.id.is_some_and(|id| self.state.is_removed(id)) {
+        if directory.id.is_some_and(|id| self.state.removed().contains(id)) {
             return Owner::Deleted;
         }
         let Some(partition) = &directory.partition else { return Owner::Nobody };

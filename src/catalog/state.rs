@@ -7,6 +7,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::removed::Removed;
 use crate::config::topic_name;
 use crate::format::Malformed;
 use crate::format::control::Voter;
@@ -35,8 +36,7 @@ pub(super) struct State {
     compacted: BTreeSet<String>,
     /// A broker was to compact whatever topic does not say otherwise.
     brokers_compact: bool,
-    /// With the name, if the topic was known.
-    removed: BTreeMap<Uuid, Option<String>>,
+    removed: Removed,
     features: BTreeMap<String, i16>,
     next_producer_id: i64,
     /// Leader epoch of the last batch that was read.
@@ -194,7 +194,7 @@ impl State {
         if id.is_reserved() {
             return Err(Malformed("a topic has a reserved id"));
         }
-        self.removed.remove(&id);
+        self.removed.take_back(id);
         self.alike.entry(likeness(&name, true)).or_default().insert(name.clone());
         if let Some(before) = self.ids.insert(name.clone(), id).filter(|before| *before != id) {
             self.topics.remove(&before);
@@ -216,7 +216,7 @@ impl State {
                 }
             }
         }
-        self.removed.insert(id, name);
+        self.removed.add(id, name);
     }
 
     /// Whether every topic has the partitions 0 to n − 1, at least one. Topics are made in one step, so nothing less is
@@ -271,20 +271,14 @@ impl State {
         alike.find(|other| likeness(other, fold_case) == key).map(String::as_str)
     }
 
-    /// Whether a topic of this id was deleted.
-    pub(super) fn is_removed(&self, id: Uuid) -> bool {
-        self.removed.contains_key(&id)
+    /// Topics that were deleted, until [`forget_removed`](Self::forget_removed).
+    pub(super) fn removed(&self) -> &Removed {
+        &self.removed
     }
 
-    /// The name of a deleted topic, if the log still tells.
-    pub(super) fn removed_name(&self, id: Uuid) -> Option<&str> {
-        self.removed.get(&id)?.as_deref()
-    }
-
-    /// A deleted topic that had this name, if the log still tells.
-    pub(super) fn removed_id(&self, name: &str) -> Option<Uuid> {
-        let is_it = |removed: &&Option<String>| removed.as_deref() == Some(name);
-        self.removed.iter().find(|(_, removed)| is_it(removed)).map(|(id, _)| *id)
+    /// Keeps no deleted topics from here on: the directories that are there have been compared with them.
+    pub(super) fn forget_removed(&mut self) {
+        self.removed = Removed::Forgotten;
     }
 
     pub(super) fn partition_count(&self) -> usize {
@@ -369,8 +363,28 @@ mod tests {
         state.apply(MetadataRecord::RemoveTopic { topic_id: A }).unwrap();
         state.apply(topic("a", B)).unwrap();
         assert_eq!(state.settings_of("a").count(), 0);
-        assert_eq!((state.id_of("a"), state.removed_name(A)), (Some(B), Some("a")));
+        assert_eq!((state.id_of("a"), state.removed().name_of(A)), (Some(B), Some("a")));
         assert!(state.topic(B).unwrap().partitions.is_empty());
+    }
+
+    #[test]
+    fn deleted_topics_are_kept_until_they_are_forgotten() {
+        let remove = MetadataRecord::RemoveTopic { topic_id: A };
+        let mut state = folded([topic("a", A), remove.clone()]);
+        assert!(state.removed().contains(A));
+        assert_eq!(state.removed().id_of("a"), Some(A));
+        state.apply(topic("a", A)).unwrap();
+        assert!(!state.removed().contains(A));
+        assert_eq!(state.removed().id_of("a"), None);
+        state.apply(remove.clone()).unwrap();
+
+        state.forget_removed();
+        let open = state.clone();
+        assert!(!open.removed().contains(A));
+        // A topic that comes and goes leaves nothing.
+        state.apply(topic("b", B)).unwrap();
+        state.apply(MetadataRecord::RemoveTopic { topic_id: B }).unwrap();
+        assert_eq!(state, open);
     }
 
     #[test]

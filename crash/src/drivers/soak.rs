@@ -53,9 +53,7 @@ const USUAL: usize = 10;
 /// Ways into and out of files: each window has the next one, and is held against those of the same.
 const MODES: usize = 4;
 const LAST: usize = 10;
-/// What an open log keeps at most of each topic whose deletion its metadata log holds: id and name.
-const OF_A_DELETED_TOPIC: i64 = 128;
-/// What it keeps at most of each segment. Segments of 32 KiB come faster than the log cleaner takes them together.
+/// What an open log keeps at most of each segment. Segments of 32 KiB come faster than the log cleaner takes them together.
 const OF_A_SEGMENT: i64 = 1 << 10;
 /// An idle log is watched for so long.
 const IDLE: Duration = Duration::from_secs(5);
@@ -66,7 +64,7 @@ struct Held {
     descriptors: i64,
     maps: i64,
     threads: i64,
-    /// While the log is open, without what it keeps of segments and of topics that were deleted; and once it is closed.
+    /// While the log is open, without what it keeps of segments; and once it is closed.
     allocated_open: i64,
     allocated: i64,
 }
@@ -110,7 +108,6 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
     for number in 0..WINDOWS {
         let (mut open, done) = used(&root, seed + number, window, &deleted)?;
         leak_something(&leak, &root)?;
-        open.allocated_open -= deleted.load(Ordering::Relaxed) * OF_A_DELETED_TOPIC;
         open.allocated_open -= segments(&root)? * OF_A_SEGMENT;
         held.push(Held { allocated: ALLOCATED.load(Ordering::Relaxed), ..open });
         operations += done;
