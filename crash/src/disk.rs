@@ -119,7 +119,38 @@ pub fn point(what: &'static str) {
 
 /// A state as it is now, however many are taken.
 pub fn take_last_point() {
-    unseen(|| point("end"));
+    unseen(|| {
+        with(|disk| {
+            let before = disk.density;
+            if matches!(before, Density::PerMille(_)) {
+                disk.density = Density::PerMille(1000);
+            }
+            disk.take_point("end");
+            disk.density = before;
+        });
+    });
+}
+
+/// Whether what happens to this path is recorded.
+pub fn covers(path: &Path) -> bool {
+    let mut covers = false;
+    unseen(|| with(|disk| covers = path.starts_with(&disk.root)));
+    covers
+}
+
+/// From here on so many points are taken.
+pub fn set_density(density: Density) -> Density {
+    let mut before = density;
+    unseen(|| with(|disk| before = std::mem::replace(&mut disk.density, density)));
+    before
+}
+
+/// No power is cut while `act` runs.
+pub fn without_points<T>(act: impl FnOnce() -> T) -> T {
+    let before = set_density(Density::PerMille(0));
+    let outcome = act();
+    set_density(before);
+    outcome
 }
 
 /// What a power cut leaves at least, now.

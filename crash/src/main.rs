@@ -35,7 +35,7 @@ use arguments::Arguments;
 #[global_allocator]
 static ALLOCATOR: drivers::soak::Counting = drivers::soak::Counting;
 
-const USAGE: &str = "crash power|broker|faults|kill|full|media|salvage|soak|stress|check [--seed S] [--states N|--runs N|--kills N] [--dir D]";
+const USAGE: &str = "crash power|broker|faults|kill|full|media|salvage|snapshot|soak|stress|check [--seed S] [--states N|--runs N|--kills N] [--dir D]";
 
 fn main() -> ExitCode {
     if !cfg!(debug_assertions) {
@@ -53,6 +53,7 @@ fn main() -> ExitCode {
             "full" => drivers::full::run(&arguments),
             "media" => drivers::media::run(&arguments),
             "salvage" => drivers::salvage::run(&arguments),
+            "snapshot" => drivers::snapshot::run(&arguments),
             "soak" => drivers::soak::run(&arguments),
             "stress" => drivers::stress::run(&arguments),
             "check" => drivers::check::run(&arguments),

@@ -2,21 +2,28 @@
 //! has left nothing under its name, and no answer of the log is another one.
 
 use std::fs;
+use std::path::Path;
 
-use stratalog::EventLog;
+use stratalog::{EventLog, ManualClock};
 
+use crate::disk;
 use crate::faults;
 use crate::interpose::unseen;
 use crate::judge::{After, judge};
-use crate::oracle::{oracle, trace};
+use crate::oracle::{Oracle, oracle, trace};
 use crate::session::{Outcome, Session, options};
 
 impl Session {
     pub fn snapshot(&mut self, log: &EventLog) -> Outcome {
         trace("snapshot".into());
         let copy = self.root.with_extension("snapshot");
-        let made = log.snapshot_to(&copy);
-        let outcome = match made {
+        // Where power cuts are tried, the states that they leave are judged, not the snapshot itself: opening it would change it.
+        let is_recorded = disk::covers(&copy);
+        let outcome = match log.snapshot_to(&copy) {
+            Ok(_) if is_recorded => {
+                disk::take_last_point();
+                Outcome::Done
+            }
             Ok(_) => {
                 if let Err(reason) = faults::spared(|| self.judge_snapshot(&copy)) {
                     self.violation(format!("a snapshot: {reason}"));
@@ -30,19 +37,33 @@ impl Session {
                 Outcome::Failed(failure)
             }
         };
-        let _ = unseen(|| fs::remove_dir_all(&copy));
+        if is_recorded {
+            disk::without_points(|| faults::spared(|| remove_durably(&copy)));
+        } else {
+            let _ = unseen(|| fs::remove_dir_all(&copy));
+        }
         outcome
     }
 
-    fn judge_snapshot(&self, copy: &std::path::Path) -> Result<(), String> {
-        unseen(|| {
-            let log =
-                options(self.mode, &self.clock).open(copy).map_err(|failure| format!("open: {failure}"))?;
-            if !log.recovery().clean {
-                return Err("it is not clean".into());
-            }
-            judge(&log, &oracle(|oracle| oracle.clone()), After::Kill)?;
-            log.close().map_err(|failure| format!("close: {failure}"))
-        })
+    fn judge_snapshot(&self, copy: &Path) -> Result<(), String> {
+        unseen(|| judge_at(copy, self.mode, &self.clock, &oracle(|oracle| oracle.clone())))
+    }
+}
+
+/// A snapshot opens clean, with all that was acknowledged.
+pub fn judge_at(copy: &Path, mode: u64, clock: &ManualClock, oracle: &Oracle) -> Result<(), String> {
+    let log = options(mode, clock).open(copy).map_err(|failure| format!("open: {failure}"))?;
+    if !log.recovery().clean {
+        return Err("it is not clean".into());
+    }
+    judge(&log, oracle, After::Kill)?;
+    log.close().map_err(|failure| format!("close: {failure}"))
+}
+
+/// No power cut brings the name back, with some of what it held.
+fn remove_durably(copy: &Path) {
+    let _ = fs::remove_dir_all(copy);
+    if let Some(Ok(above)) = copy.parent().map(fs::File::open) {
+        let _ = above.sync_all();
     }
 }

@@ -28,6 +28,8 @@ pub(super) fn make(root: &Path, disk: &Disk) -> Result<MetaProperties> {
         node_id: NODE_ID,
         directory_id: Some(random_id()?),
     };
+    // First: once it has an identity, it is not looked at again whether its name is durable.
+    disk.sync_name_of(root)?;
     disk.replace(&root.join(IDENTITY), made.encode("made by stratalog").as_bytes())?;
     disk.sync_directory(root)?;
     Ok(made)

@@ -20,6 +20,7 @@ use crate::format::file_names::{CLEAN_MARKER, LOG_STARTS, RECOVERY_POINTS};
 use crate::group::{CommittedOffsets, Coordinator, Deletions};
 use crate::partition::LiveWatch;
 use crate::sys::disk::{self, Stamp, kind_of};
+use crate::sys::root::open_root;
 use crate::sys::{Birth, Disk, EntryKind};
 use crate::wait::Sleepers;
 
@@ -35,7 +36,7 @@ pub(super) struct Following {
 
 impl OpenDirectory {
     pub(super) fn open_read_only(path: &Path, options: OpenOptions) -> Result<Arc<Self>> {
-        let root = disk::open_root(path, false)?;
+        let root = open_root(path)?;
         let disk = Disk::for_reading(&root, options.read_mode == ReadMode::Auto);
         let clean = kind_of(&root.join(CLEAN_MARKER))? == Some(EntryKind::File);
         let following = Following { last: None, marks: marks(&root) };

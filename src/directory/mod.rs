@@ -42,7 +42,8 @@ use crate::format::file_names::CLEAN_MARKER;
 use crate::group::{CommittedOffsets, Coordinator, Deletions};
 use crate::partition::{LiveWatch, LiveWriter, PartitionLog};
 use crate::position::TopicPartition;
-use crate::sys::{Birth, DirectoryLock, Disk, Purpose, SecondLock, Spending, disk};
+use crate::sys::root::{make_root, open_root};
+use crate::sys::{Birth, DirectoryLock, Disk, Purpose, SecondLock, Spending};
 use crate::wait::Sleepers;
 
 /// What a broker writes; only that the file is there matters.
@@ -107,7 +108,8 @@ impl OpenDirectory {
         options.validate()?;
         let birth = Birth::now();
         catalog::refuse_occupied(path)?;
-        let root = disk::open_root(path, options.create_if_missing)?;
+        let root =
+            if options.create_if_missing { make_root(path, &options.faults)? } else { open_root(path)? };
         let lock = DirectoryLock::take(&root)?;
         let mut disk =
             Disk::of(&root, options.write_mode == WriteMode::Auto, options.read_mode == ReadMode::Auto)

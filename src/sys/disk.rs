@@ -391,23 +391,6 @@ pub(crate) fn stamp_of(path: &Path) -> Option<Stamp> {
     Some(Stamp { length, modified, number: platform::file_number_at(path, &metadata) })
 }
 
-/// The directory a log is opened at: made if wanted, links in the path itself are fine.
-pub(crate) fn open_root(path: &Path, create: bool) -> Result<PathBuf> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return Err(not_a_directory(path)),
-        Err(failure) if failure.kind() == io::ErrorKind::NotFound => {
-            refuse_dangling(path)?;
-            if !create {
-                return Err(Error::io("open directory", path, failure));
-            }
-            fs::create_dir_all(path).map_err(|e| Error::io("create directory", path, e))?;
-        }
-        Err(failure) => return Err(Error::io("open directory", path, failure)),
-    }
-    fs::canonicalize(path).map_err(|e| Error::io("open directory", path, e))
-}
-
 /// The longest part of a path that exists, without links in it, and whether that is all of the path.
 pub(crate) fn existing_part(path: &Path) -> Option<(PathBuf, bool)> {
     let here = Path::new(".");
@@ -423,23 +406,6 @@ pub(crate) fn is_mount_point(path: &Path) -> Result<bool> {
     };
     let Some(parent) = path.parent() else { return Ok(true) };
     Ok(device(path)? != device(parent)?)
-}
-
-/// Refuses a path with a link in it that leads nowhere: no directory can be made there.
-fn refuse_dangling(path: &Path) -> Result<()> {
-    let links = path.ancestors().filter_map(|part| Some((part, fs::read_link(part).ok()?)));
-    let nowhere = |part: &Path| fs::metadata(part).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
-    match links.into_iter().find(|(part, _)| nowhere(part)) {
-        None => Ok(()),
-        Some((link, target)) => Err(Error::invalid(
-            "directory",
-            format!(
-                "{} is a symbolic link to {}, which does not exist; make that directory, or remove the link",
-                link.display(),
-                target.display()
-            ),
-        )),
-    }
 }
 
 /// The names of all that is in a directory, sorted, also those that are not UTF-8.
@@ -486,6 +452,6 @@ fn not_a_file(path: &Path, what: &str) -> Error {
     Error::Unsupported(Box::new(Damage::new(path, 0, reason)))
 }
 
-fn not_a_directory(path: &Path) -> Error {
+pub(super) fn not_a_directory(path: &Path) -> Error {
     Error::invalid("directory", format!("{} is not a directory; a log is kept in one", path.display()))
 }

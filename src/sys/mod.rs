@@ -42,6 +42,7 @@ mod plain_file;
 #[expect(unsafe_code, reason = "calls into the system for what std and memmap2 lack")]
 pub(crate) mod platform;
 pub(crate) mod reserve;
+pub(crate) mod root;
 #[expect(unsafe_code, reason = "makes atomic words of memory maps")]
 pub(crate) mod shared;
 pub(crate) mod sync;

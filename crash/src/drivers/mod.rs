@@ -9,6 +9,7 @@ pub mod media;
 pub mod power;
 pub mod salvage;
 mod small_disk;
+pub mod snapshot;
 pub mod soak;
 pub mod stress;
 

@@ -35,7 +35,7 @@ pub struct Cut {
     pub oracle: Oracle,
 }
 
-type Cuts = Arc<Mutex<Vec<Cut>>>;
+pub type Cuts = Arc<Mutex<Vec<Cut>>>;
 
 struct Power {
     directory: PathBuf,
@@ -97,7 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
     Ok(power.findings.count)
 }
 
-fn recording(root: &Path, seed: u64, density: Density) -> (Disk, Cuts) {
+pub fn recording(root: &Path, seed: u64, density: Density) -> (Disk, Cuts) {
     let cuts = Cuts::default();
     let sink = Arc::clone(&cuts);
     let on_state = move |what, left, tree| {
@@ -108,7 +108,7 @@ fn recording(root: &Path, seed: u64, density: Density) -> (Disk, Cuts) {
     (Disk::of(root, seed, density, Box::new(on_state)), cuts)
 }
 
-fn taken(cuts: &Cuts) -> Vec<Cut> {
+pub fn taken(cuts: &Cuts) -> Vec<Cut> {
     std::mem::take(&mut *cuts.lock().expect("no panic while it is held"))
 }
 

@@ -6,6 +6,7 @@ mod deletions;
 mod forked;
 mod holding;
 mod members;
+mod named;
 mod refused;
 mod strangers;
 mod truth;

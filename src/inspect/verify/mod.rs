@@ -30,7 +30,8 @@ use crate::format::compression::MAX_DECOMPRESSED_BYTES;
 use crate::format::file_names::{BOOTSTRAP, CHECKPOINTS, CLEAN_MARKER, IDENTITY};
 use crate::format::frame::whole_batch_at;
 use crate::position::TopicPartition;
-use crate::sys::disk::{kind_of, names_in, open_root};
+use crate::sys::disk::{kind_of, names_in};
+use crate::sys::root::open_root;
 use crate::sys::{DirectoryLock, Disk, EntryKind};
 
 /// Further problems of one file are counted, not told.
@@ -232,7 +233,7 @@ pub fn verify(
     options: VerifyOptions<'_>,
     mut on_problem: impl FnMut(&Problem),
 ) -> Result<VerifyReport> {
-    let root = open_root(path.as_ref(), false)?;
+    let root = open_root(path.as_ref())?;
     let lock = if options.repair { Some(DirectoryLock::take(&root)?) } else { None };
     let disk = Disk::for_reading(&root, false);
     // Before anything else is read: a writer that comes later takes it away first.
