@@ -113,7 +113,7 @@ impl PartitionLog {
     pub(crate) fn prepare_start(self: &Arc<Self>, before: u64) -> Result<()> {
         let bounds = self.bounds()?;
         self.check_place()?;
-        self.refuse_failed()?;
+        self.writer.refuse_failed()?;
         if before > bounds.log_end {
             let at = Box::new(Position::new(self.id(), before));
             return Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end });

@@ -44,7 +44,7 @@ impl PartitionLog {
             Some(writer) => {
                 let opened = self.disk.open_directory(&self.directory)?;
                 self.unless_full("a checkpoint", self.begin_epoch(epoch, next_offset))?;
-                self.expect_roll_at(self.settings.segment_bytes(), writer.position());
+                self.writer.expect_roll_at(self.settings.segment_bytes(), writer.position());
                 self.show(&writer);
                 // Entries and names may be as little on the medium as the records are.
                 opened.sync()?;

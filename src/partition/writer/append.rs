@@ -103,7 +103,7 @@ impl PartitionLog {
         self.writer.counters.appended(batch.records(), bytes);
         self.writer.used.store(true, Ordering::Relaxed);
         let position = writer.position();
-        let (long, end) = (self.has_long_tail(), writer.next_offset());
+        let (long, end) = (self.writer.has_long_tail(), writer.next_offset());
         self.ask_for_next(position - bytes as u64, position);
         drop(appender);
         self.sleepers.wake_all();
@@ -157,7 +157,7 @@ impl PartitionLog {
         match appender {
             Appender::Unloaded | Appender::Active { .. } | Appender::Idle { last: None, .. } => Ok(()),
             Appender::Following(_) => Err(Error::ReadOnly),
-            Appender::Poisoned => self.refuse_failed(),
+            Appender::Poisoned => self.writer.refuse_failed(),
             Appender::Ended => Err(self.end_error()),
             Appender::Idle { next_offset, epoch, last: Some(last) } => {
                 let (epoch, at) = (*epoch, (last.base, last.position, *next_offset));
@@ -165,7 +165,7 @@ impl PartitionLog {
                 let writer = self.reopen(at, None)?;
                 self.view.replace(|view| view.with(writer.segment()));
                 self.expect_long_tail(self.writer.counters.appended_bytes());
-                self.expect_roll_at(self.settings.segment_bytes(), writer.position());
+                self.writer.expect_roll_at(self.settings.segment_bytes(), writer.position());
                 self.show(&writer);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
                 self.enter_actives();
@@ -225,7 +225,7 @@ impl PartitionLog {
             if first { view.starting_at(next_offset) } else { view }
         });
         self.expect_long_tail(self.writer.counters.appended_bytes());
-        self.expect_roll_at(capacity, 0);
+        self.writer.expect_roll_at(capacity, 0);
         self.show(&writer);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
         if first {
@@ -236,7 +236,8 @@ impl PartitionLog {
             self.chores
                 .events
                 .tell(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
-            let too_many = self.queue_sealed(writer.seal(), directory, self.writer.counters.appended_bytes());
+            let too_many =
+                self.writer.queue_sealed(writer.seal(), directory, self.writer.counters.appended_bytes());
             if !self.chores.finish_sealed(self) || too_many {
                 // Nobody else does it, or not as fast as segments fill up.
                 self.finish_at_roll(appender, too_many)?;
@@ -248,7 +249,7 @@ impl PartitionLog {
     /// The writer of a new segment. A prepared file that cannot be used is none.
     pub(super) fn begin_segment(&self, base: u64, limits: (u32, u32)) -> Result<SegmentWriter> {
         let create = |prepared| SegmentWriter::create(&self.disk, &self.directory, base, limits, prepared);
-        self.with_prepared(|prepared| match prepared {
+        self.writer.with_prepared(|prepared| match prepared {
             Some(file) => create(Some(file)).or_else(|_| create(None)),
             None => create(None),
         })

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::events::Event;
 use crate::partition::PartitionLog;
 use crate::partition::context::BackgroundSync;
+use crate::partition::writer::Writer;
 use crate::wait::Turns;
 
 thread_local! {
@@ -56,22 +57,24 @@ impl Holding {
     }
 }
 
-impl PartitionLog {
+impl Writer {
     /// What was appended when there were so many bytes is on the medium.
     pub(super) fn note_covered(&self, appended: u64) {
-        let holding = &self.writer.durable.waiting;
+        let holding = &self.durable.waiting;
         holding.from.fetch_max(appended.saturating_add(holding.most), Ordering::AcqRel);
-    }
-
-    /// The same at the end of a sync of all that was appended.
-    pub(super) fn note_synced(&self, appended: u64) {
-        self.note_covered(appended);
-        self.expect_long_tail(appended);
     }
 
     /// Appends that have waited for the device since the open.
     pub(super) fn appends_waited(&self) -> u64 {
-        self.writer.durable.waiting.count.load(Ordering::Relaxed)
+        self.durable.waiting.count.load(Ordering::Relaxed)
+    }
+}
+
+impl PartitionLog {
+    /// The same at the end of a sync of all that was appended.
+    pub(super) fn note_synced(&self, appended: u64) {
+        self.writer.note_covered(appended);
+        self.expect_long_tail(appended);
     }
 
     /// Returns when no more is unsynced than may be, or nothing more can be done about it. An append that has failed to make

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
+use crate::partition::writer::Writer;
 use crate::partition::{Appender, PartitionLog};
 use crate::segment::{FinishFailure, Unsealed};
 use crate::sys::PlainDirectory;
@@ -65,15 +66,7 @@ impl Unfinished {
     }
 }
 
-impl PartitionLog {
-    /// The directory, open for a sync of its entries.
-    pub(super) fn opened_directory(&self) -> Result<Arc<PlainDirectory>> {
-        if let Some(open) = &self.writer.durable.unfinished.lock().directory {
-            return Ok(Arc::clone(open));
-        }
-        self.disk.open_directory(&self.directory).map(Arc::new)
-    }
-
+impl Writer {
     /// Leaves a sealed segment to be finished. `true`: the caller has to do it.
     pub(super) fn queue_sealed(
         &self,
@@ -81,11 +74,26 @@ impl PartitionLog {
         directory: Arc<PlainDirectory>,
         appended: u64,
     ) -> bool {
-        let mut unfinished = self.writer.durable.unfinished.lock();
+        let mut unfinished = self.durable.unfinished.lock();
         unfinished.add(sealed, directory, appended);
         let waiting = &unfinished.segments;
         waiting.len() >= MOST_UNSEALED
             || waiting.iter().map(|sealed| sealed.bytes()).sum::<u64>() > MOST_UNSEALED_BYTES
+    }
+
+    /// Nothing is to be finished any more: the topic is deleted.
+    pub(super) fn forget_unfinished(&self) {
+        *self.durable.unfinished.lock() = Unfinished::default();
+    }
+}
+
+impl PartitionLog {
+    /// The directory, open for a sync of its entries.
+    pub(super) fn opened_directory(&self) -> Result<Arc<PlainDirectory>> {
+        if let Some(open) = &self.writer.durable.unfinished.lock().directory {
+            return Ok(Arc::clone(open));
+        }
+        self.disk.open_directory(&self.directory).map(Arc::new)
     }
 
     /// Finishes sealed segments, oldest first: exact length, indexes, sync; then the recovery point passes them.
@@ -151,7 +159,7 @@ impl PartitionLog {
 
     /// The same without indexes of segments before `leaving`.
     fn finish_queue_but(&self, leaving: u64) -> std::result::Result<usize, FinishFailure> {
-        self.refuse_failed().map_err(FinishFailure::Lost)?;
+        self.writer.refuse_failed().map_err(FinishFailure::Lost)?;
         let (queue, appended) = {
             let unfinished = self.writer.durable.unfinished.lock();
             (unfinished.segments.iter().cloned().collect::<Vec<_>>(), unfinished.appended)
@@ -182,7 +190,7 @@ impl PartitionLog {
         // Covers the entry of the segment behind the last of these too: it was made before that one was sealed.
         directory.sync().map_err(FinishFailure::Lost).inspect_err(|failure| self.note_lost(failure))?;
         self.raise_durable(last.segment().next_offset());
-        self.note_covered(appended);
+        self.writer.note_covered(appended);
         if let Some(finished) = queue.get(..indexed).and_then(<[_]>::last) {
             self.writer.durable.pass_recovery_point(finished.segment().next_offset());
         }
@@ -220,11 +228,6 @@ impl PartitionLog {
         directory.sync().map_err(FinishFailure::Lost).inspect_err(|failure| self.note_lost(failure))?;
         self.writer.durable.pass_recovery_point(next_offset);
         Ok(())
-    }
-
-    /// Nothing is to be finished any more: the topic is deleted.
-    pub(super) fn forget_unfinished(&self) {
-        *self.writer.durable.unfinished.lock() = Unfinished::default();
     }
 }
 

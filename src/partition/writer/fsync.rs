@@ -18,6 +18,7 @@ use crate::error::{Error, PoisonCause, Result};
 use crate::events::Event;
 use crate::partition::context::{BackgroundSync, SyncBy};
 use crate::partition::locks::{Lock, Rank};
+use crate::partition::writer::Writer;
 use crate::partition::writer::backpressure::Holding;
 use crate::partition::writer::finish::Unfinished;
 use crate::partition::{Appender, Ended, PartitionLog};
@@ -86,6 +87,21 @@ impl Durable {
     }
 }
 
+impl Writer {
+    pub(in crate::partition) fn refuse_failed(&self) -> Result<()> {
+        match self.failure.get() {
+            Some(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether so much was appended since the last sync, or since the last segment began, that a sync is due.
+    #[inline]
+    pub(super) fn has_long_tail(&self) -> bool {
+        self.counters.appended_bytes() >= self.durable.long_from.load(Ordering::Relaxed)
+    }
+}
+
 impl PartitionLog {
     /// Everything below is on the medium.
     #[inline]
@@ -137,13 +153,6 @@ impl PartitionLog {
 
     fn cause(&self, failure: &Error) -> PoisonCause {
         PoisonCause::new(self.id.clone(), failure)
-    }
-
-    pub(in crate::partition) fn refuse_failed(&self) -> Result<()> {
-        match self.writer.failure.get() {
-            Some(cause) => Err(Error::Poisoned(Box::new(cause.clone()))),
-            None => Ok(()),
-        }
     }
 
     /// Asks for what a record that was just appended is promised beyond being in the log, as far as nobody has to wait
@@ -206,12 +215,6 @@ impl PartitionLog {
         }
     }
 
-    /// Whether so much was appended since the last sync, or since the last segment began, that a sync is due.
-    #[inline]
-    pub(super) fn has_long_tail(&self) -> bool {
-        self.writer.counters.appended_bytes() >= self.writer.durable.long_from.load(Ordering::Relaxed)
-    }
-
     /// The tail begins anew where so many bytes were appended since the open. A sync that ends after the next segment
     /// has begun changes nothing: the count goes on from segment to segment, as a position would not.
     pub(super) fn expect_long_tail(&self, appended: u64) {
@@ -249,7 +252,7 @@ impl PartitionLog {
                 return Ok(());
             }
         }
-        self.refuse_failed().and(outcome)
+        self.writer.refuse_failed().and(outcome)
     }
 
     /// Readers that read only what is durable wait for it as others wait for records.
@@ -281,7 +284,7 @@ impl PartitionLog {
             Appender::Active { writer, .. } => {
                 (writer.unsynced(), writer.next_offset(), self.writer.counters.appended_bytes())
             }
-            Appender::Poisoned => return self.refuse_failed(),
+            Appender::Poisoned => return self.writer.refuse_failed(),
             Appender::Ended => return Err(self.end_error()),
             Appender::Following(_) => return Err(Error::ReadOnly),
             Appender::Unloaded | Appender::Idle { .. } => return Ok(()),
@@ -357,7 +360,7 @@ impl PartitionLog {
                 | Appender::Poisoned
                 | Appender::Ended,
                 _,
-            ) => self.refuse_failed(),
+            ) => self.writer.refuse_failed(),
         }
     }
 
@@ -367,7 +370,7 @@ impl PartitionLog {
         // topic's, none is.
         let (before, _order) = self.end_with_order(Ended::Deleted);
         drop(before);
-        self.forget_unfinished();
+        self.writer.forget_unfinished();
         self.tell_pinned(self.segments().iter());
     }
 }

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::format::file_names::PREPARED;
 use crate::partition::PartitionLog;
 use crate::partition::locks::{Lock, Rank};
+use crate::partition::writer::Writer;
 use crate::segment::SegmentWriter;
 use crate::sys::PlainFile;
 
@@ -57,11 +58,11 @@ impl Preallocation {
     }
 }
 
-impl PartitionLog {
+impl Writer {
     /// A segment of so many bytes begins to grow, or continues, to `capacity`.
     pub(in crate::partition) fn expect_roll_at(&self, capacity: u32, position: u64) {
         let capacity = u64::from(capacity);
-        let preallocation = &self.writer.preallocation;
+        let preallocation = &self.preallocation;
         let next = &mut *preallocation.next.lock();
         if matches!(next, Next::Unwanted) {
             *next = Next::Missing;
@@ -70,6 +71,15 @@ impl PartitionLog {
         preallocation.asked_at.store(last_part.max(position + 1), Ordering::Relaxed);
     }
 
+    /// Begins a segment, with the file for it if that was made. No other thread makes the next file meanwhile: it would take
+    /// the name from this one, which then would never be where the segment is looked for.
+    pub(super) fn with_prepared<T>(&self, begin: impl FnOnce(Option<PlainFile>) -> T) -> T {
+        let mut next = self.preallocation.next.lock();
+        begin(next.take())
+    }
+}
+
+impl PartitionLog {
     /// Asks for the next segment's file when an append has taken the active one from one position to another.
     #[inline]
     pub(super) fn ask_for_next(self: &Arc<Self>, from: u64, to: u64) {
@@ -88,13 +98,6 @@ impl PartitionLog {
             *next = Next::Made(SegmentWriter::prepare(&self.disk, &path, self.settings.segment_bytes())?);
         }
         Ok(())
-    }
-
-    /// Begins a segment, with the file for it if that was made. No other thread makes the next file meanwhile: it would take
-    /// the name from this one, which then would never be where the segment is looked for.
-    pub(super) fn with_prepared<T>(&self, begin: impl FnOnce(Option<PlainFile>) -> T) -> T {
-        let mut next = self.writer.preallocation.next.lock();
-        begin(next.take())
     }
 
     /// Removes the file, of this life of the partition or of one before. The partition has ended, is idle, or has no writer
