@@ -34,7 +34,7 @@ impl Catalog {
             if records.is_empty() {
                 return Ok(());
             }
-            self.change(&mut changes, records, now, ("altering", &[topic.name()]))?;
+            self.change(&mut changes, records, now, "altering", &[topic.name()])?;
             self.tell_without_effect(topic.name(), &after.without(&before));
             // Partitions may have been added meanwhile; they are not part of the change.
             topic.set_config(after.partitions(topic.partitions().len()));
@@ -54,7 +54,7 @@ impl Catalog {
         let present = topic.partitions().len();
         check_total(&changes, topic, present, total)?;
         let records = self.more_partitions(&mut changes, topic, present..total)?;
-        self.change(&mut changes, records, now, ("adding partitions to", &[topic.name()]))?;
+        self.change(&mut changes, records, now, "adding partitions to", &[topic.name()])?;
         self.take_partitions(&changes, topic);
         Ok(())
     }

@@ -82,7 +82,7 @@ impl Catalog {
                 return Ok(());
             }
             self.refuse_read_only()?;
-            self.change(&mut changes, records, now, ("altering", &[topic.name()]))?;
+            self.change(&mut changes, records, now, "altering", &[topic.name()])?;
             self.tell_without_effect(topic.name(), &after.without(&before));
             topic.set_config(after);
             self.take_partitions(&changes, topic);

@@ -31,7 +31,7 @@ impl Catalog {
         }
         let broker_id = self.identity.node_id;
         let ids = MetadataRecord::ProducerIds { broker_id, broker_epoch: -1, next_producer_id: next };
-        self.change(&mut changes, vec![ids], now, ("reserving producer ids", &[]))?;
+        self.change(&mut changes, vec![ids], now, "reserving producer ids", &[])?;
         Ok(true)
     }
 }

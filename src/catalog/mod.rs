@@ -159,7 +159,7 @@ impl Catalog {
         }
         let identity = identity.map_or_else(|| identity::make(root, disk), Ok)?;
         opening::refuse_parts(&changes.state, &identity, root, &found)?;
-        set::refuse_or_claim(&mut changes, (root, disk), &identity, options.accept_loss, now)?;
+        set::refuse_or_claim(&mut changes, root, disk, &identity, options.accept_loss, now)?;
         if is_new {
             let level = MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level: WRITTEN_LEVEL };
             changes.write(vec![level], now)?;
@@ -235,7 +235,7 @@ impl Catalog {
             return Err(Error::invalid("topic name", reason));
         }
         let record = MetadataRecord::RemoveTopic { topic_id: topic.id() };
-        self.change(&mut changes, vec![record], now, ("deleting", &[name]))?;
+        self.change(&mut changes, vec![record], now, "deleting", &[name])?;
         topic.set_deleted();
         self.publish(|topics| {
             topics.remove(name);
@@ -416,7 +416,7 @@ impl Catalog {
             records.extend(more);
         }
         let names: Vec<_> = wanted.iter().map(|(name, _)| *name).collect();
-        self.change(changes, records, now, ("making", &names))?;
+        self.change(changes, records, now, "making", &names)?;
 
         let around = self.around();
         let made = ids.into_iter().filter_map(|id| {

@@ -26,7 +26,8 @@ const RAISE: u32 = 1_000_000;
 /// the leader of what is here before anything else is written.
 pub(super) fn refuse_or_claim(
     changes: &mut Changes,
-    (root, disk): (&Path, &Disk),
+    root: &Path,
+    disk: &Disk,
     identity: &MetaProperties,
     accept_loss: bool,
     now: i64,

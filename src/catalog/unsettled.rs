@@ -23,7 +23,8 @@ impl Catalog {
         changes: &mut Changes,
         records: Vec<MetadataRecord>,
         now: i64,
-        (what, names): (&str, &[&str]),
+        what: &str,
+        names: &[&str],
     ) -> Result<()> {
         self.refuse_unsettled()?;
         let cause = match changes.write(records, now) {

@@ -160,8 +160,8 @@ impl Consumer {
         if begun.is_empty() {
             return Ok(());
         }
-        let how = (self.directory.now().as_millis(), Durability::Synced);
-        match self.directory.groups().commit_standalone(group, &begun, since, how) {
+        let now = self.directory.now().as_millis();
+        match self.directory.groups().commit_standalone(group, &begun, since, now, Durability::Synced) {
             Err(Error::GroupNotEmpty { .. }) => return Ok(()),
             committed => committed?,
         }
@@ -190,7 +190,7 @@ impl Consumer {
         } else {
             let groups = self.directory.groups();
             let since = self.since.map_or_else(|| groups.since(group), Ok)?;
-            groups.commit_standalone(group, &positions, since, (now, level))?;
+            groups.commit_standalone(group, &positions, since, now, level)?;
         }
         for (at, position) in places.into_iter().zip(&positions) {
             self.assigned[at].committed = Some(position.offset());

@@ -62,7 +62,8 @@ impl ControlRecord {
 /// A batch that aborts the open transaction of a producer, as its coordinator would write it.
 pub(crate) fn abort_marker(
     to: &mut BatchBuilder,
-    (producer_id, producer_epoch): (i64, i16),
+    producer_id: i64,
+    producer_epoch: i16,
     coordinator_epoch: i32,
     now: i64,
 ) -> Option<FinishedBatch<'_>> {
@@ -182,8 +183,9 @@ mod tests {
             panic!("an abort")
         };
         let mut builder = BatchBuilder::default();
-        let producer = (header.producer_id, header.producer_epoch);
-        let mut ours = abort_marker(&mut builder, producer, coordinator_epoch, header.max_timestamp).unwrap();
+        let (id, epoch) = (header.producer_id, header.producer_epoch);
+        let ours = abort_marker(&mut builder, id, epoch, coordinator_epoch, header.max_timestamp);
+        let mut ours = ours.unwrap();
         assert_eq!(ours.placed_at(header.base_offset, header.leader_epoch), theirs);
     }
 

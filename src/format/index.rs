@@ -21,6 +21,11 @@ impl OffsetEntry {
         }
     }
 
+    /// Whether this entry may follow the one before it.
+    pub(crate) fn follows(self, before: Self) -> bool {
+        before.relative_offset < self.relative_offset && before.position < self.position
+    }
+
     pub(crate) fn encode(self) -> [u8; OFFSET_ENTRY] {
         ((u64::from(self.relative_offset) << 32) | u64::from(self.position)).to_be_bytes()
     }
@@ -40,6 +45,11 @@ impl TimeEntry {
             timestamp: i64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
             relative_offset: u32::from_be_bytes([a, b, c, d]),
         }
+    }
+
+    /// Whether this entry may follow the one before it.
+    pub(crate) fn follows(self, before: Self) -> bool {
+        before.timestamp < self.timestamp && before.relative_offset <= self.relative_offset
     }
 
     pub(crate) fn encode(self) -> [u8; TIME_ENTRY] {

@@ -115,7 +115,7 @@ impl Coordinator {
             Ok(position.clone().in_partition(log.id().clone()))
         };
         let to = to.iter().map(in_log).collect::<Result<Vec<_>>>()?;
-        self.commit_standalone(group, &to, self.stored_since(group)?, (now, Durability::Buffered))
+        self.commit_standalone(group, &to, self.stored_since(group)?, now, Durability::Buffered)
     }
 
     /// Forgets committed positions of a group without members.

@@ -88,7 +88,8 @@ impl Coordinator {
         group: &str,
         positions: &[Position],
         since: Since,
-        (now, level): (i64, Durability),
+        now: i64,
+        level: Durability,
     ) -> Result<()> {
         let append = || {
             let is_first = self.offsets().since(group)?.is_none();

@@ -31,4 +31,4 @@ pub use describe::{GroupDescription, GroupPartition, GroupState, MemberDescripti
 pub(crate) use membership::Turn;
 #[cfg(any(fuzzing, test))]
 pub(crate) use offsets::fold;
-pub(crate) use offsets::{CommittedOffsets, PARTITIONS as OFFSETS_PARTITIONS};
+pub(crate) use offsets::{Commit, CommittedOffsets, PARTITIONS as OFFSETS_PARTITIONS};

@@ -5,6 +5,7 @@ use std::fmt;
 use super::obstacle::Obstacle;
 use super::warning::HandoverWarning;
 use crate::config::KafkaVersion;
+use crate::group::Commit;
 use crate::position::TopicPartition;
 
 /// A transaction with records in a partition that was neither committed nor aborted.
@@ -30,7 +31,7 @@ pub struct RenewedOffset {
 }
 
 impl RenewedOffset {
-    pub(super) fn of((group, partition): (Box<str>, TopicPartition)) -> Self {
+    pub(super) fn of(Commit { group, partition }: Commit) -> Self {
         Self { group, partition }
     }
 }

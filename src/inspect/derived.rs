@@ -106,6 +106,35 @@ pub(super) trait Entry: Sized {
     fn decode(bytes: &[u8], base: u64) -> Option<Self>;
 }
 
+impl OffsetIndexEntry {
+    /// Whether this entry may follow the one before it.
+    pub(super) fn follows(self, before: Self) -> bool {
+        let base = self.offset.min(before.offset);
+        let relative = |Self { offset, position, .. }: Self| OffsetEntry {
+            relative_offset: relative(base, offset),
+            position,
+        };
+        relative(self).follows(relative(before))
+    }
+}
+
+impl TimeIndexEntry {
+    /// The same.
+    pub(super) fn follows(self, before: Self) -> bool {
+        let base = self.offset.min(before.offset);
+        let relative = |Self { timestamp, offset, .. }: Self| TimeEntry {
+            timestamp,
+            relative_offset: relative(base, offset),
+        };
+        relative(self).follows(relative(before))
+    }
+}
+
+/// Offsets of one index are at most 32 bits apart.
+fn relative(base: u64, offset: u64) -> u32 {
+    u32::try_from(offset - base).unwrap_or(u32::MAX)
+}
+
 impl Entry for OffsetIndexEntry {
     const BYTES: usize = OFFSET_ENTRY;
 

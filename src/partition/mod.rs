@@ -66,6 +66,7 @@ pub use recovery::PartitionRecovery;
 use recovery::Recovery;
 pub(crate) use recovery::aside::is_aside;
 pub(crate) use recovery::begun::holds_no_record;
+pub(crate) use recovery::epochs::note_epoch;
 pub use recovery::missing::MissingRecords;
 pub(crate) use recovery::missing::is_always_compacted;
 pub(crate) use segments::SegmentList;

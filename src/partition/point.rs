@@ -306,7 +306,7 @@ impl PartitionPoint {
         let file = copier.disk().open(copy, false)?;
         let interval = self.log().settings.all().index_interval_bytes;
         let next = base + u64::from(end.relative_next);
-        let made = index_anew(&file, (end.position, next), base, interval)?;
+        let made = index_anew(&file, end.position, base, next, interval)?;
         if made.position < end.position {
             return Ok(Some((made.position, made.reason.to_string())));
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Producer;
-use super::pending::{Pending, Terms};
+use super::pending::{Pending, Target, Terms};
 use super::record::Record;
 use crate::background::Lingering;
 use crate::catalog::TopicEntry;
@@ -94,8 +94,8 @@ impl BufferedProducer {
             pending.write_where(producer.terms(), false, |_| true)?;
         }
         let timestamp = pending.timestamp_of(&record, topic.entry(), &producer.directory)?.as_millis();
-        let to = (topic.entry(), partition, log);
-        let began = pending.take(to, (&record.fields(), timestamp), producer)?;
+        let to = Target { entry: topic.entry(), partition, log };
+        let began = pending.take(to, &record.fields(), timestamp, producer)?;
         if let Some(due) = began.filter(|_| !pending.registered) {
             let shared = Arc::downgrade(&self.shared);
             // Without the thread the log is being closed, and a flush will say so.

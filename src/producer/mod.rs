@@ -127,7 +127,7 @@ impl Producer {
             check_size(batch.bytes_with(&measured), encoding, log)?;
             batch.push(&fields, measured, timestamp.as_millis());
             batch.set_append_time(append_time.map(Timestamp::as_millis));
-            let offset = append(batch, log, None, (encoding, self.config.durability))?.start;
+            let offset = append(batch, log, None, encoding, self.config.durability)?.start;
             Ok(RecordMetadata { partition, offset, timestamp: append_time.unwrap_or(timestamp) })
         })
     }
@@ -202,13 +202,13 @@ impl Producer {
         let encoding = to.entry().rules().encoding(self.config.compression)?;
         let mut batch = SCRATCH.take();
         batch.clear(KEEP_BYTES);
-        let outcome = fill(&mut batch, to, (now, encoding), records).and_then(|()| {
+        let outcome = fill(&mut batch, to, now, encoding, records).and_then(|()| {
             if batch.is_empty() {
                 return empty(to.log(), at);
             }
             let append_time = to.entry().rules().log_append_time().then_some(now);
             batch.set_append_time(append_time.map(Timestamp::as_millis));
-            append(&mut batch, to.log(), at, (encoding, self.config.durability))
+            append(&mut batch, to.log(), at, encoding, self.config.durability)
         });
         SCRATCH.set(batch);
         Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
@@ -262,7 +262,8 @@ fn check_size(bytes: usize, encoding: Encoding, log: &PartitionLog) -> Result<()
 fn fill(
     batch: &mut BatchBuilder,
     to: &Partition,
-    (now, encoding): (Timestamp, Encoding),
+    now: Timestamp,
+    encoding: Encoding,
     records: &mut dyn Iterator<Item = Record<'_>>,
 ) -> Result<()> {
     let compacted = to.entry().rules().compacts();
@@ -287,9 +288,10 @@ fn append(
     batch: &mut BatchBuilder,
     log: &Arc<PartitionLog>,
     at: Option<u64>,
-    (encoding, level): (Encoding, Durability),
+    encoding: Encoding,
+    level: Durability,
 ) -> Result<Range<u64>> {
-    let offsets = hand_over(batch, log, at, (encoding, level))?;
+    let offsets = hand_over(batch, log, at, encoding, level)?;
     if matches!(level, Durability::Synced) {
         log.await_durable(offsets.end)?;
     }
@@ -302,7 +304,8 @@ fn hand_over(
     batch: &mut BatchBuilder,
     log: &Arc<PartitionLog>,
     at: Option<u64>,
-    (encoding, level): (Encoding, Durability),
+    encoding: Encoding,
+    level: Durability,
 ) -> Result<Range<u64>> {
     let records = u64::from(batch.records());
     let Some(mut finished) = batch.finish_with(encoding, log.batch_limits()) else { return empty(log, at) };

@@ -88,6 +88,14 @@ struct Losses {
     untold: Option<Error>,
 }
 
+/// Where a record goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'t> {
+    pub(super) entry: &'t Arc<TopicEntry>,
+    pub(super) partition: u32,
+    pub(super) log: &'t Arc<PartitionLog>,
+}
+
 impl Pending {
     pub(super) fn new(config: &ProducerConfig, events: Announcer) -> Self {
         let (stamp, compression) = (Stamp::new(config.linger), config.compression);
@@ -122,8 +130,9 @@ impl Pending {
     #[inline]
     pub(super) fn take(
         &mut self,
-        (entry, partition, log): (&Arc<TopicEntry>, u32, &Arc<PartitionLog>),
-        (record, timestamp): (&RecordFields<'_>, i64),
+        Target { entry, partition, log }: Target<'_>,
+        record: &RecordFields<'_>,
+        timestamp: i64,
         producer: &Producer,
     ) -> Result<Option<Moment>> {
         let encoding = entry.rules().encoding(self.compression)?;
@@ -133,7 +142,7 @@ impl Pending {
         let mut measured = batch.builder.measure(record, timestamp);
         if batch.builder.bytes_with(&measured) > full && !batch.builder.is_empty() {
             let before = batch.held();
-            let written = batch.write(entry, log, (encoding, producer.terms()), &mut self.losses);
+            let written = batch.write(entry, log, encoding, producer.terms(), &mut self.losses);
             self.held.change(before, batch.held());
             self.stamp.forget();
             written?;
@@ -144,7 +153,7 @@ impl Pending {
         batch.builder.push(record, measured, timestamp);
         if batch.builder.bytes() > limits.written {
             // Compressed it may have its place, and only writing it shows whether it has.
-            let outcome = batch.put(entry, log, (encoding, producer.terms()));
+            let outcome = batch.put(entry, log, encoding, producer.terms());
             batch.forget_records();
             self.taken += u64::from(outcome.is_ok());
             return outcome.map(|()| None);
@@ -179,7 +188,7 @@ impl Pending {
                 let before = batch.held();
                 let encoding = topic.entry.rules().encoding(*compression);
                 let written = encoding
-                    .and_then(|encoding| batch.write(&topic.entry, log, (encoding, terms), losses))
+                    .and_then(|encoding| batch.write(&topic.entry, log, encoding, terms, losses))
                     .inspect_err(|failure| batch.failed(failure, log, lingering.then_some(&losses.events)));
                 held.change(before, batch.held());
                 outcome = outcome.and(written);
@@ -258,11 +267,12 @@ impl PendingBatch {
         &mut self,
         topic: &TopicEntry,
         log: &Arc<PartitionLog>,
-        how: (Encoding, Terms),
+        encoding: Encoding,
+        terms: Terms,
         losses: &mut Losses,
     ) -> Result<()> {
-        let outcome = match self.put(topic, log, how) {
-            Err(Error::TooLarge { .. }) => self.write_in_parts(topic, log, how, losses),
+        let outcome = match self.put(topic, log, encoding, terms) {
+            Err(Error::TooLarge { .. }) => self.write_in_parts(topic, log, encoding, terms, losses),
             outcome => outcome,
         };
         match outcome {
@@ -278,11 +288,12 @@ impl PendingBatch {
         &mut self,
         topic: &TopicEntry,
         log: &Arc<PartitionLog>,
-        (encoding, terms): (Encoding, Terms),
+        encoding: Encoding,
+        terms: Terms,
     ) -> Result<()> {
         let append_time = topic.rules().log_append_time().then(|| terms.now.as_millis());
         self.builder.set_append_time(append_time);
-        let offsets = hand_over(&mut self.builder, log, None, (encoding, terms.level))?;
+        let offsets = hand_over(&mut self.builder, log, None, encoding, terms.level)?;
         if matches!(terms.level, Durability::Synced) {
             self.unsynced = Some(offsets.end);
         }
@@ -296,7 +307,8 @@ impl PendingBatch {
         &mut self,
         topic: &TopicEntry,
         log: &Arc<PartitionLog>,
-        how: (Encoding, Terms),
+        encoding: Encoding,
+        terms: Terms,
         losses: &mut Losses,
     ) -> Result<()> {
         let whole = std::mem::take(&mut self.builder);
@@ -312,7 +324,7 @@ impl PendingBatch {
             if count == 0 {
                 break Ok(());
             }
-            match self.put(topic, log, how) {
+            match self.put(topic, log, encoding, terms) {
                 Ok(()) => {
                     done += count;
                     most = count.saturating_mul(2);

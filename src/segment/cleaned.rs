@@ -8,7 +8,9 @@ use parking_lot::RwLock;
 
 use super::names::rename_files;
 use super::scan::Indexing;
-use super::{LOG, OFFSET_INDEX, Segment, Standing, TIME_INDEX, TRANSACTION_INDEX, beside, file_name};
+use super::{
+    BatchesEnd, LOG, OFFSET_INDEX, Segment, Standing, TIME_INDEX, TRANSACTION_INDEX, beside, file_name,
+};
 use crate::error::{Error, Result};
 use crate::format::transaction_index::{self, AbortedTransaction};
 use crate::sys::{Disk, PlainFile};
@@ -76,7 +78,7 @@ impl CleanedWriter {
 
     /// Puts a batch behind the others. `false`: its offsets are too far from the base.
     pub(crate) fn push(&mut self, batch: &[u8], last_offset: u64, timestamp: i64) -> Result<bool> {
-        if !self.index.note(self.bytes(), batch.len() as u64, last_offset, timestamp) {
+        if self.index.note(self.bytes(), batch.len() as u64, last_offset, timestamp).is_err() {
             return Ok(false);
         }
         if self.buffer.len() + batch.len() > STEP {
@@ -122,7 +124,13 @@ impl CleanedWriter {
             write_beside(&self.disk, &log, TRANSACTION_INDEX, &bytes)?;
         }
         let directory = log.parent().unwrap_or(Path::new(""));
-        let found = Segment::found(&self.disk, directory, self.base, (self.written, next), true);
+        let found = Segment::found(
+            &self.disk,
+            directory,
+            self.base,
+            BatchesEnd { position: self.written, next_offset: next },
+            true,
+        );
         Ok(found.map(|segment| {
             let segment = Segment { standing: RwLock::new(Standing::Cleaned), ..segment };
             CleanedSegment { segment: Arc::new(segment) }

@@ -5,6 +5,13 @@ use super::{Batches, stored_index};
 use crate::error::Result;
 use crate::sys::{Disk, PlainFile};
 
+/// The first `length` bytes of a log file, and the base offset of its segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogBytes {
+    pub(crate) base: u64,
+    pub(crate) length: u64,
+}
+
 /// Where the batches of a file end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BatchesEnd {
@@ -13,39 +20,32 @@ pub(crate) struct BatchesEnd {
     pub(crate) next_offset: u64,
 }
 
-/// Whether every batch of a log file of `length` bytes is whole, and its indexes know of none behind them. Offset behind the
+/// Whether every batch of a log file is whole, and its indexes know of none behind them. Offset behind the
 /// last one; `None` if not so.
-pub(crate) fn whole_to_the_end(
-    disk: &Disk,
-    file: &PlainFile,
-    (base, length): (u64, u64),
-) -> Result<Option<u64>> {
-    let mut batches = Batches::new(file, length, 0, base);
+pub(crate) fn whole_to_the_end(disk: &Disk, file: &PlainFile, bytes: LogBytes) -> Result<Option<u64>> {
+    let mut batches = Batches::new(file, bytes.length, 0, bytes.base);
     while batches.next()?.is_ok() {}
-    let is_whole = batches.position == length && !knows_more(disk, file, (base, length), batches.expected)?;
+    let is_whole = batches.position == bytes.length && !knows_more(disk, file, bytes, batches.expected)?;
     Ok(Some(batches.expected).filter(|_| is_whole))
 }
 
-/// Whether the indexes of a log file of `length` bytes, which ends before offset `next`, know of batches behind.
-pub(crate) fn knows_more(
-    disk: &Disk,
-    file: &PlainFile,
-    (base, length): (u64, u64),
-    next: u64,
-) -> Result<bool> {
+/// Whether the indexes of a log file, which ends before offset `next`, know of batches behind.
+pub(crate) fn knows_more(disk: &Disk, file: &PlainFile, bytes: LogBytes, next: u64) -> Result<bool> {
+    let LogBytes { base, length } = bytes;
     let by_offset = stored_index::last_position(disk, file.path())?.is_some_and(|last| last >= length);
     let by_time = stored_index::last_timed(disk, file.path())?;
     Ok(by_offset || by_time.is_some_and(|last| base + u64::from(last) >= next))
 }
 
-/// Where the batches of a log file of `length` bytes end. `most`: so many bytes are gone through where the index is of no
+/// Where the batches of a log file end. `most`: so many bytes are gone through where the index is of no
 /// help and gives no reason for doubt; `None` if that is not enough.
 pub(crate) fn end_of_batches(
     disk: &Disk,
     file: &PlainFile,
-    (base, length): (u64, u64),
+    bytes: LogBytes,
     most: u64,
 ) -> Result<Option<BatchesEnd>> {
+    let LogBytes { base, length } = bytes;
     let walk = |from| -> Result<BatchesEnd> {
         let mut batches = Batches::new(file, length, from, base);
         while batches.next()?.is_ok() {}

@@ -46,7 +46,7 @@ impl IndexEntries {
     fn times_ending(&self, behind: usize) -> Option<TimePair> {
         let entry = behind.checked_sub(1).and_then(|at| self.times.get(at)).copied()?;
         let before = behind.checked_sub(2).and_then(|at| self.times.get(at)).copied();
-        Some((before, entry))
+        Some(TimePair { before, entry })
     }
 
     /// Largest timestamp entered.

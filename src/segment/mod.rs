@@ -23,11 +23,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::{Mutex, RwLock};
 
 pub(crate) use cleaned::{CleanedSegment, CleanedWriter, admit_swapped, remove_cleaned};
-pub(crate) use ends::{end_of_batches, knows_more, whole_to_the_end};
+pub(crate) use ends::{BatchesEnd, LogBytes, end_of_batches, knows_more, whole_to_the_end};
 pub(crate) use entries::IndexEntries;
 pub(crate) use names::{Standing, beside};
 pub(crate) use review::Review;
-pub(crate) use scan::{Batches, Checked, Indexing, Note, check_batches, index_anew, skip_batches};
+pub(crate) use scan::{
+    Batches, Checked, Indexing, Note, check_batches, index_anew, is_dense, relative_in_segment, skip_batches,
+};
 pub(crate) use stored_index::{load as stored_entries, start_before};
 pub(crate) use writer::{FinishFailure, SegmentWriter, Unsealed};
 
@@ -132,16 +134,16 @@ pub(crate) enum Index {
 }
 
 impl Segment {
-    /// A segment as found on disk, without a writer: `position` bytes that end before offset `next`. The last one of
+    /// A segment as found on disk, without a writer, whose batches end there. The last one of
     /// a partition is not sealed: a writer may take its place.
     pub(crate) fn found(
         disk: &Disk,
         directory: &Path,
         base: u64,
-        end: (u64, u64),
+        end: BatchesEnd,
         sealed: bool,
     ) -> Option<Self> {
-        let (position, next) = end;
+        let BatchesEnd { position, next_offset: next } = end;
         // Between two segments any number of offsets may be missing.
         let distance = next.checked_sub(base)?;
         let distance = if sealed { distance.min(MOST_OFFSETS) } else { distance };
@@ -321,7 +323,7 @@ impl Segment {
             Index::Growing(entries) => entries.largest(),
             Index::Stored => {
                 let last = self.by_name(|path| stored_index::last_times(&self.disk, path))?;
-                last.map(|(_, last)| last.timestamp)
+                last.map(|last| last.entry.timestamp)
             }
         };
         if let Some(known) = known.filter(|_| self.end().sealed) {

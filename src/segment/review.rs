@@ -68,7 +68,7 @@ impl Review {
             };
             let timestamp = found.indexed_timestamp();
             let bytes = found.behind - self.position;
-            self.is_damaged = !self.index.note(self.position, bytes, *offsets.end(), timestamp);
+            self.is_damaged = self.index.note(self.position, bytes, *offsets.end(), timestamp).is_err();
             self.note_time(timestamp);
             self.largest_header = self.largest_header.max(found.max_timestamp);
             self.position = found.behind;

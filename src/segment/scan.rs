@@ -83,10 +83,7 @@ impl<'f> Batches<'f> {
             Ok(frame) => {
                 let position = self.position;
                 self.position += frame.bytes as u64;
-                self.dense &= match frame.kind {
-                    FrameKind::Batch(header) => is_dense(&header, expected),
-                    FrameKind::Legacy { .. } => false,
-                };
+                self.dense &= is_dense(&frame, expected);
                 self.expected = frame.last_offset() + 1;
                 Ok((position, frame))
             }
@@ -114,7 +111,7 @@ impl<'f> Batches<'f> {
             return Ok(None);
         }
         self.position += length;
-        self.dense &= is_dense(&header, expected);
+        self.dense &= is_dense_batch(&header, expected);
         self.expected = u64::try_from(header.last_offset()).unwrap_or(0) + 1;
         Ok(Some((position, header, length)))
     }
@@ -203,7 +200,22 @@ impl<'f> Batches<'f> {
     }
 }
 
-fn is_dense(header: &BatchHeader, expected: u64) -> bool {
+/// Whether no offset is missing before a batch at `expected` nor in it: no compaction has gone through it.
+pub(crate) fn is_dense(frame: &Frame, expected: u64) -> bool {
+    match &frame.kind {
+        FrameKind::Batch(header) => is_dense_batch(header, expected),
+        FrameKind::Legacy { .. } => false,
+    }
+}
+
+/// How far an offset is from the base of its segment, if the segment can have it.
+pub(crate) fn relative_in_segment(base: u64, offset: u64) -> std::result::Result<u32, Malformed> {
+    let distance = offset.saturating_sub(base);
+    let relative = u32::try_from(distance).ok().filter(|_| distance < MOST_OFFSETS);
+    relative.ok_or(Malformed("the offset is too far from the segment's base"))
+}
+
+fn is_dense_batch(header: &BatchHeader, expected: u64) -> bool {
     u64::try_from(header.base_offset) == Ok(expected)
         && header.last_offset_delta.checked_add(1) == Some(header.record_count)
 }
@@ -222,17 +234,20 @@ impl Indexing {
         Self { base, pace: IndexPace::new(interval, &entries), entries }
     }
 
-    /// `false`: the offset is too far from the base to be one of this segment.
-    pub(super) fn note(&mut self, position: u64, bytes: u64, last_offset: u64, timestamp: i64) -> bool {
-        let distance = last_offset.saturating_sub(self.base);
-        let Some(relative) = u32::try_from(distance).ok().filter(|_| distance < MOST_OFFSETS) else {
-            return false;
-        };
+    /// Fails for an offset that the segment cannot have.
+    pub(super) fn note(
+        &mut self,
+        position: u64,
+        bytes: u64,
+        last_offset: u64,
+        timestamp: i64,
+    ) -> std::result::Result<(), Malformed> {
+        let relative = relative_in_segment(self.base, last_offset)?;
         if self.pace.is_due() {
             self.pace.enter(relative, position, &mut self.entries);
         }
         self.pace.note(bytes, relative, timestamp);
-        true
+        Ok(())
     }
 
     pub(super) fn finish(mut self) -> IndexEntries {
@@ -254,7 +269,7 @@ pub(crate) fn skip_batches(
         let skipped = batches.skip()?.filter(|_| batches.expected < upto);
         let skipped = skipped.filter(|(position, header, length)| {
             let timestamp = if header.record_count == 0 { -1 } else { header.max_timestamp };
-            index.note(*position, *length, batches.expected - 1, timestamp)
+            index.note(*position, *length, batches.expected - 1, timestamp).is_ok()
         });
         let Some((position, header, length)) = skipped else {
             (batches.position, batches.expected, batches.dense) = before;
@@ -273,15 +288,16 @@ pub(crate) fn make_entries(
     next: u64,
     interval: u32,
 ) -> Result<IndexEntries> {
-    Ok(index_anew(file, (length, next), base, interval)?.entries)
+    Ok(index_anew(file, length, base, next, interval)?.entries)
 }
 
 /// Makes the index of `length` bytes of batches that end before offset `next`, and tells where the way from batch to batch
 /// ends.
 pub(crate) fn index_anew(
     file: &PlainFile,
-    (length, next): (u64, u64),
+    length: u64,
     base: u64,
+    next: u64,
     interval: u32,
 ) -> Result<Checked> {
     let mut batches = Batches::new(file, length, 0, base);
@@ -310,9 +326,11 @@ pub(crate) fn check_batches(
         match batches.next()? {
             Err(stop) => break stop.reason,
             Ok((position, frame)) => {
-                if !index.note(position, frame.bytes as u64, frame.last_offset(), frame.indexed_timestamp()) {
+                let timestamp = frame.indexed_timestamp();
+                if let Err(reason) = index.note(position, frame.bytes as u64, frame.last_offset(), timestamp)
+                {
                     (batches.position, batches.expected) = (position, expected);
-                    break Malformed("the offset is too far from the segment's base").into();
+                    break reason.into();
                 }
                 if let FrameKind::Batch(header) = &frame.kind {
                     note(header, batches.control_in(header, position, frame.bytes as u64)?);

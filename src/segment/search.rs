@@ -78,9 +78,9 @@ impl SegmentView {
             self.segment().doubt_files(TIMES_DIFFER);
             return Ok(false);
         };
-        let is_before = last.1.timestamp < at && self.bears_out(headers, last, true)?;
+        let is_before = last.entry.timestamp < at && self.bears_out(headers, last, true)?;
         if is_before {
-            self.segment().know_largest(last.1.timestamp);
+            self.segment().know_largest(last.entry.timestamp);
         }
         Ok(is_before)
     }
@@ -95,7 +95,7 @@ impl SegmentView {
         let Some(last) = segment.last_times()? else { return Ok(false) };
         let holds = self.bears_out(&mut self.headers(), last, true)?;
         if holds {
-            segment.know_largest(last.1.timestamp);
+            segment.know_largest(last.entry.timestamp);
         }
         Ok(holds)
     }
@@ -103,7 +103,7 @@ impl SegmentView {
     /// An offset before which no record has a timestamp of `at` or later.
     fn offset_before(&self, headers: &mut Headers<'_, Self>, at: i64) -> Result<u64> {
         let relative = match self.segment().times_before(at)? {
-            Some(found) if self.bears_out(headers, found, false)? => found.1.relative_offset,
+            Some(found) if self.bears_out(headers, found, false)? => found.entry.relative_offset,
             _ => 0,
         };
         Ok(self.segment().base() + u64::from(relative))
@@ -113,7 +113,7 @@ impl SegmentView {
     fn bears_out(
         &self,
         headers: &mut Headers<'_, Self>,
-        (before, entry): TimePair,
+        TimePair { before, entry }: TimePair,
         to_end: bool,
     ) -> Result<bool> {
         let base = self.segment().base();
@@ -121,7 +121,7 @@ impl SegmentView {
             Some(before) => self.position_along(headers, base + u64::from(before.relative_offset) + 1)?,
             None => 0,
         };
-        let claim = times::check(headers, from, (base, entry), to_end)?;
+        let claim = times::check(headers, from, base, entry, to_end)?;
         if claim == Claim::Wrong {
             self.segment().doubt(TIMES_DIFFER);
         }

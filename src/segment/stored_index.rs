@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Batches, IndexEntries, OFFSET_INDEX, POSITIONS_DIFFER, TIME_INDEX, beside};
+use super::{Batches, IndexEntries, LogBytes, OFFSET_INDEX, POSITIONS_DIFFER, TIME_INDEX, beside};
 use crate::error::Result;
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::sys::{Disk, PlainFile};
@@ -88,7 +88,7 @@ pub(super) fn last_timed(disk: &Disk, log: &Path) -> Result<Option<u32>> {
 pub(crate) fn start_before(
     disk: &Disk,
     log: &PlainFile,
-    (base, length): (u64, u64),
+    LogBytes { base, length }: LogBytes,
     relative: u32,
 ) -> Result<std::result::Result<u64, &'static str>> {
     let Some(entry) = entry_before(disk, log.path(), relative, length)? else { return Ok(Ok(0)) };
@@ -100,7 +100,11 @@ pub(crate) fn start_before(
 }
 
 /// Two entries of a time index, one behind the other: what the second one says is known to be new since the first.
-pub(super) type TimePair = (Option<TimeEntry>, TimeEntry);
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimePair {
+    pub(super) before: Option<TimeEntry>,
+    pub(super) entry: TimeEntry,
+}
 
 impl Entries<TIME_ENTRY> {
     fn with_the_one_before(&self, found: Option<(u64, [u8; TIME_ENTRY])>) -> Result<Option<TimePair>> {
@@ -109,7 +113,8 @@ impl Entries<TIME_ENTRY> {
             Some(before) => self.get(before)?,
             None => None,
         };
-        Ok(Some((before.as_ref().map(TimeEntry::decode), TimeEntry::decode(&entry))))
+        let before = before.as_ref().map(TimeEntry::decode);
+        Ok(Some(TimePair { before, entry: TimeEntry::decode(&entry) }))
     }
 }
 
@@ -152,9 +157,9 @@ pub(crate) fn load(disk: &Disk, log: &Path, end: u64) -> Result<Option<IndexEntr
     let times: Vec<_> = times.iter().map(TimeEntry::decode).collect();
     let fits = rest.is_empty()
         && more_rest.is_empty()
-        && offsets.is_sorted_by(|a, b| a.relative_offset < b.relative_offset && a.position < b.position)
+        && offsets.is_sorted_by(|before, entry| entry.follows(*before))
         && offsets.first().is_none_or(|first| first.position > 0)
         && offsets.last().is_none_or(|last| u64::from(last.position) < end)
-        && times.is_sorted_by(|a, b| a.timestamp < b.timestamp && a.relative_offset <= b.relative_offset);
+        && times.is_sorted_by(|before, entry| entry.follows(*before));
     Ok(fits.then(|| IndexEntries::of(offsets, times)))
 }

@@ -5,6 +5,7 @@
 //! does. Looking at these costs as much as finding a time between two entries.
 
 use super::headers::{Headers, Source};
+use super::stored_index::TimePair;
 use super::{IndexEntries, POSITIONS_DIFFER, SegmentEnd, TIMES_DIFFER};
 use crate::error::Result;
 use crate::format::index::TimeEntry;
@@ -24,7 +25,8 @@ pub(super) enum Claim {
 pub(super) fn check<S: Source>(
     headers: &mut Headers<'_, S>,
     from: u64,
-    (base, entry): (u64, TimeEntry),
+    base: u64,
+    entry: TimeEntry,
     to_end: bool,
 ) -> Result<Claim> {
     let offset = base + u64::from(entry.relative_offset);
@@ -64,7 +66,7 @@ pub(super) fn refute_last(
             return Ok(Some(POSITIONS_DIFFER));
         }
     }
-    let Some((before, last)) = entries.last_times() else { return Ok(Some(TIMES_DIFFER)) };
+    let Some(TimePair { before, entry: last }) = entries.last_times() else { return Ok(Some(TIMES_DIFFER)) };
     let behind = before.map_or(0, |before| before.relative_offset.saturating_add(1));
     let start = entries.entry_before(behind).filter(|_| before.is_some());
     let from = match start {
@@ -75,6 +77,6 @@ pub(super) fn refute_last(
         None => 0,
     };
     // The walk may begin at the batch of the entry before, which is not above it.
-    let claim = check(&mut headers, from, (base, last), true)?;
+    let claim = check(&mut headers, from, base, last, true)?;
     Ok((claim == Claim::Wrong).then_some(TIMES_DIFFER))
 }

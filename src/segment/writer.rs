@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::entries::{IndexEntries, IndexPace};
 use super::scan::make_entries;
 use super::{
-    Index, LOG, MAX_OFFSET, MOST_OFFSETS, OFFSET_INDEX, Segment, SegmentEnd, TIME_INDEX, file_name,
-    stored_index, times,
+    BatchesEnd, Index, LOG, MAX_OFFSET, MOST_OFFSETS, OFFSET_INDEX, Segment, SegmentEnd, TIME_INDEX,
+    file_name, stored_index, times,
 };
 use crate::error::{Error, Result};
 use crate::format::batch::FinishedBatch;
@@ -53,7 +53,8 @@ impl SegmentWriter {
         disk: &Disk,
         directory: &Path,
         base: u64,
-        (capacity, interval): (u32, u32),
+        capacity: u32,
+        interval: u32,
         prepared: Option<PlainFile>,
     ) -> Result<Self> {
         let path = directory.join(file_name(base, LOG));
@@ -75,21 +76,22 @@ impl SegmentWriter {
         LogWriter::prepare(disk, path, u64::from(capacity))
     }
 
-    /// Goes on with a segment found on disk whose first `position` bytes are whole and end before `next_offset`.
-    /// What lies behind them is cut off.
+    /// Goes on with a segment found on disk, whose batches end there. What lies after them is cut off.
     pub(crate) fn reopen(
         disk: &Disk,
         directory: &Path,
-        (base, position, next_offset): (u64, u64, u64),
+        base: u64,
+        found: BatchesEnd,
         capacity: u32,
         interval: u32,
         entries: Option<IndexEntries>,
     ) -> Result<Self> {
         let path = directory.join(file_name(base, LOG));
+        let BatchesEnd { position, next_offset } = found;
         let end = SegmentEnd { position, relative_next: relative(base, next_offset), sealed: false };
         let (entries, wrong) = match entries {
             Some(entries) => (entries, None),
-            None => stored_or_made(disk, &path, (base, position, next_offset), interval)?,
+            None => stored_or_made(disk, &path, base, found, interval)?,
         };
         let log = LogWriter::open(disk, &path, u64::from(capacity), position, end.mark())?;
         let first_timestamp = first_timestamp(log.file(), position)?;
@@ -156,7 +158,7 @@ impl SegmentWriter {
     /// Whether a batch of so many bytes that begins at offset `base` and takes so many offsets may go into this segment:
     /// offsets and positions must fit.
     #[inline]
-    pub(crate) fn has_room(&self, bytes: usize, (base, offsets): (u64, u32), limit: u32) -> bool {
+    pub(crate) fn has_room(&self, bytes: usize, base: u64, offsets: u32, limit: u32) -> bool {
         let position = self.position();
         let end = position + bytes as u64;
         let last = base - self.segment.base() + u64::from(offsets);
@@ -268,7 +270,8 @@ fn first_timestamp(file: &PlainFile, position: u64) -> Result<i64> {
 fn stored_or_made(
     disk: &Disk,
     path: &Path,
-    (base, position, next_offset): (u64, u64, u64),
+    base: u64,
+    BatchesEnd { position, next_offset }: BatchesEnd,
     interval: u32,
 ) -> Result<(IndexEntries, Option<&'static str>)> {
     let stored = stored_index::load(disk, path, position)?;

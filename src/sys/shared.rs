@@ -41,7 +41,8 @@ impl SharedWords {
     pub(crate) fn make(
         disk: &Disk,
         path: &Path,
-        (length, common_from): (usize, usize),
+        length: usize,
+        common_from: usize,
         fill: impl FnOnce(&Self),
     ) -> Result<Option<Self>> {
         if !platform::SHARES_MEMORY || disk.read_only || !disk.maps() {

@@ -144,6 +144,49 @@ fn nothing_is_left_over() {
     }
 }
 
+/// A parameter that is a tuple names nothing at the place of the call.
+fn tuple_parameters(text: &str) -> usize {
+    let code = shipped(text);
+    let mut found = 0;
+    for at in code.windows(2).enumerate().filter(|(_, words)| words[0].text == "fn").map(|(at, _)| at + 2) {
+        // `Into` of a pair is what callers write: `("orders", 0)`.
+        if code[at - 1].text == "from" {
+            continue;
+        }
+        let (mut angles, mut depth) = (0_i32, 0_i32);
+        for (place, word) in code.iter().enumerate().skip(at) {
+            match &*word.text {
+                "<" if depth == 0 => angles += 1,
+                ">" if depth == 0 && code[place - 1].text != "-" => angles -= 1,
+                "(" if angles == 0 || depth > 0 => {
+                    let begins = matches!(&*code[place - 1].text, "(" | ",");
+                    found += usize::from(depth == 1 && begins);
+                    depth += 1;
+                }
+                ")" if depth > 0 => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 && angles == 0 && word.text == ")" {
+                break;
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn parameters_have_names() {
+    for (path, text) in files("src") {
+        if !is_test(&path) {
+            assert_eq!(tuple_parameters(&text), 0, "{} takes a tuple by its parts", path.display());
+        }
+    }
+    assert_eq!(tuple_parameters("fn at(&self, (base, next): (u64, u64), n: u8) {}"), 1);
+    assert_eq!(tuple_parameters("fn at<F: Fn(u8) -> u8>((a, b): (u8, u8), f: F) {}"), 1);
+    assert_eq!(tuple_parameters("fn at(f: impl Fn((u8, u8)), of: &[(u8, u8)]) -> (u8, u8) { (1, 2) }"), 0);
+    assert_eq!(tuple_parameters("impl From<(u8, u8)> for A { fn from((a, b): (u8, u8)) -> Self { A } }"), 0);
+}
+
 /// Segments roll and records expire by their age, so a test that opens a recorded directory by the system's clock finds
 /// something else each year.
 #[test]

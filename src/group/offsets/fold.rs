@@ -57,7 +57,11 @@ pub(super) struct Stored {
 }
 
 /// A record that was left out: its offset, and what is wrong with it.
-pub(super) type Skipped = (u64, Malformed);
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Skipped {
+    pub(super) offset: u64,
+    pub(super) reason: Malformed,
+}
 
 impl Fold {
     /// All groups, sorted.
@@ -96,7 +100,7 @@ impl Fold {
             if offset >= from
                 && let Err(reason) = self.note_record(record.key, record.value, offset, producer)
             {
-                skipped((offset, reason));
+                skipped(Skipped { offset, reason });
             }
         }
     }

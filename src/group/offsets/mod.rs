@@ -31,6 +31,7 @@ use parking_lot::{Mutex, RwLock};
 #[cfg(any(fuzzing, test))]
 pub(crate) use fold::fold;
 use fold::{Group, Stored};
+pub(crate) use renewal::Commit;
 use shard::{Change, How, Shard, To};
 
 use super::beginning::Since;

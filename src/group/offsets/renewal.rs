@@ -14,7 +14,11 @@ use crate::error::Result;
 use crate::position::TopicPartition;
 
 /// A commit: whose, and of what.
-pub(crate) type Commit = (Box<str>, TopicPartition);
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Commit {
+    pub(crate) group: Box<str>,
+    pub(crate) partition: TopicPartition,
+}
 
 impl CommittedOffsets {
     /// The commits that a broker with this retention would forget at the time `then`, sorted.
@@ -24,9 +28,9 @@ impl CommittedOffsets {
         for shard in &shards.all {
             let fold = shard.present(&self.events)?;
             for (name, group) in fold.groups() {
-                let renewals = self.renewals(&fold, (name, group), then, retention, then);
+                let renewals = self.renewals(&fold, name, group, then, retention, then);
                 found.extend(renewals.into_iter().filter_map(|change| match change {
-                    Sweep::Renewed { of, .. } => Some((Box::from(name), of)),
+                    Sweep::Renewed { of, .. } => Some(Commit { group: name.into(), partition: of }),
                     _ => None,
                 }));
             }
@@ -39,7 +43,7 @@ impl CommittedOffsets {
     /// medium when it returns.
     pub(crate) fn renew(&self, then: i64, retention: Duration, now: i64) -> Result<()> {
         let renewed = self.sweep(now, Durability::Synced, |fold, name, group| {
-            self.renewals(fold, (name, group), then, retention, now)
+            self.renewals(fold, name, group, then, retention, now)
         });
         renewed.map(drop)
     }
@@ -47,7 +51,8 @@ impl CommittedOffsets {
     fn renewals(
         &self,
         fold: &Fold,
-        (name, group): (&str, &Group),
+        name: &str,
+        group: &Group,
         then: i64,
         retention: Duration,
         now: i64,

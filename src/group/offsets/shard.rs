@@ -155,7 +155,7 @@ impl Shard {
                 Ok(Some(fetched)) => {
                     let mut rest = fetched.bytes.as_ref();
                     while let Some((batch, behind)) = Batch::take_checked(rest) {
-                        fold.note(&batch, fetched.from, &mut |skipped| self.tell_skipped(&skipped, events));
+                        fold.note(&batch, fetched.from, &mut |skipped| self.tell_skipped(skipped, events));
                         rest = behind;
                     }
                     continue;
@@ -198,9 +198,9 @@ impl Shard {
         Err(reason.error(Box::new(damage)))
     }
 
-    fn tell_skipped(&self, (offset, reason): &Skipped, events: &Announcer) {
+    fn tell_skipped(&self, Skipped { offset, reason }: Skipped, events: &Announcer) {
         let (partition, reason) = (self.log.id().clone(), reason.0.into());
-        events.tell(|| Event::CommitSkipped { partition, offset: *offset, reason });
+        events.tell(|| Event::CommitSkipped { partition, offset, reason });
     }
 
     /// Writes records, as one batch if they fit one or are to be written whole, and then counts them. Returns the offset behind the last one,

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Problem, ProblemKind, Verifier};
 use crate::catalog::checkpoints::Checkpoints;
-use crate::format::frame::{Frame, FrameKind};
+use crate::format::frame::Frame;
 use crate::position::TopicPartition;
-use crate::segment::{LOG, file_name};
+use crate::segment::{LOG, file_name, is_dense};
 
 /// What is found so far.
 pub(super) struct Absences {
@@ -52,14 +52,7 @@ impl Absences {
 
     /// Notes what a batch, before which offset `expected` was due, tells of a compaction.
     pub(super) fn note(&mut self, frame: &Frame, expected: u64) {
-        let is_dense = match frame.kind {
-            FrameKind::Batch(header) => {
-                frame.known_first_offset() == expected
-                    && header.last_offset_delta.checked_add(1) == Some(header.record_count)
-            }
-            FrameKind::Legacy { .. } => false,
-        };
-        let is_compacted = !std::mem::take(&mut self.follows_damage) && !is_dense;
+        let is_compacted = !std::mem::take(&mut self.follows_damage) && !is_dense(frame, expected);
         self.may_have_been_compacted |= is_compacted;
         self.cleaned |= is_compacted;
     }

@@ -167,7 +167,7 @@ impl Indexes {
 
 fn wrong_offset(entry: OffsetIndexEntry, before: Option<OffsetIndexEntry>, batch: Passed) -> Option<String> {
     let OffsetIndexEntry { offset, position, .. } = entry;
-    if before.is_some_and(|before| before.position >= position || before.offset >= offset) {
+    if before.is_some_and(|before| !entry.follows(before)) {
         return Some("the entries do not ascend".to_owned());
     }
     if u64::from(position) < batch.position {
@@ -189,7 +189,7 @@ fn wrong_time(
     largest: i64,
 ) -> Option<String> {
     let TimeIndexEntry { timestamp, offset, .. } = entry;
-    if before.is_some_and(|before| before.timestamp >= timestamp || before.offset > offset) {
+    if before.is_some_and(|before| !entry.follows(before)) {
         return Some("the entries do not ascend".to_owned());
     }
     if offset < batch.first_offset {

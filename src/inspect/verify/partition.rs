@@ -11,10 +11,11 @@ use crate::format::checkpoint::{EpochStart, parse_epochs};
 use crate::format::file_names::{
     BEING_CLEANED, DELETED, LEADER_EPOCHS, METADATA_SNAPSHOT, PARTITION_METADATA, SWAP, UNFINISHED,
 };
+use crate::format::header::BatchHeader;
 use crate::format::partition_metadata;
 use crate::format::transaction_index::AbortedTransaction;
 use crate::inspect::MOST_SMALL_BYTES;
-use crate::partition::{Checkpointed, ProducerState, is_always_compacted, is_aside};
+use crate::partition::{Checkpointed, ProducerState, is_always_compacted, is_aside, note_epoch};
 use crate::position::TopicPartition;
 use crate::segment::{
     LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX, base_of, file_name,
@@ -75,7 +76,8 @@ impl Walk {
     }
 
     /// What is wrong with the leader epoch of the next batch.
-    pub(super) fn leader_epoch(&mut self, epoch: i32, first: u64) -> Option<String> {
+    pub(super) fn leader_epoch(&mut self, header: &BatchHeader, first: u64) -> Option<String> {
+        let epoch = header.leader_epoch;
         self.gaps |= first > self.expected;
         if epoch < -1 {
             return Some(format!("the leader epoch is {epoch}, but −1 is the least"));
@@ -86,9 +88,7 @@ impl Walk {
         if epoch < self.epoch {
             return Some(format!("the leader epoch goes back from {} to {epoch}", self.epoch));
         }
-        if epoch > self.epoch {
-            self.seen.push(EpochStart { epoch: epoch.unsigned_abs(), start: first });
-        }
+        note_epoch(&mut self.seen, header);
         self.epoch = epoch;
         let begun = self.epochs.as_ref()?.iter().rev().find(|known| known.start <= first)?;
         (i64::from(begun.epoch) != i64::from(epoch)).then(|| {

@@ -11,7 +11,7 @@ use crate::format::control::ControlRecord;
 use crate::format::frame::{Frame, whole_batch_at};
 use crate::inspect::batch::BatchView;
 use crate::inspect::log_file::LogFile;
-use crate::segment::{Batches, MOST_OFFSETS, TRANSACTION_INDEX};
+use crate::segment::{Batches, TRANSACTION_INDEX, relative_in_segment};
 use crate::sys::Tail;
 
 /// Where a log file stands in its partition.
@@ -157,14 +157,12 @@ impl Verifier<'_, '_> {
                 "the records are an lz4 frame with linked blocks, which Kafka does not read".to_owned(),
             );
         }
-        if last.saturating_sub(place.base) >= MOST_OFFSETS {
-            wrong.push("the offset is too far from the segment's base".to_owned());
-        }
+        wrong.extend(relative_in_segment(place.base, last).err().map(|reason| reason.to_string()));
         if place.next_base.is_some_and(|next| last >= next) {
             wrong.push("the next segment begins inside this batch or before it".to_owned());
         }
         if let Some(header) = batch.header() {
-            wrong.extend(walk.leader_epoch(header.leader_epoch, first));
+            wrong.extend(walk.leader_epoch(header, first));
             let control = ControlRecord::of_batch(batch.frame());
             if let Some(ControlRecord::Abort { .. }) = control {
                 walk.abort_markers.push((first, header.producer_id));

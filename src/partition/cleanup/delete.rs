@@ -14,7 +14,7 @@ use crate::events::Event;
 use crate::partition::cleanup::replace::Swap;
 use crate::partition::{Appender, LogView, PartitionLog, Retention};
 use crate::position::Position;
-use crate::segment::{self, PRODUCER_SNAPSHOT, Segment, Standing, TRANSACTION_INDEX};
+use crate::segment::{self, BatchesEnd, PRODUCER_SNAPSHOT, Segment, Standing, TRANSACTION_INDEX};
 use crate::sys::{EntryKind, disk};
 
 /// Files that a segment may have. The log last: while it is there, whoever opens the log knows of the others.
@@ -209,7 +209,13 @@ impl PartitionLog {
         for (base, next) in front.below_start.drain(..) {
             let path = self.directory.join(segment::file_name(base, segment::LOG));
             let bytes = self.disk.open(&path, false).and_then(|file| file.len()).unwrap_or(0);
-            let found = Segment::found(&self.disk, &self.directory, base, (bytes, next), true);
+            let found = Segment::found(
+                &self.disk,
+                &self.directory,
+                base,
+                BatchesEnd { position: bytes, next_offset: next },
+                true,
+            );
             if let Some(segment) = found.map(Arc::new) {
                 front.doomed.push_back(Doomed { segment, due, renamed: false });
                 dropped.segments += 1;

@@ -28,8 +28,8 @@ use crate::partition::PartitionLog;
 use crate::partition::cleanup::delete::{Doomed, Front};
 use crate::partition::recovery::Loader;
 use crate::segment::{
-    self, Batches, CleanedSegment, PRODUCER_SNAPSHOT, Segment, Standing, admit_swapped, end_of_batches,
-    remove_cleaned, whole_to_the_end,
+    self, Batches, CleanedSegment, LogBytes, PRODUCER_SNAPSHOT, Segment, Standing, admit_swapped,
+    end_of_batches, remove_cleaned, whole_to_the_end,
 };
 use crate::sys::disk::kind_of;
 use crate::sys::{EntryKind, PlainFile};
@@ -206,7 +206,7 @@ impl Loader<'_> {
         let (mut end, mut is_whole, mut is_empty) = (first, true, true);
         for &base in &found.logs {
             let (file, length) = self.open_swapped(base)?;
-            let whole = whole_to_the_end(&self.log.disk, &file, (base, length))?;
+            let whole = whole_to_the_end(&self.log.disk, &file, LogBytes { base, length })?;
             (is_whole, is_empty) = (is_whole && whole.is_some() && length > 0, is_empty && length == 0);
             end = end.max(whole.unwrap_or(base));
         }
@@ -237,7 +237,7 @@ impl Loader<'_> {
     fn reaches_behind(&self, bases: &[u64], end: u64) -> Result<bool> {
         let Some(last) = bases.iter().rfind(|base| **base < end) else { return Ok(false) };
         let (file, length) = self.open(*last)?;
-        let known = end_of_batches(&self.log.disk, &file, (*last, length), u64::MAX)?;
+        let known = end_of_batches(&self.log.disk, &file, LogBytes { base: *last, length }, u64::MAX)?;
         Ok(known.is_some_and(|known| known.next_offset > end))
     }
 

@@ -478,7 +478,7 @@ impl Cursor {
             let end = segment.end().position;
             while position < end {
                 let Some(batch) = view.batch_at(position)? else { break };
-                match first_at(batch.as_ref(), (at, from), log.max_decompressed_bytes()) {
+                match first_at(batch.as_ref(), at, from, log.max_decompressed_bytes()) {
                     Ok(None) => position += batch.as_ref().len() as u64,
                     Ok(found) => return Ok(found),
                     Err(reason) => {

@@ -102,7 +102,7 @@ pub(super) fn take_decoded(window: &[u8], within: &Within, limits: FetchLimits) 
                 // Too large to be copied for company: it is handed out by itself, as it lies in the segment.
                 return Ok(false);
             }
-            let batch = decode_checked(frame, (taken.expected, within.decompressed), &mut made)
+            let batch = decode_checked(frame, taken.expected, within.decompressed, &mut made)
                 .map_err(Problem::Unreadable)?;
             let counted = count_from(&batch, Rest::whole(&batch), from, most - taken.records);
             Ok(taken.step(bytes, &counted, behind) && taken.records < most)
@@ -127,7 +127,8 @@ fn is_control(frame: &[u8]) -> bool {
 /// Appends the batch in `frame` decoded, as far as its records take no more than `limit` bytes, and checks what is in it.
 fn decode_checked<'m>(
     frame: &[u8],
-    (expected, limit): (u64, usize),
+    expected: u64,
+    limit: usize,
     made: &'m mut Vec<u8>,
 ) -> Result<Batch<'m>, Unreadable> {
     const SHORT: Malformed = Malformed("the batch is shorter than its header");
@@ -146,7 +147,7 @@ fn decode_checked<'m>(
 pub(in crate::partition) fn first_offset(frame: &[u8], limit: usize) -> Option<u64> {
     let mut made = Vec::new();
     let base = if is_legacy(frame) {
-        decode_checked(frame, (0, limit), &mut made).ok()?.header.base_offset
+        decode_checked(frame, 0, limit, &mut made).ok()?.header.base_offset
     } else {
         Batch::of_frame(frame)?.header.base_offset
     };
@@ -154,11 +155,7 @@ pub(in crate::partition) fn first_offset(frame: &[u8], limit: usize) -> Option<u
 }
 
 /// Offset of the first record in the batch in `frame` at or behind `from` with a timestamp of `at` or later.
-pub(super) fn first_at(
-    frame: &[u8],
-    (at, from): (i64, u64),
-    limit: usize,
-) -> Result<Option<u64>, Unreadable> {
+pub(super) fn first_at(frame: &[u8], at: i64, from: u64, limit: usize) -> Result<Option<u64>, Unreadable> {
     if max_timestamp_of(frame) < at || is_control(frame) {
         return Ok(None);
     }
@@ -172,7 +169,7 @@ pub(super) fn first_at(
         batch.check_records()?;
         return first_in(&batch, at, from);
     }
-    first_in(&decode_checked(frame, (0, limit), &mut Vec::new())?, at, from)
+    first_in(&decode_checked(frame, 0, limit, &mut Vec::new())?, at, from)
 }
 
 /// The same, for a batch that was checked.

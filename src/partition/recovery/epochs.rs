@@ -27,7 +27,7 @@ pub(in crate::partition) fn begin_at(epochs: &mut Vec<EpochStart>, start: u64) {
 }
 
 /// Remembers where an epoch begins.
-pub(super) fn note_epoch(epochs: &mut Vec<EpochStart>, header: &BatchHeader) {
+pub(crate) fn note_epoch(epochs: &mut Vec<EpochStart>, header: &BatchHeader) {
     let (Ok(epoch), Ok(start)) = (u32::try_from(header.leader_epoch), u64::try_from(header.base_offset))
     else {
         return;

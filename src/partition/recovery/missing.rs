@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::events::Event;
 use crate::partition::PartitionLog;
 use crate::partition::recovery::Loader;
-use crate::segment::{self, Batches, Segment};
+use crate::segment::{self, Batches, LogBytes, Segment};
 use crate::sys::PlainFile;
 
 /// Topics that Kafka compacts whatever their settings say.
@@ -121,7 +121,8 @@ impl PartitionLog {
             return Ok(None);
         }
         let (file, length) = (segment.open()?, segment.end().position);
-        let end = segment::end_of_batches(&self.disk, &file, (segment.base(), length), u64::MAX)?;
+        let end =
+            segment::end_of_batches(&self.disk, &file, LogBytes { base: segment.base(), length }, u64::MAX)?;
         let Some(from) = end.map(|end| end.next_offset).filter(|from| *from < next) else { return Ok(None) };
         let list = self.segments();
         let open = |segment: &Arc<Segment>| Ok((segment.base(), segment.open()?, segment.end().position));

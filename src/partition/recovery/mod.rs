@@ -26,7 +26,7 @@ use crate::partition::recovery::survey::in_order;
 use crate::partition::transactions::FoundProducers;
 use crate::partition::{LastSegment, PartitionLog, SegmentList};
 use crate::position::TopicPartition;
-use crate::segment::{self, Batches, IndexEntries, Segment, Standing};
+use crate::segment::{self, Batches, BatchesEnd, IndexEntries, Segment, Standing};
 use crate::sys::disk::{kind_of, length_of};
 use crate::sys::{EntryKind, PlainFile, Tail};
 use missing::Compacted;
@@ -150,7 +150,8 @@ impl Loader<'_> {
     /// No whole batch begins where one must. `why` says how that is known.
     pub(in crate::partition) fn not_whole(
         &self,
-        (path, position): (&Path, u64),
+        path: &Path,
+        position: u64,
         why: &str,
         reason: NotWhole,
         offset: u64,
@@ -344,7 +345,7 @@ impl Loader<'_> {
         }
         if end.position < length {
             let why = "a compaction wrote this segment, but it is not whole: ";
-            return Err(self.not_whole((file.path(), end.position), why, end.reason, end.next_offset));
+            return Err(self.not_whole(file.path(), end.position, why, end.reason, end.next_offset));
         }
         Ok(end.next_offset)
     }
@@ -384,7 +385,13 @@ impl Loader<'_> {
         sealed: bool,
     ) -> Result<Segment> {
         let directory = &self.log.directory;
-        let found = Segment::found(&self.log.disk, directory, base, (position, next), sealed);
+        let found = Segment::found(
+            &self.log.disk,
+            directory,
+            base,
+            BatchesEnd { position, next_offset: next },
+            sealed,
+        );
         let found = found.map(|found| if self.swapped.holds(base) { found.in_swap() } else { found });
         found.ok_or_else(|| {
             let path = directory.join(segment::file_name(base, segment::LOG));
@@ -424,7 +431,7 @@ impl Loader<'_> {
         match self.log.recovery.checkpointed.recovery_point {
             _ if position < length => {
                 let why = "the log was closed in order, but does not end in a whole batch: ";
-                Err(self.not_whole((file.path(), position), why, reason, next_offset))
+                Err(self.not_whole(file.path(), position, why, reason, next_offset))
             }
             Some(point) if point > next_offset => {
                 let reason = format!("the log was closed at offset {point}, but the file ends before it");

@@ -19,7 +19,7 @@ use crate::partition::cleanup::Swapped;
 use crate::partition::recovery::missing::MissingRecords;
 use crate::partition::recovery::{Loader, Names};
 use crate::segment::{
-    self, OFFSET_INDEX, PRODUCER_SNAPSHOT, Standing, TIME_INDEX, TRANSACTION_INDEX, end_of_batches,
+    self, LogBytes, OFFSET_INDEX, PRODUCER_SNAPSHOT, Standing, TIME_INDEX, TRANSACTION_INDEX, end_of_batches,
     knows_more,
 };
 use crate::sys::disk::kind_of;
@@ -147,9 +147,9 @@ impl Loader<'_> {
             Err(Error::Io(_)) => return Ok(None),
             opened => opened?,
         };
-        let end = end_of_batches(&self.log.disk, &file, (base, length), MOST_BYTES)?;
+        let end = end_of_batches(&self.log.disk, &file, LogBytes { base, length }, MOST_BYTES)?;
         let Some(offset) = end.map(|end| end.next_offset).filter(|end| *end < upto) else { return Ok(None) };
-        let is_cut = knows_more(&self.log.disk, &file, (base, length), offset)?;
+        let is_cut = knows_more(&self.log.disk, &file, LogBytes { base, length }, offset)?;
         Ok(Some(End { offset, is_cut }))
     }
 

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::partition::recovery::{self, Found, PartitionRecovery, RecoveredSegment};
 use crate::partition::writer::finish::Unfinished;
 use crate::partition::{Appender, PartitionLog, SegmentList};
-use crate::segment::{FinishFailure, Segment, SegmentWriter, Unsealed};
+use crate::segment::{BatchesEnd, FinishFailure, Segment, SegmentWriter, Unsealed};
 
 /// Recovered segments that wait for the background, each with a descriptor.
 const MAX_RECOVERED: usize = 64;
@@ -85,8 +85,8 @@ impl PartitionLog {
                 oldest.seal_and_sync().map_err(FinishFailure::into_error)?;
                 self.unless_full("the index of a segment", oldest.write_indexes(&self.disk))?;
             }
-            let at = (recovered.base, recovered.position, recovered.next_offset);
-            let mut writer = self.reopen(at, Some(recovered.entries))?;
+            let found = BatchesEnd { position: recovered.position, next_offset: recovered.next_offset };
+            let mut writer = self.reopen(recovered.base, found, Some(recovered.entries))?;
             writer.rewrite_from(recovered.unsynced_from);
             segments.push(Arc::clone(writer.segment()));
             last = Some(writer);

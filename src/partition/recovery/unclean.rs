@@ -51,7 +51,7 @@ impl Loader<'_> {
             if found.tail.is_empty() {
                 self.load_producers(&mut found, base)?;
             }
-            let Some(recovered) = self.recover((base, next_base), bases, &mut found, &mut cut)? else {
+            let Some(recovered) = self.recover(base, next_base, bases, &mut found, &mut cut)? else {
                 continue;
             };
             found.next_offset = recovered.next_offset;
@@ -65,7 +65,8 @@ impl Loader<'_> {
     /// found as it is, for readers to come to the damage.
     fn recover(
         &self,
-        (base, next_base): (u64, Option<u64>),
+        base: u64,
+        next_base: Option<u64>,
         bases: &[u64],
         found: &mut Found,
         cut: &mut bool,
@@ -163,7 +164,7 @@ impl Loader<'_> {
         let (position, offset) = (checked.position, checked.next_offset);
         let why = format!("records below offset {point} were on the medium, but: ");
         Ok(if position < length {
-            self.not_whole((file.path(), position), &why, checked.reason, offset)
+            self.not_whole(file.path(), position, &why, checked.reason, offset)
         } else {
             self.corrupt(file.path(), position, why + "the file ends before", offset)
         })
@@ -173,7 +174,7 @@ impl Loader<'_> {
     pub(in crate::partition) fn refuse_newer(&self, file: &PlainFile, checked: &Checked) -> Result<()> {
         let Checked { position, next_offset, reason, .. } = *checked;
         match reason {
-            NotWhole::Newer(_) => Err(self.not_whole((file.path(), position), "", reason, next_offset)),
+            NotWhole::Newer(_) => Err(self.not_whole(file.path(), position, "", reason, next_offset)),
             _ => Ok(()),
         }
     }

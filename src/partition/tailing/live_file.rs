@@ -136,7 +136,7 @@ impl LiveWriter {
         let path = root.join(LIVE);
         // What another writer has left behind, which nobody holds any more.
         let before = open(&path, false);
-        let made = SharedWords::make(disk, &path, (length, common_from), |words| {
+        let made = SharedWords::make(disk, &path, length, common_from, |words| {
             for (at, value) in [(SLOTS_IN_ALL, slots as u64), (0, MAGIC)] {
                 if let Some(word) = words.word(at) {
                     word.store(value, Ordering::Release);

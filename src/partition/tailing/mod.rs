@@ -27,7 +27,7 @@ use crate::format::frame::{NotWhole, SMALLEST_PREFIX, frame_length};
 use crate::partition::recovery::{self, Found, Loader, MOST_LISTINGS, PartitionRecovery};
 use crate::partition::tailing::live_file::{LiveView, Shown};
 use crate::partition::{Appender, Checkpointed, PartitionLog, SegmentList};
-use crate::segment::{self, Batches, Indexing, MOST_OFFSETS, Segment, check_batches, skip_batches};
+use crate::segment::{self, Batches, Indexing, LogBytes, MOST_OFFSETS, Segment, check_batches, skip_batches};
 use crate::sys::PlainFile;
 use crate::sys::disk::kind_of;
 
@@ -338,7 +338,7 @@ impl Loader<'_> {
 
     /// The last batch that the index of a segment leads to. One that is wrong leads to the first.
     fn start_by_index(&self, file: &PlainFile, base: u64, length: u64) -> Result<u64> {
-        let start = segment::start_before(&self.log.disk, file, (base, length), u32::MAX)?;
+        let start = segment::start_before(&self.log.disk, file, LogBytes { base, length }, u32::MAX)?;
         Ok(start.unwrap_or_else(|wrong| {
             self.log.tell_rebuilt(base, wrong);
             0
@@ -359,7 +359,7 @@ impl Loader<'_> {
         };
         let end = End { position: batches.position, next_offset: batches.expected };
         if let NotWhole::Newer(_) = reason {
-            return Err(self.not_whole((file.path(), end.position), "", reason, end.next_offset));
+            return Err(self.not_whole(file.path(), end.position, "", reason, end.next_offset));
         }
         Ok((end.position > from).then_some(end))
     }

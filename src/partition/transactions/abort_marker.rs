@@ -33,10 +33,9 @@ impl PartitionLog {
         let epochs = self.transactions.producers.lock().state.epochs_of(open.producer_id);
         // The coordinator's epoch must not go back, and is 0 for a coordinator that has just begun.
         let (epoch, coordinator_epoch) = epochs.map_or((0, 0), |(epoch, of)| (epoch, of.max(0)));
-        let (mut builder, producer) = (BatchBuilder::default(), (open.producer_id, epoch));
-        let Some(mut marker) = abort_marker(&mut builder, producer, coordinator_epoch, now) else {
-            return Ok(());
-        };
+        let mut builder = BatchBuilder::default();
+        let marker = abort_marker(&mut builder, open.producer_id, epoch, coordinator_epoch, now);
+        let Some(mut marker) = marker else { return Ok(()) };
         let mut appender = self.writer.appender();
         if !matches!(&*appender, Appender::Active { .. }) {
             self.prepare(&mut appender)?;
@@ -48,7 +47,7 @@ impl PartitionLog {
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         let segment = Arc::clone(writer.segment());
         // First, so that what can be refused is refused before there is a marker.
-        let noted = self.write_abort(&segment, &mut marker, (base_offset, *epoch), coordinator_epoch)?;
+        let noted = self.write_abort(&segment, &mut marker, base_offset, *epoch, coordinator_epoch)?;
         match writer.append(&mut marker, base_offset, *epoch, true) {
             Ok(_) => {}
             Err(PutFailure::NothingWritten(failure)) => return Err(failure),
@@ -77,7 +76,8 @@ impl PartitionLog {
         &self,
         segment: &Segment,
         marker: &mut FinishedBatch<'_>,
-        (base_offset, epoch): (u64, u32),
+        base_offset: u64,
+        epoch: u32,
         coordinator_epoch: i32,
     ) -> Result<Noted> {
         let offset = i64::try_from(base_offset).unwrap_or(i64::MAX);

@@ -125,7 +125,7 @@ impl PartitionLog {
         }
         let mut note = |header: &BatchHeader, control| ends.note(header, control);
         // Of a damaged header another transaction could be made.
-        let damaged = self.pass_batches(segment, (from, upto), Passing::Checked, &mut note)?;
+        let damaged = self.pass_batches(segment, from..upto, Passing::Checked, &mut note)?;
         if let Some(at) = damaged {
             ends.skip_damage(at, upto, self.index_of(segment)?);
         }
@@ -169,7 +169,7 @@ impl PartitionLog {
             return Ok(true);
         }
         for segment in self.segments().iter() {
-            if self.replay(segment, (from, upto), &mut state, &mut |_| ())?.is_some() {
+            if self.replay(segment, from..upto, &mut state, &mut |_| ())?.is_some() {
                 // Damage: the batches prove nothing.
                 return Ok(true);
             }
@@ -192,7 +192,7 @@ impl PartitionLog {
         let mut state = ProducerState::default();
         for segment in list.iter() {
             let mut note = |header: &BatchHeader, control| _ = state.note(header, control);
-            if self.pass_batches(segment, (0, upto), Passing::Checked, &mut note)?.is_some() {
+            if self.pass_batches(segment, 0..upto, Passing::Checked, &mut note)?.is_some() {
                 return Ok(());
             }
         }

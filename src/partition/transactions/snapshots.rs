@@ -17,7 +17,9 @@ use crate::format::transaction_index::{self, AbortedTransaction};
 use crate::partition::recovery::{Found, Loader};
 use crate::partition::transactions::producer_state::ProducerState;
 use crate::partition::{Appender, LastBatch, PartitionLog};
-use crate::segment::{self, Batches, Note, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, TRANSACTION_INDEX};
+use crate::segment::{
+    self, Batches, LogBytes, Note, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, TRANSACTION_INDEX,
+};
 use crate::sys::EntryKind;
 
 /// How a batch is passed.
@@ -117,7 +119,7 @@ impl Loader<'_> {
         producers.state = snapshot.map(|(_, state)| state).unwrap_or_default();
         for segment in behind(&found.segments, from) {
             // Readers come to damage themselves; what is behind it in the segment is not known.
-            log.replay(segment, (from, upto), &mut producers.state, &mut |_| ())?;
+            log.replay(segment, from..upto, &mut producers.state, &mut |_| ())?;
         }
         producers.unsaved = (from < upto).then(|| producers.state.encode());
         Ok(())
@@ -238,12 +240,12 @@ impl PartitionLog {
         Ok(None)
     }
 
-    /// Notes the batches of a segment from the first to before the second offset. `Some`: the way ended before, at this
+    /// Notes the batches of a segment in a range of offsets. `Some`: the way ended before, at this
     /// offset.
     pub(super) fn replay(
         &self,
         segment: &Segment,
-        range: (u64, u64),
+        range: Range<u64>,
         state: &mut ProducerState,
         aborted: &mut dyn FnMut(AbortedTransaction),
     ) -> Result<Option<u64>> {
@@ -254,11 +256,11 @@ impl PartitionLog {
         })
     }
 
-    /// Tells of the batches of a segment from the first to before the second offset, `Some`: the way ended before, at this offset.
+    /// Tells of the batches of a segment in a range of offsets. `Some`: the way ended before, at this offset.
     pub(super) fn pass_batches(
         &self,
         segment: &Segment,
-        (from, upto): (u64, u64),
+        Range { start: from, end: upto }: Range<u64>,
         passing: Passing,
         note: Note<'_>,
     ) -> Result<Option<u64>> {
@@ -267,7 +269,8 @@ impl PartitionLog {
         }
         let (file, length) = (segment.open()?, segment.end().position);
         let relative = u32::try_from(from.saturating_sub(segment.base())).unwrap_or(0);
-        let start = segment::start_before(&self.disk, &file, (segment.base(), length), relative)?;
+        let start =
+            segment::start_before(&self.disk, &file, LogBytes { base: segment.base(), length }, relative)?;
         let position = start.unwrap_or_else(|wrong| {
             segment.doubt(wrong);
             0
@@ -305,10 +308,10 @@ impl PartitionLog {
         let nearest = snapshot.into_iter().chain(known.take()).max_by_key(|(at, _)| *at);
         let (from, mut state) = nearest.unwrap_or_default();
         for before in behind(segments, from) {
-            self.replay(before, (from, upto), &mut state, &mut |_| ())?;
+            self.replay(before, from..upto, &mut state, &mut |_| ())?;
         }
         let mut aborted = Vec::new();
-        self.replay(segment, (upto, u64::MAX), &mut state, &mut |transaction| aborted.push(transaction))?;
+        self.replay(segment, upto..u64::MAX, &mut state, &mut |transaction| aborted.push(transaction))?;
         *known = Some((segment.next_offset(), state));
         Ok(aborted)
     }

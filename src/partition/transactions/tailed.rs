@@ -39,7 +39,7 @@ impl PartitionLog {
         let Decided { state, upto } = &mut known;
         for segment in segments.iter().filter(|segment| segment.next_offset() > *upto) {
             // Behind damage nothing is known of the segment; readers come to the damage themselves.
-            self.replay(segment, (*upto, end), state, &mut |_| ())?;
+            self.replay(segment, *upto..end, state, &mut |_| ())?;
         }
         *upto = end;
         self.transactions.stability.publish(Some(state.first_open().unwrap_or(end)));

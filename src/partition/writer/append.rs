@@ -13,7 +13,7 @@ use crate::events::Event;
 use crate::format::batch::FinishedBatch;
 use crate::partition::writer::backpressure::waits_here;
 use crate::partition::{Appender, PartitionLog};
-use crate::segment::{IndexEntries, MAX_OFFSET, MOST_OFFSETS, SegmentWriter};
+use crate::segment::{BatchesEnd, IndexEntries, MAX_OFFSET, MOST_OFFSETS, SegmentWriter};
 use crate::sys::{self, PutFailure};
 
 /// Where a batch is to go.
@@ -139,7 +139,7 @@ impl PartitionLog {
         let (bytes, limit) = (batch.len(), self.settings.segment_bytes());
         match &*appender {
             Appender::Active { writer, .. }
-                if writer.has_room(bytes, (base_offset, batch.offsets()), limit)
+                if writer.has_room(bytes, base_offset, batch.offsets(), limit)
                     && !writer.is_too_old_for(batch.max_timestamp(), self.settings.segment_ms()) =>
             {
                 Ok(())
@@ -160,9 +160,10 @@ impl PartitionLog {
             Appender::Poisoned => self.writer.refuse_failed(),
             Appender::Ended => Err(self.end_error()),
             Appender::Idle { next_offset, epoch, last: Some(last) } => {
-                let (epoch, at) = (*epoch, (last.base, last.position, *next_offset));
-                self.begin_epoch(epoch, at.2)?;
-                let writer = self.reopen(at, None)?;
+                let (epoch, next_offset) = (*epoch, *next_offset);
+                self.begin_epoch(epoch, next_offset)?;
+                let found = BatchesEnd { position: last.position, next_offset };
+                let writer = self.reopen(last.base, found, None)?;
                 self.view.replace(|view| view.with(writer.segment()));
                 self.expect_long_tail(self.writer.counters.appended_bytes());
                 self.writer.expect_roll_at(self.settings.segment_bytes(), writer.position());
@@ -213,7 +214,7 @@ impl PartitionLog {
         // Before there is a new segment, so that what is refused here can be asked for again.
         let directory = self.opened_directory()?;
         let root = if first { self.opened_root()? } else { None };
-        let mut writer = self.begin_segment(next_offset, (capacity, interval))?;
+        let mut writer = self.begin_segment(next_offset, capacity, interval)?;
         writer.set_jitter(jitter);
         if first {
             let synced = directory.sync().and_then(|()| root.map_or(Ok(()), |root| root.sync()));
@@ -247,8 +248,9 @@ impl PartitionLog {
     }
 
     /// The writer of a new segment. A prepared file that cannot be used is none.
-    pub(super) fn begin_segment(&self, base: u64, limits: (u32, u32)) -> Result<SegmentWriter> {
-        let create = |prepared| SegmentWriter::create(&self.disk, &self.directory, base, limits, prepared);
+    pub(super) fn begin_segment(&self, base: u64, capacity: u32, interval: u32) -> Result<SegmentWriter> {
+        let create =
+            |prepared| SegmentWriter::create(&self.disk, &self.directory, base, capacity, interval, prepared);
         self.writer.with_prepared(|prepared| match prepared {
             Some(file) => create(Some(file)).or_else(|_| create(None)),
             None => create(None),
@@ -262,8 +264,10 @@ impl PartitionLog {
             writer.growth().0.seal(0)?;
             let base = writer.segment().base();
             let interval = self.settings.all().index_interval_bytes;
-            let (at, entries) = ((base, 0, base), Some(IndexEntries::default()));
-            let wider = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
+            let found = BatchesEnd { position: 0, next_offset: base };
+            let entries = Some(IndexEntries::default());
+            let wider =
+                SegmentWriter::reopen(&self.disk, &self.directory, base, found, capacity, interval, entries)?;
             self.view.replace(|view| view.with(wider.segment()));
             self.show(&wider);
             **writer = wider;

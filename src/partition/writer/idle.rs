@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::partition::locks::{Lock, Rank};
 use crate::partition::writer::backpressure::waits_here;
 use crate::partition::{Appender, LastSegment, PartitionLog};
-use crate::segment::{FinishFailure, Segment, SegmentWriter};
+use crate::segment::{BatchesEnd, FinishFailure, Segment, SegmentWriter};
 use crate::sys;
 
 /// Of the descriptors that a process may have: one of so many.
@@ -176,7 +176,7 @@ impl PartitionLog {
     }
 
     fn resting_segment(&self, of: &Segment, next_offset: u64) -> Result<Arc<Segment>> {
-        let end = (of.end().position, next_offset);
+        let end = BatchesEnd { position: of.end().position, next_offset };
         let found = Segment::found(&self.disk, &self.directory, of.base(), end, false);
         found.map(Arc::new).ok_or_else(|| Error::invalid("segment", "its offsets do not fit it"))
     }

@@ -22,7 +22,7 @@ use super::tailing::Watching;
 use super::tailing::live_file::LiveSlot;
 use super::{BackgroundSync, Ended, PartitionLog, PartitionSettings};
 use crate::error::{PoisonCause, Result};
-use crate::segment::{IndexEntries, Segment, SegmentWriter};
+use crate::segment::{BatchesEnd, IndexEntries, Segment, SegmentWriter};
 use counters::Counters;
 use fsync::Durable;
 use preallocate::Preallocation;
@@ -141,12 +141,18 @@ impl Writer {
 
 impl PartitionLog {
     /// The writer of a segment that is there: its base offset, where it ends, and the log end offset.
-    pub(super) fn reopen(&self, at: (u64, u64, u64), entries: Option<IndexEntries>) -> Result<SegmentWriter> {
+    pub(super) fn reopen(
+        &self,
+        base: u64,
+        found: BatchesEnd,
+        entries: Option<IndexEntries>,
+    ) -> Result<SegmentWriter> {
         let PartitionSettings { segment_bytes: capacity, index_interval_bytes: interval, .. } =
             self.settings.all();
-        let writer = SegmentWriter::reopen(&self.disk, &self.directory, at, capacity, interval, entries)?;
+        let writer =
+            SegmentWriter::reopen(&self.disk, &self.directory, base, found, capacity, interval, entries)?;
         if let Some(wrong) = writer.segment().take_doubt() {
-            self.tell_rebuilt(at.0, wrong);
+            self.tell_rebuilt(base, wrong);
         }
         Ok(writer)
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::format::group_metadata::GroupMetadata;
+use crate::group::offsets::Commit;
 
 const RETENTION: Duration = Duration::from_secs(60);
 
@@ -7,8 +8,8 @@ fn record(protocol_type: &str, since: Option<i64>) -> GroupMetadata {
     GroupMetadata { protocol_type: protocol_type.into(), state_since: since, ..GroupMetadata::default() }
 }
 
-fn names(commits: Vec<(Box<str>, TopicPartition)>) -> Vec<String> {
-    commits.into_iter().map(|(group, of)| format!("{group} {of}")).collect()
+fn names(commits: Vec<Commit>) -> Vec<String> {
+    commits.into_iter().map(|commit| format!("{} {}", commit.group, commit.partition)).collect()
 }
 
 #[test]
