@@ -176,7 +176,7 @@ fn tuple_parameters(text: &str) -> usize {
 
 #[test]
 fn parameters_have_names() {
-    for (path, text) in files("src") {
+    for (path, text) in files("src").into_iter().chain(files("cli/src")) {
         if !is_test(&path) {
             assert_eq!(tuple_parameters(&text), 0, "{} takes a tuple by its parts", path.display());
         }

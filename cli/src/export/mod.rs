@@ -111,7 +111,7 @@ fn damaged(options: &Export, session: &Session, pattern: &Pattern, stop: &Stop) 
             continue;
         }
         let mut prefix = Vec::new();
-        begin_record((name, number), &mut prefix);
+        begin_record(name, number, &mut prefix);
         found.batches(name, number, &mut |batch, records, start, is_committed| {
             if stop.is_asked() {
                 return Err(Failure::failed("stopped before everything was printed"));
@@ -248,7 +248,7 @@ impl Exporting {
             offsets: VecDeque::new(),
         };
         let mut prefix = Vec::new();
-        begin_record((partition.id().topic(), partition.id().partition()), &mut prefix);
+        begin_record(partition.id().topic(), partition.id().partition(), &mut prefix);
         let mut position = start;
         while position < end {
             let records = all.poll(Duration::ZERO)?;
@@ -396,7 +396,7 @@ fn reader(log: &EventLog, of: &Partition, isolation: IsolationLevel, start: u64)
     Ok(reader)
 }
 
-fn begin_record((topic, number): (&str, u32), line: &mut Vec<u8>) {
+fn begin_record(topic: &str, number: u32, line: &mut Vec<u8>) {
     line.extend(b"{\"type\":\"record\",\"topic\":");
     push_text(topic, line);
     line.extend(b",\"partition\":");

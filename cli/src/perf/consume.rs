@@ -106,7 +106,7 @@ pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
         }
     }
     bar.end();
-    report(options, session, out, (begun, start, done), &polls)?;
+    report(options, session, out, begun, start, done, &polls)?;
     Ok(log.close()?)
 }
 
@@ -127,7 +127,9 @@ fn report(
     options: &Consume,
     session: &Session,
     mut out: Output,
-    (begun, start, done): (Timestamp, Read, Read),
+    begun: Timestamp,
+    start: Read,
+    done: Read,
     polls: &Histogram,
 ) -> Outcome {
     let time = done.at - start.at;

@@ -74,7 +74,7 @@ pub(super) fn run(options: &Produce, session: &Session) -> Outcome {
     let topic = log.topic(&options.topic)?;
     let mut sender = Sender::new(options, log.producer_with(config)?, &topic)?;
     let mut run = Run { session, out: Output::new(), whole: Window::new(), recent: Window::new() };
-    run.all(options, &payloads, (&mut sender, &topic), &stop)?;
+    run.all(options, &payloads, &mut sender, &topic, &stop)?;
     drop(sender);
     run.report_all()?;
     Ok(log.close()?)
@@ -122,7 +122,8 @@ impl Sender {
     #[inline]
     fn send(
         &mut self,
-        (topic, value): (&Topic, &[u8]),
+        topic: &Topic,
+        value: &[u8],
         at: Instant,
         mut took: impl FnMut(Duration),
     ) -> stratalog::Result<Instant> {
@@ -197,7 +198,8 @@ impl Run<'_> {
         &mut self,
         options: &Produce,
         payloads: &[Vec<u8>],
-        (sender, topic): (&mut Sender, &Topic),
+        sender: &mut Sender,
+        topic: &Topic,
         stop: &Stop,
     ) -> Outcome {
         let bar = Bar::count("writing", Some(options.num_records));
@@ -208,7 +210,7 @@ impl Run<'_> {
         let mut now = Instant::now();
         for sent in 0..options.num_records {
             let value = values.next().map(Vec::as_slice).unwrap_or_default();
-            now = sender.send((topic, value), now, |span| self.took(span))?;
+            now = sender.send(topic, value, now, |span| self.took(span))?;
             self.whole.bytes += value.len() as u64;
             self.recent.bytes += value.len() as u64;
             if sent % LOOK_EVERY == 0 || rate.is_some() {

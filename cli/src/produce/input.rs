@@ -74,7 +74,7 @@ impl Input {
             // There is room for all of them.
             let _ = empty.try_send(Block::default());
         }
-        let reading = move || read_all(from, (ends, longest), &to_full, &from_empty);
+        let reading = move || read_all(from, ends, longest, &to_full, &from_empty);
         let started = thread::Builder::new().name("input".into()).spawn(reading);
         // The thread ends with the input, or with the process if that never ends.
         started.map(drop).map_err(|source| Failure::input(&name, &source))?;
@@ -104,7 +104,8 @@ impl Input {
 
 fn read_all(
     mut from: impl Read,
-    limits: (Ends, usize),
+    ends: Ends,
+    longest: usize,
     full: &SyncSender<io::Result<Block>>,
     empty: &Receiver<Block>,
 ) {
@@ -113,7 +114,7 @@ fn read_all(
     while let Ok(mut block) = empty.recv() {
         block.end = 0;
         block.append(&rest);
-        match fill(&mut from, &mut block, limits) {
+        match fill(&mut from, &mut block, ends, longest) {
             Ok(Some(end)) => {
                 rest.clear();
                 rest.extend_from_slice(block.lines().get(end..).unwrap_or_default());
@@ -137,11 +138,7 @@ fn read_all(
 }
 
 /// Reads until there is the end of a line, and says where the last one is. `None`: this is all there is.
-fn fill(
-    from: &mut impl Read,
-    block: &mut Block,
-    (ends, longest): (Ends, usize),
-) -> io::Result<Option<usize>> {
+fn fill(from: &mut impl Read, block: &mut Block, ends: Ends, longest: usize) -> io::Result<Option<usize>> {
     let mut searched = 0;
     loop {
         if block.end > longest {

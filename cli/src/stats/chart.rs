@@ -11,11 +11,7 @@ const AXIS: usize = 2;
 
 /// A chart of so many rows and columns: the newest value on the right, as high as the highest that is shown. The last row is
 /// the axis of time.
-pub(super) fn chart(
-    values: &VecDeque<f64>,
-    interval: Duration,
-    (rows, columns): (usize, usize),
-) -> Vec<String> {
+pub(super) fn chart(values: &VecDeque<f64>, interval: Duration, rows: usize, columns: usize) -> Vec<String> {
     let (bars, width) = (rows.saturating_sub(1), columns.saturating_sub(LABEL + AXIS));
     let shown: Vec<f64> = values.iter().skip(values.len().saturating_sub(width)).copied().collect();
     let highest = highest(&shown);
@@ -100,7 +96,7 @@ mod tests {
     #[test]
     fn a_chart_has_its_maximum_its_zero_and_its_time() {
         let values: VecDeque<f64> = [0.0, 1.0, 400.0, 800.0].into();
-        let lines = chart(&values, Duration::from_secs(2), (5, 40));
+        let lines = chart(&values, Duration::from_secs(2), 5, 40);
         assert_eq!(
             lines,
             [
@@ -119,13 +115,13 @@ mod tests {
         let values: VecDeque<f64> = (0..500).map(f64::from).collect();
         for rows in 0..12 {
             for columns in 0..60 {
-                let lines = chart(&values, Duration::from_millis(100), (rows, columns));
+                let lines = chart(&values, Duration::from_millis(100), rows, columns);
                 assert_eq!(lines.len(), rows);
                 let widest = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
                 assert!(widest <= columns.max(LABEL + AXIS), "{rows} {columns}: {lines:#?}");
             }
         }
-        let nothing = chart(&VecDeque::new(), Duration::from_secs(1), (3, 20));
+        let nothing = chart(&VecDeque::new(), Duration::from_secs(1), 3, 20);
         assert_eq!(nothing[..2], ["        │           ", "      0 ┤           "]);
     }
 }

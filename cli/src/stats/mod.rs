@@ -62,7 +62,7 @@ pub(super) fn run(options: &StatsOptions, session: &Session) -> Outcome {
     if let Some(screen) = Some(()).filter(|()| is_live).and_then(|()| Screen::on_terminal(&stop)) {
         while !stop.is_asked() {
             screen.show(
-                |size| picture::lines(&stats, &dir, options.interval, size),
+                |(height, width)| picture::lines(&stats, &dir, options.interval, height, width),
                 options.interval,
                 &stop,
             )?;

@@ -20,7 +20,8 @@ pub(super) fn lines(
     stats: &Stats,
     dir: &str,
     interval: Duration,
-    (height, width): (usize, usize),
+    height: usize,
+    width: usize,
 ) -> Vec<String> {
     let mut lines = vec![title(dir, interval), totals(stats)];
     let room = height.saturating_sub(lines.len());
@@ -32,7 +33,7 @@ pub(super) fn lines(
         let most = short(whole(highest_shown(&stats.rates, width)));
         let now = short(whole(stats.rates.back().copied().unwrap_or(0.0)));
         lines.push(dim.apply_to(format!("RECORDS/S of all: {now} now, {most} at most")).to_string());
-        let course = chart(&stats.rates, interval, (left - 1, width));
+        let course = chart(&stats.rates, interval, left - 1, width);
         lines.extend(course.into_iter().map(|line| Style::new().green().apply_to(line).to_string()));
     }
     lines.truncate(height.max(1));
@@ -280,10 +281,11 @@ mod tests {
     fn nothing_is_wider_or_higher_than_the_terminal() {
         for (topics, groups) in [(0, 0), (1, 0), (3, 2), (50, 0), (50, 30), (2, 30)] {
             let stats = filled(topics, groups);
-            for size in [(24, 80), (10, 40), (5, 10), (1, 1), (60, 200), (200, 100)] {
-                let lines = lines(&stats, "dir", Duration::from_secs(1), size);
-                assert!(lines.len() <= size.0, "{topics} {groups} {size:?}: {}", lines.len());
-                assert!(lines.iter().all(|line| measure_text_width(line) <= size.1), "{size:?}");
+            for (height, width) in [(24, 80), (10, 40), (5, 10), (1, 1), (60, 200), (200, 100)] {
+                let lines = lines(&stats, "dir", Duration::from_secs(1), height, width);
+                let size = format!("{topics} {groups} {height} × {width}");
+                assert!(lines.len() <= height, "{size}: {}", lines.len());
+                assert!(lines.iter().all(|line| measure_text_width(line) <= width), "{size}");
             }
         }
     }
@@ -291,9 +293,9 @@ mod tests {
     #[test]
     fn the_whole_screen_is_used() {
         let stats = filled(3, 2);
-        for size in [(24, 80), (40, 120), (100, 300)] {
-            let lines = lines(&stats, "dir", Duration::from_secs(1), size);
-            assert_eq!(lines.len(), size.0, "{size:?}");
+        for (height, width) in [(24, 80), (40, 120), (100, 300)] {
+            let lines = lines(&stats, "dir", Duration::from_secs(1), height, width);
+            assert_eq!(lines.len(), height, "{height} × {width}");
             let text = console::strip_ansi_codes(&lines.join("\n")).into_owned();
             for wanted in [
                 "q ends",
@@ -307,11 +309,11 @@ mod tests {
                 " ago ",
                 " now",
             ] {
-                assert!(text.contains(wanted), "{size:?} lacks {wanted:?}:\n{text}");
+                assert!(text.contains(wanted), "{height} × {width} lacks {wanted:?}:\n{text}");
             }
         }
         // Where there is little room, what holds the records comes first.
-        let small = lines(&stats, "dir", Duration::from_secs(1), (9, 60)).join("\n");
+        let small = lines(&stats, "dir", Duration::from_secs(1), 9, 60).join("\n");
         assert!(small.contains("topic-2-xx") && !small.contains("┤"), "{small}");
     }
 }
