@@ -1,8 +1,8 @@
 //! The program `stratalog`: Kafka's command line tools for a directory instead of a broker.
 //!
-//! One file per command. A command is a variant of [`Command`], an arm in [`Command::run`], and a file with its options
-//! (a struct for clap) and a function `run`. It gets a [`Session`], which knows the directory and how to open it, prints
-//! to an [`Output`], and answers with a [`Failure`] when something went wrong; nothing here exits, panics or prints by
+//! One file per command. A command is a variant of `Command`, an arm in `Command::run`, and a file with its options
+//! (a struct for clap) and a function `run`. It gets a `Session`, which knows the directory and how to open it, prints
+//! to an `Output`, and answers with a `Failure` when something went wrong; nothing here exits, panics or prints by
 //! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 done but for damaged parts.
 
 #![allow(
