@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{Dice, STRIDE, tree};
 use stratalog::inspect::{LeftOut, LogFile, Salvaged, salvage};
-use stratalog::{EventLog, Maintenance, Record, TopicConfig};
+use stratalog::{Compression, EventLog, Maintenance, ProducerConfig, Record, TopicConfig};
 
 /// A batch: its file, its bytes in it, and its offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +17,33 @@ struct Lies {
     offsets: Range<u64>,
 }
 
-/// A partition of several segments.
+/// A partition of several segments. Of its batches some are compressed, with each codec that is built in.
 fn partition(root: &Path) -> PathBuf {
     let log =
         EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(2048).open(root).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
-    let producer = log.producer().unwrap();
-    for number in 0..24_usize {
-        let values: Vec<String> =
-            (0..=number % 3).map(|n| format!("{number} {n} {}", "x".repeat(number * 9))).collect();
-        producer.send_batch(&topic.partition(0).unwrap(), values.iter().map(Record::new)).unwrap();
+    let codecs = [
+        (true, Compression::None),
+        (cfg!(feature = "gzip"), Compression::Gzip),
+        (cfg!(feature = "snappy"), Compression::Snappy),
+        (true, Compression::None),
+        (cfg!(feature = "lz4"), Compression::Lz4),
+        (cfg!(feature = "zstd"), Compression::Zstd),
+    ];
+    let producers: Vec<_> = codecs
+        .into_iter()
+        .filter(|(is_built, _)| *is_built)
+        .map(|(_, codec)| log.producer_with(ProducerConfig::new().compression(codec)).unwrap())
+        .collect();
+    let mut dice = Dice(11);
+    for number in 0..30_usize {
+        // Text that does not become small.
+        let numbers: Vec<_> = (0..number).map(|_| dice.below(1 << 29).to_string()).collect();
+        let text = numbers.concat();
+        let values: Vec<String> = (0..=number % 3).map(|n| format!("{number} {n} {text}")).collect();
+        producers[number % producers.len()]
+            .send_batch(&topic.partition(0).unwrap(), values.iter().map(Record::new))
+            .unwrap();
     }
     log.close().unwrap();
     root.join("t-0")
