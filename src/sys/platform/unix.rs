@@ -208,19 +208,31 @@ pub(crate) fn lock_holder(file: &File, path: &Path) -> Option<u32> {
     {
         return Some(process);
     }
-    fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(
-        |process: &u32| {
-            let descriptors = fs::read_dir(format!("/proc/{process}/fd"));
-            descriptors.into_iter().flatten().flatten().any(|descriptor| {
-                fs::read_link(descriptor.path()).is_ok_and(|target| target == path)
-                    && fs::read_to_string(format!(
-                        "/proc/{process}/fdinfo/{}",
-                        descriptor.file_name().to_string_lossy()
-                    ))
-                    .is_ok_and(|info| info.contains("lock:") && info.contains("OFDLCK"))
-            })
-        },
-    )
+    let holds = |process: &u32| {
+        let descriptors = fs::read_dir(format!("/proc/{process}/fd"));
+        descriptors.into_iter().flatten().flatten().any(|descriptor| {
+            fs::read_link(descriptor.path()).is_ok_and(|target| target == path)
+                && fs::read_to_string(format!(
+                    "/proc/{process}/fdinfo/{}",
+                    descriptor.file_name().to_string_lossy()
+                ))
+                .is_ok_and(|info| info.contains("lock:") && info.contains("OFDLCK"))
+        })
+    };
+    let all = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let holders: Vec<u32> = all.filter(holds).collect();
+    first_holder(&holders, |process| {
+        let about = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name comes before, in brackets, and may hold anything.
+        about.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+    })
+}
+
+/// The one that has the descriptor of its own: a child has its parent's until it becomes another program.
+#[cfg(target_os = "linux")]
+pub(crate) fn first_holder(holders: &[u32], parent_of: impl Fn(u32) -> Option<u32>) -> Option<u32> {
+    let is_own = |process: &&u32| parent_of(**process).is_some_and(|parent| !holders.contains(&parent));
+    holders.iter().find(is_own).or(holders.first()).copied()
 }
 
 #[cfg(not(target_os = "linux"))]
