@@ -1,5 +1,5 @@
 //! loom runs every interleaving of the shipped publish and wake protocol. Run with
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib wait::`.
+//! `RUSTFLAGS="--cfg loom" cargo test --no-default-features --lib wait::`.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
