@@ -5,6 +5,7 @@
 //! to an `Output`, and answers with a `Failure` when something went wrong; nothing here exits, panics or prints by
 //! itself. Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 done but for damaged parts.
 
+#![forbid(unsafe_code)]
 #![allow(
     clippy::struct_excessive_bools,
     clippy::struct_field_names,

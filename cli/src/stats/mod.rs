@@ -6,7 +6,6 @@ mod chart;
 mod picture;
 mod sample;
 mod screen;
-#[expect(unsafe_code, reason = "calls into the system for single keys")]
 mod terminal;
 
 use std::io::Write as _;

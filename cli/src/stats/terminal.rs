@@ -8,12 +8,13 @@ pub(crate) use windows::Keys;
 #[cfg(unix)]
 mod unix {
     use std::io::{self, IsTerminal as _, Read as _};
-    use std::mem::MaybeUninit;
+
+    use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
     /// The keyboard of the terminal. [`restore`](Self::restore) has to be called: a shell may not do it.
     #[derive(Clone)]
     pub(crate) struct Keys {
-        before: libc::termios,
+        before: Termios,
     }
 
     impl Keys {
@@ -23,18 +24,12 @@ mod unix {
             if !io::stdin().is_terminal() {
                 return None;
             }
-            let mut before = MaybeUninit::<libc::termios>::uninit();
-            // SAFETY: the call fills in the struct that it is given, which lives through it.
-            if unsafe { libc::tcgetattr(libc::STDIN_FILENO, before.as_mut_ptr()) } != 0 {
-                return None;
-            }
-            // SAFETY: the call has succeeded, so the struct is filled in.
-            let before = unsafe { before.assume_init() };
-            let mut single = before;
-            single.c_lflag &= !(libc::ICANON | libc::ECHO);
+            let before = tcgetattr(io::stdin()).ok()?;
+            let mut single = before.clone();
+            single.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
             // A read returns at once, with what there is.
-            single.c_cc[libc::VMIN] = 0;
-            single.c_cc[libc::VTIME] = 0;
+            single.special_codes[SpecialCodeIndex::VMIN] = 0;
+            single.special_codes[SpecialCodeIndex::VTIME] = 0;
             set(&single).then_some(Self { before })
         }
 
@@ -54,9 +49,8 @@ mod unix {
         }
     }
 
-    fn set(to: &libc::termios) -> bool {
-        // SAFETY: the call reads a struct that lives through it.
-        unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, to) == 0 }
+    fn set(to: &Termios) -> bool {
+        tcsetattr(io::stdin(), OptionalActions::Now, to).is_ok()
     }
 }
 
