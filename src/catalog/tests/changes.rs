@@ -45,6 +45,28 @@ fn retention_that_was_set_is_kept_as_it_was_set() {
 }
 
 #[test]
+fn an_open_catalog_keeps_nothing_of_topics_that_were_deleted() {
+    let is_kept = |catalog: &Catalog| *catalog.changes.lock().state.removed() != removed::Removed::Forgotten;
+    let (dir, catalog) = fresh(&["stays", "first"]);
+    delete(&catalog, "first");
+    assert!(!is_kept(&catalog));
+    catalog.close().unwrap();
+    let catalog = open(dir.path()).unwrap();
+    assert!(!is_kept(&catalog));
+
+    let disk = Disk::for_reading(dir.path(), true);
+    let checkpoints = Checkpoints::read(&disk, dir.path(), false).unwrap();
+    let (chores, options) = (Chores::default(), CatalogOptions::default());
+    let tailing = Catalog::open_read_only(dir.path(), &disk, &checkpoints, &chores, options).unwrap();
+    assert!(!is_kept(&tailing));
+    catalog.create(&[("second", TopicConfig::new())], NOW).unwrap();
+    delete(&catalog, "second");
+    tailing.refresh().unwrap();
+    assert_eq!(names(&tailing), ["stays"]);
+    assert!(!is_kept(&tailing));
+}
+
+#[test]
 fn what_is_to_be_kept_is_returned_as_it_is() {
     let (_dir, catalog) = fresh(&["a"]);
     let existing = catalog.topic("a").unwrap();
