@@ -30,6 +30,8 @@ mod copying;
 pub(crate) mod disk;
 pub(crate) mod faults;
 pub(crate) mod fork;
+#[cfg(test)]
+pub(crate) mod gate;
 #[cfg(all(target_os = "linux", any(test, held_files)))]
 pub(crate) mod held_names;
 pub(crate) mod lock;

@@ -172,6 +172,23 @@ pub(crate) fn campaign(name: &str, usual_seed: u64, usual_rounds: usize) -> (Dic
     (Dice(seed.max(1)), rounds)
 }
 
+/// Every file below a directory: its name there, with `/` on every system, and its path.
+pub(crate) fn files_below(root: &Path) -> Vec<(String, PathBuf)> {
+    let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+                found.push((name, path));
+            }
+        }
+    }
+    found
+}
+
 /// Every file and directory with its content and time of change.
 pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, (Option<std::time::SystemTime>, Vec<u8>)> {
     let mut found = BTreeMap::new();

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::common::campaign;
 use crate::common::segments::{in_memory, starts_of_batches};
+use crate::common::{campaign, files_below};
 use stratalog::inspect::{VerifyOptions, verify};
 use stratalog::{
     Error, Event, EventLog, Maintenance, ManualClock, OpenOptions, Position, Record, Timestamp, TopicConfig,
@@ -93,21 +93,9 @@ fn healthy() -> Healthy {
 }
 
 fn read_files(root: &Path) -> Files {
-    let mut files = Files::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
-                // On some systems nobody else reads what is locked.
-                files.insert(name, fs::read(&path).unwrap_or_default());
-            }
-        }
-    }
-    files
+    // On some systems nobody else reads what is locked.
+    let read = |(name, path)| (name, fs::read(path).unwrap_or_default());
+    files_below(root).into_iter().map(read).collect()
 }
 
 fn write_files(root: &Path, files: &Files) {

@@ -1,59 +1,17 @@
 //! A device that is slower than the writer: appends wait for it, and nothing else does.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-
-use parking_lot::Condvar;
 
 use super::*;
 use crate::producer::ProducerConfig;
-use crate::sys::faults::Observer;
+use crate::sys::gate::{Gate, OpenedAtLast};
 
 const BEHIND: u64 = 10_000;
 const BYTES: usize = 1000;
 const RECORDS: u64 = 60;
 /// Header and framing of a batch of one record, at most.
 const MOST_BATCH: u64 = BYTES as u64 + 100;
-
-/// A disk whose syncs do not come back as long as it is shut.
-#[derive(Debug, Default)]
-struct Gate {
-    is_shut: Mutex<bool>,
-    opened: Condvar,
-    /// Syncs that do not come back.
-    inside: AtomicUsize,
-}
-
-impl Gate {
-    fn shut(&self, is_shut: bool) {
-        *self.is_shut.lock() = is_shut;
-        self.opened.notify_all();
-    }
-}
-
-/// A log is closed, also where a test has failed: the gate is opened before.
-struct OpenedAtLast<'g>(&'g Gate);
-
-impl Drop for OpenedAtLast<'_> {
-    fn drop(&mut self) {
-        self.0.shut(false);
-    }
-}
-
-impl Observer for Gate {
-    fn file_synced(&self, _: &fs::File) {
-        let mut is_shut = self.is_shut.lock();
-        while *is_shut {
-            self.inside.fetch_add(1, Ordering::SeqCst);
-            self.opened.wait(&mut is_shut);
-            self.inside.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
-    fn directory_synced(&self, _: &Path) {}
-
-    fn renamed(&self, _: &Path) {}
-}
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -79,7 +37,7 @@ fn count(log: &EventLog, topic: &str) -> usize {
 fn a_slow_device(by: Maintenance) {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
     let mut options = options().maintenance(by).sync_behind(BEHIND, None);
-    options.faults = Faults::observed(Arc::clone(&gate) as Arc<dyn Observer>);
+    options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);
     let (slow, other) = (
@@ -95,7 +53,7 @@ fn a_slow_device(by: Maintenance) {
     while events.try_next().is_some() {}
     let value = vec![7; BYTES];
     let sent = AtomicU64::new(0);
-    gate.shut(true);
+    gate.shut_syncs();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let producer = log.producer().unwrap();
@@ -105,7 +63,7 @@ fn a_slow_device(by: Maintenance) {
             }
         });
         let _opened = OpenedAtLast(&gate);
-        until("a sync is under way", || gate.inside.load(Ordering::SeqCst) > 0);
+        until("a sync is under way", || gate.inside() > 0);
         until("an append waits", || log.metrics().appends_waited == 1);
         let unsynced = || log.metrics().bytes_appended;
         assert!(unsynced() <= 2 * BEHIND + 3 * MOST_BATCH, "{}", unsynced());
@@ -117,7 +75,7 @@ fn a_slow_device(by: Maintenance) {
         assert!(count(&log, "other") > 1);
         assert_eq!(log.metrics().appends_waited, 1);
         assert!(sent.load(Ordering::SeqCst) < RECORDS);
-        gate.shut(false);
+        gate.open();
     });
     assert_eq!(count(&log, "slow") as u64, 1 + RECORDS);
     let told = std::iter::from_fn(|| events.try_next()).find_map(|event| match event {
@@ -142,13 +100,13 @@ fn what_is_unsynced_is_bounded_over_segments() {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
     let behind: u64 = 3 << 20;
     let mut options = options().maintenance(Maintenance::Threads).sync_behind(behind, None);
-    options.faults = Faults::observed(Arc::clone(&gate) as Arc<dyn Observer>);
+    options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);
     let topic = log.create_topic("t", TopicConfig::new().segment_bytes(1 << 20)).unwrap();
     log.producer().unwrap().send(&topic, Record::new("first")).unwrap();
     log.sync().unwrap();
-    gate.shut(true);
+    gate.shut_syncs();
     let value = vec![7; 100_000];
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -160,7 +118,7 @@ fn what_is_unsynced_is_bounded_over_segments() {
         let _opened = OpenedAtLast(&gate);
         until("an append waits", || log.metrics().appends_waited == 1);
         assert!(log.metrics().bytes_appended < 2 * behind + 200_000, "{}", log.metrics().bytes_appended);
-        gate.shut(false);
+        gate.open();
     });
     assert_eq!(count(&log, "t"), 151);
     log.close().unwrap();
@@ -171,18 +129,18 @@ fn what_is_unsynced_is_bounded_over_segments() {
 fn without_a_bound_nothing_waits() {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
     let mut options = options().maintenance(Maintenance::ByHand).sync_behind(None, None);
-    options.faults = Faults::observed(Arc::clone(&gate) as Arc<dyn Observer>);
+    options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     let producer = log.producer().unwrap();
     producer.send(&topic, Record::new("first")).unwrap();
-    gate.shut(true);
+    gate.shut_syncs();
     for _ in 0..RECORDS {
         producer.send(&topic, Record::new(&[7; BYTES])).unwrap();
     }
     assert_eq!(log.metrics().appends_waited, 0);
-    gate.shut(false);
+    gate.open();
     log.close().unwrap();
 }
 
@@ -191,7 +149,7 @@ fn without_a_bound_nothing_waits() {
 fn a_lingering_batch_whose_topic_wants_a_sync_holds_up_no_other_partition() {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
     let mut options = options().maintenance(Maintenance::Threads).sync_behind(None, None);
-    options.faults = Faults::observed(Arc::clone(&gate) as Arc<dyn Observer>);
+    options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);
     let wants = log.create_topic("slow", TopicConfig::new().set("flush.messages", "1")).unwrap();
@@ -202,13 +160,13 @@ fn a_lingering_batch_whose_topic_wants_a_sync_holds_up_no_other_partition() {
     log.sync().unwrap();
     let config = ProducerConfig::new().linger(Duration::from_millis(1));
     let mut producer = log.producer_with(config).unwrap().buffered();
-    gate.shut(true);
+    gate.shut_syncs();
     producer.enqueue(&wants, Record::new("lingers")).unwrap();
-    until("a sync is under way", || gate.inside.load(Ordering::SeqCst) > 0);
+    until("a sync is under way", || gate.inside() > 0);
     producer.enqueue(&other, Record::new("lingers")).unwrap();
     until("the other partition is written", || count(&log, "other") == 2);
-    assert_eq!(gate.inside.load(Ordering::SeqCst), 1);
-    gate.shut(false);
+    assert_eq!(gate.inside(), 1);
+    gate.open();
     producer.flush().unwrap();
     log.close().unwrap();
 }

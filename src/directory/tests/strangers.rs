@@ -1,75 +1,14 @@
 //! A disk that does not answer for one group: members of other groups do not wait for it.
 
-use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
-
-use parking_lot::Condvar;
 
 use super::*;
 use crate::format::coordinator_record::group_partition;
 use crate::group::OFFSETS_PARTITIONS;
-use crate::sys::faults::NameKeeper;
+use crate::sys::gate::{Gate, OpenedAtLast};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A disk on which opening a file of one directory takes until the gate is opened.
-#[derive(Debug, Default)]
-struct Gate {
-    shut: Mutex<Option<PathBuf>>,
-    opened: Condvar,
-    /// Calls that wait.
-    inside: AtomicUsize,
-}
-
-impl Gate {
-    fn shut(&self, directory: Option<PathBuf>) {
-        *self.shut.lock() = directory;
-        self.opened.notify_all();
-    }
-
-    fn await_one_inside(&self) {
-        let start = Instant::now();
-        while self.inside.load(Ordering::SeqCst) == 0 {
-            assert!(start.elapsed() < PATIENCE, "nothing was opened");
-            thread::yield_now();
-        }
-    }
-}
-
-/// Threads are waited for, also where a test has failed: the gate is opened before.
-struct OpenedAtLast<'g>(&'g Gate);
-
-impl Drop for OpenedAtLast<'_> {
-    fn drop(&mut self) {
-        self.0.shut(None);
-    }
-}
-
-impl NameKeeper for Gate {
-    fn before_open(&self, path: &Path) -> io::Result<()> {
-        let mut shut = self.shut.lock();
-        while shut.as_deref().is_some_and(|directory| path.starts_with(directory)) {
-            self.inside.fetch_add(1, Ordering::SeqCst);
-            self.opened.wait(&mut shut);
-            self.inside.fetch_sub(1, Ordering::SeqCst);
-        }
-        Ok(())
-    }
-
-    fn before_rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn before_remove(&self, _: &Path) -> io::Result<bool> {
-        Ok(false)
-    }
-
-    fn before_list(&self, _: &Path) {}
-}
 
 fn member(log: &EventLog, group: &str) -> crate::consumer::Consumer {
     let mut consumer = log.consumer_with(ConsumerConfig::new().group(group)).unwrap();
@@ -96,13 +35,13 @@ fn others_do_not_wait<S: Send>(before: impl FnOnce(&EventLog) -> S, slow: impl F
 
     let gate = Arc::new(Gate::default());
     let mut options = EventLog::options();
-    options.faults = Faults::by_names(Arc::clone(&gate) as Arc<dyn NameKeeper>);
+    options.faults = gate.before_opens();
     let log = options.open(dir.path()).unwrap();
     let begun = before(&log);
     thread::scope(|scope| {
         let (log, other) = (&log, &*other);
         let _opened = OpenedAtLast(&gate);
-        gate.shut(Some(dir.path().join(format!("__consumer_offsets-{}", partition("slow")))));
+        gate.shut_opens_in(dir.path().join(format!("__consumer_offsets-{}", partition("slow"))));
         let slow = scope.spawn(move || slow(log, begun));
         gate.await_one_inside();
         let (done, is_done) = mpsc::channel();

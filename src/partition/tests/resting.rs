@@ -1,17 +1,12 @@
 //! The partitions that are appended to: which of them are known, and whose files are closed.
 
-use std::fs::File;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
+use std::time::Duration;
 
 use super::fixture::{Fixture, POSITIONED, append_numbered};
 use crate::partition::{Actives, Appender, Checkpointed, Chore, PartitionLog};
-use crate::sys::faults::{Faults, Observer};
+use crate::sys::gate::{Gate, OpenedAtLast};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -32,45 +27,6 @@ fn partitions_that_are_gone_do_not_add_up() {
     }
 }
 
-/// A disk whose syncs do not come back as long as it is shut.
-#[derive(Debug, Default)]
-struct Gate {
-    is_shut: Mutex<bool>,
-    opened: Condvar,
-    inside: AtomicUsize,
-}
-
-impl Gate {
-    fn shut(&self, is_shut: bool) {
-        *self.is_shut.lock() = is_shut;
-        self.opened.notify_all();
-    }
-}
-
-/// Threads are waited for, also where a test has failed: the gate is opened before.
-struct OpenedAtLast<'g>(&'g Gate);
-
-impl Drop for OpenedAtLast<'_> {
-    fn drop(&mut self) {
-        self.0.shut(false);
-    }
-}
-
-impl Observer for Gate {
-    fn file_synced(&self, _: &File) {
-        let mut is_shut = self.is_shut.lock();
-        while *is_shut {
-            self.inside.fetch_add(1, Ordering::SeqCst);
-            self.opened.wait(&mut is_shut);
-            self.inside.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
-    fn directory_synced(&self, _: &Path) {}
-
-    fn renamed(&self, _: &Path) {}
-}
-
 /// Fixtures of one log that should have the files of so many partitions open.
 fn fixtures(count: usize, most: usize) -> (Vec<Fixture>, crossbeam_channel::Receiver<Chore>) {
     let (upkeep, asked) = crossbeam_channel::unbounded();
@@ -87,8 +43,7 @@ fn fixtures(count: usize, most: usize) -> (Vec<Fixture>, crossbeam_channel::Rece
 fn partitions_begin_while_the_file_of_an_idle_one_is_synced() {
     let (fixtures, asked) = fixtures(4, 2);
     let gate = Arc::new(Gate::default());
-    let observed = Faults::observed(Arc::clone(&gate) as Arc<dyn Observer>);
-    let slow = fixtures[0].open_with(&observed, Checkpointed::default());
+    let slow = fixtures[0].open_with(&gate.before_syncs(), Checkpointed::default());
     append_numbered(&slow, 1, 10).unwrap();
     let others: Vec<_> = fixtures[1..].iter().map(Fixture::open_new).collect();
     append_numbered(&others[0], 1, 10).unwrap();
@@ -98,13 +53,9 @@ fn partitions_begin_while_the_file_of_an_idle_one_is_synced() {
     assert_eq!(is_asked(), 1, "three are too many");
     thread::scope(|scope| {
         let _opened = OpenedAtLast(&gate);
-        gate.shut(true);
+        gate.shut_syncs();
         let closes = scope.spawn(|| slow.chores.actives.close_surplus());
-        let start = Instant::now();
-        while gate.inside.load(Ordering::SeqCst) == 0 {
-            assert!(start.elapsed() < PATIENCE, "nothing is closed");
-            thread::yield_now();
-        }
+        gate.await_one_inside();
         let (done, is_done) = mpsc::channel();
         let other = &others[2];
         scope.spawn(move || done.send(append_numbered(other, 1, 10).is_ok()).unwrap());

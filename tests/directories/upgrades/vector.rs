@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::common::files_below;
 use serde_json::{Map, Value, json};
 use stratalog::{
     CleanupPolicy, Compression, ConsumerConfig, EventLog, Maintenance, ManualClock, OpenOptions, Position,
@@ -238,22 +239,13 @@ fn whole_batches(bytes: &[u8]) -> usize {
 
 fn keep(state: &Path, root: &Path, expected: &Value, torn: u64) {
     let mut lengths = BTreeMap::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
-            let bytes = fs::read(&path).unwrap();
-            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-            let to = state.join("log").join(&name);
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::write(to, &bytes[..end]).unwrap();
-            lengths.insert(name, bytes.len());
-        }
+    for (name, path) in files_below(root) {
+        let bytes = fs::read(&path).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let to = state.join("log").join(&name);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::write(to, &bytes[..end]).unwrap();
+        lengths.insert(name, bytes.len());
     }
     let text = |value: &Value| serde_json::to_string(value).unwrap() + "\n";
     fs::write(state.join("expected.json"), text(&json!({"torn": torn, "log": expected}))).unwrap();
