@@ -10,6 +10,7 @@
 mod following;
 mod group;
 mod metrics;
+mod opening;
 mod options;
 mod recovery;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub use group::Group;
 pub use metrics::Metrics;
+use opening::{Claimed, Presence};
 pub use options::{Maintenance, OpenOptions, ReadMode, WriteMode};
 use recovery::Watching;
 pub use recovery::{Progress, RecoveryReport};
@@ -40,17 +42,13 @@ use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::format::file_names::CLEAN_MARKER;
 use crate::group::{CommittedOffsets, Coordinator, Deletions};
-use crate::partition::{LiveWatch, LiveWriter, PartitionLog};
+use crate::partition::{LiveWatch, PartitionLog};
 use crate::position::TopicPartition;
-use crate::sys::root::{make_root, open_root};
-use crate::sys::{Birth, DirectoryLock, Disk, Purpose, SecondLock, Spending};
+use crate::sys::{Birth, DirectoryLock, Disk, Purpose, Spending};
 use crate::wait::Sleepers;
 
 /// What a broker writes; only that the file is there matters.
 const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
-
-/// Far more than a marker ever holds.
-const MOST_MARKER_BYTES: u64 = 4096;
 
 /// An open directory.
 pub(crate) struct OpenDirectory {
@@ -94,9 +92,7 @@ struct Running {
     background: Arc<Background>,
     /// None: the user drives the work.
     threads: Option<Threads>,
-    live: Option<Arc<LiveWriter>>,
-    /// Where `live` does not hold the file.
-    second: Option<SecondLock>,
+    presence: Presence,
     _lock: DirectoryLock,
 }
 
@@ -107,19 +103,9 @@ impl OpenDirectory {
         }
         options.validate()?;
         let birth = Birth::now();
-        catalog::refuse_occupied(path)?;
-        let root =
-            if options.create_if_missing { make_root(path, &options.faults)? } else { open_root(path)? };
-        let lock = DirectoryLock::take(&root)?;
-        let mut disk =
-            Disk::of(&root, options.write_mode == WriteMode::Auto, options.read_mode == ReadMode::Auto)
-                .anchored(&root, &lock)?
-                .with_reserve(&root);
-        disk.faults = options.faults.clone();
+        let claimed = Claimed::claim(path, &options)?;
+        let Claimed { root, disk, clean, .. } = &claimed;
         let _spending = disk.spend(Purpose::Positions);
-        let marker = disk.read_small(&root.join(CLEAN_MARKER), MOST_MARKER_BYTES).ok().flatten();
-        let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
-        disk.sync_directory(&root)?;
         let by_hand = options.maintenance == Maintenance::ByHand;
         let pace = match &options.clock {
             Some(clock) if by_hand => Pace::Clock(Arc::clone(clock)),
@@ -128,33 +114,25 @@ impl OpenDirectory {
         };
         let mut channels = Channels::new(pace.clone(), options.background_sync);
         channels.chores.events.begin_opening();
-        let checkpoints = Checkpoints::read(&disk, &root, clean)?;
+        let checkpoints = Checkpoints::read(disk, root, *clean)?;
         checkpoints.tell_unreadable(&channels.chores.events);
-        let partitions = disk.list(&root)?.len();
-        // Without it readers in other processes look more often, that is all.
-        let live = LiveWriter::make(&disk, &root, partitions).ok().flatten();
-        // On a full disk there may be neither; then the lock that is held must do.
-        let mut second = if live.is_none() { SecondLock::take(&disk, &root).ok() } else { None };
-        channels.chores.live.clone_from(&live);
-        channels.chores.events.begin_opening();
+        let presence = Presence::begin(disk, root)?;
+        channels.chores.live = presence.live().cloned();
         let watching = Watching::new(options.on_progress);
         channels.chores.scan_watch = watching.scan_watch();
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
-        let catalog = Catalog::open(&root, &disk, &checkpoints, &channels.chores, options.catalog, now)
+        let catalog = Catalog::open(root, disk, &checkpoints, &channels.chores, options.catalog, now)
             .and_then(|catalog| catalog.refuse_newer().map(|()| catalog));
-        let catalog = Arc::new(catalog.inspect_err(|_| {
-            // In a directory that is not a log's it has no business.
-            if let Some(live) = &live {
-                live.end(&disk);
+        let catalog = match catalog {
+            Ok(catalog) => Arc::new(catalog),
+            Err(failure) => {
+                // In a directory that is not a log's they have no business.
+                presence.end(disk);
+                claimed.restore_marker();
+                return Err(failure);
             }
-            if let Some(second) = second.take() {
-                second.end(&disk);
-            }
-            // No partition was looked at yet: what the marker says of them is as true as before.
-            if let Some(marker) = &marker {
-                let _ = disk.replace(&root.join(CLEAN_MARKER), marker);
-            }
-        })?);
+        };
+        let Claimed { root, disk, lock, clean, .. } = claimed;
         disk.space.fill();
         let recovery = recovery::recover(&catalog, clean, &watching);
         let (linger, events) = (channels.linger.clone(), channels.chores.events.clone());
@@ -191,7 +169,7 @@ impl OpenDirectory {
             events,
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
-            running: Mutex::new(Some(Running { background, threads, live, second, _lock: lock })),
+            running: Mutex::new(Some(Running { background, threads, presence, _lock: lock })),
             watch: None,
             snapshots: Mutex::default(),
             following: Mutex::default(),
@@ -459,7 +437,7 @@ impl OpenDirectory {
         if let Some(watch) = &self.watch {
             watch.ring();
         }
-        let Some(Running { background, threads, live, second, _lock: lock }) = running.take() else {
+        let Some(Running { background, threads, presence, _lock: lock }) = running.take() else {
             self.events.end();
             return Ok(());
         };
@@ -485,12 +463,7 @@ impl OpenDirectory {
             let settled = self.disk.sync_directory(&self.root);
             outcome = settled.and_then(|()| write_clean_marker(&self.disk, &self.root));
         }
-        if let Some(live) = live {
-            live.end(&self.disk);
-        }
-        if let Some(second) = second {
-            second.end(&self.disk);
-        }
+        presence.end(&self.disk);
         drop(lock);
         let buffered = std::mem::take(&mut *self.buffered.lock());
         buffered.iter().filter_map(Weak::upgrade).for_each(|producer| producer.log_has_closed());
