@@ -96,7 +96,7 @@ fn main() {
         group.bench_function("replay", |bencher| {
             let log = EventLog::open(dir).expect("the log");
             let reader = || {
-                let mut reader = log.reader().expect("a consumer");
+                let mut reader = log.standalone_consumer().expect("a consumer");
                 reader.assign([(topic.as_str(), 0)]).expect("assign");
                 reader
             };

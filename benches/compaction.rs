@@ -63,7 +63,7 @@ fn compacted(config: TopicConfig) -> TopicConfig {
 }
 
 fn open(dir: &Path) -> EventLog {
-    EventLog::options().maintenance(Maintenance::ByHand).compaction_memory(32 << 20).open(dir).expect("a log")
+    EventLog::options().maintenance(Maintenance::Manual).compaction_memory(32 << 20).open(dir).expect("a log")
 }
 
 /// Goes through the log once. What is dropped is dropped outside of the measurement.

@@ -55,7 +55,7 @@ fn many_partitions(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(u64::from(partitions)));
         group.bench_function(BenchmarkId::new("assign", partitions), |bencher| {
             let all = scratch.topic.partitions();
-            let mut reader = scratch.log.reader().expect("a consumer");
+            let mut reader = scratch.log.standalone_consumer().expect("a consumer");
             bencher.iter(|| reader.assign(&all).expect("assign"));
         });
         group.bench_function(BenchmarkId::new("subscribe and first poll", partitions), |bencher| {

@@ -93,7 +93,7 @@ fn settle(members: &mut [Consumer]) {
         quiet += 1;
         for member in &mut *members {
             let records = member.poll(Duration::ZERO).expect("poll");
-            if !records.assigned().is_empty() || !records.revoking().is_empty() {
+            if !records.assigned().is_empty() || !records.revoked().is_empty() {
                 quiet = 0;
             }
         }

@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("what was deleted, read from the files as they are:");
     let log = EventLog::open_read_only(dir.path())?;
-    let mut reader = log.reader()?;
+    let mut reader = log.standalone_consumer()?;
     reader.assign(log.topic("audit")?.partitions())?;
     let (mut all, mut deleted) = (0, 0);
     loop {

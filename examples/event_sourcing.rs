@@ -48,7 +48,7 @@ struct Accounts {
 
 impl Accounts {
     fn new(log: &EventLog, partition: &Partition) -> stratalog::Result<Self> {
-        let mut reader = log.reader()?;
+        let mut reader = log.standalone_consumer()?;
         reader.assign([partition])?;
         Ok(Self { balances: BTreeMap::new(), reader, partition: partition.clone() })
     }

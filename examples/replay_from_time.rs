@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let start = Instant::now();
-    let mut reader = log.reader()?;
+    let mut reader = log.standalone_consumer()?;
     reader.assign(clicks.partitions())?;
     reader.seek_to_time(from)?;
     let mut replayed = 0_i64;

@@ -26,7 +26,7 @@ struct Table {
 impl Table {
     /// Opens the table, and reads it from the log.
     fn open(dir: &Path) -> Result<Self> {
-        let log = EventLog::options().maintenance(Maintenance::ByHand).open(dir)?;
+        let log = EventLog::options().maintenance(Maintenance::Manual).open(dir)?;
         // Small segments, and none grows for long: only finished ones are compacted.
         let config = TopicConfig::new()
             .cleanup(CleanupPolicy::Compact)
@@ -34,7 +34,7 @@ impl Table {
             .set("min.cleanable.dirty.ratio", "0.1")
             .set("delete.retention.ms", "0");
         let topic = log.ensure_topic("users", config)?;
-        let mut reader = log.reader()?;
+        let mut reader = log.standalone_consumer()?;
         reader.assign(topic.partitions())?;
         let mut rows = BTreeMap::new();
         let mut read = 0;

@@ -48,7 +48,7 @@ fn read_along() -> AnyResult<()> {
 
     let mut writer = Command::new(std::env::current_exe()?).arg("write").arg(directory.path()).spawn()?;
     let log = EventLog::open_read_only(directory.path())?;
-    let mut reader = log.reader()?;
+    let mut reader = log.standalone_consumer()?;
     reader.assign(log.topic("orders")?.partitions())?;
     println!("process {} reads what process {} writes", std::process::id(), writer.id());
 

@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     let log = EventLog::open(&dir)?;
     let orders = log.create_topic("orders", TopicConfig::new())?;
     let producer = log.producer()?;
-    let mut consumer = log.reader()?;
+    let mut consumer = log.standalone_consumer()?;
     consumer.assign(orders.partitions())?;
 
     thread::scope(|scope| {

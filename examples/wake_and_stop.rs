@@ -18,7 +18,7 @@ fn main() -> Result<()> {
     let dir = std::env::temp_dir().join(format!("stratalog-wake-{}", std::process::id()));
     let log = EventLog::open(&dir)?;
     let jobs = log.create_topic("jobs", TopicConfig::new().partitions(2))?;
-    let mut consumer = log.reader()?;
+    let mut consumer = log.standalone_consumer()?;
     consumer.assign(jobs.partitions())?;
 
     let stop = AtomicBool::new(false);

@@ -57,7 +57,7 @@ impl EventLog {
     /// that was being written is cut off: [`recovery`](Self::recovery) tells.
     ///
     /// # Errors
-    /// `Locked` if another log or a Kafka broker holds the directory, `PartOfSet` if other nodes of a cluster have a part in
+    /// `Locked` if another log or a Kafka broker holds the directory, `PartOfCluster` if other nodes of a cluster have a part in
     /// it, `InvalidInput` if the path is not a directory, leads
     /// through a link to nothing, or if the directory is not a log's and none can be made in it, `Corrupt` if what describes the log as a whole is damaged, `Io`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
@@ -231,7 +231,7 @@ impl EventLog {
     }
 
     /// A consumer without a group, with default settings: [`Consumer::assign`] tells it what to read.
-    pub fn reader(&self) -> Result<Consumer> {
+    pub fn standalone_consumer(&self) -> Result<Consumer> {
         self.consumer_with(ConsumerConfig::new())
     }
 
@@ -282,7 +282,7 @@ impl EventLog {
     }
 
     /// Does everything that is due in the background by now, in a fixed order: lingering batches, space in front of
-    /// writers, final forms of sealed segments, syncs, retention, checkpoints. With [`Maintenance::ByHand`](crate::Maintenance::ByHand)
+    /// writers, final forms of sealed segments, syncs, retention, checkpoints. With [`Maintenance::Manual`](crate::Maintenance::Manual)
     /// nothing else does it; beside running threads it is merely early.
     ///
     /// ```
@@ -290,7 +290,7 @@ impl EventLog {
     /// use stratalog::{EventLog, Maintenance, ManualClock, Record, Timestamp, TopicConfig};
     /// # let dir = tempfile::tempdir()?;
     /// let clock = ManualClock::new(Timestamp::from_millis(0));
-    /// let log = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).open(dir.path())?;
+    /// let log = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).open(dir.path())?;
     /// let orders = log.create_topic("orders", TopicConfig::new())?;
     /// log.producer()?.send(&orders, Record::new("paid"))?;
     /// assert_eq!(log.run_maintenance()?.partitions_synced, 0);

@@ -33,8 +33,8 @@ pub enum Event {
         base_offset: u64,
     },
     /// Appends to a partition wait, because the device is slower than they are: twice as many bytes are unsynced as
-    /// [`OpenOptions::sync_behind`](crate::OpenOptions::sync_behind) says. Told each time that one has to wait while none does.
-    AppendsWait {
+    /// [`OpenOptions::background_sync`](crate::OpenOptions::background_sync) says. Told each time that one has to wait while none does.
+    AppendsStalled {
         /// The partition.
         partition: TopicPartition,
         /// Bytes that are not on the medium.
@@ -129,7 +129,7 @@ pub enum Event {
     },
     /// Bytes that were cut off a partition were kept in a file of their own, since records may be among them: those behind
     /// a hole, a whole segment behind a cut, or a segment of a compaction that is not whole.
-    CutBytesKept {
+    TruncatedBytesKept {
         /// The partition.
         partition: TopicPartition,
         /// The file they are in.
@@ -143,7 +143,7 @@ pub enum Event {
         offsets: Range<u64>,
         /// The partition was compacted, or may have been, so they are lost only if no compaction took them out; they are
         /// passed over when the partition is read. `false`: they are lost, and reading stops there with `Corrupt`.
-        perhaps_compacted: bool,
+        maybe_compacted: bool,
     },
     /// An index or a snapshot of producers did not agree with the batches it was made from. What was asked of it was
     /// answered from the batches; the index was made from them anew.
@@ -174,7 +174,7 @@ pub enum Event {
     },
     /// A member of a group did not poll within its [`max_poll_interval`](crate::ConsumerConfig::max_poll_interval), and
     /// its partitions go to others.
-    MemberExpelled {
+    MemberEvicted {
         /// The group's name.
         group: Box<str>,
         /// The member's id.

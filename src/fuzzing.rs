@@ -373,11 +373,11 @@ pub fn inspected(path: &Path) {
 
 /// What the program prints of records of Kafka's own topics: JSON, or an error.
 fn words(key: &[u8], value: Option<&[u8]>) {
-    for kind in [inspect::CoordinatorWords::Groups, inspect::CoordinatorWords::Transactions] {
-        let _ = inspect::coordinator_words(kind, key, value);
+    for kind in [inspect::CoordinatorTopic::ConsumerOffsets, inspect::CoordinatorTopic::TransactionState] {
+        let _ = inspect::decode_coordinator_record(kind, key, value);
     }
     let value = value.unwrap_or_default();
-    let _ = (inspect::control_words(key, value), inspect::metadata_words(value));
+    let _ = (inspect::decode_control_record(key, value), inspect::decode_metadata_record(value));
 }
 
 /// Records of the metadata log, and the state that they make.

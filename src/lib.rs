@@ -15,7 +15,7 @@
 //! let producer = log.producer()?;
 //! producer.send(&orders, Record::new("paid").key("order-17"))?; // in the log when it returns
 //!
-//! let mut reader = log.reader()?;
+//! let mut reader = log.standalone_consumer()?;
 //! reader.assign(orders.partitions())?;
 //! for record in &reader.poll(Duration::from_secs(1))? {
 //!     println!("{}-{}@{}: {:?}", record.topic(), record.partition(), record.offset(), record.value());
@@ -90,7 +90,7 @@ pub use format::record::Header;
 pub use format::uuid::Uuid as TopicId;
 pub use group::{GroupDescription, GroupPartition, GroupState, MemberDescription};
 pub use handover::{
-    HandoverOptions, HandoverReport, HandoverWarning, Obstacle, RenewedOffset, UndecidedTransaction,
+    HandoverObstacle, HandoverOptions, HandoverReport, HandoverWarning, OngoingTransaction, RecommittedOffset,
 };
 pub use partition::{MissingRecords, PartitionRecovery};
 pub use position::{Position, TopicPartition};

@@ -177,7 +177,7 @@ impl Position {
     }
 
     /// The partition.
-    pub fn partition(&self) -> &TopicPartition {
+    pub fn topic_partition(&self) -> &TopicPartition {
         &self.partition
     }
 

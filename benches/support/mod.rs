@@ -75,7 +75,7 @@ impl Scratch {
     }
 
     pub(crate) fn reader(&self) -> Consumer {
-        let mut consumer = self.log.reader().expect("a consumer");
+        let mut consumer = self.log.standalone_consumer().expect("a consumer");
         consumer.assign(self.topic.partitions()).expect("assign");
         consumer
     }

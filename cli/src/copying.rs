@@ -11,7 +11,7 @@ pub(super) const BATCH_BYTES: usize = 512 << 10;
 pub(super) fn write(producer: &Producer, to: &Partition, records: &[RecordCopy<'_>]) -> Outcome {
     let mut rest = records;
     while let Some(first) = rest.first() {
-        let alike = rest.iter().position(|record| !first.goes_with(record)).unwrap_or(rest.len());
+        let alike = rest.iter().position(|record| !first.shares_batch_with(record)).unwrap_or(rest.len());
         let (batch, behind) = rest.split_at_checked(alike).unwrap_or((rest, &[]));
         write_alike(producer, to, batch)?;
         rest = behind;

@@ -108,12 +108,12 @@ impl From<Error> for Failure {
                 let by = holder.map_or_else(|| ANOTHER.to_owned(), |process| format!("process {process}"));
                 return Self::Held { path: path.display().to_string(), by };
             }
-            Error::PartOfSet { path, node, others } => {
+            Error::PartOfCluster { path, node, others } => {
                 let others: Vec<_> = others.iter().map(ToString::to_string).collect();
                 format!(
                     "{} is the directory of node {node} of a cluster, and a part of its data is also that of node {}: \
                      what is written to it alone they do not get, and it or what they have is lost when brokers run on \
-                     all of them again; commands that only read work, and --accept-loss writes all the same",
+                     all of them again; commands that only read work, and --accept-data-loss writes all the same",
                     path.display(),
                     others.join(", ")
                 )

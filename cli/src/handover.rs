@@ -90,7 +90,7 @@ pub(super) fn run(options: &Handover, session: &Session) -> Outcome {
 }
 
 fn as_json(report: &HandoverReport) -> Value {
-    let transactions = |of: &[stratalog::UndecidedTransaction]| -> Vec<Value> {
+    let transactions = |of: &[stratalog::OngoingTransaction]| -> Vec<Value> {
         let each = of.iter().map(|one| {
             json!({
                 "topic": one.partition.topic(), "partition": one.partition.partition(),

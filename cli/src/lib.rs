@@ -84,7 +84,7 @@ struct Arguments {
     json: bool,
     /// Write to the directory of one node of a cluster although the others do not get it: see docs/kafka.md.
     #[arg(long, global = true, display_order = 902)]
-    accept_loss: bool,
+    accept_data_loss: bool,
     /// Read compressed batches whose records take up to this many bytes when they are decompressed; 67108864 without it.
     #[arg(long, global = true, value_name = "BYTES", display_order = 903)]
     max_decompressed_batch_bytes: Option<u32>,
@@ -176,7 +176,7 @@ fn run() -> ExitCode {
         output::note("--command-config is not needed and was not read: there is no server to connect to");
     }
     let decompressed = arguments.max_decompressed_batch_bytes;
-    let session = Session::new(arguments.dir, arguments.json, arguments.accept_loss, decompressed);
+    let session = Session::new(arguments.dir, arguments.json, arguments.accept_data_loss, decompressed);
     match arguments.command.run(&session) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

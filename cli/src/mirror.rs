@@ -214,7 +214,7 @@ fn groups(from: &EventLog, to: &EventLog, copied: &[Copied]) -> Outcome {
     for group in from.groups()? {
         let mut wanted = group.committed()?;
         wanted.retain(|position| {
-            let is_of = |one: &&Copied| one.partition.id() == position.partition();
+            let is_of = |one: &&Copied| one.partition.id() == position.topic_partition();
             copied.iter().find(is_of).is_some_and(|one| position.offset() <= one.after)
         });
         let copy = to.group(group.name())?;
@@ -229,7 +229,7 @@ fn groups(from: &EventLog, to: &EventLog, copied: &[Copied]) -> Outcome {
 
 /// The position in whichever topic has the name.
 fn by_name(position: &Position) -> Position {
-    let of = position.partition();
+    let of = position.topic_partition();
     let there = Position::new((of.topic(), of.partition()), position.offset());
     match position.leader_epoch() {
         Some(epoch) => there.with_leader_epoch(epoch),
@@ -326,7 +326,7 @@ impl Copying<'_> {
         let end = there.last_stable;
         let start = here.log_end.max(there.log_start);
         if here.log_end == 0 && end > 0 {
-            self.producer.skip_to(self.target, there.log_start)?;
+            self.producer.advance_log_end(self.target, there.log_start)?;
         }
         let mut records = 0;
         let mut reader = reader(self.from, self.source, start, IsolationLevel::ReadCommitted)?;
@@ -355,7 +355,7 @@ impl Copying<'_> {
             position = next;
         }
         if self.target.offsets()?.log_end < end {
-            self.producer.skip_to(self.target, end)?;
+            self.producer.advance_log_end(self.target, end)?;
         }
         // What has left here leaves there, too.
         if there.log_start > self.target.offsets()?.log_start {

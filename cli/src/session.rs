@@ -13,7 +13,7 @@ use super::{output, progress};
 pub(super) struct Session {
     dir: Option<PathBuf>,
     json: bool,
-    accept_loss: bool,
+    accept_data_loss: bool,
     /// What the records of one batch may take when they are decompressed, if that was said.
     decompressed: Option<u32>,
 }
@@ -25,10 +25,10 @@ impl Session {
     pub(super) fn new(
         dir: Option<PathBuf>,
         json: bool,
-        accept_loss: bool,
+        accept_data_loss: bool,
         decompressed: Option<u32>,
     ) -> Self {
-        Self { dir, json, accept_loss, decompressed }
+        Self { dir, json, accept_data_loss, decompressed }
     }
 
     /// What the records of one batch may take when they are decompressed, if that was said.
@@ -78,11 +78,12 @@ impl Session {
     /// Opens a log to bring records from elsewhere into it, and makes one where there is none. Nothing is done in the
     /// background: what is old by its timestamps does not go while more is coming.
     pub(super) fn open_to_fill(&self, dir: &Path) -> Outcome<EventLog> {
-        Ok(told(self.options().maintenance(Maintenance::ByHand).open(dir)?))
+        Ok(told(self.options().maintenance(Maintenance::Manual).open(dir)?))
     }
 
     fn options(&self) -> OpenOptions {
-        let options = EventLog::options().on_progress(progress::of_recovery()).accept_loss(self.accept_loss);
+        let options =
+            EventLog::options().on_progress(progress::of_recovery()).accept_data_loss(self.accept_data_loss);
         match self.decompressed {
             Some(bytes) => options.max_decompressed_batch_bytes(bytes),
             None => options,
@@ -122,11 +123,11 @@ impl Session {
 /// What the open has found out of order is told.
 fn told(log: EventLog) -> EventLog {
     let found = log.recovery();
-    if found.bytes_cut() > 0 {
+    if found.bytes_truncated() > 0 {
         output::note(format_args!(
             "the log was not closed in order; {} cut off",
             output::counted(
-                found.bytes_cut(),
+                found.bytes_truncated(),
                 "byte behind the last whole batches was",
                 "bytes behind the last whole batches were"
             )
@@ -141,7 +142,7 @@ fn told(log: EventLog) -> EventLog {
         }
         for missing in &partition.missing {
             let (of, from, to) = (&partition.partition, missing.offsets.start, missing.offsets.end);
-            let perhaps = if missing.perhaps_compacted { ", unless a compaction took that out" } else { "" };
+            let perhaps = if missing.maybe_compacted { ", unless a compaction took that out" } else { "" };
             let last = to - 1;
             if from == last {
                 output::warn(format_args!("{of} lacks the record of offset {from}{perhaps}"));

@@ -55,7 +55,7 @@ pub fn judge(snapshot: &Path) -> Result<(), String> {
         return Ok(());
     }
     let failed = |failure: Error| format!("a snapshot: {failure}");
-    let log = load::options(2).maintenance(Maintenance::ByHand).open(snapshot).map_err(failed)?;
+    let log = load::options(2).maintenance(Maintenance::Manual).open(snapshot).map_err(failed)?;
     if !log.recovery().clean {
         return Err("a snapshot is not clean".into());
     }
@@ -92,7 +92,7 @@ fn records_of(log: &EventLog) -> Result<(Bounds, Numbers), String> {
 
 /// Everything in the plain topic, as far as it is still there.
 fn records(log: &EventLog) -> stratalog::Result<Numbers> {
-    let mut reader = log.reader()?;
+    let mut reader = log.standalone_consumer()?;
     reader.assign(log.topic(PLAIN)?.partitions())?;
     let mut found = Numbers::new();
     loop {

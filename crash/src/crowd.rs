@@ -28,7 +28,7 @@ pub fn run(log: &EventLog, seed: u64, say: Say<'_>) -> Result<(), String> {
     // Where the group stands: what lies before it was handled, by processes that are dead.
     let handled: Vec<AtomicU64> = (0..CROWD_PARTITIONS).map(|_| AtomicU64::new(0)).collect();
     for position in log.group(GROUP).and_then(|group| group.committed()).map_err(failed)? {
-        handled[position.partition().partition() as usize].store(position.offset(), Ordering::Relaxed);
+        handled[position.topic_partition().partition() as usize].store(position.offset(), Ordering::Relaxed);
     }
     let (joined, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let handled = &handled;
@@ -107,11 +107,11 @@ fn turn(member: &mut Consumer, handled: &[AtomicU64], say: Say<'_>) -> Result<()
     }
     let positions: Vec<Position> = records
         .partitions()
-        .map(|of| member.position(of.partition()))
+        .map(|of| member.position(of.topic_partition()))
         .collect::<Result<_, _>>()
         .map_err(failed)?;
     let line = |word: &str, position: &Position| {
-        format!("{word} {GROUP} {CROWD} {} {}", position.partition().partition(), position.offset())
+        format!("{word} {GROUP} {CROWD} {} {}", position.topic_partition().partition(), position.offset())
     };
     positions.iter().for_each(|position| say(line("commit", position)));
     match member.commit_to(positions.clone()) {

@@ -25,7 +25,7 @@ pub fn follow(root: &Path, polls: u64, stop: &AtomicBool) -> Result<u64, String>
         };
         let Ok(topic) = log.topic(PLAIN) else { continue };
         let failed = |failure: Error| format!("a reader: {failure}");
-        let mut reader = log.reader().map_err(failed)?;
+        let mut reader = log.standalone_consumer().map_err(failed)?;
         reader.assign(topic.partitions()).map_err(failed)?;
         let mut last = BTreeMap::new();
         for _ in 0..polls {
@@ -96,6 +96,6 @@ fn begin_again(
     valid: std::ops::Range<u64>,
     last: &mut BTreeMap<u32, u64>,
 ) -> stratalog::Result<()> {
-    last.remove(&at.partition().partition());
-    reader.seek(Position::new(at.partition(), valid.start))
+    last.remove(&at.topic_partition().partition());
+    reader.seek(Position::new(at.topic_partition(), valid.start))
 }

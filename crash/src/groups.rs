@@ -111,14 +111,14 @@ impl Session {
                     Ok(_) => {}
                     // Records in front of what the group has committed may have been deleted since. Others it begins with.
                     Err(Error::OffsetOutOfRange { at, valid }) if has_stood_at(of.number, &at) => {
-                        member.seek(Position::new(at.partition(), valid.start))?;
+                        member.seek(Position::new(at.topic_partition(), valid.start))?;
                     }
                     Err(failure) => return Err(failure),
                 }
             }
             let positions = member.positions();
             for position in &positions {
-                places.push((GROUP.to_owned(), of.number, position.partition().partition()));
+                places.push((GROUP.to_owned(), of.number, position.topic_partition().partition()));
                 oracle(|oracle| {
                     let commits = oracle.commits.entry(places[places.len() - 1].clone()).or_default();
                     commits.history.push(Some(position.offset()));
@@ -136,7 +136,7 @@ impl Session {
 }
 
 fn has_stood_at(topic: usize, position: &Position) -> bool {
-    let place = (GROUP.to_owned(), topic, position.partition().partition());
+    let place = (GROUP.to_owned(), topic, position.topic_partition().partition());
     oracle(|oracle| {
         oracle.commits.get(&place).is_some_and(|commits| commits.history.contains(&Some(position.offset())))
     })

@@ -27,7 +27,7 @@ const OPERATIONS_BETWEEN_SNAPSHOTS: u64 = 100;
 pub type Say<'s> = &'s (dyn Fn(String) + Sync);
 
 pub fn options(mode: u64) -> OpenOptions {
-    let mut options = EventLog::options().most_segment_bytes(32 << 10).offsets_partitions(3);
+    let mut options = EventLog::options().max_segment_bytes(32 << 10).offsets_partitions(3);
     if mode & 1 == 1 {
         options = options.write_mode(WriteMode::Positioned);
     }
@@ -245,7 +245,7 @@ impl Load {
             }
             let positions = consumer.positions();
             let line = |word: &str, position: &Position| {
-                let at = position.partition();
+                let at = position.topic_partition();
                 format!("{word} group {} {} {}", at.topic(), at.partition(), position.offset())
             };
             positions.iter().for_each(|position| say(line("commit", position)));
@@ -308,8 +308,10 @@ impl Load {
             };
             let there = group.committed()?;
             let forgotten = match number % 8 {
-                7 => there.iter().map(|position| position.partition().clone()).collect(),
-                3 | 5 => there.first().map(|position| position.partition().clone()).into_iter().collect(),
+                7 => there.iter().map(|position| position.topic_partition().clone()).collect(),
+                3 | 5 => {
+                    there.first().map(|position| position.topic_partition().clone()).into_iter().collect()
+                }
                 _ => Vec::new(),
             };
             if let [first, ..] = &forgotten[..] {

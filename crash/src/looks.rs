@@ -22,7 +22,7 @@ impl Session {
                 })
             }),
             Look::Time => of.partition.offset_for_time(at).and_then(|_| {
-                let mut reader = log.reader()?;
+                let mut reader = log.standalone_consumer()?;
                 reader.assign([&of.partition])?;
                 reader.seek_to_time(at)?;
                 reader.poll(Duration::ZERO).map(drop)

@@ -87,7 +87,7 @@ impl Served {
         for group in groups {
             let positions = log.group(group).and_then(|group| group.committed());
             for position in positions.map_err(|failure| format!("what {group} has committed: {failure}"))? {
-                let at = position.partition();
+                let at = position.topic_partition();
                 let place = (group.clone(), at.topic().to_owned(), at.partition());
                 served.commits.insert(place, position.offset());
             }
@@ -97,7 +97,7 @@ impl Served {
 }
 
 fn read(log: &EventLog, at: &TopicPartition, shown: &mut Shown) -> Result<(), String> {
-    let mut reader = log.reader().map_err(|failure| format!("reader: {failure}"))?;
+    let mut reader = log.standalone_consumer().map_err(|failure| format!("reader: {failure}"))?;
     reader.assign([at.clone()]).map_err(|failure| format!("assign: {failure}"))?;
     loop {
         let polled = match reader.poll(Duration::ZERO) {

@@ -118,8 +118,8 @@ pub enum Outcome {
 pub fn options(mode: u64, clock: &ManualClock) -> OpenOptions {
     let mut options = EventLog::options()
         .clock(clock.clone())
-        .maintenance(Maintenance::ByHand)
-        .most_segment_bytes(4096)
+        .maintenance(Maintenance::Manual)
+        .max_segment_bytes(4096)
         .offsets_partitions(2);
     if mode & 1 == 1 {
         options = options.write_mode(WriteMode::Positioned);

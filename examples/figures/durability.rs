@@ -88,7 +88,7 @@ fn idle() {
     drop(log);
     let [before, _] = machine::resident();
     let log = EventLog::open(dir.path()).expect("open");
-    let mut reader = log.reader().expect("a consumer");
+    let mut reader = log.standalone_consumer().expect("a consumer");
     reader.assign(log.topic("bench").expect("the topic").partitions()).expect("assign");
     while !reader.poll(Duration::ZERO).expect("poll").is_empty() {}
     drop(reader);

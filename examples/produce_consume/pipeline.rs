@@ -100,7 +100,7 @@ pub(crate) fn replay(log: &EventLog, topic: &Topic, records: u64) -> Result<Thro
 }
 
 fn reader_of(log: &EventLog, partitions: &[Partition]) -> Result<Consumer> {
-    let mut consumer = log.reader()?;
+    let mut consumer = log.standalone_consumer()?;
     consumer.assign(partitions)?;
     Ok(consumer)
 }

@@ -11,7 +11,7 @@ pub struct MaintenanceReport {
     /// Partitions that were synced because it was time.
     pub partitions_synced: usize,
     /// Partitions that gave up descriptor and map, because nobody has appended to them for a minute.
-    pub partitions_rested: usize,
+    pub idle_partitions_closed: usize,
     /// Segments that retention deleted.
     pub segments_deleted: usize,
     /// Bytes of records in them.

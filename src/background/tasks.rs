@@ -192,7 +192,7 @@ impl Tasks {
                     Some(&partition),
                     close,
                 );
-                round.done.report.partitions_rested += usize::from(closed == Some(true));
+                round.done.report.idle_partitions_closed += usize::from(closed == Some(true));
             }
             Task::CloseSurplus(actives) => {
                 let close = || actives.close_surplus();

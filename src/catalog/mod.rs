@@ -99,7 +99,7 @@ pub(crate) struct CatalogOptions {
     pub(crate) topic_defaults: TopicConfig,
     pub(crate) limits: LogLimits,
     /// Whether to write to a directory that other nodes have a part in.
-    pub(crate) accept_loss: bool,
+    pub(crate) accept_data_loss: bool,
 }
 
 /// The topics of an open log directory.
@@ -159,7 +159,7 @@ impl Catalog {
         }
         let identity = identity.map_or_else(|| identity::make(root, disk), Ok)?;
         opening::refuse_parts(&changes.state, &identity, root, &found)?;
-        set::refuse_or_claim(&mut changes, root, disk, &identity, options.accept_loss, now)?;
+        set::refuse_or_claim(&mut changes, root, disk, &identity, options.accept_data_loss, now)?;
         if is_new {
             let level = MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level: WRITTEN_LEVEL };
             changes.write(vec![level], now)?;

@@ -29,7 +29,7 @@ pub(super) fn refuse_or_claim(
     root: &Path,
     disk: &Disk,
     identity: &MetaProperties,
-    accept_loss: bool,
+    accept_data_loss: bool,
     now: i64,
 ) -> Result<()> {
     let path = root.join(METADATA_DIRECTORY).join(QUORUM_STATE);
@@ -38,8 +38,8 @@ pub(super) fn refuse_or_claim(
     if others.is_empty() {
         return Ok(());
     }
-    if !accept_loss {
-        return Err(Error::PartOfSet { path: root.into(), node, others: others.into_iter().collect() });
+    if !accept_data_loss {
+        return Err(Error::PartOfCluster { path: root.into(), node, others: others.into_iter().collect() });
     }
     changes.refuse_foreign()?;
     let written = changes.state.epoch();
@@ -100,7 +100,7 @@ fn raised(epoch: u32) -> Result<u32> {
     epoch.checked_add(RAISE).filter(|raised| *raised <= most).ok_or_else(|| {
         let reason =
             format!("leader epoch {epoch} cannot be raised by {RAISE}: {most} is the last one there is");
-        Error::invalid("accept_loss", reason)
+        Error::invalid("accept_data_loss", reason)
     })
 }
 

@@ -274,7 +274,7 @@ impl Pass {
     /// Takes together what fits into one segment, from this segment on.
     fn begin_group(&mut self, first: usize) {
         let covered = self.plan.segments.partition_point(|segment| segment.base() < self.verdicts.upto());
-        let limit = self.log.most_segment_bytes();
+        let limit = self.log.max_segment_bytes();
         let (mut bytes, mut largest, mut end) = (0, 0, first);
         let base = self.plan.segments.get(first).map_or(0, |segment| segment.base());
         for segment in self.plan.segments.iter().take(covered).skip(first) {

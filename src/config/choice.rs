@@ -17,7 +17,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// No more than that. Power loss may take the last seconds: [`OpenOptions::sync_behind`](crate::OpenOptions::sync_behind).
+    /// No more than that. Power loss may take the last seconds: [`OpenOptions::background_sync`](crate::OpenOptions::background_sync).
     #[default]
     Buffered,
     /// A sync begins at most this long after the append, or as soon as the device is done with an earlier one. Kafka's

@@ -39,7 +39,7 @@ pub enum ReadUpTo {
     #[default]
     Visible,
     /// Only what is on the medium, so that what is done about a record never outlives the record. Wakes up when a sync has
-    /// ended: have producers sync, or set [`OpenOptions::sync_behind`](crate::OpenOptions::sync_behind).
+    /// ended: have producers sync, or set [`OpenOptions::background_sync`](crate::OpenOptions::background_sync).
     Durable,
 }
 

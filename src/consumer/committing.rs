@@ -80,7 +80,7 @@ impl Consumer {
         self.directory.check_process()?;
         let mut positions = BTreeMap::new();
         for position in to {
-            let at = match self.find(position.partition()) {
+            let at = match self.find(position.topic_partition()) {
                 Ok(at) => at,
                 Err(gone @ Error::NotFound { .. }) => return Err(gone),
                 Err(failure) => return Err(self.not_ours().unwrap_or(failure)),

@@ -48,7 +48,7 @@ use crate::position::{Position, TopicPartition};
 /// let orders = log.create_topic("orders", TopicConfig::new().partitions(3))?;
 /// log.producer()?.send(&orders, Record::new("paid").key("order-17"))?;
 ///
-/// let mut reader = log.reader()?;
+/// let mut reader = log.standalone_consumer()?;
 /// reader.assign(orders.partitions())?;
 /// for record in &reader.poll(Duration::from_secs(1))? {
 ///     println!("{}-{}@{}", record.topic(), record.partition(), record.offset());
@@ -197,7 +197,7 @@ impl Consumer {
     /// read: the polls between bring what there is in the others, and wait for it.
     ///
     /// Of a subscribed consumer each poll also takes part in the work of its group: what earlier polls handed out counts
-    /// as processed, partitions that [`Records::revoking`] announced are released, and new ones begin. A poll that has a
+    /// as processed, partitions that [`Records::revoked`] announced are released, and new ones begin. A poll that has a
     /// change to announce does not wait. A consumer that was expelled joins anew.
     ///
     /// # Errors
@@ -350,7 +350,7 @@ impl Consumer {
 
     /// Goes on at another offset of an assigned partition. An offset outside the log shows at the next poll.
     pub fn seek(&mut self, to: Position) -> Result<()> {
-        let at = self.find(to.partition())?;
+        let at = self.find(to.topic_partition())?;
         self.assigned[at].seek(to.offset());
         Ok(())
     }

@@ -23,7 +23,7 @@ use crate::sys::Confirmed;
 /// # let log = EventLog::open(dir.path())?;
 /// # let topic = log.create_topic("t", TopicConfig::new())?;
 /// # log.producer()?.send(&topic, Record::new("hello"))?;
-/// # let mut consumer = log.reader()?;
+/// # let mut consumer = log.standalone_consumer()?;
 /// # consumer.assign(topic.partitions())?;
 /// let records = consumer.poll(Duration::ZERO)?;
 /// drop((consumer, log));
@@ -45,7 +45,7 @@ pub struct Records {
 
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let partitions = self.partitions().map(|of| (of.partition().to_string(), of.len()));
+        let partitions = self.partitions().map(|of| (of.topic_partition().to_string(), of.len()));
         f.debug_struct("Records")
             .field("partitions", &partitions.collect::<Vec<_>>())
             .field("why_empty", &self.why_empty)
@@ -65,7 +65,7 @@ pub enum WhyEmpty {
     TimedOut,
     /// A [`ConsumerWaker`](crate::ConsumerWaker) was used.
     Woken,
-    /// The poll announces a change: [`Records::assigned`], [`Records::revoking`] or [`Records::lost`] has partitions. The next
+    /// The poll announces a change: [`Records::assigned`], [`Records::revoked`] or [`Records::lost`] has partitions. The next
     /// poll reads.
     AssignmentChanged,
     /// All partitions are paused.
@@ -79,13 +79,13 @@ pub enum WhyEmpty {
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) assigned: Vec<TopicPartition>,
-    pub(super) revoking: Vec<TopicPartition>,
+    pub(super) revoked: Vec<TopicPartition>,
     pub(super) lost: Vec<TopicPartition>,
 }
 
 impl News {
     pub(super) fn is_empty(&self) -> bool {
-        self.assigned.is_empty() && self.revoking.is_empty() && self.lost.is_empty()
+        self.assigned.is_empty() && self.revoked.is_empty() && self.lost.is_empty()
     }
 }
 
@@ -165,7 +165,7 @@ impl Records {
     /// Partitions that the consumer got from its group with this poll. Their records begin at the committed position, or
     /// at [`ConsumerConfig::start_from`](crate::ConsumerConfig::start_from) without one.
     ///
-    /// That includes partitions that an earlier poll announced in [`revoking`](Self::revoking) or [`lost`](Self::lost) and
+    /// That includes partitions that an earlier poll announced in [`revoked`](Self::revoked) or [`lost`](Self::lost) and
     /// that the consumer keeps or gets back, because another member has left. Records are of partitions that were announced
     /// here, and not in one of the others since.
     ///
@@ -179,8 +179,8 @@ impl Records {
     /// has left before, the next poll announces it in [`assigned`](Self::assigned) again.
     ///
     /// Kafka's counterpart is the call-back `onPartitionsRevoked`.
-    pub fn revoking(&self) -> &[TopicPartition] {
-        self.news_of(|news| &news.revoking)
+    pub fn revoked(&self) -> &[TopicPartition] {
+        self.news_of(|news| &news.revoked)
     }
 
     /// Partitions that the consumer does not have any more and could not let go of in order: their topic was deleted, or
@@ -301,7 +301,7 @@ pub struct PartitionRecords<'r> {
 
 impl<'r> PartitionRecords<'r> {
     /// The partition.
-    pub fn partition(&self) -> &'r TopicPartition {
+    pub fn topic_partition(&self) -> &'r TopicPartition {
         &self.chunk.partition
     }
 

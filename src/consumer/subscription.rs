@@ -252,7 +252,7 @@ impl Consumer {
     /// closed what it had open for it, and may have left to the next one what it had not committed.
     fn apply(&mut self, turn: Turn) {
         let Some(subscription) = &mut self.subscription else { return };
-        let Turn { lost, released, kept, claimed, revoking } = turn;
+        let Turn { lost, released, kept, claimed, revoked } = turn;
         let ends: HashSet<_> = lost.iter().chain(&released).chain(&kept).collect();
         subscription.unopened.retain(|partition| !ends.contains(partition));
         // What the user does not know of is not lost to it.
@@ -266,11 +266,11 @@ impl Consumer {
         subscription.unopened.extend(kept.iter().chain(&claimed).cloned());
         subscription.news.assigned.extend(kept.into_iter().chain(claimed));
         subscription.news.assigned.sort_unstable();
-        let leaving: HashSet<_> = revoking.iter().collect();
+        let leaving: HashSet<_> = revoked.iter().collect();
         for one in &mut *self.assigned {
             one.leaving = leaving.contains(one.cursor.log().id());
         }
-        subscription.news.revoking = revoking;
+        subscription.news.revoked = revoked;
     }
 
     /// Begins partitions that the group gave to this consumer. What fails is tried again with the next poll.
@@ -328,7 +328,7 @@ impl Consumer {
         let Some(subscription) = &mut self.subscription else { return };
         subscription.unopened = unopened;
         subscription.begins |= begun.iter().any(|one| one.begins_at.is_some());
-        let leaving: HashSet<_> = subscription.news.revoking.iter().chain(&subscription.told).collect();
+        let leaving: HashSet<_> = subscription.news.revoked.iter().chain(&subscription.told).collect();
         for one in &mut begun {
             one.leaving = leaving.contains(one.cursor.log().id());
         }
@@ -343,7 +343,7 @@ impl Consumer {
             && !subscription.news.is_empty()
         {
             let news = std::mem::take(&mut subscription.news);
-            subscription.told.clone_from(&news.revoking);
+            subscription.told.clone_from(&news.revoked);
             records.news = Some(Box::new(news));
         }
     }

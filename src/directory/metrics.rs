@@ -29,8 +29,8 @@ pub struct Metrics {
     /// Syncs of growing segments, whoever asked for them.
     pub syncs: u64,
     /// Appends that had to wait because the device was slower than they were: see
-    /// [`OpenOptions::sync_behind`](crate::OpenOptions::sync_behind).
-    pub appends_waited: u64,
+    /// [`OpenOptions::background_sync`](crate::OpenOptions::background_sync).
+    pub appends_stalled: u64,
     /// Memory maps of segments. At most 8,192; beyond that reads copy.
     pub maps: usize,
     /// Bytes of deleted segments that stay on the device because records of them are still held.
@@ -57,7 +57,7 @@ impl OpenDirectory {
             metrics.bytes_appended += counted.bytes;
             metrics.records_unsynced += counted.unsynced;
             metrics.syncs += counted.syncs;
-            metrics.appends_waited += counted.waited;
+            metrics.appends_stalled += counted.waited;
         }
         metrics
     }

@@ -106,7 +106,7 @@ impl OpenDirectory {
         let claimed = Claimed::claim(path, &options)?;
         let Claimed { root, disk, clean, .. } = &claimed;
         let _spending = disk.spend(Purpose::Positions);
-        let by_hand = options.maintenance == Maintenance::ByHand;
+        let by_hand = options.maintenance == Maintenance::Manual;
         let pace = match &options.clock {
             Some(clock) if by_hand => Pace::Clock(Arc::clone(clock)),
             None if by_hand => Pace::Clock(Arc::new(SystemClock)),

@@ -50,7 +50,7 @@ pub enum Maintenance {
     Threads,
     /// The caller, by [`EventLog::run_maintenance`](crate::EventLog::run_maintenance). No thread is started, and all
     /// deadlines go by the log's clock: with a [`ManualClock`](crate::ManualClock) nothing depends on time.
-    ByHand,
+    Manual,
 }
 
 /// Settings of [`EventLog::options`](crate::EventLog::options).
@@ -114,7 +114,7 @@ impl OpenOptions {
     }
 
     /// Whether a directory is opened for writing although it belongs to one node of several, as that of a broker of a
-    /// stopped cluster: otherwise that is [`Error::PartOfSet`](crate::Error::PartOfSet). Default: `false`. Reading needs no
+    /// stopped cluster: otherwise that is [`Error::PartOfCluster`](crate::Error::PartOfCluster). Default: `false`. Reading needs no
     /// such word.
     ///
     /// What is written then is in this directory alone. The open first raises the leader epoch of the metadata log by a
@@ -126,11 +126,11 @@ impl OpenOptions {
     ///
     /// ```no_run
     /// use stratalog::EventLog;
-    /// let log = EventLog::options().accept_loss(true).open("/var/lib/kafka/data")?;
+    /// let log = EventLog::options().accept_data_loss(true).open("/var/lib/kafka/data")?;
     /// # Ok::<(), stratalog::Error>(())
     /// ```
-    pub fn accept_loss(mut self, accept: bool) -> Self {
-        self.catalog.accept_loss = accept;
+    pub fn accept_data_loss(mut self, accept: bool) -> Self {
+        self.catalog.accept_data_loss = accept;
         self
     }
 
@@ -146,11 +146,11 @@ impl OpenOptions {
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
-    /// let log = stratalog::EventLog::options().unmapped().open(dir.path())?;
+    /// let log = stratalog::EventLog::options().without_mmap().open(dir.path())?;
     /// assert_eq!(log.metrics().maps, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn unmapped(self) -> Self {
+    pub fn without_mmap(self) -> Self {
         self.write_mode(WriteMode::Positioned).read_mode(ReadMode::Copy)
     }
 
@@ -179,11 +179,15 @@ impl OpenOptions {
     ///
     /// Where the device is slower than the writers, an append that leaves more than twice `bytes` unsynced in its partition
     /// waits for a sync before it returns; its records are in the log and seen by readers meanwhile. Other partitions and
-    /// readers do not wait. [`Event::AppendsWait`](crate::Event::AppendsWait) and
-    /// [`Metrics::appends_waited`](crate::Metrics::appends_waited) report it. Batches that are written because they have
+    /// readers do not wait. [`Event::AppendsStalled`](crate::Event::AppendsStalled) and
+    /// [`Metrics::appends_stalled`](crate::Metrics::appends_stalled) report it. Batches that are written because they have
     /// lingered are not waited for. Should that sync fail, the append has succeeded all the same, and the next one is
     /// [`Poisoned`](crate::Error::Poisoned).
-    pub fn sync_behind(mut self, bytes: impl Into<Option<u64>>, age: impl Into<Option<Duration>>) -> Self {
+    pub fn background_sync(
+        mut self,
+        bytes: impl Into<Option<u64>>,
+        age: impl Into<Option<Duration>>,
+    ) -> Self {
         self.background_sync = BackgroundSync { bytes: bytes.into(), age: age.into() };
         self
     }
@@ -227,7 +231,7 @@ impl OpenOptions {
     /// Segments end at this many bytes even where `segment.bytes` of a topic allows more, and no batch is larger. For
     /// devices with little space and for tests: Kafka takes no `segment.bytes` below 1 MiB, but reads smaller segments.
     /// Holds while the log is open and is written nowhere. At least 1,024; default: no limit.
-    pub fn most_segment_bytes(mut self, bytes: u32) -> Self {
+    pub fn max_segment_bytes(mut self, bytes: u32) -> Self {
         self.catalog.limits.segment_bytes = bytes;
         self
     }
@@ -274,7 +278,7 @@ impl OpenOptions {
         let most = self.catalog.limits.segment_bytes;
         if most < SMALLEST_SEGMENT {
             let reason = format!("{most} bytes were asked for; give at least {SMALLEST_SEGMENT}");
-            return Err(Error::invalid("most_segment_bytes", reason));
+            return Err(Error::invalid("max_segment_bytes", reason));
         }
         Ok(())
     }
@@ -302,7 +306,7 @@ impl fmt::Debug for OpenOptions {
         f.debug_struct("OpenOptions")
             .field("read_only", &self.read_only)
             .field("create_if_missing", &self.create_if_missing)
-            .field("accept_loss", &self.catalog.accept_loss)
+            .field("accept_data_loss", &self.catalog.accept_data_loss)
             .field("write_mode", &self.write_mode)
             .field("read_mode", &self.read_mode)
             .field("maintenance", &self.maintenance)

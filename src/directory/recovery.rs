@@ -99,8 +99,8 @@ impl RecoveryReport {
     }
 
     /// Bytes behind last whole batches that were cut off.
-    pub fn bytes_cut(&self) -> u64 {
-        self.partitions.iter().map(|partition| partition.bytes_cut).sum()
+    pub fn bytes_truncated(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.bytes_truncated).sum()
     }
 }
 
@@ -131,9 +131,9 @@ fn survey(catalog: &Catalog, report: &mut RecoveryReport) {
 pub(super) fn recover(catalog: &Catalog, clean: bool, watching: &Watching) -> RecoveryReport {
     let unknown_directories = catalog.unknown_directories().to_vec();
     let mut report = RecoveryReport { clean, unknown_directories, ..RecoveryReport::default() };
-    report
-        .partitions
-        .extend(catalog.recovery().filter(|found| found.bytes_cut > 0 || !found.missing.is_empty()).cloned());
+    report.partitions.extend(
+        catalog.recovery().filter(|found| found.bytes_truncated > 0 || !found.missing.is_empty()).cloned(),
+    );
     if clean {
         survey(catalog, &mut report);
         return report;

@@ -86,7 +86,7 @@ pub struct SegmentInfo {
     pub bytes: u64,
     /// The largest timestamp of its records, as the index of the segment has it; without any, when the file was last
     /// changed. Retention asks the batches themselves before it deletes a segment that is old by this.
-    pub newest: Timestamp,
+    pub max_timestamp: Timestamp,
     /// Whether it is complete. The last one grows.
     pub sealed: bool,
 }
@@ -96,7 +96,7 @@ impl SegmentInfo {
         Self {
             offsets: facts.base..facts.next_offset,
             bytes: facts.bytes,
-            newest: Timestamp::from_millis(facts.newest),
+            max_timestamp: Timestamp::from_millis(facts.newest),
             sealed: facts.sealed,
         }
     }
@@ -338,7 +338,7 @@ impl Partition {
     /// let far = Timestamp::from_millis(253_402_300_800_000); // the year 10000
     /// log.producer()?.send(&topic, Record::new("paid").timestamp(far))?;
     /// let kept = topic.partition(0)?.kept_by_future_timestamp()?;
-    /// assert_eq!(kept.map(|segment| segment.newest), Some(far));
+    /// assert_eq!(kept.map(|segment| segment.max_timestamp), Some(far));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn kept_by_future_timestamp(&self) -> Result<Option<SegmentInfo>> {

@@ -110,7 +110,7 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}: {}", self.path.display(), self.position, self.reason)?;
         if let Some(at) = &self.offset {
-            write!(f, " (offset {} of {})", at.offset(), at.partition())?;
+            write!(f, " (offset {} of {})", at.offset(), at.topic_partition())?;
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ pub enum Error {
     #[error(transparent)]
     RecordsDropped(Box<DroppedRecords>),
     /// The position lies outside the log. Data lost to retention is never skipped in silence: seek to go on.
-    #[error("offset {} of {} is outside the log, which holds {} to {}", at.offset(), at.partition(), valid.start, valid.end)]
+    #[error("offset {} of {} is outside the log, which holds {} to {}", at.offset(), at.topic_partition(), valid.start, valid.end)]
     OffsetOutOfRange {
         /// The position that was asked for.
         at: Box<Position>,
@@ -118,14 +118,14 @@ pub enum Error {
     /// about its metadata. What is written to this directory alone is lost once a broker of the others has the say, or the
     /// others lose what they have. Nothing was written. Read it with
     /// [`EventLog::open_read_only`](crate::EventLog::open_read_only), or write to it all the same with
-    /// [`OpenOptions::accept_loss`](crate::OpenOptions::accept_loss).
+    /// [`OpenOptions::accept_data_loss`](crate::OpenOptions::accept_data_loss).
     #[error(
         "{} is the directory of node {node}, and a part of its data is also that of {}: what is written to it alone they \
          do not get, and it or what they have is lost when brokers run on all of them again; read it \
-         (EventLog::open_read_only), or accept the loss (OpenOptions::accept_loss)",
+         (EventLog::open_read_only), or accept the loss (OpenOptions::accept_data_loss)",
         path.display(), Nodes(others)
     )]
-    PartOfSet {
+    PartOfCluster {
         /// The directory.
         path: Box<Path>,
         /// Its node, by `meta.properties`.
@@ -227,7 +227,7 @@ impl Error {
             | Self::AlreadyExists { .. }
             | Self::TopicMismatch(_)
             | Self::ReadOnly
-            | Self::PartOfSet { .. }
+            | Self::PartOfCluster { .. }
             | Self::TooLarge { .. }
             | Self::RecordsDropped(_)
             | Self::OffsetOutOfRange { .. } => Remedy::FixTheCall,

@@ -110,7 +110,7 @@ impl Coordinator {
     pub(crate) fn set_committed(&self, group: &str, to: &[Position], now: i64) -> Result<()> {
         check_name(group)?;
         let in_log = |position: &Position| {
-            let log = self.log_of(position.partition())?;
+            let log = self.log_of(position.topic_partition())?;
             refuse_beyond_end(&log, position)?;
             Ok(position.clone().in_partition(log.id().clone()))
         };

@@ -226,7 +226,7 @@ impl Coordinator {
         let overdue: Vec<_> = overdue.collect();
         for id in &overdue {
             state.remove(id);
-            self.events.tell(|| Event::MemberExpelled { group: (*group.name).into(), member: (**id).into() });
+            self.events.tell(|| Event::MemberEvicted { group: (*group.name).into(), member: (**id).into() });
         }
         if !overdue.is_empty() {
             group.settle(state, now);
@@ -406,7 +406,7 @@ impl Seat {
     pub(crate) fn commit(&self, positions: &[Position], now: i64, level: Durability) -> Result<()> {
         // Held until it is in the log: else the next owner could commit before.
         let mut state = self.group.state.lock();
-        let owns = |position: &Position| state.membership.owner(position.partition()) == Some(&self.id);
+        let owns = |position: &Position| state.membership.owner(position.topic_partition()) == Some(&self.id);
         if !positions.iter().all(owns) {
             return Err(Error::FencedGeneration { group: self.group.name.as_ref().into() });
         }

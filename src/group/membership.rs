@@ -57,7 +57,7 @@ pub(crate) struct Turn {
     /// They are its own from now on. Each knows its topic.
     pub(crate) claimed: Vec<TopicPartition>,
     /// It is to let go of these with its next turn.
-    pub(crate) revoking: Vec<TopicPartition>,
+    pub(crate) revoked: Vec<TopicPartition>,
 }
 
 impl Membership {
@@ -183,7 +183,7 @@ impl Membership {
             }
         }
         member.owned.extend(turn.claimed.iter().cloned());
-        turn.revoking.extend(member.owned.difference(&member.target).cloned());
+        turn.revoked.extend(member.owned.difference(&member.target).cloned());
         Some(turn)
     }
 

@@ -22,9 +22,9 @@ mod warning;
 
 use std::sync::Arc;
 
-pub use obstacle::Obstacle;
+pub use obstacle::HandoverObstacle;
 pub use options::HandoverOptions;
-pub use report::{HandoverReport, RenewedOffset, UndecidedTransaction};
+pub use report::{HandoverReport, OngoingTransaction, RecommittedOffset};
 pub use warning::HandoverWarning;
 
 use crate::catalog::Catalog;
@@ -57,17 +57,17 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
         kafka: options.kafka,
         dry_run: options.dry_run,
         server_properties: properties::of(directory, options)?,
-        aborted: found.undecided.iter().map(|one| one.transaction.clone()).collect(),
-        left_to_the_broker: found.decided_by_broker,
+        aborted: found.hanging.iter().map(|one| one.transaction.clone()).collect(),
+        left_to_the_broker: found.left_to_broker,
         next_producer_id: raises.then_some(next_producer_id),
-        renewed: offsets.forgettable(soon, retention)?.into_iter().map(RenewedOffset::of).collect(),
+        renewed: offsets.forgettable(soon, retention)?.into_iter().map(RecommittedOffset::of).collect(),
         obstacles,
         warnings,
     };
     if options.dry_run {
         return Ok(report);
     }
-    for one in &found.undecided {
+    for one in &found.hanging {
         unless_deleted(one.log.abort(one.open, now))?;
     }
     catalog.reserve_producer_ids(next_producer_id, now)?;

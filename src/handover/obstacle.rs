@@ -12,7 +12,7 @@ use crate::position::TopicPartition;
 /// Something that keeps a broker from starting on a directory: a broker that finds it stops at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Obstacle {
+pub enum HandoverObstacle {
     /// A topic has a setting that this Kafka takes for invalid.
     Setting {
         /// The topic.
@@ -51,7 +51,7 @@ pub enum Obstacle {
     },
 }
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for HandoverObstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setting { topic, name, value, wanted } => {
@@ -80,17 +80,20 @@ impl fmt::Display for Obstacle {
     }
 }
 
-pub(super) fn find(directory: &Arc<OpenDirectory>, options: &HandoverOptions) -> Result<Vec<Obstacle>> {
+pub(super) fn find(
+    directory: &Arc<OpenDirectory>,
+    options: &HandoverOptions,
+) -> Result<Vec<HandoverObstacle>> {
     let catalog = directory.catalog()?;
     let mut found = Vec::new();
     let (level, highest) = (catalog.metadata_level(), options.kafka.highest_metadata_level());
     if level > highest {
-        found.push(Obstacle::MetadataVersion { level, highest });
+        found.push(HandoverObstacle::MetadataVersion { level, highest });
     }
     let identity = catalog.identity();
     let mut differs = |name, directory: &str, broker: Option<String>| {
         let broker = broker.filter(|broker| broker != directory);
-        found.extend(broker.map(|broker| Obstacle::Identity {
+        found.extend(broker.map(|broker| HandoverObstacle::Identity {
             name,
             directory: directory.to_owned(),
             broker,
@@ -98,11 +101,11 @@ pub(super) fn find(directory: &Arc<OpenDirectory>, options: &HandoverOptions) ->
     };
     differs("node.id", &identity.node_id.to_string(), options.node_id.map(|id| id.to_string()));
     differs("cluster.id", &identity.cluster_id, options.cluster_id.clone());
-    found.extend(directory.foreign_directories()?.into_iter().map(Obstacle::ForeignDirectory));
+    found.extend(directory.foreign_directories()?.into_iter().map(HandoverObstacle::ForeignDirectory));
     for topic in catalog.topics() {
         let config = topic.config();
         found.extend(config.refused_by(options.kafka).into_iter().map(|(name, value, wanted)| {
-            Obstacle::Setting {
+            HandoverObstacle::Setting {
                 topic: topic.name().to_string(),
                 name: name.to_owned(),
                 value: value.to_owned(),
@@ -114,7 +117,7 @@ pub(super) fn find(directory: &Arc<OpenDirectory>, options: &HandoverOptions) ->
                 Ok(_) => {}
                 Err(failure @ (Error::Corrupt(_) | Error::Unsupported(_))) => {
                     let (partition, failure) = (partition.id().clone(), failure.to_string());
-                    found.push(Obstacle::Damaged { partition, failure });
+                    found.push(HandoverObstacle::Damaged { partition, failure });
                 }
                 Err(failure) => return Err(failure),
             }

@@ -57,7 +57,7 @@ impl HandoverOptions {
     }
 
     /// The `node.id` that the broker is configured with. Default: whatever the directory says. Another one than the
-    /// directory's is an [`Obstacle`](crate::Obstacle).
+    /// directory's is an [`HandoverObstacle`](crate::HandoverObstacle).
     pub fn node_id(mut self, id: i32) -> Self {
         self.node_id = Some(id);
         self

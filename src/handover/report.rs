@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::obstacle::Obstacle;
+use super::obstacle::HandoverObstacle;
 use super::warning::HandoverWarning;
 use crate::config::KafkaVersion;
 use crate::group::Commit;
@@ -11,7 +11,7 @@ use crate::position::TopicPartition;
 /// A transaction with records in a partition that was neither committed nor aborted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct UndecidedTransaction {
+pub struct OngoingTransaction {
     /// The partition.
     pub partition: TopicPartition,
     /// The producer.
@@ -23,14 +23,14 @@ pub struct UndecidedTransaction {
 /// A committed offset that a broker would have taken for forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct RenewedOffset {
+pub struct RecommittedOffset {
     /// The group.
     pub group: Box<str>,
     /// The partition.
     pub partition: TopicPartition,
 }
 
-impl RenewedOffset {
+impl RecommittedOffset {
     pub(super) fn of(Commit { group, partition }: Commit) -> Self {
         Self { group, partition }
     }
@@ -47,15 +47,15 @@ pub struct HandoverReport {
     /// Nothing was changed.
     pub dry_run: bool,
     /// Transactions that nobody would have ended, and that were aborted.
-    pub aborted: Vec<UndecidedTransaction>,
+    pub aborted: Vec<OngoingTransaction>,
     /// Transactions that a broker knows of and ends when their time has passed.
-    pub left_to_the_broker: Vec<UndecidedTransaction>,
+    pub left_to_the_broker: Vec<OngoingTransaction>,
     /// The producer id from which the broker goes on, if that had to be told to it.
     pub next_producer_id: Option<i64>,
     /// Committed offsets that were written again, by group and partition.
-    pub renewed: Vec<RenewedOffset>,
+    pub renewed: Vec<RecommittedOffset>,
     /// What keeps the broker from starting. Empty, unless nothing was changed.
-    pub obstacles: Vec<Obstacle>,
+    pub obstacles: Vec<HandoverObstacle>,
     /// What the broker would do that may surprise.
     pub warnings: Vec<HandoverWarning>,
     /// What to start the broker with: the text of a file `server.properties`.
@@ -68,14 +68,14 @@ impl fmt::Display for HandoverReport {
         for one in &self.obstacles {
             writeln!(f, "obstacle: {one}")?;
         }
-        for UndecidedTransaction { partition, producer_id, first_offset } in &self.aborted {
+        for OngoingTransaction { partition, producer_id, first_offset } in &self.aborted {
             writeln!(
                 f,
                 "{would}aborted: the transaction of producer {producer_id} in {partition} from offset {first_offset} on, \
                  of which no coordinator knows"
             )?;
         }
-        for UndecidedTransaction { partition, producer_id, first_offset } in &self.left_to_the_broker {
+        for OngoingTransaction { partition, producer_id, first_offset } in &self.left_to_the_broker {
             writeln!(
                 f,
                 "left to the broker: the transaction of producer {producer_id} in {partition} from offset {first_offset} on"
@@ -84,7 +84,7 @@ impl fmt::Display for HandoverReport {
         if let Some(next) = self.next_producer_id {
             writeln!(f, "{would}reserved: producer ids below {next}")?;
         }
-        for RenewedOffset { group, partition } in &self.renewed {
+        for RecommittedOffset { group, partition } in &self.renewed {
             writeln!(f, "{would}committed again: the offset of group {group:?} in {partition}")?;
         }
         for one in &self.warnings {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::report::UndecidedTransaction;
+use super::report::OngoingTransaction;
 use super::unless_deleted;
 use crate::catalog::Catalog;
 use crate::config::ReadUpTo;
@@ -22,17 +22,17 @@ const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
 /// What there is of transactions and producers in a log.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    pub(super) undecided: Vec<Undecided>,
-    pub(super) decided_by_broker: Vec<UndecidedTransaction>,
+    pub(super) hanging: Vec<Hanging>,
+    pub(super) left_to_broker: Vec<OngoingTransaction>,
     pub(super) highest_producer_id: Option<i64>,
 }
 
 /// A transaction that nobody will end.
 #[derive(Debug)]
-pub(super) struct Undecided {
+pub(super) struct Hanging {
     pub(super) log: Arc<PartitionLog>,
     pub(super) open: OpenTransaction,
-    pub(super) transaction: UndecidedTransaction,
+    pub(super) transaction: OngoingTransaction,
 }
 
 pub(super) fn find(catalog: &Catalog) -> Result<Found> {
@@ -48,11 +48,11 @@ pub(super) fn find(catalog: &Catalog) -> Result<Found> {
         found.highest_producer_id = found.highest_producer_id.max(highest);
         for open in transactions {
             let OpenTransaction { producer_id, first_offset } = open;
-            let transaction = UndecidedTransaction { partition: log.id().clone(), producer_id, first_offset };
+            let transaction = OngoingTransaction { partition: log.id().clone(), producer_id, first_offset };
             if coordinated.contains(&producer_id) {
-                found.decided_by_broker.push(transaction);
+                found.left_to_broker.push(transaction);
             } else {
-                found.undecided.push(Undecided { log: Arc::clone(&log), open, transaction });
+                found.hanging.push(Hanging { log: Arc::clone(&log), open, transaction });
             }
         }
     }

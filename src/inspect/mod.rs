@@ -44,7 +44,7 @@ pub use derived::{
 pub use log_file::LogFile;
 pub use salvage::{LeftOut, Salvaged, salvage};
 pub use verify::{FutureSegment, Problem, ProblemKind, VerifyOptions, VerifyReport, verify};
-pub use words::{CoordinatorWords, control_words, coordinator_words, metadata_words};
+pub use words::{CoordinatorTopic, decode_control_record, decode_coordinator_record, decode_metadata_record};
 
 /// Far more than any small file of a directory holds.
 const MOST_SMALL_BYTES: u64 = 256 << 20;

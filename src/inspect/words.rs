@@ -8,25 +8,25 @@ use crate::format::schema;
 ///
 /// # Errors
 /// `InvalidInput` if the bytes are not such a record.
-pub fn metadata_words(value: &[u8]) -> Result<String> {
+pub fn decode_metadata_record(value: &[u8]) -> Result<String> {
     schema::record_words(value).map_err(|reason| Error::invalid("metadata record", reason.0))
 }
 
 /// A control record of the metadata log and its snapshots, as `kafka-dump-log` prints it, by its kind: `None` for kinds
 /// that occur elsewhere or are not known, and what makes no sense.
-pub fn control_words(key: &[u8], value: &[u8]) -> Option<String> {
+pub fn decode_control_record(key: &[u8], value: &[u8]) -> Option<String> {
     let kind = i16::from_be_bytes(*key.get(2..)?.first_chunk()?);
     schema::control_words(kind, value)
 }
 
-/// Which records [`coordinator_words`] is to put into words.
+/// Which records [`decode_coordinator_record`] is to put into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CoordinatorWords {
+pub enum CoordinatorTopic {
     /// Those of `__consumer_offsets`: groups and what they have committed.
-    Groups,
+    ConsumerOffsets,
     /// Those of `__transaction_state`.
-    Transactions,
+    TransactionState,
 }
 
 /// A record of `__consumer_offsets` or `__transaction_state`, its key and its value, as `kafka-dump-log
@@ -37,21 +37,21 @@ pub enum CoordinatorWords {
 /// `InvalidInput` if the bytes are not such a record.
 ///
 /// ```
-/// use stratalog::inspect::{CoordinatorWords, coordinator_words};
+/// use stratalog::inspect::{CoordinatorTopic, decode_coordinator_record};
 /// let key = b"\0\x02\0\x07billing";
-/// let (key, value) = coordinator_words(CoordinatorWords::Groups, key, None)?.unwrap();
+/// let (key, value) = decode_coordinator_record(CoordinatorTopic::ConsumerOffsets, key, None)?.unwrap();
 /// assert_eq!(key, r#"{"type":"2","data":{"group":"billing"}}"#);
 /// assert_eq!(value, None);
 /// # Ok::<(), stratalog::Error>(())
 /// ```
-pub fn coordinator_words(
-    of: CoordinatorWords,
+pub fn decode_coordinator_record(
+    of: CoordinatorTopic,
     key: &[u8],
     value: Option<&[u8]>,
 ) -> Result<Option<(String, Option<String>)>> {
     let coordinator = match of {
-        CoordinatorWords::Groups => schema::Coordinator::Groups,
-        CoordinatorWords::Transactions => schema::Coordinator::Transactions,
+        CoordinatorTopic::ConsumerOffsets => schema::Coordinator::Groups,
+        CoordinatorTopic::TransactionState => schema::Coordinator::Transactions,
     };
     let refused = |reason: crate::format::Malformed| Error::invalid("coordinator record", reason.0);
     let Some(key_words) = coordinator.key_words(key).map_err(refused)? else { return Ok(None) };

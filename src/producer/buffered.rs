@@ -234,7 +234,7 @@ mod tests {
     fn open() -> (tempfile::TempDir, EventLog, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
         let log = options.open(dir.path()).unwrap();
         (dir, log, clock)
     }

@@ -48,7 +48,7 @@ impl<'a> RecordCopy<'a> {
 
     /// Whether a batch that begins with this record can hold the other one, too: a batch has one kind of timestamps and,
     /// if they are those of appending, one timestamp.
-    pub fn goes_with(&self, other: &RecordCopy<'_>) -> bool {
+    pub fn shares_batch_with(&self, other: &RecordCopy<'_>) -> bool {
         self.timestamp_type == other.timestamp_type
             && (self.append_time().is_none() || self.timestamp == other.timestamp)
     }
@@ -68,7 +68,7 @@ impl Producer {
     ///
     /// # Errors
     /// `Conflict` if the first offset lies before the log end; `InvalidInput` if offsets do not ascend or are too far apart
-    /// (2³¹), if a record names another partition, or does not [go with](RecordCopy::goes_with) the first one; `TooLarge`.
+    /// (2³¹), if a record names another partition, or does not [go with](RecordCopy::shares_batch_with) the first one; `TooLarge`.
     /// Then nothing was written. Nor was a record after `StorageFull` and `Io`, but a partition that never had records may
     /// begin at the first offset then.
     ///
@@ -125,16 +125,16 @@ impl Producer {
     /// let orders = log.create_topic("orders", TopicConfig::new())?.partition(0)?;
     /// let producer = log.producer()?;
     /// producer.send_batch(&orders, [Record::new("paid")])?;
-    /// producer.skip_to(&orders, 7)?;
+    /// producer.advance_log_end(&orders, 7)?;
     /// assert_eq!(producer.send_batch(&orders, [Record::new("shipped")])?.offsets, 7..8);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn skip_to(&self, to: &Partition, offset: u64) -> Result<()> {
+    pub fn advance_log_end(&self, to: &Partition, offset: u64) -> Result<()> {
         self.check_partition(to)?;
         if offset > LARGEST_OFFSET {
             return Err(Error::invalid("offset", format!("{offset} is larger than an offset can be")));
         }
-        to.log().skip_to(offset, self.config.durability)?;
+        to.log().advance_log_end(offset, self.config.durability)?;
         self.await_copied(to, offset)
     }
 
@@ -174,7 +174,7 @@ fn fill(
                 batch.set_append_time(copy.append_time());
                 copy.offset
             }
-            Some(first) if !first.goes_with(&copy) => {
+            Some(first) if !first.shares_batch_with(&copy) => {
                 return Err(refused(&copy, "has another kind of timestamp than the first of its batch"));
             }
             Some(first) => first.offset,

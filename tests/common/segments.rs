@@ -109,7 +109,7 @@ pub(crate) fn closed_cases() -> Vec<Case> {
 
 /// Makes the directory.
 pub(crate) fn make(dir: &Path, cases: &[Case]) {
-    let options = EventLog::options().most_segment_bytes(4096).maintenance(Maintenance::ByHand);
+    let options = EventLog::options().max_segment_bytes(4096).maintenance(Maintenance::Manual);
     let log = options.open(dir).unwrap();
     let producer = log.producer().unwrap();
     for (name, policy) in [("compacted", "compact"), ("plain", "delete")] {

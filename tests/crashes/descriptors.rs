@@ -43,7 +43,7 @@ fn write_to_a_thousand_topics() {
             assert_eq!(sent.offset, round);
         }
     }
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign(topics.iter().flat_map(stratalog::Topic::partitions)).unwrap();
     let mut count = 0;
     while count < 3 * TOPICS as usize {
@@ -76,7 +76,7 @@ fn read_a_hundred_thousand_segments() {
     assert!(log.recovery().clean);
     let partition = log.topic("t").unwrap().partition(0).unwrap();
     assert_eq!(partition.offsets().unwrap().log_end, SEGMENTS);
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([&partition]).unwrap();
     let mut held = Vec::new();
     for offset in 0..SEGMENTS {
@@ -120,7 +120,7 @@ fn who_is_not_written_to_rests_and_begins_again() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(0));
     let log =
-        EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+        EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(2)).unwrap();
     let producer = log.producer().unwrap();
     let send = |partition, value| producer.send(&topic, Record::new(value).partition(partition)).unwrap();
@@ -135,12 +135,12 @@ fn who_is_not_written_to_rests_and_begins_again() {
     assert_eq!(log.run_maintenance().unwrap().partitions_synced, 2);
     clock.advance(Duration::from_secs(59));
     send(1, "b");
-    assert_eq!(log.run_maintenance().unwrap().partitions_rested, 0);
+    assert_eq!(log.run_maintenance().unwrap().idle_partitions_closed, 0);
     clock.advance(Duration::from_secs(1));
     let report = log.run_maintenance().unwrap();
-    assert_eq!(report.partitions_rested, 1, "not the one that was written to");
+    assert_eq!(report.idle_partitions_closed, 1, "not the one that was written to");
     assert_eq!(open(), 0);
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign(topic.partitions()).unwrap();
     assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 3);
     assert_eq!(send(0, "c").offset, 1);
@@ -180,7 +180,7 @@ fn refused_or_done<T>(what: &str, outcome: stratalog::Result<T>) -> bool {
 fn work_without_descriptors() {
     let Ok(path) = std::env::var(DIRECTORY) else { return };
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
     let log = options.open(&path).unwrap();
     let config = || TopicConfig::new().segment_bytes(1 << 20).max_batch_bytes(1 << 20);
     let busy = log.create_topic("busy", config()).unwrap();
@@ -204,7 +204,7 @@ fn work_without_descriptors() {
             outcomes.push(("commit", group.set_committed([stratalog::Position::new(("busy", 0), 1)])));
             clock.advance(Duration::from_secs(70));
             outcomes.push(("maintenance", log.run_maintenance().map(drop)));
-            let mut reader = log.reader().unwrap();
+            let mut reader = log.standalone_consumer().unwrap();
             reader.assign([&partition]).unwrap();
             outcomes.push(("read", reader.poll(Duration::ZERO).map(drop)));
             outcomes

@@ -96,7 +96,7 @@ fn buffered_records_stay_pending_until_there_is_space() {
         let Some(small) = Small::mount() else { return };
         let filler = small.filler();
         // By hand: what the background trims is space again.
-        let log = mode.options().maintenance(Maintenance::ByHand).open(small.path().join("log")).unwrap();
+        let log = mode.options().maintenance(Maintenance::Manual).open(small.path().join("log")).unwrap();
         let topic = log.ensure_topic("t", TopicConfig::new().segment_bytes(1 << 20)).unwrap();
         let config = ProducerConfig::new().linger(Duration::MAX).batch_bytes(100_000).buffer_bytes(300_000);
         let mut producer = log.producer_with(config).unwrap().buffered();
@@ -174,7 +174,7 @@ fn deleting_topics_while_it_is_full() {
         let Some(small) = Small::mount() else { return };
         let (path, filler) = (small.path().join("log"), small.filler());
         let open =
-            || mode.options().offsets_partitions(1).maintenance(Maintenance::ByHand).open(&path).unwrap();
+            || mode.options().offsets_partitions(1).maintenance(Maintenance::Manual).open(&path).unwrap();
         let log = open();
         let names: Vec<_> = (0..6).map(|number| format!("t-{number}")).collect();
         let group = log.group("g").unwrap();
@@ -203,7 +203,7 @@ fn deleting_topics_while_it_is_full() {
         assert!(!kept.is_empty(), "the disk is not full");
         let committed = |log: &EventLog| {
             let committed = log.group("g").unwrap().committed().unwrap();
-            committed.iter().map(|at| at.partition().topic().to_owned()).collect::<Vec<_>>()
+            committed.iter().map(|at| at.topic_partition().topic().to_owned()).collect::<Vec<_>>()
         };
         let check = |log: &EventLog| {
             for name in &kept {

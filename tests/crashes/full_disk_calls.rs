@@ -54,7 +54,7 @@ impl Seen {
         }
         for group in log.groups().unwrap() {
             for at in group.committed().unwrap() {
-                seen.committed.insert(format!("{} {}", group.name(), at.partition()), at.offset());
+                seen.committed.insert(format!("{} {}", group.name(), at.topic_partition()), at.offset());
             }
         }
         // How many records a commit takes is its own business.
@@ -65,7 +65,7 @@ impl Seen {
 }
 
 fn options(mode: Mode, clock: &ManualClock) -> stratalog::OpenOptions {
-    mode.options().offsets_partitions(1).maintenance(Maintenance::ByHand).clock(clock.clone())
+    mode.options().offsets_partitions(1).maintenance(Maintenance::Manual).clock(clock.clone())
 }
 
 fn clock() -> ManualClock {

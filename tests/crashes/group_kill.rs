@@ -91,7 +91,7 @@ fn check(path: &Path, told: &BTreeMap<u32, u64>) {
     assert!(!log.recovery().clean);
     let group = log.group("g").unwrap();
     let committed: BTreeMap<_, _> =
-        group.committed().unwrap().iter().map(|at| (at.partition().partition(), at.offset())).collect();
+        group.committed().unwrap().iter().map(|at| (at.topic_partition().partition(), at.offset())).collect();
     for (partition, offset) in told {
         let found = committed.get(partition).copied().unwrap_or(0);
         assert!(found >= *offset, "partition {partition}: {offset} was committed, {found} is remembered");
@@ -103,7 +103,7 @@ fn check(path: &Path, told: &BTreeMap<u32, u64>) {
     consumer.subscribe(["t"]).unwrap();
     let records = consumer.poll(Duration::ZERO).unwrap();
     for part in records.partitions() {
-        let from = committed.get(&part.partition().partition()).copied().unwrap_or(0);
+        let from = committed.get(&part.topic_partition().partition()).copied().unwrap_or(0);
         assert_eq!(part.iter().next().map(|first| first.offset()), Some(from));
     }
     log.close().unwrap();

@@ -148,7 +148,7 @@ fn until_the_last_handle_is_dropped() {
         let mut handles: Vec<(usize, Box<dyn std::any::Any>)> = vec![
             (0, Box::new(topic.partition(0).unwrap())),
             (1, Box::new(log.producer().unwrap())),
-            (2, Box::new(log.reader().unwrap())),
+            (2, Box::new(log.standalone_consumer().unwrap())),
             (3, Box::new(log.producer().unwrap().buffered())),
             (4, Box::new(topic)),
         ];

@@ -45,7 +45,7 @@ fn write_and_replay() {
         }
         buffered.flush().unwrap();
         let replay = |log: &EventLog| {
-            let mut reader = log.reader().unwrap();
+            let mut reader = log.standalone_consumer().unwrap();
             reader.assign([("t", 0), ("t", 1)]).unwrap();
             let mut seen = 0;
             loop {

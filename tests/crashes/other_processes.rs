@@ -91,7 +91,7 @@ impl Writer {
 
 fn reader(mode: Mode, path: &Path) -> (EventLog, Consumer) {
     let log = mode.options().read_only(true).open(path).unwrap();
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([("t", 0)]).unwrap();
     (log, reader)
 }

@@ -164,7 +164,7 @@ impl Drop for Mounted {
 const MODES: [(&str, WriteMode, ReadMode); 3] = [
     ("`Auto`", WriteMode::Auto, ReadMode::Auto),
     ("`Positioned`, `Auto`", WriteMode::Positioned, ReadMode::Auto),
-    ("`unmapped()`", WriteMode::Positioned, ReadMode::Copy),
+    ("`without_mmap()`", WriteMode::Positioned, ReadMode::Copy),
 ];
 
 type Event = fn(&Child) -> String;
@@ -200,12 +200,12 @@ struct Child {
 
 impl Child {
     fn options(&self) -> OpenOptions {
-        EventLog::options().write_mode(self.write).read_mode(self.read).maintenance(Maintenance::ByHand)
+        EventLog::options().write_mode(self.write).read_mode(self.read).maintenance(Maintenance::Manual)
     }
 
     fn new(at: &Path, write: WriteMode, read: ReadMode) -> Self {
         let root = at.join("log");
-        let options = EventLog::options().write_mode(write).read_mode(read).maintenance(Maintenance::ByHand);
+        let options = EventLog::options().write_mode(write).read_mode(read).maintenance(Maintenance::Manual);
         let log = options.open(&root).unwrap();
         log.create_topic("t", TopicConfig::new().segment_bytes(1 << 20)).unwrap();
         let child = Self { at: at.to_owned(), root, write, read, log };

@@ -10,7 +10,7 @@ use stratalog::inspect::{ProblemKind, VerifyOptions, verify};
 use stratalog::{Error, Event, EventLog, Maintenance, PartitionRecovery, TopicPartition};
 
 fn open(dir: &Path) -> EventLog {
-    EventLog::options().maintenance(Maintenance::ByHand).open(dir).unwrap()
+    EventLog::options().maintenance(Maintenance::Manual).open(dir).unwrap()
 }
 
 /// What a reader gets of a partition that begins at its start, and goes on behind damage where the error says so.
@@ -22,7 +22,7 @@ struct ReadThrough {
 
 fn read_through(log: &EventLog, of: &TopicPartition) -> ReadThrough {
     let mut found = ReadThrough { offsets: Vec::new(), damage: Vec::new() };
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([of.clone()]).unwrap();
     loop {
         match reader.poll(Duration::ZERO) {
@@ -87,8 +87,8 @@ impl Recovered {
 
     fn told_missing(&self, of: &TopicPartition) -> Vec<(std::ops::Range<u64>, bool)> {
         let told = self.events.iter().filter_map(|event| match event {
-            Event::RecordsMissing { partition, offsets, perhaps_compacted } if partition == of => {
-                Some((offsets.clone(), *perhaps_compacted))
+            Event::RecordsMissing { partition, offsets, maybe_compacted } if partition == of => {
+                Some((offsets.clone(), *maybe_compacted))
             }
             _ => None,
         });
@@ -119,7 +119,7 @@ fn assert_loss_is_told(opened: &Recovered, case: &Case) -> Vec<u64> {
     }
     let report = opened.report_of(&of).unwrap_or_else(|| panic!("{case}"));
     let missing: Vec<_> =
-        report.missing.iter().map(|one| (one.offsets.clone(), one.perhaps_compacted)).collect();
+        report.missing.iter().map(|one| (one.offsets.clone(), one.maybe_compacted)).collect();
     assert_eq!(missing, [(gone, false)], "{case}");
     assert_eq!(report.log_end, segments::END, "{case}");
     assert_eq!(opened.told_missing(&of), missing, "{case}");
@@ -134,7 +134,7 @@ fn what_a_closed_log_has_lost_is_told_by_the_open_the_reader_and_verify() {
         make(dir.path(), &cases);
         let mut problems = Vec::new();
         verify(dir.path(), VerifyOptions::new(), |problem| problems.push(problem.clone())).unwrap();
-        let log = EventLog::options().maintenance(Maintenance::ByHand).read_only(read_only);
+        let log = EventLog::options().maintenance(Maintenance::Manual).read_only(read_only);
         let log = log.open(dir.path()).unwrap();
         assert!(log.recovery().clean);
         let listener = log.events();
@@ -189,7 +189,7 @@ fn a_compacted_partition_is_never_cut_at_a_gap_between_segments() {
         if unexplained && case.recovery_point.is_none_or(|point| point <= case.base) {
             let report = recovered.report_of(&of).unwrap_or_else(|| panic!("{case}"));
             let missing: Vec<_> =
-                report.missing.iter().map(|one| (one.offsets.clone(), one.perhaps_compacted)).collect();
+                report.missing.iter().map(|one| (one.offsets.clone(), one.maybe_compacted)).collect();
             assert_eq!(missing, [(case.gone(), true)], "{case}");
             assert_eq!(recovered.told_missing(&of), missing, "{case}");
         }
@@ -240,7 +240,7 @@ fn a_partition_that_was_never_compacted_is_cut_at_a_gap_above_its_recovery_point
         let told = recovered
             .events
             .iter()
-            .filter(|event| matches!(event, Event::CutBytesKept { partition, .. } if *partition == of));
+            .filter(|event| matches!(event, Event::TruncatedBytesKept { partition, .. } if *partition == of));
         assert_eq!(told.count(), names.len(), "{case}");
     }
 }

@@ -44,7 +44,7 @@ struct Visible {
 
 fn options() -> OpenOptions {
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-    let options = EventLog::options().most_segment_bytes(4096).maintenance(Maintenance::ByHand);
+    let options = EventLog::options().max_segment_bytes(4096).maintenance(Maintenance::Manual);
     options.clock(clock).offsets_partitions(1)
 }
 
@@ -195,7 +195,7 @@ fn look(log: &EventLog, told: &mut Vec<String>) -> Visible {
                 continue;
             }
         };
-        let mut reader = log.reader().unwrap();
+        let mut reader = log.standalone_consumer().unwrap();
         if let Err(failure) = reader.assign(topic.partitions()) {
             told.push(failure.to_string());
             continue;
@@ -275,7 +275,7 @@ fn outcome(files: &Files, way: Way) -> Outcome {
     told.extend(recovery.failed.iter().map(ToString::to_string));
     told.extend(recovery.unknown_directories.iter().map(|path| path.display().to_string()));
     for found in &recovery.partitions {
-        if found.bytes_cut > 0 || !found.kept.is_empty() || !found.missing.is_empty() {
+        if found.bytes_truncated > 0 || !found.kept.is_empty() || !found.missing.is_empty() {
             told.push(format!("{found:?}"));
         }
     }

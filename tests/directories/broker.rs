@@ -32,7 +32,7 @@ fn check_over_and_over(expected: &Expected, is_clean: bool) {
         std::fs::remove_file(dir.path().join("recovery-point-offset-checkpoint")).unwrap();
         let log = mode.of(recorded()).open(dir.path()).unwrap();
         assert!(!log.recovery().clean);
-        assert_eq!(log.recovery().bytes_cut(), 0);
+        assert_eq!(log.recovery().bytes_truncated(), 0);
         assert_eq!(expected.check(&log), unread);
         expected.check_aborted(dir.path());
     }

@@ -10,9 +10,9 @@ use crate::common::crafted::{self, Producer};
 use crate::common::expected::{Expected, aborted_in};
 use crate::common::{copy, names, recorded, tree};
 use stratalog::{
-    Compression, ConsumerConfig, Error, EventLog, HandoverOptions, HandoverReport, HandoverWarning,
-    IsolationLevel, KafkaVersion, Maintenance, ManualClock, Obstacle, Position, Record, Remedy, Timestamp,
-    TopicConfig,
+    Compression, ConsumerConfig, Error, EventLog, HandoverObstacle, HandoverOptions, HandoverReport,
+    HandoverWarning, IsolationLevel, KafkaVersion, Maintenance, ManualClock, Position, Record, Remedy,
+    Timestamp, TopicConfig,
 };
 
 fn committed(log: &EventLog, topic: &str) -> Vec<String> {
@@ -105,7 +105,7 @@ fn a_marker_may_begin_a_segment() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
     let open = || {
-        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
         options.open(dir.path()).unwrap()
     };
     let log = open();
@@ -172,7 +172,7 @@ fn old_offsets_are_committed_again() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
     let open = || {
-        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
         options.open(dir.path()).unwrap()
     };
     let day = Duration::from_secs(24 * 60 * 60);
@@ -197,7 +197,7 @@ fn old_offsets_are_committed_again() {
     assert_eq!(renewed(&log.handover(&plain()).unwrap()), [""; 0]);
 }
 
-fn refused(log: &EventLog, options: &HandoverOptions, words: &[&str]) -> Vec<Obstacle> {
+fn refused(log: &EventLog, options: &HandoverOptions, words: &[&str]) -> Vec<HandoverObstacle> {
     let failure = log.handover(options).unwrap_err();
     assert_eq!(failure.remedy(), Remedy::FixTheCall);
     for word in words {
@@ -224,7 +224,7 @@ fn settings_that_a_version_refuses_are_named() {
     let words =
         ["Kafka 4.1 would not start on it", "segment.bytes of topic \"small\" is \"0001000\"", "1048576 to"];
     let found = refused(&log, &plain().kafka(KafkaVersion::V4_1), &words);
-    assert!(matches!(&found[..], [Obstacle::Setting { topic, .. }] if topic == "small"), "{found:?}");
+    assert!(matches!(&found[..], [HandoverObstacle::Setting { topic, .. }] if topic == "small"), "{found:?}");
     let report = log.handover(&plain().kafka(KafkaVersion::V3_9).dry_run(true)).unwrap();
     assert_eq!(report.obstacles, []);
     log.topic("small").unwrap().alter_config(|now| now.segment_bytes(1 << 20)).unwrap();
@@ -242,9 +242,9 @@ fn what_else_keeps_a_broker_from_starting() {
         ["metadata.version is 2", "knows 21 at most", "node.id 1, but the broker will have 2", "lost+found"];
     let found = refused(&log, &options, &words);
     let kinds = found.iter().map(|one| match one {
-        Obstacle::MetadataVersion { highest: 21, .. } => "level",
-        Obstacle::Identity { name, .. } => name,
-        Obstacle::ForeignDirectory(path) => path.file_name().unwrap().to_str().unwrap(),
+        HandoverObstacle::MetadataVersion { highest: 21, .. } => "level",
+        HandoverObstacle::Identity { name, .. } => name,
+        HandoverObstacle::ForeignDirectory(path) => path.file_name().unwrap().to_str().unwrap(),
         other => panic!("{other}"),
     });
     assert!(kinds.eq(["level", "node.id", "cluster.id", "lost+found"]));
@@ -262,13 +262,13 @@ fn a_partition_that_cannot_be_read_is_an_obstacle() {
     fs::write(&path, &log[..log.len() - 1]).unwrap();
     let log = recorded().open(dir.path()).unwrap();
     let found = refused(&log, &plain(), &["t-0 cannot be read", "does not end in a whole batch"]);
-    assert!(matches!(&found[..], [Obstacle::Damaged { .. }]));
+    assert!(matches!(&found[..], [HandoverObstacle::Damaged { .. }]));
 }
 
 #[test]
 fn old_records_without_a_retention_of_their_own_are_warned_of() {
     let dir = tempfile::tempdir().unwrap();
-    let options = EventLog::options().maintenance(Maintenance::ByHand);
+    let options = EventLog::options().maintenance(Maintenance::Manual);
     let log = options.open(dir.path()).unwrap();
     for name in ["unset", "set", "kept"] {
         let topic = log.create_topic(name, TopicConfig::new().retention(None)).unwrap();
@@ -300,7 +300,7 @@ fn old_records_without_a_retention_of_their_own_are_warned_of() {
 fn the_properties_keep_what_is_kept_here() {
     let properties = |defaults: TopicConfig| {
         let dir = tempfile::tempdir().unwrap();
-        let options = EventLog::options().topic_defaults(defaults).maintenance(Maintenance::ByHand);
+        let options = EventLog::options().topic_defaults(defaults).maintenance(Maintenance::Manual);
         options.open(dir.path()).unwrap().handover(&plain()).unwrap().server_properties
     };
     let kept = properties(TopicConfig::new());

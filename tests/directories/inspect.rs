@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde_json::Value;
 use stratalog::inspect::{
-    ControlKind, CoordinatorWords, IndexEntries, LogFile, OffsetIndexEntry, TimeIndexEntry, base_offset,
-    coordinator_words, metadata_words, producer_snapshot, transaction_index,
+    ControlKind, CoordinatorTopic, IndexEntries, LogFile, OffsetIndexEntry, TimeIndexEntry, base_offset,
+    decode_coordinator_record, decode_metadata_record, producer_snapshot, transaction_index,
 };
 use stratalog::{Error, TimestampType};
 
@@ -173,7 +173,7 @@ fn records_of_kafkas_own_topics_are_put_into_words() {
     let mut words = Vec::new();
     while let Some(batch) = file.next_batch().unwrap() {
         for record in batch.records().unwrap().iter().filter(|_| !batch.is_control()) {
-            words.push(metadata_words(record.value().unwrap()).unwrap());
+            words.push(decode_metadata_record(record.value().unwrap()).unwrap());
         }
     }
     assert_eq!(
@@ -182,11 +182,11 @@ fn records_of_kafkas_own_topics_are_put_into_words() {
     );
     assert!(words.iter().any(|words| words.contains(r#""type":"REMOVE_TOPIC_RECORD""#)));
 
-    let unknown = coordinator_words(CoordinatorWords::Groups, &[0, 99], None).unwrap();
+    let unknown = decode_coordinator_record(CoordinatorTopic::ConsumerOffsets, &[0, 99], None).unwrap();
     assert_eq!(unknown, None);
-    let refused = coordinator_words(CoordinatorWords::Transactions, &[0], None).unwrap_err();
+    let refused = decode_coordinator_record(CoordinatorTopic::TransactionState, &[0], None).unwrap_err();
     assert!(refused.to_string().contains("ends early"), "{refused}");
-    assert!(metadata_words(&[]).is_err());
+    assert!(decode_metadata_record(&[]).is_err());
 }
 
 proptest! {

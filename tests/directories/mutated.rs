@@ -80,7 +80,7 @@ fn scratch() -> tempfile::TempDir {
 
 fn options() -> OpenOptions {
     // Small segments, so that there are several; no threads, so that the same input does the same.
-    EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(2048).offsets_partitions(1)
+    EventLog::options().maintenance(Maintenance::Manual).max_segment_bytes(2048).offsets_partitions(1)
 }
 
 /// A change to the bytes of one file.

@@ -61,9 +61,9 @@ fn assert_refused(root: &Path, others: &[i32]) {
     let failure = EventLog::open(root).unwrap_err();
     assert_eq!(failure.remedy(), Remedy::FixTheCall);
     let text = failure.to_string();
-    let Error::PartOfSet { path, node: 1, others: named } = failure else { panic!("{text}") };
+    let Error::PartOfCluster { path, node: 1, others: named } = failure else { panic!("{text}") };
     assert_eq!((&*path, &*named), (&*root.canonicalize().unwrap(), others));
-    for word in ["node 1", &others[0].to_string(), "open_read_only", "accept_loss"] {
+    for word in ["node 1", &others[0].to_string(), "open_read_only", "accept_data_loss"] {
         assert!(text.contains(word), "{text}");
     }
     assert!(content() == before && fs::read(metadata(root)).unwrap() == log, "something was changed");
@@ -84,7 +84,7 @@ fn epochs(path: &Path) -> Vec<i32> {
 }
 
 fn accepting(root: &Path) -> EventLog {
-    EventLog::options().accept_loss(true).open(root).unwrap()
+    EventLog::options().accept_data_loss(true).open(root).unwrap()
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn epochs_that_cannot_be_raised_are_said_and_nothing_is_written() {
     shared(dir.path(), &[1, 2]);
     quorum(dir.path(), 2_147_000_000, &[1, 2]);
     let before = fs::read(metadata(dir.path())).unwrap();
-    let failure = EventLog::options().accept_loss(true).open(dir.path()).unwrap_err();
+    let failure = EventLog::options().accept_data_loss(true).open(dir.path()).unwrap_err();
     assert!(failure.to_string().contains("cannot be raised"), "{failure}");
     assert_eq!(fs::read(metadata(dir.path())).unwrap(), before);
 }

@@ -20,7 +20,7 @@ struct Lies {
 /// A partition of several segments. Of its batches some are compressed, with each codec that is built in.
 fn partition(root: &Path) -> PathBuf {
     let log =
-        EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(2048).open(root).unwrap();
+        EventLog::options().maintenance(Maintenance::Manual).max_segment_bytes(2048).open(root).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     let codecs = [
         (true, Compression::None),
@@ -205,7 +205,7 @@ fn zeroed_sectors_cut_files_and_missing_files_cost_what_lay_there() {
 #[test]
 fn a_batch_in_a_value_is_no_batch_of_the_partition() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    let log = EventLog::options().maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     let producer = log.producer().unwrap();
     for value in ["zero", "one", "two"] {

@@ -67,7 +67,7 @@ fn what_an_earlier_version_has_left_is_written_on() {
         let log = options().open(dir.path()).unwrap();
         assert_eq!(described(&log).unwrap(), state.expected, "{}", state.path.display());
         // What a kill has torn is cut, and nothing else is.
-        assert_eq!(log.recovery().bytes_cut(), state.torn, "{}", state.path.display());
+        assert_eq!(log.recovery().bytes_truncated(), state.torn, "{}", state.path.display());
         let mut sent = Vec::new();
         for topic in log.topics().unwrap().iter().filter(|topic| !topic.name().starts_with("__")) {
             let record = Record::new("later").key("later").partition(0);

@@ -35,7 +35,7 @@ const SEGMENT: u32 = 64 << 10;
 /// A directory of ours with indexes worth the name, closed in order.
 fn healthy() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let options = EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(SEGMENT);
+    let options = EventLog::options().maintenance(Maintenance::Manual).max_segment_bytes(SEGMENT);
     let log = options.open(dir.path()).unwrap();
     let orders = log.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
     let producer = log.producer().unwrap();
@@ -243,7 +243,7 @@ fn a_torn_tail_is_no_problem_but_what_was_on_the_medium_is() {
 #[test]
 fn a_log_that_is_written_meanwhile_is_read_but_not_repaired() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    let log = EventLog::options().maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let orders = log.create_topic("orders", TopicConfig::new()).unwrap();
     let producer = log.producer().unwrap();
     for _ in 0..100 {
@@ -272,7 +272,7 @@ fn what_cannot_be_verified_is_an_error() {
 #[test]
 fn work_ends_when_it_is_told_to() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    let log = EventLog::options().maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let orders = log.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
     let value = vec![1; 900_000];
     for _ in 0..16 {

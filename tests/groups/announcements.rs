@@ -62,7 +62,7 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(Timestamp::from_millis(0));
-        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
         let log = options.offsets_partitions(1).open(dir.path()).unwrap();
         let world = Self { _dir: dir, clock, log, members: Default::default() };
         world.make("t", 3);
@@ -142,11 +142,11 @@ impl Member {
         for new in records.assigned() {
             assert!(self.assigned.insert(name(new)), "{new} is assigned twice");
         }
-        for leaving in records.revoking() {
+        for leaving in records.revoked() {
             assert!(self.assigned.remove(&name(leaving)), "{leaving} is revoked and was not assigned");
         }
         for part in records.partitions() {
-            let of = name(part.partition());
+            let of = name(part.topic_partition());
             assert!(
                 self.assigned.contains(&of),
                 "records of {of:?}, which is not assigned: {:?}",
@@ -188,22 +188,22 @@ fn a_revocation_that_is_taken_back_is_announced_and_begins_where_was_committed()
         if offsets.last() == Some(&(1, 4)) {
             stays.commit_to([Position::new(("t", 1), 2)]).unwrap();
         }
-        let (assigned, revoking) = (numbers(records.assigned()), numbers(records.revoking()));
-        (assigned, revoking, offsets)
+        let (assigned, revoked) = (numbers(records.assigned()), numbers(records.revoked()));
+        (assigned, revoked, offsets)
     };
     assert_eq!(poll().0, [0, 1]);
     poll();
     let mut goes = log.consumer("g").unwrap();
     goes.subscribe(["t"]).unwrap();
-    let (assigned, revoking, records) = poll();
-    assert_eq!((assigned.len(), &revoking[..]), (0, &[1][..]));
+    let (assigned, revoked, records) = poll();
+    assert_eq!((assigned.len(), &revoked[..]), (0, &[1][..]));
     assert!(records.iter().all(|(partition, _)| *partition == 0));
     drop(goes);
     let mut of_1 = Vec::new();
     let mut announced = Vec::new();
     while of_1.is_empty() {
-        let (assigned, revoking, records) = poll();
-        assert!(revoking.is_empty());
+        let (assigned, revoked, records) = poll();
+        assert!(revoked.is_empty());
         announced.extend(assigned);
         of_1.extend(records.iter().filter(|(partition, _)| *partition == 1).map(|(_, offset)| *offset));
     }

@@ -11,7 +11,7 @@ use stratalog::{
 fn open(partitions: u32) -> (tempfile::TempDir, EventLog, Topic) {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(0));
-    let log = EventLog::options().clock(clock).maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    let log = EventLog::options().clock(clock).maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(partitions)).unwrap();
     send_round(&log, &topic);
     (dir, log, topic)
@@ -196,15 +196,15 @@ fn positions_of_a_deleted_topic_are_not_committed_in_a_new_one_of_its_name() {
         for has_noticed in [false, true] {
             for position in &old {
                 not_found(consumer.commit_to([position.clone()]));
-                not_found(consumer.committed(position.partition()));
+                not_found(consumer.committed(position.topic_partition()));
                 if !has_noticed {
                     continue;
                 }
                 not_found(consumer.seek(position.clone()));
-                not_found(consumer.pause([position.partition()]));
-                not_found(consumer.resume([position.partition()]));
-                not_found(consumer.position(position.partition()));
-                not_found(consumer.lag(position.partition()));
+                not_found(consumer.pause([position.topic_partition()]));
+                not_found(consumer.resume([position.topic_partition()]));
+                not_found(consumer.position(position.topic_partition()));
+                not_found(consumer.lag(position.topic_partition()));
             }
             assert_eq!(committed(&log), []);
             if has_noticed {
@@ -225,7 +225,7 @@ fn positions_of_a_deleted_topic_are_not_committed_in_a_new_one_of_its_name() {
         for position in &old {
             // One that would do is not stored either.
             not_found(group_of_all.set_committed([Position::new(("t", 1), 2), position.clone()]));
-            not_found(group_of_all.remove_committed([position.partition()]));
+            not_found(group_of_all.remove_committed([position.topic_partition()]));
         }
         assert_eq!(committed(&log), [Position::new(("t", 0), 2)]);
         group_of_all.set_committed([Position::new(new.partition(1).unwrap(), 1)]).unwrap();

@@ -45,7 +45,7 @@ fn settle(members: &mut [&mut Consumer]) {
         quiet += 1;
         for consumer in &mut *members {
             let records = poll(consumer);
-            if !(records.assigned().is_empty() && records.revoking().is_empty() && records.is_empty()) {
+            if !(records.assigned().is_empty() && records.revoked().is_empty() && records.is_empty()) {
                 quiet = 0;
             }
         }
@@ -88,7 +88,7 @@ fn partitions_move_only_when_their_owner_has_let_go() {
     send_round(&log, &topic, "b");
     // It keeps what stays, learns what goes, and may commit that until its next poll.
     let records = poll(&mut first);
-    let leaving = numbers(records.revoking());
+    let leaving = numbers(records.revoked());
     assert_eq!((leaving.len(), records.len()), (2, 2));
     assert!(records.iter().all(|record| !leaving.contains(&record.partition())));
     assert_eq!(first.assignment().len(), 4);
@@ -115,7 +115,7 @@ fn a_commit_never_lets_go_and_a_late_one_is_refused() {
     let mut first = member(&log, "g", &["t"]);
     assert_eq!(poll(&mut first).len(), 2);
     let mut second = member(&log, "g", &["t"]);
-    let leaving = poll(&mut first).revoking().to_vec();
+    let leaving = poll(&mut first).revoked().to_vec();
     assert_eq!(leaving.len(), 1);
     first.commit_to([Position::new(&leaving[0], 1)]).unwrap();
     assert!(poll(&mut second).assigned().is_empty(), "committing lets go of nothing");
@@ -197,7 +197,7 @@ fn deleted_topics_are_lost_and_new_ones_of_the_name_begin_anew() {
 fn who_does_not_poll_in_time_is_expelled_and_joins_anew() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(0));
-    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
     let log = options.open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(2)).unwrap();
     send_round(&log, &topic, "a");
@@ -217,7 +217,7 @@ fn who_does_not_poll_in_time_is_expelled_and_joins_anew() {
     clock.advance(Duration::from_millis(1));
     let records = poll(&mut other);
     assert_eq!((records.assigned().len(), records.len()), (2, 2), "nothing was committed");
-    assert!(matches!(events.try_next(), Some(Event::MemberExpelled { .. })));
+    assert!(matches!(events.try_next(), Some(Event::MemberEvicted { .. })));
     assert!(matches!(slow.commit(), Err(Error::FencedGeneration { .. })));
     other.commit().unwrap();
 
@@ -289,7 +289,7 @@ fn a_consumer_with_assigned_partitions_commits_too() {
 fn only_what_is_on_the_medium_is_committed_by_those_who_read_only_that() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(0));
-    let log = EventLog::options().clock(clock).maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    let log = EventLog::options().clock(clock).maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     send_round(&log, &topic, "a");
     topic.partition(0).unwrap().sync().unwrap();
@@ -313,8 +313,8 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     says(log.consumer("").map(drop).unwrap_err(), "give the group a name");
     says(log.group("").map(drop).unwrap_err(), "give the group a name");
     says(log.group(&"g".repeat(40_000)).map(drop).unwrap_err(), "at most 32767");
-    says(log.reader().unwrap().subscribe(["t"]).unwrap_err(), "has no group");
-    let mut reader = log.reader().unwrap();
+    says(log.standalone_consumer().unwrap().subscribe(["t"]).unwrap_err(), "has no group");
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([("t", 0)]).unwrap();
     says(reader.commit().unwrap_err(), "has no group");
     says(reader.committed(("t", 0)).unwrap_err(), "has no group");
@@ -427,7 +427,7 @@ fn seeking_pausing_and_subscribing_anew_work_with_what_the_group_gave() {
     assert_eq!(poll(&mut consumer).len(), 1);
     consumer.subscribe(["u"]).unwrap();
     let records = poll(&mut consumer);
-    assert_eq!((records.assigned(), records.revoking().len()), (&[("u", 0).into()][..], 2));
+    assert_eq!((records.assigned(), records.revoked().len()), (&[("u", 0).into()][..], 2));
     assert!(poll(&mut consumer).is_empty());
     assert_eq!(consumer.assignment(), [("u", 0).into()]);
     consumer.unsubscribe().unwrap();
@@ -463,7 +463,7 @@ fn what_was_committed_is_there_in_the_next_life_of_the_log() {
 #[test]
 fn a_synced_commit_is_on_the_medium_when_it_returns() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().sync_behind(None, None).offsets_partitions(1).open(dir.path()).unwrap();
+    let log = EventLog::options().background_sync(None, None).offsets_partitions(1).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     send_round(&log, &topic, "a");
     let durable = || log.topic("__consumer_offsets").unwrap().partition(0).unwrap().offsets().unwrap();
@@ -482,7 +482,7 @@ fn a_synced_commit_is_on_the_medium_when_it_returns() {
 #[test]
 fn what_was_forgotten_before_is_on_the_disk_before_the_name_is_used_again() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().sync_behind(None, None).offsets_partitions(1).open(dir.path()).unwrap();
+    let log = EventLog::options().background_sync(None, None).offsets_partitions(1).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     send_round(&log, &topic, "a");
     let config = ConsumerConfig::new().group("g").commit_durability(Durability::Synced);
@@ -504,7 +504,7 @@ fn positions_of_groups_without_members_are_forgotten_if_that_is_wanted() {
     for (retention, kept) in [(None, 1), (Some(24 * hour), 0)] {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(Timestamp::from_millis(0));
-        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
         let log = options.offsets_retention(retention).open(dir.path()).unwrap();
         let topic = log.create_topic("t", TopicConfig::new()).unwrap();
         send_round(&log, &topic, "a");
@@ -573,7 +573,7 @@ fn nothing_is_skipped_while_members_come_and_go() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(0));
     let log =
-        EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+        EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(8)).unwrap();
     let done = std::sync::atomic::AtomicBool::new(false);
     let seen = seen::Seen::default();
@@ -631,7 +631,7 @@ fn nothing_is_skipped_while_members_come_and_go() {
     let ends: BTreeMap<_, _> = (0..8).map(|partition| (partition, common::end(&topic, partition))).collect();
     settle(&mut [&mut last]);
     for position in last.positions() {
-        assert_eq!(position.offset(), ends[&position.partition().partition()]);
+        assert_eq!(position.offset(), ends[&position.topic_partition().partition()]);
     }
     seen.check_nothing_skipped();
 }

@@ -11,7 +11,7 @@ use stratalog::{
 
 /// Time stands still: what is told apart is not told apart by it.
 fn options() -> OpenOptions {
-    EventLog::options().clock(ManualClock::new(Timestamp::from_millis(0))).maintenance(Maintenance::ByHand)
+    EventLog::options().clock(ManualClock::new(Timestamp::from_millis(0))).maintenance(Maintenance::Manual)
 }
 
 fn open(dir: &Path) -> EventLog {
@@ -293,7 +293,8 @@ fn in_a_group_that_a_brokers_client_has_begun_nothing_is_skipped() {
     let log = common::recorded().open(dir.path()).unwrap();
     let committed = log.group("g-classic").unwrap().committed().unwrap();
     let without = |topic: &Topic| {
-        !topic.name().starts_with("__") && committed.iter().all(|at| at.partition().topic() != topic.name())
+        !topic.name().starts_with("__")
+            && committed.iter().all(|at| at.topic_partition().topic() != topic.name())
     };
     let topics = log.topics().unwrap();
     let topic =
@@ -303,7 +304,7 @@ fn in_a_group_that_a_brokers_client_has_begun_nothing_is_skipped() {
     consumer.subscribe([topic.name()]).unwrap();
     let _ = consumer.poll(Duration::ZERO).unwrap();
     let begun = log.group("g-classic").unwrap().committed().unwrap();
-    let begun: Vec<_> = begun.iter().filter(|at| at.partition().topic() == topic.name()).collect();
+    let begun: Vec<_> = begun.iter().filter(|at| at.topic_partition().topic() == topic.name()).collect();
     let starts = topic.partitions().into_iter().map(|one| one.offsets().unwrap().log_start);
     assert!(starts.eq(begun.iter().map(|at| at.offset())), "{begun:?}");
     // In one that it has not, what the broker's records tell was there before.
@@ -319,7 +320,7 @@ fn what_a_group_has_begun_outlives_the_expiry_of_other_commits() {
     let day = Duration::from_secs(86_400);
     let options = || {
         let options = EventLog::options().offsets_retention(day);
-        options.clock(clock.clone()).maintenance(Maintenance::ByHand)
+        options.clock(clock.clone()).maintenance(Maintenance::Manual)
     };
     let log = options().open(dir.path()).unwrap();
     assert_eq!(poll(&mut member(&log, By::Pattern)), nothing());

@@ -24,7 +24,7 @@ struct Scene {
 fn scene() -> Scene {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_000));
-    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
     let log = options.open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(2)).unwrap();
     for partition in topic.partitions() {
@@ -59,7 +59,7 @@ impl Scene {
         self.clock.advance(Duration::from_millis(1));
         polls(other);
         assert_eq!(other.assignment().len(), 2);
-        let expelled = |event: &Event| matches!(event, Event::MemberExpelled { .. });
+        let expelled = |event: &Event| matches!(event, Event::MemberEvicted { .. });
         assert_eq!(self.told().iter().filter(|event| expelled(event)).count(), 1);
     }
 }

@@ -69,7 +69,7 @@ fn every_file_that_a_log_leaves_is_on_the_page() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
     let options =
-        || EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).offsets_partitions(1);
+        || EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).offsets_partitions(1);
     let log = options().open(dir.path()).unwrap();
     let producer = log.producer().unwrap();
     let small = || TopicConfig::new().set("segment.bytes", "1048576");

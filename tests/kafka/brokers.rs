@@ -25,7 +25,7 @@ const CODECS: [Compression; 5] =
 
 /// Nothing is compacted or deleted between what is read and what is closed.
 fn open(dir: &Path) -> EventLog {
-    EventLog::options().maintenance(Maintenance::ByHand).open(dir).unwrap()
+    EventLog::options().maintenance(Maintenance::Manual).open(dir).unwrap()
 }
 
 /// What a broker serves of a snapshot is what the log held when it was made; and it needs no recovery.
@@ -173,7 +173,7 @@ fn broker_serves_what_was_compacted() {
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("compacted");
-    let options = EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(20_000);
+    let options = EventLog::options().maintenance(Maintenance::Manual).max_segment_bytes(20_000);
     let log = options.open(&path).unwrap();
     let config = TopicConfig::new().cleanup(CleanupPolicy::Compact).set("min.cleanable.dirty.ratio", "0.0");
     let state = log.create_topic("state", config).unwrap();
@@ -237,7 +237,7 @@ fn broker_takes_a_directory_that_was_recovered() {
 
     let log = open(&path);
     assert!(!log.recovery().clean);
-    assert!(log.recovery().bytes_cut() > 0);
+    assert!(log.recovery().bytes_truncated() > 0);
     let singles = log.topic("singles").unwrap();
     log.producer().unwrap().send(&singles, Record::new("after the recovery").partition(0)).unwrap();
     let expected = ours::everything(&log);

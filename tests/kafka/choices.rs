@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::common::{Dice, crafted};
 use crate::judge::{self, kafka_is_not_asked};
-use stratalog::{EventLog, HandoverOptions, KafkaVersion, Obstacle, TopicConfig};
+use stratalog::{EventLog, HandoverObstacle, HandoverOptions, KafkaVersion, TopicConfig};
 
 fn dice() -> Dice {
     let seed = std::env::var("STRATALOG_SEED").map_or(42, |seed| seed.parse().expect("a number"));
@@ -57,7 +57,7 @@ fn the_highest_metadata_version_is_that_of_the_release() {
     let options = HandoverOptions::new().kafka(kafka).dry_run(true);
     let report = EventLog::open(dir.path()).unwrap().handover(&options).unwrap();
     let highest = report.obstacles.iter().find_map(|obstacle| match obstacle {
-        Obstacle::MetadataVersion { highest, .. } => Some(*highest),
+        HandoverObstacle::MetadataVersion { highest, .. } => Some(*highest),
         _ => None,
     });
     let theirs = judge::compute("Choices.java", "level\n");

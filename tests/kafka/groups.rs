@@ -66,7 +66,7 @@ fn groups_go_on_where_they_stood() {
         .committed()
         .unwrap()
         .iter()
-        .map(|position| (position.partition().partition(), position.offset()))
+        .map(|position| (position.topic_partition().partition(), position.offset()))
         .collect();
     log.close().unwrap();
     judge::check(&path);

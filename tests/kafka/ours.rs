@@ -35,7 +35,7 @@ pub(crate) fn groups(log: &EventLog) -> Vec<Value> {
         let offsets: Vec<_> = committed
             .iter()
             .map(|position| {
-                let of = position.partition();
+                let of = position.topic_partition();
                 json!({
                     "topic": of.topic(), "partition": of.partition(), "offset": position.offset(),
                     "leaderEpoch": position.leader_epoch(),

@@ -26,7 +26,7 @@ fn a_directory_of_a_dynamic_quorum_that_was_killed() {
 
 /// Nothing is compacted or deleted between what is read and what is handed over.
 fn open(path: &Path) -> EventLog {
-    EventLog::options().maintenance(Maintenance::ByHand).open(path).unwrap()
+    EventLog::options().maintenance(Maintenance::Manual).open(path).unwrap()
 }
 
 fn rounds(options: &[&str]) {

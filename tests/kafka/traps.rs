@@ -32,7 +32,7 @@ fn options() -> HandoverOptions {
 fn commit_long_ago(dir: &Path) {
     let month = Duration::from_secs(30 * 24 * 60 * 60);
     let clock = ManualClock::new(Timestamp::from(SystemTime::now() - month));
-    let log = EventLog::options().maintenance(Maintenance::ByHand).clock(clock).open(dir).unwrap();
+    let log = EventLog::options().maintenance(Maintenance::Manual).clock(clock).open(dir).unwrap();
     let topic = log.create_topic("read", TopicConfig::new().retention(None)).unwrap();
     for value in ["one", "two", "three"] {
         log.producer().unwrap().send(&topic, Record::new(value)).unwrap();

@@ -94,7 +94,7 @@ fn segments_follow_an_altered_size_both_ways() {
 fn a_limit_of_this_open_makes_small_segments_without_telling_the_catalog() {
     let dir = tempfile::tempdir().unwrap();
     for (limit, segments_after) in [(2000, 10), (4000, 15)] {
-        let log = EventLog::options().most_segment_bytes(limit).open(dir.path()).unwrap();
+        let log = EventLog::options().max_segment_bytes(limit).open(dir.path()).unwrap();
         let topic = log.ensure_topic("t", TopicConfig::new()).unwrap();
         let producer = log.producer().unwrap();
         (0..20).for_each(|_| _ = producer.send(&topic, Record::new(&[0; 900])).unwrap());
@@ -104,7 +104,7 @@ fn a_limit_of_this_open_makes_small_segments_without_telling_the_catalog() {
         assert!(topic.config().entries().all(|(name, _)| name != "segment.bytes"));
         log.close().unwrap();
     }
-    let refused = EventLog::options().most_segment_bytes(1023).open(dir.path()).unwrap_err();
+    let refused = EventLog::options().max_segment_bytes(1023).open(dir.path()).unwrap_err();
     assert!(refused.to_string().contains("1023 bytes were asked for; give at least 1024"), "{refused}");
     let refused = EventLog::options().topic_defaults(TopicConfig::new().partitions(0)).open(dir.path());
     assert!(matches!(refused, Err(Error::InvalidInput { .. })));
@@ -144,7 +144,7 @@ fn producers_and_consumers_at_work_see_partitions_that_are_added() {
         }
         let (log, topic, done) = (&log, &topic, &done);
         scope.spawn(move || {
-            let mut reader = log.reader().unwrap();
+            let mut reader = log.standalone_consumer().unwrap();
             let mut seen = 0;
             while !done.load(Ordering::Acquire) {
                 reader.assign(topic.partitions()).unwrap();

@@ -123,8 +123,12 @@ fn counts_of_partitions_and_copies_that_cannot_be() {
         let taken = buffered.enqueue(topic, Record::new("x").partition(7));
         refused!(taken, Error::NotFound { .. }, "partition", "orders-7", "has 2");
         assert_eq!(buffered.pending(), 0);
-        refused!(log.reader().unwrap().assign([("orders", 2)]), Error::NotFound { .. }, "orders-2");
-        refused!(log.reader().unwrap().assign([("order", 0)]), Error::NotFound { .. }, "order");
+        refused!(
+            log.standalone_consumer().unwrap().assign([("orders", 2)]),
+            Error::NotFound { .. },
+            "orders-2"
+        );
+        refused!(log.standalone_consumer().unwrap().assign([("order", 0)]), Error::NotFound { .. }, "order");
     });
 }
 
@@ -273,7 +277,7 @@ fn a_clock_before_1970_writes_no_time_before_1970() {
 #[test]
 fn positions_outside_the_log() {
     unharmed(|log, topic| {
-        let mut reader = log.reader().unwrap();
+        let mut reader = log.standalone_consumer().unwrap();
         reader.assign(topic.partitions()).unwrap();
         for offset in [2, 100, u64::from(u32::MAX) + 5, u64::MAX] {
             reader.seek(at(topic, 0, offset)).unwrap();
@@ -285,7 +289,7 @@ fn positions_outside_the_log() {
                     refused(polled, Remedy::FixTheCall, &[&format!("offset {offset}"), "orders-0", "0 to 1"]);
                 let Error::OffsetOutOfRange { at, valid } = error else { panic!("{error:?}") };
                 assert_eq!(
-                    (at.offset(), at.partition().to_string(), valid),
+                    (at.offset(), at.topic_partition().to_string(), valid),
                     (offset, "orders-0".into(), 0..1)
                 );
             }
@@ -303,7 +307,7 @@ fn positions_outside_the_log() {
 #[test]
 fn partitions_that_are_not_assigned() {
     unharmed(|log, topic| {
-        let mut reader = log.reader().unwrap();
+        let mut reader = log.standalone_consumer().unwrap();
         refused!(reader.poll(Duration::ZERO), Error::InvalidInput { .. }, "poll", "assign");
         refused!(reader.poll(Duration::MAX), Error::InvalidInput { .. }, "poll", "assign");
         reader.assign([("orders", 0)]).unwrap();
@@ -463,7 +467,7 @@ fn odd_segment(
         assert!(error.to_string().contains(&name), "{error}");
         assert!(matches!(error, Error::Unsupported(_)), "{error:?}");
     };
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     says(producer.send(&topic, Record::new("x")).map(drop));
     says(reader.assign([("t", 0)]));
     says(topic.partition(0).unwrap().offsets().map(drop));

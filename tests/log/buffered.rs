@@ -25,7 +25,7 @@ fn topic(log: &EventLog) -> Topic {
 fn records_are_written_at_flush() {
     in_every_mode(|mode, dir| {
         let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let options = mode.options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let options = mode.options().clock(clock.clone()).maintenance(Maintenance::Manual);
         let log = options.open(dir).unwrap();
         let topic = topic(&log);
         let other = log.create_topic("other", TopicConfig::new()).unwrap();
@@ -132,7 +132,7 @@ fn records_do_not_linger_longer_than_they_may() {
 fn records_linger_as_long_as_they_may() {
     in_every_mode(|mode, dir| {
         let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let options = mode.options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let options = mode.options().clock(clock.clone()).maintenance(Maintenance::Manual);
         let log = options.open(dir).unwrap();
         let topic = topic(&log);
         let mut producer = buffered(&log, ProducerConfig::new().linger(Duration::from_millis(15)));
@@ -244,7 +244,7 @@ fn what_cannot_be_written_does_not_keep_the_rest() {
 fn records_that_a_closed_log_takes_no_more_are_reported_once_with_the_close() {
     for linger in [Duration::ZERO, Duration::from_secs(3600), Duration::MAX] {
         let dir = tempfile::tempdir().unwrap();
-        let log = EventLog::options().maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+        let log = EventLog::options().maintenance(Maintenance::Manual).open(dir.path()).unwrap();
         let topic = log.create_topic("t", TopicConfig::new()).unwrap();
         let events = log.events();
         let config = ProducerConfig::new().linger(linger);

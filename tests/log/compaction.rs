@@ -27,7 +27,7 @@ fn clock() -> ManualClock {
 }
 
 fn by_hand(clock: &ManualClock) -> OpenOptions {
-    EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).most_segment_bytes(2000)
+    EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).max_segment_bytes(2000)
 }
 
 fn config() -> TopicConfig {

@@ -12,7 +12,7 @@ use stratalog::{
 
 /// Opens a log in which nothing happens beside the calls, so that its files can be copied as a crash would leave them.
 fn quiet(options: OpenOptions, dir: &Path) -> EventLog {
-    options.maintenance(Maintenance::ByHand).open(dir).unwrap()
+    options.maintenance(Maintenance::Manual).open(dir).unwrap()
 }
 
 fn partition(log: &EventLog, config: TopicConfig) -> Partition {
@@ -55,7 +55,7 @@ fn offsets_and_timestamps_stay_over_closes_and_crashes() {
     in_every_mode(|mode, dir| {
         let log = quiet(mode.options(), dir);
         let to = fill(&log);
-        let mut reader = log.reader().unwrap();
+        let mut reader = log.standalone_consumer().unwrap();
         reader.assign([&to]).unwrap();
         assert_eq!(offsets(&log, &to), KEPT);
         let bounds = to.offsets().unwrap();
@@ -89,21 +89,21 @@ fn what_is_skipped_is_left_out() {
         let log = quiet(mode.options(), dir);
         let to = partition(&log, TopicConfig::new());
         let producer = log.producer().unwrap();
-        producer.skip_to(&to, 20).unwrap();
+        producer.advance_log_end(&to, 20).unwrap();
         let bounds = to.offsets().unwrap();
         assert_eq!((bounds.log_start, bounds.log_end), (20, 20));
-        producer.skip_to(&to, 20).unwrap();
+        producer.advance_log_end(&to, 20).unwrap();
         send(&producer, &to, &[20, 22]);
-        producer.skip_to(&to, 30).unwrap();
+        producer.advance_log_end(&to, 30).unwrap();
         send(&producer, &to, &[31]);
         // Too far for one segment.
         let far = 31 + (5 << 31);
         let refused = producer.send_copies(&to, [copy(far)]).unwrap_err();
         assert!(refused.to_string().contains("skip to it first"), "{refused}");
-        producer.skip_to(&to, far).unwrap();
+        producer.advance_log_end(&to, far).unwrap();
         send(&producer, &to, &[far]);
         assert_eq!(offsets(&log, &to), [20, 22, 31, far]);
-        let behind = producer.skip_to(&to, far).unwrap_err();
+        let behind = producer.advance_log_end(&to, far).unwrap_err();
         assert!(matches!(behind, Error::Conflict { .. }), "{behind}");
         let crashed = tempfile::tempdir().unwrap();
         common::copy(dir, crashed.path());
@@ -124,7 +124,7 @@ fn what_is_skipped_is_left_out() {
 fn a_partition_that_was_begun_elsewhere_and_got_nothing_is_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let log = quiet(EventLog::options(), dir.path());
-    log.producer().unwrap().skip_to(&partition(&log, TopicConfig::new()), 77).unwrap();
+    log.producer().unwrap().advance_log_end(&partition(&log, TopicConfig::new()), 77).unwrap();
     let crashed = tempfile::tempdir().unwrap();
     common::copy(dir.path(), crashed.path());
     log.close().unwrap();
@@ -144,10 +144,10 @@ fn a_reader_that_waits_goes_on_behind_a_gap() {
     let to = partition(&log, TopicConfig::new());
     let producer = log.producer().unwrap();
     send(&producer, &to, &[0]);
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([&to]).unwrap();
     assert_eq!(reader.poll(common::PATIENCE).unwrap().len(), 1);
-    producer.skip_to(&to, 5).unwrap();
+    producer.advance_log_end(&to, 5).unwrap();
     send(&producer, &to, &[9]);
     let records = reader.poll(common::PATIENCE).unwrap();
     assert_eq!(records.iter().map(|record| record.offset()).collect::<Vec<_>>(), [9]);
@@ -237,13 +237,13 @@ fn what_cannot_be_a_batch_is_refused_and_nothing_is_written() {
     assert_eq!(offsets(&log, &to), KEPT);
     log.close().unwrap();
     assert!(matches!(producer.send_copies(&to, [copy(1005)]), Err(Error::Closed)));
-    assert!(matches!(producer.skip_to(&to, 2000), Err(Error::Closed)));
+    assert!(matches!(producer.advance_log_end(&to, 2000), Err(Error::Closed)));
 }
 
 #[test]
 fn gaps_are_inside_of_segments() {
     let dir = tempfile::tempdir().unwrap();
-    let log = quiet(EventLog::options().most_segment_bytes(1024), dir.path());
+    let log = quiet(EventLog::options().max_segment_bytes(1024), dir.path());
     let to = partition(&log, TopicConfig::new());
     let producer = log.producer().unwrap();
     let wanted: Vec<u64> = (0..100).map(|n| 500 + n * 10).collect();
@@ -260,7 +260,7 @@ fn gaps_are_inside_of_segments() {
     common::copy(dir.path(), crashed.path());
     let _ = fs::remove_file(crashed.path().join("recovery-point-offset-checkpoint"));
     let recovered = EventLog::open(crashed.path()).unwrap();
-    assert_eq!(recovered.recovery().bytes_cut(), 0);
+    assert_eq!(recovered.recovery().bytes_truncated(), 0);
     assert_eq!(offsets(&recovered, &partition(&recovered, TopicConfig::new())), wanted);
     recovered.close().unwrap();
     log.close().unwrap();

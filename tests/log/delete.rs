@@ -65,7 +65,7 @@ fn readers_keep_what_they_hold_and_writers_are_told() {
         let (taken, held) = thread::scope(|scope| {
             let readers: Vec<_> = (0..2)
                 .map(|_| {
-                    let mut consumer = log.reader().unwrap();
+                    let mut consumer = log.standalone_consumer().unwrap();
                     consumer.assign(topic.partitions()).unwrap();
                     let reading = &reading;
                     scope.spawn(move || read_on(consumer, reading))
@@ -103,7 +103,7 @@ fn shared_and_detached_records_outlive_topic_and_log() {
             let value = format!("value {number}");
             producer.send(&topic, Record::new(&value).key("k").header("h", &value)).unwrap();
         }
-        let mut consumer = log.reader().unwrap();
+        let mut consumer = log.standalone_consumer().unwrap();
         consumer.assign(topic.partitions()).unwrap();
         let records = consumer.poll(PATIENCE).unwrap();
         let shared: Vec<OwnedRecord> = records.iter().map(|record| record.share()).collect();
@@ -139,7 +139,7 @@ fn the_name_is_free_at_once_and_old_handles_mean_the_old_topic() {
             assert_eq!((end(&old, 0), end(&old, 1)), (0, 0), "a new topic is empty");
             producer.send(&old, Record::new(&format!("life {life}")).partition(0)).unwrap();
             buffered.enqueue(&old, Record::new("too late, most times").partition(1)).unwrap();
-            let mut reader = log.reader().unwrap();
+            let mut reader = log.standalone_consumer().unwrap();
             reader.assign(old.partitions()).unwrap();
             log.delete_topic("t").unwrap();
 
@@ -198,7 +198,7 @@ fn readers_that_begin_meanwhile_are_told_that_the_topic_is_gone() {
             let (reading, began) = (AtomicUsize::new(0), Timestamp::from_millis(1));
             let read_again = || {
                 loop {
-                    let mut consumer = log.reader().unwrap();
+                    let mut consumer = log.standalone_consumer().unwrap();
                     // Between the look at the name and the look at the log the topic may go.
                     let outcome = consumer.assign([("t", 1)]).and_then(|()| {
                         while !consumer.poll(Duration::ZERO)?.is_empty() {}

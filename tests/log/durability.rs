@@ -16,7 +16,7 @@ const CHECKPOINT: &str = "recovery-point-offset-checkpoint";
 
 fn by_hand() -> (OpenOptions, ManualClock) {
     let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
-    (EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand), clock)
+    (EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual), clock)
 }
 
 fn topic(log: &EventLog) -> (Topic, Partition) {
@@ -93,7 +93,7 @@ fn what_nobody_syncs_is_synced_when_it_is_old_or_much() {
     assert_eq!(ends(&partition), (1, 1));
     log.close().unwrap();
 
-    let log = by_hand().0.sync_behind(300_000, None).open(dir.path()).unwrap();
+    let log = by_hand().0.background_sync(300_000, None).open(dir.path()).unwrap();
     let partition = log.topic("t").unwrap().partition(0).unwrap();
     let (producer, value) = (log.producer().unwrap(), vec![7; 100_000]);
     for sent in 1..=4 {
@@ -108,7 +108,7 @@ fn what_nobody_syncs_is_synced_when_it_is_old_or_much() {
 fn nothing_is_synced_behind_if_that_is_what_is_wanted() {
     let dir = tempfile::tempdir().unwrap();
     let (options, clock) = by_hand();
-    let log = options.sync_behind(None, None).open(dir.path()).unwrap();
+    let log = options.background_sync(None, None).open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
     log.producer().unwrap().send(&topic, Record::new("one")).unwrap();
     // Shorter than retention, which begins a segment in place of one that is all old.
@@ -152,7 +152,7 @@ fn an_interval_is_kept_by_the_threads_too() {
 #[test]
 fn a_careful_reader_is_shown_what_is_durable_and_woken_for_it() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().sync_behind(None, None).open(dir.path()).unwrap();
+    let log = EventLog::options().background_sync(None, None).open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
     let producer = log.producer().unwrap();
     let mut reader = careful_reader(&log, &partition);
@@ -187,7 +187,7 @@ fn crashed(from: &Path) -> tempfile::TempDir {
 #[test]
 fn after_a_crash_all_is_served_at_once_and_made_durable_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().sync_behind(None, None).open(dir.path()).unwrap();
+    let log = EventLog::options().background_sync(None, None).open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
     let producer = log.producer().unwrap();
     producer.send(&topic, Record::new("synced")).unwrap();
@@ -200,7 +200,7 @@ fn after_a_crash_all_is_served_at_once_and_made_durable_behind() {
     assert!(!log.recovery().clean);
     let partition = log.topic("t").unwrap().partition(0).unwrap();
     assert_eq!(ends(&partition), (1, 2));
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([&partition]).unwrap();
     assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 2);
     let mut careful = careful_reader(&log, &partition);
@@ -213,7 +213,7 @@ fn after_a_crash_all_is_served_at_once_and_made_durable_behind() {
 #[test]
 fn recovery_tells_how_far_it_has_come() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().sync_behind(None, None).open(dir.path()).unwrap();
+    let log = EventLog::options().background_sync(None, None).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(3)).unwrap();
     let value = vec![7; 1_000_000];
     for number in 0..100 {
@@ -295,7 +295,7 @@ fn topics_are_on_the_medium_when_they_are_made_and_gone_when_they_are_deleted() 
 #[test]
 fn a_close_leaves_everything_on_the_medium_and_says_so_in_the_marker() {
     let dir = tempfile::tempdir().unwrap();
-    let log = EventLog::options().sync_behind(None, None).open(dir.path()).unwrap();
+    let log = EventLog::options().background_sync(None, None).open(dir.path()).unwrap();
     let (topic, _) = topic(&log);
     log.producer().unwrap().send(&topic, Record::new("one")).unwrap();
     let marker = dir.path().join(".kafka_cleanshutdown");
@@ -310,7 +310,7 @@ fn a_close_leaves_everything_on_the_medium_and_says_so_in_the_marker() {
 /// Without syncs that the topic does not ask for.
 fn flushed(dir: &Path, name: &str, value: &str) -> (EventLog, ManualClock, Topic, Partition) {
     let (options, clock) = by_hand();
-    let log = options.sync_behind(None, None).open(dir).unwrap();
+    let log = options.background_sync(None, None).open(dir).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().set(name, value)).unwrap();
     let partition = topic.partition(0).unwrap();
     (log, clock, topic, partition)

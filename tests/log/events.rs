@@ -6,7 +6,7 @@ use stratalog::{Event, EventLog, Maintenance, ManualClock, OpenOptions, Record, 
 
 fn by_hand() -> (OpenOptions, ManualClock) {
     let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
-    (EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand), clock)
+    (EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual), clock)
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_held_records_keep_of_a_deleted_topic_is_counted_until_they_go() {
     log.close().unwrap();
     // Sealed by the close: what is read now is read through a map.
     let log = EventLog::open(dir.path()).unwrap();
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([("t", 0)]).unwrap();
     let records = reader.poll(Duration::ZERO).unwrap();
     let size = log.topic("t").unwrap().partition(0).unwrap().size().unwrap();

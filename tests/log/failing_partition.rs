@@ -84,7 +84,7 @@ fn one_partition_out_of_range_is_the_error_of_every_nth_poll_and_the_others_are_
             check(partitions, &(read, errors), &format!("subscribed, {partitions}, {most}"));
             // The others were committed all the same.
             let committed = log.group("g").unwrap().committed().unwrap();
-            let others = committed.iter().filter(|at| at.partition().partition() > 0);
+            let others = committed.iter().filter(|at| at.topic_partition().partition() > 0);
             let ends: Vec<_> = others.map(Position::offset).collect();
             assert_eq!(ends, vec![RECORDS as u64; partitions as usize - 1]);
             assert!(matches!(member.close(), Err(Error::OffsetOutOfRange { .. })), "no poll will say it");
@@ -141,7 +141,7 @@ fn what_can_be_read_again_is_read_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     fill(&log, 3);
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign((0..3).map(|n| TopicPartition::from(("t", n)))).unwrap();
     sent_away(&mut reader);
     reader.poll(Duration::ZERO).unwrap_err();
@@ -164,7 +164,7 @@ fn a_poll_waits_for_the_others_while_one_fails() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     fill(&log, 2);
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign((0..2).map(|n| TopicPartition::from(("t", n)))).unwrap();
     reader.seek_to_end().unwrap();
     sent_away(&mut reader);

@@ -212,7 +212,7 @@ fn records_of_a_deleted_topic_are_dropped_once() {
     for lingers in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(Timestamp::from_millis(1_000));
-        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
         let log = options.open(dir.path()).unwrap();
         let events = log.events();
         let (gone, stays) = (
@@ -247,7 +247,7 @@ fn records_of_a_deleted_topic_are_dropped_once() {
 fn a_lingering_batch_that_cannot_be_written_is_told_once() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_000));
-    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
     let log = options.open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(2)).unwrap();
     let events = log.events();
@@ -358,7 +358,7 @@ fn larger_batches_of_others_are_read_by_an_option_and_named_without_it() {
     log.close().unwrap();
     for read_only in [false, true] {
         let log = with(100_000).read_only(read_only).open(dir.path()).unwrap();
-        let mut reader = log.reader().unwrap();
+        let mut reader = log.standalone_consumer().unwrap();
         reader.assign([("t", 0)]).unwrap();
         let failure = reader.poll(Duration::ZERO).unwrap_err();
         let Error::Unsupported(damage) = &failure else { panic!("{failure:?}") };
@@ -395,8 +395,8 @@ fn a_compaction_leaves_nothing_that_is_not_read_with_the_same_settings() {
         let clock = ManualClock::new(at(0));
         let options = EventLog::options()
             .clock(clock.clone())
-            .maintenance(Maintenance::ByHand)
-            .most_segment_bytes(20_000)
+            .maintenance(Maintenance::Manual)
+            .max_segment_bytes(20_000)
             .max_decompressed_batch_bytes(4_000);
         let log = options.open(dir.path()).unwrap();
         let config = TopicConfig::new().cleanup(stratalog::CleanupPolicy::Compact);

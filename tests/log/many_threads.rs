@@ -88,7 +88,7 @@ fn every_consumer_sees_every_record_once_and_in_order() {
         let all = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..CONSUMERS {
-                let consumer = log.reader().unwrap();
+                let consumer = log.standalone_consumer().unwrap();
                 scope.spawn(|| all.lock().unwrap().push(consume(consumer, &topic)));
             }
             for me in 0..PRODUCERS {

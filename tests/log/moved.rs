@@ -11,7 +11,7 @@ use stratalog::{Error, EventLog, Maintenance, ManualClock, Record, Remedy, Times
 const SEGMENT: u32 = 4096;
 
 fn open(mode: Mode, at: &Path) -> EventLog {
-    let options = mode.options().maintenance(Maintenance::ByHand).most_segment_bytes(SEGMENT);
+    let options = mode.options().maintenance(Maintenance::Manual).max_segment_bytes(SEGMENT);
     options.clock(ManualClock::new(Timestamp::from_millis(1_000_000))).open(at).unwrap()
 }
 
@@ -143,7 +143,7 @@ fn retention_of_a_log_that_was_moved_removes_nothing_of_another() {
     let (place, elsewhere) = (root.join("place"), root.join("elsewhere"));
     let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
     let make = || {
-        let options = EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(SEGMENT);
+        let options = EventLog::options().maintenance(Maintenance::Manual).max_segment_bytes(SEGMENT);
         let log = options.clock(clock.clone()).open(&place).unwrap();
         let config = TopicConfig::new().retention_bytes(u64::from(SEGMENT)).set("file.delete.delay.ms", "0");
         let topic = log.create_topic("t", config).unwrap();

@@ -97,7 +97,7 @@ fn directories_of_brokers_stay_as_they_are() {
                 let offsets = of.offsets().unwrap();
                 let found = (offsets.log_start, offsets.log_end);
                 assert_eq!(found, (number(&partition["start"]), number(&partition["hw"])), "{}", of.id());
-                let mut reader = log.reader().unwrap();
+                let mut reader = log.standalone_consumer().unwrap();
                 reader.assign([&of]).unwrap();
                 // What this version does not read it says so, and changes nothing either.
                 while reader.poll(Duration::ZERO).is_ok_and(|records| !records.is_empty()) {}
@@ -138,7 +138,7 @@ fn what_a_writer_does_appears() {
         let topic = log.create_topic("t", small()).unwrap();
         let seen = other.topic("t").unwrap();
         assert_eq!((seen.id(), end(&seen, 0)), (topic.id(), 0));
-        let mut reader = other.reader().unwrap();
+        let mut reader = other.standalone_consumer().unwrap();
         reader.assign(seen.partitions()).unwrap();
         assert!(polled(&mut reader).is_empty());
 
@@ -251,7 +251,7 @@ fn torn_batch_counts_when_it_is_whole() {
         std::fs::write(&path, prefix(0)).unwrap();
         for mode in [ReadMode::Auto, ReadMode::Copy] {
             let log = EventLog::options().read_only(true).read_mode(mode).open(&growing).unwrap();
-            let mut reader = log.reader().unwrap();
+            let mut reader = log.standalone_consumer().unwrap();
             reader.assign([("t", 0)]).unwrap();
             let mut received = 0;
             for length in 1..=bytes.len() {
@@ -289,7 +289,7 @@ fn damage_inside_is_told() {
     bytes[500_000] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
     let log = EventLog::open_read_only(dir.path()).unwrap();
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([("t", 0)]).unwrap();
     let mut received = 0;
     let damage = loop {
@@ -300,7 +300,7 @@ fn damage_inside_is_told() {
         }
     };
     assert_eq!((received, damage.path), (2, segment.canonicalize().unwrap()));
-    reader.seek(damage.offset.map(|at| stratalog::Position::new(at.partition(), 3)).unwrap()).unwrap();
+    reader.seek(damage.offset.map(|at| stratalog::Position::new(at.topic_partition(), 3)).unwrap()).unwrap();
     assert!(!reader.poll(Duration::ZERO).unwrap().is_empty());
 }
 

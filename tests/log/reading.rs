@@ -57,7 +57,7 @@ fn positions_lag_and_seeks() {
         let topic = topic(&log, 3);
         fill(&log, &topic, 0, &[1, 5, 10, 4]);
         fill(&log, &topic, 2, &[7]);
-        let mut reader = log.reader().unwrap();
+        let mut reader = log.standalone_consumer().unwrap();
         reader.assign(topic.partitions()).unwrap();
         let all: Vec<TopicPartition> = (0..3).map(|number| ("t", number).into()).collect();
         assert_eq!(reader.assignment(), all);
@@ -171,7 +171,7 @@ fn polls_return_exactly_as_many_records_as_are_wanted() {
                 records.iter().for_each(|r| seen.entry(r.partition()).or_default().push(r.offset()));
                 left -= records.len();
                 for position in reader.positions() {
-                    let known = seen.get(&position.partition().partition()).map_or(0, Vec::len);
+                    let known = seen.get(&position.topic_partition().partition()).map_or(0, Vec::len);
                     assert_eq!(position.offset(), known as u64, "position and records handed out differ");
                 }
                 // Only the last polls may have less to give.

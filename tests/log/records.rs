@@ -8,7 +8,7 @@ use stratalog::{
 };
 
 fn everything(log: &EventLog, topic: &Topic) -> Records {
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign(topic.partitions()).unwrap();
     reader.poll(Duration::ZERO).unwrap()
 }
@@ -81,7 +81,10 @@ fn every_field_comes_back_as_it_was_sent() {
             assert_eq!(record.timestamp_type(), TimestampType::CreateTime);
             assert_eq!(record.leader_epoch(), Some(0));
             let next = record.next_position();
-            assert_eq!((next.offset(), next.partition().to_string()), (offset as u64 + 1, "t-0".into()));
+            assert_eq!(
+                (next.offset(), next.topic_partition().to_string()),
+                (offset as u64 + 1, "t-0".into())
+            );
         }
         let with_headers = records.iter().nth(4).unwrap();
         assert_eq!(with_headers.headers().len(), 3);
@@ -192,8 +195,8 @@ fn records_are_grouped_by_partition() {
             .partitions()
             .map(|group| {
                 assert_eq!((group.len(), group.is_empty()), (group.iter().len(), false));
-                assert!(group.iter().all(|record| record.partition() == group.partition().partition()));
-                (group.partition().to_string(), values(group.iter()))
+                assert!(group.iter().all(|record| record.partition() == group.topic_partition().partition()));
+                (group.topic_partition().to_string(), values(group.iter()))
             })
             .collect();
         assert_eq!(groups, [("t-0".to_owned(), vec![1, 4]), ("t-2".to_owned(), vec![0, 2, 3])]);

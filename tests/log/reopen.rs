@@ -179,7 +179,7 @@ impl Run {
         let report = self.log.recovery();
         assert_eq!(report.clean, clean);
         assert!(report.failed.is_empty() && report.unknown_directories.is_empty(), "{report:?}");
-        assert!(report.bytes_cut() == 0 && (!clean || report.bytes_scanned() == 0), "{report:?}");
+        assert!(report.bytes_truncated() == 0 && (!clean || report.bytes_scanned() == 0), "{report:?}");
         for found in &report.partitions {
             let name = found.partition.topic();
             let known = &self.model[name].partitions[found.partition.partition() as usize];

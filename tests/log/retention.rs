@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn by_hand(clock: &ManualClock) -> OpenOptions {
-    EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).most_segment_bytes(1024)
+    EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).max_segment_bytes(1024)
 }
 
 fn clock() -> ManualClock {
@@ -41,7 +41,7 @@ fn retention_by_hand() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(0));
     let log =
-        EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+        EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().segment_age(MINUTE).retention(2 * MINUTE)).unwrap();
     let producer = log.producer().unwrap();
     producer.send(&topic, Record::new("old")).unwrap();
@@ -58,15 +58,15 @@ fn by_age_old_segments_go_and_a_consumer_behind_is_told() {
     in_every_mode(|mode, dir| {
         let clock = clock();
         let options = || {
-            let options = mode.options().clock(clock.clone()).most_segment_bytes(1024);
-            options.maintenance(Maintenance::ByHand)
+            let options = mode.options().clock(clock.clone()).max_segment_bytes(1024);
+            options.maintenance(Maintenance::Manual)
         };
         let log = options().open(dir).unwrap();
         let topic = log.create_topic("t", TopicConfig::new().retention(MINUTE)).unwrap();
         let partition = topic.partition(0).unwrap();
         let events = log.events();
         fill(&log, &topic, &clock, 10);
-        let mut behind = log.reader().unwrap();
+        let mut behind = log.standalone_consumer().unwrap();
         behind.assign([&partition]).unwrap();
         let held = behind.poll(Duration::ZERO).unwrap();
         behind.seek(common::at(&topic, 0, 1)).unwrap();
@@ -128,7 +128,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 fn a_topic_that_does_not_say_keeps_everything() {
     in_every_mode(|mode, dir| {
         let clock = clock();
-        let options = || mode.options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+        let options = || mode.options().clock(clock.clone()).maintenance(Maintenance::Manual);
         let log = options().open(dir).unwrap();
         let orders = log.ensure_topic("orders", TopicConfig::new().partitions(3)).unwrap();
         assert!(orders.config().entries().eq([("retention.ms", "-1")]));
@@ -176,7 +176,7 @@ fn the_directory_of_a_broker_stays_whole() {
     let expected = Expected::of_broker("clean-4.1");
     let dir = expected.copy();
     let clock = ManualClock::new(Timestamp::from_millis(1_900_000_000_000));
-    let log = EventLog::options().clock(clock).maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    let log = EventLog::options().clock(clock).maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     // None of these records a retention but -1; what does would be deleted rightly.
     let topics = log.topics().unwrap();
     for topic in topics.iter().filter(|topic| !topic.name().starts_with("__")) {
@@ -184,7 +184,7 @@ fn the_directory_of_a_broker_stays_whole() {
     }
     assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
     log.close().unwrap();
-    let log = EventLog::options().maintenance(Maintenance::ByHand).open(dir.path()).unwrap();
+    let log = EventLog::options().maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let starts = |topic: &Topic| {
         let of = |partition: &Partition| partition.offsets().unwrap().log_start;
         topic.partitions().iter().map(of).collect::<Vec<_>>()
@@ -487,7 +487,7 @@ fn a_segment_kept_by_a_timestamp_in_the_future_is_told_of_once() {
     }
     assert_eq!(kept(&events), [(2, far)], "once");
     let found = partition.kept_by_future_timestamp().unwrap().unwrap();
-    assert_eq!((found.offsets, found.newest), (2..4, far));
+    assert_eq!((found.offsets, found.max_timestamp), (2..4, far));
     assert_eq!(partition.offsets().unwrap().log_start, 2);
     // The future comes, and then it is old.
     clock.set(far);

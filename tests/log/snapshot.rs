@@ -20,7 +20,7 @@ fn clock() -> ManualClock {
 }
 
 fn options(clock: &ManualClock) -> OpenOptions {
-    EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand).offsets_partitions(2)
+    EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).offsets_partitions(2)
 }
 
 /// What users can see of a log.
@@ -59,7 +59,7 @@ fn content(log: &EventLog) -> Content {
     });
     let committed = log.groups().unwrap().into_iter().map(|group| {
         let positions = group.committed().unwrap();
-        let positions = positions.iter().map(|at| (at.partition().to_string(), at.offset()));
+        let positions = positions.iter().map(|at| (at.topic_partition().to_string(), at.offset()));
         (group.name().to_owned(), positions.collect())
     });
     Content { topics: topics.collect(), committed: committed.collect() }
@@ -263,7 +263,7 @@ impl Drop for Ends<'_> {
 fn a_record_is_in_it_with_all_that_was_acknowledged_before() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let log = EventLog::options().offsets_partitions(2).most_segment_bytes(64 << 10).open(data).unwrap();
+    let log = EventLog::options().offsets_partitions(2).max_segment_bytes(64 << 10).open(data).unwrap();
     // The first and the last partitions of the log, and many between them.
     let chain = [("a", 1), ("middle", 2000), ("z", 1)]
         .map(|(name, count)| log.create_topic(name, TopicConfig::new().partitions(count)).unwrap());

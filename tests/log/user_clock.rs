@@ -107,7 +107,7 @@ fn a_poll_reads_the_clock_as_often_for_one_record_as_for_thousands() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Watched::default();
     // By hand all times are the clock's, those of the groups too.
-    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
+    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
     let log = options.open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     let partition = topic.partition(0).unwrap();
@@ -130,7 +130,7 @@ fn a_poll_reads_the_clock_as_often_for_one_record_as_for_thousands() {
         let _ = alone.poll(Duration::ZERO).unwrap();
         assert!(clock.reads() <= 3, "{most}: and whether others poll, and the time of a change");
     }
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([&partition]).unwrap();
     clock.reads();
     assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 5_000);

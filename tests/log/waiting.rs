@@ -137,7 +137,7 @@ fn nothing_works_after_the_close() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
-    let (producer, mut consumer) = (log.producer().unwrap(), log.reader().unwrap());
+    let (producer, mut consumer) = (log.producer().unwrap(), log.standalone_consumer().unwrap());
     let (partition, mut buffered) = (topic.partition(0).unwrap(), producer.buffered());
     consumer.assign([&partition]).unwrap();
     producer.send(&topic, Record::new("x")).unwrap();
@@ -166,7 +166,7 @@ fn nothing_works_after_the_close() {
     closed(log.topics().map(drop));
     closed(log.topic("t").map(drop));
     closed(log.producer().map(drop));
-    closed(log.reader().map(drop));
+    closed(log.standalone_consumer().map(drop));
     closed(log.sync());
     let again = EventLog::open(dir.path()).unwrap();
     assert!(again.recovery().clean);

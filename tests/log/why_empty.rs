@@ -62,7 +62,7 @@ fn a_change_of_the_assignment_is_a_reason_of_its_own() {
     let mut other = log.consumer("g").unwrap();
     other.subscribe(["t"]).unwrap();
     assert_eq!(why(&mut other, MOMENT), Some(WhyEmpty::TimedOut), "it has no partition yet");
-    assert_eq!(why(&mut member, Duration::MAX), Some(WhyEmpty::AssignmentChanged), "revoking");
+    assert_eq!(why(&mut member, Duration::MAX), Some(WhyEmpty::AssignmentChanged), "revoked");
     log.delete_topic("t").unwrap();
     assert_eq!(why(&mut member, Duration::MAX), Some(WhyEmpty::AssignmentChanged), "lost");
 }

@@ -99,7 +99,7 @@ impl Follow<'_> {
         if !self.commits {
             return Ok(());
         }
-        positions.retain(|position| self.consumer.assignment().contains(position.partition()));
+        positions.retain(|position| self.consumer.assignment().contains(position.topic_partition()));
         Ok(self.consumer.commit_to(positions)?)
     }
 
@@ -148,7 +148,7 @@ impl Follow<'_> {
         match failure {
             Error::OffsetOutOfRange { at, valid } if at.offset() < valid.start => {
                 // Records that were deleted before they were printed are told of, not skipped in silence.
-                let (from, last, of) = (at.offset(), valid.start - 1, at.partition());
+                let (from, last, of) = (at.offset(), valid.start - 1, at.topic_partition());
                 if from == last {
                     output::warn(format_args!("offset {from} of {of} was deleted before it was read"));
                 } else {
@@ -192,7 +192,7 @@ fn explained(failure: Error) -> Failure {
         None => failure.into(),
         Some(at) => Failure::failed(format!(
             "{failure}; go on behind it with --partition {} --offset {}",
-            at.partition().partition(),
+            at.topic_partition().partition(),
             at.offset()
         )),
     }

@@ -43,10 +43,10 @@ pub(super) fn place(consumer: &mut Consumer, start: Option<Start>, from_beginnin
                 if !(first..=end).contains(&offset) {
                     return Err(Failure::failed(format!(
                         "offset {offset} is outside {}, which holds {first} to {end}",
-                        position.partition()
+                        position.topic_partition()
                     )));
                 }
-                consumer.seek(Position::new(position.partition(), offset))?;
+                consumer.seek(Position::new(position.topic_partition(), offset))?;
             }
         }
     }

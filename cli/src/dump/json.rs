@@ -6,7 +6,7 @@ use std::path::Path;
 
 use stratalog::inspect::{
     BatchView, InspectedRecord, OffsetIndexEntry, ProducerSnapshotEntry, TimeIndexEntry,
-    TransactionIndexEntry, control_words,
+    TransactionIndexEntry, decode_control_record,
 };
 
 use super::Detail;
@@ -98,7 +98,8 @@ impl Json {
             self.line.push(b']');
         }
         if batch.is_control() {
-            let words = record.key().zip(record.value()).and_then(|(key, value)| control_words(key, value));
+            let words =
+                record.key().zip(record.value()).and_then(|(key, value)| decode_control_record(key, value));
             self.line.extend(b",\"control\":");
             let words = words.or_else(|| record.control().map(|kind| format!("{kind:?}")));
             push_text(words.as_deref().unwrap_or_default(), &mut self.line);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use stratalog::inspect::{
     BatchView, ControlKind, InspectedRecord, OffsetIndexEntry, ProducerSnapshotEntry, TimeIndexEntry,
-    TransactionIndexEntry, control_words,
+    TransactionIndexEntry, decode_control_record,
 };
 use stratalog::{Compression, TimestampType};
 
@@ -141,8 +141,10 @@ impl Text {
                 put!(self.line, " controlType: UNKNOWN({kind})");
             }
             _ => {
-                let words =
-                    record.key().zip(record.value()).and_then(|(key, value)| control_words(key, value));
+                let words = record
+                    .key()
+                    .zip(record.value())
+                    .and_then(|(key, value)| decode_control_record(key, value));
                 put!(self.line, " {}", words.as_deref().unwrap_or("controlType: UNKNOWN(-1)"));
             }
         }

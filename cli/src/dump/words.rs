@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use stratalog::inspect::{CoordinatorWords, InspectedRecord, coordinator_words, metadata_words};
+use stratalog::inspect::{
+    CoordinatorTopic, InspectedRecord, decode_coordinator_record, decode_metadata_record,
+};
 
 /// What the records are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +39,14 @@ impl Words {
                 return (record.key().map(text), record.value().map(text));
             }
             Self::Metadata => return (None, Some(metadata(record))),
-            Self::Groups => CoordinatorWords::Groups,
-            Self::Transactions => CoordinatorWords::Transactions,
+            Self::Groups => CoordinatorTopic::ConsumerOffsets,
+            Self::Transactions => CoordinatorTopic::TransactionState,
         };
         let offset = record.offset();
         let Some(key) = record.key() else {
             return (Some(format!("Error at offset {offset}, skipping. The key is missing.")), None);
         };
-        match coordinator_words(coordinator, key, record.value()) {
+        match decode_coordinator_record(coordinator, key, record.value()) {
             Ok(Some((key, value))) => (Some(key), Some(value.unwrap_or_else(|| "<DELETE>".to_owned()))),
             Ok(None) => {
                 let kind = key.first_chunk().map_or(-1, |kind| i16::from_be_bytes(*kind));
@@ -57,7 +59,7 @@ impl Words {
 
 fn metadata(record: &InspectedRecord<'_>) -> String {
     let offset = record.offset();
-    match record.value().map(metadata_words) {
+    match record.value().map(decode_metadata_record) {
         Some(Ok(words)) => words,
         Some(Err(failure)) => format!("Error at {offset}, skipping. {failure}"),
         None => format!("Error at {offset}, skipping. The value is missing."),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
-use stratalog::inspect::{CoordinatorWords, coordinator_words};
+use stratalog::inspect::{CoordinatorTopic, decode_coordinator_record};
 use stratalog::{ConsumerConfig, Error, EventLog, IsolationLevel};
 
 use crate::Outcome;
@@ -80,7 +80,7 @@ pub(super) fn all(log: &EventLog) -> Outcome<BTreeMap<String, Group>> {
 
 /// Takes the next record. Those of other kinds say nothing that is wanted here.
 pub(crate) fn take(key: Option<&[u8]>, value: Option<&[u8]>, groups: &mut BTreeMap<String, Group>) {
-    let words = key.map(|key| coordinator_words(CoordinatorWords::Groups, key, value));
+    let words = key.map(|key| decode_coordinator_record(CoordinatorTopic::ConsumerOffsets, key, value));
     let Some(Ok(Some((key, value)))) = words else { return };
     let parsed = |words: &str| serde_json::from_str::<Value>(words).ok();
     let Some(key) = parsed(&key) else { return };

@@ -12,7 +12,7 @@ pub(super) fn partitions(options: &Groups, log: &EventLog, group: &Group) -> Out
     }
     let mut found: Vec<TopicPartition> = Vec::new();
     if options.all_topics {
-        found.extend(group.committed()?.iter().map(|position| position.partition().clone()));
+        found.extend(group.committed()?.iter().map(|position| position.topic_partition().clone()));
     }
     for text in &options.topic {
         let (name, numbers) = parse(text)?;

@@ -148,7 +148,8 @@ fn of_options(options: &Groups, log: &EventLog, group: &Group) -> Outcome<Vec<Mo
     let committed = group.committed()?;
     let mut moves = Vec::new();
     for of in plan::partitions(options, log, group)? {
-        let before = committed.iter().find(|position| *position.partition() == of).map(Position::offset);
+        let before =
+            committed.iter().find(|position| *position.topic_partition() == of).map(Position::offset);
         let to = target(&options.reset.to, log, &of, before)?;
         moves.push(Move { of, to });
     }

@@ -231,7 +231,7 @@ impl Importing<'_> {
             let of = topic.partition(u32::try_from(number(partition, "partition")?).unwrap_or(u32::MAX))?;
             let (start, end) = (number(partition, "start")?, number(partition, "hw")?);
             if of.offsets()?.log_end == 0 && end > 0 {
-                self.producer.skip_to(&of, start)?;
+                self.producer.advance_log_end(&of, start)?;
             }
             self.ends.push((of, end));
         }
@@ -301,7 +301,7 @@ impl Importing<'_> {
         self.flush()?;
         for (partition, end) in &self.ends {
             if partition.offsets()?.log_end < *end {
-                self.producer.skip_to(partition, *end)?;
+                self.producer.advance_log_end(partition, *end)?;
             }
         }
         Ok(())

@@ -165,7 +165,7 @@ fn held(topic: &Topic) -> stratalog::Result<Held> {
             held.kept_by_future.push((
                 partition.id().partition(),
                 kept.offsets.start,
-                kept.newest.as_millis(),
+                kept.max_timestamp.as_millis(),
             ));
         }
     }

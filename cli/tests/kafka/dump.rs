@@ -118,8 +118,8 @@ fn what_the_program_copies_is_in_order_for_kafkas_tool() {
     }
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::options()
-        .maintenance(Maintenance::ByHand)
-        .most_segment_bytes(4096)
+        .maintenance(Maintenance::Manual)
+        .max_segment_bytes(4096)
         .open(dir.path())
         .unwrap();
     let gaps = log.create_topic("gaps", TopicConfig::new().retention(None)).unwrap().partition(0).unwrap();
@@ -129,7 +129,7 @@ fn what_the_program_copies_is_in_order_for_kafkas_tool() {
         let copies =
             [100 + at * 50, 110 + at * 50].map(|offset| RecordCopy::new(offset, Record::new(&value)));
         producer.send_copies(&gaps, copies).unwrap();
-        producer.skip_to(&gaps, 130 + at * 50).unwrap();
+        producer.advance_log_end(&gaps, 130 + at * 50).unwrap();
     }
     log.close().unwrap();
     let script = common::root().join("tests/kafka/kafka-check");

@@ -48,6 +48,6 @@ fn what_keeps_a_broker_from_starting_is_a_failure() {
         assert!(told.contains(reason), "{told}");
     }
     // Still a log, and free.
-    let log = stratalog::EventLog::options().maintenance(Maintenance::ByHand).open(program.log()).unwrap();
+    let log = stratalog::EventLog::options().maintenance(Maintenance::Manual).open(program.log()).unwrap();
     assert!(log.recovery().clean);
 }

@@ -42,8 +42,7 @@ fn vectors(path: &str) -> PathBuf {
 
 /// A directory with something of everything that the program can write.
 fn fill(dir: &Path) {
-    let log =
-        EventLog::options().maintenance(Maintenance::ByHand).most_segment_bytes(8192).open(dir).unwrap();
+    let log = EventLog::options().maintenance(Maintenance::Manual).max_segment_bytes(8192).open(dir).unwrap();
     let orders = log.create_topic("orders", TopicConfig::new().partitions(2).retention(None)).unwrap();
     let times =
         TopicConfig::new().timestamp_type(TimestampType::LogAppendTime).set("cleanup.policy", "compact");
@@ -64,7 +63,7 @@ fn fill(dir: &Path) {
     let gaps = log.create_topic("gaps", TopicConfig::new()).unwrap().partition(0).unwrap();
     let copies = [(40, "a"), (45, "b")].map(|(at, value)| RecordCopy::new(at, Record::new(value)));
     producer.send_copies(&gaps, copies).unwrap();
-    producer.skip_to(&gaps, 60).unwrap();
+    producer.advance_log_end(&gaps, 60).unwrap();
     orders.partition(1).unwrap().delete_records(5).unwrap();
     let positions = [Position::new(("orders", 0), 7), Position::new(("gaps", 0), 60)];
     log.group("billing").unwrap().set_committed(positions).unwrap();

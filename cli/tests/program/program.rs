@@ -33,7 +33,7 @@ impl Program {
     /// With a topic `t` that keeps an hour: a record of 2020, and one of the year 10000.
     pub(crate) fn with_old_record_beside_the_future() -> Self {
         let program = Self::new();
-        let log = EventLog::options().maintenance(Maintenance::ByHand).open(program.log()).unwrap();
+        let log = EventLog::options().maintenance(Maintenance::Manual).open(program.log()).unwrap();
         let config = TopicConfig::new().retention(Duration::from_secs(3600));
         let forever = i64::MAX.to_string();
         let config = config.set("message.timestamp.after.max.ms", &forever).set("segment.ms", forever);

@@ -20,7 +20,9 @@ fn commands_that_write_want_a_word_where_others_have_a_part() {
         &["mirror", "--dir", &from, "--to", &to],
     ] {
         let told = program.fails(1, arguments, "two\n");
-        for word in ["the directory of node 1", "node 2", "--accept-loss", "commands that only read work"] {
+        for word in
+            ["the directory of node 1", "node 2", "--accept-data-loss", "commands that only read work"]
+        {
             assert!(told.contains(word), "{arguments:?}: {told}");
         }
     }
@@ -29,7 +31,7 @@ fn commands_that_write_want_a_word_where_others_have_a_part() {
         program.ok(&["consume", "--topic", "t", "--from-beginning", "--timeout-ms", "0"], ""),
         "one\n"
     );
-    program.ok(&["produce", "--topic", "t", "--accept-loss"], "two\n");
+    program.ok(&["produce", "--topic", "t", "--accept-data-loss"], "two\n");
     let read = ["consume", "--topic", "t", "--from-beginning", "--timeout-ms", "0"];
     assert_eq!(program.ok(&read, ""), "one\ntwo\n");
 }

@@ -33,7 +33,7 @@ fn once_prints_what_there_is() {
 fn what_is_not_synced_is_shown_in_bytes() {
     let program = Program::with_topic("t", 1);
     // Nobody else syncs it while this process holds it.
-    let log = EventLog::options().maintenance(Maintenance::ByHand).open(program.log()).unwrap();
+    let log = EventLog::options().maintenance(Maintenance::Manual).open(program.log()).unwrap();
     let topic = log.topic("t").unwrap();
     let producer = log.producer().unwrap();
     let look = || -> Value {

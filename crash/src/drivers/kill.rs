@@ -177,10 +177,10 @@ impl Killing {
                 oracle.hear(line).ok_or_else(|| format!("{line:?} makes no sense"))?;
             }
             backups::judge(&root.with_extension("snapshot"))?;
-            let log = load::options(mode).maintenance(Maintenance::ByHand).open(root);
+            let log = load::options(mode).maintenance(Maintenance::Manual).open(root);
             let log = log.map_err(|failure| format!("open: {failure}"))?;
             let found = judge(&log, oracle, After::Kill)?;
-            self.counts.cut += log.recovery().bytes_cut();
+            self.counts.cut += log.recovery().bytes_truncated();
             if closes {
                 log.close().map_err(|failure| format!("close: {failure}"))?;
             }

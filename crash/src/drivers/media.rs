@@ -260,13 +260,13 @@ fn judged(root: &Path, heard: &[String], after: After) -> Result<(usize, u64), S
         oracle.hear(line).ok_or_else(|| format!("{line:?} makes no sense"))?;
     }
     let open = |read_only| {
-        let log = load::options(0).maintenance(Maintenance::ByHand).read_only(read_only).open(root);
+        let log = load::options(0).maintenance(Maintenance::Manual).read_only(read_only).open(root);
         log.map_err(|failure| format!("open after the mount: {failure}"))
     };
     let cut = {
         let log: EventLog = open(false)?;
         let found = judge(&log, &oracle, after)?;
-        let cut = log.recovery().bytes_cut();
+        let cut = log.recovery().bytes_truncated();
         log.close().map_err(|failure| format!("close after the mount: {failure}"))?;
         let log = open(true)?;
         judge(&log, &found, After::Close)?;

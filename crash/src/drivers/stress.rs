@@ -91,7 +91,7 @@ fn session(root: &Path, seed: u64, operations: &mut u64, read: &mut u64) -> Resu
     if let Some(line) = oracle(|oracle| oracle.trace.iter().find(|line| line.starts_with("NOT")).cloned()) {
         return Err(line);
     }
-    let log = load::options(seed).maintenance(Maintenance::ByHand).open(root);
+    let log = load::options(seed).maintenance(Maintenance::Manual).open(root);
     let log = log.map_err(|failure| format!("open after: {failure}"))?;
     if !log.recovery().clean {
         return Err("a log that was closed in order is not clean".into());

@@ -54,7 +54,7 @@ impl Handles {
         let mut member = log.consumer_with(ConsumerConfig::new().group("g").commit_on_poll(true)).unwrap();
         member.subscribe(["t"]).unwrap();
         assert_eq!(member.poll(Duration::ZERO).unwrap().len(), 3);
-        let mut reader = log.reader().unwrap();
+        let mut reader = log.standalone_consumer().unwrap();
         reader.assign([("t", 0)]).unwrap();
         Self { partition: topic.partition(0).unwrap(), log, topic, producer, buffered, member, reader }
     }
@@ -88,7 +88,7 @@ impl Handles {
             ("topic", log.topic("t").map(drop)),
             ("topics", log.topics().map(drop)),
             ("producer", log.producer().map(drop)),
-            ("reader", log.reader().map(drop)),
+            ("reader", log.standalone_consumer().map(drop)),
             ("group", log.group("g").map(drop)),
             ("groups", log.groups().map(drop)),
             ("alter_config", topic.alter_config(|now| now.retention(None))),
@@ -111,7 +111,7 @@ impl Handles {
 #[test]
 fn every_call_of_a_child_is_refused_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut handles = Handles::on(dir.path(), EventLog::options().maintenance(Maintenance::ByHand));
+    let mut handles = Handles::on(dir.path(), EventLog::options().maintenance(Maintenance::Manual));
     let before = tree(dir.path());
     in_child(|| {
         for (call, outcome) in handles.call_all() {
@@ -132,9 +132,9 @@ fn every_call_of_a_child_is_refused_and_writes_nothing() {
 
 #[test]
 fn a_child_that_drops_its_handles_leaves_the_log_to_the_parent() {
-    for by in [Maintenance::ByHand, Maintenance::Threads] {
+    for by in [Maintenance::Manual, Maintenance::Threads] {
         let dir = tempfile::tempdir().unwrap();
-        let options = EventLog::options().maintenance(by).sync_behind(None, None);
+        let options = EventLog::options().maintenance(by).background_sync(None, None);
         let handles = Handles::on(dir.path(), options);
         let before = tree(dir.path());
         // To the child this is all there is of them: what it drops it drops as its last handle.
@@ -144,7 +144,7 @@ fn a_child_that_drops_its_handles_leaves_the_log_to_the_parent() {
             assert!(matches!(EventLog::open(dir.path()), Err(Error::Locked { .. })), "the parent has it");
         })
         .unwrap();
-        if by == Maintenance::ByHand {
+        if by == Maintenance::Manual {
             // Threads of the parent may have made room meanwhile.
             assert!(tree(dir.path()) == before, "the child has changed something");
         }
@@ -192,7 +192,7 @@ fn a_log_that_is_only_read_is_the_parents_too() {
     let log = EventLog::open(dir.path()).unwrap();
     log.create_topic("t", TopicConfig::new()).unwrap();
     let reading = EventLog::open_read_only(dir.path()).unwrap();
-    let mut reader = reading.reader().unwrap();
+    let mut reader = reading.standalone_consumer().unwrap();
     reader.assign([("t", 0)]).unwrap();
     let mut held = Some((reading, reader));
     in_child(|| {

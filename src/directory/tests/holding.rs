@@ -22,7 +22,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn count(log: &EventLog, topic: &str) -> usize {
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign(log.topic(topic).unwrap().partitions()).unwrap();
     let mut found = 0;
     loop {
@@ -36,7 +36,7 @@ fn count(log: &EventLog, topic: &str) -> usize {
 
 fn a_slow_device(by: Maintenance) {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
-    let mut options = options().maintenance(by).sync_behind(BEHIND, None);
+    let mut options = options().maintenance(by).background_sync(BEHIND, None);
     options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);
@@ -64,7 +64,7 @@ fn a_slow_device(by: Maintenance) {
         });
         let _opened = OpenedAtLast(&gate);
         until("a sync is under way", || gate.inside() > 0);
-        until("an append waits", || log.metrics().appends_waited == 1);
+        until("an append waits", || log.metrics().appends_stalled == 1);
         let unsynced = || log.metrics().bytes_appended;
         assert!(unsynced() <= 2 * BEHIND + 3 * MOST_BATCH, "{}", unsynced());
         // It is in the log, and readers see it; other partitions go on.
@@ -73,13 +73,13 @@ fn a_slow_device(by: Maintenance) {
             producer.send(&other, Record::new(&value)).unwrap();
         }
         assert!(count(&log, "other") > 1);
-        assert_eq!(log.metrics().appends_waited, 1);
+        assert_eq!(log.metrics().appends_stalled, 1);
         assert!(sent.load(Ordering::SeqCst) < RECORDS);
         gate.open();
     });
     assert_eq!(count(&log, "slow") as u64, 1 + RECORDS);
     let told = std::iter::from_fn(|| events.try_next()).find_map(|event| match event {
-        Event::AppendsWait { partition, unsynced } => Some((partition.topic().to_owned(), unsynced)),
+        Event::AppendsStalled { partition, unsynced } => Some((partition.topic().to_owned(), unsynced)),
         _ => None,
     });
     let (topic, unsynced) = told.expect("it is told");
@@ -90,7 +90,7 @@ fn a_slow_device(by: Maintenance) {
 
 #[test]
 fn appends_wait_where_the_device_is_slower_than_they_are() {
-    a_slow_device(Maintenance::ByHand);
+    a_slow_device(Maintenance::Manual);
     a_slow_device(Maintenance::Threads);
 }
 
@@ -99,7 +99,7 @@ fn appends_wait_where_the_device_is_slower_than_they_are() {
 fn what_is_unsynced_is_bounded_over_segments() {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
     let behind: u64 = 3 << 20;
-    let mut options = options().maintenance(Maintenance::Threads).sync_behind(behind, None);
+    let mut options = options().maintenance(Maintenance::Threads).background_sync(behind, None);
     options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);
@@ -116,7 +116,7 @@ fn what_is_unsynced_is_bounded_over_segments() {
             }
         });
         let _opened = OpenedAtLast(&gate);
-        until("an append waits", || log.metrics().appends_waited == 1);
+        until("an append waits", || log.metrics().appends_stalled == 1);
         assert!(log.metrics().bytes_appended < 2 * behind + 200_000, "{}", log.metrics().bytes_appended);
         gate.open();
     });
@@ -128,7 +128,7 @@ fn what_is_unsynced_is_bounded_over_segments() {
 #[test]
 fn without_a_bound_nothing_waits() {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
-    let mut options = options().maintenance(Maintenance::ByHand).sync_behind(None, None);
+    let mut options = options().maintenance(Maintenance::Manual).background_sync(None, None);
     options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);
@@ -139,7 +139,7 @@ fn without_a_bound_nothing_waits() {
     for _ in 0..RECORDS {
         producer.send(&topic, Record::new(&[7; BYTES])).unwrap();
     }
-    assert_eq!(log.metrics().appends_waited, 0);
+    assert_eq!(log.metrics().appends_stalled, 0);
     gate.open();
     log.close().unwrap();
 }
@@ -148,7 +148,7 @@ fn without_a_bound_nothing_waits() {
 #[test]
 fn a_lingering_batch_whose_topic_wants_a_sync_holds_up_no_other_partition() {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
-    let mut options = options().maintenance(Maintenance::Threads).sync_behind(None, None);
+    let mut options = options().maintenance(Maintenance::Threads).background_sync(None, None);
     options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);

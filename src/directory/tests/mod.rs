@@ -79,7 +79,8 @@ impl Content {
         }
         for group in log.groups().unwrap() {
             let committed = group.committed().unwrap();
-            let committed = committed.iter().map(|at| (at.partition().to_string(), at.offset())).collect();
+            let committed =
+                committed.iter().map(|at| (at.topic_partition().to_string(), at.offset())).collect();
             content.committed.insert(group.name().to_owned(), committed);
         }
         content
@@ -143,7 +144,7 @@ fn options() -> OpenOptions {
 fn options_at(clock: ManualClock) -> OpenOptions {
     EventLog::options()
         .clock(clock)
-        .maintenance(Maintenance::ByHand)
+        .maintenance(Maintenance::Manual)
         .write_mode(WriteMode::Positioned)
         .offsets_partitions(1)
 }

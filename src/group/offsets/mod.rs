@@ -202,10 +202,10 @@ impl CommittedOffsets {
         let mut until = None;
         {
             let mut writer = shard.writer(&self.events)?;
-            self.refuse_others(positions.iter().map(Position::partition))?;
+            self.refuse_others(positions.iter().map(Position::topic_partition))?;
             let promised = writer.promised();
             // Where a partition may come twice, what is committed already may not be so behind another commit of it.
-            let distinct = positions.is_sorted_by(|one, next| one.partition() < next.partition());
+            let distinct = positions.is_sorted_by(|one, next| one.topic_partition() < next.topic_partition());
             let mut has_news = false;
             let is_new = |position: &&Position| {
                 let is_new = match self.written(shard, group, position) {
@@ -231,7 +231,7 @@ impl CommittedOffsets {
                 topic_id: Uuid::ZERO,
             };
             let commits = positions.iter().filter(is_new);
-            let commits = commits.map(|position| To::Commit(position.partition(), commit(position)));
+            let commits = commits.map(|position| To::Commit(position.topic_partition(), commit(position)));
             let changes = record.map(To::Record).into_iter().chain(commits).map(|to| Change { group, to });
             let end = shard.write(&mut writer, changes, shards.how(now, level))?;
             until = until.max(end);
@@ -371,10 +371,10 @@ impl CommittedOffsets {
     /// shard's writer, which has read the log.
     fn written(&self, shard: &Shard, group: &str, position: &Position) -> Option<u64> {
         let fold = shard.present(&self.events).ok()?;
-        let stored = fold.group(group)?.offsets.get(position.partition())?;
+        let stored = fold.group(group)?.offsets.get(position.topic_partition())?;
         let same = stored.offset == position.offset()
             && position.leader_epoch().is_none_or(|epoch| stored.leader_epoch == Some(epoch))
-            && self.counts(position.partition(), stored);
+            && self.counts(position.topic_partition(), stored);
         same.then_some(stored.written)
     }
 }
@@ -415,13 +415,13 @@ fn check_name(what: &'static str, name: &str) -> Result<()> {
 
 /// Refuses a position that cannot be written before anything is.
 fn check(position: &Position) -> Result<()> {
-    check_name("topic name", position.partition().topic())?;
+    check_name("topic name", position.topic_partition().topic())?;
     let reason = if i64::try_from(position.offset()).is_err() {
         format!("{} is above 9,223,372,036,854,775,807, beyond which no log has offsets", position.offset())
     } else if position.leader_epoch().is_some_and(|epoch| i32::try_from(epoch).is_err()) {
         "the leader epoch is above 2,147,483,647, beyond which there is none".to_owned()
-    } else if i32::try_from(position.partition().partition()).is_err() {
-        format!("{} has a partition number that no topic has", position.partition())
+    } else if i32::try_from(position.topic_partition().partition()).is_err() {
+        format!("{} has a partition number that no topic has", position.topic_partition())
     } else {
         return Ok(());
     };

@@ -141,9 +141,9 @@ impl World {
             assert!(believer.held.insert(new.clone()), "{new} was held");
             assert!(believer.announced.insert(new.clone()), "{new} was announced already");
         }
-        assert!(turn.revoking.iter().all(|leaving| believer.held.contains(leaving)));
-        turn.revoking.iter().for_each(|leaving| assert!(believer.announced.remove(leaving), "{leaving}"));
-        believer.told = turn.revoking;
+        assert!(turn.revoked.iter().all(|leaving| believer.held.contains(leaving)));
+        turn.revoked.iter().for_each(|leaving| assert!(believer.announced.remove(leaving), "{leaving}"));
+        believer.told = turn.revoked;
         let reads = believer.held.iter().filter(|of| !believer.told.contains(of));
         assert!(reads.eq(&believer.announced), "it reads what was announced to it");
     }

@@ -175,7 +175,7 @@ impl PartitionLog {
     }
 
     /// Largest number of bytes that segments put together may have.
-    pub(crate) fn most_segment_bytes(&self) -> u64 {
+    pub(crate) fn max_segment_bytes(&self) -> u64 {
         u64::from(self.settings.segment_bytes()).min(sys::file_size_limit())
     }
 

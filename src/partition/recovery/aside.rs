@@ -55,7 +55,7 @@ impl PartitionLog {
 
     fn tell_kept(&self, path: &Path) {
         let (partition, path) = (|| self.id.clone(), || path.to_owned());
-        self.chores.events.tell(|| Event::CutBytesKept { partition: partition(), path: path() });
+        self.chores.events.tell(|| Event::TruncatedBytesKept { partition: partition(), path: path() });
     }
 
     /// A copy of a part of a file, on the medium, under the name that unfinished files have.

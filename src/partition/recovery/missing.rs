@@ -41,7 +41,7 @@ pub struct MissingRecords {
     /// The partition was compacted, or may have been: the records are lost only if no compaction took them out. Reading
     /// passes over them, as Kafka does. `false`: they are lost, and reading stops there with
     /// [`Corrupt`](crate::Error::Corrupt).
-    pub perhaps_compacted: bool,
+    pub maybe_compacted: bool,
 }
 
 /// Whether Kafka compacts the partitions of a topic, whatever its settings say.
@@ -85,15 +85,15 @@ impl PartitionLog {
 
     /// What is to be told of a gap: nothing, as far as a compaction has gone through it.
     pub(in crate::partition) fn missing(&self, offsets: Range<u64>) -> Option<MissingRecords> {
-        let perhaps_compacted = self.may_have_been_compacted();
-        let cleaned = self.cleaned().filter(|_| perhaps_compacted).unwrap_or(0);
+        let maybe_compacted = self.may_have_been_compacted();
+        let cleaned = self.cleaned().filter(|_| maybe_compacted).unwrap_or(0);
         let offsets = offsets.start.max(cleaned)..offsets.end;
-        (!offsets.is_empty()).then_some(MissingRecords { offsets, perhaps_compacted })
+        (!offsets.is_empty()).then_some(MissingRecords { offsets, maybe_compacted })
     }
 
     /// Tells of what opening found. What was set aside was told when that was done.
     pub(in crate::partition) fn tell_missing(&self, found: &[MissingRecords]) {
-        for MissingRecords { offsets, perhaps_compacted } in found {
+        for MissingRecords { offsets, maybe_compacted } in found {
             {
                 let mut told = self.recovery.compacted.told.lock();
                 if told.len() == MOST_TOLD {
@@ -105,7 +105,7 @@ impl PartitionLog {
             self.chores.events.tell(|| Event::RecordsMissing {
                 partition: partition(),
                 offsets: offsets(),
-                perhaps_compacted: *perhaps_compacted,
+                maybe_compacted: *maybe_compacted,
             });
         }
     }
@@ -126,12 +126,12 @@ impl PartitionLog {
         let Some(from) = end.map(|end| end.next_offset).filter(|from| *from < next) else { return Ok(None) };
         let list = self.segments();
         let open = |segment: &Arc<Segment>| Ok((segment.base(), segment.open()?, segment.end().position));
-        let perhaps_compacted = self.seek_compaction(list.iter().map(open))?;
+        let maybe_compacted = self.seek_compaction(list.iter().map(open))?;
         let missing = self.missing(from..next);
         if !self.is_told(next) {
             self.tell_missing(missing.as_slice());
         }
-        Ok((!perhaps_compacted).then_some(from..next))
+        Ok((!maybe_compacted).then_some(from..next))
     }
 
     /// Whether the gap before an offset was told.

@@ -74,7 +74,7 @@ pub struct PartitionRecovery {
     /// Bytes of log that were read and checked.
     pub bytes_scanned: u64,
     /// Bytes behind the last whole batch that were cut off: a batch that was being written.
-    pub bytes_cut: u64,
+    pub bytes_truncated: u64,
     /// Files in which bytes were kept that were cut although whole batches are among them: copies of parts, and whole
     /// segments that were set aside. No file of an earlier incident was written over.
     pub kept: Vec<PathBuf>,
@@ -87,7 +87,7 @@ pub struct PartitionRecovery {
 impl PartitionRecovery {
     /// Whether anything was looked at or found that is worth telling.
     pub(crate) fn is_worth_telling(&self) -> bool {
-        self.bytes_scanned + self.bytes_cut > 0 || !self.kept.is_empty() || !self.missing.is_empty()
+        self.bytes_scanned + self.bytes_truncated > 0 || !self.kept.is_empty() || !self.missing.is_empty()
     }
 }
 
@@ -191,7 +191,7 @@ impl Loader<'_> {
         PartitionRecovery {
             partition,
             bytes_scanned: 0,
-            bytes_cut: 0,
+            bytes_truncated: 0,
             kept: Vec::new(),
             missing: Vec::new(),
             log_end,

@@ -82,8 +82,8 @@ impl Loader<'_> {
         };
         let Some(known) = known.or_else(left) else { return Ok(Vec::new()) };
         // This is rare, so all batches are looked at for what a compaction leaves.
-        let perhaps_compacted = self.may_have_been_compacted(bases)?;
-        Ok(vec![MissingRecords { offsets: known..first, perhaps_compacted }])
+        let maybe_compacted = self.may_have_been_compacted(bases)?;
+        Ok(vec![MissingRecords { offsets: known..first, maybe_compacted }])
     }
 
     /// Where the log starts by its checkpoint or its first leader epoch.
@@ -126,8 +126,8 @@ impl Loader<'_> {
                 let offsets = end.offset..upto;
                 if end.is_cut || remains.is_some() {
                     // A compaction leaves indexes that fit, and none of what it has taken away.
-                    let perhaps_compacted = self.log.may_have_been_compacted();
-                    missing.push(MissingRecords { offsets, perhaps_compacted });
+                    let maybe_compacted = self.log.may_have_been_compacted();
+                    missing.push(MissingRecords { offsets, maybe_compacted });
                 } else {
                     missing.extend(self.log.missing(offsets));
                 }
@@ -177,7 +177,7 @@ impl Loader<'_> {
 
     /// Where the log starts: where the first segment does, unless there is one missing before it.
     pub(super) fn start_of(&self, first: u64, front: &[MissingRecords]) -> u64 {
-        let lost = front.first().filter(|lost| !lost.perhaps_compacted);
+        let lost = front.first().filter(|lost| !lost.maybe_compacted);
         let first = lost.map_or(first, |lost| lost.offsets.start);
         self.log.recovery.checkpointed.log_start.max(first)
     }

@@ -114,7 +114,7 @@ impl Loader<'_> {
         }
         if !is_complete && !batches.rest_is_zero()? {
             *cut = true;
-            found.report.bytes_cut += length - checked.position;
+            found.report.bytes_truncated += length - checked.position;
             if checked.reason != NotWhole::End && batches.whole_batch_follows()? {
                 found.report.kept.push(self.log.cut_off(file, checked.position..length)?);
             }
@@ -183,7 +183,7 @@ impl Loader<'_> {
     fn set_aside(&self, base: u64, report: &mut PartitionRecovery) -> Result<()> {
         let path = self.log.directory.join(segment::file_name(base, segment::LOG));
         let (_, length) = self.open(base)?;
-        report.bytes_cut += length;
+        report.bytes_truncated += length;
         report.kept.push(self.log.keep_whole(&path, &path)?);
         self.log.disk.remove_file(&path.with_extension(segment::OFFSET_INDEX))?;
         self.log.disk.remove_file(&path.with_extension(segment::TIME_INDEX))?;

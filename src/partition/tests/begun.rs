@@ -167,7 +167,7 @@ fn a_directory_without_an_id_that_may_hold_records_is_left_as_it_is() {
 fn a_log_that_was_begun_behind_its_first_offset_still_begins_there() {
     let fixture = Fixture::new(POSITIONED, 1 << 20);
     let log = fixture.open_new();
-    log.skip_to(500, crate::config::Durability::Buffered).unwrap();
+    log.advance_log_end(500, crate::config::Durability::Buffered).unwrap();
     drop(log);
     assert!(fs::exists(fixture.log_file(500)).unwrap());
     assert_numbered(&fixture.open(checkpointed(false, None)), 500..500, 20);

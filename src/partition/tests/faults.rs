@@ -274,7 +274,7 @@ fn an_open_that_fails_can_be_tried_again() {
                 if log.load().is_err() {
                     assert!(faults.have_struck());
                     let report = log.load().unwrap().unwrap();
-                    assert_eq!((report.log_end, report.bytes_cut), (40, 0));
+                    assert_eq!((report.log_end, report.bytes_truncated), (40, 0));
                 }
                 assert_numbered(&log, 0..40, BYTES);
                 assert_eq!(log.recovery_point(), Some(3));

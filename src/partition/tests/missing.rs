@@ -79,8 +79,8 @@ fn each_evidence_of_a_compaction_keeps_what_follows_a_gap() {
     ] {
         let (_fixture, bases, log) = emptied(evidence);
         let report = log.load().unwrap().unwrap();
-        assert_eq!((report.log_end, report.bytes_cut), (48, 0), "{evidence:?}");
-        let missing = MissingRecords { offsets: bases[1]..bases[2], perhaps_compacted: true };
+        assert_eq!((report.log_end, report.bytes_truncated), (48, 0), "{evidence:?}");
+        let missing = MissingRecords { offsets: bases[1]..bases[2], maybe_compacted: true };
         assert_eq!(report.missing, [missing], "{evidence:?}");
         let offsets: Vec<_> = read(&log, 0, ANY).unwrap().into_iter().map(|(offset, _)| offset).collect();
         assert!(offsets.contains(&47) && !offsets.contains(&bases[1]), "{evidence:?}");

@@ -80,7 +80,7 @@ impl Pair {
                 let point = self.log.recovery_point().unwrap_or(0);
                 self.log = self.fixture.open_unclean(point);
                 let report = self.log.load().unwrap().unwrap();
-                assert_eq!((report.bytes_cut, report.log_end), (0, self.model.len() as u64));
+                assert_eq!((report.bytes_truncated, report.log_end), (0, self.model.len() as u64));
             }
         }
         let bounds = self.log.bounds().unwrap();

@@ -55,7 +55,7 @@ fn a_log_cut_anywhere_keeps_exactly_its_whole_batches() {
 
         let log = fixture.open_unclean(0);
         let report = log.load().unwrap().unwrap();
-        assert_eq!((report.log_end, report.bytes_cut), (next, lost as u64), "{length}");
+        assert_eq!((report.log_end, report.bytes_truncated), (next, lost as u64), "{length}");
         assert_eq!(report.bytes_scanned, end as u64);
         assert!(report.kept.is_empty());
         assert_numbered(&log, 0..next, 20);
@@ -78,7 +78,7 @@ fn zeros_behind_the_last_batch_are_trimmed_and_no_loss() {
             fs::write(fixture.log_file(0), longer).unwrap();
             let log = fixture.open_unclean(point);
             let report = log.load().unwrap().unwrap();
-            assert_eq!((report.log_end, report.bytes_cut, report.kept), (10, 0, Vec::new()));
+            assert_eq!((report.log_end, report.bytes_truncated, report.kept), (10, 0, Vec::new()));
             assert_numbered(&log, 0..10, 20);
             log.close().unwrap();
             assert!(fs::read(fixture.log_file(0)).unwrap() == file);
@@ -96,7 +96,7 @@ fn anything_else_behind_the_last_batch_is_cut_and_reported() {
         fs::write(fixture.log_file(0), longer).unwrap();
         let log = fixture.open_unclean(10);
         let report = log.load().unwrap().unwrap();
-        assert_eq!((report.log_end, report.bytes_cut), (10, garbage.len() as u64 + 3));
+        assert_eq!((report.log_end, report.bytes_truncated), (10, garbage.len() as u64 + 3));
         assert_numbered(&log, 0..10, 20);
         log.close().unwrap();
         assert!(fs::read(fixture.log_file(0)).unwrap() == file);
@@ -174,7 +174,7 @@ fn a_hole_with_records_behind_it_is_cut_but_kept_aside() {
     let of_another_process = Some(of_another_process).filter(|_| fixture.replaces_open_files());
     let log = fixture.open_unclean(0);
     let report = log.load().unwrap().unwrap();
-    assert_eq!((report.log_end, report.bytes_cut), (3, (file.len() - hole.position) as u64));
+    assert_eq!((report.log_end, report.bytes_truncated), (3, (file.len() - hole.position) as u64));
     // Whoever has maps of the file keeps all of it.
     if let Some(mut of_another_process) = of_another_process {
         let mut still = Vec::new();
@@ -249,7 +249,7 @@ fn nothing_follows_a_cut_in_the_middle_and_what_did_is_kept_aside() {
                 let log = fixture.open_unclean(bases[1]);
                 let report = log.load().unwrap().unwrap();
                 assert_eq!(report.log_end, next, "cut at {length} and {zeros} zeros");
-                assert!(report.bytes_cut > 0);
+                assert!(report.bytes_truncated > 0);
                 assert_numbered(&log, 0..next, 100);
                 append_numbered(&log, 3, 100).unwrap();
                 log.close().unwrap();
@@ -277,7 +277,7 @@ fn a_gap_that_a_compaction_left_is_kept() {
     fs::write(&path, &file[batches[1].position..batches.last().unwrap().position]).unwrap();
     let log = fixture.open_unclean(0);
     let report = log.load().unwrap().unwrap();
-    assert_eq!((report.log_end, report.bytes_cut), (end, 0));
+    assert_eq!((report.log_end, report.bytes_truncated), (end, 0));
     let offsets: Vec<_> = read(&log, 0, ANY).unwrap().into_iter().map(|(offset, _)| offset).collect();
     let (first, last) = (next_of(&batches[0]), batches.last().unwrap().header.base_offset.unsigned_abs());
     let expected: Vec<_> = (0..bases[1]).chain(first..last).chain(bases[2]..end).collect();

@@ -69,7 +69,7 @@ fn a_swap_that_is_not_whole_never_replaces_what_is_there() {
             let log = fixture.open_unclean(point);
             let report = log.load().unwrap();
             assert_numbered(&log, 0..RECORDS, 100);
-            assert_eq!(report.unwrap().bytes_cut, 0);
+            assert_eq!(report.unwrap().bytes_truncated, 0);
             log.close().unwrap();
             let after = fixture.files();
             assert!(after.keys().all(|name| !name.ends_with(".swap")), "{:?}", after.keys());

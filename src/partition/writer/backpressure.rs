@@ -65,7 +65,7 @@ impl Writer {
     }
 
     /// Appends that have waited for the device since the open.
-    pub(super) fn appends_waited(&self) -> u64 {
+    pub(super) fn appends_stalled(&self) -> u64 {
         self.durable.waiting.count.load(Ordering::Relaxed)
     }
 }
@@ -91,7 +91,7 @@ impl PartitionLog {
         holding.turns.until(appended, is_served, || {
             let unsynced = appended.saturating_sub(holding.from().saturating_sub(holding.most));
             let partition = || self.id.clone();
-            self.chores.events.tell(|| Event::AppendsWait { partition: partition(), unsynced });
+            self.chores.events.tell(|| Event::AppendsStalled { partition: partition(), unsynced });
             // The sync that was asked for may be under way.
             drop(self.writer.finishing());
             if is_served(appended) {

@@ -67,7 +67,7 @@ impl PartitionLog {
             records: read(records),
             bytes: read(bytes),
             syncs: read(syncs),
-            waited: self.writer.appends_waited(),
+            waited: self.writer.appends_stalled(),
             segments: list.iter().count(),
             size: list.iter().map(|segment| segment.end().position).sum(),
             unsynced: end.saturating_sub(durable),

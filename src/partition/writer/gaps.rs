@@ -45,7 +45,7 @@ impl PartitionLog {
     }
 
     /// Has the log end at `offset`. A partition that never had records begins there.
-    pub(crate) fn skip_to(self: &Arc<Self>, offset: u64, level: Durability) -> Result<()> {
+    pub(crate) fn advance_log_end(self: &Arc<Self>, offset: u64, level: Durability) -> Result<()> {
         if self.begin_at(offset)? {
             return Ok(());
         }

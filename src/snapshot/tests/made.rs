@@ -26,8 +26,8 @@ const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
 fn options(clock: &ManualClock) -> OpenOptions {
     EventLog::options()
         .clock(clock.clone())
-        .maintenance(Maintenance::ByHand)
-        .most_segment_bytes(4096)
+        .maintenance(Maintenance::Manual)
+        .max_segment_bytes(4096)
         .offsets_partitions(1)
 }
 
@@ -85,7 +85,7 @@ fn content(log: &EventLog) -> Content {
     }
     for group in log.groups().unwrap() {
         for at in group.committed().unwrap() {
-            committed.insert(format!("{} {}", group.name(), at.partition()), at.offset());
+            committed.insert(format!("{} {}", group.name(), at.topic_partition()), at.offset());
         }
     }
     (partitions, committed)

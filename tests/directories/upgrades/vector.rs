@@ -29,8 +29,8 @@ pub(crate) fn options() -> OpenOptions {
 }
 
 fn of(clock: ManualClock) -> OpenOptions {
-    let options = EventLog::options().clock(clock).maintenance(Maintenance::ByHand);
-    options.most_segment_bytes(4096).offsets_partitions(2)
+    let options = EventLog::options().clock(clock).maintenance(Maintenance::Manual);
+    options.max_segment_bytes(4096).offsets_partitions(2)
 }
 
 /// Files are kept without the zeros at their ends: `lengths.json` says how many bytes they have.
@@ -75,7 +75,7 @@ pub(crate) fn described(log: &EventLog) -> Result<Value> {
     for group in log.groups()? {
         let committed = group.committed()?;
         let position = |position: &Position| {
-            let at = position.partition();
+            let at = position.topic_partition();
             json!([at.topic(), at.partition(), position.offset(), position.leader_epoch()])
         };
         groups.insert(group.name().to_owned(), committed.iter().map(position).collect());
@@ -85,7 +85,7 @@ pub(crate) fn described(log: &EventLog) -> Result<Value> {
 
 fn of_partition(log: &EventLog, partition: &stratalog::Partition) -> Result<Value> {
     let offsets = partition.offsets()?;
-    let mut reader = log.reader()?;
+    let mut reader = log.standalone_consumer()?;
     reader.assign([partition])?;
     let mut records = Vec::new();
     loop {

@@ -17,7 +17,7 @@ fn vectors(path: &str) -> PathBuf {
 
 fn options(now: i64) -> OpenOptions {
     let clock = ManualClock::new(Timestamp::from_millis(now));
-    EventLog::options().clock(clock).maintenance(Maintenance::ByHand)
+    EventLog::options().clock(clock).maintenance(Maintenance::Manual)
 }
 
 /// The last value of each key of a topic, by what counts for whoever reads committed records.

@@ -116,8 +116,8 @@ struct Pair {
 }
 
 fn open(dir: &Path, setting: &Setting, clock: &ManualClock) -> EventLog {
-    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::ByHand);
-    let options = options.most_segment_bytes(setting.segment_bytes).compaction_memory(setting.memory);
+    let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
+    let options = options.max_segment_bytes(setting.segment_bytes).compaction_memory(setting.memory);
     options.open(dir).unwrap()
 }
 

@@ -159,8 +159,8 @@ fn what_is_compacted_can_be_deleted_too() {
     assert_eq!((report.partitions_compacted, report.segments_deleted), (1, 0));
     let oldest = topic.partition(0).unwrap().segments().unwrap().remove(0);
     let first = oldest.offsets;
-    assert!(first.end < 100 && oldest.newest.as_millis() >= NOW);
-    clock.set(stratalog::Timestamp::from_millis(oldest.newest.as_millis() + 200_000));
+    assert!(first.end < 100 && oldest.max_timestamp.as_millis() >= NOW);
+    clock.set(stratalog::Timestamp::from_millis(oldest.max_timestamp.as_millis() + 200_000));
     assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
     clock.advance(Duration::from_millis(1));
     assert_eq!(log.run_maintenance().unwrap().segments_deleted, 1);
@@ -201,13 +201,13 @@ fn readers_find_their_place_again() {
     crate::common::in_every_mode(|mode, dir| {
         let clock = clock();
         let options =
-            mode.options().clock(clock.clone()).maintenance(Maintenance::ByHand).most_segment_bytes(2000);
+            mode.options().clock(clock.clone()).maintenance(Maintenance::Manual).max_segment_bytes(2000);
         let log = options.open(dir).unwrap();
         let topic = log.create_topic("t", config().set("file.delete.delay.ms", "0")).unwrap();
         fill(&log, &topic, &clock, 60);
         let mut readers: Vec<_> = (0..60_u64)
             .map(|from| {
-                let mut reader = log.reader().unwrap();
+                let mut reader = log.standalone_consumer().unwrap();
                 reader.assign([("t", 0)]).unwrap();
                 reader.seek(Position::new(("t", 0), from)).unwrap();
                 // Some stand in the middle of a segment, some have only been sent there.

@@ -182,7 +182,7 @@ fn whoever_only_reads_takes_what_is_swapped_in() {
         fs::write(partition.join(name), bytes).unwrap();
     }
     assert_eq!(seen(&log), both.seen_after);
-    let mut reader = log.reader().unwrap();
+    let mut reader = log.standalone_consumer().unwrap();
     reader.assign([("t", 0)]).unwrap();
     let last = both.seen_after.last().unwrap().0;
     for from in 0..=last {

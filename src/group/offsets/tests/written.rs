@@ -135,7 +135,7 @@ fn an_epoch_is_kept_and_one_that_is_not_given_changes_nothing() {
     let at = Position::new(("t", 0), 5);
     let commit = |position: &Position| {
         fixture.offsets.commit("g", std::slice::from_ref(position), NOW, Durability::Buffered).unwrap();
-        let committed = fixture.offsets.get("g", position.partition()).unwrap().unwrap();
+        let committed = fixture.offsets.get("g", position.topic_partition()).unwrap().unwrap();
         (committed.leader_epoch, fixture.log_end("g"))
     };
     assert_eq!(commit(&at.clone().with_leader_epoch(3)), (Some(3), 1));
