@@ -20,7 +20,7 @@ struct Action<'a> {
     detail: &'a str,
 }
 
-/// Returns when the action is on the medium: only then is it carried out.
+/// Returns when the action is on disk: only then is it carried out.
 fn record(producer: &Producer, audit: &Topic, action: &Action<'_>) -> stratalog::Result<u64> {
     let request = action.request.to_be_bytes();
     let headers = [
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         record(&producer, &audit, &action)?;
     }
     let durable = audit.partition(0)?.offsets()?.durable;
-    println!("60 actions recorded, {durable} of them on the medium");
+    println!("60 actions recorded, {durable} of them on disk");
     assert_eq!(durable, 60);
     // The process ends without a word: nothing is flushed, nothing is closed.
     std::mem::forget((log, producer));

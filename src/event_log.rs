@@ -53,7 +53,7 @@ impl EventLog {
     /// A log is made in an empty or absent directory; `lost+found` and names that begin with a dot do not count. It is not
     /// made in the directory of a partition, nor below one. A refused open changes nothing.
     ///
-    /// After an unclean stop (a crash, `kill -9`) what was not known to be on the medium is checked first, and a batch
+    /// After an unclean stop (a crash, `kill -9`) what was not known to be on disk is checked first, and a batch
     /// that was being written is cut off: [`recovery`](Self::recovery) tells.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl EventLog {
     /// Takes no lock and changes nothing in the directory, which must be there. Calls that would write or change
     /// something give [`ReadOnly`](crate::Error::ReadOnly). What the writer appends, and topics it makes and deletes,
     /// appear as they come; what it is just writing, or was when it died, does not count yet. A consumer that waits
-    /// sees new records about a millisecond after they were appended. How much is on the medium is known as far as the
+    /// sees new records about a millisecond after they were appended. How much is on disk is known as far as the
     /// writer has noted it: at the last roll, checkpoint or close.
     ///
     /// Kafka has no counterpart: its readers ask a broker.
@@ -108,7 +108,7 @@ impl EventLog {
         self.directory.recovery()
     }
 
-    /// Makes a topic. It is on the medium when this returns; its partitions' directories appear with their first record.
+    /// Makes a topic. It is on disk when this returns; its partitions' directories appear with their first record.
     ///
     /// Nothing of an earlier topic of the name is left then: no record, no setting, no committed position.
     ///
@@ -167,7 +167,7 @@ impl EventLog {
     /// The same, where `mismatch` says what happens if the topic has other settings than `config` names. Threads may call
     /// this at once: one makes the topic, the others find it.
     ///
-    /// With [`Mismatch::Alter`] all of it is one change: on the medium when this returns, or not made at all.
+    /// With [`Mismatch::Alter`] all of it is one change: on disk when this returns, or not made at all.
     /// From Kafka's `kafka-topics`, `--create --if-not-exists` is [`Mismatch::Keep`].
     ///
     /// ```
@@ -207,7 +207,7 @@ impl EventLog {
     /// stays valid; the next polls of those that were assigned it say `NotFound`, subscribed ones lose its partitions. The
     /// name can be used again at once, for a topic with another id.
     ///
-    /// The topic is deleted once that is in the metadata log, on the medium. Its files and what groups have committed go
+    /// The topic is deleted once that is in the metadata log, on disk. Its files and what groups have committed go
     /// after that. If something of that fails the call still returns `Ok`, and an
     /// [event](crate::Event::MaintenanceFailed) says so: it is done again by maintenance, by the close, before the name is
     /// used again, and at the next open.
@@ -305,7 +305,7 @@ impl EventLog {
         self.directory.run_maintenance()
     }
 
-    /// Returns when everything appended before the call is on the medium, in all topics.
+    /// Returns when everything appended before the call is on disk, in all topics.
     ///
     /// A checkpoint of how far that is is written too. Without it the next open has more to check after a crash, so if it
     /// cannot be written that is an [event](crate::Event::MaintenanceFailed) and no error.
@@ -320,7 +320,7 @@ impl EventLog {
     ///
     /// The snapshot is the log at one point. Everything that was acknowledged before the call is in it; a record that was
     /// sent after another one was acknowledged is not in it without the other, whatever partitions they are of. The same
-    /// holds for topics, settings, and positions that groups have committed. All of it is on the medium when this returns.
+    /// holds for topics, settings, and positions that groups have committed. All of it is on disk when this returns.
     /// It opens as a log that was closed in order, here and under a Kafka broker.
     ///
     /// Sealed segments are reflinked where the file system can do that, else hard-linked, else copied, as on another file
@@ -401,7 +401,7 @@ impl EventLog {
         handover::hand_over(&self.directory, options)
     }
 
-    /// Closes the log: appends in flight finish, waiting polls end, everything goes to the medium, and the directory is
+    /// Closes the log: appends in flight finish, waiting polls end, everything is fsynced, and the directory is
     /// free for a broker or another process. Calls on handles that are left give `Closed`; records already handed out
     /// stay valid. Closing twice is fine.
     ///

@@ -37,7 +37,7 @@ pub enum Event {
     AppendsStalled {
         /// The partition.
         partition: TopicPartition,
-        /// Bytes that are not on the medium.
+        /// Bytes that are not on disk.
         unsynced: u64,
     },
     /// Old segments of a partition were deleted: by retention, or because their records were.
@@ -127,8 +127,8 @@ pub enum Event {
         /// The failure, in words.
         failure: Box<str>,
     },
-    /// Bytes that were cut off a partition were kept in a file of their own, since records may be among them: those behind
-    /// a hole, a whole segment behind a cut, or a segment of a compaction that is not whole.
+    /// Bytes that were cut off a partition were kept in a file of their own, since records may be among them: those after
+    /// a hole, a whole segment after a cut, or a segment of a compaction that is not complete.
     TruncatedBytesKept {
         /// The partition.
         partition: TopicPartition,
@@ -358,7 +358,7 @@ impl Events {
         received.ok().or_else(|| self.take_missed())
     }
 
-    /// What was missed comes behind what was kept: it happened later.
+    /// What was missed comes after what was kept: it happened later.
     fn take_missed(&self) -> Option<Event> {
         match self.missed.swap(0, Ordering::Relaxed) {
             0 => None,

@@ -14,7 +14,7 @@ use crate::format::control::ControlRecord;
 use crate::format::coordinator_record::{CoordinatorKey, group_partition};
 use crate::format::crc::{crc32, crc32c};
 use crate::format::decode::{decode, is_encoded};
-use crate::format::frame::{FrameKind, frame_at, whole_batch_at};
+use crate::format::frame::{FrameKind, frame_at, valid_batch_at};
 use crate::format::group_metadata::GroupMetadata;
 use crate::format::header::{CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
@@ -41,13 +41,13 @@ pub fn frames(data: &[u8]) {
     let (mut rest, mut expected) = (data, 0);
     while let Ok(frame) = frame_at(rest) {
         assert!(frame.bytes > 0 && frame.bytes <= rest.len());
-        let (bytes, behind) = rest.split_at(frame.bytes);
-        if let Ok(whole) = whole_batch_at(rest, expected) {
+        let (bytes, after) = rest.split_at(frame.bytes);
+        if let Ok(whole) = valid_batch_at(rest, expected) {
             assert!(whole.last_offset() >= expected, "offsets go on");
             expected = whole.last_offset() + 1;
             walk(bytes);
         }
-        rest = behind;
+        rest = after;
     }
 }
 
@@ -92,8 +92,8 @@ fn walk(frame: &[u8]) {
     };
     let _ = ControlRecord::of_batch(frame);
     let mut rest = readable.unwrap_or_default();
-    while let Some((batch, behind)) = Batch::take_checked(rest) {
-        rest = behind;
+    while let Some((batch, after)) = Batch::take_checked(rest) {
+        rest = after;
         if batch.check_records().is_err() {
             continue;
         }
@@ -167,7 +167,7 @@ pub fn round_trip(data: &[u8]) {
         return;
     };
     let frame = batch.placed_at(7, 1).to_vec();
-    let whole = whole_batch_at(&frame, 7).expect("what was written is whole");
+    let whole = valid_batch_at(&frame, 7).expect("what was written is whole");
     assert!(matches!(whole.kind, FrameKind::Batch(header) if header.base_offset == 7));
     let mut plain = Vec::new();
     let frame = if is_encoded(&frame) {

@@ -12,9 +12,9 @@ pub(super) fn write(producer: &Producer, to: &Partition, records: &[RecordCopy<'
     let mut rest = records;
     while let Some(first) = rest.first() {
         let alike = rest.iter().position(|record| !first.shares_batch_with(record)).unwrap_or(rest.len());
-        let (batch, behind) = rest.split_at_checked(alike).unwrap_or((rest, &[]));
+        let (batch, after) = rest.split_at_checked(alike).unwrap_or((rest, &[]));
         write_alike(producer, to, batch)?;
-        rest = behind;
+        rest = after;
     }
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Failure {
     }
 }
 
-/// What the system says, without the number behind it.
+/// What the system says, without the number after it.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()

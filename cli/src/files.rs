@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::failure::{Failure, Outcome};
 
 /// No file of settings that a person writes is longer.
-const LONGEST_TEXT: u64 = 64 << 20;
+const MAX_TEXT: u64 = 64 << 20;
 
 /// A file to read, and how long it is if that is known: a pipe has no length.
 pub(super) fn open(path: &Path) -> Outcome<(File, Option<u64>)> {
@@ -25,13 +25,13 @@ pub(super) fn text(path: &Path) -> Outcome<String> {
     let shown = path.display();
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
-        io::stdin().lock().take(LONGEST_TEXT + 1).read_to_end(&mut bytes)
+        io::stdin().lock().take(MAX_TEXT + 1).read_to_end(&mut bytes)
     } else {
-        open(path)?.0.take(LONGEST_TEXT + 1).read_to_end(&mut bytes)
+        open(path)?.0.take(MAX_TEXT + 1).read_to_end(&mut bytes)
     };
     read.map_err(|source| Failure::input(&shown, &source))?;
-    if bytes.len() as u64 > LONGEST_TEXT {
-        return Err(Failure::failed(format!("{shown} is longer than {} MiB", LONGEST_TEXT >> 20)));
+    if bytes.len() as u64 > MAX_TEXT {
+        return Err(Failure::failed(format!("{shown} is longer than {} MiB", MAX_TEXT >> 20)));
     }
     String::from_utf8(bytes).map_err(|failure| {
         let at = failure.utf8_error().valid_up_to();

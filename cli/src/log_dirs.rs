@@ -20,7 +20,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct LogDirs {
-    /// In the form of Kafka's tool, JSON behind two lines of text, instead of as a table.
+    /// In the form of Kafka's tool, JSON after two lines of text, instead of as a table.
     #[arg(long)]
     describe: bool,
     /// The topics: `orders,payments`, `test-.*`. Without it all, but for empty partitions of internal topics.

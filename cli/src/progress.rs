@@ -10,7 +10,7 @@ use stratalog::Progress;
 const PATIENCE: Duration = Duration::from_millis(500);
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// A bar that appears when the work takes long, and leaves nothing behind.
+/// A bar that appears when the work takes long, and leaves nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Bar {
     bar: ProgressBar,

@@ -128,8 +128,8 @@ fn told(log: EventLog) -> EventLog {
             "the log was not closed in order; {} cut off",
             output::counted(
                 found.bytes_truncated(),
-                "byte behind the last whole batches was",
-                "bytes behind the last whole batches were"
+                "byte after the last complete batches was",
+                "bytes after the last complete batches were"
             )
         ));
     }

@@ -185,7 +185,7 @@ fn tell(report: &VerifyReport) {
     ));
     if !report.clean && report.tail_bytes > 0 {
         output::note(format_args!(
-            "the directory was not closed in order, or is open now: {} at the ends of logs hold no whole batch yet",
+            "the directory was not closed in order, or is open now: {} at the ends of logs hold no complete batch yet",
             counted(report.tail_bytes, "byte", "bytes")
         ));
     }

@@ -19,7 +19,7 @@ use crate::random::Random;
 use crate::tree::{Tree, content};
 
 /// Contents of one file that are kept between two of its syncs.
-const MOST_VERSIONS: usize = 6;
+const MAX_VERSIONS: usize = 6;
 
 /// How many of the points are taken, and how many states at each.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -286,8 +286,8 @@ impl Disk {
         let Some(held) = self.contents.get_mut(&id) else { return };
         let now = content(&held.file);
         if held.versions.last().unwrap_or(&held.settled) != &now {
-            if held.versions.len() == MOST_VERSIONS {
-                held.versions.remove(self.random.index(MOST_VERSIONS));
+            if held.versions.len() == MAX_VERSIONS {
+                held.versions.remove(self.random.index(MAX_VERSIONS));
             }
             held.versions.push(now);
         }

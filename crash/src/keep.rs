@@ -14,7 +14,7 @@ pub struct Findings {
 }
 
 /// So many violations end a run: the rest would say the same.
-const MOST: u64 = 20;
+const MAX_FINDINGS: u64 = 20;
 
 impl Findings {
     pub fn new(directory: &Path) -> Self {
@@ -26,7 +26,7 @@ impl Findings {
     }
 
     pub fn are_enough(&self) -> bool {
-        self.count >= MOST
+        self.count >= MAX_FINDINGS
     }
 
     /// Keeps one: the command that repeats it, the trace, and the directory if there is one.

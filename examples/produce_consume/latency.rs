@@ -9,7 +9,7 @@ use crate::{Failure, Result};
 
 /// Records per second, and how many at most.
 pub(crate) const RATE: u64 = 25_000;
-pub(crate) const MOST: u64 = 40_000;
+pub(crate) const MAX_PINGS: u64 = 40_000;
 
 /// Times in nanoseconds.
 pub(crate) struct Latency {

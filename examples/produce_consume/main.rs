@@ -61,7 +61,7 @@ fn run(options: &Options) -> Result<Report> {
     let events = log.create_topic("events", TopicConfig::new().partitions(PARTITIONS))?;
     let pings = log.create_topic("pings", TopicConfig::new())?;
     let pipeline = pipeline::run(&log, &events, records)?;
-    let latency = latency::run(&log, &pings, (records / 100).clamp(1, latency::MOST))?;
+    let latency = latency::run(&log, &pings, (records / 100).clamp(1, latency::MAX_PINGS))?;
     log.close()?;
 
     let log = EventLog::open(&path)?;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct MaintenanceReport {
-    /// Sealed segments that got their final form: exact length, indexes, on the medium.
+    /// Sealed segments that got their final form: exact length, indexes, on disk.
     pub segments_finished: usize,
     /// Partitions that were synced because it was time.
     pub partitions_synced: usize,

@@ -8,7 +8,7 @@
 //!
 //! Place and size are those of the log files. Of the age the index of a segment has an opinion, but only its batches
 //! decide. The last two count where the cleanup policy holds `delete`. Each goes on until a segment stays. If all go, an empty
-//! one is begun first. A record from the future keeps its segment, and so all behind it.
+//! one is begun first. A record from the future keeps its segment, and so all after it.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(crate) enum Stint {
 }
 
 /// Deletes what these partitions do not keep at the time `now`, and removes files that were deleted long enough ago.
-/// `raise_starts` puts the new log starts on the medium and then into effect, before anything is gone.
+/// `raise_starts` puts the new log starts on disk and then into effect, before anything is gone.
 ///
 /// A partition that fails is passed over; the first failure is returned beside what was done.
 pub(crate) fn retain(
@@ -98,7 +98,7 @@ impl Retained {
 
 /// What was found out about a partition.
 struct Judged {
-    /// Where it is to start: segments lie below, and this has to be on the medium before they go.
+    /// Where it is to start: segments lie below, and this has to be on disk before they go.
     start: Option<u64>,
     /// There is more to be found out.
     is_busy: bool,

@@ -13,7 +13,7 @@ use crate::format::metadata_record::MetadataRecord;
 use crate::sys::Purpose;
 
 impl Catalog {
-    /// Replaces a topic's settings by what `change` makes of them. In the log, on the medium, and in effect when this
+    /// Replaces a topic's settings by what `change` makes of them. In the log, on disk, and in effect when this
     /// returns. `change` runs without a lock of the catalog, but no two at once for one topic.
     pub(crate) fn alter(
         &self,
@@ -47,7 +47,7 @@ impl Catalog {
         })
     }
 
-    /// Adds partitions to a topic until it has `total`. In the log, on the medium, when this returns.
+    /// Adds partitions to a topic until it has `total`. In the log, on disk, when this returns.
     pub(crate) fn add_partitions(&self, topic: &Arc<TopicEntry>, total: u32, now: i64) -> Result<()> {
         let mut changes = self.changes.lock();
         check_present(topic)?;

@@ -15,7 +15,7 @@ use crate::position::TopicPartition;
 use crate::sys::Disk;
 
 /// 100,000 partitions with the longest names.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// What the files said when the directory was opened.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ enum Unparsed {
 
 /// The entries of a checkpoint, or what is wrong with it.
 fn parsed(disk: &Disk, path: &Path) -> Result<std::result::Result<Vec<PartitionOffset>, Unparsed>> {
-    match disk.read_small(path, MOST_BYTES) {
+    match disk.read_small(path, MAX_BYTES) {
         Ok(bytes) => Ok(parse_offsets(&bytes.unwrap_or_default()).map_err(Unparsed::NoEntries)),
         Err(Error::Corrupt(damage)) => Ok(Err(Unparsed::TooLarge(damage.reason))),
         Err(failure) => Err(failure),
@@ -103,7 +103,7 @@ pub(crate) fn write_recovery_points(
     disk.replace(&root.join(RECOVERY_POINTS), encoded(points).as_bytes())
 }
 
-/// Rewrites the log starts, unless the file says the same, and returns when they are on the medium. One caller at a
+/// Rewrites the log starts, unless the file says the same, and returns when they are on disk. One caller at a
 /// time, and none beside [`forget_topic`].
 pub(crate) fn write_log_starts(
     disk: &Disk,
@@ -124,7 +124,7 @@ pub(crate) fn write_cleaned(
 
 fn write_if_changed(disk: &Disk, root: &Path, name: &str, text: &str) -> Result<()> {
     let path = root.join(name);
-    let before = disk.read_small(&path, MOST_BYTES)?;
+    let before = disk.read_small(&path, MAX_BYTES)?;
     if before.as_deref() == Some(text.as_bytes()) || (before.is_none() && text == encode_offsets(&[])) {
         return Ok(());
     }

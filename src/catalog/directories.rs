@@ -23,12 +23,12 @@ use crate::segment;
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind, random_bytes};
 
-/// What Kafka appends to the name of a directory that it has put aside, behind a dot and 32 hex digits.
+/// What Kafka appends to the name of a directory that it has put aside, after a dot and 32 hex digits.
 const PUT_ASIDE: [&str; 3] = [DELETED_DIRECTORY, FUTURE_DIRECTORY, STRAY_DIRECTORY];
 /// The longest name that file systems allow.
 const MAX_NAME: usize = 255;
 /// Far more than `partition.metadata` ever holds.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// A directory other than that of the metadata log.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ fn id_of(directory: &Path, disk: &Disk) -> Option<Uuid> {
 
 /// The id in a directory; `None` if there is none that makes sense. An error is no answer: nothing may be removed for it.
 pub(super) fn stored_id(directory: &Path, disk: &Disk) -> Result<Option<Uuid>> {
-    let bytes = disk.read_small(&directory.join(PARTITION_METADATA), MOST_BYTES)?;
+    let bytes = disk.read_small(&directory.join(PARTITION_METADATA), MAX_BYTES)?;
     Ok(bytes.and_then(|bytes| partition_metadata::parse(&bytes).ok()))
 }
 
@@ -175,7 +175,7 @@ fn empty(directory: &Path, to: &Path, disk: &Disk) -> Result<()> {
     disk.create_directory(to)?;
     // At any stop each of the two says whose it is, or is empty.
     let metadata = directory.join(PARTITION_METADATA);
-    if let Some(bytes) = disk.read_small(&metadata, MOST_BYTES)? {
+    if let Some(bytes) = disk.read_small(&metadata, MAX_BYTES)? {
         disk.replace(&to.join(PARTITION_METADATA), &bytes)?;
     }
     for (name, _) in disk.list(directory)?.into_iter().filter(|(name, _)| name != PARTITION_METADATA) {

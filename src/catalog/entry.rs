@@ -219,7 +219,7 @@ impl TopicEntry {
         }
     }
 
-    /// Takes over partitions that are in the log behind those known so far.
+    /// Takes over partitions that are in the log after those known so far.
     pub(super) fn add_partitions(&self, topic: &TopicState, around: &Surroundings<'_>) {
         let settings = self.settings();
         let new = || (0..).zip(topic.partitions.values()).skip(self.noted.read().len());

@@ -77,7 +77,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Takes over where partitions start and what of them is on the medium, as the checkpoints have it now.
+    /// Takes over where partitions start and what of them is on disk, as the checkpoints have it now.
     pub(crate) fn raise_marks(&self) -> Result<()> {
         let checkpoints = Checkpoints::read(&self.disk, &self.root, false)?;
         for partition in self.partitions() {

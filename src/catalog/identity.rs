@@ -11,12 +11,12 @@ use crate::sys::{Disk, random_bytes};
 /// The node of a directory that no broker has had. A broker that takes it over must be configured with it.
 const NODE_ID: i32 = 1;
 /// Far more than the file ever holds.
-pub(super) const MOST_BYTES: u64 = 1 << 20;
+pub(super) const MAX_BYTES: u64 = 1 << 20;
 
 /// The identity of the directory, or `None` if it has none yet.
 pub(super) fn read(root: &Path, disk: &Disk) -> Result<Option<MetaProperties>> {
     let path = root.join(IDENTITY);
-    let Some(bytes) = disk.read_small(&path, MOST_BYTES)? else { return Ok(None) };
+    let Some(bytes) = disk.read_small(&path, MAX_BYTES)? else { return Ok(None) };
     let read = MetaProperties::parse(&bytes);
     read.map(Some).map_err(|reason| reason.error(Box::new(Damage::new(&path, 0, reason.to_string()))))
 }

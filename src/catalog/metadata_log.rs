@@ -2,11 +2,11 @@
 //!
 //! | what | how |
 //! |---|---|
-//! | a change | one batch, on the medium before [`append`](MetadataLog::append) returns; never split, so it is atomic |
+//! | a change | one batch, on disk before [`append`](MetadataLog::append) returns; never split, so it is atomic |
 //! | the file | of exact length at any time, outside retention and compaction, never rewritten |
 //! | reading | the newest `OFFSET-EPOCH.checkpoint`, then the records of the log from OFFSET on |
 //!
-//! The log is recovered as a whole at every open, as a broker does: a batch that is not whole at the end was never
+//! The log is recovered as a whole at every open, as a broker does: a batch that is not complete at the end was never
 //! promised to anybody. Used under the catalog's lock.
 
 use std::ops::Range;
@@ -21,10 +21,10 @@ use crate::error::{Damage, Error, PoisonCause, Result};
 use crate::events::Announcer;
 use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder, MAX_BATCH_BYTES};
-use crate::format::compression::MAX_DECOMPRESSED_BYTES;
+use crate::format::compression::DEFAULT_DECOMPRESSED_BYTES;
 use crate::format::control::{self, ControlRecord};
 use crate::format::file_names::{METADATA_SNAPSHOT, QUORUM_STATE};
-use crate::format::frame::{FrameKind, whole_batch_at};
+use crate::format::frame::{FrameKind, valid_batch_at};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::record::{RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
@@ -38,7 +38,7 @@ use crate::sys::{Disk, EntryKind};
 const SETTINGS: PartitionSettings = PartitionSettings {
     segment_bytes: 1 << 30,
     max_batch_bytes: i32::MAX.unsigned_abs(),
-    max_decompressed_bytes: MAX_DECOMPRESSED_BYTES,
+    max_decompressed_bytes: DEFAULT_DECOMPRESSED_BYTES,
     index_interval_bytes: 4096,
     first_epoch: 1,
     segment_ms: i64::MAX,
@@ -49,7 +49,7 @@ const SETTINGS: PartitionSettings = PartitionSettings {
 };
 const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
 /// A snapshot holds what is left of the log; this is far more than any cluster has.
-const MOST_SNAPSHOT_BYTES: u64 = 1 << 30;
+const MAX_SNAPSHOT_BYTES: u64 = 1 << 30;
 /// What a batch of ordinary changes needs; the buffer is not kept larger.
 const KEPT_BUFFER_BYTES: usize = 64 << 10;
 
@@ -58,7 +58,7 @@ const KEPT_BUFFER_BYTES: usize = 64 << 10;
 pub(super) struct MetadataLog {
     log: Arc<PartitionLog>,
     builder: BatchBuilder,
-    /// For whoever follows another process: offset behind the last record that was read.
+    /// For whoever follows another process: offset after the last record that was read.
     read_to: u64,
 }
 
@@ -133,12 +133,12 @@ impl MetadataLog {
         Arc::clone(&self.log)
     }
 
-    /// Which partition this is, and up to where it is on the medium.
+    /// Which partition this is, and up to where it is on disk.
     pub(super) fn recovery_point(&self) -> Option<(TopicPartition, u64)> {
         Some((self.log.id().clone(), self.log.recovery_point()?))
     }
 
-    /// Appends one change, and returns the offset of its first record when it is on the medium. After an error it is not
+    /// Appends one change, and returns the offset of its first record when it is on disk. After an error it is not
     /// in the log, unless the error is [`Error::Poisoned`]: then that is known at the next open, and nothing can be appended
     /// before.
     pub(super) fn append(&mut self, records: &[MetadataRecord], now: i64) -> Result<u64> {
@@ -191,7 +191,7 @@ pub(super) fn belongs_to_log(name: &str) -> bool {
     snapshot_name(name).is_some() || name == QUORUM_STATE
 }
 
-/// The newest snapshot and what follows it; with the offset behind the last record.
+/// The newest snapshot and what follows it; with the offset after the last record.
 fn read_all(log: &Arc<PartitionLog>, disk: &Disk) -> Result<(State, u64)> {
     let mut state = State::default();
     let bounds = log.bounds()?;
@@ -217,8 +217,8 @@ fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<u64> {
     let mut cursor = Cursor::new(Arc::clone(log), from, ReadUpTo::Visible);
     while let Some(fetched) = cursor.fetch(LIMITS)? {
         let mut rest = fetched.bytes.as_ref();
-        while let Some((batch, behind)) = Batch::take_checked(rest) {
-            rest = behind;
+        while let Some((batch, after)) = Batch::take_checked(rest) {
+            rest = after;
             fold(&batch, fetched.from..fetched.upto, None, state).map_err(|(offset, reason)| {
                 let damage = Damage::new(log.directory(), 0, reason.to_string());
                 reason.error(Box::new(damage.at_offset(log.id(), offset)))
@@ -292,12 +292,12 @@ pub(super) fn snapshot_name(name: &str) -> Option<(u64, u32)> {
 impl Snapshot {
     /// Folds all of the snapshot. It was renamed into place when it was complete, so all of it must be whole.
     fn read(&self, disk: &Disk, state: &mut State) -> Result<()> {
-        let file = disk.read_small(&self.path, MOST_SNAPSHOT_BYTES)?.unwrap_or_default();
+        let file = disk.read_small(&self.path, MAX_SNAPSHOT_BYTES)?.unwrap_or_default();
         let (mut position, mut expected) = (0, 0);
         while let Some(rest) = file.get(position..).filter(|rest| !rest.is_empty()) {
             let damage = |reason: String| Box::new(Damage::new(&self.path, position as u64, reason));
             let frame =
-                whole_batch_at(rest, expected).map_err(|reason| reason.error(damage(reason.to_string())))?;
+                valid_batch_at(rest, expected).map_err(|reason| reason.error(damage(reason.to_string())))?;
             let whole = rest.get(..frame.bytes).filter(|_| matches!(frame.kind, FrameKind::Batch(_)));
             let Some(batch) = whole.and_then(Batch::of_frame) else {
                 return Err(Error::Corrupt(damage("a snapshot holds batches of format 2 only".into())));

@@ -1,6 +1,6 @@
 //! The catalog: which topics there are. Kafka's metadata log is the truth, and what is here is read from it.
 //!
-//! A change is one batch in that log. It counts when the batch is on the medium, and only then is it seen:
+//! A change is one batch in that log. It counts when the batch is on disk, and only then is it seen:
 //! creating makes no directory, a partition does that at its first append; deleting moves directories out of the
 //! way afterwards, and an open finishes what was interrupted. So at any stop there is either no change or a change
 //! that completes itself.
@@ -218,7 +218,7 @@ impl Catalog {
         wanted.iter().map(|(name, config)| (*name, completed(config))).collect()
     }
 
-    /// Makes topics, all or none. They are in the log, on the medium, when this returns.
+    /// Makes topics, all or none. They are in the log, on disk, when this returns.
     pub(crate) fn create(&self, wanted: &[(&str, TopicConfig)], now: i64) -> Result<Vec<Arc<TopicEntry>>> {
         self.add(&mut self.changes.lock(), wanted, For::Users, now)
     }
@@ -273,7 +273,7 @@ impl Catalog {
         }
     }
 
-    /// Offset in the metadata log behind the records of all partitions that are there. Those that are made later are noted
+    /// Offset in the metadata log after the records of all partitions that are there. Those that are made later are noted
     /// there or further on.
     pub(crate) fn end_of_partitions(&self) -> u64 {
         let newest = |topic: &Arc<TopicEntry>| topic.made_at(topic.partitions().len().checked_sub(1)?);
@@ -300,12 +300,12 @@ impl Catalog {
         write_recovery_points(&self.disk, &self.root, points.chain(changes.log.recovery_point()))
     }
 
-    /// Writes the checkpoint of log starts; it is on the medium when this returns.
+    /// Writes the checkpoint of log starts; it is on disk when this returns.
     pub(crate) fn write_log_starts(&self) -> Result<()> {
         self.raise_log_starts(&[])
     }
 
-    /// Has partitions start at these offsets: in the checkpoint of log starts, on the medium, then here. If the checkpoint
+    /// Has partitions start at these offsets: in the checkpoint of log starts, on disk, then here. If the checkpoint
     /// cannot be written they start where they did.
     pub(crate) fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
         let _changes = self.changes.lock();
@@ -322,7 +322,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Writes the checkpoint of how far partitions were compacted; it is on the medium when this returns.
+    /// Writes the checkpoint of how far partitions were compacted; it is on disk when this returns.
     pub(crate) fn write_cleaned(&self) -> Result<()> {
         let _changes = self.changes.lock();
         let partitions = self.partitions();
@@ -515,7 +515,7 @@ impl Catalog {
 }
 
 impl Changes {
-    /// Makes one change: in the log, on the medium, then here.
+    /// Makes one change: in the log, on disk, then here.
     fn write(&mut self, records: Vec<MetadataRecord>, now: i64) -> Result<()> {
         self.refuse_foreign()?;
         let base = self.log.append(&records, now)?;

@@ -29,7 +29,7 @@ impl Partitions {
         new
     }
 
-    /// Adds partitions behind those that are there. One caller at a time.
+    /// Adds partitions after those that are there. One caller at a time.
     pub(super) fn extend(&self, more: impl Iterator<Item = Arc<PartitionLog>>) {
         let mut count = self.count.load(Ordering::Relaxed);
         for partition in more {

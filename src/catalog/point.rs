@@ -41,7 +41,7 @@ impl Catalog {
 
     /// Copies what says whose directory it is: a copy that takes the place of the original is the same log of the same node.
     pub(crate) fn copy_identity(&self, to: &std::path::Path, copier: &Copier<'_>) -> Result<()> {
-        let bytes = copier.disk().read_small(&self.root.join(IDENTITY), identity::MOST_BYTES)?;
+        let bytes = copier.disk().read_small(&self.root.join(IDENTITY), identity::MAX_BYTES)?;
         let missing = || {
             let path = self.root.join(IDENTITY);
             Error::io("open", &path, std::io::ErrorKind::NotFound.into())

@@ -13,7 +13,7 @@ use crate::format::compression::Encoding;
 pub(crate) struct RecordRules {
     compacts: AtomicBool,
     log_append_time: AtomicBool,
-    /// How far behind the clock a timestamp may be, and how far ahead of it; no limits where records get the time of
+    /// How far before the clock a timestamp may be, and how far after it; no limits where records get the time of
     /// appending. A timestamp is on one side of the clock and meets one of the two.
     before_max_ms: AtomicI64,
     after_max_ms: AtomicI64,
@@ -99,7 +99,7 @@ impl RecordRules {
         let (side, setting, limit) = if ahead > 0 {
             ("ahead of", "message.timestamp.after.max.ms", &self.after_max_ms)
         } else {
-            ("behind", "message.timestamp.before.max.ms", &self.before_max_ms)
+            ("before", "message.timestamp.before.max.ms", &self.before_max_ms)
         };
         let (at, limit) = (at.as_millis(), limit.load(Ordering::Relaxed));
         let off = ahead.unsigned_abs();
@@ -110,7 +110,7 @@ impl RecordRules {
 }
 
 impl Coding {
-    /// From the top: the codec's place in [`CODECS`], or behind it; the level of gzip, which a topic's check keeps to -1
+    /// From the top: the codec's place in [`CODECS`], or after it; the level of gzip, which a topic's check keeps to -1
     /// to 9, in 16 bits; that of zstd in 32.
     fn pack(self) -> u64 {
         let place = CODECS.iter().position(|known| Some(*known) == self.codec).unwrap_or(CODECS.len());
@@ -165,7 +165,7 @@ mod tests {
                 .set("message.timestamp.after.max.ms", after);
             RecordRules::of(&config.settings())
         };
-        // Both take a time far behind the clock and one a little ahead of it.
+        // Both take a time far before the clock and one a little after it.
         let old = of(TimestampType::LogAppendTime, "0", "0");
         let new = of(TimestampType::CreateTime, "1000", "1000");
         let now = Timestamp::from_millis(2000);

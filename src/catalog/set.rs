@@ -18,7 +18,7 @@ use crate::format::quorum_state::{self, QuorumState};
 use crate::sys::Disk;
 
 /// Far more than the file ever holds.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 /// By how much epochs are raised.
 const RAISE: u32 = 1_000_000;
 
@@ -33,7 +33,7 @@ pub(super) fn refuse_or_claim(
     now: i64,
 ) -> Result<()> {
     let path = root.join(METADATA_DIRECTORY).join(QUORUM_STATE);
-    let quorum = disk.read_small(&path, MOST_BYTES)?.and_then(|file| quorum_state::parse(&file));
+    let quorum = disk.read_small(&path, MAX_BYTES)?.and_then(|file| quorum_state::parse(&file));
     let (node, others) = (identity.node_id, other_nodes(&changes.state, identity.node_id, quorum.as_ref()));
     if others.is_empty() {
         return Ok(());

@@ -43,7 +43,7 @@ pub(super) struct State {
     epoch: u32,
     /// Of a quorum whose members are noted in the log itself.
     voters: Vec<Voter>,
-    /// Records behind the begin of a transaction whose end has not come.
+    /// Records after the begin of a transaction whose end has not come.
     transaction: Option<Vec<MetadataRecord>>,
     /// Where the next record stands.
     offset: u64,

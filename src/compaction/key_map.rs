@@ -18,7 +18,7 @@ const SLOT_BYTES: usize = 24;
 /// So many of ten slots are used at most.
 const FULL: usize = 9;
 /// There is room for one key at least: otherwise no pass would come further.
-const FEWEST_SLOTS: usize = 16;
+const MIN_SLOTS: usize = 16;
 
 pub(super) struct KeyMap {
     hasher: SipHasher13,
@@ -58,10 +58,10 @@ impl std::fmt::Debug for KeyMap {
 impl KeyMap {
     /// A map for at most `keys` keys that takes at most `bytes`.
     pub(super) fn new(bytes: usize, keys: u64) -> Result<Self> {
-        let most = (bytes / SLOT_BYTES).max(FEWEST_SLOTS);
+        let most = (bytes / SLOT_BYTES).max(MIN_SLOTS);
         let wanted =
             usize::try_from(keys).unwrap_or(usize::MAX).saturating_mul(10).div_ceil(FULL).saturating_add(1);
-        let slots = vec![Slot::default(); wanted.clamp(FEWEST_SLOTS, most)];
+        let slots = vec![Slot::default(); wanted.clamp(MIN_SLOTS, most)];
         let most = slots.len() / 10 * FULL + slots.len() % 10 * FULL / 10;
         Ok(Self { hasher: SipHasher13::new_with_key(&random_bytes()?), slots, used: 0, most })
     }

@@ -3,7 +3,7 @@
 //! | batch | its records |
 //! |---|---|
 //! | of an aborted transaction | go |
-//! | marker behind records of its transaction | stays, and so does the entry in the index of aborted transactions |
+//! | marker after records of its transaction | stays, and so does the entry in the index of aborted transactions |
 //! | marker whose transaction has no records any more | goes, but no sooner than a tombstone would |
 //!
 //! The last batch of a producer stays as a header, for the sequence and the epoch in it.

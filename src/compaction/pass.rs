@@ -23,7 +23,7 @@ use crate::segment::{Batches, CleanedSegment, CleanedWriter, Segment, TIMES_DIFF
 /// Bytes of log that are gone through at a time: a few milliseconds.
 const SLICE: u64 = 4 << 20;
 /// Offsets of a segment stay within this distance of its base.
-const MOST_SPAN: u64 = i32::MAX.unsigned_abs() as u64;
+const MAX_SPAN: u64 = i32::MAX.unsigned_abs() as u64;
 
 /// A pass that has begun.
 #[derive(Debug)]
@@ -209,7 +209,7 @@ impl Pass {
                 Err(stop) => return Err(self.damage(&segment, batches.position, expected, stop.reason)),
             };
             if frame.last_offset() >= segment.next_offset() {
-                let reason = "the offset lies behind the segment's end";
+                let reason = "the offset lies past the segment's end";
                 return Err(self.damage(&segment, position, expected, reason));
             }
             self.at.expected = expected;
@@ -257,15 +257,15 @@ impl Pass {
             _ => Tombstones::GetTime,
         };
         let (verdicts, expected) = (&mut self.verdicts, self.at.expected);
-        let (mut has_room, mut is_behind) = (true, false);
+        let (mut has_room, mut is_before) = (true, false);
         let limit = self.log.max_decompressed_bytes();
         let went = each_record(bytes, limit, &mut self.plain, |offset, record| {
             // Only decoding shows where a wrapper of legacy messages begins.
-            is_behind |= offset < expected;
+            is_before |= offset < expected;
             has_room = verdicts.note(offset, record, tombstones);
         });
         went.map_err(|reason| self.unreadable(segment, position, reason))?;
-        if is_behind {
+        if is_before {
             return Err(self.damage(segment, position, expected, "the offset is not the expected one"));
         }
         Ok(has_room)
@@ -279,7 +279,7 @@ impl Pass {
         let base = self.plan.segments.get(first).map_or(0, |segment| segment.base());
         for segment in self.plan.segments.iter().take(covered).skip(first) {
             let more = segment.end().position;
-            let fits = bytes + more <= limit && segment.next_offset().saturating_sub(base) <= MOST_SPAN;
+            let fits = bytes + more <= limit && segment.next_offset().saturating_sub(base) <= MAX_SPAN;
             if end > first && !fits {
                 break;
             }

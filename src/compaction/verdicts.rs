@@ -2,7 +2,7 @@
 //!
 //! Whenever a key comes again, the offset that it overtakes is marked with one bit. So a dirty record needs the map of
 //! keys only once, and many a batch is judged without being decoded again: all of it goes, or nothing does. Where there
-//! are no bits, before the dirty part and behind what memory is left for, each key is looked up.
+//! are no bits, before the dirty part and after what memory is left for, each key is looked up.
 
 use super::key_map::{Hash, KeyMap, Noted};
 use crate::error::Result;
@@ -89,7 +89,7 @@ impl Verdicts {
         })
     }
 
-    /// Behind the last offset that is judged. From here on everything stays.
+    /// After the last offset that is judged. From here on everything stays.
     pub(super) fn upto(&self) -> u64 {
         self.upto
     }
@@ -241,7 +241,7 @@ mod tests {
     const FIRST: u64 = 1000;
     /// Where the dirty part begins inside of a batch.
     const FIRST_DIRTY: u64 = 1003;
-    /// Records of a batch; the offset behind the last one is free.
+    /// Records of a batch; the offset after the last one is free.
     const RECORDS: u64 = 7;
     const BATCHES: u64 = 300;
     /// Offsets that they take.

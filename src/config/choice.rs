@@ -11,7 +11,7 @@ use std::time::Duration;
 /// let log = EventLog::open(dir.path())?;
 /// let ledger = log.create_topic("ledger", TopicConfig::new())?;
 /// let producer = log.producer_with(ProducerConfig::new().durability(Durability::Synced))?;
-/// producer.send(&ledger, Record::new("debit 5"))?; // on the medium when it returns
+/// producer.send(&ledger, Record::new("debit 5"))?; // on disk when it returns
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -176,7 +176,7 @@ impl Compression {
 pub enum TimestampType {
     /// The time the producer gave: `CreateTime`.
     CreateTime,
-    /// The time the record was appended, the same for a whole batch: `LogAppendTime`.
+    /// The time the record was appended, the same for a complete batch: `LogAppendTime`.
     LogAppendTime,
 }
 

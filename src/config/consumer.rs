@@ -17,7 +17,7 @@ pub enum StartFrom {
     /// At the first record there is. Kafka: `earliest`.
     #[default]
     Beginning,
-    /// Behind the last record there is: only what comes later. Kafka: `latest`.
+    /// After the last record there is: only what comes later. Kafka: `latest`.
     ///
     /// In a group this is for partitions that were there when the group took its first position. A partition that was made
     /// later is read from its beginning, as all that is in it came later too: whether topics are subscribed to by name or
@@ -38,7 +38,7 @@ pub enum ReadUpTo {
     /// Everything that is in the log.
     #[default]
     Visible,
-    /// Only what is on the medium, so that what is done about a record never outlives the record. Wakes up when a sync has
+    /// Only what is on disk, so that what is done about a record never outlives the record. Wakes up when a sync has
     /// ended: have producers sync, or set [`OpenOptions::background_sync`](crate::OpenOptions::background_sync).
     Durable,
 }

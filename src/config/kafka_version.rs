@@ -69,7 +69,7 @@ impl fmt::Display for KafkaVersion {
 impl FromStr for KafkaVersion {
     type Err = Error;
 
-    /// Takes `4.1`, and `4.1.0` with whatever stands behind the second dot.
+    /// Takes `4.1`, and `4.1.0` with whatever comes after the second dot.
     fn from_str(text: &str) -> Result<Self, Error> {
         let same =
             |name: &str| text.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));

@@ -270,12 +270,12 @@ impl TopicConfig {
     pub(crate) fn refused_by(&self, version: KafkaVersion) -> Vec<(&str, &str, String)> {
         let is_small = |name: &str, value: &str| {
             name == table::SEGMENT_BYTES.name
-                && value.trim().parse().is_ok_and(|bytes: u32| bytes < table::LEAST_SEGMENT_BYTES)
+                && value.trim().parse().is_ok_and(|bytes: u32| bytes < table::MIN_SEGMENT_BYTES)
         };
         let refused = self.entries().filter_map(|(name, value)| {
             let setting = table::find(name)?;
             let least = version.least_segment_bytes();
-            let wanted = if is_small(name, value) && least < table::LEAST_SEGMENT_BYTES {
+            let wanted = if is_small(name, value) && least < table::MIN_SEGMENT_BYTES {
                 let refused = value.trim().parse().is_ok_and(|bytes: u32| bytes < least);
                 refused.then(|| format!("bytes, at least {least}"))
             } else {

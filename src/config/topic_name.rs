@@ -19,9 +19,9 @@ pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
 /// Topics, partitions and their settings.
 pub(crate) const CLUSTER_METADATA: &str = "__cluster_metadata";
 
-/// What Windows takes for a device in any directory and any case, also with a dot and more behind it.
+/// What Windows takes for a device in any directory and any case, also with a dot and more after it.
 const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
-/// The same with a digit behind.
+/// The same with a digit after.
 const NUMBERED_DEVICES: [&str; 2] = ["com", "lpt"];
 
 /// Checks that a topic can have this name at all.

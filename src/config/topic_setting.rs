@@ -151,8 +151,8 @@ pub(super) fn defaults() -> impl Iterator<Item = (&'static str, String)> {
 /// The known name that was probably meant, if one is near enough.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     // Also keeps the search short when a name is absurdly long.
-    const LONGEST: usize = 80;
-    if name.len() > LONGEST {
+    const MAX_LEN: usize = 80;
+    if name.len() > MAX_LEN {
         return None;
     }
     let (distance, nearest) = ALL.into_iter().map(|known| (edits(name, known.name()), known.name())).min()?;
@@ -283,10 +283,10 @@ pub(super) static SEGMENT_BYTES: Number<u32> = Number {
     name: "segment.bytes",
     default: 1 << 30,
     // Kafka 3 takes less, but a Kafka 4 broker that finds less in the metadata does not start.
-    valid: &[LEAST_SEGMENT_BYTES..=MAX_INT],
+    valid: &[MIN_SEGMENT_BYTES..=MAX_INT],
     unit: ANY_BYTES,
 };
-pub(super) const LEAST_SEGMENT_BYTES: u32 = 1 << 20;
+pub(super) const MIN_SEGMENT_BYTES: u32 = 1 << 20;
 static SEGMENT_INDEX_BYTES: Number<u32> =
     Number { name: "segment.index.bytes", default: 10 << 20, valid: &[4..=MAX_INT], unit: ANY_BYTES };
 static SEGMENT_JITTER_MS: Number<i64> = millis("segment.jitter.ms", 0, &[0..=i64::MAX]);

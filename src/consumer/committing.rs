@@ -19,12 +19,12 @@ impl Consumer {
     ///
     /// `Ok` means: remembered, safe from the death of the process, and from power loss as
     /// [`ConsumerConfig::commit_durability`](crate::ConsumerConfig::commit_durability) says. It stands in
-    /// `__consumer_offsets`, where a broker finds it. With [`ReadUpTo::Durable`] no position behind what is durable is
+    /// `__consumer_offsets`, where a broker finds it. With [`ReadUpTo::Durable`] no position after what is durable is
     /// committed: it is lowered to that.
     ///
     /// # Errors
     /// `InvalidInput` without a group; `FencedGeneration` if the consumer was expelled from its group; `GroupNotEmpty` if
-    /// it was assigned partitions while its group has members; `OffsetOutOfRange` if the consumer was sent behind the end
+    /// it was assigned partitions while its group has members; `OffsetOutOfRange` if the consumer was sent past the end
     /// of a partition; `NotFound` if the topic of one was deleted and another has its name; `ReadOnly`, `Closed`,
     /// `StorageFull`, `Io`, `Poisoned`. Only after the last two something may have been committed.
     pub fn commit(&mut self) -> Result<()> {
@@ -57,7 +57,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`commit`](Self::commit), and: `FencedGeneration` for a partition that the group has not given to this
-    /// consumer, `InvalidInput` for one that was not assigned, `OffsetOutOfRange` behind the end of the partition. Then
+    /// consumer, `InvalidInput` for one that was not assigned, `OffsetOutOfRange` past the end of the partition. Then
     /// nothing is committed.
     ///
     /// ```

@@ -191,7 +191,7 @@ impl Consumer {
 
     /// The next records, waiting up to `timeout` for the first. If there are none, [`Records::why_empty`] gives the reason.
     ///
-    /// Every record is checked before it is returned. Behind damage nothing is skipped in silence: the good records
+    /// Every record is checked before it is returned. After damage nothing is skipped in silence: the good records
     /// before it come first, then a poll gives the error, whose [`resume_at`](crate::Damage::resume_at) can be given to
     /// [`seek`](Self::seek). As long as a partition cannot be read, every n-th poll gives its error, where n partitions are
     /// read: the polls between bring what there is in the others, and wait for it.
@@ -360,7 +360,7 @@ impl Consumer {
         self.seek_all(|_, cursor| Ok(cursor.log().bounds()?.log_start))
     }
 
-    /// Goes behind the last record that this consumer is shown, in every assigned partition.
+    /// Goes after the last record that this consumer is shown, in every assigned partition.
     pub fn seek_to_end(&mut self) -> Result<()> {
         self.seek_all(|config, cursor| Ok(shown(cursor.log().bounds()?, config)))
     }

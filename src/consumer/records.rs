@@ -1,4 +1,4 @@
-//! What a poll returns: whole batches, checked, and the records in them.
+//! What a poll returns: complete batches, checked, and the records in them.
 
 use std::fmt;
 use std::sync::Arc;

@@ -137,7 +137,7 @@ impl<'a> RecordView<'a> {
         u32::try_from(self.leader_epoch).ok()
     }
 
-    /// The position behind this record: where to go on once it is dealt with.
+    /// The position after this record: where to go on once it is dealt with.
     pub fn next_position(&self) -> Position {
         let position = Position::new(self.of(), self.offset + 1);
         match self.leader_epoch() {

@@ -110,7 +110,7 @@ impl OpenDirectory {
     }
 }
 
-/// The checkpoints that tell of every partition where it starts and what of it is on the medium.
+/// The checkpoints that tell of every partition where it starts and what of it is on disk.
 fn marks(root: &Path) -> [Option<Stamp>; 2] {
     [LOG_STARTS, RECOVERY_POINTS].map(|name| disk::stamp_of(&root.join(name)))
 }

@@ -77,7 +77,7 @@ impl Group {
     ///
     /// # Errors
     /// `GroupNotEmpty` while it has members, `NotFound` for a partition that does not exist or came out of a topic that was
-    /// deleted, `OffsetOutOfRange` behind its end, `ReadOnly`.
+    /// deleted, `OffsetOutOfRange` past its end, `ReadOnly`.
     pub fn set_committed(&self, to: impl IntoIterator<Item = Position>) -> Result<()> {
         self.directory.check_writable()?;
         let to: Vec<_> = to.into_iter().collect();

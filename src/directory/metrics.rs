@@ -24,7 +24,7 @@ pub struct Metrics {
     pub batches_appended: u64,
     /// Bytes of these batches, headers included.
     pub bytes_appended: u64,
-    /// Records that are not on the medium yet.
+    /// Records that are not on disk yet.
     pub records_unsynced: u64,
     /// Syncs of growing segments, whoever asked for them.
     pub syncs: u64,

@@ -346,7 +346,7 @@ impl OpenDirectory {
         self.deletions.delete(name, self.now().as_millis())
     }
 
-    /// Everything appended before the call on the medium.
+    /// Everything appended before the call on disk.
     pub(crate) fn sync(&self) -> Result<()> {
         self.check_writable()?;
         let mut outcome = Ok(());
@@ -363,7 +363,7 @@ impl OpenDirectory {
         if running.is_none() {
             return Err(Error::Closed);
         }
-        // What was appended is on the medium. That less has to be looked at after a crash was not promised.
+        // What was appended is on disk. That less has to be looked at after a crash was not promised.
         let noted = self.catalog.write_recovery_points().and_then(|()| self.disk.sync_directory(&self.root));
         match noted {
             // The records are where the directory is now, and that was not what was asked for.
@@ -391,7 +391,7 @@ impl OpenDirectory {
         self.look_after_files();
     }
 
-    /// Writes down how far the log is on the medium. If that cannot be done, more has to be looked at after a crash.
+    /// Writes down how far the log is on disk. If that cannot be done, more has to be looked at after a crash.
     pub(crate) fn note_recovery_points(&self) {
         let noted = self.catalog.write_recovery_points().and_then(|()| self.disk.sync_directory(&self.root));
         if let Err(failure) = noted {
@@ -413,7 +413,7 @@ impl OpenDirectory {
         self.catalog.look_after_files();
     }
 
-    /// Has a partition start at an offset, on the medium.
+    /// Has a partition start at an offset, on disk.
     pub(crate) fn raise_log_start(&self, partition: &Arc<PartitionLog>, to: u64) -> Result<()> {
         // Once it is closed the directory may be somebody else's.
         let running = self.running.lock();
@@ -472,7 +472,7 @@ impl OpenDirectory {
     }
 }
 
-/// Says that everything in a directory is exact and on the medium.
+/// Says that everything in a directory is exact and on disk.
 pub(crate) fn write_clean_marker(disk: &Disk, root: &Path) -> Result<()> {
     disk.replace(&root.join(CLEAN_MARKER), MARKER_TEXT)?;
     disk.sync_directory(root)

@@ -12,7 +12,7 @@ use crate::sys::root::{make_root, open_root};
 use crate::sys::{DirectoryLock, Disk, Purpose, SecondLock};
 
 /// Far more than a marker ever holds.
-const MOST_MARKER_BYTES: u64 = 4096;
+const MAX_MARKER_BYTES: u64 = 4096;
 
 /// A locked directory, before anything of the log in it was read.
 pub(super) struct Claimed {
@@ -36,7 +36,7 @@ impl Claimed {
                 .with_reserve(&root);
         disk.faults = options.faults.clone();
         let _spending = disk.spend(Purpose::Positions);
-        let marker = disk.read_small(&root.join(CLEAN_MARKER), MOST_MARKER_BYTES).ok().flatten();
+        let marker = disk.read_small(&root.join(CLEAN_MARKER), MAX_MARKER_BYTES).ok().flatten();
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
         Ok(Self { root, disk, lock, clean, marker })

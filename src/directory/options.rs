@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::compaction::DEFAULT_MEMORY;
 use crate::config::TopicConfig;
 use crate::error::Error;
-use crate::format::compression::MOST_DECOMPRESSED_BYTES;
+use crate::format::compression::MAX_DECOMPRESSED_BYTES;
 use crate::group::OFFSETS_PARTITIONS;
 use crate::partition::BackgroundSync;
 use crate::sys::faults::Faults;
@@ -40,7 +40,7 @@ pub enum ReadMode {
 }
 
 /// Below this a segment would hold hardly more than the header of a batch.
-const SMALLEST_SEGMENT: u32 = 1024;
+const MIN_SEGMENT: u32 = 1024;
 /// Who does the work beside the calls: lingering batches, syncs, final forms of segments, retention, checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -252,7 +252,7 @@ impl OpenOptions {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn max_decompressed_batch_bytes(mut self, bytes: u32) -> Self {
-        self.catalog.limits.decompressed_bytes = bytes.min(MOST_DECOMPRESSED_BYTES);
+        self.catalog.limits.decompressed_bytes = bytes.min(MAX_DECOMPRESSED_BYTES);
         self
     }
 
@@ -276,8 +276,8 @@ impl OpenOptions {
             return Err(Error::invalid("offsets_partitions", "there must be at least one; Kafka has 50"));
         }
         let most = self.catalog.limits.segment_bytes;
-        if most < SMALLEST_SEGMENT {
-            let reason = format!("{most} bytes were asked for; give at least {SMALLEST_SEGMENT}");
+        if most < MIN_SEGMENT {
+            let reason = format!("{most} bytes were asked for; give at least {MIN_SEGMENT}");
             return Err(Error::invalid("max_segment_bytes", reason));
         }
         Ok(())

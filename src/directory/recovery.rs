@@ -98,7 +98,7 @@ impl RecoveryReport {
         self.partitions.iter().map(|partition| partition.bytes_scanned).sum()
     }
 
-    /// Bytes behind last whole batches that were cut off.
+    /// Bytes after last complete batches that were cut off.
     pub fn bytes_truncated(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.bytes_truncated).sum()
     }

@@ -65,14 +65,14 @@ impl fmt::Debug for Partition {
 pub struct PartitionOffsets {
     /// Offset of the first record that can be read.
     pub log_start: u64,
-    /// Offset behind the last record that is on the medium.
+    /// Offset after the last record that is on disk.
     pub durable: u64,
     /// Offset before which every transaction is decided: up to here a consumer reads that wants
     /// [committed](crate::IsolationLevel::ReadCommitted) records only. The high watermark while no transaction is open.
     pub last_stable: u64,
-    /// Offset behind the last record that a consumer may read. With one replica this is the log end.
+    /// Offset after the last record that a consumer may read. With one replica this is the log end.
     pub high_watermark: u64,
-    /// Offset behind the last record; the next one gets it.
+    /// Offset after the last record; the next one gets it.
     pub log_end: u64,
 }
 
@@ -80,7 +80,7 @@ pub struct PartitionOffsets {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentInfo {
-    /// From its base offset, the name of its files, to behind its last record.
+    /// From its base offset, the name of its files, to after its last record.
     pub offsets: Range<u64>,
     /// Bytes of records.
     pub bytes: u64,
@@ -140,7 +140,7 @@ impl Topic {
     }
 
     /// Alters the topic's configuration: `change` gets the present one and returns the one to come. Several threads
-    /// may do this at once without one undoing what another did. Returns when the change is on the medium; it is in
+    /// may do this at once without one undoing what another did. Returns when the change is on disk; it is in
     /// effect then for records sent from now on, also through producers and handles that exist. What is in the log
     /// stays as it is.
     ///
@@ -171,7 +171,7 @@ impl Topic {
         self.directory.catalog()?.alter(&self.entry, change, self.directory.now().as_millis())
     }
 
-    /// Adds partitions until there are `total`. Returns when that is on the medium. Handles and producers that exist
+    /// Adds partitions until there are `total`. Returns when that is on disk. Handles and producers that exist
     /// see the new partitions at once; a consumer reads those it was assigned.
     ///
     /// From then on records of a key may go to another partition than before. Kafka's counterpart is
@@ -270,13 +270,13 @@ impl Partition {
     /// Deletes all records below an offset and returns where the partition begins now.
     ///
     /// They cannot be read from then on, also after a crash or a power failure: when this returns the new beginning is on
-    /// the medium, and so is what lies below it. Segments that hold nothing else are removed from the disk after
+    /// the disk, and so is what lies below it. Segments that hold nothing else are removed from the disk after
     /// `file.delete.delay.ms`; what shares a segment with records that stay is removed with it. A consumer that stands
     /// before the new beginning gets [`Error::OffsetOutOfRange`]. An offset at or below the present beginning changes
     /// nothing. Kafka's counterpart has the same name.
     ///
     /// # Errors
-    /// `OffsetOutOfRange` behind the high watermark, `StorageFull`, `Poisoned` if the partition takes no more writes; then
+    /// `OffsetOutOfRange` past the high watermark, `StorageFull`, `Poisoned` if the partition takes no more writes; then
     /// nothing is deleted. After `Io` the records can still be read, and may be deleted when the log is opened anew.
     /// A file that cannot be removed is an [event](crate::Event::MaintenanceFailed) and no error; it is tried again.
     ///
@@ -353,7 +353,7 @@ impl Partition {
         Ok(self.log.segments().iter().map(|segment| segment.end().position).sum())
     }
 
-    /// Returns when everything appended to this partition before the call is on the medium. Appends go on meanwhile.
+    /// Returns when everything appended to this partition before the call is on disk. Appends go on meanwhile.
     ///
     /// # Errors
     /// `Poisoned` if a write or sync failed: the partition takes no more records until the log is opened anew. After `Io`

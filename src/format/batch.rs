@@ -1,4 +1,4 @@
-//! Whole record batches: building one record by record, and reading one that was checked.
+//! Complete record batches: building one record by record, and reading one that was checked.
 
 use std::ops::Range;
 
@@ -68,7 +68,7 @@ impl BatchBuilder {
         self.records
     }
 
-    /// Offsets from the first record to behind the last one, and those left out before the next.
+    /// Offsets from the first record to after the last one, and those left out before the next.
     #[inline]
     pub(crate) fn offsets(&self) -> u32 {
         self.records + self.gaps
@@ -340,7 +340,7 @@ impl<'a> Batch<'a> {
             last_delta = delta;
         }
         if last_delta > self.header.last_offset_delta {
-            return Err(Malformed("a record's offset lies behind the batch's last offset"));
+            return Err(Malformed("a record's offset lies past the batch's last offset"));
         }
         if !input.is_empty() {
             return Err(Malformed("bytes are left after the last record"));

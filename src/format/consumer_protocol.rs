@@ -7,7 +7,7 @@ use super::varint::Input;
 
 const NEWEST: i16 = 3;
 /// Fewest bytes of a topic with its partitions: two lengths.
-const SMALLEST_TOPIC: usize = 2 + 4;
+const MIN_TOPIC: usize = 2 + 4;
 
 /// The topics in a member's subscription, all of which must be valid.
 pub(crate) fn subscribed_topics(subscription: &[u8]) -> Result<Vec<&str>, Malformed> {
@@ -39,7 +39,7 @@ pub(crate) fn subscribed_topics(subscription: &[u8]) -> Result<Vec<&str>, Malfor
 }
 
 fn pass_partitions(input: &mut Input<'_>) -> Result<(), Malformed> {
-    for _ in 0..input.count(SMALLEST_TOPIC)? {
+    for _ in 0..input.count(MIN_TOPIC)? {
         input.str()?;
         for _ in 0..input.count(4)? {
             u32::try_from(input.i32()?).map_err(|_| Malformed("a partition's number is negative"))?;
@@ -97,7 +97,7 @@ mod tests {
         }
         // What a newer one appends is not known; what it has before that is.
         let mut newer = [NEWEST_BYTES, &[1, 2, 3]].concat();
-        assert_eq!(subscribed_topics(&newer), Err(Malformed("bytes are left behind the last field")));
+        assert_eq!(subscribed_topics(&newer), Err(Malformed("bytes are left after the last field")));
         newer[1] = 4;
         assert_eq!(subscribed_topics(&newer), Ok(vec!["a", "b"]));
     }

@@ -32,7 +32,7 @@ pub(crate) enum ControlRecord {
 }
 
 impl ControlRecord {
-    /// The control record in a whole batch that is marked as a control batch. `None` if a compaction took it out, or
+    /// The control record in a complete batch that is marked as a control batch. `None` if a compaction took it out, or
     /// it makes no sense.
     pub(crate) fn of_batch(frame: &[u8]) -> Option<Self> {
         let batch = Batch::of_frame(frame).filter(|batch| batch.header.is_control())?;

@@ -186,7 +186,7 @@ mod tests {
         let wrong = |bytes: &[u8]| CoordinatorKey::decode(bytes).unwrap_err().0;
         assert_eq!(wrong(&[]), "ends early");
         assert_eq!(wrong(&[0, 2, 0, 1]), "ends early");
-        assert_eq!(wrong(&[0, 2, 0, 0, 9]), "bytes are left behind the last field");
+        assert_eq!(wrong(&[0, 2, 0, 0, 9]), "bytes are left after the last field");
         let partition = [0, 1, 0, 0, 0, 0, 255, 255, 255, 255];
         assert_eq!(wrong(&partition), "the partition of a commit is negative");
 

@@ -1,7 +1,7 @@
-//! Where one batch ends and the next begins: the one predicate behind recovery, readers and tests.
+//! Where one batch ends and the next begins: the one predicate used by recovery, readers and tests.
 //!
 //! Two levels. [`frame_at`] is what a Kafka broker demands of a log after an unclean stop, no more and no less.
-//! [`whole_batch_at`] adds what the checksum cannot see, because the first 17 bytes are not covered by it: an
+//! [`valid_batch_at`] adds what the checksum cannot see, because the first 17 bytes are not covered by it: an
 //! expected offset, a known magic, a possible record count.
 
 use super::Malformed;
@@ -10,16 +10,16 @@ use super::header::{BatchHeader, CHECKSUMMED, HEADER_BYTES, LENGTH_OVERHEAD, MAG
 use crate::error::{Damage, Error};
 
 /// Fewer bytes than this cannot begin a batch of any format.
-pub(crate) const SMALLEST_PREFIX: usize = MAGIC + 2;
+pub(crate) const MIN_PREFIX: usize = MAGIC + 2;
 /// Smallest value of the length field, that of a legacy message without key and value.
-const SMALLEST_LENGTH: i32 = 14;
-/// Where a message of format 1 has its timestamp: behind magic and attributes.
+const MIN_LENGTH: i32 = 14;
+/// Where a message of format 1 has its timestamp: after magic and attributes.
 const LEGACY_TIMESTAMP: usize = MAGIC + 2;
 
 /// Bytes that hold together as one batch or legacy message, checksum included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
-    /// Bytes of the whole, at least [`SMALLEST_PREFIX`].
+    /// Bytes of the whole, at least [`MIN_PREFIX`].
     pub(crate) bytes: usize,
     pub(crate) kind: FrameKind,
 }
@@ -34,8 +34,8 @@ pub(crate) enum FrameKind {
 
 /// Why no batch counts at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotWhole {
-    #[error("fewer than {SMALLEST_PREFIX} bytes are left")]
+pub(crate) enum InvalidBatch {
+    #[error("fewer than {MIN_PREFIX} bytes are left")]
     End,
     #[error("the batch needs {needs} bytes, more than are left")]
     Incomplete { needs: u64 },
@@ -49,24 +49,24 @@ pub(crate) enum NotWhole {
     Newer(Malformed),
 }
 
-impl NotWhole {
+impl InvalidBatch {
     /// What a reader or a recovery that came to this reports.
     pub(crate) fn error(self, damage: Box<Damage>) -> Error {
         if let Self::Newer(_) = self { Error::Unsupported(damage) } else { Error::Corrupt(damage) }
     }
 }
 
-impl From<Malformed> for NotWhole {
+impl From<Malformed> for InvalidBatch {
     fn from(reason: Malformed) -> Self {
         Self::Malformed(reason)
     }
 }
 
 /// Length of the batch that begins here, from its length field alone.
-pub(crate) fn frame_length(bytes: &[u8]) -> Result<u64, NotWhole> {
-    let prefix: &[u8; SMALLEST_PREFIX] = bytes.first_chunk().ok_or(NotWhole::End)?;
+pub(crate) fn frame_length(bytes: &[u8]) -> Result<u64, InvalidBatch> {
+    let prefix: &[u8; MIN_PREFIX] = bytes.first_chunk().ok_or(InvalidBatch::End)?;
     let length = i32::from_be_bytes([prefix[8], prefix[9], prefix[10], prefix[11]]);
-    if length < SMALLEST_LENGTH {
+    if length < MIN_LENGTH {
         return Err(Malformed("the length field is below 14").into());
     }
     Ok(u64::from(length.unsigned_abs()) + LENGTH_OVERHEAD as u64)
@@ -91,34 +91,34 @@ pub(crate) fn max_timestamp_of(bytes: &[u8]) -> i64 {
 }
 
 /// The batch or legacy message at the front of `bytes`, by the rules of a broker's recovery.
-pub(crate) fn frame_at(bytes: &[u8]) -> Result<Frame, NotWhole> {
+pub(crate) fn frame_at(bytes: &[u8]) -> Result<Frame, InvalidBatch> {
     let needs = frame_length(bytes)?;
     let frame = usize::try_from(needs)
         .ok()
         .and_then(|needs| bytes.get(..needs))
-        .ok_or(NotWhole::Incomplete { needs })?;
-    let magic = frame.get(MAGIC).map(|byte| byte.cast_signed()).ok_or(NotWhole::End)?;
+        .ok_or(InvalidBatch::Incomplete { needs })?;
+    let magic = frame.get(MAGIC).map(|byte| byte.cast_signed()).ok_or(InvalidBatch::End)?;
     let kind = if magic < 2 { legacy(frame, magic)? } else { batch(frame)? };
     Ok(Frame { bytes: frame.len(), kind })
 }
 
-fn batch(frame: &[u8]) -> Result<FrameKind, NotWhole> {
+fn batch(frame: &[u8]) -> Result<FrameKind, InvalidBatch> {
     let header: &[u8; HEADER_BYTES] =
         frame.first_chunk().ok_or(Malformed("a batch of format 2 is at least 61 bytes long"))?;
     let header = BatchHeader::read(header);
     if crc32c(frame.get(CHECKSUMMED..).unwrap_or_default()) != header.crc {
-        return Err(NotWhole::Checksum);
+        return Err(InvalidBatch::Checksum);
     }
     Ok(FrameKind::Batch(header))
 }
 
-fn legacy(frame: &[u8], magic: i8) -> Result<FrameKind, NotWhole> {
+fn legacy(frame: &[u8], magic: i8) -> Result<FrameKind, InvalidBatch> {
     let message = frame.get(LENGTH_OVERHEAD..).unwrap_or_default();
-    let (crc, body) = message.split_first_chunk::<4>().ok_or(NotWhole::End)?;
+    let (crc, body) = message.split_first_chunk::<4>().ok_or(InvalidBatch::End)?;
     if crc32(body) != u32::from_be_bytes(*crc) {
-        return Err(NotWhole::Checksum);
+        return Err(InvalidBatch::Checksum);
     }
-    let offset = i64::from_be_bytes(*frame.first_chunk().ok_or(NotWhole::End)?);
+    let offset = i64::from_be_bytes(*frame.first_chunk().ok_or(InvalidBatch::End)?);
     let timestamp = match body.get(2..).and_then(<[u8]>::first_chunk) {
         Some(bytes) if magic == 1 => i64::from_be_bytes(*bytes),
         _ => -1,
@@ -127,7 +127,7 @@ fn legacy(frame: &[u8], magic: i8) -> Result<FrameKind, NotWhole> {
 }
 
 /// The batch at the front of `bytes`, if it may stand in a log whose next offset is `expected`.
-pub(crate) fn whole_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, NotWhole> {
+pub(crate) fn valid_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, InvalidBatch> {
     let frame = frame_at(bytes).map_err(|reason| newer(bytes, expected).unwrap_or(reason))?;
     let (first, last) = match frame.kind {
         FrameKind::Batch(header) if header.magic > 2 => {
@@ -136,7 +136,7 @@ pub(crate) fn whole_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, NotWh
         }
         FrameKind::Batch(header) => {
             // The checksum covers it.
-            header.codec().map_err(|_| NotWhole::Newer(Malformed::NEWER_CODEC))?;
+            header.codec().map_err(|_| InvalidBatch::Newer(Malformed::NEWER_CODEC))?;
             plausible(&header)?;
             (header.base_offset, header.last_offset())
         }
@@ -155,12 +155,12 @@ pub(crate) fn whole_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, NotWh
 }
 
 /// The batch at the front of `bytes`, if all of it is there and it is of a format that this version does not know.
-fn newer(bytes: &[u8], expected: u64) -> Option<NotWhole> {
+fn newer(bytes: &[u8], expected: u64) -> Option<InvalidBatch> {
     let magic = bytes.get(MAGIC)?.cast_signed();
     let first = i64::from_be_bytes(*bytes.first_chunk()?);
     let is_there = frame_length(bytes).is_ok_and(|needs| needs <= bytes.len() as u64);
     let follows = u64::try_from(first).is_ok_and(|first| first >= expected);
-    (magic > 2 && is_there && follows).then_some(NotWhole::Newer(Malformed::NEWER_BATCH))
+    (magic > 2 && is_there && follows).then_some(InvalidBatch::Newer(Malformed::NEWER_BATCH))
 }
 
 fn plausible(header: &BatchHeader) -> Result<(), Malformed> {

@@ -45,7 +45,7 @@ const FLEXIBLE: i16 = 4;
 const NEWEST: i16 = 4;
 
 /// Fewest bytes of a member: three strings, a timeout and two byte strings, all empty.
-const SMALLEST_MEMBER: usize = 3 + 4 + 2;
+const MIN_MEMBER: usize = 3 + 4 + 2;
 
 impl GroupMetadata {
     /// Reads any known version. `None`: a newer one.
@@ -64,7 +64,7 @@ impl GroupMetadata {
         let (protocol, leader) = (fields.nullable_str()?, fields.nullable_str()?);
         let since = if version >= 2 { fields.input.i64()? } else { -1 };
         let mut members = Vec::new();
-        for _ in 0..fields.count(SMALLEST_MEMBER)? {
+        for _ in 0..fields.count(MIN_MEMBER)? {
             members.push(fields.member()?);
         }
         fields.end_of_struct()?;
@@ -73,7 +73,7 @@ impl GroupMetadata {
         Ok(Some(Self { protocol_type, generation, protocol, leader, state_since, members }))
     }
 
-    /// Since when the group has positions, if that is noted: an offset in the metadata log, behind the records of all
+    /// Since when the group has positions, if that is noted: an offset in the metadata log, after the records of all
     /// partitions that were there. It stands in place of the assignor, which a group without members has none of: brokers
     /// read the record, choose an assignor when members come, and forget this.
     pub(crate) fn since(&self) -> Option<u64> {
@@ -344,7 +344,7 @@ mod tests {
             wrong(&whole[..cut]);
         }
         assert_eq!(wrong(&[255, 255]), "the version of a group is negative");
-        assert_eq!(wrong(&[&whole[..], &[0]].concat()), "bytes are left behind the last field");
+        assert_eq!(wrong(&[&whole[..], &[0]].concat()), "bytes are left after the last field");
         assert_eq!(GroupMetadata::decode(&[0, 5]), Ok(None));
 
         let mut group = one_member();

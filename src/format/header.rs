@@ -2,7 +2,7 @@
 //!
 //! The checksum covers everything from the attributes on. Base offset, length, leader epoch and magic stand before
 //! it, so the log fills in offset and epoch after the producer computed the checksum; a flipped bit there is
-//! found by the plausibility rules of [`whole_batch_at`](super::frame::whole_batch_at) only.
+//! found by the plausibility rules of [`valid_batch_at`](super::frame::valid_batch_at) only.
 
 use std::fmt;
 

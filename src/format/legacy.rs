@@ -171,7 +171,7 @@ fn convert(set: &[u8], outer: &Message<'_>, shift: i64, to: &mut Vec<u8>) -> Res
         let offset = message.offset.checked_add(shift).filter(|offset| *offset > before);
         let offset = offset.ok_or(Malformed("the offsets of the messages do not increase"))?;
         if offset > outer.offset {
-            return Err(Malformed("the offset of a message lies behind its wrapper's").into());
+            return Err(Malformed("the offset of a message lies after its wrapper's").into());
         }
         before = offset;
         let header = match &mut made {

@@ -134,7 +134,7 @@ impl MetadataRecord {
         if version <= newest_known(api_key) {
             input.skip_tags()?;
             if !input.is_empty() {
-                return Err(Malformed("a metadata record has bytes behind its fields"));
+                return Err(Malformed("a metadata record has bytes after its fields"));
             }
         }
         Ok(record)
@@ -430,7 +430,7 @@ mod tests {
     fn newer_versions_may_append() {
         let mut value = MetadataRecord::RemoveTopic { topic_id: Uuid::METADATA_TOPIC }.encode();
         value.extend([0xff; 3]);
-        let reason = Malformed("a metadata record has bytes behind its fields");
+        let reason = Malformed("a metadata record has bytes after its fields");
         assert_eq!(MetadataRecord::decode(&value), Err(reason));
         value[2] = 1;
         let removed = MetadataRecord::RemoveTopic { topic_id: Uuid::METADATA_TOPIC };

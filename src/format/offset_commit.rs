@@ -154,7 +154,7 @@ mod tests {
             assert_eq!(wrong(&whole[..cut]), "ends early");
         }
         let longer = [&whole[..], &[0]].concat();
-        assert_eq!(wrong(&longer), "bytes are left behind the last field");
+        assert_eq!(wrong(&longer), "bytes are left after the last field");
         let mut negative = whole.clone();
         negative[2] = 255;
         assert_eq!(wrong(&negative), "a committed offset is negative");

@@ -1,6 +1,6 @@
 //! The state of the producers that write with ids, as of an offset: what a `.snapshot` file holds.
 //!
-//! Version, checksum of everything behind it, count, entries of 46 bytes each.
+//! Version, checksum of everything after it, count, entries of 46 bytes each.
 
 use super::Malformed;
 use super::crc::crc32c;

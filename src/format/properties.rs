@@ -93,9 +93,9 @@ fn logical_line(rest: &mut &[u8]) -> Option<Vec<u8>> {
     let mut continues = false;
     while !rest.is_empty() {
         let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
-        let (line, behind) = rest.split_at_checked(end)?;
+        let (line, after) = rest.split_at_checked(end)?;
         *rest =
-            behind.strip_prefix(b"\r\n").or(behind.split_first().map(|(_, after)| after)).unwrap_or_default();
+            after.strip_prefix(b"\r\n").or(after.split_first().map(|(_, after)| after)).unwrap_or_default();
 
         let line = trim_start(line);
         if !continues && matches!(line.first(), None | Some(b'#' | b'!')) {
@@ -119,9 +119,9 @@ fn split(line: &[u8]) -> (&[u8], &[u8]) {
         escaped = !escaped && *byte == b'\\';
         ends
     });
-    let (key, behind) = line.split_at_checked(end.unwrap_or(line.len())).unwrap_or((line, &[]));
-    let behind = trim_start(behind);
-    let value = behind.strip_prefix(b"=").or(behind.strip_prefix(b":")).unwrap_or(behind);
+    let (key, after) = line.split_at_checked(end.unwrap_or(line.len())).unwrap_or((line, &[]));
+    let after = trim_start(after);
+    let value = after.strip_prefix(b"=").or(after.strip_prefix(b":")).unwrap_or(after);
     (key, trim_start(value))
 }
 
@@ -145,7 +145,7 @@ fn unescape(text: &[u8]) -> Result<String, Malformed> {
     String::from_utf16(&units).map_err(|_| Malformed("a property has half of a \\u pair"))
 }
 
-/// The four hex digits behind `\u`.
+/// The four hex digits after `\u`.
 fn code_unit(bytes: &mut impl Iterator<Item = u8>) -> Result<u16, Malformed> {
     (0..4).try_fold(0, |unit, _| {
         let digit = bytes.next().and_then(|byte| char::from(byte).to_digit(16));

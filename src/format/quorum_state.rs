@@ -20,9 +20,9 @@ pub(crate) fn parse(file: &[u8]) -> Option<QuorumState> {
 
 /// The numbers that a name stands before. None of the names here is part of a text value.
 fn numbers<'t>(text: &'t str, name: &'t str) -> impl Iterator<Item = i32> + 't {
-    let behind = text.split('"').enumerate().filter(move |(_, part)| *part == name).map(|(at, _)| at + 1);
+    let after = text.split('"').enumerate().filter(move |(_, part)| *part == name).map(|(at, _)| at + 1);
     let parts: Vec<_> = text.split('"').collect();
-    behind.filter_map(move |at| {
+    after.filter_map(move |at| {
         let value = parts.get(at)?.trim_start().strip_prefix(':')?.trim_start();
         let end = value.find(|c: char| c != '-' && !c.is_ascii_digit()).unwrap_or(value.len());
         value.get(..end)?.parse().ok()

@@ -340,7 +340,7 @@ fn short_number(bytes: &[u8], at: &mut usize) -> Option<i32> {
     (second < 0x80).then(|| unzigzag((first & 0x7f) | second << 7))
 }
 
-/// The bytes of a field of this length, behind `at`.
+/// The bytes of a field of this length, after `at`.
 #[inline(always)]
 #[expect(clippy::option_option, reason = "the field may be null, and it may not be there")]
 fn short_field<'a>(record: &'a [u8], at: &mut usize, length: i32) -> Option<Option<&'a [u8]>> {

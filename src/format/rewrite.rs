@@ -69,7 +69,7 @@ impl Rewriter {
         Self { limit, plain, kept, records, made }
     }
 
-    /// Keeps those records of the whole batch in `frame` of which `keep` says so. On an error nothing is known of the
+    /// Keeps those records of the complete batch in `frame` of which `keep` says so. On an error nothing is known of the
     /// batch.
     #[inline]
     pub(crate) fn filter(
@@ -203,7 +203,7 @@ fn walk(batch: &Batch<'_>, mut each: impl FnMut(u64, &RawRecord<'_>, Range<usize
         from = to;
     }
     if last_delta > batch.header.last_offset_delta {
-        return Err(Malformed("a record's offset lies behind the batch's last offset"));
+        return Err(Malformed("a record's offset lies past the batch's last offset"));
     }
     if !input.is_empty() {
         return Err(Malformed("bytes are left after the last record"));
@@ -212,7 +212,7 @@ fn walk(batch: &Batch<'_>, mut each: impl FnMut(u64, &RawRecord<'_>, Range<usize
 }
 
 fn codec_of(frame: &[u8]) -> Result<Codec, Malformed> {
-    // The attributes of a legacy message stand behind its magic.
+    // The attributes of a legacy message come after its magic.
     let attributes = match frame.first_chunk() {
         Some(header) if !is_legacy(frame) => BatchHeader::read(header).attributes,
         _ => frame.get(MAGIC + 1).map_or(0, |byte| i16::from(*byte)),
@@ -220,7 +220,7 @@ fn codec_of(frame: &[u8]) -> Result<Codec, Malformed> {
     Codec::of_attributes(attributes)
 }
 
-/// Goes through the records of the whole batch in `frame` in order, with their offsets, and checks them as
+/// Goes through the records of the complete batch in `frame` in order, with their offsets, and checks them as
 /// [`Rewriter::filter`] does, within the same limit.
 #[inline]
 pub(crate) fn each_record(

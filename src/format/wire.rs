@@ -90,9 +90,9 @@ impl<'a> Input<'a> {
         self.check_count(count, element)
     }
 
-    /// Refuses bytes behind the last field.
+    /// Refuses bytes after the last field.
     pub(crate) fn end(&self) -> Result<(), Malformed> {
-        if self.is_empty() { Ok(()) } else { Err(Malformed("bytes are left behind the last field")) }
+        if self.is_empty() { Ok(()) } else { Err(Malformed("bytes are left after the last field")) }
     }
 
     /// Skips the tagged fields at the end of a struct.

@@ -124,7 +124,7 @@ impl Coordinator {
         self.while_empty(group, || self.offsets().remove(group, of, now))
     }
 
-    /// After an unclean stop: lowers committed positions that lie behind the end of what survived.
+    /// After an unclean stop: lowers committed positions that lie past the end of what survived.
     pub(crate) fn clamp_committed(&self, now: i64) -> Result<usize> {
         // What cannot be read is told by whoever reads it.
         self.offsets().clamp(|of| self.bounds(of).ok().flatten().map(|bounds| bounds.log_end), now)
@@ -154,7 +154,7 @@ impl Coordinator {
     }
 }
 
-/// Refuses to commit a position behind the end of its partition.
+/// Refuses to commit a position past the end of its partition.
 pub(crate) fn refuse_beyond_end(log: &Arc<PartitionLog>, position: &Position) -> Result<Bounds> {
     let bounds = log.bounds()?;
     if position.offset() > bounds.log_end {

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::format::group_metadata::GroupMetadata;
 use crate::position::{Position, TopicId, TopicPartition};
 
-/// Since when a group has positions: partitions that the metadata log notes at this offset or behind it are newer.
+/// Since when a group has positions: partitions that the metadata log notes at this offset or after it are newer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Since {
     /// Its record says so.

@@ -39,8 +39,8 @@ const NEVER: u64 = u64::MAX;
 const POLLS: u64 = u64::MAX;
 /// What Kafka's consumers call their protocol in the record of a group.
 const PROTOCOL_TYPE: &str = "consumer";
-/// A group's name stands behind two bytes of length in Kafka's records.
-const LONGEST_NAME: usize = i16::MAX as usize;
+/// A group's name comes after two bytes of length in Kafka's records.
+const MAX_NAME: usize = i16::MAX as usize;
 
 /// Groups, members and committed offsets.
 #[derive(Debug)]
@@ -261,8 +261,8 @@ impl Coordinator {
 pub(crate) fn check_name(group: &str) -> Result<()> {
     let reason = match group.len() {
         0 => "is empty; give the group a name".into(),
-        length if length > LONGEST_NAME => {
-            format!("has {length} bytes; at most {LONGEST_NAME} fit into Kafka's records")
+        length if length > MAX_NAME => {
+            format!("has {length} bytes; at most {MAX_NAME} fit into Kafka's records")
         }
         _ => return Ok(()),
     };

@@ -57,7 +57,7 @@ pub struct GroupPartition {
     pub committed: Option<Position>,
     /// Offset of the first record that can be read. `None` if the partition does not exist any more.
     pub log_start: Option<u64>,
-    /// Offset behind the last record. `None` if the partition does not exist any more.
+    /// Offset after the last record. `None` if the partition does not exist any more.
     pub log_end: Option<u64>,
     /// Offsets from the committed position, or from the log start where that is later, to the end: records that were
     /// deleted do not count. `None` without a committed position or an end.

@@ -73,8 +73,8 @@ fn note_all(log: &Arc<PartitionLog>, states: &mut BTreeMap<Vec<u8>, TransactionS
     let mut cursor = Cursor::new(Arc::clone(log), start, ReadUpTo::Visible);
     while let Some(fetched) = cursor.fetch(LIMITS)? {
         let mut rest = fetched.bytes.as_ref();
-        while let Some((batch, behind)) = Batch::take_checked(rest) {
-            rest = behind;
+        while let Some((batch, after)) = Batch::take_checked(rest) {
+            rest = after;
             note(&batch, states);
         }
     }

@@ -98,7 +98,7 @@ impl<'a> BatchView<'a> {
         self.header().map_or(-1, |header| header.base_sequence)
     }
 
-    /// The sequence number of the record at the last offset; −1 for none. Behind 2³¹−1 comes 0.
+    /// The sequence number of the record at the last offset; −1 for none. After 2³¹−1 comes 0.
     pub fn last_sequence(&self) -> i32 {
         self.header().map_or(-1, |header| sequence(header, header.last_offset_delta))
     }

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use super::MOST_SMALL_BYTES;
+use super::MAX_SMALL_BYTES;
 use crate::error::{Damage, Error, Result};
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::format::producer_snapshot as snapshot_format;
@@ -20,7 +20,7 @@ pub struct OffsetIndexEntry {
     pub position: u32,
 }
 
-/// An entry of a `.timeindex` file: records with a larger timestamp come behind the offset.
+/// An entry of a `.timeindex` file: records with a larger timestamp come after the offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimeIndexEntry {
@@ -77,7 +77,7 @@ impl ProducerSnapshotEntry {
     }
 }
 
-/// The entries of a `.index` or `.timeindex` file, in order, as they stand there: zeros behind the last entry, which an
+/// The entries of a `.index` or `.timeindex` file, in order, as they stand there: zeros after the last entry, which an
 /// interrupted process leaves, are entries too.
 ///
 /// ```
@@ -172,7 +172,7 @@ impl<E> IndexEntries<E> {
         Ok(Self { file, base, length, position: 0, buffer: Vec::new(), used: 0, kind: PhantomData })
     }
 
-    /// Bytes in the file. What is left over behind the last whole entry is not given out.
+    /// Bytes in the file. What is left over after the last complete entry is not given out.
     pub fn bytes(&self) -> u64 {
         self.length
     }
@@ -272,7 +272,7 @@ pub fn producer_snapshot(path: impl AsRef<Path>) -> Result<Vec<ProducerSnapshotE
 pub(super) fn small_file(path: &Path) -> Result<Vec<u8>> {
     let disk = Disk::for_reading(path.parent().unwrap_or(path), false);
     let missing = || Error::io("open", path, std::io::ErrorKind::NotFound.into());
-    disk.read_small(path, MOST_SMALL_BYTES)?.ok_or_else(missing)
+    disk.read_small(path, MAX_SMALL_BYTES)?.ok_or_else(missing)
 }
 
 pub(super) fn damaged(path: impl Into<PathBuf>, reason: crate::format::Malformed) -> Error {

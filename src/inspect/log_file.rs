@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::batch::BatchView;
 use crate::error::Result;
-use crate::format::compression::{MAX_DECOMPRESSED_BYTES, MOST_DECOMPRESSED_BYTES};
-use crate::format::frame::{NotWhole, SMALLEST_PREFIX, frame_length, is_legacy};
+use crate::format::compression::{DEFAULT_DECOMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES};
+use crate::format::frame::{InvalidBatch, MIN_PREFIX, frame_length, is_legacy};
 use crate::format::header::HEADER_BYTES;
 use crate::sys::{Disk, PlainFile};
 
@@ -24,7 +24,7 @@ pub struct LogFile {
     buffer: Vec<u8>,
     /// File position of the buffer's first byte.
     buffered_from: u64,
-    stopped: Option<NotWhole>,
+    stopped: Option<InvalidBatch>,
     /// What the records of one batch may take when they are decompressed.
     decompressed: u32,
 }
@@ -46,7 +46,7 @@ impl LogFile {
             buffer: Vec::new(),
             buffered_from: 0,
             stopped: None,
-            decompressed: MAX_DECOMPRESSED_BYTES,
+            decompressed: DEFAULT_DECOMPRESSED_BYTES,
         })
     }
 
@@ -54,7 +54,7 @@ impl LogFile {
     /// [`OpenOptions::max_decompressed_batch_bytes`](crate::OpenOptions::max_decompressed_batch_bytes). Default: 64 MiB.
     #[must_use]
     pub fn max_decompressed_batch_bytes(mut self, bytes: u32) -> Self {
-        self.decompressed = bytes.min(MOST_DECOMPRESSED_BYTES);
+        self.decompressed = bytes.min(MAX_DECOMPRESSED_BYTES);
         self
     }
 
@@ -78,7 +78,7 @@ impl LogFile {
         self.position
     }
 
-    /// Bytes behind the last batch that was given out.
+    /// Bytes after the last batch that was given out.
     pub fn bytes_left(&self) -> u64 {
         self.length.saturating_sub(self.position)
     }
@@ -104,7 +104,7 @@ impl LogFile {
 
     /// Bytes of the batch at the position, all of them buffered.
     fn next_length(&mut self) -> Result<Option<usize>> {
-        let front = self.fill(SMALLEST_PREFIX)?;
+        let front = self.fill(MIN_PREFIX)?;
         let needs = match frame_length(front) {
             Ok(needs) if !is_legacy(front) && needs < HEADER_BYTES as u64 => {
                 let reason = crate::format::Malformed("a batch of format 2 is at least 61 bytes long");
@@ -114,19 +114,19 @@ impl LogFile {
             Err(reason) => return Ok(self.stop(reason)),
         };
         if needs > self.bytes_left() {
-            return Ok(self.stop(NotWhole::Incomplete { needs }));
+            return Ok(self.stop(InvalidBatch::Incomplete { needs }));
         }
         let Ok(length) = usize::try_from(needs) else {
-            return Ok(self.stop(NotWhole::Incomplete { needs }));
+            return Ok(self.stop(InvalidBatch::Incomplete { needs }));
         };
         if self.fill(length)?.len() < length {
             // The file has become shorter meanwhile.
-            return Ok(self.stop(NotWhole::Incomplete { needs }));
+            return Ok(self.stop(InvalidBatch::Incomplete { needs }));
         }
         Ok(Some(length))
     }
 
-    fn stop(&mut self, reason: NotWhole) -> Option<usize> {
+    fn stop(&mut self, reason: InvalidBatch) -> Option<usize> {
         self.stopped = Some(reason);
         None
     }

@@ -47,7 +47,7 @@ pub use verify::{FutureSegment, Problem, ProblemKind, VerifyOptions, VerifyRepor
 pub use words::{CoordinatorTopic, decode_control_record, decode_coordinator_record, decode_metadata_record};
 
 /// Far more than any small file of a directory holds.
-const MOST_SMALL_BYTES: u64 = 256 << 20;
+const MAX_SMALL_BYTES: u64 = 256 << 20;
 
 /// Where a file of a partition begins, by its name: `00000000000000000042.log` and its like.
 ///

@@ -1,6 +1,6 @@
 //! What can be read of a partition whose files are damaged, and what cannot.
 //!
-//! Batches are looked for one after the other, whatever lies between them: where one is not whole, reading continues with the
+//! Batches are looked for one after the other, whatever lies between them: where one is not complete, reading continues with the
 //! next one that is, has an offset that can follow, and lies before the next segment. A length that leads to such a batch is
 //! followed first, since values may hold bytes that look like batches. Indexes are not needed.
 
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use super::batch::BatchView;
 use crate::error::Result;
 use crate::format::checkpoint::parse_epochs;
-use crate::format::compression::MAX_DECOMPRESSED_BYTES;
+use crate::format::compression::DEFAULT_DECOMPRESSED_BYTES;
 use crate::format::file_names::LEADER_EPOCHS;
-use crate::format::frame::{Frame, SMALLEST_PREFIX, frame_length};
+use crate::format::frame::{Frame, MIN_PREFIX, frame_length};
 use crate::segment::{self, Batches, LOG};
 use crate::sys::{Disk, EntryKind, PlainFile};
 
@@ -23,7 +23,7 @@ const MISPLACED: &str = "the offset does not fit between those of the batches ar
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Salvaged<'s> {
-    /// A whole batch, whose records can be read.
+    /// A complete batch, whose records can be read.
     Batch(BatchView<'s>),
     /// Something that cannot be read.
     LeftOut(LeftOut),
@@ -50,7 +50,7 @@ pub struct LeftOut {
 ///
 /// Nothing is changed, no lock is taken, and the log need not be one that opens: the segments alone are read. All of their
 /// batches are given out, those before the log start and those that Kafka writes for itself among them. Offsets that are
-/// missing inside a segment, between whole batches, are those of a compaction and not told. Needs memory for one batch and
+/// missing inside a segment, between complete batches, are those of a compaction and not told. Needs memory for one batch and
 /// what it decompresses to. Kafka has no counterpart: a broker cuts what follows damage, or stops.
 ///
 /// ```
@@ -129,7 +129,7 @@ pub fn salvage(
 
 /// Where the log starts by its first leader epoch.
 fn known_start(disk: &Disk, directory: &Path) -> Option<u64> {
-    let bytes = disk.read_small(&directory.join(LEADER_EPOCHS), super::MOST_SMALL_BYTES).ok()??;
+    let bytes = disk.read_small(&directory.join(LEADER_EPOCHS), super::MAX_SMALL_BYTES).ok()??;
     parse_epochs(&bytes).ok()?.first().map(|first| first.start)
 }
 
@@ -149,8 +149,8 @@ impl Reading<'_> {
             let (position, expected) = (self.batches.position, self.batches.expected);
             let reason = match self.take() {
                 Ok(Looked::Batch(at, frame)) => {
-                    let (first, behind) = (frame.known_first_offset(), self.batches.position);
-                    let limit = MAX_DECOMPRESSED_BYTES as usize;
+                    let (first, after) = (frame.known_first_offset(), self.batches.position);
+                    let limit = DEFAULT_DECOMPRESSED_BYTES as usize;
                     let view = BatchView::of(self.file.path(), self.batches.passed(at), at, limit);
                     let readable = view.as_ref().map(|view| view.records().map(drop));
                     match (view, readable) {
@@ -158,7 +158,7 @@ impl Reading<'_> {
                         (_, unreadable) => {
                             let reason = unreadable.and_then(std::result::Result::err);
                             let reason = reason.map_or_else(|| MISPLACED.into(), |e| e.to_string());
-                            self.leave_out(first..frame.last_offset() + 1, at..behind, reason, on_next)?;
+                            self.leave_out(first..frame.last_offset() + 1, at..after, reason, on_next)?;
                         }
                     }
                     continue;
@@ -204,7 +204,7 @@ impl Reading<'_> {
         (self.batches.position, self.batches.expected) = (position, expected);
     }
 
-    /// Whether a whole batch, which was passed just now, has an offset that can be right. The checksum does not cover it, so a
+    /// Whether a complete batch, which was passed just now, has an offset that can be right. The checksum does not cover it, so a
     /// gap before it counts only if the batch after it does not show that there is none.
     fn fits(&mut self, at: u64, frame: &Frame, expected: u64) -> Result<bool> {
         let (first, end) = (frame.known_first_offset(), frame.last_offset() + 1);
@@ -224,7 +224,7 @@ impl Reading<'_> {
 
     /// Goes to the next batch that fits, and tells its first offset.
     fn find(&mut self, damaged: u64, expected: u64) -> Result<Option<u64>> {
-        let mut prefix = [0; SMALLEST_PREFIX];
+        let mut prefix = [0; MIN_PREFIX];
         self.file.read_at(&mut prefix, damaged)?;
         if let Some(claimed) = frame_length(&prefix).ok().map(|length| damaged.saturating_add(length))
             && claimed < self.length
@@ -233,7 +233,7 @@ impl Reading<'_> {
             return Ok(Some(first));
         }
         self.go(damaged, expected);
-        while self.batches.whole_batch_follows()? {
+        while self.batches.valid_batch_follows()? {
             let at = self.batches.position;
             if let Some(first) = self.is_at(at, expected)? {
                 return Ok(Some(first));

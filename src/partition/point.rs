@@ -42,7 +42,7 @@ use crate::sys::{Copied, Copier, PlainFile, Taken};
 const ATTEMPTS: usize = 32;
 const PATIENCE: Duration = Duration::from_millis(1);
 /// Far more than a file of the kinds that are read whole ever holds.
-const MOST_BYTES: u64 = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 
 /// What a partition knows of the snapshots that need its files.
 #[derive(Debug)]
@@ -282,7 +282,7 @@ impl PartitionPoint {
             let damage = Damage::new(file.path(), position, reason).at_offset(self.id(), offset);
             return Err(Error::Corrupt(Box::new(damage)));
         }
-        let read = |path: &Path| copier.disk().read_small(&beside(path, TRANSACTION_INDEX), MOST_BYTES);
+        let read = |path: &Path| copier.disk().read_small(&beside(path, TRANSACTION_INDEX), MAX_BYTES);
         if let Some(index) = self.by_name(segment, read)?
             && let Ok(mut entries) = transaction_index::decode(&index, segment.base())
         {
@@ -337,8 +337,8 @@ impl PartitionPoint {
         }
         let name = segment::file_name(at, PRODUCER_SNAPSHOT);
         for standing in [Standing::Plain, Standing::Deleted] {
-            let read = self
-                .in_place(|place| copier.disk().read_small(&standing.of(&place.join(&name)), MOST_BYTES))?;
+            let read =
+                self.in_place(|place| copier.disk().read_small(&standing.of(&place.join(&name)), MAX_BYTES))?;
             if let Some(bytes) = read {
                 return copier.write(&to.join(name), &bytes);
             }
@@ -347,8 +347,7 @@ impl PartitionPoint {
     }
 
     fn copy_texts(&self, to: &Path, copier: &mut Copier<'_>, also: &dyn Fn(&str) -> bool) -> Result<()> {
-        let read =
-            |name: &str| self.in_place(|place| copier.disk().read_small(&place.join(name), MOST_BYTES));
+        let read = |name: &str| self.in_place(|place| copier.disk().read_small(&place.join(name), MAX_BYTES));
         if let Some(bytes) = read(PARTITION_METADATA)? {
             copier.write(&to.join(PARTITION_METADATA), &bytes)?;
         }

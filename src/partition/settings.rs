@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::config::TopicSettings;
 use crate::error::Result;
-use crate::format::compression::MAX_DECOMPRESSED_BYTES;
+use crate::format::compression::DEFAULT_DECOMPRESSED_BYTES;
 use crate::sys::random_bytes;
 
 /// What a partition goes by.
@@ -41,7 +41,7 @@ pub(crate) struct LogLimits {
 
 impl Default for LogLimits {
     fn default() -> Self {
-        Self { segment_bytes: u32::MAX, decompressed_bytes: MAX_DECOMPRESSED_BYTES }
+        Self { segment_bytes: u32::MAX, decompressed_bytes: DEFAULT_DECOMPRESSED_BYTES }
     }
 }
 

@@ -108,7 +108,7 @@ impl BufferedProducer {
         Ok(())
     }
 
-    /// Writes all batches; with [`Durability::Synced`] returns when all that was enqueued is on the medium. On an error
+    /// Writes all batches; with [`Durability::Synced`] returns when all that was enqueued is on disk. On an error
     /// those that could not be written stay pending; the others are in the log.
     ///
     /// A batch that has become too large for its topic, because the topic's settings changed, is written in parts.
@@ -186,12 +186,12 @@ impl Shared {
 impl Lingering for Shared {
     fn write_overdue(&self, now: Moment) -> Option<Moment> {
         /// A batch that could not be written is tried again, but not all the time.
-        const SOONEST_RETRY: Duration = Duration::from_millis(10);
+        const MIN_RETRY: Duration = Duration::from_millis(10);
         let pending = &mut *self.pending.lock();
         let failed = pending.write_where(self.terms(), true, |batch| batch.is_due(now)).is_err();
         let next = pending.next_due();
         pending.registered = next.is_some();
-        let soonest = if failed { now.after(SOONEST_RETRY) } else { None };
+        let soonest = if failed { now.after(MIN_RETRY) } else { None };
         next.map(|next| soonest.map_or(next, |soonest| next.max(soonest)))
     }
 

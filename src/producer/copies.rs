@@ -99,7 +99,7 @@ impl Producer {
                 return Ok(end..end);
             };
             let end = base + u64::from(finished.offsets());
-            to.log().append_behind(&mut finished, base, self.config.durability)?;
+            to.log().append_at_or_after(&mut finished, base, self.config.durability)?;
             Ok(base..end)
         });
         SCRATCH.set(batch);
@@ -115,7 +115,7 @@ impl Producer {
     /// What is left out is noted as a batch without records, as compactions do.
     ///
     /// # Errors
-    /// `Conflict` if the partition ends behind the offset. After other errors a part of the offsets may be left out already:
+    /// `Conflict` if the partition ends past the offset. After other errors a part of the offsets may be left out already:
     /// call it again.
     ///
     /// ```
@@ -131,7 +131,7 @@ impl Producer {
     /// ```
     pub fn advance_log_end(&self, to: &Partition, offset: u64) -> Result<()> {
         self.check_partition(to)?;
-        if offset > LARGEST_OFFSET {
+        if offset > MAX_OFFSET {
             return Err(Error::invalid("offset", format!("{offset} is larger than an offset can be")));
         }
         to.log().advance_log_end(offset, self.config.durability)?;
@@ -155,9 +155,9 @@ impl Producer {
 }
 
 /// Offsets of a batch stay within this distance.
-const MOST_OFFSETS: u64 = 1 << 31;
-/// Behind this there is no room for a segment.
-const LARGEST_OFFSET: u64 = i64::MAX.unsigned_abs() - MOST_OFFSETS;
+const MAX_OFFSETS: u64 = 1 << 31;
+/// After this there is no room for a segment.
+const MAX_OFFSET: u64 = i64::MAX.unsigned_abs() - MAX_OFFSETS;
 
 /// Encodes the records and returns the first offset, `None` without records.
 fn fill(
@@ -181,9 +181,9 @@ fn fill(
         };
         let next = base + u64::from(batch.offsets());
         let gap = copy.offset.checked_sub(next);
-        let gap = gap.ok_or_else(|| refused(&copy, "does not lie behind the one before it"))?;
-        let gap = u32::try_from(gap).ok().filter(|_| copy.offset - base < MOST_OFFSETS - 1);
-        batch.leave_out(gap.ok_or_else(|| refused(&copy, "lies too far behind the first of its batch"))?);
+        let gap = gap.ok_or_else(|| refused(&copy, "does not lie after the one before it"))?;
+        let gap = u32::try_from(gap).ok().filter(|_| copy.offset - base < MAX_OFFSETS - 1);
+        batch.leave_out(gap.ok_or_else(|| refused(&copy, "lies too far after the first of its batch"))?);
         let fields = copy.record.fields();
         let measured = batch.measure(&fields, copy.timestamp);
         check_size(batch.bytes_with(&measured), encoding, to.log())?;
@@ -194,7 +194,7 @@ fn fill(
 }
 
 fn check(copy: &RecordCopy<'_>, to: &Partition) -> Result<()> {
-    if copy.offset > LARGEST_OFFSET {
+    if copy.offset > MAX_OFFSET {
         return Err(refused(copy, "is larger than an offset can be"));
     }
     if copy.timestamp < -1 {

@@ -132,7 +132,7 @@ impl Producer {
         })
     }
 
-    /// Writes records as one batch: all of them or none are in the log, one behind the other.
+    /// Writes records as one batch: all of them or none are in the log, one after the other.
     ///
     /// Records that name another partition are refused. Without records nothing is written.
     ///

@@ -28,7 +28,7 @@ where
 }
 
 /// Bytes of a record without key, value and headers. Counted, or empty records would never leave their partition.
-const SMALLEST_RECORD: usize = 7;
+const MIN_RECORD: usize = 7;
 
 /// The partitioner of a producer: Kafka's own unless the user gave one.
 pub(super) enum Partitioning {
@@ -62,7 +62,7 @@ impl Partitioning {
             (None, Self::Kafka(_)) if count.get() == 1 => 0,
             (None, Self::Kafka(sticky)) => match record.key_bytes() {
                 Some(key) => partition_for_key(key, count),
-                None => sticky.choose(SMALLEST_RECORD + record.value_bytes().map_or(0, <[u8]>::len)) % count,
+                None => sticky.choose(MIN_RECORD + record.value_bytes().map_or(0, <[u8]>::len)) % count,
             },
         };
         if chosen < count.get() {

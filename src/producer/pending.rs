@@ -74,7 +74,7 @@ pub(super) struct PendingBatch {
     later: Vec<u32>,
     /// When to write it if nothing else does.
     due: Option<Moment>,
-    /// The end of what was written and has to be on the medium before a flush returns.
+    /// The end of what was written and has to be on disk before a flush returns.
     unsynced: Option<u64>,
     /// The failure of its lingering that was told last.
     told: Option<Discriminant<Error>>,

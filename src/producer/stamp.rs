@@ -17,11 +17,11 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    const LONGEST_STRIDE: u32 = 64;
+    const MAX_STRIDE: u32 = 64;
     const LONG_LINGER: Duration = Duration::from_millis(20);
 
     pub(super) fn new(linger: Duration) -> Self {
-        let longest_stride = if linger > Self::LONG_LINGER { 1 } else { Self::LONGEST_STRIDE };
+        let longest_stride = if linger > Self::LONG_LINGER { 1 } else { Self::MAX_STRIDE };
         Self { now: Timestamp::from_millis(-1), left: 0, stride: 1, longest_stride }
     }
 

@@ -4,7 +4,7 @@ use super::stored_index::TimePair;
 use crate::format::index::{OffsetEntry, TimeEntry};
 
 /// Most entries kept; at the limit every second one is dropped and the interval doubles.
-const MOST_ENTRIES: usize = 4096;
+const MAX_ENTRIES: usize = 4096;
 
 /// The entries so far, both kinds ascending.
 #[derive(Debug, Default)]
@@ -99,7 +99,7 @@ impl IndexPace {
     /// Adds the entry that is due for the batch at `position` whose last offset is `relative_offset`.
     pub(crate) fn enter(&mut self, relative_offset: u32, position: u64, to: &mut IndexEntries) {
         let Ok(position) = u32::try_from(position) else { return };
-        if to.offsets.len() >= MOST_ENTRIES {
+        if to.offsets.len() >= MAX_ENTRIES {
             to.thin_out();
             self.interval = self.interval.saturating_mul(2);
         }
@@ -137,7 +137,7 @@ impl IndexEntries {
 
     /// Brings entries read from a file down to what is kept in memory.
     pub(crate) fn thinned(mut self) -> Self {
-        while self.offsets.len() >= MOST_ENTRIES || self.times.len() >= MOST_ENTRIES {
+        while self.offsets.len() >= MAX_ENTRIES || self.times.len() >= MAX_ENTRIES {
             self.thin_out();
         }
         self

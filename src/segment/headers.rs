@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 
 use super::{SegmentEnd, SegmentView};
 use crate::error::Result;
-use crate::format::frame::{SMALLEST_PREFIX, frame_length, max_timestamp_of};
+use crate::format::frame::{MIN_PREFIX, frame_length, max_timestamp_of};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::sys::{Confirmed, PlainFile};
 
@@ -82,7 +82,7 @@ impl<'s, S: Source> Headers<'s, S> {
     /// The header at a position, if there can be one.
     pub(super) fn at(&mut self, position: u64) -> Result<Option<Found>> {
         let left = self.end.position.saturating_sub(position);
-        if left < SMALLEST_PREFIX as u64 {
+        if left < MIN_PREFIX as u64 {
             return Ok(None);
         }
         if self.in_window(position).is_none() {

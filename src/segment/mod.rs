@@ -46,7 +46,7 @@ use crate::sys::{Confirmed, Disk, Identity, Mapping, PlainFile, Tail};
 use stored_index::TimePair;
 
 /// Offsets of a segment stay within this distance of its base.
-pub(crate) const MOST_OFFSETS: u64 = 1 << 31;
+pub(crate) const MAX_OFFSETS: u64 = 1 << 31;
 /// Largest offset there can be.
 pub(crate) const MAX_OFFSET: u64 = i64::MAX.unsigned_abs();
 
@@ -146,7 +146,7 @@ impl Segment {
         let BatchesEnd { position, next_offset: next } = end;
         // Between two segments any number of offsets may be missing.
         let distance = next.checked_sub(base)?;
-        let distance = if sealed { distance.min(MOST_OFFSETS) } else { distance };
+        let distance = if sealed { distance.min(MAX_OFFSETS) } else { distance };
         let relative_next = u32::try_from(distance).ok()?;
         let end = SegmentEnd { position, relative_next, sealed };
         let tail = Arc::new(Tail::new(position, end.mark()));

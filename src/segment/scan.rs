@@ -1,11 +1,11 @@
 //! Going through a log file batch by batch, as recovery does: reads by system call, never maps.
 
 use super::entries::IndexPace;
-use super::{IndexEntries, MOST_OFFSETS};
+use super::{IndexEntries, MAX_OFFSETS};
 use crate::error::Result;
 use crate::format::Malformed;
 use crate::format::control::ControlRecord;
-use crate::format::frame::{Frame, FrameKind, NotWhole, frame_length, whole_batch_at};
+use crate::format::frame::{Frame, FrameKind, InvalidBatch, frame_length, valid_batch_at};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::sys::PlainFile;
 
@@ -33,7 +33,7 @@ pub(crate) type Note<'n> = &'n mut dyn FnMut(&BatchHeader, Option<ControlRecord>
 /// Why a scan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stop {
-    pub(crate) reason: NotWhole,
+    pub(crate) reason: InvalidBatch,
 }
 
 impl<'f> Batches<'f> {
@@ -69,15 +69,15 @@ impl<'f> Batches<'f> {
         Ok(self.buffer.get(skip..).unwrap_or_default())
     }
 
-    /// The next whole batch and where it lies; or why there is none.
+    /// The next complete batch and where it lies; or why there is none.
     pub(crate) fn next(&mut self) -> Result<std::result::Result<(u64, Frame), Stop>> {
         let expected = self.expected;
-        let mut found = whole_batch_at(self.bytes(STEP.min(HEADER_BYTES))?, expected);
-        if let Err(NotWhole::Incomplete { needs }) = found
+        let mut found = valid_batch_at(self.bytes(STEP.min(HEADER_BYTES))?, expected);
+        if let Err(InvalidBatch::Incomplete { needs }) = found
             && self.position + needs <= self.length
         {
             let needs = usize::try_from(needs).unwrap_or(usize::MAX);
-            found = whole_batch_at(self.bytes(needs)?, expected);
+            found = valid_batch_at(self.bytes(needs)?, expected);
         }
         Ok(match found {
             Ok(frame) => {
@@ -137,7 +137,7 @@ impl<'f> Batches<'f> {
 
     /// Passes the batch here by its header alone if that makes sense, else if it is whole, and tells of it.
     /// `Some`: why it is neither.
-    pub(crate) fn pass(&mut self, note: Note<'_>) -> Result<Option<NotWhole>> {
+    pub(crate) fn pass(&mut self, note: Note<'_>) -> Result<Option<InvalidBatch>> {
         if let Some((position, header, length)) = self.skip()? {
             note(&header, self.control_in(&header, position, length)?);
             return Ok(None);
@@ -146,7 +146,7 @@ impl<'f> Batches<'f> {
     }
 
     /// Passes the batch here if it is whole, checksum included, and tells of it. `Some`: why it is not.
-    pub(crate) fn pass_whole(&mut self, note: Note<'_>) -> Result<Option<NotWhole>> {
+    pub(crate) fn pass_whole(&mut self, note: Note<'_>) -> Result<Option<InvalidBatch>> {
         match self.next()? {
             Err(stop) => Ok(Some(stop.reason)),
             Ok((position, frame)) => {
@@ -175,8 +175,8 @@ impl<'f> Batches<'f> {
         Ok(true)
     }
 
-    /// Whether a whole batch that fits behind this position follows somewhere: a hole in the middle, not a torn end.
-    pub(crate) fn whole_batch_follows(&mut self) -> Result<bool> {
+    /// Whether a complete batch that fits behind this position follows somewhere: a hole in the middle, not a torn end.
+    pub(crate) fn valid_batch_follows(&mut self) -> Result<bool> {
         const MAGIC: usize = 16;
         while self.position + (HEADER_BYTES as u64) < self.length {
             self.position += 1;
@@ -191,7 +191,7 @@ impl<'f> Batches<'f> {
                 && frame_length(bytes).is_ok_and(|needs| position + needs <= length);
             if candidate {
                 let needs = usize::try_from(frame_length(bytes).unwrap_or(0)).unwrap_or(0);
-                if whole_batch_at(self.bytes(needs)?, expected).is_ok() {
+                if valid_batch_at(self.bytes(needs)?, expected).is_ok() {
                     return Ok(true);
                 }
             }
@@ -211,7 +211,7 @@ pub(crate) fn is_dense(frame: &Frame, expected: u64) -> bool {
 /// How far an offset is from the base of its segment, if the segment can have it.
 pub(crate) fn relative_in_segment(base: u64, offset: u64) -> std::result::Result<u32, Malformed> {
     let distance = offset.saturating_sub(base);
-    let relative = u32::try_from(distance).ok().filter(|_| distance < MOST_OFFSETS);
+    let relative = u32::try_from(distance).ok().filter(|_| distance < MAX_OFFSETS);
     relative.ok_or(Malformed("the offset is too far from the segment's base"))
 }
 
@@ -280,7 +280,7 @@ pub(crate) fn skip_batches(
     Ok(())
 }
 
-/// Index entries of `length` bytes of whole batches that end before offset `next`, made anew.
+/// Index entries of `length` bytes of complete batches that end before offset `next`, made anew.
 pub(crate) fn make_entries(
     file: &PlainFile,
     length: u64,
@@ -312,10 +312,10 @@ pub(crate) struct Checked {
     pub(crate) position: u64,
     pub(crate) next_offset: u64,
     pub(crate) entries: IndexEntries,
-    pub(crate) reason: NotWhole,
+    pub(crate) reason: InvalidBatch,
 }
 
-/// Checks batches from where `batches` stands to the first that is not whole or cannot belong to the segment.
+/// Checks batches from where `batches` stands to the first that is not complete or cannot belong to the segment.
 pub(crate) fn check_batches(
     batches: &mut Batches<'_>,
     mut index: Indexing,

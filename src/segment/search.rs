@@ -9,12 +9,12 @@ use super::stored_index::TimePair;
 use super::times::{self, Claim};
 use super::{POSITIONS_DIFFER, SegmentView, TIMES_DIFFER};
 use crate::error::Result;
-use crate::format::frame::whole_batch_at;
+use crate::format::frame::valid_batch_at;
 
 impl Headers<'_, SegmentView> {
     fn is_whole(&self, position: u64) -> Result<bool> {
         let batch = self.source.batch_at(position)?;
-        Ok(batch.is_some_and(|batch| whole_batch_at(batch.as_ref(), 0).is_ok()))
+        Ok(batch.is_some_and(|batch| valid_batch_at(batch.as_ref(), 0).is_ok()))
     }
 }
 

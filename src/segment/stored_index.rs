@@ -83,7 +83,7 @@ pub(super) fn last_timed(disk: &Disk, log: &Path) -> Result<Option<u32>> {
     Ok(last.map(|(_, entry)| TimeEntry::decode(&entry).relative_offset))
 }
 
-/// Where to begin a walk for the offset `relative` through the first `length` bytes of a log file: at a whole batch that an
+/// Where to begin a walk for the offset `relative` through the first `length` bytes of a log file: at a complete batch that an
 /// entry leads to and that is what the entry says, or at the beginning. `Err` in the result: the entry is wrong.
 pub(crate) fn start_before(
     disk: &Disk,

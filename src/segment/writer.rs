@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::entries::{IndexEntries, IndexPace};
 use super::scan::make_entries;
 use super::{
-    BatchesEnd, Index, LOG, MAX_OFFSET, MOST_OFFSETS, OFFSET_INDEX, Segment, SegmentEnd, TIME_INDEX,
+    BatchesEnd, Index, LOG, MAX_OFFSET, MAX_OFFSETS, OFFSET_INDEX, Segment, SegmentEnd, TIME_INDEX,
     file_name, stored_index, times,
 };
 use crate::error::{Error, Result};
@@ -119,7 +119,7 @@ impl SegmentWriter {
         {
             *segment.mapping.lock() = Arc::downgrade(mapping);
         }
-        let most_offsets = MOST_OFFSETS.min(MAX_OFFSET.saturating_sub(base));
+        let most_offsets = MAX_OFFSETS.min(MAX_OFFSET.saturating_sub(base));
         let segment = Arc::new(segment);
         Self {
             segment,

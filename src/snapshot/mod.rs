@@ -5,7 +5,7 @@
 //! | what the log holds at one point is written down, all appenders locked for that long | `catalog`, `point` |
 //! | the files of each partition are copied or linked, as a close would leave them | `partition`, `point` |
 //! | checkpoints, whose directory it is, and the marker of an orderly close | here |
-//! | all of it is on the medium; then it gets its name | [`target`] |
+//! | all of it is on disk; then it gets its name | [`target`] |
 
 mod target;
 #[cfg(test)]
@@ -45,7 +45,7 @@ impl Snapshot {
         self.topics
     }
 
-    /// Its partitions by topic and number, each with the offset behind its last record.
+    /// Its partitions by topic and number, each with the offset after its last record.
     ///
     /// ```
     /// # use stratalog::{EventLog, Record, TopicConfig};

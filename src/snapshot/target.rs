@@ -1,6 +1,6 @@
 //! The directory that a snapshot is to be: where it may be, where it is made, and how it gets its name.
 //!
-//! It is made in a directory beside it, whose name says what it is, and is renamed when all of it is on the medium. So
+//! It is made in a directory beside it, whose name says what it is, and is renamed when all of it is on disk. So
 //! after any stop the target is absent or whole. What a stop has left is removed by the next snapshot to the same target: a
 //! directory of that name is ours if nothing is in it but what is made there, the words that say so first. It is locked
 //! meanwhile, so nobody takes one that is being made for a leftover.
@@ -67,7 +67,7 @@ impl Target {
         &self.disk
     }
 
-    /// Gives the snapshot, all of which is on the medium, its name. It has it for good when this returns.
+    /// Gives the snapshot, all of which is on disk, its name. It has it for good when this returns.
     pub(super) fn finish(mut self) -> Result<PathBuf> {
         self.named().inspect_err(|_| self.give_up())?;
         self.clear_up();

@@ -56,9 +56,9 @@ impl<'c> Copier<'c> {
         &self.disk
     }
 
-    /// Copies a file of `length` bytes, which nobody writes to any more and which is on the medium, without going through
+    /// Copies a file of `length` bytes, which nobody writes to any more and which is on disk, without going through
     /// its bytes. Where that is no way it is opened. `name` must stay what it is until this returns. The copy is on the
-    /// medium once its directory is synced.
+    /// disk once its directory is synced.
     pub(crate) fn take(&mut self, name: &Path, length: u64, to: &Path) -> Result<Taken> {
         (self.go_on)()?;
         let from = self.disk.open(name, false)?;
@@ -108,14 +108,14 @@ impl<'c> Copier<'c> {
         std::fs::hard_link(from, to)
     }
 
-    /// Copies the first `length` bytes of a file, which may be written to behind them. They are on the medium when this
+    /// Copies the first `length` bytes of a file, which may be written to after them. They are on disk when this
     /// returns.
     pub(crate) fn copy(&mut self, from: &PlainFile, length: u64, to: &Path) -> Result<()> {
         let copy = self.disk.create(to)?;
         copy_front(from, length, &copy, &mut self.buffer, self.go_on)
     }
 
-    /// A new file with these bytes, on the medium.
+    /// A new file with these bytes, on disk.
     pub(crate) fn write(&self, to: &Path, bytes: &[u8]) -> Result<()> {
         let file = self.disk.create(to)?;
         file.write_at(bytes, 0).and_then(|()| file.sync()).map_err(|e| Error::io("write", to, e))

@@ -5,7 +5,7 @@
 //! by system call even where pages are ready: fresh pages are then filled once instead of zeroed first (measured:
 //! 5.1 against 3.5 GB/s in 64 KiB writes).
 //!
-//! Order of one append: [`put`](LogWriter::put) the bytes behind the published end, then
+//! Order of one append: [`put`](LogWriter::put) the bytes past the published end, then
 //! [`publish`](LogWriter::publish). A store through the map leaves byte 16 for last, as an atomic release store: it
 //! is 0 in a zero tail, not 0 in a batch, and cannot tear, so no reader of the raw file takes a half batch for whole.
 
@@ -27,11 +27,11 @@ use crate::error::{Damage, Error, Result};
 /// Writes of this many bytes and more go by system call.
 const POSITIONED_FROM: usize = 16 << 10;
 /// Allocation grows with the file, within these bounds.
-const SMALLEST_STEP: u64 = 64 << 10;
-const LARGEST_STEP: u64 = 16 << 20;
+const MIN_STEP: u64 = 64 << 10;
+const MAX_STEP: u64 = 16 << 20;
 /// The thread ahead prepares what the writer wrote in this time, at least and at most so much, in pieces.
 const AHEAD_MICROS: u64 = 20_000;
-const SMALLEST_AHEAD: u64 = 256 << 10;
+const MIN_AHEAD: u64 = 256 << 10;
 const POPULATE_PIECE: u64 = 1 << 20;
 /// Below this pace, in MB/s, system calls will do.
 const SLOWEST_PACE: u64 = 1;
@@ -43,7 +43,7 @@ const COMMIT_BYTE: usize = 16;
 pub(crate) enum PutFailure {
     /// Nothing changed; the same bytes may fit later.
     NothingWritten(Error),
-    /// Some of them may be in the file, behind its published end, and could not be taken back; or the file was cut.
+    /// Some of them may be in the file, after its published end, and could not be taken back; or the file was cut.
     Unknown(Error),
 }
 
@@ -103,12 +103,12 @@ impl LogWriter {
             && let Ok(_entered) = file.enter()
         {
             // A disk that is full or cannot: whoever appends finds out and says so.
-            let _ = file.allocate_ahead(0, SMALLEST_AHEAD.min(capacity));
+            let _ = file.allocate_ahead(0, MIN_AHEAD.min(capacity));
         }
         Ok(file)
     }
 
-    /// A file whose first `confirmed` bytes were found whole. What lies behind them is cut off.
+    /// A file whose first `confirmed` bytes were found whole. What lies after them is cut off.
     pub(crate) fn open(disk: &Disk, path: &Path, capacity: u64, confirmed: u64, mark: u64) -> Result<Self> {
         let mut file = disk.open(path, true)?;
         if file.has_other_names()? {
@@ -158,7 +158,7 @@ impl LogWriter {
         self.mapping.as_ref()
     }
 
-    /// Puts one whole batch behind the published end. Nobody sees it before [`publish`](Self::publish).
+    /// Puts one complete batch past the published end. Nobody sees it before [`publish`](Self::publish).
     /// Tells whether somebody should work ahead. `positioned`: not through the map.
     #[inline]
     pub(crate) fn put(&mut self, batch: &[u8], positioned: bool) -> std::result::Result<bool, PutFailure> {
@@ -170,7 +170,7 @@ impl LogWriter {
             && let Some(to) = self.mapping.as_ref().and_then(|map| map.pointer_at(position, batch.len()))
         {
             // SAFETY: `pointer_at` checked the length against the map, which `self.mapping` keeps; `ready` says that the
-            // pages are there; behind the published end this only writer (`&mut self`) writes, and slices end below it.
+            // pages are there; past the published end this only writer (`&mut self`) writes, and slices end below it.
             unsafe { store(batch, to) };
         } else {
             self.put_positioned(batch, position, end)?;
@@ -201,7 +201,7 @@ impl LogWriter {
         }
     }
 
-    /// A part may be written: behind the end everything must be zero again before the next append.
+    /// A part may be written: past the end everything must be zero again before the next append.
     fn take_back(&self, position: u64, bytes: usize) -> Result<()> {
         self.growth.cut_back(position).or_else(|failure| {
             // Where the file shares blocks a cut takes space itself. What was written has blocks of its own.
@@ -232,12 +232,12 @@ impl LogWriter {
 /// writes to or has a slice of. Other processes may look at them through the file.
 #[inline]
 unsafe fn store(batch: &[u8], to: *mut u8) {
-    let Some((before, [commit, behind @ ..])) = batch.split_at_checked(COMMIT_BYTE) else { return };
-    // SAFETY: the parts lie inside the bytes that the caller vouches for, one behind the other. The commit byte may be
+    let Some((before, [commit, after @ ..])) = batch.split_at_checked(COMMIT_BYTE) else { return };
+    // SAFETY: the parts lie inside the bytes that the caller vouches for, one after the other. The commit byte may be
     // looked at while it is stored, hence the atomic; an `AtomicU8` is always aligned.
     unsafe {
         to.copy_from_nonoverlapping(before.as_ptr(), before.len());
-        to.add(COMMIT_BYTE + 1).copy_from_nonoverlapping(behind.as_ptr(), behind.len());
+        to.add(COMMIT_BYTE + 1).copy_from_nonoverlapping(after.as_ptr(), after.len());
         AtomicU8::from_ptr(to.add(COMMIT_BYTE)).store(*commit, Ordering::Release);
     }
 }
@@ -255,8 +255,7 @@ impl Growth {
             refused => PutFailure::NothingWritten(refused),
         })?;
         let allocated = self.allocated.load(Ordering::Relaxed);
-        let wanted =
-            end.max(position + position.clamp(SMALLEST_STEP, LARGEST_STEP)).min(self.capacity.max(end));
+        let wanted = end.max(position + position.clamp(MIN_STEP, MAX_STEP)).min(self.capacity.max(end));
         let refused = |e| PutFailure::NothingWritten(Error::io("write", self.file.path(), e));
         if wanted > end {
             match self.note_allocated(wanted, self.file.allocate_ahead(allocated, wanted)) {
@@ -268,7 +267,7 @@ impl Growth {
     }
 
     /// Whether the file has the bytes that were written to it, as far as its length tells. Space that was taken counts too:
-    /// a write behind a cut makes the file longer again, but seldom as long as it was.
+    /// a write after a cut makes the file longer again, but seldom as long as it was.
     pub(crate) fn check_whole(&self, written: u64) -> Result<()> {
         let _state = self.steps.lock();
         self.check_length(written)
@@ -311,14 +310,14 @@ impl Growth {
         self.requested.store(false, Ordering::Relaxed);
         let Ok(_entered) = self.file.enter() else {
             // As below.
-            self.refill_at.store(position + SMALLEST_STEP, Ordering::Relaxed);
+            self.refill_at.store(position + MIN_STEP, Ordering::Relaxed);
             return;
         };
         let mut state = self.steps.lock();
         let (Some(mapping), GrowthState::Growing { last }) = (&self.mapping, &mut *state) else { return };
         let now = Instant::now();
         let Some(step) = step_at_pace(last.replace((now, position)), now, position) else {
-            self.refill_at.store(position + SMALLEST_STEP, Ordering::Relaxed);
+            self.refill_at.store(position + MIN_STEP, Ordering::Relaxed);
             return;
         };
         // Also if nothing comes of it: on a full disk not every append is to ask again.
@@ -341,10 +340,10 @@ impl Growth {
         }
     }
 
-    /// Forgets what lies behind `position`. Never below a published end.
+    /// Forgets what lies after `position`. Never below a published end.
     fn cut_back(&self, position: u64) -> Result<()> {
         let _state = self.steps.lock();
-        // Stores through the map must not reach pages behind the end of the file.
+        // Stores through the map must not reach pages past the end of the file.
         self.ready.store(0, Ordering::Relaxed);
         self.file.truncate(position)?;
         self.allocated.store(position, Ordering::Relaxed);
@@ -367,12 +366,12 @@ impl Growth {
 
 /// How far to work ahead: what was written in the last moments. `None` for a writer so slow that it is not worth it.
 fn step_at_pace(last: Option<(Instant, u64)>, now: Instant, position: u64) -> Option<u64> {
-    let Some((before, from)) = last else { return Some(SMALLEST_AHEAD) };
+    let Some((before, from)) = last else { return Some(MIN_AHEAD) };
     let micros = u64::try_from(now.duration_since(before).as_micros()).unwrap_or(u64::MAX).max(1);
     let written = position.saturating_sub(from);
     // Bytes per microsecond are megabytes per second.
     if written / micros < SLOWEST_PACE {
         return None;
     }
-    Some((written.saturating_mul(AHEAD_MICROS) / micros).clamp(SMALLEST_AHEAD, LARGEST_STEP))
+    Some((written.saturating_mul(AHEAD_MICROS) / micros).clamp(MIN_AHEAD, MAX_STEP))
 }

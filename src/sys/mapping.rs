@@ -1,7 +1,7 @@
 //! Memory maps of log files, and the slices of them that may be looked at.
 //!
 //! A slice of a map is only sound while nobody changes the bytes under it. The [`Tail`] makes that checkable: its one
-//! writer stores at or behind the published position only, and files are never cut below it. So [`Confirmed`]
+//! writer stores at or after the published position only, and files are never cut below it. So [`Confirmed`]
 //! bytes, which end at or below the position, never change and never vanish. Where another process is the writer, the
 //! position is that of batches found whole, and the same rules bind that process. What the directory lock cannot keep
 //! away (another program that cuts the file) is outside the promise, as for any mapped program.
@@ -191,7 +191,7 @@ impl Confirmed {
         Self(Source::Copied(bytes.into()))
     }
 
-    /// These bytes without those behind `length`.
+    /// These bytes without those after `length`.
     pub(crate) fn truncated(self, length: usize) -> Self {
         Self(match self.0 {
             Source::Mapped { mapping, start, length: had } => {
@@ -243,7 +243,7 @@ impl AsRef<[u8]> for Confirmed {
             Source::Copied(bytes) => bytes,
             Source::Mapped { mapping, start, length } => {
                 // SAFETY: `Mapping::confirmed` made the range, which lies inside the map and below the position its
-                // tail had published. The tail's one writer stores at or behind that position only and no file is
+                // tail had published. The tail's one writer stores at or after that position only and no file is
                 // cut below it (`LogWriter` keeps both), so the bytes are initialised and never change while the
                 // map lives, which this value sees to.
                 unsafe { std::slice::from_raw_parts(mapping.raw.as_ptr().add(*start), *length) }

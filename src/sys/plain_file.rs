@@ -120,7 +120,7 @@ impl PlainFile {
 
     /// The same for what is not needed yet, and so never of the reserve.
     pub(super) fn allocate_ahead(&self, from: u64, length: u64) -> io::Result<()> {
-        if !self.space.is_whole() {
+        if !self.space.is_full() {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.check_length(length)?;
@@ -138,7 +138,7 @@ impl PlainFile {
         trimmed.map_err(|e| Error::io_failure("trim", &self.path, e))
     }
 
-    /// Data and length on the medium.
+    /// Data and length on disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.faults.check(Operation::Sync)?;
         platform::sync_file(&self.file)?;

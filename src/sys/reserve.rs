@@ -4,7 +4,7 @@
 //!
 //! | [`Purpose`] | takes |
 //! |---|---|
-//! | `Records`, unless it said otherwise | free space, and none while the reserve is not whole |
+//! | `Records`, unless it said otherwise | free space, and none while the reserve is not full |
 //! | `Positions` | free space, then the upper half of the reserve |
 //! | `Freeing` | free space, then all of the reserve |
 //!
@@ -37,7 +37,7 @@ const FOR_FREEING: u64 = SIZE / 2;
 /// What is cut off at a time.
 const STEP: u64 = 32 << 10;
 /// What is filled at least at a time: a page.
-const LEAST: u64 = 4096;
+const MIN_BYTES: u64 = 4096;
 
 /// What a thread takes space for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +76,7 @@ struct Reserve {
     path: PathBuf,
     anchors: Anchors,
     /// Or there is none. Cleared before something is cut off, set when all is there again.
-    is_whole: AtomicBool,
+    is_full: AtomicBool,
     /// Shared by those who take free space because the reserve was whole.
     taking: RwLock<()>,
     kept: Mutex<Kept>,
@@ -97,7 +97,7 @@ impl Space {
         let reserve = Reserve {
             path: root.join(RESERVE),
             anchors: anchors.clone(),
-            is_whole: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
             taking: RwLock::new(()),
             kept: Mutex::new(Kept { size: SIZE, length: 0, spenders: 0 }),
         };
@@ -114,9 +114,9 @@ impl Space {
         Spending { space: self.clone(), before, _thread: PhantomData }
     }
 
-    /// Fills the reserve, if it is not whole and nobody is using it. Tells whether it is whole.
+    /// Fills the reserve, if it is not full and nobody is using it. Returns whether it is full.
     pub(crate) fn fill(&self) -> bool {
-        self.is_whole() || self.0.as_ref().is_none_or(|reserve| reserve.fill())
+        self.is_full() || self.0.as_ref().is_none_or(|reserve| reserve.fill())
     }
 
     /// To be asked before a file is made or grows, and held until it has.
@@ -128,8 +128,8 @@ impl Space {
     }
 
     /// Whether nothing of the reserve is in use or missing, so that more may be taken than is needed now.
-    pub(super) fn is_whole(&self) -> bool {
-        self.0.as_ref().is_none_or(|reserve| reserve.is_whole.load(Ordering::Acquire))
+    pub(super) fn is_full(&self) -> bool {
+        self.0.as_ref().is_none_or(|reserve| reserve.is_full.load(Ordering::Acquire))
     }
 
     /// Does what may need space, again and again as long as the disk is full and this thread may take of the reserve.
@@ -170,7 +170,7 @@ impl Reserve {
     fn enter(&self) -> io::Result<RwLockReadGuard<'_, ()>> {
         loop {
             let entered = self.taking.read();
-            if self.is_whole.load(Ordering::Acquire) {
+            if self.is_full.load(Ordering::Acquire) {
                 return Ok(entered);
             }
             drop(entered);
@@ -182,7 +182,7 @@ impl Reserve {
 
     /// Cuts a piece off, down to `floor`. Tells whether there was anything.
     fn cut(&self, floor: u64, is_spender: bool) -> bool {
-        self.is_whole.store(false, Ordering::Release);
+        self.is_full.store(false, Ordering::Release);
         // Those who were let in before have what they came for.
         drop(self.taking.write());
         let mut kept = self.kept.lock();
@@ -211,18 +211,18 @@ impl Reserve {
             return false;
         }
         let filled = self.fill_up(&mut kept);
-        let is_whole = match filled {
+        let is_full = match filled {
             Ok(()) => kept.length >= kept.size,
             Err(failure) => !is_full(&failure),
         };
-        self.is_whole.store(is_whole, Ordering::Release);
-        is_whole
+        self.is_full.store(is_full, Ordering::Release);
+        is_full
     }
 
     fn fill_up(&self, kept: &mut Kept) -> io::Result<()> {
         // Not into whatever has the name of the log's directory now.
         self.anchors.check().map_err(|_| io::ErrorKind::NotFound)?;
-        kept.size = SIZE.min(platform::file_size_limit() / LEAST * LEAST);
+        kept.size = SIZE.min(platform::file_size_limit() / MIN_BYTES * MIN_BYTES);
         let file = self.open(true)?;
         let there = file.metadata()?.len();
         if there > kept.size {
@@ -244,7 +244,9 @@ impl Reserve {
                     kept.length = to;
                     step = kept.size - to;
                 }
-                Err(full) if is_full(&full) && step > LEAST => step = (step / 2).next_multiple_of(LEAST),
+                Err(full) if is_full(&full) && step > MIN_BYTES => {
+                    step = (step / 2).next_multiple_of(MIN_BYTES);
+                }
                 Err(failure) => {
                     file.set_len(kept.length)?;
                     return Err(failure);

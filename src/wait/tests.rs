@@ -96,7 +96,7 @@ fn two_sleepers_are_both_woken() {
     });
 }
 
-/// What is appended, and how much of that one sync has brought to the medium.
+/// What is appended, and how much of that one sync has fsynced.
 #[derive(Default)]
 struct Synced {
     appended: AtomicU64,

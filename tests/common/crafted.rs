@@ -68,7 +68,7 @@ pub(crate) fn in_metadata(root: &Path, from: &[u8], to: &[u8]) {
     fs::write(&path, log).unwrap();
 }
 
-/// Appends a batch of one record behind the last one of a partition that is not empty.
+/// Appends a batch of one record after the last one of a partition that is not empty.
 pub(crate) fn append(root: &Path, partition: &str, key: Option<&[u8]>, value: Option<&[u8]>) {
     let path = segments(root, partition).pop().unwrap();
     let mut log = fs::read(&path).unwrap();

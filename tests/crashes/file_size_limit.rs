@@ -65,7 +65,7 @@ fn write_below_the_limit(path: &Path, mode: usize) {
     log.close().unwrap();
 }
 
-/// A log that another process has left behind a kill, with a segment longer than this one may write.
+/// A log that another process left when it was killed, with a segment longer than this one may write.
 fn recover_above_the_limit(path: &Path, mode: usize) {
     let log = open(path, mode);
     assert!(log.recovery().failed.is_empty(), "{:?}", log.recovery().failed);

@@ -1,5 +1,5 @@
 //! `kill -9` of a process whose group works: what was committed is remembered, nothing is skipped, and no position lies
-//! behind the end of what survived.
+//! past the end of what survived.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -97,7 +97,7 @@ fn check(path: &Path, told: &BTreeMap<u32, u64>) {
         assert!(found >= *offset, "partition {partition}: {offset} was committed, {found} is remembered");
     }
     for (partition, offset) in &committed {
-        assert!(*offset <= end(&topic, *partition), "partition {partition}: {offset} lies behind the end");
+        assert!(*offset <= end(&topic, *partition), "partition {partition}: {offset} lies past the end");
     }
     let mut consumer = log.consumer("g").unwrap();
     consumer.subscribe(["t"]).unwrap();

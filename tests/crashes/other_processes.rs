@@ -183,28 +183,28 @@ fn segments_go_while_they_are_read() {
     for way in MODES {
         let dir = tempfile::tempdir().unwrap();
         let writer = Writer::start(dir.path(), 0);
-        let (log, mut behind) = reader(way, dir.path());
-        let (_, mut ahead) = reader(way, dir.path());
+        let (log, mut lagging) = reader(way, dir.path());
+        let (_, mut current) = reader(way, dir.path());
         let mut next = 0;
         while next < 2500 {
-            receive(&mut ahead, &mut next, PATIENCE);
+            receive(&mut current, &mut next, PATIENCE);
         }
         let mut first = 0;
-        receive(&mut behind, &mut first, PATIENCE);
+        receive(&mut lagging, &mut first, PATIENCE);
         let directory = dir.path().join("t-0");
         let segments: Vec<_> =
             common::names(&directory).into_iter().filter(|name| name.ends_with(".log")).collect();
         let base = |name: &String| -> u64 { name.strip_suffix(".log").unwrap().parse().unwrap() };
-        // All that lies before what `ahead` reads now.
+        // All that lies before what `current` reads now.
         let kept = segments.iter().rposition(|name| base(name) <= next).unwrap();
         assert!(kept > 3, "{next} of {segments:?}");
         for gone in &segments[..kept] {
             std::fs::rename(directory.join(gone), directory.join(format!("{gone}.deleted"))).unwrap();
         }
         let start = base(&segments[kept]);
-        // What the reader holds it may read; behind that it is told, not led past.
+        // What the reader holds it may read; below the new log start it gets an error and skips nothing.
         let error = loop {
-            match behind.poll(Duration::ZERO) {
+            match lagging.poll(Duration::ZERO) {
                 Ok(records) => {
                     for record in &records {
                         assert_eq!(record.offset(), first);
@@ -218,13 +218,13 @@ fn segments_go_while_they_are_read() {
         assert_eq!((at.offset(), valid.start), (first, start));
         assert!(first < start);
         assert_eq!(log.topic("t").unwrap().partition(0).unwrap().offsets().unwrap().log_start, start);
-        behind.seek(Position::new(("t", 0), start)).unwrap();
+        lagging.seek(Position::new(("t", 0), start)).unwrap();
         let (mut from, end) = (start, writer.tell("close"));
         while from < end {
-            receive(&mut behind, &mut from, PATIENCE);
+            receive(&mut lagging, &mut from, PATIENCE);
         }
         while next < end {
-            receive(&mut ahead, &mut next, PATIENCE);
+            receive(&mut current, &mut next, PATIENCE);
         }
     }
 }

@@ -13,7 +13,7 @@ fn open(dir: &Path) -> EventLog {
     EventLog::options().maintenance(Maintenance::Manual).open(dir).unwrap()
 }
 
-/// What a reader gets of a partition that begins at its start, and goes on behind damage where the error says so.
+/// What a reader gets of a partition that begins at its start, and goes on after damage where the error says so.
 struct ReadThrough {
     offsets: Vec<u64>,
     /// The first offset of each damage, where to go on, and the words.
@@ -100,7 +100,7 @@ fn of(case: &Case) -> TopicPartition {
     (case.topic, case.partition).into()
 }
 
-/// The end of the log is gone, and the recovery point proves that it was on the medium: a broker would give its offsets
+/// The end of the log is gone, and the recovery point proves that it was on disk: a broker would give its offsets
 /// to other records.
 fn loses_a_durable_end(case: &Case) -> bool {
     case.base + segments::SEGMENT == segments::END
@@ -229,9 +229,9 @@ fn a_partition_that_was_never_compacted_is_cut_at_a_gap_above_its_recovery_point
         let answer = answer_of(&recovered.log, &of, read.offsets).to_string();
         let prefix = Answer::of(0, left, 0..left).to_string();
         assert_eq!(answer, prefix, "{case}: Kafka serves {kafka}");
-        // Each segment behind the cut is kept, and each is told.
-        let behind = (0..segments::END).step_by(10).filter(|base| *base > case.base);
-        let names: Vec<_> = behind.map(|base| format!("{base:020}.log.cut-whole")).collect();
+        // Each segment after the cut is kept, and each is told.
+        let after = (0..segments::END).step_by(10).filter(|base| *base > case.base);
+        let names: Vec<_> = after.map(|base| format!("{base:020}.log.cut-whole")).collect();
         let report = recovered.report_of(&of);
         let kept = report.iter().flat_map(|report| &report.kept);
         let kept: Vec<_> =

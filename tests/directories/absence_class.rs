@@ -151,8 +151,8 @@ impl Change {
             Self::Exchanged => {
                 let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let of_folder = |other: &&String| other.rsplit_once('/').map_or("", |(of, _)| of) == folder;
-                let mut behind = files.keys().skip_while(|other| *other != name).skip(1).filter(of_folder);
-                let Some(next) = behind.next().cloned() else { return false };
+                let mut after = files.keys().skip_while(|other| *other != name).skip(1).filter(of_folder);
+                let Some(next) = after.next().cloned() else { return false };
                 let other = files.insert(next, before.clone()).unwrap();
                 let differs = other != before;
                 files.insert(name.to_owned(), other);
@@ -183,7 +183,7 @@ fn length_of_last(name: &str, bytes: &[u8]) -> usize {
     }
 }
 
-/// Reads everything, behind damage where that can be. Whatever is told on the way is added.
+/// Reads everything, after damage where that can be. Whatever is told on the way is added.
 fn look(log: &EventLog, told: &mut Vec<String>) -> Visible {
     let mut visible = Visible::default();
     for name in TOPICS {
@@ -334,7 +334,7 @@ const SILENT: [(&str, &str); 13] = [
     (".lock", "it is made anew by whoever opens the log for writing"),
     ("stratalog.live", "it holds nothing; readers look at the files instead"),
     ("stratalog.reserve", "it holds space alone, and is made anew"),
-    (".kafka_cleanshutdown", "without it everything behind the recovery points is checked"),
+    (".kafka_cleanshutdown", "without it everything after the recovery points is checked"),
     ("recovery-point-offset-checkpoint", "without it everything is checked, or taken as it was closed"),
     ("cleaner-offset-checkpoint", "without it compaction begins at the front again"),
     (

@@ -70,7 +70,7 @@ fn a_directory_of_bare_logs_is_complete() {
     check_over_and_over(&Expected::of_catalog(), true);
 }
 
-/// A transaction is open from offset 59 on; decided records lie behind it.
+/// A transaction is open from offset 59 on; decided records lie after it.
 #[test]
 fn an_open_transaction_holds_back_those_who_want_committed_records() {
     let dir = Expected::of_broker("killed-4.1").copy();

@@ -35,7 +35,7 @@ fn left_open(dir: &Path) {
     let log = recorded().open(dir).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     let producer = log.producer().unwrap();
-    for value in ["before", "inside", "behind"] {
+    for value in ["before", "inside", "after"] {
         producer.send(&topic, Record::new(value)).unwrap();
     }
     log.close().unwrap();
@@ -89,7 +89,7 @@ fn a_transaction_of_which_nobody_knows_is_aborted() {
         }
         let log = recorded().open(dir.path()).unwrap();
         assert_eq!(log.recovery().clean, !unclean);
-        assert_eq!(committed(&log, "t"), ["before", "behind"]);
+        assert_eq!(committed(&log, "t"), ["before", "after"]);
         let offsets = log.topic("t").unwrap().partition(0).unwrap().offsets().unwrap();
         assert_eq!((offsets.last_stable, offsets.log_end), (4, 4));
         log.close().unwrap();
@@ -126,7 +126,7 @@ fn a_marker_may_begin_a_segment() {
     }
     assert!(!found.contains(&"00000000000000000000.txnindex".to_owned()));
     let snapshot = |at: &str| fs::read(dir.path().join("t-0").join(format!("{at}.snapshot"))).unwrap();
-    // The first offset of the open transaction is the last field: 1 before the marker, none behind it.
+    // The first offset of the open transaction is the last field: 1 before the marker, none after it.
     let start = |bytes: &[u8]| i64::from_be_bytes(bytes[bytes.len() - 8..].try_into().unwrap());
     assert_eq!(start(&snapshot("00000000000000000002")), 1);
     assert_eq!(start(&snapshot("00000000000000000003")), -1);
@@ -261,7 +261,7 @@ fn a_partition_that_cannot_be_read_is_an_obstacle() {
     let log = fs::read(&path).unwrap();
     fs::write(&path, &log[..log.len() - 1]).unwrap();
     let log = recorded().open(dir.path()).unwrap();
-    let found = refused(&log, &plain(), &["t-0 cannot be read", "does not end in a whole batch"]);
+    let found = refused(&log, &plain(), &["t-0 cannot be read", "does not end in a complete batch"]);
     assert!(matches!(&found[..], [HandoverObstacle::Damaged { .. }]));
 }
 

@@ -49,7 +49,7 @@ fn records_that_are_not_known_stay_in_their_logs() {
         crafted::append(root, &in_use("__transaction_state"), Some(&[0, 9, 1]), Some(&[9; 40]));
         crafted::crash(root);
         let internal: Vec<_> = names(root).into_iter().filter(|name| name.starts_with("__")).collect();
-        // Only metadata is recovered by cutting: all of these end in whole batches.
+        // Only metadata is recovered by cutting: all of these end in complete batches.
         let before: Vec<_> = internal.iter().map(|name| log_of(root, name)).collect();
         use_it(root);
         use_it_again(root);

@@ -181,7 +181,7 @@ fn loss_is_accepted_anew_at_each_open() {
     assert_eq!(*epochs(&metadata(dir.path())).last().unwrap(), 2_000_043);
 }
 
-/// Killed right behind the raise, and with what was raised not on the medium.
+/// Killed right after the raise, and with what was raised not on disk.
 #[test]
 fn after_a_crash_the_epochs_are_raised_all_the_same() {
     let dir = tempfile::tempdir().unwrap();

@@ -221,7 +221,7 @@ fn a_directory_that_is_gone_is_missed() {
 }
 
 #[test]
-fn a_torn_tail_is_no_problem_but_what_was_on_the_medium_is() {
+fn a_torn_tail_is_no_problem_but_what_was_on_disk_is() {
     let dir = healthy();
     let log = {
         let mut names: Vec<_> =
@@ -237,7 +237,7 @@ fn a_torn_tail_is_no_problem_but_what_was_on_the_medium_is() {
     assert_eq!((found, report.tail_bytes), (vec![], 5000));
     change(&log, |bytes| bytes.truncate(bytes.len() - 5100));
     let (found, _) = problems(dir.path(), VerifyOptions::new());
-    assert!(found.iter().any(|problem| problem.reason.contains("on the medium")), "{found:#?}");
+    assert!(found.iter().any(|problem| problem.reason.contains("on disk")), "{found:#?}");
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_directory_of_a_newer_kafka_is_told() {
     let dir = healthy();
     let log = dir.path().join("__cluster_metadata-0/00000000000000000000.log");
     change(&log, |bytes| {
-        // The level of metadata.version is behind its name, in the first batch.
+        // The level of metadata.version is after its name, in the first batch.
         let name = b"metadata.version";
         let at = bytes.windows(name.len()).position(|window| window == name).unwrap() + name.len();
         bytes[at..at + 2].copy_from_slice(&99_i16.to_be_bytes());

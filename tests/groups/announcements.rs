@@ -17,7 +17,7 @@ enum Step {
     Leave(usize),
     Subscribe(usize, bool),
     Poll(usize),
-    /// Sends a member behind the end of a partition, so that its polls fail.
+    /// Sends a member past the end of a partition, so that its polls fail.
     SendAway(usize),
     /// Brings it back.
     Return(usize),

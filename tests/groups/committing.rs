@@ -44,7 +44,7 @@ fn committed(log: &EventLog) -> Vec<Position> {
 }
 
 #[test]
-fn no_call_commits_a_position_behind_the_end() {
+fn no_call_commits_a_position_past_the_end() {
     fn out_of_range(call: impl FnOnce() -> stratalog::Result<()>) {
         let failure = call().unwrap_err();
         assert!(

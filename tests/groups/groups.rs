@@ -286,7 +286,7 @@ fn a_consumer_with_assigned_partitions_commits_too() {
 }
 
 #[test]
-fn only_what_is_on_the_medium_is_committed_by_those_who_read_only_that() {
+fn only_what_is_on_disk_is_committed_by_those_who_read_only_that() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(0));
     let log = EventLog::options().clock(clock).maintenance(Maintenance::Manual).open(dir.path()).unwrap();
@@ -461,7 +461,7 @@ fn what_was_committed_is_there_in_the_next_life_of_the_log() {
 }
 
 #[test]
-fn a_synced_commit_is_on_the_medium_when_it_returns() {
+fn a_synced_commit_is_on_disk_when_it_returns() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::options().background_sync(None, None).offsets_partitions(1).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();

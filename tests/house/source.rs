@@ -110,7 +110,7 @@ const KEYWORDS: [&str; 14] = [
     "macro_rules",
 ];
 
-/// Behind the item whose attributes begin at `at`. Items end with a block or a semicolon; fields, variants and arms with a
+/// After the item whose attributes begin at `at`. Items end with a block or a semicolon; fields, variants and arms with a
 /// comma.
 fn end_of_item(tokens: &[TokenTree], mut at: usize) -> usize {
     while matches!(&tokens[at], TokenTree::Punct(hash) if hash.as_char() == '#') {

@@ -9,7 +9,7 @@ use crate::common::segments::{ANSWERS, Answer, cases, make, stored_answers};
 use crate::judge::{Adoption, is_left_out_but_for, version};
 
 #[test]
-fn a_broker_serves_what_is_left_and_cuts_only_behind_torn_batches() {
+fn a_broker_serves_what_is_left_and_cuts_only_after_torn_batches() {
     if is_left_out_but_for(&["full", "write"]) {
         return;
     }

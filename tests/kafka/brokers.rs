@@ -96,7 +96,7 @@ fn times(log: &EventLog, lines: &Path) -> Vec<Value> {
     for topic in ["times", "shapes", "altered"] {
         for _ in 0..40 {
             for partition in log.topic(topic).unwrap().partitions() {
-                // From before the first record to behind the last one.
+                // From before the first record to after the last one.
                 let at = topics::first_time(0) - 1_000_000 + dice.below(170_000_000);
                 let of = partition.id();
                 writeln!(text, "{topic} {} {at}", of.partition()).unwrap();

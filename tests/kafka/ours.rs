@@ -13,7 +13,7 @@ use stratalog::{ConsumerConfig, EventLog, IsolationLevel, Partition, RecordView,
 use crate::judge::Served;
 
 /// Values longer than this are given as a digest.
-const LONGEST_HEX: usize = 256;
+const MAX_HEX: usize = 256;
 
 /// All topics and records.
 pub(crate) fn everything(log: &EventLog) -> Served {
@@ -125,7 +125,7 @@ fn record(record: RecordView<'_>, committed: bool) -> Value {
 
 fn bytes(bytes: Option<&[u8]>) -> Value {
     bytes.map_or(Value::Null, |bytes| {
-        if bytes.len() <= LONGEST_HEX {
+        if bytes.len() <= MAX_HEX {
             return hex(bytes).into();
         }
         format!("sha256:{}/{}", hex(&Sha256::digest(bytes)), bytes.len()).into()

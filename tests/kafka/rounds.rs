@@ -95,7 +95,7 @@ fn the_cleaner_has_left_gaps_between_segments(dir: &Path) {
     assert!(ends.iter().zip(bases.iter().skip(1)).any(|(end, next)| end < next), "{bases:?} {ends:?}");
 }
 
-/// Everything that the broker served, and behind it what was produced to it then.
+/// Everything that the broker served, and after it what was produced to it then.
 fn holds_what_was_produced(now: &Served, served: &Served) {
     let produced = now.records.iter().filter(|record| {
         let same = |one: &serde_json::Value| {

@@ -238,11 +238,11 @@ fn timestamps_too_far_from_the_clock_are_refused() {
     assert_eq!(refused(NOW - 9), None);
     let text = refused(NOW - 10).unwrap();
     assert!(
-        text.contains("11 ms behind the clock, but message.timestamp.before.max.ms of topic \"t\" is 10"),
+        text.contains("11 ms before the clock, but message.timestamp.before.max.ms of topic \"t\" is 10"),
         "{text}"
     );
     assert!(refused(NOW + 2).unwrap().contains("message.timestamp.after.max.ms"));
-    // What was refused left nothing behind.
+    // What was refused left nothing.
     buffered.flush().unwrap();
     assert_eq!(end(&topic, 0), 5 * 4);
 }

@@ -103,8 +103,8 @@ fn what_is_skipped_is_left_out() {
         producer.advance_log_end(&to, far).unwrap();
         send(&producer, &to, &[far]);
         assert_eq!(offsets(&log, &to), [20, 22, 31, far]);
-        let behind = producer.advance_log_end(&to, far).unwrap_err();
-        assert!(matches!(behind, Error::Conflict { .. }), "{behind}");
+        let after = producer.advance_log_end(&to, far).unwrap_err();
+        assert!(matches!(after, Error::Conflict { .. }), "{after}");
         let crashed = tempfile::tempdir().unwrap();
         common::copy(dir, crashed.path());
         log.close().unwrap();
@@ -138,7 +138,7 @@ fn a_partition_that_was_begun_elsewhere_and_got_nothing_is_found_again() {
 }
 
 #[test]
-fn a_reader_that_waits_goes_on_behind_a_gap() {
+fn a_reader_that_waits_goes_on_after_a_gap() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
     let to = partition(&log, TopicConfig::new());
@@ -220,9 +220,9 @@ fn what_cannot_be_a_batch_is_refused_and_nothing_is_written() {
     let refused =
         |copies: Vec<RecordCopy<'static>>| producer.send_copies(&to, copies).unwrap_err().to_string();
     assert_eq!(refused(vec![copy(1000)]), "the log ends at offset 1001, not at 1000");
-    assert!(refused(vec![copy(1005), copy(1005)]).contains("does not lie behind the one before it"));
-    assert!(refused(vec![copy(1005), copy(1004)]).contains("does not lie behind the one before it"));
-    assert!(refused(vec![copy(1005), copy(1005 + (1 << 31))]).contains("lies too far behind"));
+    assert!(refused(vec![copy(1005), copy(1005)]).contains("does not lie after the one before it"));
+    assert!(refused(vec![copy(1005), copy(1004)]).contains("does not lie after the one before it"));
+    assert!(refused(vec![copy(1005), copy(1005 + (1 << 31))]).contains("lies too far after"));
     assert!(
         refused(vec![RecordCopy::new(1 << 63, Record::new("value"))])
             .contains("larger than an offset can be")

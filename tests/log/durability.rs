@@ -1,4 +1,4 @@
-//! What is on the medium, when, and who is told.
+//! What is on disk, when, and who is told.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -38,7 +38,7 @@ fn careful_reader(log: &EventLog, partition: &Partition) -> Consumer {
 }
 
 #[test]
-fn synced_is_on_the_medium_when_it_returns() {
+fn synced_is_on_disk_when_it_returns() {
     let dir = tempfile::tempdir().unwrap();
     let log = by_hand().0.open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
@@ -105,7 +105,7 @@ fn what_nobody_syncs_is_synced_when_it_is_old_or_much() {
 }
 
 #[test]
-fn nothing_is_synced_behind_if_that_is_what_is_wanted() {
+fn without_background_sync_nothing_is_synced_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let (options, clock) = by_hand();
     let log = options.background_sync(None, None).open(dir.path()).unwrap();
@@ -185,7 +185,7 @@ fn crashed(from: &Path) -> tempfile::TempDir {
 }
 
 #[test]
-fn after_a_crash_all_is_served_at_once_and_made_durable_behind() {
+fn after_a_crash_all_is_served_at_once_and_synced_in_the_background() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::options().background_sync(None, None).open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
@@ -265,7 +265,7 @@ fn the_recovery_point_is_written_at_rolls_the_close_and_each_minute_but_not_with
 }
 
 #[test]
-fn records_that_are_to_be_deleted_are_on_the_medium_before() {
+fn records_that_are_to_be_deleted_are_on_disk_before() {
     let dir = tempfile::tempdir().unwrap();
     let log = by_hand().0.open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
@@ -282,7 +282,7 @@ fn records_that_are_to_be_deleted_are_on_the_medium_before() {
 }
 
 #[test]
-fn topics_are_on_the_medium_when_they_are_made_and_gone_when_they_are_deleted() {
+fn topics_are_on_disk_when_they_are_made_and_gone_when_they_are_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
     log.create_topics([("a", TopicConfig::new()), ("b", TopicConfig::new())]).unwrap();
@@ -293,7 +293,7 @@ fn topics_are_on_the_medium_when_they_are_made_and_gone_when_they_are_deleted() 
 }
 
 #[test]
-fn a_close_leaves_everything_on_the_medium_and_says_so_in_the_marker() {
+fn a_close_leaves_everything_on_disk_and_says_so_in_the_marker() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::options().background_sync(None, None).open(dir.path()).unwrap();
     let (topic, _) = topic(&log);

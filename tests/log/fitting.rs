@@ -354,7 +354,7 @@ fn larger_batches_of_others_are_read_by_an_option_and_named_without_it() {
     let log = with(1 << 20).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     write("send", &log, &topic, codec, &vec![b'x'; 500_000]).unwrap();
-    write("send", &log, &topic, codec, b"behind it").unwrap();
+    write("send", &log, &topic, codec, b"after it").unwrap();
     log.close().unwrap();
     for read_only in [false, true] {
         let log = with(100_000).read_only(read_only).open(dir.path()).unwrap();

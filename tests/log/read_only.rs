@@ -227,7 +227,7 @@ fn log_of_a_live_writer_is_read_from_its_beginning() {
 
 /// A batch counts once its last byte is there, and whatever stands in its place before is no error.
 #[test]
-fn torn_batch_counts_when_it_is_whole() {
+fn torn_batch_counts_when_it_is_complete() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, growing) = (dir.path().join("whole"), dir.path().join("growing"));
     let log = EventLog::open(&whole).unwrap();

@@ -54,7 +54,7 @@ fn retention_by_hand() {
 }
 
 #[test]
-fn by_age_old_segments_go_and_a_consumer_behind_is_told() {
+fn by_age_old_segments_go_and_a_lagging_consumer_gets_an_error() {
     in_every_mode(|mode, dir| {
         let clock = clock();
         let options = || {
@@ -66,10 +66,10 @@ fn by_age_old_segments_go_and_a_consumer_behind_is_told() {
         let partition = topic.partition(0).unwrap();
         let events = log.events();
         fill(&log, &topic, &clock, 10);
-        let mut behind = log.standalone_consumer().unwrap();
-        behind.assign([&partition]).unwrap();
-        let held = behind.poll(Duration::ZERO).unwrap();
-        behind.seek(common::at(&topic, 0, 1)).unwrap();
+        let mut lagging = log.standalone_consumer().unwrap();
+        lagging.assign([&partition]).unwrap();
+        let held = lagging.poll(Duration::ZERO).unwrap();
+        lagging.seek(common::at(&topic, 0, 1)).unwrap();
         assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
         let segments: Vec<_> = partition.segments().unwrap().into_iter().map(|one| one.offsets).collect();
         assert_eq!(segments, [0..2, 2..4, 4..6, 6..8, 8..10]);
@@ -90,7 +90,7 @@ fn by_age_old_segments_go_and_a_consumer_behind_is_told() {
         );
         assert_eq!(partition.offsets().unwrap().log_start, 4);
         assert_eq!((partition.size().unwrap(), bases(dir)), (size * 3 / 5, vec![4, 6, 8]));
-        let refused = behind.poll(Duration::ZERO).unwrap_err();
+        let refused = lagging.poll(Duration::ZERO).unwrap_err();
         assert!(
             matches!(&refused, Error::OffsetOutOfRange { at, valid } if at.offset() == 1 && *valid == (4..10))
         );
@@ -321,7 +321,7 @@ fn a_checkpoint_without_its_deletions_is_followed_at_the_open() {
     fill(&log, &topic, &clock, 10);
     log.close().unwrap();
     drop((log, topic));
-    // As if it had been stopped behind the checkpoint, some renames done in any order.
+    // As if it had been stopped after the checkpoint, some renames done in any order.
     std::fs::write(dir.path().join("log-start-offset-checkpoint"), "0\n1\nt 0 6\n").unwrap();
     let file = |name: &str| dir.path().join("t-0").join(name);
     std::fs::rename(file("00000000000000000002.log"), file("00000000000000000002.log.deleted")).unwrap();

@@ -235,7 +235,7 @@ fn neither_log_ever_writes_to_a_file_of_the_other() {
         fs::remove_file(used.join("recovery-point-offset-checkpoint")).unwrap();
         let log = options(&clock).open(used).unwrap();
         let plain = log.topic("plain").unwrap();
-        // There is room for it behind what both have.
+        // There is room for it after what both have.
         send(&log, &plain, 200, 2, 10);
         send(&log, &plain, 202, 30, 200 << 10);
         send(&log, &log.topic("compacted").unwrap(), 200, 30, 200 << 10);

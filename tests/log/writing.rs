@@ -1,4 +1,4 @@
-//! Sending: one record, whole batches, and at an offset that the caller insists on.
+//! Sending: one record, complete batches, and at an offset that the caller insists on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;

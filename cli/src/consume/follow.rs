@@ -143,7 +143,7 @@ impl Follow<'_> {
         Ok(true)
     }
 
-    /// What is no reason to end: goes on behind it.
+    /// What is no reason to end: goes on after it.
     fn recover(&mut self, failure: Error) -> Outcome<u64> {
         match failure {
             Error::OffsetOutOfRange { at, valid } if at.offset() < valid.start => {
@@ -191,7 +191,7 @@ fn explained(failure: Error) -> Failure {
     match damage.resume_at() {
         None => failure.into(),
         Some(at) => Failure::failed(format!(
-            "{failure}; go on behind it with --partition {} --offset {}",
+            "{failure}; to continue after it use --partition {} --offset {}",
             at.topic_partition().partition(),
             at.offset()
         )),

@@ -306,7 +306,7 @@ impl Dumping {
         let mut first = true;
         for entry in entries {
             let entry = entry?;
-            // Zeros behind the last entry are space taken ahead.
+            // Zeros after the last entry are space taken ahead.
             if Some(entry.offset) == base && !first {
                 break;
             }

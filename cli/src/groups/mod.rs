@@ -67,7 +67,7 @@ struct Action {
     /// List the groups.
     #[arg(long)]
     list: bool,
-    /// Show what groups have committed, and how far they are behind.
+    /// Show what groups have committed, and how far they lag.
     #[arg(long)]
     describe: bool,
     /// Put the committed offsets of a group elsewhere. The group must have no members.

@@ -27,7 +27,7 @@ struct To {
     /// Go to the first record there is.
     #[arg(long)]
     to_earliest: bool,
-    /// Go behind the last record.
+    /// Go after the last record.
     #[arg(long)]
     to_latest: bool,
     /// Go to this offset.
@@ -42,7 +42,7 @@ struct To {
     /// Go to the first record of this last span of time: `PnDTnHnMnS`.
     #[arg(long, value_name = "SPAN", value_parser = time::span)]
     by_duration: Option<Duration>,
-    /// Stay at what is committed, or go behind the last record where nothing is.
+    /// Stay at what is committed, or go after the last record where nothing is.
     #[arg(long)]
     to_current: bool,
     /// Go to the offsets of a file with lines `topic,partition,offset` or `group,topic,partition,offset`, quoted as in

@@ -29,7 +29,7 @@ Examples:
 
 /// Write topics, records and groups from lines that `export --full` has printed.
 ///
-/// Topics that are missing are made; in those that exist, records must lie behind the ones there are. Records of
+/// Topics that are missing are made; in those that exist, records must lie after the ones there are. Records of
 /// transactions that were not committed are left out, and so is what Kafka keeps in topics of its own; groups get their
 /// committed positions.
 #[derive(Debug, Args)]
@@ -44,7 +44,7 @@ pub(super) struct Import {
 }
 
 /// No line is longer: a batch of 2 GiB in hex does not fit a memory.
-const LONGEST_LINE: u64 = 1 << 30;
+const MAX_LINE: u64 = 1 << 30;
 
 pub(super) fn run(options: &Import, session: &Session) -> Outcome {
     let pattern = Pattern::parse(options.topic.as_deref().unwrap_or(".*"))?;
@@ -161,7 +161,7 @@ impl Importing<'_> {
         let (mut line, mut number, mut done) = (Vec::new(), 0_u64, 0);
         loop {
             line.clear();
-            let read = (&mut source).take(LONGEST_LINE).read_until(b'\n', &mut line);
+            let read = (&mut source).take(MAX_LINE).read_until(b'\n', &mut line);
             let read = read.map_err(|failure| Failure::input("the lines", &failure))?;
             if read == 0 || stop.is_asked() {
                 return Ok(());
@@ -296,7 +296,7 @@ impl Importing<'_> {
         self.pending.write(&self.producer)
     }
 
-    /// What is left, and the ends of partitions behind their last records.
+    /// What is left, and the ends of partitions after their last records.
     fn finish(&mut self) -> Outcome {
         self.flush()?;
         for (partition, end) in &self.ends {

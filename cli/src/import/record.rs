@@ -76,15 +76,15 @@ fn literal(rest: &mut &str, expected: &str) -> Option<()> {
 
 fn digits<'l>(rest: &mut &'l str) -> Option<&'l str> {
     let end = rest.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'-').count();
-    let (digits, behind) = rest.split_at_checked(end)?;
-    *rest = behind;
+    let (digits, after) = rest.split_at_checked(end)?;
+    *rest = after;
     Some(digits)
 }
 
 /// A string without escapes.
 fn string<'l>(rest: &mut &'l str) -> Option<&'l str> {
-    let (inside, behind) = rest.strip_prefix('"')?.split_once('"')?;
-    *rest = behind;
+    let (inside, after) = rest.strip_prefix('"')?.split_once('"')?;
+    *rest = after;
     (!inside.contains('\\')).then_some(inside)
 }
 

@@ -10,7 +10,7 @@ use stratalog::{Durability, Partition, Topic};
 pub(super) struct InFlight {
     partitions: Vec<Sent>,
     records: usize,
-    /// Whether a record is acknowledged when it is on the medium, not when it is in the log.
+    /// Whether a record is acknowledged when it is on disk, not when it is in the log.
     synced: bool,
     /// Where records go, and how many bytes went there since the last change.
     current: usize,

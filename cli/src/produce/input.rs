@@ -40,7 +40,7 @@ impl Block {
         self.memory.get(..self.end).unwrap_or_default()
     }
 
-    /// Room behind the end, at least half a block.
+    /// Room past the end, at least half a block.
     fn room(&mut self) -> &mut [u8] {
         if self.memory.len() - self.end < BLOCK_BYTES / 2 {
             self.memory.resize(self.end.max(BLOCK_BYTES / 2) + BLOCK_BYTES / 2, 0);

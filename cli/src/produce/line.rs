@@ -208,7 +208,7 @@ fn differ(properties: &[(&str, &str)]) -> Outcome {
 
 fn missing(what: &str, property: &str, separator: &[u8]) -> String {
     let separator = String::from_utf8_lossy(separator);
-    format!("no {property} ({separator:?}) behind the {what}")
+    format!("no {property} ({separator:?}) after the {what}")
 }
 
 fn split<'l>(text: &'l [u8], separator: &[u8]) -> Option<(&'l [u8], &'l [u8])> {
@@ -248,9 +248,9 @@ mod tests {
     fn a_line_that_cannot_be_cut_says_what_is_missing() {
         let all = [("parse.headers", "true"), ("parse.key", "true"), ("null.marker", "NIL")];
         for (line, reason) in [
-            (&b"a:1"[..], "no headers.delimiter (\"\\t\") behind the headers"),
-            (b"a:1\tk", "no key.separator (\"\\t\") behind the key"),
-            (b"a\tk\tv", "no headers.key.separator (\":\") behind the header \"a\""),
+            (&b"a:1"[..], "no headers.delimiter (\"\\t\") after the headers"),
+            (b"a:1\tk", "no key.separator (\"\\t\") after the key"),
+            (b"a\tk\tv", "no headers.key.separator (\":\") after the header \"a\""),
             (b"NIL:1\tk\tv", "the name of header \"NIL:1\" is the null.marker, but no name is null"),
         ] {
             assert_eq!(cut(&all).unwrap().record(line).unwrap_err(), reason);

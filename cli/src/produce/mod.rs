@@ -104,7 +104,7 @@ pub(super) fn durability(text: &str) -> Result<Durability, String> {
 }
 
 /// Longer lines are not kept in memory to find out that no topic takes them.
-const LONGEST_LINE: usize = 128 << 20;
+const MAX_LINE: usize = 128 << 20;
 /// What a look at the first lines goes by: a text holds no byte 0.
 const TEXT_CHECK_BYTES: usize = 64 << 10;
 
@@ -201,9 +201,9 @@ fn pump(writer: &mut Writer, source: Source, bar: &Bar, stop: &Stop) -> Outcome<
     let prompt = matches!(source, Source::Terminal);
     let ends = writer.cutting.ends();
     let mut input = match source {
-        Source::File(file, name) => Input::start(file, name, ends, LONGEST_LINE)?,
+        Source::File(file, name) => Input::start(file, name, ends, MAX_LINE)?,
         Source::StandardInput | Source::Terminal => {
-            Input::start(io::stdin(), "standard input".to_owned(), ends, LONGEST_LINE)?
+            Input::start(io::stdin(), "standard input".to_owned(), ends, MAX_LINE)?
         }
     };
     let mut first = true;

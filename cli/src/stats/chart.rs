@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::picture::short;
 
-/// The width of the labels on the left, and of the axis behind them.
+/// The width of the labels on the left, and of the axis next to them.
 const LABEL: usize = 7;
 const AXIS: usize = 2;
 

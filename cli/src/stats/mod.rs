@@ -29,7 +29,7 @@ Examples:
 
 /// Watch topics and groups: sizes, rates, lag, and how they change.
 ///
-/// On a terminal the whole screen is used, and `q` ends it. Unsynced is what is not known to be on the medium: while another
+/// On a terminal the whole screen is used, and `q` ends it. Unsynced is what is not known to be on disk: while another
 /// process writes, as far as that process has noted it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -32,7 +32,7 @@ pub(super) struct HeldPartition {
     pub(super) end: u64,
     pub(super) records: u64,
     pub(super) bytes: u64,
-    /// Bytes that are not known to be on the medium.
+    /// Bytes that are not known to be on disk.
     pub(super) unsynced: u64,
     /// Records a second since the last look.
     pub(super) records_per_second: f64,
@@ -49,7 +49,7 @@ pub(super) struct TopicStats {
     pub(super) rates: VecDeque<f64>,
 }
 
-/// A group over time: how far it is behind in all topics that are looked at.
+/// A group over time: its lag in all topics that are sampled.
 #[derive(Debug, Default)]
 pub(super) struct GroupStats {
     pub(super) lag: u64,
@@ -179,8 +179,8 @@ fn unsynced(partition: &Partition, durable: u64, end: u64) -> stratalog::Result<
     }
     let part = |segment: SegmentInfo| {
         let offsets = segment.offsets.end.saturating_sub(segment.offsets.start).max(1);
-        let behind = segment.offsets.end.saturating_sub(durable.max(segment.offsets.start));
-        let bytes = u128::from(segment.bytes) * u128::from(behind) / u128::from(offsets);
+        let unsynced = segment.offsets.end.saturating_sub(durable.max(segment.offsets.start));
+        let bytes = u128::from(segment.bytes) * u128::from(unsynced) / u128::from(offsets);
         u64::try_from(bytes).unwrap_or(u64::MAX)
     };
     Ok(partition.segments()?.into_iter().map(part).sum())

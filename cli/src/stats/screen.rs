@@ -67,7 +67,7 @@ impl Screen {
     }
 
     /// In one write, so that nothing flickers; without a line feed at the end, which would move the first line away. A line is
-    /// cleared before it is written: where it is as wide as the terminal, clearing behind it takes its last character.
+    /// cleared before it is written: where it is as wide as the terminal, clearing after it takes its last character.
     fn draw(&self, lines: &[String]) -> Outcome {
         let lines: Vec<String> = lines.iter().map(|line| format!("{CLEAR_LINE}{line}")).collect();
         write(&self.term, &format!("{TO_FIRST_LINE}{}{CLEAR_TO_END_OF_SCREEN}", lines.join("\r\n")))

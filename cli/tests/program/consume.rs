@@ -132,7 +132,7 @@ fn damage_is_told_with_the_way_around_it() {
     let arguments = ["consume", "--topic", "t", "--from-beginning", "--until-end"];
     let assert = program.run(&arguments, "").code(1).stdout("first\n");
     let told = crate::program::text(&assert.get_output().stderr);
-    assert!(told.contains("go on behind it with --partition 0 --offset 2"), "{told}");
+    assert!(told.contains("to continue after it use --partition 0 --offset 2"), "{told}");
     let rest = ["consume", "--topic", "t", "--partition", "0", "--offset", "2", "--until-end"];
     assert_eq!(program.ok(&rest, ""), "third\n");
 }

@@ -18,7 +18,7 @@ fn comparable(exported: &str) -> Vec<Value> {
             fields.remove("id");
             fields.remove("leaderEpoch");
             for partition in line["partitions"].as_array_mut().into_iter().flatten() {
-                // Where a transaction is open its records are not copied, nor what is behind them.
+                // Where a transaction is open its records are not copied, nor what is after them.
                 partition.as_object_mut().unwrap().remove("hw");
             }
             for commit in line["offsets"].as_array_mut().into_iter().flatten() {

@@ -204,7 +204,7 @@ fn names_of_groups_go_out_and_in_quoted_as_in_rfc_4180() {
 }
 
 #[test]
-fn no_reset_puts_a_group_behind_the_end() {
+fn no_reset_puts_a_group_past_the_end() {
     let program = filled();
     let import = ["groups", "--reset-offsets", "--group", "new", "--from-file", "-", "--execute"];
     let assert = program.run(&import, "orders,0,50\n").success();

@@ -89,7 +89,7 @@ fn a_line_that_cannot_be_cut_ends_it_and_the_lines_before_are_in_the_log() {
     let program = Program::with_topic("t", 1);
     let cut = ["produce", "--topic", "t", "--property", "parse.key=true"];
     let told = program.fails(1, &cut, "a\t1\nb\t2\nc 3\nd\t4\n");
-    let reason = "line 3: no key.separator (\"\\t\") behind the key; the 2 lines before it are in the log";
+    let reason = "line 3: no key.separator (\"\\t\") after the key; the 2 lines before it are in the log";
     assert!(told.contains(reason), "{told}");
     assert_eq!(printed(&program, &[]), "1\n2\n");
 }

@@ -130,7 +130,7 @@ fn what_lasts_shows_its_progress() {
 }
 
 #[test]
-fn lines_are_typed_behind_a_prompt() {
+fn lines_are_typed_after_a_prompt() {
     let program = Program::with_topic("t", 1);
     let mut session = start(&program, &["produce", "--topic", "t"]);
     session.exp_string(">").unwrap();

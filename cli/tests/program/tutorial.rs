@@ -1,7 +1,7 @@
 //! `docs/tutorial.md` says what happens: every command in it is run, and what it prints is compared.
 //!
-//! Blocks marked `console` are one terminal, from the first to the last; what stands behind `$ ` is run, what stands
-//! behind `> ` continues it, the rest is what it prints. A block marked `console second` is another terminal, in which one
+//! Blocks marked `console` are one terminal, from the first to the last; what comes after `$ ` is run, what stands
+//! after `> ` continues it, the rest is what it prints. A block marked `console second` is another terminal, in which one
 //! command goes on while the next block of the first terminal is run; `^C` is where it is interrupted.
 //!
 //! What differs from run to run is masked before it is compared: ids, times, rates, process ids. With
@@ -138,7 +138,7 @@ impl Drop for Terminal {
 struct Second {
     process: Child,
     output: BufReader<ChildStdout>,
-    /// What it has printed, behind its commands.
+    /// What it has printed, after its commands.
     now: String,
     /// How many lines are expected before it is interrupted. None: it ends by itself.
     until_interrupted: Option<usize>,

@@ -183,7 +183,7 @@ fn stand_still(time: Duration) {
     }
 }
 
-/// Nothing is left to be done behind.
+/// No background work is left.
 fn quiet(log: &EventLog) -> Result<(), String> {
     let failed = |failure: stratalog::Error| format!("standing still: {failure}");
     log.sync().map_err(failed)?;

@@ -145,6 +145,6 @@ fn main() -> Result<()> {
         ["fill", dir] => fill(dir),
         ["work", place, most] => work(place, most.parse()?),
         ["hand-over", dir, kafka, port, controller] => hand_over(dir, kafka, port, controller),
-        _ => Err("usage: kafka_client fill DIR | work DIR-OR-BROKER MOST | hand-over DIR KAFKA PORT PORT".into()),
+        _ => Err("usage: kafka_client fill DIR | work DIR-OR-BROKER MAX | hand-over DIR KAFKA PORT PORT".into()),
     }
 }

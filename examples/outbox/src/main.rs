@@ -7,7 +7,7 @@
 //!
 //! The relay keeps no state of its own. What it has relayed it learns from the log: each record carries its row's number.
 //! It writes with `send_batch_at`, so a second relay, or one that was thought dead, gets `Conflict` instead of writing
-//! twice; and it reads only what is on the medium, so that nothing it relies on can get lost.
+//! twice; and it reads only what is on disk, so that nothing it relies on can get lost.
 
 use std::time::Duration;
 

@@ -20,8 +20,8 @@ fn settings_of(entries: &[(&str, &str)]) -> Vec<(String, String)> {
 fn batches(root: &Path) -> usize {
     let mut rest = &fs::read(root.join("__cluster_metadata-0/00000000000000000000.log")).unwrap()[..];
     std::iter::from_fn(|| {
-        let (_, behind) = crate::format::batch::Batch::take_checked(rest)?;
-        rest = behind;
+        let (_, after) = crate::format::batch::Batch::take_checked(rest)?;
+        rest = after;
         Some(())
     })
     .count()

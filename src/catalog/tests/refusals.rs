@@ -159,7 +159,7 @@ fn directories_of_no_topic_are_reported_and_left_alone() {
 }
 
 #[test]
-fn changes_behind_what_a_broker_has_not_finished_are_refused() {
+fn changes_after_what_a_broker_has_not_finished_are_refused() {
     let level = |level| MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level };
     for (record, reason) in [
         (level(34), "metadata.version is 34, but this version knows the levels up to 33"),

@@ -1,4 +1,4 @@
-//! Changes that fail half way, and what earlier topics leave behind.
+//! Changes that fail half way, and what earlier topics leave.
 
 use std::io;
 use std::time::Duration;
@@ -109,7 +109,7 @@ fn after_a_change_of_unknown_outcome_its_topic_takes_no_writes_and_others_do() {
 }
 
 #[test]
-fn what_was_acknowledged_before_a_change_of_unknown_outcome_is_on_the_medium() {
+fn what_was_acknowledged_before_a_change_of_unknown_outcome_is_on_disk() {
     let (dir, catalog) = fresh(&["a"]);
     drop(catalog);
     let mut disk = Disk::of(dir.path(), true, true);

@@ -11,7 +11,7 @@ const BEHIND: u64 = 10_000;
 const BYTES: usize = 1000;
 const RECORDS: u64 = 60;
 /// Header and framing of a batch of one record, at most.
-const MOST_BATCH: u64 = BYTES as u64 + 100;
+const MAX_BATCH: u64 = BYTES as u64 + 100;
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -66,10 +66,10 @@ fn a_slow_device(by: Maintenance) {
         until("a sync is under way", || gate.inside() > 0);
         until("an append waits", || log.metrics().appends_stalled == 1);
         let unsynced = || log.metrics().bytes_appended;
-        assert!(unsynced() <= 2 * BEHIND + 3 * MOST_BATCH, "{}", unsynced());
+        assert!(unsynced() <= 2 * BEHIND + 3 * MAX_BATCH, "{}", unsynced());
         // It is in the log, and readers see it; other partitions go on.
         assert_eq!(count(&log, "slow") as u64, 1 + sent.load(Ordering::SeqCst) + 1);
-        for _ in 0..BEHIND / 2 / MOST_BATCH {
+        for _ in 0..BEHIND / 2 / MAX_BATCH {
             producer.send(&other, Record::new(&value)).unwrap();
         }
         assert!(count(&log, "other") > 1);
@@ -84,7 +84,7 @@ fn a_slow_device(by: Maintenance) {
     });
     let (topic, unsynced) = told.expect("it is told");
     assert_eq!(topic, "slow");
-    assert!((2 * BEHIND..2 * BEHIND + MOST_BATCH).contains(&unsynced), "{unsynced}");
+    assert!((2 * BEHIND..2 * BEHIND + MAX_BATCH).contains(&unsynced), "{unsynced}");
     log.close().unwrap();
 }
 
@@ -98,8 +98,8 @@ fn appends_wait_where_the_device_is_slower_than_they_are() {
 #[test]
 fn what_is_unsynced_is_bounded_over_segments() {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
-    let behind: u64 = 3 << 20;
-    let mut options = options().maintenance(Maintenance::Threads).background_sync(behind, None);
+    let after: u64 = 3 << 20;
+    let mut options = options().maintenance(Maintenance::Threads).background_sync(after, None);
     options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);
@@ -117,7 +117,7 @@ fn what_is_unsynced_is_bounded_over_segments() {
         });
         let _opened = OpenedAtLast(&gate);
         until("an append waits", || log.metrics().appends_stalled == 1);
-        assert!(log.metrics().bytes_appended < 2 * behind + 200_000, "{}", log.metrics().bytes_appended);
+        assert!(log.metrics().bytes_appended < 2 * after + 200_000, "{}", log.metrics().bytes_appended);
         gate.open();
     });
     assert_eq!(count(&log, "t"), 151);

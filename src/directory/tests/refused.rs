@@ -22,7 +22,7 @@ const REFUSED: [(&str, Call); 23] = [
     ("alter", |scene| scene.topic("t").alter_config(|now| now.set("segment.ms", "never"))),
     ("fewer partitions", |scene| scene.topic("t").add_partitions(1)),
     ("a partition that is not there", |scene| scene.topic("t").partition(2).map(drop)),
-    ("delete behind the end", |scene| scene.topic("t").partition(0)?.delete_records(4).map(drop)),
+    ("delete past the end", |scene| scene.topic("t").partition(0)?.delete_records(4).map(drop)),
     ("a record that is too large", |scene| {
         let value = vec![0; 2 << 20];
         scene.producer(Durability::Synced).send(&scene.topic("u"), Record::new(&value)).map(drop)
@@ -44,7 +44,7 @@ const REFUSED: [(&str, Call); 23] = [
         let to = scene.topic("t").partition(0)?;
         scene.producer(Durability::Synced).send_batch(&to, [Record::new("x").partition(1)]).map(drop)
     }),
-    ("commit behind the end", |scene| {
+    ("commit past the end", |scene| {
         let mut consumer = scene.log.consumer("g")?;
         consumer.assign(scene.topic("t").partitions())?;
         consumer.commit_to([Position::new(("t", 1), 0), Position::new(("t", 0), 4)])
@@ -54,7 +54,7 @@ const REFUSED: [(&str, Call); 23] = [
         consumer.assign(scene.topic("t").partitions())?;
         consumer.commit_to([Position::new(("t", 1), 0), Position::new(("u", 0), 0)])
     }),
-    ("set behind the end", |scene| {
+    ("set past the end", |scene| {
         scene.log.group("g")?.set_committed([Position::new(("t", 0), 0), Position::new(("u", 0), 2)])
     }),
     ("set where nothing is", |scene| {

@@ -38,7 +38,7 @@ const STORED: u32 = 1 << 31;
 /// How far back a block may refer.
 const REACH: usize = 64 << 10;
 /// A byte of a block stands for at most 255 plain bytes; the last literals come on top.
-const MOST_EXPANSION: usize = 256;
+const MAX_EXPANSION: usize = 256;
 
 thread_local! {
     /// A table of 8 KiB: each thread keeps one.
@@ -133,7 +133,7 @@ impl Frame {
     /// Appends what a block decompresses to. The frame's output begins at `start`.
     fn decompress(&self, block: &[u8], start: usize, to: &mut Vec<u8>) -> Result<(), Malformed> {
         let at = to.len();
-        let most = block.len().saturating_mul(MOST_EXPANSION).min(self.block_bytes);
+        let most = block.len().saturating_mul(MAX_EXPANSION).min(self.block_bytes);
         to.resize(at + most, 0);
         let (before, room) = to.split_at_mut(at);
         let length = if self.independent || at == start {

@@ -1,4 +1,4 @@
-//! The codecs of Kafka's batches, in the framing that its JVM client writes: one file per codec, each behind a cargo
+//! The codecs of Kafka's batches, in the framing that its JVM client writes: one file per codec, each after a cargo
 //! feature of its name.
 //!
 //! What is decompressed may come from a hostile file. No size that it declares is believed: output grows with what was
@@ -20,11 +20,11 @@ use crate::error::{Error, Result};
 
 /// What the records of one batch may take when they are decompressed, unless whoever opens a log says otherwise: a small
 /// file must not fill the memory.
-pub(crate) const MAX_DECOMPRESSED_BYTES: u32 = 64 << 20;
+pub(crate) const DEFAULT_DECOMPRESSED_BYTES: u32 = 64 << 20;
 /// The most that can be said: with its header a batch is as long as a batch can be.
-pub(crate) const MOST_DECOMPRESSED_BYTES: u32 = i32::MAX.unsigned_abs() - 61;
+pub(crate) const MAX_DECOMPRESSED_BYTES: u32 = i32::MAX.unsigned_abs() - 61;
 const _: () =
-    assert!(MOST_DECOMPRESSED_BYTES as usize + super::header::HEADER_BYTES <= super::batch::MAX_BATCH_BYTES);
+    assert!(MAX_DECOMPRESSED_BYTES as usize + super::header::HEADER_BYTES <= super::batch::MAX_BATCH_BYTES);
 
 /// Why records could not be decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

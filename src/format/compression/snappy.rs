@@ -1,4 +1,4 @@
-//! Snappy in the framing that the JVM calls xerial: a header, then blocks of at most 32 KiB, each behind its length.
+//! Snappy in the framing that the JVM calls xerial: a header, then blocks of at most 32 KiB, each after its length.
 //! Streams of that kind may follow one another. What does not begin with the header is one bare block, as librdkafka
 //! writes it.
 
@@ -18,7 +18,7 @@ const MAGIC_AS_LENGTH: i32 = i32::from_be_bytes([0x82, b'S', b'N', b'A']);
 /// Plain bytes per block.
 const BLOCK_BYTES: usize = 32 << 10;
 /// No element of a block stands for more plain bytes per byte than a copy: 64 for 3. Rounded up.
-const MOST_EXPANSION: usize = 22;
+const MAX_EXPANSION: usize = 22;
 
 thread_local! {
     /// An encoder is a table of 32 KiB: each thread keeps one.
@@ -53,7 +53,7 @@ pub(super) fn decompress(from: &[u8], limit: usize, to: &mut Vec<u8>) -> Result<
 fn block(from: &[u8], limit: usize, to: &mut Vec<u8>) -> Result<(), Unreadable> {
     const DAMAGED: Malformed = Malformed("a snappy block is damaged");
     let length = decompress_len(from).map_err(|_| DAMAGED)?;
-    if length > from.len().saturating_mul(MOST_EXPANSION) {
+    if length > from.len().saturating_mul(MAX_EXPANSION) {
         return Err(DAMAGED.into());
     }
     if length > limit {

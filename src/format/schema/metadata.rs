@@ -198,7 +198,7 @@ pub(crate) fn record_words(value: &[u8]) -> Result<String, Malformed> {
     let _ = write!(words, "{{\"type\":\"{}\",\"version\":{version},\"data\":", record.name);
     Form { version, flexible: true }.put(record.fields, &mut input, 0, &mut words)?;
     if version <= record.newest && !input.is_empty() {
-        return Err(Malformed("a metadata record has bytes behind its fields"));
+        return Err(Malformed("a metadata record has bytes after its fields"));
     }
     words.push('}');
     Ok(words)

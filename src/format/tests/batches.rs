@@ -7,11 +7,11 @@ use super::rows::Row;
 use super::{manifest, vector, vectors_with_suffix};
 use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder};
-use crate::format::compression::{MAX_DECOMPRESSED_BYTES, Unreadable};
+use crate::format::compression::{DEFAULT_DECOMPRESSED_BYTES, Unreadable};
 use crate::format::control::ControlRecord;
 use crate::format::crc::crc32c;
 use crate::format::decode::{decode, is_encoded};
-use crate::format::frame::{FrameKind, NotWhole, frame_at, whole_batch_at};
+use crate::format::frame::{FrameKind, InvalidBatch, frame_at, valid_batch_at};
 use crate::format::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES};
 
 /// A batch and what the manifest says of it.
@@ -36,20 +36,20 @@ impl Golden {
         for expected in entry["batches"].as_array().unwrap() {
             assert_eq!(expected["position"], bytes.len() - rest.len(), "{file}");
             let frame = frame_at(rest).unwrap();
-            assert_eq!(whole_batch_at(rest, next), Ok(frame), "{file}");
+            assert_eq!(valid_batch_at(rest, next), Ok(frame), "{file}");
             assert_eq!(expected["size"], frame.bytes, "{file}");
             assert_eq!(expected["lastOffset"], frame.last_offset(), "{file}");
             assert_eq!(expected["maxTimestamp"], frame.max_timestamp(), "{file}");
             assert_eq!(expected["partitionLeaderEpoch"], frame.leader_epoch(), "{file}");
 
             next = frame.last_offset() + 1;
-            let (bytes, behind) = rest.split_at(frame.bytes);
-            rest = behind;
+            let (bytes, after) = rest.split_at(frame.bytes);
+            rest = after;
             let golden = Self { file: file.to_owned(), expected: expected.clone(), bytes: bytes.to_vec() };
             assert_eq!(frame.kind, FrameKind::Batch(golden.batch().header), "{file}");
             batches.push(golden);
         }
-        assert_eq!(frame_at(rest), Err(NotWhole::End), "{file}");
+        assert_eq!(frame_at(rest), Err(InvalidBatch::End), "{file}");
         assert_eq!(entry["size"], bytes.len() - rest.len(), "{file}");
         batches
     }
@@ -121,20 +121,20 @@ fn records_are_read() {
 }
 
 #[test]
-fn compressed_records_are_read_behind_what_was_read_before() {
+fn compressed_records_are_read_after_what_was_read_before() {
     let mut read = 0;
     for golden in Golden::all() {
         let codec = golden.batch().header.codec().unwrap();
         assert_eq!(is_encoded(&golden.bytes), codec != Codec::None, "{}", golden.file);
         let mut made = b"before".to_vec();
-        let outcome = decode(&golden.bytes, MAX_DECOMPRESSED_BYTES as usize, &mut made);
+        let outcome = decode(&golden.bytes, DEFAULT_DECOMPRESSED_BYTES as usize, &mut made);
         if !codec.is_built_in() {
             assert_eq!((outcome, &made[..]), (Err(Unreadable::NotBuiltIn(codec)), &b"before"[..]));
             continue;
         }
         assert_eq!(outcome, Ok(()), "{}", golden.file);
-        let (batch, behind) = Batch::take_checked(&made[6..]).unwrap();
-        assert!(behind.is_empty() && made.starts_with(b"before"));
+        let (batch, after) = Batch::take_checked(&made[6..]).unwrap();
+        assert!(after.is_empty() && made.starts_with(b"before"));
         assert_eq!(batch.check_records(), Ok(()), "{}", golden.file);
         assert_eq!(Row::read(&batch), golden.rows(), "{}", golden.file);
         if codec != Codec::None {
@@ -205,23 +205,23 @@ fn a_batch_placed_twice_differs_in_offset_and_epoch_only() {
 }
 
 #[test]
-fn every_batch_of_a_broker_is_whole() {
+fn every_batch_of_a_broker_is_valid() {
     let logs = vectors_with_suffix("broker/clean-4.1", ".log");
     let mut read = 0;
     for (path, file) in &logs {
         let mut rest = &file[..];
         let mut next = 0;
         while !rest.is_empty() {
-            let frame = whole_batch_at(rest, next).unwrap();
-            let (bytes, behind) = rest.split_at(frame.bytes);
+            let frame = valid_batch_at(rest, next).unwrap();
+            let (bytes, after) = rest.split_at(frame.bytes);
             let batch = Batch::of_frame(bytes).unwrap();
             if batch.header.codec().unwrap().is_built_in() {
                 let mut made = Vec::new();
-                decode(bytes, MAX_DECOMPRESSED_BYTES as usize, &mut made).unwrap();
+                decode(bytes, DEFAULT_DECOMPRESSED_BYTES as usize, &mut made).unwrap();
                 let batch = Batch::of_frame(&made).unwrap();
                 assert_eq!(batch.check_records(), Ok(()), "{}", path.display());
             }
-            (next, rest) = (frame.last_offset() + 1, behind);
+            (next, rest) = (frame.last_offset() + 1, after);
             read += 1;
         }
     }

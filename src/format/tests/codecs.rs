@@ -8,7 +8,7 @@ use super::{manifest, sealed, vector};
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::format::compression::{BatchLimits, Encoding, Lz4Header, Unreadable, compress, decompress};
 use crate::format::decode::decode;
-use crate::format::frame::whole_batch_at;
+use crate::format::frame::valid_batch_at;
 use crate::format::header::{Codec, HEADER_BYTES};
 use crate::format::record::RecordFields;
 
@@ -191,7 +191,7 @@ fn lz4_headers_are_checked_where_they_are_right() {
     }
     let frame = vector("codec/lz4_kp_small.bin");
     let plain = vector("codec/plain_small.bin");
-    // The checksum lies behind the flags, the block size and eight bytes of content size.
+    // The checksum lies after the flags, the block size and eight bytes of content size.
     let mut wrong = frame.clone();
     wrong[14] ^= 1;
     assert!(matches!(unpack(Codec::Lz4, &wrong, ENOUGH), Err(Unreadable::Malformed(_))));
@@ -229,7 +229,7 @@ fn batches_are_compressed_unless_only_the_plain_one_has_its_place() {
         let encoding = Encoding { codec, level: levels(codec)[0] };
         let (compressed, plain) = batch_of(100, b"the same value again", encoding, usize::MAX);
         assert!(compressed.len() < plain.len() / 3, "{codec}");
-        assert!(whole_batch_at(&compressed, 7).is_ok());
+        assert!(valid_batch_at(&compressed, 7).is_ok());
         assert_eq!(Batch::of_frame(&compressed).unwrap().header.codec(), Ok(codec));
         let mut made = Vec::new();
         decode(&compressed, ENOUGH, &mut made).unwrap();
@@ -316,8 +316,8 @@ proptest! {
             prop_assert_eq!(made, [1; 3]);
             return Ok(());
         }
-        let (batch, behind) = Batch::take_checked(&made[3..]).unwrap();
-        prop_assert!(behind.is_empty());
+        let (batch, after) = Batch::take_checked(&made[3..]).unwrap();
+        prop_assert!(after.is_empty());
         if batch.check_records().is_ok() {
             Row::read(&batch);
         }

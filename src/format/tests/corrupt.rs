@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use super::{manifest, vector};
 use crate::format::Malformed;
 use crate::format::batch::Batch;
-use crate::format::compression::{MAX_DECOMPRESSED_BYTES, Unreadable};
+use crate::format::compression::{DEFAULT_DECOMPRESSED_BYTES, Unreadable};
 use crate::format::decode::decode;
-use crate::format::frame::{NotWhole, frame_at, whole_batch_at};
+use crate::format::frame::{InvalidBatch, frame_at, valid_batch_at};
 use crate::format::header::Codec;
 
-/// Batches and bytes up to the first that is not whole by a broker's rules, and why it is not.
-fn scan(file: &[u8]) -> (usize, usize, NotWhole) {
+/// Batches and bytes up to the first that is not complete by a broker's rules, and why it is not.
+fn scan(file: &[u8]) -> (usize, usize, InvalidBatch) {
     let (mut batches, mut position) = (0, 0);
     loop {
         match frame_at(&file[position..]) {
@@ -25,14 +25,14 @@ fn scan(file: &[u8]) -> (usize, usize, NotWhole) {
 
 #[derive(Debug, PartialEq)]
 enum Refusal {
-    /// By `whole_batch_at`.
-    Frame(NotWhole),
+    /// By `valid_batch_at`.
+    Frame(InvalidBatch),
     /// By `decode` or `check_records`.
     Records(Unreadable),
 }
 
-impl From<NotWhole> for Refusal {
-    fn from(reason: NotWhole) -> Self {
+impl From<InvalidBatch> for Refusal {
+    fn from(reason: InvalidBatch) -> Self {
         Self::Frame(reason)
     }
 }
@@ -47,9 +47,9 @@ impl From<Unreadable> for Refusal {
 fn refusal(file: &[u8]) -> Option<(usize, Refusal)> {
     let (mut position, mut next) = (0, 0);
     let mut step = || -> Result<(), Refusal> {
-        let frame = whole_batch_at(&file[position..], next)?;
+        let frame = valid_batch_at(&file[position..], next)?;
         let mut made = Vec::new();
-        decode(&file[position..position + frame.bytes], MAX_DECOMPRESSED_BYTES as usize, &mut made)?;
+        decode(&file[position..position + frame.bytes], DEFAULT_DECOMPRESSED_BYTES as usize, &mut made)?;
         Batch::of_frame(&made).unwrap().check_records().map_err(Unreadable::from)?;
         position += frame.bytes;
         next = frame.last_offset() + 1;
@@ -59,11 +59,11 @@ fn refusal(file: &[u8]) -> Option<(usize, Refusal)> {
 }
 
 fn frame(reason: &'static str) -> Refusal {
-    NotWhole::Malformed(Malformed(reason)).into()
+    InvalidBatch::Malformed(Malformed(reason)).into()
 }
 
 fn newer(reason: Malformed) -> Refusal {
-    NotWhole::Newer(reason).into()
+    InvalidBatch::Newer(reason).into()
 }
 
 fn records(reason: &'static str) -> Refusal {
@@ -110,10 +110,10 @@ fn scan_keeps_what_a_broker_keeps() {
         assert_eq!(expected["valid_batches"], batches, "{name}");
         assert_eq!(expected["valid_bytes"], bytes, "{name}");
         let same = match expected["stop_reason"].as_str().unwrap() {
-            "end of file" => reason == NotWhole::End && bytes == file.len(),
-            "fewer than 18 bytes left" => reason == NotWhole::End && bytes < file.len(),
-            "incomplete last batch" => matches!(reason, NotWhole::Incomplete { .. }),
-            "crc mismatch" | "legacy CRC-32 mismatch" => reason == NotWhole::Checksum,
+            "end of file" => reason == InvalidBatch::End && bytes == file.len(),
+            "fewer than 18 bytes left" => reason == InvalidBatch::End && bytes < file.len(),
+            "incomplete last batch" => matches!(reason, InvalidBatch::Incomplete { .. }),
+            "crc mismatch" | "legacy CRC-32 mismatch" => reason == InvalidBatch::Checksum,
             "length field below 14" => reason == Malformed("the length field is below 14").into(),
             "batch smaller than 61 bytes" => {
                 reason == Malformed("a batch of format 2 is at least 61 bytes long").into()
@@ -145,21 +145,21 @@ fn what_a_scan_keeps_is_read_or_refused() {
 #[test]
 fn incomplete_batches_say_what_they_need() {
     let needs = |file: &str| scan(&vector(&format!("corrupt/{file}.bin"))).2;
-    assert_eq!(needs("truncated_in_records"), NotWhole::Incomplete { needs: 137 });
-    assert_eq!(needs("truncated_in_header"), NotWhole::Incomplete { needs: 137 });
-    assert_eq!(needs("length_huge"), NotWhole::Incomplete { needs: i32::MAX as u64 + 12 });
+    assert_eq!(needs("truncated_in_records"), InvalidBatch::Incomplete { needs: 137 });
+    assert_eq!(needs("truncated_in_header"), InvalidBatch::Incomplete { needs: 137 });
+    assert_eq!(needs("length_huge"), InvalidBatch::Incomplete { needs: i32::MAX as u64 + 12 });
 }
 
 #[test]
 fn offsets_that_go_back_end_the_log() {
     for file in ["base_offset_bit_flip", "base_offset_backwards"] {
         let file = vector(&format!("corrupt/{file}.bin"));
-        let first = whole_batch_at(&file, 0).unwrap();
-        let behind_first = &file[first.bytes..];
-        let second = whole_batch_at(behind_first, first.last_offset() + 1).unwrap();
-        let behind_second = &behind_first[second.bytes..];
-        assert!(frame_at(behind_second).is_ok());
+        let first = valid_batch_at(&file, 0).unwrap();
+        let after_first = &file[first.bytes..];
+        let second = valid_batch_at(after_first, first.last_offset() + 1).unwrap();
+        let after_second = &after_first[second.bytes..];
+        assert!(frame_at(after_second).is_ok());
         let refused = Err(Malformed("the offset is not the expected one").into());
-        assert_eq!(whole_batch_at(behind_second, second.last_offset() + 1), refused);
+        assert_eq!(valid_batch_at(after_second, second.last_offset() + 1), refused);
     }
 }

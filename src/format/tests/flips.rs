@@ -3,7 +3,7 @@
 use super::rows::Row;
 use super::vector;
 use crate::format::batch::{Batch, BatchBuilder};
-use crate::format::frame::{frame_at, whole_batch_at};
+use crate::format::frame::{frame_at, valid_batch_at};
 use crate::format::header::BatchHeader;
 
 const BASE_OFFSET: std::ops::Range<usize> = 0..8;
@@ -40,9 +40,9 @@ fn every_cut_is_refused() {
         let expected = u64::try_from(header(&batch).base_offset).unwrap();
         for cut in 0..batch.len() {
             assert!(frame_at(&batch[..cut]).is_err(), "{cut}");
-            assert!(whole_batch_at(&batch[..cut], expected).is_err(), "{cut}");
+            assert!(valid_batch_at(&batch[..cut], expected).is_err(), "{cut}");
         }
-        assert!(whole_batch_at(&batch, expected).is_ok());
+        assert!(valid_batch_at(&batch, expected).is_ok());
     }
 }
 
@@ -54,7 +54,7 @@ fn every_cut_that_was_filled_with_zeros_is_refused() {
             let mut filled = batch.clone();
             filled[cut..].fill(0);
             // The last byte is the count of headers or the length of an empty value, and may be zero itself.
-            assert_eq!(whole_batch_at(&filled, expected).is_ok(), filled == batch, "{cut}");
+            assert_eq!(valid_batch_at(&filled, expected).is_ok(), filled == batch, "{cut}");
         }
     }
 }
@@ -68,10 +68,10 @@ fn flipped_bits_are_found_where_something_guards_them() {
     }
 }
 
-fn flip_every_bit(batch: &[u8], behind: &[u8]) {
+fn flip_every_bit(batch: &[u8], after: &[u8]) {
     let original = header(batch);
     let expected = u64::try_from(original.base_offset).unwrap();
-    let mut bytes = [batch, behind].concat();
+    let mut bytes = [batch, after].concat();
     for at in 0..batch.len() {
         for bit in 0..8 {
             bytes[at] ^= 1 << bit;
@@ -82,7 +82,7 @@ fn flip_every_bit(batch: &[u8], behind: &[u8]) {
 
             let legal = LEADER_EPOCH.contains(&at)
                 || BASE_OFFSET.contains(&at) && flipped.base_offset > original.base_offset;
-            let frame = whole_batch_at(&bytes, expected);
+            let frame = valid_batch_at(&bytes, expected);
             assert_eq!(frame.is_ok(), legal, "byte {at}, bit {bit}");
             if let Ok(frame) = frame {
                 assert_eq!(frame.bytes, batch.len());

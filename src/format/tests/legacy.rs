@@ -10,7 +10,7 @@ use crate::format::batch::Batch;
 use crate::format::compression::{Encoding, Unreadable, compress};
 use crate::format::crc::crc32;
 use crate::format::decode::{decode, is_encoded};
-use crate::format::frame::{max_timestamp_of, whole_batch_at};
+use crate::format::frame::{max_timestamp_of, valid_batch_at};
 use crate::format::header::Codec;
 
 const ENOUGH: usize = 1 << 20;
@@ -71,8 +71,8 @@ fn rows(frame: &[u8]) -> Result<Vec<Row>, Unreadable> {
         assert_eq!(made, b"before");
         return Err(reason);
     }
-    let (batch, behind) = Batch::take_checked(&made[6..]).unwrap();
-    assert!(behind.is_empty());
+    let (batch, after) = Batch::take_checked(&made[6..]).unwrap();
+    assert!(after.is_empty());
     batch.check_records()?;
     assert_eq!((batch.header.leader_epoch, batch.header.producer_id), (-1, -1));
     let rows = Row::read(&batch);
@@ -99,7 +99,7 @@ fn sets_are_read_as_they_are_listed() {
         let expected: Vec<_> = entry["records"].as_array().unwrap().iter().map(Row::described).collect();
         let (mut rest, mut next, mut found) = (&bytes[..], 0, Vec::new());
         while !rest.is_empty() {
-            let frame = whole_batch_at(rest, next).unwrap();
+            let frame = valid_batch_at(rest, next).unwrap();
             assert_eq!(max_timestamp_of(rest), frame.max_timestamp(), "{file}");
             assert!(is_encoded(&rest[..frame.bytes]));
             match rows(&rest[..frame.bytes]) {
@@ -148,9 +148,9 @@ fn offsets_in_a_wrapper() {
     assert_eq!(of(0, 107, &[100, 101, 107]), Ok(vec![100, 101, 107]));
     assert_eq!(of(0, 107, &[100]), Ok(vec![100]));
     assert_eq!(of(1, 0, &[0]), Ok(vec![0]));
-    let behind = Err(Malformed("the offset of a message lies behind its wrapper's").into());
-    assert_eq!(of(0, 107, &[107, 108]), behind);
-    assert_eq!(of(1, 0, &[0, 1]), behind);
+    let after = Err(Malformed("the offset of a message lies after its wrapper's").into());
+    assert_eq!(of(0, 107, &[107, 108]), after);
+    assert_eq!(of(1, 0, &[0, 1]), after);
     let back = Err(Malformed("the offsets of the messages do not increase").into());
     for inner in [&[1, 1, 2][..], &[2, 1, 3]] {
         assert_eq!(of(0, 107, inner), back);

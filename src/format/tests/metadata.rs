@@ -101,8 +101,8 @@ fn broker_that_was_killed() {
 
     let whole = Catalog::of(values(log.clone()));
     whole.assert_serves(expected("killed-4.1").as_array().unwrap());
-    let behind = log.into_iter().filter(|record| record.offset >= 61).collect();
-    let with_snapshot = Catalog::of(values(snapshot).chain(values(behind)));
+    let after = log.into_iter().filter(|record| record.offset >= 61).collect();
+    let with_snapshot = Catalog::of(values(snapshot).chain(values(after)));
     with_snapshot.assert_serves(expected("killed-4.1").as_array().unwrap());
 }
 

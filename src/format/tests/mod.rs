@@ -93,7 +93,7 @@ pub(super) struct Record {
     pub(super) value: Option<Vec<u8>>,
 }
 
-/// The records of whole batches without compression, up to the end or to the zeros a killed broker leaves there.
+/// The records of complete batches without compression, up to the end or to the zeros a killed broker leaves there.
 /// A second reader of batches on purpose: what the tests here expect does not depend on the first one.
 pub(super) fn records(mut file: &[u8]) -> Vec<Record> {
     let mut records = Vec::new();
@@ -105,13 +105,13 @@ pub(super) fn records(mut file: &[u8]) -> Vec<Record> {
         }
         assert_eq!(header[22] & 7, 0, "compressed");
         let base = i64::from_be_bytes(header[..8].try_into().unwrap());
-        let (body, behind) = rest.split_at(length - 49);
+        let (body, after) = rest.split_at(length - 49);
         let mut input = Input::new(body);
         for _ in 0..number(57) {
             records.push(record(&mut input, header[22] & 0x20 != 0, base));
         }
         assert!(input.is_empty());
-        file = behind;
+        file = after;
     }
     records
 }

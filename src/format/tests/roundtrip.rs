@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::rows::Row;
 use super::sealed;
 use crate::format::batch::{Batch, BatchBuilder};
-use crate::format::frame::{FrameKind, frame_at, whole_batch_at};
+use crate::format::frame::{FrameKind, frame_at, valid_batch_at};
 use crate::format::header::HEADER_BYTES;
 use crate::format::record::RawRecord;
 use crate::format::varint::Input;
@@ -84,7 +84,7 @@ proptest! {
         let bytes = batch_of(&rows, 1 << 33);
         let frame = frame_at(&bytes).unwrap();
         prop_assert_eq!(frame.bytes, bytes.len());
-        prop_assert_eq!(whole_batch_at(&bytes, 1 << 33), Ok(frame));
+        prop_assert_eq!(valid_batch_at(&bytes, 1 << 33), Ok(frame));
         let batch = Batch::of_frame(&bytes).unwrap();
         prop_assert_eq!(frame.kind, FrameKind::Batch(batch.header));
         prop_assert_eq!(batch.check_records(), Ok(()));
@@ -117,7 +117,7 @@ proptest! {
     #[test]
     fn any_bytes_are_refused_or_read(bytes in vec(any::<u8>(), 0..200), expected: u64) {
         let _ = frame_at(&bytes);
-        let _ = whole_batch_at(&bytes, expected);
+        let _ = valid_batch_at(&bytes, expected);
         let _ = Batch::take_checked(&bytes);
         check_or_read(&bytes);
         let mut input = Input::new(&bytes);
@@ -133,7 +133,7 @@ proptest! {
     fn any_header_is_refused_or_read(bytes in vec(any::<u8>(), HEADER_BYTES..200), expected: u64) {
         let bytes = sealed(bytes);
         prop_assert!(frame_at(&bytes).is_ok());
-        if let Ok(frame) = whole_batch_at(&bytes, expected) {
+        if let Ok(frame) = valid_batch_at(&bytes, expected) {
             prop_assert!(frame.last_offset() >= expected);
             prop_assert!(frame.last_offset() < i64::MAX as u64);
         }

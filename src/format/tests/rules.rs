@@ -1,10 +1,10 @@
-//! Every rule of a whole batch, of its records and of the legacy formats, broken on its own and at its edge.
+//! Every rule of a complete batch, of its records and of the legacy formats, broken on its own and at its edge.
 
 use super::{sealed, vector};
 use crate::format::Malformed;
 use crate::format::batch::{Batch, BatchBuilder};
 use crate::format::crc::crc32;
-use crate::format::frame::{Frame, FrameKind, NotWhole, frame_at, whole_batch_at};
+use crate::format::frame::{Frame, FrameKind, InvalidBatch, frame_at, valid_batch_at};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::format::record::{Header, RecordFields};
 
@@ -38,26 +38,26 @@ fn refused<T>(reason: &'static str) -> Result<T, Malformed> {
     Err(Malformed(reason))
 }
 
-fn not_whole(reason: &'static str) -> Result<Frame, NotWhole> {
+fn invalid(reason: &'static str) -> Result<Frame, InvalidBatch> {
     Err(Malformed(reason).into())
 }
 
 #[test]
 fn offsets_of_a_batch() {
-    let wrong = not_whole("the offset is not the expected one");
+    let wrong = invalid("the offset is not the expected one");
     let at = |base_offset| with_header(|header| header.base_offset = base_offset);
-    assert_eq!(whole_batch_at(&at(-1), 0), wrong);
-    assert_eq!(whole_batch_at(&at(i64::MIN), 0), wrong);
-    assert_eq!(whole_batch_at(&at(6), 7), wrong);
-    assert!(whole_batch_at(&at(7), 7).is_ok());
-    assert!(whole_batch_at(&at(8), 7).is_ok());
+    assert_eq!(valid_batch_at(&at(-1), 0), wrong);
+    assert_eq!(valid_batch_at(&at(i64::MIN), 0), wrong);
+    assert_eq!(valid_batch_at(&at(6), 7), wrong);
+    assert!(valid_batch_at(&at(7), 7).is_ok());
+    assert!(valid_batch_at(&at(8), 7).is_ok());
 
-    // The offset behind the last must be one, too.
-    let end = whole_batch_at(&at(i64::MAX - 3), 7).unwrap();
+    // The offset after the last must be one, too.
+    let end = valid_batch_at(&at(i64::MAX - 3), 7).unwrap();
     assert_eq!(end.last_offset(), i64::MAX as u64 - 1);
-    assert_eq!(whole_batch_at(&at(i64::MAX - 2), 7), wrong);
-    assert_eq!(whole_batch_at(&at(i64::MAX), 7), wrong);
-    assert_eq!(whole_batch_at(&at(i64::MAX - 3), u64::MAX), wrong);
+    assert_eq!(valid_batch_at(&at(i64::MAX - 2), 7), wrong);
+    assert_eq!(valid_batch_at(&at(i64::MAX), 7), wrong);
+    assert_eq!(valid_batch_at(&at(i64::MAX - 3), u64::MAX), wrong);
 }
 
 #[test]
@@ -67,13 +67,13 @@ fn counts_of_a_batch() {
             header.record_count = record_count;
             header.last_offset_delta = last_offset_delta;
         });
-        whole_batch_at(&bytes, 0)
+        valid_batch_at(&bytes, 0)
     };
-    assert_eq!(counts(0, -1), not_whole("the last offset delta is negative"));
-    assert_eq!(counts(3, i32::MIN), not_whole("the last offset delta is negative"));
-    assert_eq!(counts(-1, 0), not_whole("the record count is negative"));
-    assert_eq!(counts(3, 1), not_whole("the record count exceeds the offsets of the batch"));
-    assert_eq!(counts(i32::MAX, 2), not_whole("the record count exceeds the offsets of the batch"));
+    assert_eq!(counts(0, -1), invalid("the last offset delta is negative"));
+    assert_eq!(counts(3, i32::MIN), invalid("the last offset delta is negative"));
+    assert_eq!(counts(-1, 0), invalid("the record count is negative"));
+    assert_eq!(counts(3, 1), invalid("the record count exceeds the offsets of the batch"));
+    assert_eq!(counts(i32::MAX, 2), invalid("the record count exceeds the offsets of the batch"));
     for (record_count, last_offset_delta) in [(0, 0), (3, 2), (3, i32::MAX), (i32::MAX, i32::MAX)] {
         assert!(counts(record_count, last_offset_delta).is_ok());
     }
@@ -83,12 +83,12 @@ fn counts_of_a_batch() {
 fn attributes_of_a_batch() {
     for codec in 5..=7 {
         let bytes = with_header(|header| header.attributes = codec);
-        assert_eq!(whole_batch_at(&bytes, 0), Err(NotWhole::Newer(Malformed::NEWER_CODEC)));
+        assert_eq!(valid_batch_at(&bytes, 0), Err(InvalidBatch::Newer(Malformed::NEWER_CODEC)));
         assert_eq!(check(&bytes), refused("unknown compression codec"));
     }
     // Bits that have no meaning yet are ignored.
     let bytes = with_header(|header| header.attributes = !0x7f);
-    assert!(whole_batch_at(&bytes, 0).is_ok());
+    assert!(valid_batch_at(&bytes, 0).is_ok());
     assert_eq!(check(&bytes), Ok(()));
 }
 
@@ -99,7 +99,7 @@ fn offsets_of_records() {
     assert_eq!(two(0, 1, 1), Ok(()));
     assert_eq!(two(3, 9, 9), Ok(()));
     assert_eq!(two(3, 9, 100), Ok(()));
-    assert_eq!(two(3, 9, 8), refused("a record's offset lies behind the batch's last offset"));
+    assert_eq!(two(3, 9, 8), refused("a record's offset lies past the batch's last offset"));
     assert_eq!(two(3, 3, 9), refused("the offsets of the records do not increase"));
     assert_eq!(two(3, 2, 9), refused("the offsets of the records do not increase"));
     let negative = [12, 0, 0, 1, 1, 1, 0];
@@ -157,13 +157,13 @@ fn legacy_messages() {
     let oldest = legacy(7, &[&[0, 0], &null[..], &null].concat());
     let frame = Frame { bytes: 26, kind: FrameKind::Legacy { offset: 7, timestamp: -1 } };
     assert_eq!(frame_at(&oldest), Ok(frame));
-    assert_eq!(whole_batch_at(&oldest, 7), Ok(frame));
-    assert_eq!(whole_batch_at(&oldest, 8), not_whole("the offset is not the expected one"));
+    assert_eq!(valid_batch_at(&oldest, 7), Ok(frame));
+    assert_eq!(valid_batch_at(&oldest, 8), invalid("the offset is not the expected one"));
     assert_eq!((frame.last_offset(), frame.max_timestamp(), frame.leader_epoch()), (7, -1, -1));
 
     let newer = legacy(8, &[&[1, 0], &1234_i64.to_be_bytes()[..], &null, &null].concat());
     let frame = Frame { bytes: 34, kind: FrameKind::Legacy { offset: 8, timestamp: 1234 } };
-    assert_eq!(whole_batch_at(&newer, 0), Ok(frame));
+    assert_eq!(valid_batch_at(&newer, 0), Ok(frame));
     assert_eq!((frame.last_offset(), frame.max_timestamp(), frame.leader_epoch()), (8, 1234, -1));
 
     for message in [oldest, newer] {
@@ -180,7 +180,7 @@ fn legacy_messages() {
     // A broker takes any negative magic for a legacy one; nothing ever wrote that.
     let negative = legacy(9, &[&[0xff, 0], &null[..], &null].concat());
     assert!(frame_at(&negative).is_ok());
-    assert_eq!(whole_batch_at(&negative, 9), not_whole("unknown magic, it must be 0, 1 or 2"));
+    assert_eq!(valid_batch_at(&negative, 9), invalid("unknown magic, it must be 0, 1 or 2"));
 }
 
 #[test]

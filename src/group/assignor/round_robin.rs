@@ -2,7 +2,7 @@
 
 use super::deal::{Deal, Owners};
 
-/// Each partition goes to the next member of the circle that subscribes to its topic; the circle goes on behind it.
+/// Each partition goes to the next member of the circle that subscribes to its topic; the circle goes on after it.
 pub(super) fn owners(deal: &Deal<'_>) -> Owners {
     let mut owners = deal.nobody();
     let mut next = 0;
@@ -10,7 +10,7 @@ pub(super) fn owners(deal: &Deal<'_>) -> Owners {
         let subscribers = topic.subscribers();
         let mut place = subscribers.partition_point(|&member| member < next);
         for (partition, _) in topic.partitions() {
-            // Behind the last one the circle begins anew.
+            // After the last one the circle begins anew.
             let member = *subscribers.get(place).unwrap_or(&subscribers[0]);
             place = if place < subscribers.len() { place + 1 } else { 1 };
             owners[partition] = Some(member);

@@ -86,7 +86,7 @@ pub(crate) struct Committed {
     pub(crate) at: i64,
 }
 
-/// A commit that is in the log, and up to which offset its partition has to be on the medium.
+/// A commit that is in the log, and up to which offset its partition has to be on disk.
 #[derive(Debug)]
 #[must_use = "what was promised may have to be waited for"]
 pub(crate) struct Awaited(Option<(Arc<PartitionLog>, u64)>);
@@ -204,7 +204,7 @@ impl CommittedOffsets {
             let mut writer = shard.writer(&self.events)?;
             self.refuse_others(positions.iter().map(Position::topic_partition))?;
             let promised = writer.promised();
-            // Where a partition may come twice, what is committed already may not be so behind another commit of it.
+            // Where a partition may come twice, what is committed already may not be so after another commit of it.
             let distinct = positions.is_sorted_by(|one, next| one.topic_partition() < next.topic_partition());
             let mut has_news = false;
             let is_new = |position: &&Position| {

@@ -40,7 +40,7 @@ impl CommittedOffsets {
     }
 
     /// Writes those commits again as of `now`, and with them the records by whose time a broker would judge them. On the
-    /// medium when it returns.
+    /// disk when it returns.
     pub(crate) fn renew(&self, then: i64, retention: Duration, now: i64) -> Result<()> {
         let renewed = self.sweep(now, Durability::Synced, |fold, name, group| {
             self.renewals(fold, name, group, then, retention, now)

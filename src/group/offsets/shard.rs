@@ -30,9 +30,9 @@ use crate::sys::Purpose;
 const KEEP_BYTES: usize = 64 << 10;
 const FETCH: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
 /// What a write of several records that is all or nothing may come to. Brokers read batches of any size here.
-const MOST_WHOLE_BYTES: usize = 64 << 20;
+const MAX_WHOLE_BYTES: usize = 64 << 20;
 /// How often the beginning of a log may be gone when it is looked for.
-const MOST_BEGINNINGS: usize = 8;
+const MAX_BEGINNINGS: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Shard {
@@ -47,7 +47,7 @@ pub(super) struct Writer {
     batch: BatchBuilder,
     key: Vec<u8>,
     value: Vec<u8>,
-    /// Records below are on the medium or will be without anybody asking.
+    /// Records below are on disk or will be without anybody asking.
     promised: u64,
     /// Whatever was taken back lies below. `None`: below the end of the log.
     taken_back: Option<u64>,
@@ -154,9 +154,9 @@ impl Shard {
                 Ok(None) => return Ok(()),
                 Ok(Some(fetched)) => {
                     let mut rest = fetched.bytes.as_ref();
-                    while let Some((batch, behind)) = Batch::take_checked(rest) {
+                    while let Some((batch, after)) = Batch::take_checked(rest) {
                         fold.note(&batch, fetched.from, &mut |skipped| self.tell_skipped(skipped, events));
-                        rest = behind;
+                        rest = after;
                     }
                     continue;
                 }
@@ -178,7 +178,7 @@ impl Shard {
                     cursor.seek(next);
                 }
                 // The log begins later now, or it is not the one that was read: another process has made it anew.
-                Error::OffsetOutOfRange { valid, .. } if beginnings < MOST_BEGINNINGS => {
+                Error::OffsetOutOfRange { valid, .. } if beginnings < MAX_BEGINNINGS => {
                     beginnings += 1;
                     if at > valid.end {
                         *fold = Fold::default();
@@ -203,7 +203,7 @@ impl Shard {
         events.tell(|| Event::CommitSkipped { partition, offset, reason });
     }
 
-    /// Writes records, as one batch if they fit one or are to be written whole, and then counts them. Returns the offset behind the last one,
+    /// Writes records, as one batch if they fit one or are to be written whole, and then counts them. Returns the offset after the last one,
     /// `None` if there are none. The caller holds `writer` and no guard of [`present`](Self::present).
     pub(super) fn write<'c>(
         &self,
@@ -212,7 +212,7 @@ impl Shard {
         how: How,
     ) -> Result<Option<u64>> {
         let _spending = self.log.spend(Purpose::Positions);
-        let limit = if how.whole { MOST_WHOLE_BYTES } else { self.log.max_batch_bytes() as usize };
+        let limit = if how.whole { MAX_WHOLE_BYTES } else { self.log.max_batch_bytes() as usize };
         writer.batch.clear(KEEP_BYTES);
         let mut end = None;
         for change in changes {
@@ -271,7 +271,7 @@ impl Shard {
 }
 
 impl Writer {
-    /// Offset up to which records are, or will be, on the medium without anybody asking again.
+    /// Offset up to which records are, or will be, on disk without anybody asking again.
     pub(super) fn promised(&self) -> u64 {
         self.promised
     }

@@ -37,7 +37,7 @@ pub(super) enum Sweep {
 }
 
 impl CommittedOffsets {
-    /// Takes back what any group has committed of a topic that is not there, on the medium when it returns: nobody is to
+    /// Takes back what any group has committed of a topic that is not there, on disk when it returns: nobody is to
     /// begin there in a later topic of the same name.
     pub(crate) fn forget_topic(&self, topic: &str, now: i64) -> Result<()> {
         let first = TopicPartition::from((topic, 0));
@@ -64,7 +64,7 @@ impl CommittedOffsets {
         swept.and_then(Swept::of_all)
     }
 
-    /// Lowers commits beyond the ends of partitions to those ends, on the medium when it returns, and tells each: for
+    /// Lowers commits beyond the ends of partitions to those ends, on disk when it returns, and tells each: for
     /// after a stop that was not in order, before anything is appended. `ends`: `None` where there is no such partition;
     /// it is asked under locks of this room, and may ask partitions. Returns how many were lowered.
     pub(crate) fn clamp(&self, ends: impl Fn(&TopicPartition) -> Option<u64>, now: i64) -> Result<usize> {

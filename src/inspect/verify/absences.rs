@@ -16,7 +16,7 @@ pub(super) struct Absences {
     missing: Vec<(PathBuf, Range<u64>)>,
     /// By what is known of the partition, or by its batches.
     may_have_been_compacted: bool,
-    /// The next batch was found behind damage.
+    /// The next batch was found after damage.
     follows_damage: bool,
     /// A compaction has gone through the segment at hand, and through all before this offset.
     cleaned: bool,
@@ -45,7 +45,7 @@ impl Absences {
         }
     }
 
-    /// What comes next stands behind damage, which is told by itself.
+    /// What comes next follows damage, which is reported by itself.
     pub(super) fn note_damage(&mut self) {
         self.follows_damage = true;
     }

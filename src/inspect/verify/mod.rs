@@ -18,7 +18,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::MOST_SMALL_BYTES;
+use super::MAX_SMALL_BYTES;
 use super::log_file::LogFile;
 use crate::catalog::checkpoints::Checkpoints;
 use crate::catalog::{self, Outline, Owner};
@@ -26,16 +26,16 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::topic_name::CLUSTER_METADATA;
 use crate::error::{Error, Result};
 use crate::format::checkpoint::{EpochStart, parse_offsets};
-use crate::format::compression::MAX_DECOMPRESSED_BYTES;
+use crate::format::compression::DEFAULT_DECOMPRESSED_BYTES;
 use crate::format::file_names::{BOOTSTRAP, CHECKPOINTS, CLEAN_MARKER, IDENTITY};
-use crate::format::frame::whole_batch_at;
+use crate::format::frame::valid_batch_at;
 use crate::position::TopicPartition;
 use crate::sys::disk::{kind_of, names_in};
 use crate::sys::root::open_root;
 use crate::sys::{DirectoryLock, Disk, EntryKind};
 
 /// Further problems of one file are counted, not told.
-const MOST_TOLD_OF_A_FILE: usize = 100;
+const MAX_TOLD_OF_A_FILE: usize = 100;
 
 /// Something in a directory that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl fmt::Debug for VerifyOptions<'_> {
 
 impl Default for VerifyOptions<'_> {
     fn default() -> Self {
-        Self { topics: None, repair: false, decompressed: MAX_DECOMPRESSED_BYTES, on_progress: None }
+        Self { topics: None, repair: false, decompressed: DEFAULT_DECOMPRESSED_BYTES, on_progress: None }
     }
 }
 
@@ -179,7 +179,7 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Batches whose records could not be looked at, because their codec is not built in.
     pub unchecked_batches: u64,
-    /// Bytes at the ends of logs that hold no whole batch, in a directory that was not closed in order: space taken ahead,
+    /// Bytes at the ends of logs that hold no complete batch, in a directory that was not closed in order: space taken ahead,
     /// and what was being written.
     pub tail_bytes: u64,
     /// Files and directories that wait to be removed, which is no problem.
@@ -458,7 +458,7 @@ impl Verifier<'_, '_> {
     fn offset_checkpoints(&mut self) {
         for name in CHECKPOINTS {
             let path = self.root.join(name);
-            match self.disk.read_small(&path, MOST_SMALL_BYTES) {
+            match self.disk.read_small(&path, MAX_SMALL_BYTES) {
                 Ok(bytes) => {
                     if let Some(reason) = bytes.and_then(|bytes| parse_offsets(&bytes).err()) {
                         self.problem(ProblemKind::Checkpoint, path, reason.0);
@@ -479,7 +479,7 @@ impl Verifier<'_, '_> {
         loop {
             let position = file.position();
             let reason = match file.next_batch() {
-                Ok(Some(batch)) => match whole_batch_at(batch.frame(), expected) {
+                Ok(Some(batch)) => match valid_batch_at(batch.frame(), expected) {
                     Ok(frame) => {
                         expected = frame.last_offset() + 1;
                         batch.decoded().err().map(|reason| reason.to_string())
@@ -520,8 +520,8 @@ impl Verifier<'_, '_> {
     ) {
         let told = self.pending.iter().filter(|problem| problem.path == path).count();
         let (position, offset, reason) = match told {
-            0..MOST_TOLD_OF_A_FILE => (Some(position), offset, reason.into()),
-            MOST_TOLD_OF_A_FILE => (None, None, "further problems of this file are not listed".to_owned()),
+            0..MAX_TOLD_OF_A_FILE => (Some(position), offset, reason.into()),
+            MAX_TOLD_OF_A_FILE => (None, None, "further problems of this file are not listed".to_owned()),
             _ => return,
         };
         self.pending.push(Problem { path, position, offset, kind, reason, repaired: false });

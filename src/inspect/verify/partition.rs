@@ -14,7 +14,7 @@ use crate::format::file_names::{
 use crate::format::header::BatchHeader;
 use crate::format::partition_metadata;
 use crate::format::transaction_index::AbortedTransaction;
-use crate::inspect::MOST_SMALL_BYTES;
+use crate::inspect::MAX_SMALL_BYTES;
 use crate::partition::{Checkpointed, ProducerState, is_always_compacted, is_aside, note_epoch};
 use crate::position::TopicPartition;
 use crate::segment::{
@@ -32,9 +32,9 @@ pub(super) struct Walk {
     /// The log file at hand.
     pub(super) path: PathBuf,
     directory: PathBuf,
-    /// Offset behind the last batch.
+    /// Offset after the last batch.
     pub(super) expected: u64,
-    /// Records below were on the medium once.
+    /// Records below were on disk once.
     pub(super) recovery_point: u64,
     /// Offsets were missing in the log file at hand.
     gaps: bool,
@@ -172,7 +172,7 @@ impl Verifier<'_, '_> {
         // An empty partition has its log start alone.
         if end < walk.recovery_point && !(bases.is_empty() && walk.recovery_point <= log_start) {
             let reason = format!(
-                "the log ends at offset {end}, but records below offset {} were on the medium",
+                "the log ends at offset {end}, but records below offset {} were on disk",
                 walk.recovery_point
             );
             self.problem(ProblemKind::Log, last, reason);
@@ -236,7 +236,7 @@ impl Verifier<'_, '_> {
 
     fn partition_metadata(&mut self, directory: &Path) {
         let path = directory.join(PARTITION_METADATA);
-        match self.disk.read_small(&path, MOST_SMALL_BYTES) {
+        match self.disk.read_small(&path, MAX_SMALL_BYTES) {
             Ok(Some(bytes)) => {
                 if let Err(reason) = partition_metadata::parse(&bytes) {
                     self.problem(ProblemKind::Catalog, path, reason.0);
@@ -254,7 +254,7 @@ impl Verifier<'_, '_> {
     /// epoch begins, but not before a batch of it can be read.
     fn epochs(&mut self, directory: &Path) -> Option<Vec<EpochStart>> {
         let path = directory.join(LEADER_EPOCHS);
-        match self.disk.read_small(&path, MOST_SMALL_BYTES) {
+        match self.disk.read_small(&path, MAX_SMALL_BYTES) {
             Ok(None) => None,
             Ok(Some(bytes)) => match parse_epochs(&bytes) {
                 Ok(epochs) => Some(epochs).filter(|epochs| self.is_clean() && !epochs.is_empty()),
@@ -286,7 +286,7 @@ impl Verifier<'_, '_> {
                     if self.is_clean() && at > log_end {
                         format!("the snapshot is of offset {at}, but the log ends at {log_end}")
                     } else if entries.iter().any(|entry| ahead(entry.last_offset)) {
-                        format!("the snapshot is of offset {at}, but speaks of records behind it")
+                        format!("the snapshot is of offset {at}, but speaks of records after it")
                     } else {
                         continue;
                     }

@@ -8,7 +8,7 @@ use super::{ProblemKind, Verifier};
 use crate::error::Result;
 use crate::format::compression::Unreadable;
 use crate::format::control::ControlRecord;
-use crate::format::frame::{Frame, whole_batch_at};
+use crate::format::frame::{Frame, valid_batch_at};
 use crate::inspect::batch::BatchView;
 use crate::inspect::log_file::LogFile;
 use crate::segment::{Batches, TRANSACTION_INDEX, relative_in_segment};
@@ -66,12 +66,12 @@ impl Verifier<'_, '_> {
                 Step::Whole => {}
                 Step::End => break,
                 Step::Broken { position, reason } => {
-                    let Some(next) = self.behind_damage(&mut file, position, place, walk)? else {
+                    let Some(next) = self.after_damage(&mut file, position, place, walk)? else {
                         damaged |= self.tail(&mut file, position, &reason, place, walk);
                         break;
                     };
                     if next != position {
-                        let reason = format!("{reason}; whole batches follow at byte {next}");
+                        let reason = format!("{reason}; complete batches follow at byte {next}");
                         self.problem_at(
                             ProblemKind::Log,
                             path.clone(),
@@ -114,7 +114,7 @@ impl Verifier<'_, '_> {
                 None => Step::End,
             });
         };
-        let frame = match whole_batch_at(batch.frame(), walk.expected) {
+        let frame = match valid_batch_at(batch.frame(), walk.expected) {
             Ok(frame) => frame,
             Err(reason) => return Ok(Step::Broken { position, reason: reason.to_string() }),
         };
@@ -186,8 +186,8 @@ impl Verifier<'_, '_> {
         Ok(())
     }
 
-    /// Where the next whole batch begins, at or behind a position at which none was found; `None`: nowhere.
-    fn behind_damage(
+    /// Where the next complete batch begins, at or after a position at which none was found; `None`: nowhere.
+    fn after_damage(
         &self,
         file: &mut LogFile,
         position: u64,
@@ -198,21 +198,21 @@ impl Verifier<'_, '_> {
             // Somebody may just have been writing there.
             file.reread(position)?;
             if let Some(batch) = file.next_batch()?
-                && whole_batch_at(batch.frame(), walk.expected).is_ok()
+                && valid_batch_at(batch.frame(), walk.expected).is_ok()
             {
                 return Ok(Some(position));
             }
         }
         let mut batches = Batches::new(file.plain(), file.bytes(), position, walk.expected);
-        Ok(batches.whole_batch_follows()?.then_some(batches.position))
+        Ok(batches.valid_batch_follows()?.then_some(batches.position))
     }
 
-    /// The end of a log file that does not hold a whole batch. Whether that is a problem.
+    /// The end of a log file that does not hold a complete batch. Whether that is a problem.
     fn tail(&mut self, file: &mut LogFile, position: u64, reason: &str, place: Place, walk: &Walk) -> bool {
         let bytes = file.bytes().saturating_sub(position);
         let batches = Batches::new(file.plain(), file.bytes(), position, walk.expected);
         let zero = batches.rest_is_zero().unwrap_or(false);
-        // Known to have been on the medium, or followed by more: then it is not what was just being written.
+        // Known to have been on disk, or followed by more: then it is not what was just being written.
         let lost = walk.expected < walk.recovery_point || place.next_base.is_some_and(|_| !zero);
         if !self.is_clean() && !lost {
             self.report.tail_bytes += bytes;
@@ -221,7 +221,7 @@ impl Verifier<'_, '_> {
         let reason = if zero {
             format!("{bytes} bytes of zeros follow the last batch, as an interrupted process leaves them")
         } else {
-            format!("{reason}, and no whole batch follows in {bytes} bytes")
+            format!("{reason}, and no complete batch follows in {bytes} bytes")
         };
         self.problem_at(ProblemKind::Log, walk.path.clone(), position, Some(walk.expected), reason);
         true
@@ -238,10 +238,10 @@ impl Verifier<'_, '_> {
         for (at, entry) in entries.iter().enumerate() {
             let position = at as u64 * crate::format::transaction_index::ABORTED_ENTRY as u64;
             let known = (entry.last_offset, entry.producer_id);
-            let behind = place.next_base.unwrap_or(walk.expected);
+            let after = place.next_base.unwrap_or(walk.expected);
             // A compaction may have taken the marker out.
             let missing = !walk.has_gaps() && !walk.abort_markers.contains(&known);
-            if entry.last_offset >= behind || missing {
+            if entry.last_offset >= after || missing {
                 let reason = format!(
                     "an entry names offset {}, where no transaction of producer {} was aborted",
                     entry.last_offset, entry.producer_id

@@ -118,7 +118,7 @@ impl PartitionLog {
 }
 
 /// Runs of offsets that are kept in mind to see whether nothing is missing: a limit on memory.
-const MOST_HELD: usize = 1 << 20;
+const MAX_HELD: usize = 1 << 20;
 
 /// The segments that stand in a directory, and under which names.
 #[derive(Debug, Default)]
@@ -241,7 +241,7 @@ impl Loader<'_> {
         Ok(known.is_some_and(|known| known.next_offset > end))
     }
 
-    /// Whether each whole batch of the swapped segments lies within one of the segments that are to be replaced.
+    /// Whether each complete batch of the swapped segments lies within one of the segments that are to be replaced.
     fn holds_all_of(&self, found: &Swapped, bases: &[u64]) -> Result<bool> {
         let mut held: Vec<Range<u64>> = Vec::new();
         for &base in bases {
@@ -249,7 +249,7 @@ impl Loader<'_> {
             let mut batches = Batches::new(&file, length, 0, base);
             while let Ok((_, frame)) = batches.next()? {
                 let offsets = frame.known_first_offset()..frame.last_offset() + 1;
-                let is_full = held.len() == MOST_HELD;
+                let is_full = held.len() == MAX_HELD;
                 match held.last_mut() {
                     Some(last) if last.end == offsets.start => last.end = offsets.end,
                     _ if is_full => return Ok(false),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::config::{IsolationLevel, ReadUpTo};
 use crate::error::{Damage, Error, Result};
-use crate::format::frame::{frame_length, whole_batch_at};
+use crate::format::frame::{frame_length, valid_batch_at};
 use crate::format::header::HEADER_BYTES;
 use crate::partition::PartitionLog;
 use crate::partition::reader::decompress::{Held, first_at, first_offset, take_decoded};
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-/// Whole batches, checked, from one segment. Those that were compressed there are not so here.
+/// Complete batches, checked, from one segment. Those that were compressed there are not so here.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) bytes: Confirmed,
@@ -449,7 +449,7 @@ impl Cursor {
         let next = self.offset + 1;
         let readable = |at: u64| -> Option<u64> {
             let bytes = place.view.batch_at(at).ok()??;
-            whole_batch_at(bytes.as_ref(), next).ok()?;
+            valid_batch_at(bytes.as_ref(), next).ok()?;
             first_offset(bytes.as_ref(), self.log.max_decompressed_bytes())
         };
         // The damage may have left the length alone; else the index knows where a later batch begins.

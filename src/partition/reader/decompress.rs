@@ -143,7 +143,7 @@ fn decode_checked<'m>(
     Ok(batch)
 }
 
-/// Offset of the first record of the whole batch in `frame`.
+/// Offset of the first record of the complete batch in `frame`.
 pub(in crate::partition) fn first_offset(frame: &[u8], limit: usize) -> Option<u64> {
     let mut made = Vec::new();
     let base = if is_legacy(frame) {

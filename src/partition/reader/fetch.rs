@@ -7,7 +7,7 @@ use crate::format::Malformed;
 use crate::format::batch::Batch;
 use crate::format::compression::Unreadable;
 use crate::format::decode::is_encoded;
-use crate::format::frame::{NotWhole, whole_batch_at};
+use crate::format::frame::{InvalidBatch, valid_batch_at};
 use crate::format::record::RawRecord;
 
 /// What may be taken off the front of a window.
@@ -62,14 +62,14 @@ impl Rest {
 }
 
 pub(super) enum Problem {
-    NotWhole(NotWhole),
+    InvalidBatch(InvalidBatch),
     Unreadable(Unreadable),
 }
 
 impl Problem {
     pub(in crate::partition) fn error(&self, damage: impl FnOnce(String) -> Box<Damage>) -> Error {
         match self {
-            Self::NotWhole(reason) => reason.error(damage(reason.to_string())),
+            Self::InvalidBatch(reason) => reason.error(damage(reason.to_string())),
             Self::Unreadable(Unreadable::Malformed(reason)) => Error::Corrupt(damage(reason.to_string())),
             Self::Unreadable(refused) => Error::Unsupported(damage(refused.to_string())),
         }
@@ -159,15 +159,15 @@ pub(super) fn next_frame(
     taken: &mut Taken,
     within: &Within,
 ) -> Result<Option<(usize, u64)>, Problem> {
-    let frame = match whole_batch_at(rest, taken.expected) {
+    let frame = match valid_batch_at(rest, taken.expected) {
         Ok(frame) => frame,
-        Err(NotWhole::Incomplete { .. } | NotWhole::End) if taken.bytes > 0 => return Ok(None),
-        Err(reason) => return Err(Problem::NotWhole(reason)),
+        Err(InvalidBatch::Incomplete { .. } | InvalidBatch::End) if taken.bytes > 0 => return Ok(None),
+        Err(reason) => return Err(Problem::InvalidBatch(reason)),
     };
     if frame.last_offset() >= within.offsets.end {
         // The checksum does not cover the offset.
         let reason = Malformed("the offset lies behind the segment's end");
-        return Err(Problem::NotWhole(reason.into()));
+        return Err(Problem::InvalidBatch(reason.into()));
     }
     if frame.known_first_offset() >= within.bound {
         // What lies before the bound was taken, whether or not there were records.

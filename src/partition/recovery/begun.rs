@@ -19,7 +19,7 @@ use crate::segment::{self, LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX};
 use crate::sys::{Disk, EntryKind};
 
 /// Far more than either text ever holds.
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 /// What is read at a time of a file that should hold zeros.
 const STEP: usize = 64 << 10;
 
@@ -72,7 +72,7 @@ fn look_for_records(disk: &Disk, directory: &Path) -> Result<bool> {
 
 /// Epochs that the file tells of. One that makes no sense tells of none.
 fn epochs_in(disk: &Disk, path: &Path) -> Result<usize> {
-    let bytes = disk.read_small(path, MOST_BYTES)?.unwrap_or_default();
+    let bytes = disk.read_small(path, MAX_BYTES)?.unwrap_or_default();
     Ok(parse_epochs(&bytes).map_or(0, |epochs| epochs.len()))
 }
 
@@ -126,7 +126,7 @@ impl PartitionLog {
 
     /// The topic id in the directory. `None`: there is none that can be read.
     fn stored_id(&self) -> Result<Option<Uuid>> {
-        let bytes = self.disk.read_small(&self.directory.join(PARTITION_METADATA), MOST_BYTES)?;
+        let bytes = self.disk.read_small(&self.directory.join(PARTITION_METADATA), MAX_BYTES)?;
         Ok(bytes.and_then(|bytes| partition_metadata::parse(&bytes).ok()))
     }
 }

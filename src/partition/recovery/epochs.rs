@@ -15,7 +15,7 @@ use crate::sys::PlainDirectory;
 use crate::sys::disk::kind_of;
 
 /// Far more than either text ever holds.
-const MOST_BYTES: u64 = 16 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 
 /// The log starts at `start`: of the epochs that began before it, the latest begins there now.
 pub(in crate::partition) fn begin_at(epochs: &mut Vec<EpochStart>, start: u64) {
@@ -85,7 +85,7 @@ impl PartitionLog {
     pub(super) fn check_topic_id(&self) -> Result<()> {
         let path = self.directory.join(PARTITION_METADATA);
         let damaged = |reason: String| Error::Corrupt(Box::new(Damage::new(&path, 0, reason)));
-        let Some(bytes) = self.disk.read_small(&path, MOST_BYTES)? else {
+        let Some(bytes) = self.disk.read_small(&path, MAX_BYTES)? else {
             return Err(damaged(
                 "the file is missing, so it is not known which topic the directory belongs to".into(),
             ));
@@ -99,7 +99,7 @@ impl PartitionLog {
 
     /// Where leader epochs begin, by the checkpoint. `Err` in the result: it makes no sense.
     pub(super) fn stored_epochs(&self) -> Result<std::result::Result<Vec<EpochStart>, Malformed>> {
-        let bytes = self.disk.read_small(&self.directory.join(LEADER_EPOCHS), MOST_BYTES)?;
+        let bytes = self.disk.read_small(&self.directory.join(LEADER_EPOCHS), MAX_BYTES)?;
         Ok(parse_epochs(&bytes.unwrap_or_default()))
     }
 

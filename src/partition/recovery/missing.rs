@@ -59,7 +59,7 @@ pub(super) struct Compacted {
     told: Mutex<BTreeSet<u64>>,
 }
 
-const MOST_TOLD: usize = 1024;
+const MAX_TOLD: usize = 1024;
 
 impl Compacted {
     pub(in crate::partition) fn new(topic: &str, by_settings_or_checkpoint: bool) -> Self {
@@ -96,7 +96,7 @@ impl PartitionLog {
         for MissingRecords { offsets, maybe_compacted } in found {
             {
                 let mut told = self.recovery.compacted.told.lock();
-                if told.len() == MOST_TOLD {
+                if told.len() == MAX_TOLD {
                     told.pop_first();
                 }
                 told.insert(offsets.end);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::error::{Damage, Error, Result};
 use crate::format::checkpoint::EpochStart;
-use crate::format::frame::NotWhole;
+use crate::format::frame::InvalidBatch;
 use crate::partition::Checkpointed;
 use crate::partition::cleanup::Swapped;
 use crate::partition::locks::{Lock, Rank};
@@ -63,7 +63,7 @@ impl Recovery {
 pub(in crate::partition) type Names = Vec<(String, EntryKind)>;
 
 /// How often whoever follows another process lists a directory until what is renamed has come to rest.
-pub(in crate::partition) const MOST_LISTINGS: usize = 8;
+pub(in crate::partition) const MAX_LISTINGS: usize = 8;
 
 /// What opening a directory found in one partition.
 #[derive(Debug, Clone)]
@@ -73,9 +73,9 @@ pub struct PartitionRecovery {
     pub partition: TopicPartition,
     /// Bytes of log that were read and checked.
     pub bytes_scanned: u64,
-    /// Bytes behind the last whole batch that were cut off: a batch that was being written.
+    /// Bytes behind the last complete batch that were cut off: a batch that was being written.
     pub bytes_truncated: u64,
-    /// Files in which bytes were kept that were cut although whole batches are among them: copies of parts, and whole
+    /// Files in which bytes were kept that were cut although complete batches are among them: copies of parts, and whole
     /// segments that were set aside. No file of an earlier incident was written over.
     pub kept: Vec<PathBuf>,
     /// Records that should be there and are not, in ascending order.
@@ -147,13 +147,13 @@ impl Loader<'_> {
         Error::Corrupt(Box::new(Damage::new(path, position, reason).at_offset(&self.log.id, offset)))
     }
 
-    /// No whole batch begins where one must. `why` says how that is known.
+    /// No complete batch begins where one must. `why` says how that is known.
     pub(in crate::partition) fn not_whole(
         &self,
         path: &Path,
         position: u64,
         why: &str,
-        reason: NotWhole,
+        reason: InvalidBatch,
         offset: u64,
     ) -> Error {
         let damage = Damage::new(path, position, format!("{why}{reason}")).at_offset(&self.log.id, offset);
@@ -325,7 +325,7 @@ impl Loader<'_> {
             let names = self.log.disk.list(&self.log.directory)?;
             let mut bases = self.bases(&names)?;
             let now = logs(&names);
-            if now == before || listings == MOST_LISTINGS {
+            if now == before || listings == MAX_LISTINGS {
                 bases.retain(|base| Some(*base) <= last);
                 return Ok((names, bases));
             }
@@ -430,7 +430,7 @@ impl Loader<'_> {
         let Walk { next_offset, position, reason, epoch, .. } = end;
         match self.log.recovery.checkpointed.recovery_point {
             _ if position < length => {
-                let why = "the log was closed in order, but does not end in a whole batch: ";
+                let why = "the log was closed in order, but does not end in a complete batch: ";
                 Err(self.not_whole(file.path(), position, why, reason, next_offset))
             }
             Some(point) if point > next_offset => {
@@ -500,7 +500,7 @@ struct Walk {
     from: u64,
     position: u64,
     next_offset: u64,
-    reason: NotWhole,
+    reason: InvalidBatch,
     /// Largest ones of the batches that were passed, −1 if there is none.
     timestamp: i64,
     epoch: Option<u32>,

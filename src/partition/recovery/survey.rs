@@ -25,10 +25,10 @@ use crate::segment::{
 use crate::sys::disk::kind_of;
 
 /// Segments whose length is looked at, and those whose end is, from the last one back: what an open costs has a limit.
-const MOST_LENGTHS: usize = 64;
-const MOST_ENDS: usize = 8;
+const MAX_LENGTHS: usize = 64;
+const MAX_ENDS: usize = 8;
 /// Bytes that are gone through for an end where there is no index.
-const MOST_BYTES: u64 = 64 << 10;
+const MAX_BYTES: u64 = 64 << 10;
 
 impl PartitionLog {
     /// Looks for missing records before the partition is loaded, which then reports them. Tells whether loading has
@@ -104,8 +104,8 @@ impl Loader<'_> {
         let point = if known.clean { u64::MAX } else { known.recovery_point.unwrap_or(0) };
         let remains = self.remains(names, bases);
         let mut missing = Vec::new();
-        let first_length = bases.len().saturating_sub(MOST_LENGTHS);
-        let first_end = bases.len().saturating_sub(MOST_ENDS);
+        let first_length = bases.len().saturating_sub(MAX_LENGTHS);
+        let first_end = bases.len().saturating_sub(MAX_ENDS);
         for (at, &base) in bases.iter().enumerate() {
             let next = bases.get(at + 1).copied();
             let remains = remains.iter().filter(|of| **of > base && next.is_none_or(|next| **of < next));
@@ -147,7 +147,7 @@ impl Loader<'_> {
             Err(Error::Io(_)) => return Ok(None),
             opened => opened?,
         };
-        let end = end_of_batches(&self.log.disk, &file, LogBytes { base, length }, MOST_BYTES)?;
+        let end = end_of_batches(&self.log.disk, &file, LogBytes { base, length }, MAX_BYTES)?;
         let Some(offset) = end.map(|end| end.next_offset).filter(|end| *end < upto) else { return Ok(None) };
         let is_cut = knows_more(&self.log.disk, &file, LogBytes { base, length }, offset)?;
         Ok(Some(End { offset, is_cut }))

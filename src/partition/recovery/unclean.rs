@@ -17,7 +17,7 @@
 //! written stays in the page cache for as long as this boot lasts.
 
 use crate::error::{Error, Result};
-use crate::format::frame::NotWhole;
+use crate::format::frame::InvalidBatch;
 use crate::format::header::BatchHeader;
 use crate::partition::recovery::epochs::note_epoch;
 use crate::partition::recovery::{Found, Loader, PartitionRecovery, RecoveredSegment};
@@ -115,7 +115,7 @@ impl Loader<'_> {
         if !is_complete && !batches.rest_is_zero()? {
             *cut = true;
             found.report.bytes_truncated += length - checked.position;
-            if checked.reason != NotWhole::End && batches.whole_batch_follows()? {
+            if checked.reason != InvalidBatch::End && batches.valid_batch_follows()? {
                 found.report.kept.push(self.log.cut_off(file, checked.position..length)?);
             }
         }
@@ -174,7 +174,7 @@ impl Loader<'_> {
     pub(in crate::partition) fn refuse_newer(&self, file: &PlainFile, checked: &Checked) -> Result<()> {
         let Checked { position, next_offset, reason, .. } = *checked;
         match reason {
-            NotWhole::Newer(_) => Err(self.not_whole(file.path(), position, "", reason, next_offset)),
+            InvalidBatch::Newer(_) => Err(self.not_whole(file.path(), position, "", reason, next_offset)),
             _ => Ok(()),
         }
     }

@@ -51,8 +51,8 @@ const OVER: usize = 8;
 const FLAGS: usize = 16;
 /// No segment: between two.
 const NOTHING: u64 = u64::MAX;
-const FEWEST_SLOTS: usize = 500;
-const MOST_SLOTS: usize = 200_000;
+const MIN_SLOTS: usize = 500;
+const MAX_SLOTS: usize = 200_000;
 /// How often readers check that the file they look at is still the writer's.
 const BETWEEN_CHECKS: Duration = Duration::from_millis(100);
 
@@ -131,7 +131,7 @@ impl LiveWriter {
         if !disk.maps() {
             return Ok(None);
         }
-        let slots = partitions.saturating_mul(2).clamp(FEWEST_SLOTS, MOST_SLOTS);
+        let slots = partitions.saturating_mul(2).clamp(MIN_SLOTS, MAX_SLOTS);
         let (common_from, length) = shape(slots);
         let path = root.join(LIVE);
         // What another writer has left behind, which nobody holds any more.
@@ -281,7 +281,7 @@ fn open(path: &Path, held: bool) -> Option<Board> {
     let words = SharedWords::open(path, held, |head| {
         let (words, _) = head.as_chunks();
         let word = |at: usize| words.get(at / 8).map(|word| u64::from_le_bytes(*word));
-        let slots = usize::try_from(word(SLOTS_IN_ALL)?).ok().filter(|slots| *slots <= MOST_SLOTS)?;
+        let slots = usize::try_from(word(SLOTS_IN_ALL)?).ok().filter(|slots| *slots <= MAX_SLOTS)?;
         let (common_from, length) = shape(slots);
         found = Some((slots, common_from));
         Some((common_from, length)).filter(|_| word(0) == Some(MAGIC))
@@ -408,7 +408,7 @@ mod tests {
         second.begin(5, 6);
         assert_eq!(view.shown(0), Some(Shown { base: 100, word: 2 }));
         assert_eq!(view.shown(1), Some(Shown { base: 5, word: 6 }));
-        assert_eq!((view.shown(usize::MAX / SLOT), view.shown(FEWEST_SLOTS)), (None, None));
+        assert_eq!((view.shown(usize::MAX / SLOT), view.shown(MIN_SLOTS)), (None, None));
         while live.take(A, 1).is_some() {}
         assert!(view.is_full());
     }
@@ -485,7 +485,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&path, changed(SLOTS_IN_USE, &u64::MAX.to_le_bytes())).unwrap();
         let view = LiveView { board: open(&path, false).unwrap() };
-        assert_eq!((view.in_use(), view.slot_of(A, 0, 0)), (FEWEST_SLOTS, None));
+        assert_eq!((view.in_use(), view.slot_of(A, 0, 0)), (MIN_SLOTS, None));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(open(&path, false).is_none());

@@ -4,7 +4,7 @@
 //!
 //! | found | means |
 //! |---|---|
-//! | a whole batch at the expected offset behind the last one | it belongs to the log |
+//! | a complete batch at the expected offset behind the last one | it belongs to the log |
 //! | anything else behind the last batch of the last segment | not yet |
 //! | the same, but a later segment exists, or it lies below the recovery point | damage |
 //! | a file named by the next offset | the last segment is complete |
@@ -23,11 +23,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::format::frame::{NotWhole, SMALLEST_PREFIX, frame_length};
-use crate::partition::recovery::{self, Found, Loader, MOST_LISTINGS, PartitionRecovery};
+use crate::format::frame::{InvalidBatch, MIN_PREFIX, frame_length};
+use crate::partition::recovery::{self, Found, Loader, MAX_LISTINGS, PartitionRecovery};
 use crate::partition::tailing::live_file::{LiveView, Shown};
 use crate::partition::{Appender, Checkpointed, PartitionLog, SegmentList};
-use crate::segment::{self, Batches, Indexing, LogBytes, MOST_OFFSETS, Segment, check_batches, skip_batches};
+use crate::segment::{self, Batches, Indexing, LogBytes, MAX_OFFSETS, Segment, check_batches, skip_batches};
 use crate::sys::PlainFile;
 use crate::sys::disk::kind_of;
 
@@ -186,7 +186,7 @@ impl PartitionLog {
         }
     }
 
-    /// Publishes the whole batches behind the end of the last segment.
+    /// Publishes the complete batches behind the end of the last segment.
     fn look_behind(&self, last: &Segment) -> Result<Look> {
         let end = last.end();
         let file = match last.open() {
@@ -202,7 +202,7 @@ impl PartitionLog {
             let mut batches = Batches::new(&file, length, end.position, last.next_offset());
             while let Ok((_, frame)) = batches.next()? {
                 let relative = (frame.last_offset() + 1).saturating_sub(last.base());
-                let Some(relative) = u32::try_from(relative).ok().filter(|r| u64::from(*r) <= MOST_OFFSETS)
+                let Some(relative) = u32::try_from(relative).ok().filter(|r| u64::from(*r) <= MAX_OFFSETS)
                 else {
                     break;
                 };
@@ -230,7 +230,7 @@ impl PartitionLog {
             listings += 1;
             match recovery::find(self, known) {
                 // Renamed or removed between the list and the look.
-                Err(failure) if failure.is_file_not_found() && listings < MOST_LISTINGS => {}
+                Err(failure) if failure.is_file_not_found() && listings < MAX_LISTINGS => {}
                 found => break found?,
             }
         };
@@ -254,13 +254,13 @@ impl PartitionLog {
 
 /// Whether a batch may follow: a cheap look before a large one. Space taken in advance reads as zeros.
 fn something_follows(file: &PlainFile, length: u64, position: u64) -> Result<bool> {
-    let mut prefix = [0; SMALLEST_PREFIX];
+    let mut prefix = [0; MIN_PREFIX];
     file.read_at(&mut prefix, position)?;
     Ok(frame_length(&prefix).is_ok_and(|needs| position + needs <= length))
 }
 
 impl Loader<'_> {
-    /// The segments with these base offsets, each to its last whole batch.
+    /// The segments with these base offsets, each to its last complete batch.
     pub(in crate::partition) fn followed(
         &self,
         bases: &[u64],
@@ -358,7 +358,7 @@ impl Loader<'_> {
             }
         };
         let end = End { position: batches.position, next_offset: batches.expected };
-        if let NotWhole::Newer(_) = reason {
+        if let InvalidBatch::Newer(_) = reason {
             return Err(self.not_whole(file.path(), end.position, "", reason, end.next_offset));
         }
         Ok((end.position > from).then_some(end))

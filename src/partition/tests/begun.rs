@@ -164,7 +164,7 @@ fn a_directory_without_an_id_that_may_hold_records_is_left_as_it_is() {
 }
 
 #[test]
-fn a_log_that_was_begun_behind_its_first_offset_still_begins_there() {
+fn a_log_that_was_begun_after_its_first_offset_still_begins_there() {
     let fixture = Fixture::new(POSITIONED, 1 << 20);
     let log = fixture.open_new();
     log.advance_log_end(500, crate::config::Durability::Buffered).unwrap();

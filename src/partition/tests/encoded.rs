@@ -10,7 +10,7 @@ use super::fixture::{
 };
 use crate::config::ReadUpTo;
 use crate::error::{Damage, Error};
-use crate::format::compression::{BatchLimits, Encoding, MAX_DECOMPRESSED_BYTES, compress};
+use crate::format::compression::{BatchLimits, DEFAULT_DECOMPRESSED_BYTES, Encoding, compress};
 use crate::format::crc::crc32c;
 use crate::format::frame::{frame_at, is_legacy};
 use crate::format::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
@@ -274,7 +274,7 @@ fn records_that_do_not_decode_are_damage() {
 
 #[test]
 fn a_batch_that_decodes_to_too_much_is_refused_with_the_limit() {
-    let zeros = vec![0; MAX_DECOMPRESSED_BYTES as usize + 1];
+    let zeros = vec![0; DEFAULT_DECOMPRESSED_BYTES as usize + 1];
     for codec in [Codec::Lz4, Codec::Zstd].into_iter().filter(|codec| codec.is_built_in()) {
         let mut bomb = Vec::new();
         compress(Encoding { codec, level: level(codec) }, &zeros, &mut bomb).unwrap();

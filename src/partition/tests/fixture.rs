@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use crate::config::{Durability, ReadUpTo};
 use crate::error::Result;
 use crate::format::batch::{Batch, BatchBuilder};
-use crate::format::compression::MAX_DECOMPRESSED_BYTES;
-use crate::format::frame::{FrameKind, whole_batch_at};
+use crate::format::compression::DEFAULT_DECOMPRESSED_BYTES;
+use crate::format::frame::{FrameKind, valid_batch_at};
 use crate::format::header::BatchHeader;
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::format::record::{Header, RawRecord, RecordFields};
@@ -73,7 +73,7 @@ impl Fixture {
         let settings = PartitionSettings {
             segment_bytes,
             max_batch_bytes: 1 << 20,
-            max_decompressed_bytes: MAX_DECOMPRESSED_BYTES,
+            max_decompressed_bytes: DEFAULT_DECOMPRESSED_BYTES,
             index_interval_bytes: 300,
             first_epoch: 0,
             segment_ms: i64::MAX,
@@ -238,7 +238,7 @@ pub(super) struct At {
 pub(super) fn batches_of(file: &[u8], base: u64) -> Vec<At> {
     let (mut found, mut position, mut expected) = (Vec::new(), 0, base);
     while position < file.len() {
-        let frame = whole_batch_at(&file[position..], expected).unwrap();
+        let frame = valid_batch_at(&file[position..], expected).unwrap();
         let FrameKind::Batch(header) = frame.kind else { panic!("a legacy message") };
         found.push(At { position, bytes: frame.bytes, header });
         position += frame.bytes;
@@ -341,7 +341,7 @@ pub(super) fn records_of(fetched: &Fetched) -> Vec<(u64, TestRecord)> {
             }
         }
     }
-    assert!(rest.is_empty(), "whole batches only");
+    assert!(rest.is_empty(), "complete batches only");
     assert_eq!(found.len(), fetched.records, "as many as were counted");
     found
 }

@@ -77,7 +77,7 @@ fn clean(end: u64) -> Checkpointed {
     Checkpointed { clean: true, recovery_point: Some(end), ..Checkpointed::default() }
 }
 
-/// A partition of one segment in which a hole is followed by whole batches, and what is in the file.
+/// A partition of one segment in which a hole is followed by complete batches, and what is in the file.
 fn with_hole(fixture: &Fixture) -> (Vec<u8>, usize) {
     let log = fixture.open_new();
     for count in [3, 1, 2, 4] {

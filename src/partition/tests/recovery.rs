@@ -40,7 +40,7 @@ fn several_segments(fixture: &Fixture) -> (Vec<u64>, u64) {
 }
 
 #[test]
-fn a_log_cut_anywhere_keeps_exactly_its_whole_batches() {
+fn a_log_cut_anywhere_keeps_exactly_its_complete_batches() {
     let (fixture, file, batches) = four_batches();
     let files = fixture.files();
     for length in (0..=file.len()).step_by(STRIDE) {
@@ -69,7 +69,7 @@ fn a_log_cut_anywhere_keeps_exactly_its_whole_batches() {
 }
 
 #[test]
-fn zeros_behind_the_last_batch_are_trimmed_and_no_loss() {
+fn zeros_after_the_last_batch_are_trimmed_and_no_loss() {
     let (fixture, file, _) = four_batches();
     for point in [0, 4, 10] {
         for zeros in [1, 17, 61, 5000, 2 << 20] {
@@ -87,7 +87,7 @@ fn zeros_behind_the_last_batch_are_trimmed_and_no_loss() {
 }
 
 #[test]
-fn anything_else_behind_the_last_batch_is_cut_and_reported() {
+fn anything_else_after_the_last_batch_is_cut_and_reported() {
     let (fixture, file, _) = four_batches();
     for garbage in [&b"x"[..], &[0; 60], &[2; 200], &[0xff; 70]] {
         let mut longer = file.clone();
@@ -125,7 +125,7 @@ fn flips(point: u64, mut check: impl FnMut(usize, &Fixture, &[At], Result<u64, E
 }
 
 #[test]
-fn a_flipped_header_behind_the_recovery_point_cuts_that_batch() {
+fn a_flipped_header_after_the_recovery_point_cuts_that_batch() {
     for point in [0, 6] {
         flips(point, |byte, fixture, batches, loaded| {
             if let Err(Error::Unsupported(damage)) = &loaded {
@@ -163,7 +163,7 @@ fn a_flipped_header_below_the_recovery_point_is_damage_and_nothing_is_touched() 
 }
 
 #[test]
-fn a_hole_with_records_behind_it_is_cut_but_kept_aside() {
+fn a_hole_with_records_after_it_is_cut_but_kept_aside() {
     let (fixture, file, batches) = four_batches();
     let hole = batches[1];
     let mut holed = file.clone();

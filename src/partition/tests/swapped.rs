@@ -40,7 +40,7 @@ fn interrupted() -> (Fixture, Vec<u64>, BTreeMap<String, Vec<u8>>) {
 }
 
 #[test]
-fn a_swap_that_is_not_whole_never_replaces_what_is_there() {
+fn an_incomplete_swap_never_replaces_what_is_there() {
     let (fixture, bases, files) = interrupted();
     let name = format!("{:020}.log.swap", bases[0]);
     let whole = &files[&name];
@@ -81,7 +81,7 @@ fn a_swap_that_is_not_whole_never_replaces_what_is_there() {
 }
 
 #[test]
-fn a_swap_that_is_whole_replaces_what_it_was_made_of() {
+fn a_complete_swap_replaces_what_it_was_made_of() {
     let (fixture, bases, files) = interrupted();
     fixture.restore(&files);
     let log = fixture.open_unclean(0);

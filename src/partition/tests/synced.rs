@@ -88,7 +88,7 @@ fn a_failed_sync_is_final_for_all_who_wait_and_ever_after() {
 }
 
 #[test]
-fn nothing_in_a_new_segment_is_acknowledged_before_the_old_one_is_on_the_medium() {
+fn nothing_in_a_new_segment_is_acknowledged_before_the_old_one_is_on_disk() {
     let mut fixture = Fixture::new(POSITIONED, 1000);
     fixture.finish_late();
     for successes in 0..6 {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::format::frame::{frame_length, whole_batch_at};
+use crate::format::frame::{frame_length, valid_batch_at};
 use crate::format::header::BatchHeader;
 use crate::format::transaction_index::{self, AbortedTransaction};
 use crate::partition::PartitionLog;
@@ -23,7 +23,7 @@ pub(crate) struct Aborted {
 pub(in crate::partition) enum Front {
     /// So many bytes may be given out, and may be anything.
     Shown(usize),
-    /// Whole batches of aborted transactions.
+    /// Complete batches of aborted transactions.
     Hidden { bytes: usize, next_offset: u64 },
     /// A batch of a transaction of which it is not known how it ends.
     Unknown,
@@ -65,7 +65,7 @@ impl Aborted {
                 return Front::Shown(shown);
             }
             if is_hidden {
-                let whole = whole_batch_at(rest, expected).ok();
+                let whole = valid_batch_at(rest, expected).ok();
                 let Some(frame) = whole.filter(|frame| frame.last_offset() < offsets.end) else { break };
                 hidden += frame.bytes;
                 expected = frame.last_offset() + 1;

@@ -22,7 +22,7 @@ use crate::partition::transactions::tailed::Decided;
 use crate::segment::Segment;
 
 /// With more than so many, what is behind a reader is forgotten.
-const MOST_ABORTED: usize = 1 << 16;
+const MAX_ABORTED: usize = 1 << 16;
 
 /// How transactions end, by the batches from one offset to another.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Ends {
     /// Whether they tell of batches of `segment` from this offset on, or can be brought to do so.
     fn are_of(&self, segment: &Segment, from: u64) -> bool {
         let is_damaged = self.damaged_at.is_some_and(|at| (segment.base()..from).contains(&at));
-        (self.from..=self.upto).contains(&from) && !is_damaged && self.aborted.len() <= MOST_ABORTED
+        (self.from..=self.upto).contains(&from) && !is_damaged && self.aborted.len() <= MAX_ABORTED
     }
 
     /// Notes the next batch.

@@ -182,7 +182,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::format::frame::{FrameKind, whole_batch_at};
+    use crate::format::frame::{FrameKind, valid_batch_at};
     use crate::format::transaction_index;
     use crate::segment::{self, base_of};
 
@@ -195,7 +195,7 @@ mod tests {
         for base in bases {
             let file = fs::read(partition.join(segment::file_name(base, segment::LOG))).unwrap();
             let (mut rest, mut expected) = (&file[..], base);
-            while let Ok(frame) = whole_batch_at(rest, expected) {
+            while let Ok(frame) = valid_batch_at(rest, expected) {
                 let FrameKind::Batch(header) = frame.kind else { panic!("legacy") };
                 at_each(u64::try_from(header.base_offset).unwrap(), &state);
                 aborted.extend(state.note(&header, ControlRecord::of_batch(&rest[..frame.bytes])));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn sequences_begin_anew_behind_the_largest() {
+    fn sequences_begin_anew_after_the_largest() {
         let header = |base_sequence, last_offset_delta| BatchHeader {
             last_offset_delta,
             base_sequence,

@@ -32,7 +32,7 @@ pub(super) enum Passing {
 }
 
 /// More than a broker keeps: its oldest are dropped after a day.
-const MOST_SNAPSHOT_BYTES: u64 = 256 << 20;
+const MAX_SNAPSHOT_BYTES: u64 = 256 << 20;
 
 /// What a loaded partition knows of producers.
 #[derive(Debug, Default)]
@@ -219,7 +219,7 @@ impl PartitionLog {
     }
 
     fn read_snapshot(&self, at: u64) -> Result<Option<Vec<u8>>> {
-        self.disk.read_small(&self.snapshot_path(at), MOST_SNAPSHOT_BYTES)
+        self.disk.read_small(&self.snapshot_path(at), MAX_SNAPSHOT_BYTES)
     }
 
     /// The newest snapshot above `start` that does not go past `upto` and holds together.

@@ -13,7 +13,7 @@ use crate::events::Event;
 use crate::format::batch::FinishedBatch;
 use crate::partition::writer::backpressure::waits_here;
 use crate::partition::{Appender, PartitionLog};
-use crate::segment::{BatchesEnd, IndexEntries, MAX_OFFSET, MOST_OFFSETS, SegmentWriter};
+use crate::segment::{BatchesEnd, IndexEntries, MAX_OFFSET, MAX_OFFSETS, SegmentWriter};
 use crate::sys::{self, PutFailure};
 
 /// Where a batch is to go.
@@ -191,7 +191,7 @@ impl PartitionLog {
         let first = matches!(appender, Appender::Idle { .. });
         // A gap is inside the segment that begins where the last one ends: between two it would look like a loss.
         let next_offset = if first { first_offset } else { appender.next_offset() };
-        if next_offset > MAX_OFFSET - MOST_OFFSETS {
+        if next_offset > MAX_OFFSET - MAX_OFFSETS {
             return Err(Error::invalid("offset", format!("{} has used up its offsets", self.id)));
         }
         let jitter = settings.draw_jitter()?;

@@ -24,8 +24,8 @@ use crate::sys::PlainDirectory;
 /// Sealed segments that may wait for the background, and the bytes in them; then whoever appends finishes them. The
 /// contract speaks of two segments: two of Kafka's default size. Small ones may be more, or each roll would wait for
 /// the device.
-const MOST_UNSEALED: usize = 64;
-const MOST_UNSEALED_BYTES: u64 = 2 << 30;
+const MAX_UNSEALED: usize = 64;
+const MAX_UNSEALED_BYTES: u64 = 2 << 30;
 
 /// Sealed segments that are not in their final form, oldest first, and the directory with their names.
 #[derive(Debug, Default)]
@@ -77,8 +77,8 @@ impl Writer {
         let mut unfinished = self.durable.unfinished.lock();
         unfinished.add(sealed, directory, appended);
         let waiting = &unfinished.segments;
-        waiting.len() >= MOST_UNSEALED
-            || waiting.iter().map(|sealed| sealed.bytes()).sum::<u64>() > MOST_UNSEALED_BYTES
+        waiting.len() >= MAX_UNSEALED
+            || waiting.iter().map(|sealed| sealed.bytes()).sum::<u64>() > MAX_UNSEALED_BYTES
     }
 
     /// Nothing is to be finished any more: the topic is deleted.

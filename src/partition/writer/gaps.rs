@@ -8,15 +8,15 @@ use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, FinishedBatch};
 use crate::partition::writer::append::Place;
 use crate::partition::{Appender, PartitionLog};
-use crate::segment::MOST_OFFSETS;
+use crate::segment::MAX_OFFSETS;
 
 /// A batch without records stands for no more offsets than this: whatever else is in its segment, it has room there.
-const LONGEST_GAP: u64 = MOST_OFFSETS / 2;
+const MAX_GAP: u64 = MAX_OFFSETS / 2;
 
 impl PartitionLog {
     /// Appends one finished batch at an offset that may lie behind the log end. A partition that never had records begins
     /// there.
-    pub(crate) fn append_behind(
+    pub(crate) fn append_at_or_after(
         self: &Arc<Self>,
         batch: &mut FinishedBatch<'_>,
         base: u64,
@@ -34,7 +34,7 @@ impl PartitionLog {
             return Ok(());
         }
         let gap = base.saturating_sub(appender.next_offset());
-        if gap.saturating_add(u64::from(offsets)) < MOST_OFFSETS {
+        if gap.saturating_add(u64::from(offsets)) < MAX_OFFSETS {
             return Ok(());
         }
         let reason = format!(
@@ -55,7 +55,7 @@ impl PartitionLog {
             let left = match offset.checked_sub(end) {
                 None => return Err(Error::Conflict { expected: offset, actual: end }),
                 Some(0) => return Ok(()),
-                Some(left) => u32::try_from(left.min(LONGEST_GAP)).unwrap_or(u32::MAX),
+                Some(left) => u32::try_from(left.min(MAX_GAP)).unwrap_or(u32::MAX),
             };
             let Some(mut gap) = builder.finish_gap(left) else { return Ok(()) };
             self.append(&mut gap, Some(end), level)?;

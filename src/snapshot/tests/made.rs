@@ -148,7 +148,7 @@ fn whatever_takes_files_away_meanwhile_the_snapshot_has_them() {
     log.run_maintenance().unwrap();
     let before = content(&log);
     let (used, time) = (log.clone(), clock.clone());
-    // The point is behind, and no partition is copied yet.
+    // The point has passed, and no partition is copied yet.
     *meanwhile.1.lock() = Some(Box::new(move || {
         used.delete_topic("gone").unwrap();
         used.create_topic("gone", TopicConfig::new()).unwrap();

@@ -111,7 +111,7 @@ pub(crate) fn share_blocks(_from: &File, _to: &File) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Data and length of a file on the medium.
+/// Data and length of a file on disk.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     file.sync_data()

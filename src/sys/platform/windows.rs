@@ -28,7 +28,7 @@ const INVALID_HANDLE: i32 = 6;
 const SHARING_VIOLATION: i32 = 32;
 const NOT_SUPPORTED: i32 = 50;
 /// Somebody who looks at a file, as scanners and indexers do, is given half of this and a bit more to be done with it.
-const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+const MAX_PAUSE: Duration = Duration::from_millis(64);
 
 /// Open a link itself instead of what it points to.
 const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
@@ -147,7 +147,7 @@ fn retried(patient: impl Fn() -> bool, attempt: impl Fn() -> io::Result<()>) -> 
         match attempt() {
             Err(failure)
                 if matches!(failure.raw_os_error(), Some(ACCESS_DENIED | SHARING_VIOLATION))
-                    && pause <= LONGEST_PAUSE
+                    && pause <= MAX_PAUSE
                     && patient() =>
             {
                 // Nobody raises it.
@@ -159,7 +159,7 @@ fn retried(patient: impl Fn() -> bool, attempt: impl Fn() -> io::Result<()>) -> 
     }
 }
 
-/// Data and length of a file on the medium.
+/// Data and length of a file on disk.
 pub(crate) fn sync_file(file: &File) -> io::Result<()> {
     file.sync_data()
 }

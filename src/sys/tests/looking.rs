@@ -7,7 +7,7 @@ use crate::sys::EntryKind;
 use crate::sys::disk::kind_of;
 
 /// A directory that cannot be looked at for a moment is not a directory that is gone: recovery would call it damaged, a
-/// compaction leave files behind, and what was kept aside be written over.
+/// compaction leave files, and what was kept aside be written over.
 #[test]
 fn what_cannot_be_looked_at_is_not_taken_for_missing() {
     let directory = tempfile::tempdir().unwrap();

@@ -210,13 +210,13 @@ fn commit(log: &EventLog, offset: u64) {
     member.commit().unwrap();
 }
 
-/// Puts half a batch behind the last one. Gives how many bytes it has.
+/// Puts half a batch after the last one. Gives how many bytes it has.
 fn tear(partition: &Path) -> u64 {
     let names = crate::common::names(partition);
     let last = names.iter().rfind(|name| name.ends_with(".log")).unwrap();
     let path = partition.join(last);
     let mut bytes = fs::read(&path).unwrap();
-    let end = whole_batches(&bytes);
+    let end = complete_batches(&bytes);
     let half = bytes[..100].to_vec();
     bytes.resize(bytes.len().max(end + half.len()), 0);
     bytes[end..end + half.len()].copy_from_slice(&half);
@@ -224,8 +224,8 @@ fn tear(partition: &Path) -> u64 {
     half.len() as u64
 }
 
-/// Where the batches end: behind them are zeros.
-fn whole_batches(bytes: &[u8]) -> usize {
+/// Where the batches end: after them are zeros.
+fn complete_batches(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(length) = bytes.get(at + 8..at + 12) {
         let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;

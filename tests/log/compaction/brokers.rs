@@ -47,7 +47,7 @@ fn topics_of_brokers_stand_for_the_same_afterwards() {
     for folder in ["clean-4.1", "killed-4.1"] {
         let dir = in_memory();
         copy(&vectors(folder).join("logdir"), dir.path());
-        // A year behind the broker, so that every tombstone may go.
+        // A year after the broker, so that every tombstone may go.
         let log = options(1_900_000_000_000).open(dir.path()).unwrap();
         let topics = ["compacted", "tombless", "tx", "codecs", "__consumer_offsets", "__transaction_state"];
         let topics: Vec<_> = topics.into_iter().filter(|topic| log.topic(topic).is_ok()).collect();

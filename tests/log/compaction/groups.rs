@@ -1,5 +1,5 @@
 //! Committed positions in a compacted `__consumer_offsets`: they are what they were, and groups that are gone leave
-//! nothing behind.
+//! nothing in the topic.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -117,7 +117,7 @@ impl Both {
 
 /// All renames of a swap in their order: each is one more step.
 #[test]
-fn a_stop_behind_any_rename_gives_the_old_segments_or_the_new_ones() {
+fn a_stop_after_any_rename_gives_the_old_segments_or_the_new_ones() {
     let both = both();
     let is_index = |suffix: &str| ["log", "index", "timeindex"].contains(&suffix);
     let parts = |files: &BTreeMap<String, Vec<u8>>| -> Vec<(String, Vec<u8>)> {

@@ -18,7 +18,7 @@ fn last_of(log: &Arc<PartitionLog>) -> (Last, usize) {
     let (mut last, mut count) = (Last::new(), 0);
     while let Some(fetched) = cursor.fetch(FetchLimits { bytes: 1 << 20, records: usize::MAX }).unwrap() {
         let mut rest = fetched.bytes.as_ref();
-        while let Some((batch, behind)) = Batch::take_checked(rest) {
+        while let Some((batch, after)) = Batch::take_checked(rest) {
             let mut input = batch.records();
             for _ in 0..batch.header.record_count {
                 let record = RawRecord::take(&mut input).unwrap();
@@ -27,7 +27,7 @@ fn last_of(log: &Arc<PartitionLog>) -> (Last, usize) {
                 last.insert(record.key.unwrap().to_vec(), (u64::try_from(offset).unwrap(), value));
                 count += 1;
             }
-            rest = behind;
+            rest = after;
         }
     }
     (last, count)

@@ -69,7 +69,7 @@ fn what_lies_around_a_damaged_batch_is_kept() {
     // Closed in order, so that nothing is cut off: the damage came later.
     fs::write(dir.path().join(CLEAN_MARKER), "{}").unwrap();
     let mut log = fs::read(&file).unwrap();
-    // All are of one size; behind its header, so that only the checksum tells.
+    // All are of one size; after its header, so that only the checksum tells.
     let batch = log.len() / COMMITS as usize;
     log[batch * COMMITS as usize / 2 + 70] ^= 1;
     fs::write(&file, log).unwrap();

@@ -49,7 +49,7 @@ fn commits_that_would_be_forgotten_are_written_again_and_no_others() {
 fn a_commit_keeps_its_metadata_and_one_with_an_expiry_of_its_own_is_left() {
     let (key, value) = commit("g", "t", 0, 10);
     let mut value = value.unwrap();
-    // Version 3: the metadata stands behind version, offset and epoch.
+    // Version 3: the metadata comes after version, offset and epoch.
     value.splice(14..16, [0, 2, b'h', b'i']);
     let fixture = Fixture::with_log("g", &plain(0, &[(key, Some(value))]));
     fixture.offsets.renew(NOW + 90_000, RETENTION, NOW).unwrap();

@@ -24,7 +24,7 @@ fn all_groups_forget_a_topic() {
     let shards = fixture.offsets.shards().unwrap().unwrap();
     for shard in &shards.all {
         let bounds = shard.log().bounds().unwrap();
-        assert_eq!(bounds.durable, bounds.log_end, "on the medium");
+        assert_eq!(bounds.durable, bounds.log_end, "on disk");
     }
 }
 
@@ -60,7 +60,7 @@ fn commits_beyond_the_end_are_lowered_and_told() {
 fn a_lowered_commit_keeps_what_its_committer_wanted_to_remember() {
     let (key, value) = commit("g", "t", 0, 10);
     let mut value = value.unwrap();
-    // Version 3: the metadata stands behind version, offset and epoch.
+    // Version 3: the metadata comes after version, offset and epoch.
     value.splice(14..16, [0, 2, b'h', b'i']);
     let fixture = Fixture::with_log("g", &plain(0, &[(key, Some(value))]));
     assert_eq!(fixture.offsets.clamp(|_| Some(4), NOW).unwrap(), 1);

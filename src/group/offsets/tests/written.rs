@@ -13,7 +13,7 @@ fn batches(fixture: &Fixture, group: &str) -> Vec<Vec<Raw>> {
     let mut batches = Vec::new();
     while let Some(fetched) = cursor.fetch(FetchLimits { bytes: 1 << 20, records: usize::MAX }).unwrap() {
         let mut rest = fetched.bytes.as_ref();
-        while let Some((batch, behind)) = Batch::take_checked(rest) {
+        while let Some((batch, after)) = Batch::take_checked(rest) {
             let mut input = batch.records();
             let records = (0..batch.header.record_count).map(|_| {
                 let record = RawRecord::take(&mut input).unwrap();
@@ -21,7 +21,7 @@ fn batches(fixture: &Fixture, group: &str) -> Vec<Vec<Raw>> {
                 (record.key.unwrap().to_vec(), record.value.map(<[u8]>::to_vec))
             });
             batches.push(records.collect());
-            rest = behind;
+            rest = after;
         }
     }
     batches
@@ -111,7 +111,7 @@ fn one_call_is_one_batch_and_what_changes_nothing_is_not_written() {
     assert_eq!(commit(&[1, 2, 3], Durability::Buffered), [3]);
     assert_eq!(commit(&[1, 2, 3], Durability::Buffered), [3]);
     assert_eq!(commit(&[1, 5, 3], Durability::Buffered), [3, 1]);
-    // Nobody was promised that the others will be on the medium.
+    // Nobody was promised that the others will be on disk.
     let interval = Durability::Interval(Duration::from_secs(1));
     assert_eq!(commit(&[1, 5, 3], interval), [3, 1, 3]);
     assert_eq!(commit(&[1, 5, 3], interval), [3, 1, 3]);
