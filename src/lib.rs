@@ -54,6 +54,7 @@ pub mod fuzzing;
 mod group;
 mod handover;
 pub mod inspect;
+mod keyed;
 mod partition;
 mod position;
 mod producer;

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::source::{Word, exports, files, is_test, shipped};
 
 /// Rooms from the ground up. A room may use those before it and itself.
-const ROOMS: [&[&str]; 16] = [
+const ROOMS: [&[&str]; 17] = [
     &["error", "clock", "position"],
     &["events"],
     &["config"],
@@ -17,6 +17,7 @@ const ROOMS: [&[&str]; 16] = [
     &["segment"],
     &["partition"],
     &["compaction"],
+    &["keyed"],
     &["catalog"],
     &["group"],
     &["background"],

@@ -16,6 +16,7 @@ use crate::format::offset_commit::OffsetCommit;
 use crate::format::record::RawRecord;
 use crate::format::uuid::Uuid;
 use crate::group::beginning::Since;
+use crate::keyed::{Replay, Skipped};
 use crate::position::TopicPartition;
 
 /// The groups of one partition.
@@ -56,33 +57,8 @@ pub(super) struct Stored {
     pub(super) written: u64,
 }
 
-/// A record that was left out: its offset, and what is wrong with it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Skipped {
-    pub(super) offset: u64,
-    pub(super) reason: Malformed,
-}
-
-impl Fold {
-    /// All groups, sorted.
-    pub(super) fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
-        self.groups.iter().map(|(name, group)| (&**name, group))
-    }
-
-    pub(super) fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.get(name)
-    }
-
-    /// Whether a transaction that is still open commits this.
-    pub(super) fn is_pending(&self, group: &str, of: &TopicPartition) -> bool {
-        !self.pending.is_empty() && {
-            let key = (group.into(), of.clone());
-            self.pending.values().any(|pending| pending.contains_key(&key))
-        }
-    }
-
-    /// Notes a batch whose records are in plain, from the offset `from` on.
-    pub(super) fn note(&mut self, batch: &Batch<'_>, from: u64, skipped: &mut impl FnMut(Skipped)) {
+impl Replay for Fold {
+    fn apply(&mut self, batch: &Batch<'_>, from: u64, skipped: &mut dyn FnMut(Skipped)) {
         let mut records = batch.records();
         if batch.header.is_control() {
             if let Ok(record) = RawRecord::take(&mut records)
@@ -100,8 +76,27 @@ impl Fold {
             if offset >= from
                 && let Err(reason) = self.note_record(record.key, record.value, offset, producer)
             {
-                skipped(Skipped { offset, reason });
+                skipped(Skipped { offset, reason: reason.0.into() });
             }
+        }
+    }
+}
+
+impl Fold {
+    /// All groups, sorted.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
+        self.groups.iter().map(|(name, group)| (&**name, group))
+    }
+
+    pub(super) fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.get(name)
+    }
+
+    /// Whether a transaction that is still open commits this.
+    pub(super) fn is_pending(&self, group: &str, of: &TopicPartition) -> bool {
+        !self.pending.is_empty() && {
+            let key = (group.into(), of.clone());
+            self.pending.values().any(|pending| pending.contains_key(&key))
         }
     }
 

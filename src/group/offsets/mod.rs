@@ -10,7 +10,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`fold`] | what records add up to |
-//! | [`shard`] | one partition: reading, writing, counting |
+//! | [`shard`] | one partition: the records of groups in a [`KeyedLog`](crate::keyed::KeyedLog) |
 //! | [`sweep`] | changes to whatever groups they concern |
 //! | [`expiry`] | which offsets are too old, by Kafka's rules |
 //! | [`renewal`] | committing those again for a broker |
@@ -32,7 +32,7 @@ use parking_lot::{Mutex, RwLock};
 pub(crate) use fold::fold;
 use fold::{Group, Stored};
 pub(crate) use renewal::Commit;
-use shard::{Change, How, Shard, To};
+use shard::{Change, Shard, To};
 
 use super::beginning::Since;
 use crate::catalog::{Catalog, TopicEntry};
@@ -43,6 +43,7 @@ use crate::format::coordinator_record::group_partition;
 use crate::format::group_metadata::GroupMetadata;
 use crate::format::offset_commit::OffsetCommit;
 use crate::format::uuid::Uuid;
+use crate::keyed::WriteOptions;
 use crate::partition::PartitionLog;
 use crate::position::{Position, TopicPartition};
 use crate::sys::Purpose;
@@ -203,7 +204,7 @@ impl CommittedOffsets {
         {
             let mut writer = shard.writer(&self.events)?;
             self.refuse_others(positions.iter().map(Position::topic_partition))?;
-            let promised = writer.promised();
+            let sync_requested = writer.sync_requested();
             // Where a partition may come twice, what is committed already may not be so after another commit of it.
             let distinct = positions.is_sorted_by(|one, next| one.topic_partition() < next.topic_partition());
             let mut has_news = false;
@@ -211,7 +212,7 @@ impl CommittedOffsets {
                 let is_new = match self.written(shard, group, position) {
                     Some(written) if distinct || !has_news => match level {
                         Durability::Buffered => false,
-                        Durability::Interval(_) => written >= promised.max(shard.log().durable_end()),
+                        Durability::Interval(_) => written >= sync_requested.max(shard.log().durable_end()),
                         Durability::Synced => {
                             until = until.max(Some(written + 1));
                             false
@@ -393,8 +394,8 @@ impl Shards {
         self.all.get(partition as usize).ok_or_else(missing)
     }
 
-    fn how(&self, now: i64, level: Durability) -> How {
-        How { now, append_time: self.topic.rules().log_append_time(), level, whole: true }
+    fn how(&self, now: i64, durability: Durability) -> WriteOptions {
+        WriteOptions { now, append_time: self.topic.rules().log_append_time(), durability, atomic: true }
     }
 }
 

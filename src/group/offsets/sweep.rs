@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::expiry::Expiry;
 use super::fold::{Fold, Group, Stored};
-use super::shard::{Change, How, To};
+use super::shard::{Change, To};
 use super::{CommittedOffsets, await_durable};
 use crate::config::Durability;
 use crate::error::{Error, Result};
@@ -13,6 +13,7 @@ use crate::events::Event;
 use crate::format::group_metadata::GroupMetadata;
 use crate::format::offset_commit::OffsetCommit;
 use crate::format::uuid::Uuid;
+use crate::keyed::WriteOptions;
 use crate::position::TopicPartition;
 
 /// What is to be written of a group.
@@ -140,7 +141,7 @@ impl CommittedOffsets {
     ) -> Result<Swept> {
         let Some(shards) = self.shards()? else { return Ok(Swept::default()) };
         // One that is stopped in the middle is done again.
-        let how = How { whole: false, ..shards.how(now, level) };
+        let how = WriteOptions { atomic: false, ..shards.how(now, level) };
         let (mut swept, mut ends) = (Swept::default(), Vec::new());
         for shard in &shards.all {
             let mut writer = match shard.writer(&self.events) {
@@ -163,7 +164,7 @@ impl CommittedOffsets {
             let written = shard.write(&mut writer, changes, how)?;
             swept.written.extend(found);
             // What an earlier call has taken back is not found any more, and is waited for all the same.
-            let end = shard.taken_back_until(&mut writer)?.max(written.unwrap_or(0));
+            let end = shard.tombstones_end(&mut writer)?.max(written.unwrap_or(0));
             ends.push((shard, Some(end)));
         }
         // One after the other was appended to; none waited for the one before.
@@ -188,7 +189,7 @@ impl Swept {
 }
 
 impl Sweep {
-    fn of<'c>(&'c self, group: &'c str, how: How) -> Change<'c> {
+    fn of<'c>(&'c self, group: &'c str, how: WriteOptions) -> Change<'c> {
         let to = match self {
             Self::NoCommit(of) => To::NoCommit(of),
             Self::NoRecord => To::NoRecord,
