@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::clock::{Clock, Timestamp, time_of};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event};
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 
 /// Reports what fails.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Attempts {
     pub(super) fn attempt<T>(
         &self,
         task: &'static str,
-        partition: Option<&PartitionLog>,
+        partition: Option<&Leader>,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let outcome = self.unless_panicked(task, partition, work).unwrap_or(Err(Error::Closed));
@@ -41,7 +41,7 @@ impl Attempts {
     pub(super) fn unless_panicked<T>(
         &self,
         task: &'static str,
-        partition: Option<&PartitionLog>,
+        partition: Option<&Leader>,
         work: impl FnOnce() -> T,
     ) -> Option<T> {
         match catch_unwind(AssertUnwindSafe(work)) {

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::partition::{Age, PartitionLog, Retention, SegmentFacts};
+use crate::partition::{Age, AgeQuestion, Leader, PartitionLog, Retention, SegmentFacts};
 
 /// What the retention of some partitions did.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Retained {
     /// When something may be due next, by the log's clock. `None`: not before something changes.
     pub(crate) next_due: Option<i64>,
     /// Partitions of which there is more to be found out.
-    pub(crate) busy: Vec<Arc<PartitionLog>>,
+    pub(crate) busy: Vec<Arc<Leader>>,
 }
 
 /// How much is done at once.
@@ -40,10 +40,10 @@ pub(crate) enum Stint {
 ///
 /// A partition that fails is passed over; the first failure is returned beside what was done.
 pub(crate) fn retain(
-    partitions: &[Arc<PartitionLog>],
+    partitions: &[Arc<Leader>],
     now: i64,
     stint: Stint,
-    raise_starts: impl FnOnce(&[(Arc<PartitionLog>, u64)]) -> Result<()>,
+    raise_starts: impl FnOnce(&[(Arc<Leader>, u64)]) -> Result<()>,
 ) -> (Retained, Result<()>) {
     let mut retained = Retained::default();
     let mut outcome = Ok(());
@@ -106,7 +106,7 @@ struct Judged {
 }
 
 /// Finds out where the log is to start so that the segments which are not kept lie below, and makes these ready to go.
-fn judge(partition: &Arc<PartitionLog>, now: i64, stint: Stint) -> Result<Judged> {
+fn judge(partition: &Arc<Leader>, now: i64, stint: Stint) -> Result<Judged> {
     let retention = partition.retention();
     let start = partition.has_below_start().then(|| partition.log_start());
     let mut judged = Judged { start, is_busy: false, next_due: None };
@@ -151,7 +151,7 @@ trait Witness {
 }
 
 struct Batches<'p> {
-    partition: &'p PartitionLog,
+    partition: &'p Leader,
     now: i64,
     stint: Stint,
 }
@@ -167,18 +167,14 @@ impl Witness for Batches<'_> {
 }
 
 /// The age of a segment as its batches tell it. Tells, once, if the segment stays for a timestamp in the future alone.
-fn age_by_batches(
-    partition: &PartitionLog,
-    base: u64,
-    age: i64,
-    now: i64,
-    stint: Stint,
-) -> Result<Option<Age>> {
-    let known = partition.age_of(base, now, stint == Stint::Whole, i64::MIN)?;
+fn age_by_batches(partition: &Leader, base: u64, age: i64, now: i64, stint: Stint) -> Result<Option<Age>> {
+    let whole = stint == Stint::Whole;
+    let age_of = |since| partition.age_of(AgeQuestion { base, now, whole, since });
+    let known = age_of(i64::MIN)?;
     if known.is_none_or(|known| known.newest <= now) || !partition.is_news_of_future(base) {
         return Ok(known);
     }
-    let known = age_now(partition, base, age, now, stint)?;
+    let known = age_now(age_of, age, now)?;
     if let Some(known) = known.filter(|known| known.is_kept_by_future(age, now)) {
         partition.tell_future(base, known.newest);
     }
@@ -186,12 +182,12 @@ fn age_by_batches(
 }
 
 /// The same, as of now: what was the future when the segment was gone through may be the past by now, and young.
-fn age_now(partition: &PartitionLog, base: u64, age: i64, now: i64, stint: Stint) -> Result<Option<Age>> {
-    let whole = stint == Stint::Whole;
-    let known = partition.age_of(base, now, whole, i64::MIN)?;
+/// `age_of` tells what was found out since a time.
+fn age_now(age_of: impl Fn(i64) -> Result<Option<Age>>, age: i64, now: i64) -> Result<Option<Age>> {
+    let known = age_of(i64::MIN)?;
     match known.map(|known| (known, known.newest_past)) {
         Some((known, Some(past))) if is_old(past, age, now) && !is_old(past, age, known.at) => {
-            partition.age_of(base, now, whole, past.saturating_add(age).saturating_add(1))
+            age_of(past.saturating_add(age).saturating_add(1))
         }
         _ => Ok(known),
     }
@@ -205,14 +201,16 @@ impl Age {
 }
 
 /// The oldest segment that is not old by its index, if it is kept only because of a timestamp in the future.
-pub(crate) fn kept_by_future(partition: &Arc<PartitionLog>, now: i64) -> Result<Option<SegmentFacts>> {
+pub(crate) fn kept_by_future(partition: &PartitionLog, now: i64) -> Result<Option<SegmentFacts>> {
     let retention = partition.retention();
     let Some(age) = retention.ms.filter(|_| retention.deletes) else { return Ok(None) };
     let segments = partition.facts()?;
     let first = count_by_rules(&segments, partition.log_start(), &retention);
     let kept = segments.into_iter().skip(first).find(|segment| !is_old(segment.newest, age, now));
     let Some(segment) = kept.filter(|segment| segment.newest > now) else { return Ok(None) };
-    let known = age_now(partition, segment.base, age, now, Stint::Whole)?;
+    let base = segment.base;
+    let age_of = |since| partition.age_of(AgeQuestion { base, now, whole: true, since });
+    let known = age_now(age_of, age, now)?;
     let known = known.filter(|known| known.is_kept_by_future(age, now));
     Ok(known.map(|known| SegmentFacts { newest: known.newest, ..segment }))
 }

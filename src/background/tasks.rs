@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::compaction::{Compaction, Step, Summary};
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::partition::{Actives, Chore, PartitionLog, SyncBy};
+use crate::partition::{Actives, Chore, Leader, SyncBy};
 use crate::sys::Purpose;
 
 /// How long a recovery point may be newer than the file that tells of it.
@@ -43,7 +43,7 @@ pub(super) enum Task {
     /// Fills the space that is kept for a full disk.
     FillReserve,
     /// Brings sealed segments to their final form.
-    FinishSealed(Arc<PartitionLog>),
+    FinishSealed(Arc<Leader>),
     Sync(SyncBy),
     /// Goes on through the batches of segments whose age is not known yet.
     RetainFurther,
@@ -51,7 +51,7 @@ pub(super) enum Task {
     /// Forgets committed positions that are too old.
     ExpireOffsets,
     /// Closes the file of a partition, if it was not appended to since it was synced.
-    CloseIdle(Weak<PartitionLog>),
+    CloseIdle(Weak<Leader>),
     /// Closes files that are idle, of more partitions than may have theirs open.
     CloseSurplus(Arc<Actives>),
     LookForDirt,
@@ -88,7 +88,7 @@ impl Task {
 pub(super) struct Tasks {
     schedule: Schedule,
     /// Partitions whose oldest segments are being looked at.
-    ageing: Vec<Weak<PartitionLog>>,
+    ageing: Vec<Weak<Leader>>,
     compaction: Compaction,
 }
 
@@ -222,7 +222,7 @@ impl Tasks {
         }
     }
 
-    fn finish_sealed(&mut self, partition: &Arc<PartitionLog>, round: &mut InRound<'_>) {
+    fn finish_sealed(&mut self, partition: &Arc<Leader>, round: &mut InRound<'_>) {
         let finish = || partition.finish_sealed();
         let finished = round.of.attempts.attempt("finishing a segment", Some(partition), finish);
         if let Some(segments) = round.done.note(finished) {
@@ -261,7 +261,7 @@ impl Tasks {
         self.retain(&catalog.settled_partitions(), now, round);
     }
 
-    fn retain(&mut self, partitions: &[Arc<PartitionLog>], now: i64, round: &mut InRound<'_>) {
+    fn retain(&mut self, partitions: &[Arc<Leader>], now: i64, round: &mut InRound<'_>) {
         let catalog = &round.of.subject.catalog;
         let _spending = catalog.spend(Purpose::Freeing);
         let stint = if round.of.pace.is_by_hand() { Stint::Whole } else { Stint::Slice };
@@ -319,7 +319,7 @@ impl Tasks {
     }
 
     /// A slice of a pass over this partition.
-    fn compact(&mut self, partition: &Arc<PartitionLog>, round: &mut InRound<'_>) {
+    fn compact(&mut self, partition: &Arc<Leader>, round: &mut InRound<'_>) {
         let Some(now) = round.time() else {
             // The pass is begun anew when the time can be known.
             self.compaction.end();
@@ -369,7 +369,7 @@ fn wait(now: i64, due: i64) -> Duration {
 }
 
 /// What is left of the partition is on disk. Only now the checkpoint may say so.
-fn compacted(partition: &Arc<PartitionLog>, summary: Summary, round: &mut InRound<'_>) {
+fn compacted(partition: &Arc<Leader>, summary: Summary, round: &mut InRound<'_>) {
     partition.set_cleaned(summary.upto);
     let Background { attempts, subject, .. } = round.of;
     let written = attempts.attempt("writing a checkpoint", None, || subject.catalog.write_cleaned());

@@ -21,7 +21,7 @@ use super::metadata_log::MetadataLog;
 use super::state::{State, likeness};
 use super::{Catalog, Changes, TopicEntry};
 use crate::error::{Error, Result};
-use crate::partition::{PartitionLog, holds_no_record};
+use crate::partition::{Leader, holds_no_record};
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind};
 
@@ -34,7 +34,7 @@ pub(super) struct Unfinished {
     /// They do not any more, but may again after a power failure.
     has_unsynced_checkpoints: bool,
     /// Directories that have left their place, and that a snapshot needs yet.
-    kept: Vec<(PathBuf, Arc<PartitionLog>)>,
+    kept: Vec<(PathBuf, Arc<Leader>)>,
 }
 
 impl Unfinished {
@@ -50,8 +50,8 @@ impl Unfinished {
         let placed = topic.partitions().iter().filter(|partition| !partition.has_lost_its_place());
         let directories = placed.map(|partition| partition.directory().to_owned());
         let forget = Some(topic.name().to_string());
-        let logs =
-            topic.partitions().iter().map(|log| (log.directory().to_owned(), Arc::clone(log))).collect();
+        let logs = topic.partitions().iter().filter_map(|log| log.leader().ok());
+        let logs = logs.map(|log| (log.directory().to_owned(), Arc::clone(log))).collect();
         self.removals.push(Removal { id: topic.id(), forget, directories: directories.collect(), logs });
     }
 }

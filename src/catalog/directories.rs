@@ -18,7 +18,7 @@ use crate::format::file_names::{
 };
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 use crate::segment;
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind, random_bytes};
@@ -118,7 +118,7 @@ pub(super) struct Removal {
     pub(super) forget: Option<String>,
     pub(super) directories: Vec<PathBuf>,
     /// The partitions that were open in them.
-    pub(super) logs: BTreeMap<PathBuf, Arc<PartitionLog>>,
+    pub(super) logs: BTreeMap<PathBuf, Arc<Leader>>,
 }
 
 impl Removal {
@@ -128,7 +128,7 @@ impl Removal {
         &self,
         root: &Path,
         disk: &Disk,
-        kept: &mut Vec<(PathBuf, Arc<PartitionLog>)>,
+        kept: &mut Vec<(PathBuf, Arc<Leader>)>,
     ) -> Result<Vec<PathBuf>> {
         let mut aside = Vec::new();
         for directory in &self.directories {

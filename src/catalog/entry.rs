@@ -15,7 +15,7 @@ use super::state::{PartitionState, TopicState};
 use crate::config::{DefaultRetention, TopicConfig, TopicSettings, topic_name};
 use crate::error::{PoisonCause, SettingMismatch};
 use crate::format::uuid::Uuid;
-use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionSettings};
+use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionOpening, PartitionSettings};
 use crate::position::TopicPartition;
 use crate::sys::Disk;
 
@@ -90,7 +90,8 @@ impl Surroundings<'_> {
         checkpointed: Checkpointed,
     ) -> Arc<PartitionLog> {
         let settings = PartitionSettings::of(settings, self.limits, first_epoch);
-        PartitionLog::new(of, topic_id, self.root, self.disk, settings, checkpointed, self.chores.clone())
+        let (root, disk, chores) = (self.root, self.disk, self.chores.clone());
+        PartitionLog::open(PartitionOpening { id: of, topic_id, root, disk, settings, checkpointed, chores })
     }
 }
 

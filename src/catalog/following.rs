@@ -64,7 +64,7 @@ impl Catalog {
 
     /// Looks what another process has changed. Of a log of our own there is nothing to learn.
     pub(crate) fn refresh(&self) -> Result<()> {
-        if !self.disk.read_only {
+        if !self.disk.is_read_only() {
             return Ok(());
         }
         let mut changes = self.changes.lock();
@@ -81,7 +81,9 @@ impl Catalog {
     pub(crate) fn raise_marks(&self) -> Result<()> {
         let checkpoints = Checkpoints::read(&self.disk, &self.root, false)?;
         for partition in self.partitions() {
-            partition.raise_marks(&checkpoints.of(partition.id()));
+            if let Some(tailing) = partition.tailing() {
+                tailing.raise_marks(&checkpoints.of(partition.id()));
+            }
         }
         Ok(())
     }

@@ -29,8 +29,8 @@ use crate::format::metadata_record::MetadataRecord;
 use crate::format::record::{RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    Checkpointed, Chores, Cursor, FetchLimits, Flush, PartitionLog, PartitionRecovery, PartitionSettings,
-    Retention,
+    Checkpointed, Chores, Cursor, FetchLimits, Flush, PartitionLog, PartitionOpening, PartitionRecovery,
+    PartitionSettings, Retention,
 };
 use crate::position::TopicPartition;
 use crate::sys::{Disk, EntryKind};
@@ -92,11 +92,13 @@ impl MetadataLog {
         let (id, topic_id, disk) =
             (TopicPartition::from((CLUSTER_METADATA, 0)), Uuid::METADATA_TOPIC, disk.exact());
         let chores = Chores { events: events.clone(), ..Chores::default() };
-        let log = PartitionLog::new(id, topic_id, root, &disk, SETTINGS, checkpointed, chores);
+        let opening =
+            PartitionOpening { id, topic_id, root, disk: &disk, settings: SETTINGS, checkpointed, chores };
+        let log = PartitionLog::open(opening);
         let recovery = log.load()?;
-        if !disk.read_only {
+        if let Ok(leader) = log.leader() {
             // What is acted upon must not be gone after a power failure; a stopped process may have left it unsynced.
-            log.sync()?;
+            leader.sync()?;
         }
         let (state, read_to) = read_all(&log, &disk)?;
         let is_new = read_to == 0 && state == State::default();
@@ -157,23 +159,24 @@ impl MetadataLog {
             self.builder.push(&fields, measured, now);
         }
         let Some(mut batch) = self.builder.finish() else { return Ok(self.log.bounds()?.log_end) };
-        let base = self.log.append(&mut batch, None, Durability::Synced)?;
-        if let Err(failure) = self.log.sync() {
+        let base = self.log.leader()?.append(&mut batch, None, Durability::Synced)?;
+        let leader = self.log.leader()?;
+        if let Err(failure) = leader.sync() {
             // The change is in the log and not acted upon: whatever was refused, nothing may follow it.
-            self.log.refuse_writes(&PoisonCause::new(self.log.id().clone(), &failure));
-            return self.log.sync().and(Err(failure));
+            leader.refuse_writes(&PoisonCause::new(self.log.id().clone(), &failure));
+            return leader.sync().and(Err(failure));
         }
         Ok(base)
     }
 
     /// The leader epoch of the next change.
     pub(super) fn epoch(&self) -> u32 {
-        self.log.epoch()
+        self.log.leader().map_or(0, |leader| leader.epoch())
     }
 
     /// Changes from here on are of this leader epoch.
     pub(super) fn raise_epoch(&self, to: u32) -> Result<()> {
-        self.log.raise_epoch(to)
+        self.log.leader()?.raise_epoch(to)
     }
 
     /// Where the log is, for messages about it.

@@ -82,7 +82,7 @@ use crate::format::file_names::IDENTITY;
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
-use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionRecovery};
+use crate::partition::{Checkpointed, Chores, Leader, LogLimits, PartitionLog, PartitionRecovery};
 use crate::position::TopicPartition;
 use crate::sys::{Disk, NameRules, Purpose, Spending};
 use crate::wait::Sleepers;
@@ -307,7 +307,7 @@ impl Catalog {
 
     /// Has partitions start at these offsets: in the checkpoint of log starts, on disk, then here. If the checkpoint
     /// cannot be written they start where they did.
-    pub(crate) fn raise_log_starts(&self, raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
+    pub(crate) fn raise_log_starts(&self, raised: &[(Arc<Leader>, u64)]) -> Result<()> {
         let _changes = self.changes.lock();
         let to: BTreeMap<_, _> = raised.iter().map(|(log, to)| (log.id(), *to)).collect();
         let partitions = self.partitions();
@@ -389,7 +389,7 @@ impl Catalog {
     }
 
     fn refuse_read_only(&self) -> Result<()> {
-        if self.disk.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+        self.disk.refuse_read_only()
     }
 
     fn add(
@@ -495,10 +495,11 @@ impl Catalog {
     }
 
     /// The partitions of topics of which it is known that they are there: of others nothing is taken away.
-    pub(crate) fn settled_partitions(&self) -> Vec<Arc<PartitionLog>> {
+    pub(crate) fn settled_partitions(&self) -> Vec<Arc<Leader>> {
         let topics = self.snapshot();
         let settled = topics.values().filter(|topic| !topic.is_unsettled());
-        settled.flat_map(|topic| topic.partitions().iter()).cloned().collect()
+        let partitions = settled.flat_map(|topic| topic.partitions().iter());
+        partitions.filter_map(|partition| partition.leader().ok()).cloned().collect()
     }
 }
 

@@ -35,6 +35,7 @@ impl Catalog {
         let topics = self.snapshot();
         let partitions = topics.values().flat_map(|topic| topic.partitions().iter()).cloned();
         let logs = [changes.log.partition()].into_iter().chain(partitions);
+        let logs = logs.filter_map(|log| log.leader().ok().cloned());
         let partitions = at_one_point(logs.map(Kept::new).collect());
         Ok(LogPoint { topics: topics.len(), partitions })
     }

@@ -71,7 +71,9 @@ impl TopicEntry {
     fn set_unsettled(&self, cause: &PoisonCause) {
         self.unsettled.get_or_init(|| cause.clone());
         for partition in self.partitions().iter() {
-            partition.refuse_writes(cause);
+            if let Ok(leader) = partition.leader() {
+                leader.refuse_writes(cause);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Damage, Error, Result};
 use crate::format::transaction_index::AbortedTransaction;
-use crate::partition::{Aborted, PartitionLog, ProducerState, SegmentList};
+use crate::partition::{Aborted, Leader, ProducerState, SegmentList};
 use crate::segment::Batches;
 
 /// Bytes of log that are gone through at a time: a few milliseconds.
@@ -40,7 +40,7 @@ pub(super) struct Decided {
 
 impl Deciding {
     /// `young_from`: a segment with offsets from `watched_from` on and a record of this time or a later one is left alone.
-    pub(super) fn new(log: &PartitionLog, young_from: i64, watched_from: u64) -> Self {
+    pub(super) fn new(log: &Leader, young_from: i64, watched_from: u64) -> Self {
         let list = log.segments();
         let expected = list.first().map_or(0, |first| first.base());
         Self {
@@ -58,7 +58,7 @@ impl Deciding {
     }
 
     /// Goes through a slice. `Some` at the end.
-    pub(super) fn step(&mut self, log: &PartitionLog) -> Result<Option<Decided>> {
+    pub(super) fn step(&mut self, log: &Leader) -> Result<Option<Decided>> {
         let Some(segment) = self.list.iter().nth(self.segment).cloned() else {
             return Ok(Some(Decided {
                 aborted: Aborted::of(std::mem::take(&mut self.aborted)),

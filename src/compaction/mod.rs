@@ -25,7 +25,7 @@ pub(crate) use pass::Step;
 pub(crate) use pass::Summary;
 
 use crate::error::{Error, Result};
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 
 /// Bytes that the map of keys may take unless something else is said.
 pub(crate) const DEFAULT_MEMORY: usize = 16 << 20;
@@ -36,7 +36,7 @@ pub(crate) struct Compaction {
     memory: usize,
     pass: Option<Pass>,
     /// The next one is the last.
-    waiting: Vec<Weak<PartitionLog>>,
+    waiting: Vec<Weak<Leader>>,
 }
 
 /// What a look at all partitions has found.
@@ -63,7 +63,7 @@ impl Compaction {
     }
 
     /// Looks which partitions are worth going through, in place of what was known.
-    pub(crate) fn look(&mut self, partitions: &[Arc<PartitionLog>], now: i64) -> Look {
+    pub(crate) fn look(&mut self, partitions: &[Arc<Leader>], now: i64) -> Look {
         let (mut look, mut found) = (Look::default(), Vec::new());
         for partition in partitions.iter().filter(|partition| partition.is_compacted()) {
             match partition.judge(now) {
@@ -82,7 +82,7 @@ impl Compaction {
     }
 
     /// The partition that is gone through, or is next.
-    pub(crate) fn present(&mut self) -> Option<Arc<PartitionLog>> {
+    pub(crate) fn present(&mut self) -> Option<Arc<Leader>> {
         if let Some(pass) = &self.pass {
             return Some(Arc::clone(pass.log()));
         }
@@ -96,7 +96,7 @@ impl Compaction {
     }
 
     /// Does a slice of a pass over the [`present`](Self::present) partition, and begins with it if need be.
-    pub(crate) fn step(&mut self, partition: &Arc<PartitionLog>, now: i64) -> Result<Step> {
+    pub(crate) fn step(&mut self, partition: &Arc<Leader>, now: i64) -> Result<Step> {
         let mut pass = if let Some(pass) = self.pass.take() {
             pass
         } else {

@@ -17,7 +17,7 @@ use crate::format::frame::{Frame, FrameKind};
 use crate::format::header::BatchHeader;
 use crate::format::record::RawRecord;
 use crate::format::rewrite::{Horizon, Keep, Left, Rewriter, each_record, header_only};
-use crate::partition::{Cleanable, PartitionLog};
+use crate::partition::{Cleanable, Leader};
 use crate::segment::{Batches, CleanedSegment, CleanedWriter, Segment, TIMES_DIFFER};
 
 /// Bytes of log that are gone through at a time: a few milliseconds.
@@ -28,7 +28,7 @@ const MAX_SPAN: u64 = i32::MAX.unsigned_abs() as u64;
 /// A pass that has begun.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    log: Arc<PartitionLog>,
+    log: Arc<Leader>,
     plan: Cleanable,
     now: i64,
     /// Bytes that the map of keys may take.
@@ -107,7 +107,7 @@ struct Piece<'p> {
 
 impl Pass {
     /// Begins a pass at the time `now`, whose map of keys takes `memory` bytes at most.
-    pub(super) fn new(log: &Arc<PartitionLog>, plan: Cleanable, memory: usize, now: i64) -> Result<Self> {
+    pub(super) fn new(log: &Arc<Leader>, plan: Cleanable, memory: usize, now: i64) -> Result<Self> {
         let verdicts = Verdicts::new(memory, plan.first_dirty, plan.end())?;
         let producers = Producers::new(log.last_batches());
         let young_from = match plan.settings.min_lag_ms {
@@ -134,7 +134,7 @@ impl Pass {
         })
     }
 
-    pub(super) fn log(&self) -> &Arc<PartitionLog> {
+    pub(super) fn log(&self) -> &Arc<Leader> {
         &self.log
     }
 
@@ -463,7 +463,7 @@ impl Drop for Pass {
 }
 
 impl Group {
-    fn push(&mut self, log: &PartitionLog, piece: &Piece<'_>, plan: &Cleanable) -> Result<()> {
+    fn push(&mut self, log: &Leader, piece: &Piece<'_>, plan: &Cleanable) -> Result<()> {
         let more = piece.bytes.len() as u64;
         if self.output.as_ref().is_some_and(|output| output.bytes() + more > self.most_bytes) {
             self.finish_output(log, plan, Some(piece.base_offset))?;
@@ -481,12 +481,12 @@ impl Group {
         Err(Error::invalid("compaction", "the offsets of a segment are too far apart"))
     }
 
-    fn push_header(&mut self, log: &PartitionLog, header: &BatchHeader, plan: &Cleanable) -> Result<()> {
+    fn push_header(&mut self, log: &Leader, header: &BatchHeader, plan: &Cleanable) -> Result<()> {
         self.push(log, &Piece::of(&header_only(header), &BatchHeader { record_count: 0, ..*header }), plan)
     }
 
     /// Brings the segment that is being written to its end, which is that of the group or where the next one begins.
-    fn finish_output(&mut self, log: &PartitionLog, plan: &Cleanable, next: Option<u64>) -> Result<()> {
+    fn finish_output(&mut self, log: &Leader, plan: &Cleanable, next: Option<u64>) -> Result<()> {
         let Some(mut output) = self.output.take() else { return Ok(()) };
         let Some(last) = plan.segments.get(self.segments.end - 1) else { return Ok(()) };
         let base = output.base();
@@ -500,7 +500,7 @@ impl Group {
     }
 
     /// Removes what was written.
-    fn discard(&mut self, log: &PartitionLog) {
+    fn discard(&mut self, log: &Leader) {
         let written = self.output.take().map(|output| output.base());
         let made: Vec<_> = self.made.drain(..).map(|one| one.segment.base()).collect();
         made.into_iter().chain(written).for_each(|base| log.discard_cleaned(base));

@@ -133,7 +133,7 @@ impl Consumer {
         let topic = self.directory.topic_of(partition)?;
         let log = Arc::clone(topic.partition(partition.partition())?.log());
         let before = self.assigned.place_of(partition).map(|at| &self.assigned[at]);
-        let before = before.filter(|known| Arc::ptr_eq(known.cursor.log(), &log));
+        let before = before.filter(|known| known.cursor.log().is_same(&log));
         let Some(known) = before else { return self.begin(log, since) };
         self.know_transactions(&log)?;
         let cursor = self.cursor(log, known.cursor.offset());

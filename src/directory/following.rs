@@ -79,7 +79,7 @@ impl OpenDirectory {
     /// Whether another process may be writing what is read here.
     #[inline]
     pub(crate) fn is_read_only(&self) -> bool {
-        self.disk.read_only
+        self.disk.is_read_only()
     }
 
     /// Where another process tells what it appends.
@@ -89,7 +89,7 @@ impl OpenDirectory {
 
     /// Looks for topics and settings that another process has changed. Of a log of our own there is nothing to learn.
     pub(crate) fn look_around(&self) -> Result<()> {
-        if !self.disk.read_only {
+        if !self.disk.is_read_only() {
             return Ok(());
         }
         let mut following = self.following.lock();

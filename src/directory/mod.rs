@@ -42,7 +42,7 @@ use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::format::file_names::CLEAN_MARKER;
 use crate::group::{CommittedOffsets, Coordinator, Deletions};
-use crate::partition::{LiveWatch, PartitionLog};
+use crate::partition::{Leader, LiveWatch};
 use crate::position::TopicPartition;
 use crate::sys::{Birth, DirectoryLock, Disk, Purpose, Spending};
 use crate::wait::Sleepers;
@@ -351,7 +351,7 @@ impl OpenDirectory {
         self.check_writable()?;
         let mut outcome = Ok(());
         for partition in self.catalog()?.partitions() {
-            match partition.sync() {
+            match partition.leader()?.sync() {
                 // Deleted since the list was made: nothing of it is to be kept.
                 Ok(()) | Err(Error::NotFound { .. }) => {}
                 // One that fails is no reason to leave out the others.
@@ -414,7 +414,7 @@ impl OpenDirectory {
     }
 
     /// Has a partition start at an offset, on disk.
-    pub(crate) fn raise_log_start(&self, partition: &Arc<PartitionLog>, to: u64) -> Result<()> {
+    pub(crate) fn raise_log_start(&self, partition: &Arc<Leader>, to: u64) -> Result<()> {
         // Once it is closed the directory may be somebody else's.
         let running = self.running.lock();
         if running.is_none() {

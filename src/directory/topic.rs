@@ -293,10 +293,11 @@ impl Partition {
     pub fn delete_records(&self, before: u64) -> Result<u64> {
         self.directory.check_writable()?;
         let _spending = self.directory.spend_for_freeing();
-        self.log.prepare_start(before)?;
-        self.directory.raise_log_start(&self.log, before)?;
-        let finished = self.log.finish_before(before);
-        let dropped = self.log.drop_front(self.directory.now().as_millis());
+        let leader = self.log.leader()?;
+        leader.prepare_start(before)?;
+        self.directory.raise_log_start(leader, before)?;
+        let finished = leader.finish_before(before);
+        let dropped = leader.drop_front(self.directory.now().as_millis());
         if let Err(failure) = finished.map(drop).and(dropped.map(drop)) {
             self.directory.tell_failed("deleting old segments", &failure);
         }
@@ -361,7 +362,7 @@ impl Partition {
     pub fn sync(&self) -> Result<()> {
         self.directory.check_writable()?;
         self.log.check_place()?;
-        self.log.sync()
+        self.log.leader()?.sync()
     }
 
     pub(crate) fn log(&self) -> &Arc<PartitionLog> {

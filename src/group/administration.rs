@@ -155,7 +155,7 @@ impl Coordinator {
 }
 
 /// Refuses to commit a position past the end of its partition.
-pub(crate) fn refuse_beyond_end(log: &Arc<PartitionLog>, position: &Position) -> Result<Bounds> {
+pub(crate) fn refuse_beyond_end(log: &PartitionLog, position: &Position) -> Result<Bounds> {
     let bounds = log.bounds()?;
     if position.offset() > bounds.log_end {
         let valid = bounds.log_start..bounds.log_end;

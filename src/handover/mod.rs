@@ -30,7 +30,7 @@ pub use warning::HandoverWarning;
 use crate::catalog::Catalog;
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -77,11 +77,11 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
 }
 
 /// The partitions that can be read. Those that cannot are obstacles.
-fn readable(catalog: &Catalog) -> Result<Vec<Arc<PartitionLog>>> {
+fn readable(catalog: &Catalog) -> Result<Vec<Arc<Leader>>> {
     let mut found = Vec::new();
     for partition in catalog.partitions() {
         match unless_deleted(partition.load()) {
-            Ok(Some(_)) => found.push(partition),
+            Ok(Some(_)) => found.extend(partition.leader().ok().cloned()),
             Ok(None) | Err(Error::Corrupt(_) | Error::Unsupported(_)) => {}
             Err(failure) => return Err(failure),
         }

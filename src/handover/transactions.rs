@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::format::batch::Batch;
 use crate::format::record::RawRecord;
 use crate::format::transaction_state::{self, TransactionState};
-use crate::partition::{Cursor, FetchLimits, OpenTransaction, PartitionLog};
+use crate::partition::{Cursor, FetchLimits, Leader, OpenTransaction};
 
 const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
 
@@ -30,7 +30,7 @@ pub(super) struct Found {
 /// A transaction that nobody will end.
 #[derive(Debug)]
 pub(super) struct Hanging {
-    pub(super) log: Arc<PartitionLog>,
+    pub(super) log: Arc<Leader>,
     pub(super) open: OpenTransaction,
     pub(super) transaction: OngoingTransaction,
 }
@@ -60,7 +60,7 @@ pub(super) fn find(catalog: &Catalog) -> Result<Found> {
 }
 
 /// What the coordinators of a broker have noted last, by transactional id. What makes no sense to us is theirs alone.
-fn states(partitions: &[Arc<PartitionLog>]) -> Result<BTreeMap<Vec<u8>, TransactionState>> {
+fn states(partitions: &[Arc<Leader>]) -> Result<BTreeMap<Vec<u8>, TransactionState>> {
     let mut states = BTreeMap::new();
     for log in partitions.iter().filter(|log| log.id().topic() == TRANSACTION_STATE) {
         unless_deleted(note_all(log, &mut states))?;
@@ -68,7 +68,7 @@ fn states(partitions: &[Arc<PartitionLog>]) -> Result<BTreeMap<Vec<u8>, Transact
     Ok(states)
 }
 
-fn note_all(log: &Arc<PartitionLog>, states: &mut BTreeMap<Vec<u8>, TransactionState>) -> Result<()> {
+fn note_all(log: &Arc<Leader>, states: &mut BTreeMap<Vec<u8>, TransactionState>) -> Result<()> {
     let start = log.bounds()?.log_start;
     let mut cursor = Cursor::new(Arc::clone(log), start, ReadUpTo::Visible);
     while let Some(fetched) = cursor.fetch(LIMITS)? {

@@ -97,9 +97,9 @@ impl<S: Replay> KeyedLog<S> {
         // It was not empty.
         let Some(mut batch) = writer.batch.finish() else { return Err(Error::Closed) };
         let base = if options.atomic {
-            self.log.append_whole(&mut batch, options.durability)?
+            self.log.leader()?.append_whole(&mut batch, options.durability)?
         } else {
-            self.log.append(&mut batch, None, options.durability)?
+            self.log.leader()?.append(&mut batch, None, options.durability)?
         };
         let end = base + records;
         if let (Some(state), Some(batch)) = (&mut *self.state.write(), batch.as_batch()) {

@@ -64,7 +64,7 @@ impl<S: Replay> KeyedLog<S> {
     /// The state at the end of the log.
     pub(crate) fn state(&self, skipped: &dyn Fn(Skipped)) -> Result<MappedRwLockReadGuard<'_, S>> {
         loop {
-            if !self.log.is_followed()
+            if self.log.leader().is_ok()
                 && let Ok(state) = RwLockReadGuard::try_map(self.state.read(), Option::as_ref)
             {
                 return Ok(state);
@@ -78,9 +78,7 @@ impl<S: Replay> KeyedLog<S> {
 
     /// The right to append. The log has been replayed when it returns.
     pub(crate) fn writer(&self, skipped: &dyn Fn(Skipped)) -> Result<MutexGuard<'_, Writer>> {
-        if self.log.is_followed() {
-            return Err(Error::ReadOnly);
-        }
+        self.log.leader()?;
         let mut writer = self.writer.lock();
         if self.state.read().is_none() {
             self.replay(&mut writer, skipped)?;
@@ -90,7 +88,7 @@ impl<S: Replay> KeyedLog<S> {
 
     /// Replays the log from its start, or from where the last replay ended.
     fn replay(&self, writer: &mut Writer, skipped: &dyn Fn(Skipped)) -> Result<()> {
-        let continues = self.log.is_followed();
+        let continues = self.log.tailing().is_some();
         let mut stored = self.state.write();
         let (mut cursor, mut state) = match (writer.cursor.take(), stored.take()) {
             // Another thread was faster.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use super::writer::idle::Actives;
-use super::{LiveWatch, LiveWriter, PartitionLog};
+use super::{Leader, LiveWatch, LiveWriter};
 use crate::clock::{Moment, Pace};
 use crate::events::Announcer;
 use crate::sys::{Growth, Tail};
@@ -20,14 +20,14 @@ pub(crate) enum AheadChore {
     /// Space in the active segment.
     Grow { growth: Arc<Growth>, tail: Arc<Tail> },
     /// A file for the next one.
-    PrepareSegment(Arc<PartitionLog>),
+    PrepareSegment(Arc<Leader>),
 }
 
 /// Work that waits for the disk.
 #[derive(Debug)]
 pub(crate) enum Chore {
     /// Sealed segments wait for their final form.
-    FinishSealed(Arc<PartitionLog>),
+    FinishSealed(Arc<Leader>),
     Sync(SyncBy),
     /// Retention may have something to do that it did not count on.
     Retain,
@@ -39,7 +39,7 @@ pub(crate) enum Chore {
 #[derive(Debug)]
 pub(crate) struct SyncBy {
     pub(crate) due: Moment,
-    pub(crate) partition: Arc<PartitionLog>,
+    pub(crate) partition: Arc<Leader>,
     /// Void if a sync began since.
     pub(super) request: Request,
 }
@@ -96,7 +96,7 @@ impl Chores {
     }
 
     /// Has the file of the next segment made.
-    pub(super) fn prepare_segment(&self, partition: &Arc<PartitionLog>) {
+    pub(super) fn prepare_segment(&self, partition: &Arc<Leader>) {
         if let Some(ahead) = &self.ahead {
             // As above.
             let _ = ahead.try_send(AheadChore::PrepareSegment(Arc::clone(partition)));
@@ -104,7 +104,7 @@ impl Chores {
     }
 
     /// Has the sealed segments of `partition` finished. `false`: nobody is there to do it.
-    pub(super) fn finish_sealed(&self, partition: &Arc<PartitionLog>) -> bool {
+    pub(super) fn finish_sealed(&self, partition: &Arc<Leader>) -> bool {
         let chore = || Chore::FinishSealed(Arc::clone(partition));
         self.upkeep.as_ref().is_some_and(|upkeep| upkeep.send(chore()).is_ok())
     }
@@ -126,7 +126,7 @@ impl Chores {
     }
 
     /// Has `partition` synced, beginning no later than the request has it.
-    pub(super) fn sync_within(&self, partition: &Arc<PartitionLog>, request: Request) {
+    pub(super) fn sync_within(&self, partition: &Arc<Leader>, request: Request) {
         if let Some(upkeep) = &self.upkeep
             && let Some(due) = self.pace.now().after(request.delay)
         {

@@ -14,6 +14,7 @@ pub(super) enum Rank {
     TransactionEnds,
     TailedTransactions,
     Ages,
+    Watching,
     Appender,
     OpenFiles,
     Finishing,

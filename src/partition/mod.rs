@@ -1,12 +1,17 @@
 //! One partition: its segments in order, appended to under one lock and read without it.
 //!
+//! A [`Leader`] appends to it, a [`Tailing`] reader reads what another process appends. Which of the two it is is decided when
+//! the directory is opened, by the [right](crate::sys::Right) to write to it, and a [`PartitionLog`] holds either. What they
+//! have in common, and all that a cursor needs, is a [`PartitionCore`].
+//!
 //! | part | owns |
 //! |---|---|
+//! | [`mod@core`] | where the partition is, its settings, what is published, what is known of missing records |
+//! | [`leader`], [`tailing`] | the two roles |
 //! | [`view`] | the one value that readers hold, and the words beside it: what is published, and in which order |
 //! | [`reader`] | cursors; what is between the bytes of a segment and the records that are returned |
 //! | [`writer`] | appends, syncs, finished segments, files made in advance or closed when idle |
 //! | [`recovery`] | what is found at an open: recovery, leader epochs, records that are missing |
-//! | [`tailing`] | a log that another process writes; `stratalog.live` |
 //! | [`cleanup`] | segments that leave or are replaced: retention, deleted records, compaction |
 //! | [`transactions`] | producers with ids, and what markers say |
 //! | [`point`] | what a partition holds at a point, for a snapshot |
@@ -21,23 +26,26 @@
 //!
 //! | | lock | held while |
 //! |---|---|---|
-//! | 1 | `transactions.ends` | a reader of committed records goes through markers |
-//! | 2 | `transactions.tailed` | the same of a log that another process writes |
-//! | 3 | `cleanup.ages` | batches are asked how old a segment is |
-//! | 4 | `writer.appender` | a batch is appended, a segment begins, the partition is loaded, closed or deleted |
-//! | 5 | the open files of all partitions ([`Actives`]) | a partition is taken out of the round, or put into it |
-//! | 6 | `writer.finishing` | segments are synced and finished, indexes are replaced |
-//! | 7 | `cleanup.front` | files are renamed or removed by their names |
-//! | 8 | `recovery.epochs` | the checkpoint of leader epochs is rewritten |
-//! | 9 | `transactions.producers` | the state of producers is copied, or replaced |
-//! | 10 | `writer.preallocation` | the next segment's file is made or taken |
-//! | 11 | what waits to be finished | the queue is changed |
+//! | 1 | `PartitionCore::reading` (ends of transactions) | a reader of committed records goes through markers |
+//! | 2 | `Tailing::decided` | the same of a log that another process writes |
+//! | 3 | `PartitionCore::ages` | batches are asked how old a segment is |
+//! | 4 | `Tailing::watching` | a tailing reader looks at the directory and publishes what it finds |
+//! | 5 | `writer.appender` | a batch is appended, a segment begins, the partition is loaded, closed or deleted |
+//! | 6 | the open files of all partitions ([`Actives`]) | a partition is taken out of the round, or put into it |
+//! | 7 | `writer.finishing` | segments are synced and finished, indexes are replaced |
+//! | 8 | `cleanup.front` | files are renamed or removed by their names |
+//! | 9 | `Leader::epochs` | the checkpoint of leader epochs is rewritten |
+//! | 10 | `Leader::producers` | the state of producers is copied, or replaced |
+//! | 11 | `writer.preallocation` | the next segment's file is made or taken |
+//! | 12 | what waits to be finished | the queue is changed |
 //!
-//! Only a snapshot holds several of 4 at once, of one snapshot at a time ([`point`]). Under a lock that is not listed (the view's
+//! Only a snapshot holds several of 5 at once, of one snapshot at a time ([`point`]). Under a lock that is not listed (the view's
 //! pointer, settings, sleepers, what a segment keeps for itself) none of these is taken.
 
 mod cleanup;
 mod context;
+mod core;
+mod leader;
 mod locks;
 mod point;
 mod reader;
@@ -51,46 +59,44 @@ mod transactions;
 mod view;
 mod writer;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 
-use cleanup::Cleanup;
-pub(crate) use cleanup::{Age, Cleanable, LastBatch, SegmentFacts};
+pub(crate) use self::core::PartitionCore;
+pub(crate) use cleanup::{Age, AgeQuestion, Cleanable, LastBatch, SegmentFacts};
 pub(crate) use context::{AheadChore, BackgroundSync, Chore, Chores, ScanWatch, SyncBy};
-use point::Keeping;
+pub(crate) use leader::Leader;
 pub(crate) use point::{Bytes, Kept, PartitionPoint, at_one_point};
 pub(crate) use reader::cursor::{Cursor, FetchLimits, Fetched};
 pub(crate) use reader::fetch::Rest;
 pub use recovery::PartitionRecovery;
-use recovery::Recovery;
 pub(crate) use recovery::aside::is_aside;
 pub(crate) use recovery::begun::holds_no_record;
 pub(crate) use recovery::epochs::note_epoch;
 pub use recovery::missing::MissingRecords;
 pub(crate) use recovery::missing::is_always_compacted;
 pub(crate) use segments::SegmentList;
-use settings::LiveSettings;
 pub(crate) use settings::{Flush, LogLimits, PartitionSettings, Retention};
+pub(crate) use tailing::Tailing;
 #[cfg(any(fuzzing, test))]
 pub(crate) use tailing::live_file::look_at_live;
-pub(crate) use tailing::live_file::{LiveWatch, LiveWriter};
-use transactions::Transactions;
+pub(crate) use tailing::live_file::{LiveView, LiveWatch, LiveWriter};
 #[cfg(any(fuzzing, test))]
 pub(crate) use transactions::follow_producers;
 pub(crate) use transactions::{Aborted, OpenTransaction, ProducerState};
 pub(crate) use view::Ended;
-use view::{LogView, Numbered, Published};
+use view::{LogView, Numbered};
 pub(crate) use writer::backpressure::never_wait_here;
+use writer::counters::Counted;
 pub(crate) use writer::idle::Actives;
-use writer::{Appender, LastSegment, Writer};
+use writer::{Appender, LastSegment};
 
 use crate::error::{Error, Result};
-use crate::format::compression::BatchLimits;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::sys::{Disk, Purpose, Spending};
-use crate::wait::Sleepers;
+use crate::segment::Segment;
+use crate::sys::{Disk, Right};
 
 /// What the directory's checkpoints say of a partition.
 #[derive(Debug, Clone, Copy, Default)]
@@ -103,28 +109,34 @@ pub(crate) struct Checkpointed {
     pub(crate) cleaned: Option<u64>,
 }
 
-/// A partition of a log directory. Its directory is made at the first append.
-pub(crate) struct PartitionLog {
-    id: TopicPartition,
-    topic_id: Uuid,
-    directory: PathBuf,
-    disk: Disk,
-    settings: LiveSettings,
-    chores: Chores,
-    /// Number 0 until it is loaded.
-    view: Published<LogView>,
-    sleepers: Sleepers,
-    writer: Writer,
-    transactions: Transactions,
-    cleanup: Cleanup,
-    recovery: Recovery,
-    keeping: Keeping,
+/// What a partition is opened with.
+#[derive(Debug)]
+pub(crate) struct PartitionOpening<'o> {
+    pub(crate) id: TopicPartition,
+    pub(crate) topic_id: Uuid,
+    /// The directory of all partitions.
+    pub(crate) root: &'o Path,
+    pub(crate) disk: &'o Disk,
+    pub(crate) settings: PartitionSettings,
+    pub(crate) checkpointed: Checkpointed,
+    pub(crate) chores: Chores,
 }
 
-impl fmt::Debug for PartitionLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PartitionLog({})", self.id)
-    }
+/// A partition of a log directory, as the rooms above it know it: what both roles have in common, by [`Deref`], and the role.
+/// What only a leader does is asked of [`leader`](Self::leader), which refuses where another process appends.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionLog {
+    core: Arc<PartitionCore>,
+    role: Role,
+}
+
+/// Who appends to a partition. Decided when the directory is opened, for good.
+#[derive(Debug, Clone)]
+enum Role {
+    /// This process.
+    Leader(Arc<Leader>),
+    /// Another process, if one does. Nothing is written here.
+    Tailing(Arc<Tailing>),
 }
 
 /// One consistent look at a partition's offsets.
@@ -144,145 +156,202 @@ impl Bounds {
     }
 }
 
+impl Deref for PartitionLog {
+    type Target = PartitionCore;
+
+    #[inline]
+    fn deref(&self) -> &PartitionCore {
+        &self.core
+    }
+}
+
+impl From<Arc<Leader>> for PartitionLog {
+    fn from(leader: Arc<Leader>) -> Self {
+        Self { core: Arc::clone(leader.core()), role: Role::Leader(leader) }
+    }
+}
+
+impl From<Arc<Tailing>> for PartitionLog {
+    fn from(tailing: Arc<Tailing>) -> Self {
+        Self { core: Arc::clone(tailing.core()), role: Role::Tailing(tailing) }
+    }
+}
+
+impl From<Arc<Self>> for PartitionLog {
+    fn from(log: Arc<Self>) -> Self {
+        Arc::unwrap_or_clone(log)
+    }
+}
+
 impl PartitionLog {
-    pub(crate) fn new(
-        id: TopicPartition,
-        topic_id: Uuid,
-        root: &Path,
-        disk: &Disk,
-        settings: PartitionSettings,
-        checkpointed: Checkpointed,
-        chores: Chores,
-    ) -> Arc<Self> {
-        let directory = root.join(id.to_string());
-        let compacts = settings.compaction.is_some() || checkpointed.cleaned.is_some();
-        Arc::new(Self {
-            writer: Writer::new(checkpointed.recovery_point.unwrap_or(0), chores.background_sync),
-            cleanup: Cleanup::new(checkpointed.cleaned),
-            recovery: Recovery::new(id.topic(), checkpointed, compacts),
-            transactions: Transactions::default(),
-            keeping: Keeping::at(&directory),
-            disk: disk.within(&directory),
-            directory,
-            id: id.of_topic(*topic_id.as_bytes()),
-            topic_id,
-            settings: LiveSettings::new(settings),
-            chores,
-            view: Published::new(LogView::new(SegmentList::default(), checkpointed.log_start)),
-            sleepers: Sleepers::default(),
+    /// By a disk that may be written this process leads; by one that may not it reads along.
+    pub(crate) fn open(opening: PartitionOpening<'_>) -> Arc<Self> {
+        Arc::new(match opening.disk.right {
+            Right::ReadWrite => Leader::new(opening).into(),
+            Right::ReadOnly => Tailing::new(opening).into(),
         })
     }
 
-    pub(crate) fn id(&self) -> &TopicPartition {
-        &self.id
-    }
-
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// What this thread writes from here on is for, as long as what it returns lives.
-    pub(crate) fn spend(&self, purpose: Purpose) -> Spending {
-        self.disk.spend(purpose)
-    }
-
-    pub(crate) fn sleepers(&self) -> &Sleepers {
-        &self.sleepers
-    }
-
-    /// Largest batch this partition takes.
+    /// Who appends, if this process does.
     #[inline]
-    pub(crate) fn max_batch_bytes(&self) -> u32 {
-        self.settings.max_batch_bytes()
+    pub(crate) fn leader(&self) -> Result<&Arc<Leader>> {
+        match &self.role {
+            Role::Leader(leader) => Ok(leader),
+            Role::Tailing(_) => Err(Error::ReadOnly),
+        }
     }
 
-    /// What the records of one batch may take when they are decompressed.
-    #[inline]
-    pub(crate) fn max_decompressed_bytes(&self) -> usize {
-        self.settings.max_decompressed_bytes()
+    /// The partition as another process writes it, if one does.
+    pub(crate) fn tailing(&self) -> Option<&Arc<Tailing>> {
+        match &self.role {
+            Role::Leader(_) => None,
+            Role::Tailing(tailing) => Some(tailing),
+        }
     }
 
-    /// How large a batch may be that this partition takes.
-    #[inline]
-    pub(crate) fn batch_limits(&self) -> BatchLimits {
-        BatchLimits { written: self.max_batch_bytes() as usize, decompressed: self.max_decompressed_bytes() }
-    }
-
-    /// Leader epoch of the first record, as the catalog has it.
-    pub(crate) fn first_epoch(&self) -> u32 {
-        self.settings.all().first_epoch
+    /// Whether both are the same opening of the same partition.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
     }
 
     /// Goes by other settings from now on.
-    pub(crate) fn set_settings(self: &Arc<Self>, settings: PartitionSettings) {
-        if settings.compaction.is_some() {
-            self.note_compacted();
+    pub(crate) fn set_settings(&self, settings: PartitionSettings) {
+        match &self.role {
+            Role::Leader(leader) => leader.set_settings(settings),
+            Role::Tailing(tailing) => tailing.take_settings(settings),
         }
-        self.settings.set(settings);
-        self.ask_for_flush();
     }
 
-    /// Offsets as they are now, loading the partition if need be.
-    pub(crate) fn bounds(self: &Arc<Self>) -> Result<Bounds> {
-        let view = self.present()?;
-        // First, so that it is not beyond the end.
-        let durable = self.durable_end();
-        let (log_start, log_end) = (view.log_start(), view.log_end());
-        // After the end: see `Stability`.
-        let last_stable = self.transactions.stability().first_unstable().clamp(log_start, log_end);
-        Ok(Bounds { log_start, durable: durable.clamp(log_start, log_end), last_stable, log_end })
+    /// Looks at the directory, unless that was done. A leader recovers it if it was not closed in order. What was found, the
+    /// first time.
+    pub(crate) fn load(&self) -> Result<Option<PartitionRecovery>> {
+        match &self.role {
+            Role::Leader(leader) => leader.load(),
+            Role::Tailing(tailing) => tailing.load(),
+        }
+    }
+
+    /// Looks what another process has done to the partition since the last look, unless a live writer shows that it has
+    /// appended nothing.
+    pub(crate) fn glance(&self) -> Result<()> {
+        self.tailing().map_or(Ok(()), |tailing| tailing.glance())
+    }
+
+    /// Asks the process that appends to ring when it does. `false`: it will not, for what is known of it.
+    pub(crate) fn ask_to_be_woken(&self, view: &Arc<LiveView>) -> bool {
+        self.tailing().is_some_and(|tailing| tailing.ask_to_be_woken(view))
+    }
+
+    /// Looks for missing records before the partition is loaded, which then reports them. Returns whether loading has
+    /// something to report: missing records, or why it fails.
+    pub(crate) fn survey(&self) -> Result<bool> {
+        match &self.role {
+            Role::Leader(leader) => leader.survey(),
+            Role::Tailing(tailing) => tailing.survey(),
+        }
     }
 
     /// The view as it is now, loading the partition if need be. An error if it was closed or deleted.
-    pub(crate) fn present(self: &Arc<Self>) -> Result<Numbered<LogView>> {
-        self.refresh()?;
-        if !self.is_loaded() {
-            self.load()?;
+    pub(crate) fn present(&self) -> Result<Numbered<LogView>> {
+        match &self.role {
+            Role::Leader(leader) => leader.present(),
+            Role::Tailing(tailing) => tailing.present(),
         }
-        let view = self.view.present();
-        if view.ended().is_some() { Err(self.end_error()) } else { Ok(view) }
     }
 
-    /// Does something with the files of the present view, again as long as views are replaced meanwhile. Files are opened by
-    /// name: those of a segment that has left the log since may be gone, which says nothing of the log. Of a view that is
-    /// still the present one a failure counts.
-    pub(crate) fn in_present_view<T>(
-        self: &Arc<Self>,
-        mut work: impl FnMut(&LogView) -> Result<T>,
-    ) -> Result<T> {
-        loop {
-            let view = self.present()?;
-            match work(&view) {
-                Err(_) if self.view.number() != view.number() => {}
-                done => return done,
+    /// Offsets as they are now, loading the partition if need be.
+    pub(crate) fn bounds(&self) -> Result<Bounds> {
+        Ok(self.bounds_of(&*self.present()?))
+    }
+
+    /// Does something with the files of the present view, again as long as views are replaced meanwhile.
+    pub(crate) fn in_present_view<T>(&self, work: impl FnMut(&LogView) -> Result<T>) -> Result<T> {
+        self.in_view(|| self.present(), work)
+    }
+
+    /// The segments as they are now, oldest first.
+    pub(crate) fn facts(&self) -> Result<Vec<SegmentFacts>> {
+        match &self.role {
+            Role::Leader(leader) => leader.facts(),
+            Role::Tailing(tailing) => self.in_view(|| tailing.present(), |view| SegmentFacts::of(view, None)),
+        }
+    }
+
+    /// The age of a segment by its batches; `None` if there is more of it to go through, which the next call does.
+    pub(crate) fn age_of(&self, asked: AgeQuestion) -> Result<Option<Age>> {
+        match &self.role {
+            Role::Leader(leader) => leader.age_of(asked),
+            Role::Tailing(tailing) => tailing.age_of(asked),
+        }
+    }
+
+    pub(crate) fn counted(&self) -> Counted {
+        match &self.role {
+            Role::Leader(leader) => leader.counted(),
+            Role::Tailing(tailing) => Counted::of(tailing),
+        }
+    }
+
+    /// Ends the partition for good. After an error, which every later call gets too, it must be recovered at the next open.
+    pub(crate) fn close(&self) -> Result<()> {
+        match &self.role {
+            Role::Leader(leader) => leader.close(),
+            Role::Tailing(tailing) => {
+                tailing.end(Ended::Closed);
+                Ok(())
             }
         }
     }
 
-    /// Why nothing is read any more, if that is so.
-    pub(crate) fn refuse_ended(&self) -> Result<()> {
-        if self.has_ended() { Err(self.end_error()) } else { Ok(()) }
-    }
-
-    /// Whether it was closed or deleted. One load.
-    #[inline]
-    pub(crate) fn has_ended(&self) -> bool {
-        self.view.is_last()
-    }
-
-    /// What a call gets of a partition that was closed or deleted.
-    fn end_error(&self) -> Error {
-        match self.view.present().ended() {
-            Some(Ended::Deleted) => self.deleted(),
-            Some(Ended::Closed) | None => Error::Closed,
+    /// Ends the partition because its topic is deleted: nothing is written any more, readers keep what they hold.
+    pub(crate) fn delete(&self) {
+        match &self.role {
+            Role::Leader(leader) => leader.delete(),
+            Role::Tailing(tailing) => tailing.end(Ended::Deleted),
         }
     }
 
-    pub(crate) fn segments(&self) -> Arc<SegmentList> {
-        Arc::clone(self.view.present().segments())
+    /// Learns of transactions that another process has ended, and makes sure of those that are open.
+    pub(crate) fn follow_transactions(&self) -> Result<()> {
+        match &self.role {
+            Role::Leader(leader) => leader.prove_open(),
+            Role::Tailing(tailing) => tailing.follow_transactions(),
+        }
     }
 
-    fn deleted(&self) -> Error {
-        Error::not_found("topic", self.id.topic())
+    /// The same, as far as a reader that enters a segment needs it.
+    fn prove_open(&self) -> Result<()> {
+        match &self.role {
+            Role::Leader(leader) => leader.prove_open(),
+            Role::Tailing(_) => Ok(()),
+        }
+    }
+
+    /// The aborted transactions with records in `segment` from `from` on.
+    fn aborted_in(&self, segment: &Segment, from: u64) -> Result<Aborted> {
+        let (found, is_undecided) = self.core.aborted_in(segment, from)?;
+        if is_undecided {
+            // By what is known otherwise it is decided, but no marker says so.
+            let reason = "it lacks a transaction that is open";
+            match &self.role {
+                Role::Leader(leader) => leader.decide_anew(reason)?,
+                Role::Tailing(tailing) => tailing.decide_anew(reason)?,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes the index of a segment anew if it turned out to be wrong.
+    fn renew_doubted(&self, segment: &Arc<Segment>) {
+        match &self.role {
+            Role::Leader(leader) => leader.renew_doubted(segment),
+            Role::Tailing(tailing) => tailing.renew_doubted(segment),
+        }
+    }
+
+    /// After reading has failed: whether that is because another process has exchanged the files, and the reader should try
+    /// again.
+    fn has_moved_on(&self, failure: &Error) -> bool {
+        self.tailing().is_some_and(|tailing| tailing.has_moved_on(failure))
     }
 }

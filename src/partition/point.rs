@@ -25,7 +25,7 @@ use parking_lot::RwLock;
 use super::locks::Guard;
 use super::transactions::ProducerState;
 
-use super::{Appender, PartitionLog, SegmentList};
+use super::{Appender, Leader, SegmentList};
 use crate::error::{Damage, Error, Result};
 use crate::format::checkpoint::{encode_epochs, parse_epochs};
 use crate::format::file_names::{LEADER_EPOCHS, PARTITION_METADATA};
@@ -60,10 +60,10 @@ impl Keeping {
 
 /// A partition of which no file is removed.
 #[derive(Debug)]
-pub(crate) struct Kept(Arc<PartitionLog>);
+pub(crate) struct Kept(Arc<Leader>);
 
 impl Kept {
-    pub(crate) fn new(log: Arc<PartitionLog>) -> Self {
+    pub(crate) fn new(log: Arc<Leader>) -> Self {
         log.keeping.snapshots.fetch_add(1, Ordering::SeqCst);
         Self(log)
     }
@@ -142,7 +142,7 @@ fn all_locked(logs: &[Kept]) -> Vec<Guard<'_, Appender>> {
     logs.iter().map(|kept| kept.0.writer.appender_beside_others()).collect()
 }
 
-impl PartitionLog {
+impl Leader {
     /// Whether a snapshot needs files that may have left the log.
     pub(crate) fn is_kept(&self) -> bool {
         self.keeping.snapshots.load(Ordering::SeqCst) > 0
@@ -167,7 +167,7 @@ impl PartitionLog {
         let end = segments
             .last()
             .map_or(SegmentEnd { position: 0, relative_next: 0, sealed: false }, |last| last.end());
-        let producers = self.transactions.encoded();
+        let producers = self.producers.encoded();
         Found { segments, end, log_start, cleaned: self.cleaned(), producers }
     }
 }
@@ -177,7 +177,7 @@ impl PartitionPoint {
         self.log().id()
     }
 
-    fn log(&self) -> &Arc<PartitionLog> {
+    fn log(&self) -> &Arc<Leader> {
         &self.kept.0
     }
 
@@ -236,7 +236,7 @@ impl PartitionPoint {
         bytes: &mut Bytes,
     ) -> Result<()> {
         let (end, copy) = (segment.end(), to.join(segment::file_name(segment.base(), LOG)));
-        let is_final = end.sealed && self.log().writer.durable().is_finished(segment.next_offset());
+        let is_final = end.sealed && self.log().is_finished(segment.next_offset());
         let taken = self.by_name(segment, |path| {
             if is_final {
                 copier.take(path, end.position, &copy)

@@ -129,7 +129,9 @@ impl BufferedProducer {
         // Every partition is brought as far as it goes; the first failure is told. A loss comes before failures that the
         // next flush meets again.
         let outcome = lost.map_or(written, Err);
-        unsynced.into_iter().fold(outcome, |outcome, (log, end)| outcome.and(log.await_durable(end)))
+        unsynced.into_iter().fold(outcome, |outcome, (log, end)| {
+            outcome.and(log.leader().and_then(|leader| leader.await_durable(end)))
+        })
     }
 
     /// Records that are enqueued and not in the log yet.

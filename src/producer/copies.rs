@@ -99,7 +99,7 @@ impl Producer {
                 return Ok(end..end);
             };
             let end = base + u64::from(finished.offsets());
-            to.log().append_at_or_after(&mut finished, base, self.config.durability)?;
+            to.log().leader()?.append_at_or_after(&mut finished, base, self.config.durability)?;
             Ok(base..end)
         });
         SCRATCH.set(batch);
@@ -134,13 +134,13 @@ impl Producer {
         if offset > MAX_OFFSET {
             return Err(Error::invalid("offset", format!("{offset} is larger than an offset can be")));
         }
-        to.log().advance_log_end(offset, self.config.durability)?;
+        to.log().leader()?.advance_log_end(offset, self.config.durability)?;
         self.await_copied(to, offset)
     }
 
     fn await_copied(&self, to: &Partition, end: u64) -> Result<()> {
         match self.config.durability {
-            Durability::Synced => to.log().await_durable(end),
+            Durability::Synced => to.log().leader()?.await_durable(end),
             _ => Ok(()),
         }
     }

@@ -293,7 +293,7 @@ fn append(
 ) -> Result<Range<u64>> {
     let offsets = hand_over(batch, log, at, encoding, level)?;
     if matches!(level, Durability::Synced) {
-        log.await_durable(offsets.end)?;
+        log.leader()?.await_durable(offsets.end)?;
     }
     Ok(offsets)
 }
@@ -309,7 +309,7 @@ fn hand_over(
 ) -> Result<Range<u64>> {
     let records = u64::from(batch.records());
     let Some(mut finished) = batch.finish_with(encoding, log.batch_limits()) else { return empty(log, at) };
-    let base = log.append(&mut finished, at, level)?;
+    let base = log.leader()?.append(&mut finished, at, level)?;
     Ok(base..base + records)
 }
 

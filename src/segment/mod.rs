@@ -90,12 +90,8 @@ pub(crate) struct Segment {
     /// that nobody opens a file that has taken the place of this segment's.
     standing: RwLock<Standing>,
     disk: Disk,
-    /// For whoever follows another process, which does not tell when a file takes the place of another: the file that
-    /// this is.
-    identity: Option<Identity>,
     tail: Arc<Tail>,
-    /// Whether it has a writer, which makes the map while it grows.
-    growing: bool,
+    owner: Owner,
     /// The map in use, if anybody uses one.
     mapping: Mutex<Weak<Mapping>>,
     index: Mutex<Index>,
@@ -104,6 +100,17 @@ pub(crate) struct Segment {
     /// The same, where the batches bear it out.
     known_largest: AtomicI64,
     doubt: Mutex<Doubt>,
+}
+
+/// Who may add to a segment's files, as long as it is not sealed, and replaces its indexes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Its writer, which makes the map while the segment grows.
+    Writer,
+    /// This process, but it has no writer.
+    Log,
+    /// Another process, which does not say when a file takes the name of another: the file that this is.
+    AnotherProcess(Identity),
 }
 
 /// Not asked for yet.
@@ -151,7 +158,7 @@ impl Segment {
         let end = SegmentEnd { position, relative_next, sealed };
         let tail = Arc::new(Tail::new(position, end.mark()));
         let path = directory.join(file_name(base, LOG));
-        Some(Self { growing: false, ..Self::over(disk, path, base, tail, Index::Stored) })
+        Some(Self { owner: Owner::Log, ..Self::over(disk, path, base, tail, Index::Stored) })
     }
 
     fn over(disk: &Disk, path: PathBuf, base: u64, tail: Arc<Tail>, index: Index) -> Self {
@@ -160,9 +167,8 @@ impl Segment {
             path,
             standing: RwLock::default(),
             disk: disk.clone(),
-            identity: None,
             tail,
-            growing: true,
+            owner: Owner::Writer,
             mapping: Mutex::default(),
             index: Mutex::new(index),
             largest_timestamp: AtomicI64::new(UNKNOWN_TIMESTAMP),
@@ -178,7 +184,7 @@ impl Segment {
 
     /// The same, for as long as this file is what its name stands for.
     pub(crate) fn only_of(self, file: &PlainFile) -> Self {
-        Self { identity: Some(file.identity()), ..self }
+        Self { owner: Owner::AnotherProcess(file.identity()), ..self }
     }
 
     /// The same, with an index made by going through it.
@@ -247,7 +253,7 @@ impl Segment {
             return Err(Error::Corrupt(Box::new(damage)));
         }
         if self.disk.map_reads
-            && (end.sealed || !self.growing)
+            && (end.sealed || self.owner != Owner::Writer)
             && end.position > 0
             && let Some(new) = Mapping::of_sealed(&file, &self.tail, &self.disk.budget)
         {
@@ -332,6 +338,11 @@ impl Segment {
         Ok(known)
     }
 
+    /// Whether another process may add to its file, and writes its indexes.
+    fn is_anothers(&self) -> bool {
+        matches!(self.owner, Owner::AnotherProcess(_))
+    }
+
     /// Notes that an index does not agree with the batches, and how.
     pub(crate) fn doubt(&self, reason: &'static str) {
         let mut doubt = self.doubt.lock();
@@ -366,7 +377,7 @@ impl Segment {
         *self.doubt.lock() = Doubt::Adopted;
         self.largest_timestamp.store(entries.largest().unwrap_or(UNKNOWN_TIMESTAMP), Ordering::Relaxed);
         self.know_largest(entries.largest().unwrap_or(UNKNOWN_TIMESTAMP));
-        if matches!(*index, Index::Growing(_)) || self.disk.read_only {
+        if matches!(*index, Index::Growing(_)) || self.is_anothers() {
             *index = Index::Growing(entries.thinned());
             return Ok(());
         }
@@ -426,7 +437,7 @@ impl SegmentView {
     pub(crate) fn read(&self, range: Range<u64>) -> Result<Confirmed> {
         let path = &self.segment.path;
         match &self.source {
-            Source::Mapped(mapping) if range.end > mapping.len() && self.segment.disk.read_only => {
+            Source::Mapped(mapping) if range.end > mapping.len() && self.segment.is_anothers() => {
                 if let Some(file) = self.grown.get() {
                     return self.copied(file, range);
                 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{LOG, OFFSET_INDEX, Segment, TIME_INDEX, TRANSACTION_INDEX};
+use super::{LOG, OFFSET_INDEX, Owner, Segment, TIME_INDEX, TRANSACTION_INDEX};
 use crate::error::{Error, Result};
 use crate::format::file_names::{BEING_CLEANED, DELETED, SWAP, with_ending};
 use crate::sys::disk::kind_of;
@@ -57,7 +57,9 @@ impl Segment {
     /// Opens the log file for reading. If it is known to be another file by now, this segment's is not found.
     pub(crate) fn open(&self) -> Result<PlainFile> {
         let file = self.by_name(|path| self.disk.open(path, false))?;
-        if self.identity.is_some_and(|known| known != file.identity()) {
+        if let Owner::AnotherProcess(known) = self.owner
+            && known != file.identity()
+        {
             let reason = "another file has taken its place";
             return Err(Error::io("open", file.path(), io::Error::new(io::ErrorKind::NotFound, reason)));
         }

@@ -67,7 +67,7 @@ impl SegmentView {
     /// Whether every record of this sealed segment is older than `at`, as the time index tells and the batches bear out.
     fn is_before(&self, headers: &mut Headers<'_, Self>, at: i64) -> Result<bool> {
         // Where another process writes, the index may not have its final form yet.
-        if !self.segment().end().sealed || self.segment().disk.read_only {
+        if !self.segment().end().sealed || self.segment().is_anothers() {
             return Ok(false);
         }
         if let Some(largest) = self.segment().known_largest() {

@@ -27,8 +27,7 @@ pub(crate) struct Disk {
     pub(crate) map_reads: bool,
     /// Whether growing files take space in steps; without, they always end at their last written byte.
     pub(crate) allocates: bool,
-    /// Whether every operation that would change something is refused: the directory is somebody else's.
-    pub(crate) read_only: bool,
+    pub(crate) right: Right,
     /// Whether a directory can be renamed while files in it are open.
     pub(crate) moves_open_directories: bool,
     /// Whether a file that is removed while it is open keeps its name until it is closed.
@@ -39,6 +38,15 @@ pub(crate) struct Disk {
     pub(crate) anchors: Anchors,
     /// Where files get their space.
     pub(crate) space: Space,
+}
+
+/// What may be done to the files of a log. Decided when it is opened, for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// This process holds the lock of the directory.
+    ReadWrite,
+    /// Another process may hold it: every operation that would change something is refused.
+    ReadOnly,
 }
 
 /// Which names stand for the same file, or for none.
@@ -83,7 +91,7 @@ impl Disk {
             map_writes: map_writes && safe.map_writes,
             map_reads: map_reads && safe.map_reads,
             allocates: true,
-            read_only: false,
+            right: Right::ReadWrite,
             moves_open_directories: platform::MOVES_OPEN_DIRECTORIES,
             keeps_removed_names: platform::KEEPS_REMOVED_NAMES,
             faults: Faults::default(),
@@ -121,7 +129,7 @@ impl Disk {
 
     /// The ways to read a directory that another process may be writing.
     pub(crate) fn for_reading(directory: &Path, map_reads: bool) -> Self {
-        Self { read_only: true, ..Self::of(directory, false, map_reads) }
+        Self { right: Right::ReadOnly, ..Self::of(directory, false, map_reads) }
     }
 
     /// Refuses if the directories are not where they were. For what is done by descriptors, where nothing else would tell.
@@ -129,9 +137,23 @@ impl Disk {
         self.anchors.check()
     }
 
+    /// Whether another process has the right to change the directory, and this one has not.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.right == Right::ReadOnly
+    }
+
+    /// Refuses to change the directory where only another process may.
+    pub(crate) fn refuse_read_only(&self) -> Result<()> {
+        match self.right {
+            Right::ReadWrite => Ok(()),
+            Right::ReadOnly => Err(Error::ReadOnly),
+        }
+    }
+
     /// Asked before anything is made, renamed or removed.
     pub(super) fn check_writable(&self) -> Result<()> {
-        if self.read_only { Err(Error::ReadOnly) } else { self.anchors.check() }
+        self.refuse_read_only()?;
+        self.anchors.check()
     }
 
     /// Whether anything may be mapped. Without, no signal comes of what happens to a file.

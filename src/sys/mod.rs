@@ -53,7 +53,7 @@ pub(crate) mod tail;
 mod tests;
 
 pub(crate) use copying::{Copied, Copier, Taken};
-pub(crate) use disk::{Disk, EntryKind, Identity, NameRules};
+pub(crate) use disk::{Disk, EntryKind, Identity, NameRules, Right};
 pub(crate) use fork::Birth;
 pub(crate) use lock::{DirectoryLock, SecondLock};
 pub(crate) use log_writer::{Growth, LogWriter, PutFailure};

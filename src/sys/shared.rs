@@ -45,7 +45,7 @@ impl SharedWords {
         common_from: usize,
         fill: impl FnOnce(&Self),
     ) -> Result<Option<Self>> {
-        if !platform::SHARES_MEMORY || disk.read_only || !disk.maps() {
+        if !platform::SHARES_MEMORY || !disk.maps() {
             return Ok(None);
         }
         let beside = file_names::unfinished(path);

@@ -102,7 +102,11 @@ fn fill(topic: &TopicEntry) {
         let mut builder = BatchBuilder::default();
         let fields = RecordFields { key: None, value: Some(b"v"), headers: &[] };
         builder.push(&fields, builder.measure(&fields, NOW), NOW);
-        partition.append(&mut builder.finish().unwrap(), None, Durability::Buffered).unwrap();
+        partition
+            .leader()
+            .unwrap()
+            .append(&mut builder.finish().unwrap(), None, Durability::Buffered)
+            .unwrap();
     }
 }
 

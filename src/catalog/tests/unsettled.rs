@@ -24,7 +24,7 @@ fn append(topic: &TopicEntry, partition: usize, level: Durability) -> Result<u64
     let mut builder = BatchBuilder::default();
     let fields = RecordFields { key: None, value: Some(b"v"), headers: &[] };
     builder.push(&fields, builder.measure(&fields, NOW), NOW);
-    topic.partitions()[partition].append(&mut builder.finish().unwrap(), None, level)
+    topic.partitions()[partition].leader()?.append(&mut builder.finish().unwrap(), None, level)
 }
 
 fn is_unknown<T: std::fmt::Debug>(outcome: Result<T>) {
@@ -68,9 +68,9 @@ fn after_a_change_of_unknown_outcome_its_topic_takes_no_writes_and_others_do() {
                     append(&b, 0, level).unwrap();
                 }
                 assert_eq!(catalog.refuse_unsettled_topic("a").is_err(), concerns_a);
-                assert_eq!(a.partitions()[0].prepare_start(1).is_err(), concerns_a);
+                assert_eq!(a.partitions()[0].leader().unwrap().prepare_start(1).is_err(), concerns_a);
                 catalog.refuse_unsettled_topic("b").unwrap();
-                b.partitions()[0].prepare_start(1).unwrap();
+                b.partitions()[0].leader().unwrap().prepare_start(1).unwrap();
                 // What was there can be read.
                 assert!(a.partitions()[0].bounds().unwrap().log_end >= 1);
                 assert_eq!(a.partitions()[1].segments().iter().count(), 1);
@@ -86,7 +86,7 @@ fn after_a_change_of_unknown_outcome_its_topic_takes_no_writes_and_others_do() {
                 }
                 let is_looked_after = |topic: &TopicEntry| {
                     let looked_after = catalog.settled_partitions();
-                    looked_after.iter().any(|log| Arc::ptr_eq(log, &topic.partitions()[0]))
+                    looked_after.iter().any(|log| Arc::ptr_eq(log, topic.partitions()[0].leader().unwrap()))
                 };
                 assert_eq!((is_looked_after(&a), is_looked_after(&b)), (!concerns_a, true));
                 drop(catalog);
@@ -120,7 +120,7 @@ fn what_was_acknowledged_before_a_change_of_unknown_outcome_is_on_disk() {
     disk.faults.arm(0);
     is_unknown(DELETED(&catalog));
     assert_eq!(a.partitions()[0].durable_end(), 1);
-    a.partitions()[0].await_durable(1).unwrap();
+    a.partitions()[0].leader().unwrap().await_durable(1).unwrap();
 }
 
 #[test]

@@ -95,7 +95,7 @@ pub(crate) struct Awaited(Option<(Arc<PartitionLog>, u64)>);
 impl Awaited {
     /// Returns when the commit is as safe as was asked for.
     pub(crate) fn wait(self) -> Result<()> {
-        self.0.map_or(Ok(()), |(log, end)| log.await_durable(end))
+        self.0.map_or(Ok(()), |(log, end)| log.leader()?.await_durable(end))
     }
 }
 
@@ -432,7 +432,7 @@ fn check(position: &Position) -> Result<()> {
 /// Waits for what `level` promises beyond what appending has asked for.
 fn await_durable(shard: &Shard, until: Option<u64>, level: Durability) -> Result<()> {
     match (level, until) {
-        (Durability::Synced, Some(end)) => shard.log().await_durable(end),
+        (Durability::Synced, Some(end)) => shard.log().leader()?.await_durable(end),
         _ => Ok(()),
     }
 }

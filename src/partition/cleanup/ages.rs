@@ -8,11 +8,11 @@
 use std::sync::{Arc, Weak};
 
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events::Event;
 use crate::partition::locks::{Lock, Rank};
-use crate::partition::{Appender, PartitionLog};
-use crate::segment::{self, OFFSET_INDEX, Review, Segment, TIME_INDEX, TIMES_DIFFER};
+use crate::partition::{Appender, Leader, PartitionCore, Tailing};
+use crate::segment::{Review, Segment, TIMES_DIFFER};
 
 /// What is known of the oldest segments that somebody asked about.
 #[derive(Debug)]
@@ -53,16 +53,32 @@ pub(crate) struct Age {
     pub(crate) at: i64,
 }
 
-impl PartitionLog {
-    /// The age of the segment with this base offset by its batches; `None` if there is more of it to go through, which the
-    /// next call does. `whole`: goes through all of it. What was found out before the time `since` is not enough.
-    pub(crate) fn age_of(&self, base: u64, now: i64, whole: bool, since: i64) -> Result<Option<Age>> {
+/// What is asked about the age of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AgeQuestion {
+    pub(crate) base: u64,
+    pub(crate) now: i64,
+    /// All of the segment is gone through at once.
+    pub(crate) whole: bool,
+    /// What was found out before this time is not enough.
+    pub(crate) since: i64,
+}
+
+impl PartitionCore {
+    /// The age of a segment by its batches; `None` if there is more of it to go through, which the next call does. `claimed` is
+    /// what its index has as the largest timestamp; one that is wrong is replaced by `adopt`.
+    pub(in crate::partition) fn age_by_batches(
+        &self,
+        AgeQuestion { base, now, whole, since }: AgeQuestion,
+        claimed: impl FnOnce(&Arc<Segment>) -> Result<Option<i64>>,
+        adopt: impl FnOnce(&Arc<Segment>, Review) -> Result<()>,
+    ) -> Result<Option<Age>> {
         let segments = self.segments();
         let Some(segment) = segments.with_base(base) else {
             // Gone meanwhile: nothing is to be done about it.
             return Ok(Some(Age { newest: i64::MAX, newest_past: None, at: now }));
         };
-        let known = &mut *self.cleanup.ages.0.lock();
+        let known = &mut *self.ages.0.lock();
         if let Some(judged) = &known.judged
             && judged.is_of(segment)
             && judged.age.at >= since
@@ -89,10 +105,30 @@ impl PartitionLog {
         };
         let age = Age { newest, newest_past: times.largest_past, at: review.began_at() };
         known.judged = Some(Judged { segment: Arc::downgrade(segment), position: review.position(), age });
-        if !review.agrees_with(self.claimed_largest(segment)?) {
-            self.adopt_review(segment, review, TIMES_DIFFER)?;
+        if !review.agrees_with(claimed(segment)?) {
+            adopt(segment, review)?;
         }
         Ok(Some(age))
+    }
+
+    fn index_interval(&self) -> u32 {
+        self.settings.all().index_interval_bytes
+    }
+}
+
+impl Tailing {
+    /// The age of a segment by its batches.
+    pub(in crate::partition) fn age_of(&self, asked: AgeQuestion) -> Result<Option<Age>> {
+        let adopt = |segment: &Arc<Segment>, review| self.adopt_review(segment, review, TIMES_DIFFER);
+        self.age_by_batches(asked, |segment| segment.claimed_largest(), adopt)
+    }
+}
+
+impl Leader {
+    /// The age of a segment by its batches; `None` if there is more of it to go through, which the next call does.
+    pub(crate) fn age_of(&self, asked: AgeQuestion) -> Result<Option<Age>> {
+        let adopt = |segment: &Arc<Segment>, review| self.adopt_review(segment, review, TIMES_DIFFER);
+        self.age_by_batches(asked, |segment| self.claimed_largest(segment), adopt)
     }
 
     /// Whether a glance at the batches bears out what the index of a segment has as its largest timestamp.
@@ -113,23 +149,10 @@ impl PartitionLog {
         }
     }
 
-    fn index_interval(&self) -> u32 {
-        self.settings.all().index_interval_bytes
-    }
-
-    /// Makes the index of a segment anew if it turned out to be wrong. A failure is told, not returned: whoever came upon
-    /// it has its answer from the batches.
+    /// Makes the index of a segment anew if it turned out to be wrong. A failure is reported, not returned: the caller that
+    /// came upon it has its answer from the batches.
     pub(crate) fn renew_doubted(&self, segment: &Arc<Segment>) {
-        let Some(reason) = segment.take_doubt() else { return };
-        let renew = || {
-            let mut review = Review::new(segment, self.index_interval(), i64::MAX);
-            review.finish(segment, &segment.open()?)?;
-            self.adopt_review(segment, review, reason)
-        };
-        match renew() {
-            Ok(()) | Err(Error::Closed | Error::NotFound { .. }) => {}
-            Err(failure) => self.tell_failed("making an index anew", &failure),
-        }
+        self.renew_by(segment, |review, reason| self.adopt_review(segment, review, reason));
     }
 
     /// Gives a segment the index that a review of it has made. Of one that is damaged there is none.
@@ -162,23 +185,14 @@ impl PartitionLog {
         Ok(())
     }
 
-    pub(in crate::partition) fn tell_rebuilt(&self, base: u64, reason: &'static str) {
-        let suffix = if reason == TIMES_DIFFER { TIME_INDEX } else { OFFSET_INDEX };
-        self.chores.events.tell(|| Event::IndexRebuilt {
-            partition: self.id.clone(),
-            path: self.directory.join(segment::file_name(base, suffix)),
-            reason: reason.into(),
-        });
-    }
-
     /// Whether nobody was told yet that this segment is kept only because of a timestamp in the future.
     pub(crate) fn is_news_of_future(&self, base: u64) -> bool {
-        self.cleanup.ages.0.lock().told != Some(base)
+        self.ages.0.lock().told != Some(base)
     }
 
     /// Tells of it.
     pub(crate) fn tell_future(&self, base: u64, timestamp: i64) {
-        self.cleanup.ages.0.lock().told = Some(base);
+        self.ages.0.lock().told = Some(base);
         self.chores.events.tell(|| Event::KeptByFutureTimestamp {
             partition: self.id.clone(),
             base_offset: base,

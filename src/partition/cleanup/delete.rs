@@ -12,14 +12,21 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::partition::cleanup::replace::Swap;
-use crate::partition::{Appender, LogView, PartitionLog, Retention};
+use crate::partition::{Appender, Leader, LogView};
 use crate::position::Position;
 use crate::segment::{self, BatchesEnd, PRODUCER_SNAPSHOT, Segment, Standing, TRANSACTION_INDEX};
-use crate::sys::{EntryKind, disk};
+use crate::sys::disk;
 
 /// Files that a segment may have. The log last: while it is there, whoever opens the log knows of the others.
 const SUFFIXES: [&str; 5] =
     [segment::OFFSET_INDEX, segment::TIME_INDEX, TRANSACTION_INDEX, PRODUCER_SNAPSHOT, segment::LOG];
+
+/// Whether a file of this name was deleted and only its name has changed yet.
+pub(in crate::partition) fn is_deleted(name: &str) -> bool {
+    let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
+    disk::is_removed(name)
+        || matches!(Standing::split(name), (plain, Standing::Deleted) if is_segments(plain))
+}
 
 /// How long files wait that a snapshot keeps, before it is looked at again whether they can go.
 const KEPT_MS: i64 = 1000;
@@ -30,7 +37,7 @@ pub(in crate::partition) struct Front {
     pub(super) doomed: VecDeque<Doomed>,
     /// Segments that lay below the log start when the log was opened: their base offsets, and where they end. The log start
     /// is one number in a file without a checksum, so they go no sooner than what retention deletes, and are told of.
-    below_start: Vec<(u64, u64)>,
+    pub(super) below_start: Vec<(u64, u64)>,
     /// Exchanged segments whose files do not have their names yet, oldest first.
     pub(in crate::partition) swaps: VecDeque<Swap>,
     /// Base offsets of cleaned segments that are of no use and could not be removed.
@@ -58,45 +65,18 @@ pub(crate) struct SegmentFacts {
     pub(crate) newest_past: Option<i64>,
 }
 
-/// Segments that were deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Dropped {
-    pub(crate) segments: usize,
-    pub(crate) bytes: u64,
-}
-
-impl PartitionLog {
-    pub(crate) fn log_start(&self) -> u64 {
-        self.view.present().log_start()
-    }
-
-    pub(crate) fn is_loaded(&self) -> bool {
-        self.view.number() > 0
-    }
-
-    pub(crate) fn retention(&self) -> Retention {
-        self.settings.all().retention
-    }
-
-    /// The segments as they are now, oldest first.
-    pub(crate) fn facts(self: &Arc<Self>) -> Result<Vec<SegmentFacts>> {
-        self.in_present_view(|view| self.facts_of(view))
-    }
-
-    fn facts_of(&self, view: &LogView) -> Result<Vec<SegmentFacts>> {
-        // The view came first: a segment that is sealed since is asked by itself.
-        let active = match &*self.writer.appender() {
-            Appender::Active { writer, .. } => Some((writer.segment().base(), writer.largest_timestamp())),
-            _ => None,
-        };
+impl SegmentFacts {
+    /// Of the segments of a view. `growing`: base offset of the segment that is appended to, and its largest timestamp if its
+    /// writer knows one.
+    pub(in crate::partition) fn of(view: &LogView, growing: Option<(u64, Option<i64>)>) -> Result<Vec<Self>> {
         let facts = |segment: &Arc<Segment>| {
             let end = segment.end();
-            let newest = match active {
+            let newest = match growing {
                 Some((base, Some(newest))) if base == segment.base() => newest,
                 _ => segment.newest()?,
             };
             let next_offset = segment.base() + u64::from(end.relative_next);
-            Ok(SegmentFacts {
+            Ok(Self {
                 base: segment.base(),
                 next_offset,
                 bytes: end.position,
@@ -106,6 +86,32 @@ impl PartitionLog {
             })
         };
         view.segments().iter().map(facts).collect()
+    }
+}
+
+/// Segments that were deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Dropped {
+    pub(crate) segments: usize,
+    pub(crate) bytes: u64,
+}
+
+impl Leader {
+    /// The segments as they are now, oldest first.
+    pub(crate) fn facts(self: &Arc<Self>) -> Result<Vec<SegmentFacts>> {
+        self.in_view(
+            || self.present(),
+            |view| {
+                // The view came first: a segment that is sealed since is asked by itself.
+                let growing = match &*self.writer.appender() {
+                    Appender::Active { writer, .. } => {
+                        Some((writer.segment().base(), writer.largest_timestamp()))
+                    }
+                    _ => None,
+                };
+                SegmentFacts::of(view, growing)
+            },
+        )
     }
 
     /// Makes ready for a log start at `before`, which the caller writes to the checkpoint and then raises it to. What is to
@@ -119,13 +125,6 @@ impl PartitionLog {
             return Err(Error::OffsetOutOfRange { at, valid: bounds.log_start..bounds.log_end });
         }
         if before > bounds.durable { self.sync() } else { Ok(()) }
-    }
-
-    pub(crate) fn raise_start(&self, to: u64) {
-        if self.log_start() >= to || self.view.replace_first(|view| view.starting_at(to)) {
-            return;
-        }
-        self.view.replace(|view| view.starting_at(to));
     }
 
     /// Begins a new segment if the log still ends at `end`, so that all before can go. Tells whether it did.
@@ -146,14 +145,14 @@ impl PartitionLog {
     /// Brings the segments before `offset`, which are to leave the log, to their final form, if they have not got it yet.
     /// Tells whether they have.
     pub(crate) fn finish_before(self: &Arc<Self>, offset: u64) -> Result<bool> {
-        if !self.writer.durable().is_finished(offset) {
+        if !self.is_finished(offset) {
             match self.finish_to_leave(offset) {
                 // Those behind, which stay, wait for space.
                 Ok(_) | Err(Error::StorageFull { .. }) => {}
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(self.writer.durable().is_finished(offset))
+        Ok(self.is_finished(offset))
     }
 
     /// Takes the segments that lie below the log start, which must be in the checkpoint, out of the log. Their files go
@@ -171,9 +170,9 @@ impl PartitionLog {
             let _ = self.begin_epochs_at(log_start);
         }
         let mut dropped = self.doom_below_start(&mut front, now);
-        let (gone, _) = self.segments().split_head(|segment, next| {
-            next.base() <= log_start && self.writer.durable().is_finished(segment.next_offset())
-        });
+        let (gone, _) = self
+            .segments()
+            .split_head(|segment, next| next.base() <= log_start && self.is_finished(segment.next_offset()));
         if let Some(last) = gone.last().map(|last| last.base()) {
             // Only who holds `front` changes the list before its last segment.
             self.view.replace(|view| {
@@ -263,30 +262,5 @@ impl PartitionLog {
 
     fn files_of(&self, base: u64) -> impl Iterator<Item = PathBuf> {
         SUFFIXES.iter().map(move |suffix| self.directory.join(segment::file_name(base, suffix)))
-    }
-
-    /// Removes what an earlier process had deleted: files renamed for that. Segments below the log start are taken out of
-    /// `bases`, so that they are not part of the log; their files go with what retention deletes. Tells whether any file
-    /// was removed.
-    pub(in crate::partition) fn clear_front(
-        &self,
-        names: &[(String, EntryKind)],
-        bases: &mut Vec<u64>,
-    ) -> bool {
-        let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
-        let is_deleted = |name: &str| {
-            disk::is_removed(name)
-                || matches!(Standing::split(name), (plain, Standing::Deleted) if is_segments(plain))
-        };
-        let mut found = false;
-        for (name, _) in names.iter().filter(|(name, _)| is_deleted(name)) {
-            let _ = self.disk.remove_file(&self.directory.join(name));
-            found = true;
-        }
-        let start = self.recovery.checkpointed().log_start;
-        let gone = bases.iter().skip(1).take_while(|next| **next <= start).count();
-        let ends: Vec<_> = bases.iter().skip(1).take(gone).copied().collect();
-        self.cleanup.front.lock().below_start = bases.drain(..gone).zip(ends).collect();
-        found
     }
 }

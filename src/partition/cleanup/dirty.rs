@@ -6,25 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
 use crate::format::frame::max_timestamp_of;
 use crate::format::header::HEADER_BYTES;
 use crate::partition::settings::Compaction;
-use crate::partition::{PartitionLog, SegmentList};
+use crate::partition::{Leader, SegmentList};
 use crate::segment::{CleanedWriter, Segment, remove_cleaned};
 use crate::sys;
 
-/// Up to where a partition was gone through. Written by compaction, read by checkpoints.
-#[derive(Debug)]
-pub(in crate::partition) struct Cleaned {
-    upto: AtomicU64,
-    /// Version of the segment list for which compaction was refused.
-    refused: AtomicU64,
-}
-
-const NEVER: u64 = u64::MAX;
 /// How long a partition waits that a snapshot keeps as it is, before it is looked at again.
 const KEPT_MS: i64 = 1000;
 
@@ -59,12 +50,6 @@ pub(crate) struct LastBatch {
     pub(crate) epoch: i16,
 }
 
-impl Cleaned {
-    pub(in crate::partition) fn new(upto: Option<u64>) -> Self {
-        Self { upto: AtomicU64::new(upto.unwrap_or(NEVER)), refused: AtomicU64::new(NEVER) }
-    }
-}
-
 impl Cleanable {
     /// The part of the bytes that was not gone through before.
     pub(crate) fn dirty_ratio(&self) -> f64 {
@@ -93,24 +78,10 @@ impl Cleanable {
     }
 }
 
-impl PartitionLog {
-    /// Up to where a compaction has gone through the partition, if one has.
-    pub(crate) fn cleaned(&self) -> Option<u64> {
-        Some(self.cleanup.cleaned.upto.load(Ordering::Relaxed)).filter(|upto| *upto != NEVER)
-    }
-
-    /// A compaction has gone through everything below, and what it left is on the medium.
-    pub(crate) fn set_cleaned(&self, upto: u64) {
-        self.cleanup.cleaned.upto.store(upto, Ordering::Relaxed);
-    }
-
+impl Leader {
     /// Compaction came upon something that it cannot judge. It is not tried again before the segments change.
     pub(crate) fn refuse_compaction(&self) {
-        self.cleanup.cleaned.refused.store(self.view.number(), Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_compacted(&self) -> bool {
-        self.settings.all().compaction.is_some()
+        self.cleanup.refused.store(self.view.number(), Ordering::Relaxed);
     }
 
     /// What is worth going through at the time `now`.
@@ -121,15 +92,10 @@ impl PartitionLog {
         if self.is_kept() {
             return Ok(Judgement { cleanable: None, next_due: Some(now.saturating_add(KEPT_MS)) });
         }
-        if self.cleanup.cleaned.refused.load(Ordering::Relaxed) == self.view.number() {
+        if self.cleanup.refused.load(Ordering::Relaxed) == self.view.number() {
             return Ok(Judgement::default());
         }
-        let limit = self
-            .writer
-            .durable()
-            .finished_end()
-            .min(bounds.durable)
-            .min(self.transactions.stability().first_unstable());
+        let limit = self.finished_end().min(bounds.durable).min(self.reading.stability().first_unstable());
         let list = self.segments();
         let mut segments = finished_below(&list, limit);
         let first_dirty = self.cleaned().unwrap_or(0).max(bounds.log_start);
@@ -171,7 +137,7 @@ impl PartitionLog {
 
     /// The last batch of each producer with an id.
     pub(crate) fn last_batches(&self) -> BTreeMap<i64, LastBatch> {
-        self.last_batches_known()
+        self.producers.last_batches()
     }
 
     /// Largest number of bytes that segments put together may have.

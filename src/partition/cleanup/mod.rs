@@ -5,34 +5,37 @@ mod delete;
 mod dirty;
 mod replace;
 
-pub(crate) use ages::Age;
+pub(super) use ages::Ages;
+pub(crate) use ages::{Age, AgeQuestion};
 pub(crate) use delete::SegmentFacts;
+pub(super) use delete::is_deleted;
 pub(crate) use dirty::{Cleanable, LastBatch};
 pub(super) use replace::Swapped;
 
+use std::sync::atomic::AtomicU64;
+
 use super::locks::{Lock, Rank};
-use ages::Ages;
 use delete::Front;
-use dirty::Cleaned;
 
 /// What leaves a partition, and what is known for that.
 #[derive(Debug)]
 pub(super) struct Cleanup {
     /// Held while files are renamed or removed by their names.
     front: Lock<Front>,
-    /// Taken by those who delete what is old.
-    ages: Ages,
-    /// How far compaction has come.
-    cleaned: Cleaned,
+    /// Number of the view for which compaction was refused.
+    refused: AtomicU64,
+}
+
+impl Default for Cleanup {
+    fn default() -> Self {
+        Self { front: Lock::new(Rank::Names, Front::default()), refused: AtomicU64::new(u64::MAX) }
+    }
 }
 
 impl Cleanup {
-    pub(super) fn new(cleaned: Option<u64>) -> Self {
-        Self {
-            front: Lock::new(Rank::Names, Front::default()),
-            ages: Ages::default(),
-            cleaned: Cleaned::new(cleaned),
-        }
+    /// Segments that were found below the log start: their base offsets, and where they end.
+    pub(super) fn found_below_start(&self, segments: Vec<(u64, u64)>) {
+        self.front.lock().below_start = segments;
     }
 
     /// Returns when no file is being renamed or removed by its name.

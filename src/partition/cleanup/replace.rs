@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 use crate::partition::cleanup::delete::{Doomed, Front};
 use crate::partition::recovery::Loader;
 use crate::segment::{
@@ -41,7 +41,7 @@ pub(in crate::partition) struct Swap {
     new: Vec<Arc<Segment>>,
 }
 
-impl PartitionLog {
+impl Leader {
     /// Puts cleaned segments in the place of those that they were made of. `false`: those are not in the log any more,
     /// and nothing was done. On an error the log has either; the files get their names later if it has the new ones.
     pub(crate) fn replace(&self, old: &[Arc<Segment>], new: Vec<CleanedSegment>, now: i64) -> Result<bool> {

@@ -26,7 +26,7 @@ use crate::sys::{Confirmed, Tail};
 /// Reads one partition in order.
 #[derive(Debug)]
 pub(crate) struct Cursor {
-    log: Arc<PartitionLog>,
+    log: PartitionLog,
     offset: u64,
     level: ReadUpTo,
     /// What was looked at last. `None`: nothing yet for this offset.
@@ -86,7 +86,8 @@ pub(crate) struct FetchLimits {
 }
 
 impl Cursor {
-    pub(crate) fn new(log: Arc<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
+    pub(crate) fn new(log: impl Into<PartitionLog>, offset: u64, level: ReadUpTo) -> Self {
+        let log = log.into();
         Self { log, offset, level, view: None, at: None, markers: false, committed: None, held: None }
     }
 
@@ -108,7 +109,7 @@ impl Cursor {
         if self.committed.is_some() { self.log.follow_transactions() } else { Ok(()) }
     }
 
-    pub(crate) fn log(&self) -> &Arc<PartitionLog> {
+    pub(crate) fn log(&self) -> &PartitionLog {
         &self.log
     }
 
@@ -131,7 +132,7 @@ impl Cursor {
         let is_ahead = |place: &Place| {
             let end = place.end();
             (end.position > place.position || end.sealed)
-                && self.offset < self.bound(self.log.transactions.stability().first_unstable())
+                && self.offset < self.bound(self.log.reading.stability().first_unstable())
         };
         self.at.as_ref().is_some_and(is_ahead) || self.is_view_replaced()
     }
@@ -187,7 +188,7 @@ impl Cursor {
             }
             let Some(place) = &self.at else { return Ok(None) };
             let Readable { end, first_unstable, aborted_version } =
-                self.log.transactions.stability().readable(&place.tail);
+                self.log.reading.stability().readable(&place.tail);
             let (end, bound) = (SegmentEnd::of(end), self.bound(first_unstable));
             if self.offset >= bound {
                 return Ok(None);
@@ -465,7 +466,7 @@ impl Cursor {
     }
 
     /// The offset of the first record at or behind `from` with a timestamp of `at` or later.
-    pub(crate) fn offset_for_time(log: &Arc<PartitionLog>, at: i64, from: u64) -> Result<Option<u64>> {
+    pub(crate) fn offset_for_time(log: &PartitionLog, at: i64, from: u64) -> Result<Option<u64>> {
         log.in_present_view(|view| Self::offset_for_time_in(log, view, at, from))
     }
 

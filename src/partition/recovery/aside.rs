@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::format::file_names::{CUT_AT, CUT_WHOLE, unfinished};
-use crate::partition::PartitionLog;
+use crate::partition::PartitionCore;
 use crate::sys::PlainFile;
 use crate::sys::disk::kind_of;
 
@@ -23,7 +23,7 @@ pub(crate) fn is_aside(name: &str) -> bool {
     name.contains(CUT_AT) || name.contains(CUT_WHOLE)
 }
 
-impl PartitionLog {
+impl PartitionCore {
     /// Cuts a file off at the beginning of `part`, which may hold records and is copied to a file of its own first. Those
     /// who have the file open keep all of it: a shorter one takes its name.
     pub(super) fn cut_off(&self, file: PlainFile, part: Range<u64>) -> Result<PathBuf> {

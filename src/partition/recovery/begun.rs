@@ -14,7 +14,7 @@ use crate::format::checkpoint::parse_epochs;
 use crate::format::file_names::{LEADER_EPOCHS, PARTITION_METADATA, PREPARED, UNFINISHED};
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
-use crate::partition::PartitionLog;
+use crate::partition::PartitionCore;
 use crate::segment::{self, LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX};
 use crate::sys::{Disk, EntryKind};
 
@@ -91,11 +91,11 @@ fn is_zero(disk: &Disk, path: &Path) -> Result<bool> {
     }
 }
 
-impl PartitionLog {
+impl PartitionCore {
     /// Whether the directory may be one of a first append that never came to its end: by its names, and by what the
     /// checkpoints know.
     pub(super) fn may_be_begun(&self) -> Result<bool> {
-        let known = &self.recovery.checkpointed;
+        let known = &self.evidence.checkpointed;
         let had_records = [known.recovery_point, known.cleaned, Some(known.log_start)];
         if had_records.into_iter().flatten().any(|offset| offset > 0) {
             return Ok(false);
@@ -112,9 +112,6 @@ impl PartitionLog {
     /// Removes what is in a directory that was only begun, but for the id that ties it to its topic, and without one the
     /// directory too: a broker would take it for one of no topic. The next append makes all of it anew.
     pub(super) fn clear_begun(&self) -> Result<()> {
-        if self.disk.read_only {
-            return Ok(());
-        }
         let has_id = self.stored_id()?.is_some();
         for (name, _) in self.disk.list(&self.directory)? {
             if !(has_id && name == PARTITION_METADATA) {

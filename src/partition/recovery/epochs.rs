@@ -9,7 +9,7 @@ use crate::format::checkpoint::{EpochStart, encode_epochs, parse_epochs};
 use crate::format::file_names::{LEADER_EPOCHS, PARTITION_METADATA, UNFINISHED};
 use crate::format::header::BatchHeader;
 use crate::format::partition_metadata;
-use crate::partition::{Appender, PartitionLog};
+use crate::partition::{Appender, Leader, PartitionCore};
 use crate::segment::{Batches, Segment};
 use crate::sys::PlainDirectory;
 use crate::sys::disk::kind_of;
@@ -51,7 +51,7 @@ pub(in crate::partition) fn epochs_of(segments: &[Arc<Segment>]) -> Result<Vec<E
     Ok(epochs)
 }
 
-impl PartitionLog {
+impl PartitionCore {
     /// Makes the directory, with the id that ties it to its topic, before the first record can be in it. Durable once it
     /// and the root are synced.
     pub(in crate::partition) fn make_directory(&self) -> Result<()> {
@@ -115,23 +115,25 @@ impl PartitionLog {
         })
     }
 
+    pub(super) fn write_epochs(&self, epochs: &[EpochStart]) -> Result<()> {
+        self.disk.replace(&self.directory.join(LEADER_EPOCHS), encode_epochs(epochs).as_bytes())
+    }
+}
+
+impl Leader {
     /// Has the checkpoint say where the log starts now, before files of what lies below are gone: where the checkpoint of
     /// log starts is lost, it tells that they were not.
     pub(in crate::partition) fn begin_epochs_at(&self, start: u64) -> Result<()> {
-        let _order = self.recovery.epochs.lock();
+        let _order = self.epochs.lock();
         let Ok(mut epochs) = self.stored_epochs()? else { return Ok(()) };
         let before = epochs.clone();
         begin_at(&mut epochs, start);
         if epochs == before { Ok(()) } else { self.write_epochs(&epochs) }
     }
 
-    pub(super) fn write_epochs(&self, epochs: &[EpochStart]) -> Result<()> {
-        self.disk.replace(&self.directory.join(LEADER_EPOCHS), encode_epochs(epochs).as_bytes())
-    }
-
     /// Before the first append: batches of `epoch` begin at `start`, unless they began before.
     pub(in crate::partition) fn begin_epoch(&self, epoch: u32, start: u64) -> Result<()> {
-        let _order = self.recovery.epochs.lock();
+        let _order = self.epochs.lock();
         let mut epochs = self.read_epochs()?.unwrap_or_default();
         if epochs.last().is_some_and(|last| last.epoch >= epoch) {
             return Ok(());

@@ -17,14 +17,14 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::config::topic_name::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::error::Result;
 use crate::events::Event;
-use crate::partition::PartitionLog;
+use crate::partition::PartitionCore;
 use crate::partition::recovery::Loader;
 use crate::segment::{self, Batches, LogBytes, Segment};
 use crate::sys::PlainFile;
@@ -53,6 +53,8 @@ pub(crate) fn is_always_compacted(topic: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Compacted {
     may_have_been: AtomicBool,
+    /// Below it a compaction has gone through the log; [`NEVER`](Self::NEVER) if none has.
+    cleaned: AtomicU64,
     /// The batches were looked at for what a compaction leaves.
     sought: AtomicBool,
     /// Where gaps end that were told, so that each is told once. The first are forgotten when there are many.
@@ -62,25 +64,43 @@ pub(super) struct Compacted {
 const MAX_TOLD: usize = 1024;
 
 impl Compacted {
-    pub(in crate::partition) fn new(topic: &str, by_settings_or_checkpoint: bool) -> Self {
+    const NEVER: u64 = u64::MAX;
+
+    pub(in crate::partition) fn new(
+        topic: &str,
+        by_settings_or_checkpoint: bool,
+        cleaned: Option<u64>,
+    ) -> Self {
         let may_have_been = by_settings_or_checkpoint || is_always_compacted(topic);
         Self {
             may_have_been: AtomicBool::new(may_have_been),
+            cleaned: AtomicU64::new(cleaned.unwrap_or(Self::NEVER)),
             sought: AtomicBool::new(false),
             told: Mutex::default(),
         }
     }
 }
 
-impl PartitionLog {
+impl PartitionCore {
     /// There is evidence that a compaction may have taken records out.
     pub(crate) fn note_compacted(&self) {
-        self.recovery.compacted.may_have_been.store(true, Ordering::Relaxed);
+        self.evidence.compacted.may_have_been.store(true, Ordering::Relaxed);
     }
 
     /// Whether a compaction may have taken records out, by what is known so far.
     pub(crate) fn may_have_been_compacted(&self) -> bool {
-        self.recovery.compacted.may_have_been.load(Ordering::Relaxed)
+        self.evidence.compacted.may_have_been.load(Ordering::Relaxed)
+    }
+
+    /// Up to where a compaction has gone through the partition, if one has.
+    pub(crate) fn cleaned(&self) -> Option<u64> {
+        let cleaned = self.evidence.compacted.cleaned.load(Ordering::Relaxed);
+        Some(cleaned).filter(|cleaned| *cleaned != Compacted::NEVER)
+    }
+
+    /// A compaction has gone through everything below, and what it left is on disk.
+    pub(crate) fn set_cleaned(&self, to: u64) {
+        self.evidence.compacted.cleaned.store(to, Ordering::Relaxed);
     }
 
     /// What is to be told of a gap: nothing, as far as a compaction has gone through it.
@@ -95,7 +115,7 @@ impl PartitionLog {
     pub(in crate::partition) fn tell_missing(&self, found: &[MissingRecords]) {
         for MissingRecords { offsets, maybe_compacted } in found {
             {
-                let mut told = self.recovery.compacted.told.lock();
+                let mut told = self.evidence.compacted.told.lock();
                 if told.len() == MAX_TOLD {
                     told.pop_first();
                 }
@@ -136,7 +156,7 @@ impl PartitionLog {
 
     /// Whether the gap before an offset was told.
     fn is_told(&self, next: u64) -> bool {
-        self.recovery.compacted.told.lock().contains(&next)
+        self.evidence.compacted.told.lock().contains(&next)
     }
 
     /// Looks at the batches of all segments for what a compaction leaves, once. `files` opens them, each with its base
@@ -145,7 +165,7 @@ impl PartitionLog {
         &self,
         files: impl Iterator<Item = Result<(u64, PlainFile, u64)>>,
     ) -> Result<bool> {
-        if self.may_have_been_compacted() || self.recovery.compacted.sought.load(Ordering::Relaxed) {
+        if self.may_have_been_compacted() || self.evidence.compacted.sought.load(Ordering::Relaxed) {
             return Ok(self.may_have_been_compacted());
         }
         for file in files {
@@ -155,7 +175,7 @@ impl PartitionLog {
                 return Ok(true);
             }
         }
-        self.recovery.compacted.sought.store(true, Ordering::Relaxed);
+        self.evidence.compacted.sought.store(true, Ordering::Relaxed);
         Ok(false)
     }
 }

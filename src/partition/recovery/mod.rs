@@ -18,13 +18,12 @@ use crate::error::{Damage, Error, Result};
 use crate::format::checkpoint::EpochStart;
 use crate::format::frame::InvalidBatch;
 use crate::partition::Checkpointed;
-use crate::partition::cleanup::Swapped;
-use crate::partition::locks::{Lock, Rank};
+use crate::partition::cleanup::{Swapped, is_deleted};
 use crate::partition::recovery::epochs::{begin_at, epochs_of};
 use crate::partition::recovery::missing::MissingRecords;
 use crate::partition::recovery::survey::in_order;
 use crate::partition::transactions::FoundProducers;
-use crate::partition::{LastSegment, PartitionLog, SegmentList};
+use crate::partition::{LastSegment, PartitionCore, SegmentList};
 use crate::position::TopicPartition;
 use crate::segment::{self, Batches, BatchesEnd, IndexEntries, Segment, Standing};
 use crate::sys::disk::{kind_of, length_of};
@@ -32,23 +31,20 @@ use crate::sys::{EntryKind, PlainFile, Tail};
 use missing::Compacted;
 use parking_lot::Mutex;
 
-/// What recovery goes by, and what it has found.
+/// What was known of a partition before its directory was looked at, and what is known of records that are missing.
 #[derive(Debug)]
-pub(super) struct Recovery {
+pub(super) struct Evidence {
     checkpointed: Checkpointed,
-    /// Held while the checkpoint of leader epochs is brought up to date.
-    epochs: Lock<()>,
     compacted: Compacted,
     /// What was found missing before the partition was loaded, for the report of that.
     surveyed: Mutex<Vec<MissingRecords>>,
 }
 
-impl Recovery {
+impl Evidence {
     pub(super) fn new(topic: &str, checkpointed: Checkpointed, compacts: bool) -> Self {
         Self {
             checkpointed,
-            epochs: Lock::new(Rank::Epochs, ()),
-            compacted: Compacted::new(topic, compacts),
+            compacted: Compacted::new(topic, compacts, checkpointed.cleaned),
             surveyed: Mutex::default(),
         }
     }
@@ -103,6 +99,8 @@ pub(crate) struct Found {
     pub(in crate::partition) tail: Vec<RecoveredSegment>,
     /// Where leader epochs begin by the batches that were checked.
     pub(in crate::partition) epochs: Vec<EpochStart>,
+    /// Segments below the log start: their base offsets, and where they end.
+    pub(in crate::partition) below_start: Vec<(u64, u64)>,
     pub(in crate::partition) producers: FoundProducers,
     pub(in crate::partition) report: PartitionRecovery,
 }
@@ -117,22 +115,44 @@ pub(in crate::partition) struct RecoveredSegment {
     pub(in crate::partition) unsynced_from: u64,
 }
 
-/// `known`: segments that whoever follows another process has found before.
-pub(in crate::partition) fn find(log: &PartitionLog, known: &SegmentList) -> Result<Found> {
-    let mut loader = Loader { log, swapped: Swapped::default() };
-    match kind_of(&log.directory)? {
-        None => loader.missing(),
-        Some(EntryKind::Directory) => loader.found(known),
-        Some(_) => {
-            let reason = "something else stands where the partition's directory should be; it is left alone";
-            Err(Error::Unsupported(Box::new(Damage::new(&log.directory, 0, reason))))
+/// What is in a partition's directory, for a leader: whatever a stop has left unfinished is brought to its end.
+fn find(log: &PartitionCore) -> Result<Found> {
+    let loader = Loader { log, swapped: Swapped::default() };
+    if !loader.is_there()? {
+        return loader.missing();
+    }
+    if log.is_only_begun()? {
+        let found = loader.missing()?;
+        log.clear_begun()?;
+        return Ok(found);
+    }
+    // First: looking into the directory may change it, if there is more in it.
+    let may_be_begun = log.may_be_begun()?;
+    match loader.recovered() {
+        Err(Error::Corrupt(_)) if may_be_begun && log.is_begun()? => {
+            log.clear_begun()?;
+            Ok(loader.empty(0))
         }
+        found => found,
+    }
+}
+
+/// The same for a tailing reader, which changes nothing. `known`: segments that it has found before.
+pub(in crate::partition) fn find_along(log: &PartitionCore, known: &SegmentList) -> Result<Found> {
+    let mut loader = Loader { log, swapped: Swapped::default() };
+    if !loader.is_there()? || log.is_only_begun()? {
+        return loader.missing();
+    }
+    let may_be_begun = log.may_be_begun()?;
+    match loader.tailed(known) {
+        Err(Error::Corrupt(_)) if may_be_begun && log.is_begun()? => Ok(loader.empty(0)),
+        found => found,
     }
 }
 
 pub(in crate::partition) struct Loader<'l> {
-    pub(in crate::partition) log: &'l PartitionLog,
-    /// For whoever only reads: what another process is about to swap in.
+    pub(in crate::partition) log: &'l PartitionCore,
+    /// For a tailing reader: what another process is about to swap in.
     pub(in crate::partition) swapped: Swapped,
 }
 
@@ -162,7 +182,7 @@ impl Loader<'_> {
 
     fn missing(&self) -> Result<Found> {
         let (start, point) =
-            (self.log.recovery.checkpointed.log_start, self.log.recovery.checkpointed.recovery_point);
+            (self.log.evidence.checkpointed.log_start, self.log.evidence.checkpointed.recovery_point);
         match point {
             Some(point) if point > 0 => {
                 let reason = format!("the directory is missing, but records below offset {point} were in it");
@@ -181,6 +201,7 @@ impl Loader<'_> {
             epoch: self.log.settings.all().first_epoch,
             tail: Vec::new(),
             epochs: Vec::new(),
+            below_start: Vec::new(),
             producers: FoundProducers::default(),
             report: self.report(next_offset),
         }
@@ -198,62 +219,96 @@ impl Loader<'_> {
         }
     }
 
-    fn found(&mut self, known: &SegmentList) -> Result<Found> {
-        if self.log.is_only_begun()? {
-            let found = self.missing()?;
-            self.log.clear_begun()?;
-            return Ok(found);
-        }
-        // First: looking into the directory may change it, if there is more in it.
-        let may_be_begun = self.log.may_be_begun()?;
-        match self.look_into(known) {
-            Err(Error::Corrupt(_)) if may_be_begun && self.log.is_begun()? => {
-                self.log.clear_begun()?;
-                Ok(self.empty(0))
+    fn is_there(&self) -> Result<bool> {
+        match kind_of(&self.log.directory)? {
+            None => Ok(false),
+            Some(EntryKind::Directory) => Ok(true),
+            Some(_) => {
+                let reason =
+                    "something else stands where the partition's directory should be; it is left alone";
+                Err(Error::Unsupported(Box::new(Damage::new(&self.log.directory, 0, reason))))
             }
-            found => found,
         }
     }
 
-    fn look_into(&mut self, known: &SegmentList) -> Result<Found> {
+    /// What is in the directory, and with it the base offsets of the segments.
+    fn listed(&self) -> Result<(Names, Vec<u64>)> {
+        let names = self.log.disk.list(&self.log.directory)?;
+        let bases = self.bases(&names)?;
+        Ok((names, bases))
+    }
+
+    /// The first list of a directory that belongs to this topic.
+    fn first_listed(&self) -> Result<(Names, Vec<u64>)> {
         self.log.check_topic_id()?;
         self.log.disk.know_partition()?;
-        let mut names = self.log.disk.list(&self.log.directory)?;
-        let mut bases = self.bases(&names)?;
+        let (names, bases) = self.listed()?;
         if !Swapped::among(&names).is_empty() {
             self.log.note_compacted();
         }
-        let read_only = self.log.disk.read_only;
-        if read_only {
-            (names, bases) = self.list_again(names, bases)?;
-            self.swapped = Swapped::among(&names);
-            self.with_swapped(&names, &mut bases)?;
-        } else {
-            if self.settle_swap(&names, &bases)? {
-                names = self.log.disk.list(&self.log.directory)?;
-                bases = self.bases(&names)?;
-            }
-            if self.log.clear_front(&names, &mut bases) {
-                names = self.log.disk.list(&self.log.directory)?;
-            }
+        Ok((names, bases))
+    }
+
+    /// What the leader takes over: after an orderly close as it is, else what recovery leaves of it.
+    fn recovered(&self) -> Result<Found> {
+        let (mut names, mut bases) = self.first_listed()?;
+        if self.settle_swap(&names, &bases)? {
+            (names, bases) = self.listed()?;
         }
-        let stored = if read_only { Some(Vec::new()) } else { self.log.read_epochs()? };
+        if self.remove_deleted(&names) {
+            (names, bases) = self.listed()?;
+        }
+        let below_start = self.split_below_start(&mut bases);
+        let stored = self.log.read_epochs()?;
         let (are_lost, epochs) = (stored.is_none(), stored.unwrap_or_default());
         let Some(&first) = bases.first() else { return self.without_segments(&epochs) };
-        let mut missing = self.missing_front(&names, &bases)?;
-        let log_start = self.start_of(first, &missing);
-        let mut begun = Found { producers: FoundProducers::among(&names), log_start, ..self.empty(0) };
-        if self.log.recovery.checkpointed.clean || read_only {
-            missing.append(&mut self.log.recovery.surveyed.lock());
+        let mut missing = self.missing_front(&names, &bases, self.known_start()?)?;
+        let mut begun = self.begun(&names, first, &missing);
+        begun.below_start = below_start;
+        let is_clean = self.log.evidence.checkpointed.clean;
+        if is_clean {
+            missing.append(&mut self.log.evidence.surveyed.lock());
         } else {
             missing.extend(self.missing_behind(&names, &bases)?);
         }
         begun.report.missing = missing;
-        let mut found = match self.log.recovery.checkpointed.clean {
-            _ if read_only => self.followed(&bases, known, begun)?,
-            true => self.clean(&bases, begun)?,
-            false => self.unclean(&bases, begun)?,
-        };
+        let found = if is_clean { self.clean(&bases, begun)? } else { self.unclean(&bases, begun)? };
+        let mut found = self.in_bounds(found)?;
+        if are_lost {
+            let checked = std::mem::take(&mut found.epochs);
+            found.epochs = epochs_of(&found.segments)?;
+            let last = found.epochs.last().map(|last| last.epoch);
+            found.epochs.extend(checked.into_iter().filter(|seen| last.is_none_or(|last| last < seen.epoch)));
+        }
+        self.settle_epochs(&mut found, epochs)?;
+        self.settle_producers(&mut found)?;
+        found.report.missing = in_order(found.report.missing);
+        Ok(found)
+    }
+
+    /// What another process has made of the directory so far.
+    fn tailed(&mut self, known: &SegmentList) -> Result<Found> {
+        let (names, bases) = self.first_listed()?;
+        let (names, mut bases) = self.list_again(names, bases)?;
+        self.swapped = Swapped::among(&names);
+        self.with_swapped(&names, &mut bases)?;
+        let Some(&first) = bases.first() else { return self.without_segments(&[]) };
+        let mut missing = self.missing_front(&names, &bases, self.known_start_along()?)?;
+        let mut begun = self.begun(&names, first, &missing);
+        missing.append(&mut self.log.evidence.surveyed.lock());
+        begun.report.missing = in_order(missing);
+        let found = self.complete_segments(&bases, known, begun)?;
+        self.in_bounds(found)
+    }
+
+    /// What is known before the segments are looked into, of which the first begins at `first`.
+    fn begun(&self, names: &Names, first: u64, missing: &[MissingRecords]) -> Found {
+        let log_start = self.start_of(first, missing);
+        Found { producers: FoundProducers::among(names), log_start, ..self.empty(0) }
+    }
+
+    /// Refuses a log that ends before it starts.
+    fn in_bounds(&self, mut found: Found) -> Result<Found> {
         if found.log_start > found.next_offset {
             let reason = format!(
                 "the log starts at offset {} by log-start-offset-checkpoint, but ends at {}: if no records are missing, \
@@ -262,25 +317,33 @@ impl Loader<'_> {
             );
             return Err(self.corrupt(&self.log.directory, 0, reason, found.next_offset));
         }
-        if are_lost {
-            let checked = std::mem::take(&mut found.epochs);
-            found.epochs = epochs_of(&found.segments)?;
-            let last = found.epochs.last().map(|last| last.epoch);
-            found.epochs.extend(checked.into_iter().filter(|seen| last.is_none_or(|last| last < seen.epoch)));
-        }
-        if !read_only {
-            self.settle_epochs(&mut found, epochs)?;
-            self.settle_producers(&mut found)?;
-        }
         found.report.log_end = found.next_offset;
-        found.report.missing = in_order(found.report.missing);
         Ok(found)
+    }
+
+    /// Removes what an earlier process had deleted: files renamed for that. Returns whether any file was removed.
+    fn remove_deleted(&self, names: &Names) -> bool {
+        let mut found = false;
+        for (name, _) in names.iter().filter(|(name, _)| is_deleted(name)) {
+            let _ = self.log.disk.remove_file(&self.log.directory.join(name));
+            found = true;
+        }
+        found
+    }
+
+    /// Takes the segments that lie below the log start out of `bases`: they are not part of the log. Their files go with what
+    /// retention deletes.
+    fn split_below_start(&self, bases: &mut Vec<u64>) -> Vec<(u64, u64)> {
+        let start = self.log.evidence.checkpointed.log_start;
+        let gone = bases.iter().skip(1).take_while(|next| **next <= start).count();
+        let ends: Vec<_> = bases.iter().skip(1).take(gone).copied().collect();
+        bases.drain(..gone).zip(ends).collect()
     }
 
     /// A directory that was made, but no record was appended.
     fn without_segments(&self, epochs: &[EpochStart]) -> Result<Found> {
-        let start = self.log.recovery.checkpointed.log_start;
-        if let Some(point) = self.log.recovery.checkpointed.recovery_point.filter(|point| *point > start) {
+        let start = self.log.evidence.checkpointed.log_start;
+        if let Some(point) = self.log.evidence.checkpointed.recovery_point.filter(|point| *point > start) {
             let reason = format!("there is no segment, but records below offset {point} were in one");
             return Err(self.corrupt(&self.log.directory, 0, reason, start));
         }
@@ -428,7 +491,7 @@ impl Loader<'_> {
             end = walk(Batches::new(file, length, 0, base))?;
         }
         let Walk { next_offset, position, reason, epoch, .. } = end;
-        match self.log.recovery.checkpointed.recovery_point {
+        match self.log.evidence.checkpointed.recovery_point {
             _ if position < length => {
                 let why = "the log was closed in order, but does not end in a complete batch: ";
                 Err(self.not_whole(file.path(), position, why, reason, next_offset))

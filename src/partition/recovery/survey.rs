@@ -11,13 +11,12 @@
 //! What is older is come upon by reading, and by `verify`. Segments that are not finished are left to recovery.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::partition::PartitionLog;
 use crate::partition::cleanup::Swapped;
 use crate::partition::recovery::missing::MissingRecords;
 use crate::partition::recovery::{Loader, Names};
+use crate::partition::{Leader, PartitionCore, Tailing};
 use crate::segment::{
     self, LogBytes, OFFSET_INDEX, PRODUCER_SNAPSHOT, Standing, TIME_INDEX, TRANSACTION_INDEX, end_of_batches,
     knows_more,
@@ -30,28 +29,41 @@ const MAX_ENDS: usize = 8;
 /// Bytes that are gone through for an end where there is no index.
 const MAX_BYTES: u64 = 64 << 10;
 
-impl PartitionLog {
-    /// Looks for missing records before the partition is loaded, which then reports them. Tells whether loading has
+impl Leader {
+    /// Looks for missing records before the partition is loaded, which then reports them. Returns whether loading has
     /// something to report: missing records, or why it fails.
-    pub(crate) fn survey(self: &Arc<Self>) -> Result<bool> {
-        let known = &self.recovery.checkpointed;
+    pub(crate) fn survey(&self) -> Result<bool> {
+        self.survey_by(|loader| loader.survey(loader.known_start()?))
+    }
+}
+
+impl Tailing {
+    /// The same of a partition that another process may be changing.
+    pub(crate) fn survey(&self) -> Result<bool> {
+        self.survey_by(|loader| {
+            let survey = || loader.survey(loader.known_start_along()?);
+            let found = survey()?;
+            // What is just being renamed is there when the directory is listed again.
+            if found.is_empty() { Ok(found) } else { survey() }
+        })
+    }
+}
+
+impl PartitionCore {
+    fn survey_by(&self, survey: impl FnOnce(&Loader<'_>) -> Result<Vec<MissingRecords>>) -> Result<bool> {
+        let known = &self.evidence.checkpointed;
         if kind_of(&self.directory)?.is_none() {
             return Ok(known.recovery_point.is_some_and(|point| point > 0));
         }
-        let loader = Loader { log: self, swapped: Swapped::default() };
-        let mut found = loader.survey()?;
-        // What another process is just renaming is there when the directory is listed again.
-        if self.disk.read_only && !found.is_empty() {
-            found = loader.survey()?;
-        }
+        let found = survey(&Loader { log: self, swapped: Swapped::default() })?;
         let is_found = !found.is_empty();
-        *self.recovery.surveyed.lock() = found;
+        *self.evidence.surveyed.lock() = found;
         Ok(is_found)
     }
 }
 
 impl Loader<'_> {
-    fn survey(&self) -> Result<Vec<MissingRecords>> {
+    fn survey(&self, known_start: Option<u64>) -> Result<Vec<MissingRecords>> {
         let names = self.log.disk.list(&self.log.directory)?;
         let swaps = Swapped::among(&names);
         if !swaps.is_empty() {
@@ -60,18 +72,24 @@ impl Loader<'_> {
             return Ok(Vec::new());
         }
         let bases = self.bases(&names)?;
-        let mut missing = self.missing_front(&names, &bases)?;
+        let mut missing = self.missing_front(&names, &bases, known_start)?;
         missing.extend(self.missing_behind(&names, &bases)?);
         Ok(missing)
     }
 
-    /// Where the log starts although no segment does.
-    pub(super) fn missing_front(&self, names: &Names, bases: &[u64]) -> Result<Vec<MissingRecords>> {
-        let start = self.log.recovery.checkpointed.log_start;
+    /// Records missing where the log starts although no segment does. `known_start`: where the log starts by what is written
+    /// of it.
+    pub(super) fn missing_front(
+        &self,
+        names: &Names,
+        bases: &[u64],
+        known_start: Option<u64>,
+    ) -> Result<Vec<MissingRecords>> {
+        let start = self.log.evidence.checkpointed.log_start;
         let Some(first) = bases.first().copied().filter(|first| *first > start) else {
             return Ok(Vec::new());
         };
-        let known = self.known_start()?.filter(|known| *known < first);
+        let known = known_start.filter(|known| *known < first);
         let has_index = |base: &u64| {
             let index = segment::file_name(*base, OFFSET_INDEX);
             names.iter().any(|(name, _)| *name == index)
@@ -87,20 +105,21 @@ impl Loader<'_> {
     }
 
     /// Where the log starts by its checkpoint or its first leader epoch.
-    fn known_start(&self) -> Result<Option<u64>> {
-        // Whoever deletes segments while this is read writes it down some time.
-        if self.log.disk.read_only && !self.log.recovery.checkpointed.clean {
-            return Ok(None);
-        }
+    pub(super) fn known_start(&self) -> Result<Option<u64>> {
         // A checkpoint has no line for a log that starts at offset 0, and a broker writes none for one that starts where
         // its first segment does.
-        let start = Some(self.log.recovery.checkpointed.log_start).filter(|start| *start > 0);
+        let start = Some(self.log.evidence.checkpointed.log_start).filter(|start| *start > 0);
         Ok(self.log.stored_epochs()?.unwrap_or_default().first().map(|first| first.start).max(start))
+    }
+
+    /// The same while another process may be deleting segments, which it writes down some time later.
+    pub(super) fn known_start_along(&self) -> Result<Option<u64>> {
+        if self.log.evidence.checkpointed.clean { self.known_start() } else { Ok(None) }
     }
 
     /// What is missing between segments that are finished, and behind the last one of a log that was closed in order.
     pub(super) fn missing_behind(&self, names: &Names, bases: &[u64]) -> Result<Vec<MissingRecords>> {
-        let known = &self.log.recovery.checkpointed;
+        let known = &self.log.evidence.checkpointed;
         let point = if known.clean { u64::MAX } else { known.recovery_point.unwrap_or(0) };
         let remains = self.remains(names, bases);
         let mut missing = Vec::new();
@@ -158,7 +177,7 @@ impl Loader<'_> {
         let kinds = [OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, PRODUCER_SNAPSHOT];
         // Where segments were put together, a snapshot that belonged to one of them may be left, and a stop may leave one
         // that is ahead of the log.
-        let are_snapshots_told = self.log.recovery.checkpointed.clean && !self.log.may_have_been_compacted();
+        let are_snapshots_told = self.log.evidence.checkpointed.clean && !self.log.may_have_been_compacted();
         let kinds = if are_snapshots_told { &kinds[..] } else { &kinds[..3] };
         let is_deleted = |base: u64, suffix: &str| {
             let plain = segment::file_name(base, suffix);
@@ -179,7 +198,7 @@ impl Loader<'_> {
     pub(super) fn start_of(&self, first: u64, front: &[MissingRecords]) -> u64 {
         let lost = front.first().filter(|lost| !lost.maybe_compacted);
         let first = lost.map_or(first, |lost| lost.offsets.start);
-        self.log.recovery.checkpointed.log_start.max(first)
+        self.log.evidence.checkpointed.log_start.max(first)
     }
 }
 

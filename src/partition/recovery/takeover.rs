@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::partition::recovery::{self, Found, PartitionRecovery, RecoveredSegment};
 use crate::partition::writer::finish::Unfinished;
-use crate::partition::{Appender, PartitionLog, SegmentList};
+use crate::partition::{Appender, Leader, SegmentList};
 use crate::segment::{BatchesEnd, FinishFailure, Segment, SegmentWriter, Unsealed};
 
 /// Recovered segments that wait for the background, each with a descriptor.
 const MAX_RECOVERED: usize = 64;
 
-impl PartitionLog {
+impl Leader {
     /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.
     pub(crate) fn load(self: &Arc<Self>) -> Result<Option<PartitionRecovery>> {
         let mut appender = self.writer.appender();
@@ -28,14 +28,21 @@ impl PartitionLog {
         self: &Arc<Self>,
         appender: &mut Appender,
     ) -> Result<PartitionRecovery> {
-        if self.disk.read_only {
-            return self.follow_from_here(appender);
-        }
-        if !self.recovery.checkpointed.clean {
+        if !self.evidence.checkpointed.clean {
             self.remove_prepared();
         }
-        let Found { mut segments, log_start, last, next_offset, epoch, tail, producers, report, .. } =
-            recovery::find(self, &SegmentList::default())?;
+        let Found {
+            mut segments,
+            log_start,
+            last,
+            next_offset,
+            epoch,
+            tail,
+            below_start,
+            producers,
+            report,
+            ..
+        } = recovery::find(self)?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
         let mut directory = None;
@@ -54,9 +61,11 @@ impl PartitionLog {
             }
         };
         self.tell_missing(&report.missing);
+        self.cleanup.found_below_start(below_start);
         self.set_producers(producers, next_offset);
-        let clean = self.recovery.checkpointed.clean || matches!(state, Appender::Idle { .. });
-        self.writer.durable().loaded(next_offset, clean, Unfinished::of(sealed, directory));
+        let clean = self.evidence.checkpointed.clean || matches!(state, Appender::Idle { .. });
+        self.marks.loaded(next_offset, clean);
+        self.writer.durable().loaded(Unfinished::of(sealed, directory));
         self.view.replace(|view| view.with_segments(SegmentList::of(segments)).starting_at(log_start));
         *appender = if self.writer.has_failed() { Appender::Poisoned } else { state };
         if !clean {

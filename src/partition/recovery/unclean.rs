@@ -137,7 +137,7 @@ impl Loader<'_> {
     }
 
     fn recovery_point(&self) -> u64 {
-        self.log.recovery.checkpointed.recovery_point.unwrap_or(0)
+        self.log.evidence.checkpointed.recovery_point.unwrap_or(0)
     }
 
     /// Whether what follows a gap between two segments must not be served as what comes next: the records in the gap were

@@ -15,19 +15,26 @@
 //! What is found is published in the same words as a writer's, so readers notice no difference. [`refresh`] looks
 //! further, as often as somebody wants to know; between two calls nothing is open.
 //!
-//! [`refresh`]: PartitionLog::refresh
+//! [`refresh`]: Tailing::refresh
 
 pub(super) mod live_file;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::format::frame::{InvalidBatch, MIN_PREFIX, frame_length};
+use crate::partition::core::PartitionCore;
+use crate::partition::locks::{Lock, Rank};
 use crate::partition::recovery::{self, Found, Loader, MAX_LISTINGS, PartitionRecovery};
 use crate::partition::tailing::live_file::{LiveView, Shown};
-use crate::partition::{Appender, Checkpointed, PartitionLog, SegmentList};
-use crate::segment::{self, Batches, Indexing, LogBytes, MAX_OFFSETS, Segment, check_batches, skip_batches};
+use crate::partition::transactions::Decided;
+use crate::partition::view::{LogView, Numbered};
+use crate::partition::{Checkpointed, Ended, PartitionOpening, SegmentList};
+use crate::segment::{
+    self, Batches, Indexing, LogBytes, MAX_OFFSETS, Review, Segment, check_batches, skip_batches,
+};
 use crate::sys::PlainFile;
 use crate::sys::disk::kind_of;
 
@@ -64,7 +71,7 @@ pub(in crate::partition) struct Watching {
 const BELIEVED: Duration = Duration::from_secs(1);
 
 impl Watching {
-    fn shows_nothing_new(&mut self, view: &Arc<LiveView>, log: &PartitionLog) -> bool {
+    fn shows_nothing_new(&mut self, view: &Arc<LiveView>, log: &PartitionCore) -> bool {
         if self.view.as_ref().is_none_or(|known| !Arc::ptr_eq(known, view)) {
             // From here on it tells of every append; what came before shows in the files.
             *self = Self { view: Some(Arc::clone(view)), ..Self::default() };
@@ -91,29 +98,73 @@ impl Watching {
     }
 }
 
-impl PartitionLog {
-    /// Looks what another process has done to the partition since the last look. Of a log of our own there is nothing
-    /// to learn.
-    pub(crate) fn refresh(&self) -> Result<()> {
-        if !self.disk.read_only {
-            return Ok(());
-        }
-        let mut appender = self.writer.appender();
-        match &mut *appender {
-            Appender::Unloaded => self.follow_from_here(&mut appender).map(drop),
-            Appender::Following(watching) => {
-                watching.looked = Some(Instant::now());
-                self.look_further()
-            }
-            _ => Ok(()),
+/// A partition that another process may be appending to. Nothing is written here.
+#[derive(Debug)]
+pub(crate) struct Tailing {
+    core: Arc<PartitionCore>,
+    /// Held while the directory is looked at: everything that is published here is published under it. `None`: not loaded.
+    watching: Lock<Option<Watching>>,
+    /// Which transactions are open, once a reader wants to know.
+    pub(super) decided: Lock<Option<Decided>>,
+}
+
+impl Deref for Tailing {
+    type Target = PartitionCore;
+
+    #[inline]
+    fn deref(&self) -> &PartitionCore {
+        &self.core
+    }
+}
+
+impl Tailing {
+    pub(crate) fn new(opening: PartitionOpening<'_>) -> Arc<Self> {
+        Arc::new(Self {
+            core: PartitionCore::new(opening),
+            watching: Lock::new(Rank::Watching, None),
+            decided: Lock::new(Rank::TailedTransactions, None),
+        })
+    }
+
+    pub(super) fn core(&self) -> &Arc<PartitionCore> {
+        &self.core
+    }
+
+    /// The view as it is after another look. An error if the partition was closed or deleted.
+    pub(crate) fn present(&self) -> Result<Numbered<LogView>> {
+        self.refresh()?;
+        self.loaded_view()
+    }
+
+    /// Takes the first look, unless that was done.
+    pub(crate) fn load(&self) -> Result<Option<PartitionRecovery>> {
+        let mut watching = self.watching.lock();
+        self.refuse_ended()?;
+        match *watching {
+            None => self.take_first_look(&mut watching).map(Some),
+            Some(_) => Ok(None),
         }
     }
 
-    /// The same, but where a live writer tells that it has appended nothing that is enough.
+    /// Looks what another process has done to the partition since the last look.
+    pub(crate) fn refresh(&self) -> Result<()> {
+        let mut known = self.watching.lock();
+        if self.has_ended() {
+            return Ok(());
+        }
+        match &mut *known {
+            None => self.take_first_look(&mut known).map(drop),
+            Some(watching) => {
+                watching.looked = Some(Instant::now());
+                self.look_further()
+            }
+        }
+    }
+
+    /// The same, but where a live writer shows that it has appended nothing that is enough.
     pub(crate) fn glance(&self) -> Result<()> {
         let view = || self.chores.watch.as_ref()?.view();
-        if self.disk.read_only
-            && let Appender::Following(watching) = &mut *self.writer.appender()
+        if let Some(watching) = &mut *self.watching.lock()
             && view().is_some_and(|view| watching.shows_nothing_new(&view, self))
             && watching.looked.is_some_and(|looked| looked.elapsed() < BELIEVED)
         {
@@ -122,12 +173,54 @@ impl PartitionLog {
         self.refresh()
     }
 
+    #[cfg(test)]
+    pub(super) fn forget_last_look(&self) {
+        if let Some(watching) = &mut *self.watching.lock() {
+            watching.looked = None;
+        }
+    }
+
+    /// Nothing is read any more.
+    pub(super) fn end(&self, why: Ended) {
+        let known = self.watching.lock();
+        self.view.replace_by_last(|view| view.ended_by(why));
+        drop(known);
+        self.sleepers.wake_all();
+        if why == Ended::Deleted {
+            self.tell_pinned(self.segments().iter());
+        }
+    }
+
+    /// Makes the index of a segment anew, in memory, if it turned out to be wrong.
+    pub(super) fn renew_doubted(&self, segment: &Arc<Segment>) {
+        self.renew_by(segment, |review, reason| self.adopt_review(segment, review, reason));
+    }
+
+    /// Gives a segment the index that a review of it has made. Of one that is damaged there is none.
+    pub(super) fn adopt_review(
+        &self,
+        segment: &Arc<Segment>,
+        mut review: Review,
+        reason: &'static str,
+    ) -> Result<()> {
+        review.finish(segment, &segment.open()?)?;
+        let list = self.segments();
+        let is_ours = list.with_base(segment.base()).is_some_and(|ours| Arc::ptr_eq(ours, segment));
+        if !is_ours || review.times().is_damaged {
+            return Ok(());
+        }
+        let entries = review.into_entries();
+        if segment.is_stored_as(&entries) {
+            return Ok(());
+        }
+        segment.adopt(entries)?;
+        self.tell_rebuilt(segment.base(), reason);
+        Ok(())
+    }
+
     /// Asks the writer to ring when it appends. `false`: it will not, for what is known of it.
     pub(crate) fn ask_to_be_woken(&self, view: &Arc<LiveView>) -> bool {
-        match &*self.writer.appender() {
-            Appender::Following(watching) => watching.ask(view),
-            _ => false,
-        }
+        self.watching.lock().as_ref().is_some_and(|watching| watching.ask(view))
     }
 
     /// What the checkpoints say by now.
@@ -144,25 +237,22 @@ impl PartitionLog {
     /// try again.
     pub(in crate::partition) fn has_moved_on(&self, failure: &Error) -> bool {
         let may_have = failure.is_file_not_found() || matches!(failure, Error::Corrupt(_));
-        if !self.disk.read_only || !may_have {
+        if !may_have {
             return false;
         }
-        let appender = self.writer.appender();
-        matches!(*appender, Appender::Following(_)) && self.list_anew(&SegmentList::default()).is_ok()
+        let watching = self.watching.lock();
+        watching.is_some() && !self.has_ended() && self.list_anew(&SegmentList::default()).is_ok()
     }
 
     /// The first look.
-    pub(in crate::partition) fn follow_from_here(
-        &self,
-        appender: &mut Appender,
-    ) -> Result<PartitionRecovery> {
+    fn take_first_look(&self, watching: &mut Option<Watching>) -> Result<PartitionRecovery> {
         let report = self.list_anew(&SegmentList::default())?;
         self.tell_missing(&report.missing);
-        *appender = Appender::Following(Watching::default());
+        *watching = Some(Watching::default());
         Ok(report)
     }
 
-    /// Runs under the lock of `appender`, as everything that publishes here does.
+    /// Runs under the lock of `watching`.
     fn look_further(&self) -> Result<()> {
         let known = self.segments();
         let Some(last) = known.last() else {
@@ -228,7 +318,7 @@ impl PartitionLog {
         let mut listings = 0;
         let found = loop {
             listings += 1;
-            match recovery::find(self, known) {
+            match recovery::find_along(self, known) {
                 // Renamed or removed between the list and the look.
                 Err(failure) if failure.is_file_not_found() && listings < MAX_LISTINGS => {}
                 found => break found?,
@@ -261,7 +351,7 @@ fn something_follows(file: &PlainFile, length: u64, position: u64) -> Result<boo
 
 impl Loader<'_> {
     /// The segments with these base offsets, each to its last complete batch.
-    pub(in crate::partition) fn followed(
+    pub(in crate::partition) fn complete_segments(
         &self,
         bases: &[u64],
         known: &SegmentList,
@@ -292,7 +382,7 @@ impl Loader<'_> {
         let (file, length) = self.open(base)?;
         let mut last_byte = [0];
         file.read_at(&mut last_byte, length.saturating_sub(1))?;
-        let point = self.log.recovery.checkpointed().recovery_point.unwrap_or(0);
+        let point = self.log.evidence.checkpointed().recovery_point.unwrap_or(0);
         let position = if next <= point || last_byte != [0] {
             length
         } else {
@@ -313,7 +403,7 @@ impl Loader<'_> {
     /// The last segment, as far as it is whole.
     fn growing(&self, base: u64) -> Result<Arc<Segment>> {
         let (file, length) = self.open(base)?;
-        let point = self.log.recovery.checkpointed().recovery_point.unwrap_or(0);
+        let point = self.log.evidence.checkpointed().recovery_point.unwrap_or(0);
         let (end, entries) = if let Some(end) = self.end_by_index(&file, base, length)? {
             (end, None)
         } else {

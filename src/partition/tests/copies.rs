@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::fixture::{ANY, Fixture, MAPPED, TestRecord, append_numbered, numbered, records_of, work_ahead};
 use crate::config::ReadUpTo;
-use crate::partition::{Cursor, Fetched, PartitionLog};
+use crate::partition::{Cursor, Fetched, Leader};
 use crate::sys::mapping::MapBudget;
 use crate::sys::{Disk, platform};
 
@@ -24,7 +24,7 @@ fn without_maps() -> Fixture {
 }
 
 /// Everything there is, held as readers hold it: with the cursor that keeps the last segment open.
-fn hold(log: &Arc<PartitionLog>) -> (Cursor, Vec<Fetched>) {
+fn hold(log: &Arc<Leader>) -> (Cursor, Vec<Fetched>) {
     let mut cursor = Cursor::new(Arc::clone(log), 0, ReadUpTo::Visible);
     let held = std::iter::from_fn(|| cursor.fetch(ANY).unwrap()).collect();
     (cursor, held)

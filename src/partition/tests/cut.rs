@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::fixture::{ANY, EXACT, Fixture, POSITIONED, append_numbered, numbered, read};
 use crate::error::{Error, Result};
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 
 const BYTES: usize = 100;
 
-type Call = fn(&Arc<PartitionLog>) -> Result<()>;
+type Call = fn(&Arc<Leader>) -> Result<()>;
 
 const CALLS: [(&str, Call); 4] = [
     ("sync", |log| log.sync()),

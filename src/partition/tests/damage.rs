@@ -11,13 +11,13 @@ use super::fixture::{
 use crate::config::ReadUpTo;
 use crate::error::{Damage, Error};
 use crate::format::header::HEADER_BYTES;
-use crate::partition::{Cursor, FetchLimits, PartitionLog};
+use crate::partition::{Cursor, FetchLimits, Leader};
 
 const BYTES: usize = 30;
 const END: u64 = 90;
 
 /// Three segments with batches of three records; the last one still grows.
-fn three_segments(modes: Modes) -> (Fixture, Arc<PartitionLog>) {
+fn three_segments(modes: Modes) -> (Fixture, Arc<Leader>) {
     let fixture = Fixture::new(modes, 2200);
     let log = fixture.open_new();
     for _ in 0..END / 3 {
@@ -56,7 +56,7 @@ fn read_on(cursor: &mut Cursor, limits: FetchLimits) -> Result<(), Box<Damage>> 
 }
 
 /// Reads the log with a damaged batch; `length_is_right`: the way behind it can be found from the batch itself.
-fn check_damaged(log: &Arc<PartitionLog>, batch: &At, length_is_right: bool, limits: FetchLimits) {
+fn check_damaged(log: &Arc<Leader>, batch: &At, length_is_right: bool, limits: FetchLimits) {
     let (first, next) =
         (batch.header.base_offset.unsigned_abs(), batch.header.last_offset().unsigned_abs() + 1);
     let mut cursor = Cursor::new(Arc::clone(log), 0, ReadUpTo::Visible);
@@ -88,7 +88,7 @@ fn check_damaged(log: &Arc<PartitionLog>, batch: &At, length_is_right: bool, lim
 /// Damages one batch in each segment, one bit of each of these bytes after the other.
 fn each_flip(
     bytes: &(impl Iterator<Item = usize> + Clone),
-    check: impl Fn(&Arc<PartitionLog>, &At, usize, FetchLimits),
+    check: impl Fn(&Arc<Leader>, &At, usize, FetchLimits),
 ) {
     for modes in [MAPPED, POSITIONED] {
         let (fixture, log) = three_segments(modes);

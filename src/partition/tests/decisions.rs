@@ -9,6 +9,7 @@ use crate::config::{IsolationLevel, ReadUpTo};
 use crate::events::Event;
 use crate::format::transaction_index;
 use crate::partition::Cursor;
+use crate::partition::PartitionLog;
 use crate::partition::transactions::ProducerState;
 use crate::segment;
 
@@ -59,7 +60,7 @@ fn a_tailing_reader_of_committed_records_sees_each_transaction_as_it_ends() {
         for (base, bytes) in &prefix(count).segments {
             fs::write(fixture.log_file(*base), bytes).unwrap();
         }
-        log.refresh().unwrap();
+        log.tailing().unwrap().refresh().unwrap();
         cursor.follow_transactions().unwrap();
         while let Some(fetched) = cursor.fetch(ANY).unwrap() {
             seen.extend(records_of(&fetched).into_iter().map(|(offset, _)| offset));
@@ -74,7 +75,8 @@ fn check_with(model: &Model, change: &dyn Fn(&Fixture)) {
         let fixture = Fixture::new(POSITIONED, 1 << 20);
         model.write(&fixture, true);
         change(&fixture);
-        let log = if follows { fixture.follow_with(false) } else { fixture.open(clean(model)) };
+        let led = || Arc::new(fixture.open(clean(model)).into());
+        let log: Arc<PartitionLog> = if follows { fixture.follow_with(false) } else { led() };
         log.bounds().unwrap();
         let mut cursor =
             Cursor::new(Arc::clone(&log), 0, ReadUpTo::Visible).isolated(IsolationLevel::ReadCommitted);
@@ -155,7 +157,7 @@ fn a_snapshot_that_lies_is_told_of_and_written_anew() {
     let log = fixture.open(clean(&model));
     let events = fixture.chores.events.listen();
     log.bounds().unwrap();
-    log.follow_transactions().unwrap();
+    log.prove_open().unwrap();
     let told = events.try_next();
     assert!(matches!(&told, Some(Event::IndexRebuilt { path, .. }) if *path == newest), "{told:?}");
     assert_eq!(fs::read(&newest).unwrap(), right);

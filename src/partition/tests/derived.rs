@@ -5,13 +5,14 @@ use std::fs;
 use std::sync::Arc;
 
 use super::fixture::{
-    ANY, Fixture, MAPPED, Modes, POSITIONED, STRIDE, TestRecord, append, batches_of, raise, records_of,
+    ANY, Fixture, MAPPED, Modes, POSITIONED, STRIDE, TestRecord, append, as_log, batches_of, raise,
+    records_of,
 };
 use crate::background::retention::{Stint, retain};
 use crate::config::ReadUpTo;
 use crate::events::{Event, Events};
 use crate::format::index::{OFFSET_ENTRY, TIME_ENTRY};
-use crate::partition::{Appender, Checkpointed, Cursor, LiveWatch, LiveWriter, PartitionLog, Retention};
+use crate::partition::{Checkpointed, Cursor, Leader, LiveWatch, LiveWriter, Retention};
 use crate::segment::{OFFSET_INDEX, TIME_INDEX, file_name};
 
 const AGE: i64 = 10_000;
@@ -47,7 +48,7 @@ impl Case {
     }
 
     /// The directory with one file changed, or without it, opened after a clean stop or another one.
-    fn opened(&self, name: &str, bytes: Option<&[u8]>, clean: bool) -> (Arc<PartitionLog>, Events) {
+    fn opened(&self, name: &str, bytes: Option<&[u8]>, clean: bool) -> (Arc<Leader>, Events) {
         self.fixture.restore(&self.whole);
         let path = self.fixture.directory().join(name);
         match bytes {
@@ -66,7 +67,7 @@ impl Case {
         (self.bases[segment]..next).map(timestamp).max().unwrap()
     }
 
-    fn check(&self, log: &Arc<PartitionLog>, number: usize, context: &str) {
+    fn check(&self, log: &Arc<Leader>, number: usize, context: &str) {
         // Retention comes first or second: whichever it is finds the index as it is.
         if number.is_multiple_of(2) {
             check_lookups(log, 0, number % 3, context);
@@ -85,22 +86,26 @@ fn value(offset: u64) -> TestRecord {
     TestRecord::of(format!("{offset:040}"))
 }
 
-fn retain_at(log: &Arc<PartitionLog>, now: i64) {
+fn retain_at(log: &Arc<Leader>, now: i64) {
     retain(std::slice::from_ref(log), now, Stint::Whole, raise).1.unwrap();
 }
 
 /// Offsets and times lead to what a list would find: one in three, from this one on.
-fn check_lookups(log: &Arc<PartitionLog>, from: u64, first: usize, context: &str) {
+fn check_lookups(log: &Arc<Leader>, from: u64, first: usize, context: &str) {
     for offset in (from..RECORDS).skip(first).step_by(3) {
         let fetched = Cursor::new(Arc::clone(log), offset, ReadUpTo::Visible).fetch(ANY).unwrap().unwrap();
         assert_eq!(records_of(&fetched)[0].0, offset, "{context}");
         let times = [timestamp(offset) - 1, timestamp(offset)];
         for at in times {
             let first = (from..RECORDS).find(|offset| timestamp(*offset) >= at);
-            assert_eq!(Cursor::offset_for_time(log, at, from).unwrap(), first, "{context}: time {at}");
+            assert_eq!(
+                Cursor::offset_for_time(&as_log(log), at, from).unwrap(),
+                first,
+                "{context}: time {at}"
+            );
         }
     }
-    assert_eq!(Cursor::offset_for_time(log, i64::MAX, from).unwrap(), None, "{context}");
+    assert_eq!(Cursor::offset_for_time(&as_log(log), i64::MAX, from).unwrap(), None, "{context}");
 }
 
 fn told(events: &Events) -> Vec<String> {
@@ -237,7 +242,7 @@ fn what_a_live_file_does_not_show_is_found_in_the_log_all_the_same() {
     fixture.chores.live = None;
     fixture.chores.watch = Some(Arc::new(LiveWatch::new(&root)));
     let follower = fixture.follow_with(false);
-    follower.refresh().unwrap();
+    follower.tailing().unwrap().refresh().unwrap();
     follower.glance().unwrap();
     let ends = || follower.segments().last().unwrap().next_offset();
     assert_eq!(ends(), 1);
@@ -247,9 +252,7 @@ fn what_a_live_file_does_not_show_is_found_in_the_log_all_the_same() {
     log.writer.live_slot().unwrap().publish(before);
     follower.glance().unwrap();
     assert_eq!(ends(), 1, "believed, for a second");
-    if let Appender::Following(watching) = &mut *follower.writer.appender() {
-        watching.looked = None;
-    }
+    follower.tailing().unwrap().forget_last_look();
     follower.glance().unwrap();
     assert_eq!(ends(), 2);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fixture::{
-    ANY, Fixture, MAPPED, Modes, POSITIONED, TestRecord, batch, numbered, read, records_of,
+    ANY, Fixture, MAPPED, Modes, POSITIONED, TestRecord, as_log, batch, numbered, read, records_of,
 };
 use crate::config::ReadUpTo;
 use crate::error::{Damage, Error};
@@ -14,7 +14,7 @@ use crate::format::compression::{BatchLimits, DEFAULT_DECOMPRESSED_BYTES, Encodi
 use crate::format::crc::crc32c;
 use crate::format::frame::{frame_at, is_legacy};
 use crate::format::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD};
-use crate::partition::{Cursor, FetchLimits, PartitionLog};
+use crate::partition::{Cursor, FetchLimits, Leader};
 
 const VISIBLE: ReadUpTo = ReadUpTo::Visible;
 
@@ -91,7 +91,7 @@ impl Written {
     }
 
     /// The log on disk. `clean`: as after a close, so that nothing is scanned.
-    fn open(&self, modes: Modes, clean: bool) -> (Fixture, Arc<PartitionLog>) {
+    fn open(&self, modes: Modes, clean: bool) -> (Fixture, Arc<Leader>) {
         let fixture = Fixture::new(modes, 1 << 30);
         fs::create_dir(fixture.directory()).unwrap();
         let metadata = "partition.metadata";
@@ -149,8 +149,8 @@ fn times_are_found_inside_compressed_batches() {
     let written = mixed();
     let (_fixture, log) = written.open(MAPPED, false);
     for (offset, record) in &written.records {
-        assert_eq!(Cursor::offset_for_time(&log, record.timestamp, 0).unwrap(), Some(*offset));
-        let behind = Cursor::offset_for_time(&log, record.timestamp, offset + 1).unwrap();
+        assert_eq!(Cursor::offset_for_time(&as_log(&log), record.timestamp, 0).unwrap(), Some(*offset));
+        let behind = Cursor::offset_for_time(&as_log(&log), record.timestamp, offset + 1).unwrap();
         assert_eq!(behind, Some(offset + 1).filter(|next| *next < written.next));
     }
 }
@@ -231,7 +231,7 @@ fn messages_of_older_formats_are_read_beside_batches() {
             }
             for (_, record) in &all {
                 let first = all.iter().find(|(_, other)| other.timestamp >= record.timestamp.max(0));
-                let found = Cursor::offset_for_time(&log, record.timestamp.max(0), 0).unwrap();
+                let found = Cursor::offset_for_time(&as_log(&log), record.timestamp.max(0), 0).unwrap();
                 assert_eq!(found, first.map(|(offset, _)| *offset), "{}", record.timestamp);
             }
         }

@@ -9,7 +9,7 @@ use super::fixture::{
     work_ahead,
 };
 use crate::error::{Error, Result};
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 use crate::sys::faults::{Faults, Operation};
 
 const BYTES: usize = 100;
@@ -33,7 +33,7 @@ fn operations() -> impl Iterator<Item = Operation> {
 /// One log on a disk that fails, and what is known of it.
 struct Run {
     fixture: Fixture,
-    log: Arc<PartitionLog>,
+    log: Arc<Leader>,
     faults: Faults,
     /// Offsets below were acknowledged.
     acknowledged: u64,

@@ -18,12 +18,12 @@ use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::format::record::{Header, RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, Flush, PartitionLog,
-    PartitionSettings, Retention,
+    Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, Flush, Leader, PartitionLog,
+    PartitionOpening, PartitionSettings, Retention,
 };
 use crate::segment;
-use crate::sys::Disk;
 use crate::sys::faults::Faults;
+use crate::sys::{Disk, Right};
 
 /// Exhaustive tests take every n-th step only where a system call takes long, as under Wine.
 pub(super) const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
@@ -105,34 +105,36 @@ impl Fixture {
         Uuid::parse("ayn8QMpHQGezHQDdAQZi2g").unwrap()
     }
 
-    pub(super) fn open(&self, checkpointed: Checkpointed) -> Arc<PartitionLog> {
+    pub(super) fn open(&self, checkpointed: Checkpointed) -> Arc<Leader> {
         self.open_on(&self.disk, checkpointed)
     }
 
-    pub(super) fn open_with(&self, faults: &Faults, checkpointed: Checkpointed) -> Arc<PartitionLog> {
+    pub(super) fn open_with(&self, faults: &Faults, checkpointed: Checkpointed) -> Arc<Leader> {
         self.open_on(&Disk { faults: faults.clone(), ..self.disk.clone() }, checkpointed)
     }
 
-    fn open_on(&self, disk: &Disk, checkpointed: Checkpointed) -> Arc<PartitionLog> {
-        let id = ("orders", 0).into();
+    fn opening<'o>(&'o self, disk: &'o Disk, checkpointed: Checkpointed) -> PartitionOpening<'o> {
+        let (id, topic_id, root) = (("orders", 0).into(), Self::topic_id(), self.root.path());
         let (settings, chores) = (self.settings.clone(), self.chores.clone());
-        PartitionLog::new(id, Self::topic_id(), self.root.path(), disk, settings, checkpointed, chores)
+        PartitionOpening { id, topic_id, root, disk, settings, checkpointed, chores }
+    }
+
+    fn open_on(&self, disk: &Disk, checkpointed: Checkpointed) -> Arc<Leader> {
+        Leader::new(self.opening(disk, checkpointed))
     }
 
     /// For following what another opening of the directory writes.
     pub(super) fn follow_with(&self, map_reads: bool) -> Arc<PartitionLog> {
-        self.open_on(
-            &Disk { read_only: true, map_writes: false, map_reads, ..self.disk.clone() },
-            Checkpointed::default(),
-        )
+        let disk = Disk { right: Right::ReadOnly, map_writes: false, map_reads, ..self.disk.clone() };
+        PartitionLog::open(self.opening(&disk, Checkpointed::default()))
     }
 
-    pub(super) fn open_new(&self) -> Arc<PartitionLog> {
+    pub(super) fn open_new(&self) -> Arc<Leader> {
         self.open(Checkpointed::default())
     }
 
     /// As after a crash: nothing was closed, and this was the recovery point.
-    pub(super) fn open_unclean(&self, point: u64) -> Arc<PartitionLog> {
+    pub(super) fn open_unclean(&self, point: u64) -> Arc<Leader> {
         self.open(Checkpointed {
             clean: false,
             recovery_point: Some(point),
@@ -141,7 +143,7 @@ impl Fixture {
         })
     }
 
-    pub(super) fn open_clean(&self, point: u64) -> Arc<PartitionLog> {
+    pub(super) fn open_clean(&self, point: u64) -> Arc<Leader> {
         self.open(Checkpointed {
             clean: true,
             recovery_point: Some(point),
@@ -302,19 +304,19 @@ pub(super) fn batch(records: &[TestRecord]) -> BatchBuilder {
     builder
 }
 
-pub(super) fn append(log: &Arc<PartitionLog>, records: &[TestRecord]) -> Result<u64> {
+pub(super) fn append(log: &Arc<Leader>, records: &[TestRecord]) -> Result<u64> {
     log.append(&mut batch(records).finish().unwrap(), None, Durability::Buffered)
 }
 
 /// Appends a batch of `count` records with recognisable values.
-pub(super) fn append_numbered(log: &Arc<PartitionLog>, count: u64, bytes: usize) -> Result<u64> {
+pub(super) fn append_numbered(log: &Arc<Leader>, count: u64, bytes: usize) -> Result<u64> {
     let next = log.bounds()?.log_end;
     let records: Vec<_> = (next..next + count).map(|offset| numbered(offset, bytes)).collect();
     append(log, &records)
 }
 
 /// Deletes the records below an offset, as a directory does that keeps no checkpoint.
-pub(super) fn delete_records(log: &Arc<PartitionLog>, before: u64) -> Result<u64> {
+pub(super) fn delete_records(log: &Arc<Leader>, before: u64) -> Result<u64> {
     log.prepare_start(before)?;
     log.raise_start(before);
     Ok(log.log_start())
@@ -358,12 +360,19 @@ fn owned(record: &RawRecord<'_>, timestamp: i64) -> TestRecord {
     }
 }
 
+/// A partition as the rooms above know it.
+pub(super) fn as_log<T>(log: &Arc<T>) -> PartitionLog
+where
+    Arc<T>: Into<PartitionLog>,
+{
+    Arc::clone(log).into()
+}
+
 /// Everything from `from` to the end.
-pub(super) fn read(
-    log: &Arc<PartitionLog>,
-    from: u64,
-    limits: FetchLimits,
-) -> Result<Vec<(u64, TestRecord)>> {
+pub(super) fn read<T>(log: &Arc<T>, from: u64, limits: FetchLimits) -> Result<Vec<(u64, TestRecord)>>
+where
+    Arc<T>: Into<PartitionLog>,
+{
     let mut cursor = Cursor::new(Arc::clone(log), from, ReadUpTo::Visible);
     let mut found = Vec::new();
     while let Some(fetched) = cursor.fetch(limits)? {
@@ -375,15 +384,18 @@ pub(super) fn read(
 }
 
 /// Asserts that the log holds exactly the numbered records of these offsets.
-pub(super) fn assert_numbered(log: &Arc<PartitionLog>, offsets: std::ops::Range<u64>, bytes: usize) {
-    let bounds = log.bounds().unwrap();
+pub(super) fn assert_numbered<T>(log: &Arc<T>, offsets: std::ops::Range<u64>, bytes: usize)
+where
+    Arc<T>: Into<PartitionLog>,
+{
+    let bounds = as_log(log).bounds().unwrap();
     assert_eq!((bounds.log_start, bounds.log_end), (offsets.start, offsets.end));
     let expected: Vec<_> = offsets.clone().map(|offset| (offset, numbered(offset, bytes))).collect();
     assert_eq!(read(log, offsets.start, ANY).unwrap(), expected);
 }
 
 /// What the thread ahead does, at once.
-pub(super) fn work_ahead(log: &PartitionLog) {
+pub(super) fn work_ahead(log: &Leader) {
     if let Appender::Active { writer, .. } = &*log.writer.appender() {
         let (growth, tail) = writer.growth();
         growth.work_ahead(tail.load().position);
@@ -392,7 +404,7 @@ pub(super) fn work_ahead(log: &PartitionLog) {
 
 /// What retention asks for, without a checkpoint.
 #[expect(clippy::unnecessary_wraps, reason = "what is asked for may fail")]
-pub(super) fn raise(raised: &[(Arc<PartitionLog>, u64)]) -> Result<()> {
+pub(super) fn raise(raised: &[(Arc<Leader>, u64)]) -> Result<()> {
     for (log, to) in raised {
         log.raise_start(*to);
     }

@@ -7,13 +7,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::fixture::{
-    ANY, Fixture, MAPPED, Modes, TestRecord, append, append_numbered, delete_records, numbered, raise, read,
-    records_of,
+    ANY, Fixture, MAPPED, Modes, TestRecord, append, append_numbered, as_log, delete_records, numbered,
+    raise, read, records_of,
 };
 use crate::background::retention::{Retained, Stint, retain};
 use crate::config::ReadUpTo;
 use crate::error::{Error, Result};
-use crate::partition::{Checkpointed, Cursor, FetchLimits, Fetched, PartitionLog, Retention};
+use crate::partition::{Checkpointed, Cursor, FetchLimits, Fetched, Leader, Retention};
 use crate::segment;
 use crate::sys::faults::{Faults, Operation};
 
@@ -71,7 +71,7 @@ fn action() -> impl Strategy<Value = Action> {
 /// A partition and what is known of it.
 struct Pair {
     fixture: Fixture,
-    log: Arc<PartitionLog>,
+    log: Arc<Leader>,
     /// All records ever appended.
     model: Vec<TestRecord>,
     log_start: u64,
@@ -251,7 +251,7 @@ impl Pair {
         let expected = (self.log_start..).zip(self.model[at(self.log_start)..].iter().cloned());
         assert!(found.into_iter().eq(expected));
         for time in [0, 1000, self.newest() - 20, self.newest(), self.newest() + 1] {
-            let found = Cursor::offset_for_time(&self.log, time, self.log_start).unwrap();
+            let found = Cursor::offset_for_time(&as_log(&self.log), time, self.log_start).unwrap();
             let kept = (self.log_start..).zip(&self.model[at(self.log_start)..]);
             let first = kept.filter(|(_, record)| record.timestamp >= time).map(|(offset, _)| offset).next();
             assert_eq!(found, first);
@@ -283,7 +283,7 @@ proptest! {
 }
 
 /// A log of ten segments with two records each, by age.
-fn ten_segments(faults: &Faults) -> (Fixture, Arc<PartitionLog>) {
+fn ten_segments(faults: &Faults) -> (Fixture, Arc<Leader>) {
     let mut fixture = Fixture::new(MAPPED, 300);
     fixture.settings.retention = BY_AGE;
     let log = fixture.open_with(faults, Checkpointed::default());
@@ -291,7 +291,7 @@ fn ten_segments(faults: &Faults) -> (Fixture, Arc<PartitionLog>) {
     (fixture, log)
 }
 
-fn retain_at(log: &Arc<PartitionLog>, now: i64) -> (Retained, Result<()>) {
+fn retain_at(log: &Arc<Leader>, now: i64) -> (Retained, Result<()>) {
     retain(std::slice::from_ref(log), now, Stint::Whole, raise)
 }
 
@@ -463,6 +463,6 @@ fn a_reader_inside_what_is_deleted_is_told_and_keeps_what_it_holds() {
         let found = delete_records(&log, 21).unwrap_err();
         assert!(matches!(&found, Error::OffsetOutOfRange { valid, .. } if *valid == (13..20)), "{found}");
         assert_eq!(delete_records(&log, 5).unwrap(), 13);
-        assert_eq!(Cursor::offset_for_time(&log, 0, 13).unwrap(), Some(13));
+        assert_eq!(Cursor::offset_for_time(&as_log(&log), 0, 13).unwrap(), Some(13));
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::fixture::{ANY, Fixture, MAPPED, Modes, POSITIONED, append_numbered, records_of};
+use super::fixture::{ANY, Fixture, MAPPED, Modes, POSITIONED, append_numbered, as_log, records_of};
 use crate::config::ReadUpTo;
 use crate::error::Error;
-use crate::partition::{Cursor, Fetched, PartitionLog};
+use crate::partition::{Cursor, Fetched, Leader};
 use crate::segment::base_of;
 
 fn vectors() -> &'static Path {
@@ -37,7 +37,7 @@ fn expected(list: &str) -> Vec<Value> {
 }
 
 /// The first record of a fetch. What this build cannot decompress must at least begin where it should.
-fn check_first(log: &Arc<PartitionLog>, offset: u64, position: u64, check: impl FnOnce(&Fetched)) {
+fn check_first(log: &Arc<Leader>, offset: u64, position: u64, check: impl FnOnce(&Fetched)) {
     match Cursor::new(Arc::clone(log), offset, ReadUpTo::Visible).fetch(ANY) {
         Ok(fetched) => {
             let fetched = fetched.unwrap();
@@ -51,7 +51,7 @@ fn check_first(log: &Arc<PartitionLog>, offset: u64, position: u64, check: impl 
     }
 }
 
-fn check_offsets(log: &Arc<PartitionLog>) {
+fn check_offsets(log: &Arc<Leader>) {
     log.bounds().unwrap();
     for row in expected("orders-0_offset") {
         let field = |name: &str| row[name].as_u64().unwrap();
@@ -69,10 +69,10 @@ fn check_offsets(log: &Arc<PartitionLog>) {
     }
 }
 
-fn check_times(log: &Arc<PartitionLog>) {
+fn check_times(log: &Arc<Leader>) {
     for row in expected("orders-0_time") {
         let expected = row["first_offset_with_timestamp_at_or_after"].as_u64();
-        match Cursor::offset_for_time(log, row["timestamp"].as_i64().unwrap(), 0) {
+        match Cursor::offset_for_time(&as_log(log), row["timestamp"].as_i64().unwrap(), 0) {
             Ok(found) => assert_eq!(found, expected, "{row}"),
             // The right batch, but compressed.
             Err(Error::Unsupported(damage)) => {
@@ -109,10 +109,10 @@ fn offsets_and_times_are_found_as_kafka_finds_them() {
 }
 
 /// As [`check_times`], with a record of the year 1970 at the end.
-fn check_times_of_first(log: &Arc<PartitionLog>) {
+fn check_times_of_first(log: &Arc<Leader>) {
     check_times(log);
-    assert_eq!(Cursor::offset_for_time(log, 1_700_000_295_005, 0).unwrap(), None);
-    assert_eq!(Cursor::offset_for_time(log, 1, 300).unwrap(), Some(300));
+    assert_eq!(Cursor::offset_for_time(&as_log(log), 1_700_000_295_005, 0).unwrap(), None);
+    assert_eq!(Cursor::offset_for_time(&as_log(log), 1, 300).unwrap(), Some(300));
 }
 
 #[test]

@@ -6,9 +6,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::fixture::{Fixture, Modes, TestRecord, append, batch, read, work_ahead};
+use super::fixture::{Fixture, Modes, TestRecord, append, as_log, batch, read, work_ahead};
 use crate::error::Error;
-use crate::partition::{Cursor, FetchLimits, PartitionLog};
+use crate::partition::{Cursor, FetchLimits, Leader};
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -58,7 +58,7 @@ fn action() -> impl Strategy<Value = Action> {
 
 struct Pair {
     fixture: Fixture,
-    log: Arc<PartitionLog>,
+    log: Arc<Leader>,
     model: Vec<TestRecord>,
 }
 
@@ -117,7 +117,7 @@ impl Pair {
     }
 
     fn check_time(&self, from: usize, at: i64) {
-        let found = Cursor::offset_for_time(&self.log, at, from as u64).unwrap();
+        let found = Cursor::offset_for_time(&as_log(&self.log), at, from as u64).unwrap();
         let expected = self.model.iter().enumerate().skip(from).find(|(_, record)| record.timestamp >= at);
         assert_eq!(found, expected.map(|(offset, _)| offset as u64));
     }

@@ -15,7 +15,7 @@ use super::fixture::{
     EXACT, Fixture, MAPPED, Modes, POSITIONED, append_numbered, assert_numbered, batch, numbered, work_ahead,
 };
 use crate::config::Durability;
-use crate::partition::{Checkpointed, PartitionLog};
+use crate::partition::{Checkpointed, Leader};
 use crate::sys::faults::{Faults, Observer};
 
 const SECTOR: usize = 512;
@@ -177,7 +177,7 @@ impl Medium {
     }
 
     /// Somebody is told now what is durable.
-    pub(super) fn note(&self, log: &Arc<PartitionLog>) {
+    pub(super) fn note(&self, log: &Arc<Leader>) {
         let mut image = self.image.lock();
         image.durable = image.durable.max(log.durable_end());
         image.recovery_point = log.recovery_point().unwrap_or(0);
@@ -229,7 +229,7 @@ fn fixture(modes: Modes, late: bool) -> Fixture {
 }
 
 /// One thing that is done to a log. Values are those of [`append_numbered`].
-fn step(log: &Arc<PartitionLog>, medium: &Medium, random: &mut u64) {
+fn step(log: &Arc<Leader>, medium: &Medium, random: &mut u64) {
     let end = log.bounds().unwrap().log_end;
     let count = draw(random) % 4 + 1;
     match draw(random) % 8 {

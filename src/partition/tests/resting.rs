@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::fixture::{Fixture, POSITIONED, append_numbered};
-use crate::partition::{Actives, Appender, Checkpointed, Chore, PartitionLog};
+use crate::partition::{Actives, Appender, Checkpointed, Chore, Leader};
 use crate::sys::gate::{Gate, OpenedAtLast};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,6 +75,6 @@ fn files_are_closed_where_no_background_does_it() {
             assert!(known <= 6, "{known} in round {round}");
         }
     }
-    let is_open = |log: &&Arc<PartitionLog>| matches!(&*log.writer.appender(), Appender::Active { .. });
+    let is_open = |log: &&Arc<Leader>| matches!(&*log.writer.appender(), Appender::Active { .. });
     assert!(logs.iter().filter(is_open).count() <= 6);
 }

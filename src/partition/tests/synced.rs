@@ -12,12 +12,12 @@ use super::fixture::{
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::partition::{BackgroundSync, Checkpointed, Chore, PartitionLog};
+use crate::partition::{BackgroundSync, Checkpointed, Chore, Leader};
 use crate::sys::faults::{Faults, Observer, Operation};
 
 const WAITERS: u64 = 8;
 
-fn append_synced(log: &Arc<PartitionLog>) -> Result<u64> {
+fn append_synced(log: &Arc<Leader>) -> Result<u64> {
     let offset =
         log.append(&mut batch(&[TestRecord::of("synced")]).finish().unwrap(), None, Durability::Synced)?;
     log.await_durable(offset + 1)?;
@@ -25,7 +25,7 @@ fn append_synced(log: &Arc<PartitionLog>) -> Result<u64> {
 }
 
 /// Lets that many threads append and wait while no sync can begin. Their outcomes.
-fn together(log: &Arc<PartitionLog>) -> Vec<Result<u64>> {
+fn together(log: &Arc<Leader>) -> Vec<Result<u64>> {
     let end = log.bounds().unwrap().log_end + WAITERS;
     let order = log.writer.finishing();
     thread::scope(|scope| {
@@ -184,7 +184,7 @@ fn what_is_published_is_never_changed() {
 
 /// Appends to the log for which something was just synced, once.
 #[derive(Debug, Default)]
-struct AppendsMeanwhile(OnceLock<Arc<PartitionLog>>);
+struct AppendsMeanwhile(OnceLock<Arc<Leader>>);
 
 impl Observer for AppendsMeanwhile {
     fn file_synced(&self, _file: &File) {

@@ -7,14 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::fixture::{
-    ANY, EXACT, Fixture, MAPPED, Modes, POSITIONED, TestRecord, append, append_numbered, records_of,
+    ANY, EXACT, Fixture, MAPPED, Modes, POSITIONED, TestRecord, append, append_numbered, as_log, records_of,
 };
 use crate::background::tests::alone;
 use crate::background::{Channels, Threads};
 use crate::clock::Pace;
 use crate::config::ReadUpTo;
 use crate::error::Error;
-use crate::partition::{BackgroundSync, Cursor, FetchLimits, PartitionLog};
+use crate::partition::{BackgroundSync, Cursor, FetchLimits, Leader};
 use crate::wait::{Parker, before_parking};
 
 const APPENDERS: u64 = 3;
@@ -35,7 +35,7 @@ fn signature(record: &TestRecord) -> (u64, u64) {
 }
 
 /// Appends batches of 1, 2 and 3 records; returns how many records that were.
-fn append_all(log: &Arc<PartitionLog>, appender: u64) -> u64 {
+fn append_all(log: &Arc<Leader>, appender: u64) -> u64 {
     let mut number = 0;
     for batch in 0..BATCHES {
         let count = batch % 3 + 1;
@@ -60,7 +60,7 @@ fn wait(cursor: &Cursor) {
 }
 
 /// Reads everything up to offset `end`, waiting for it, and checks the order.
-fn read_all(log: &Arc<PartitionLog>, limits: FetchLimits, end: u64) {
+fn read_all(log: &Arc<Leader>, limits: FetchLimits, end: u64) {
     let mut cursor = Cursor::new(Arc::clone(log), 0, ReadUpTo::Visible);
     let (mut next, mut numbers) = (0, BTreeMap::new());
     while next < end {
@@ -80,7 +80,7 @@ fn read_all(log: &Arc<PartitionLog>, limits: FetchLimits, end: u64) {
 }
 
 /// Looks into the log here and there, and syncs it, until everything was appended.
-fn disturb(log: &Arc<PartitionLog>, end: u64) {
+fn disturb(log: &Arc<Leader>, end: u64) {
     loop {
         let bounds = log.bounds().unwrap();
         let offset = bounds.log_end * 7 / 9;
@@ -88,8 +88,8 @@ fn disturb(log: &Arc<PartitionLog>, end: u64) {
             let mut cursor = Cursor::new(Arc::clone(log), offset, ReadUpTo::Visible);
             let fetched = cursor.fetch(FetchLimits { bytes: 1, records: 1 }).unwrap().unwrap();
             assert_eq!(records_of(&fetched)[0].0, offset);
-            assert_eq!(Cursor::offset_for_time(log, 7, offset).unwrap(), Some(offset));
-            assert_eq!(Cursor::offset_for_time(log, 8, 0).unwrap(), None);
+            assert_eq!(Cursor::offset_for_time(&as_log(log), 7, offset).unwrap(), Some(offset));
+            assert_eq!(Cursor::offset_for_time(&as_log(log), 8, 0).unwrap(), None);
         }
         log.sync().unwrap();
         assert!(log.recovery_point().unwrap_or(0) >= bounds.log_end);

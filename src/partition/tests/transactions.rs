@@ -8,13 +8,13 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::fixture::{ANY, Fixture, POSITIONED, TestRecord, append, batch, batches_of, records_of};
+use super::fixture::{ANY, Fixture, POSITIONED, TestRecord, append, as_log, batch, batches_of, records_of};
 use crate::config::{IsolationLevel, ReadUpTo};
 use crate::format::crc::crc32c;
 use crate::format::header::{BatchHeader, CHECKSUMMED, HEADER_BYTES};
 use crate::format::transaction_index::{self, AbortedTransaction};
 use crate::partition::transactions::ProducerState;
-use crate::partition::{Checkpointed, Cursor, FetchLimits, PartitionLog};
+use crate::partition::{Checkpointed, Cursor, FetchLimits, Leader, PartitionLog};
 use crate::segment;
 use crate::sys::faults::{Faults, Operation};
 
@@ -211,8 +211,11 @@ impl Model {
     }
 
     /// Asserts that this is what is read, and from every offset on.
-    pub(super) fn check(&self, log: &Arc<PartitionLog>) {
-        let bounds = log.bounds().unwrap();
+    pub(super) fn check<T>(&self, log: &Arc<T>)
+    where
+        Arc<T>: Into<PartitionLog>,
+    {
+        let bounds = as_log(log).bounds().unwrap();
         let stable = self.first_open().unwrap_or(self.next);
         assert_eq!((bounds.last_stable, bounds.log_end), (stable, self.next));
         let committed = self.committed();
@@ -248,7 +251,10 @@ pub(super) fn file(fixture: &Fixture, at: u64, suffix: &str) -> PathBuf {
     fixture.directory().join(segment::file_name(at, suffix))
 }
 
-fn offsets(log: &Arc<PartitionLog>, from: u64, level: IsolationLevel, limits: FetchLimits) -> Vec<u64> {
+fn offsets<T>(log: &Arc<T>, from: u64, level: IsolationLevel, limits: FetchLimits) -> Vec<u64>
+where
+    Arc<T>: Into<PartitionLog>,
+{
     let mut cursor = Cursor::new(Arc::clone(log), from, ReadUpTo::Visible).isolated(level);
     let mut found = Vec::new();
     while let Some(fetched) = cursor.fetch(limits).unwrap() {
@@ -315,7 +321,7 @@ proptest! {
 }
 
 impl Fixture {
-    fn check_goes_on(&self, log: &Arc<PartitionLog>, model: &Model) {
+    fn check_goes_on(&self, log: &Arc<Leader>, model: &Model) {
         let ours = |offset: u64| TestRecord::of(offset.to_string());
         let mut expected = Model { ..Model::default() };
         expected.segments.clone_from(&model.segments);
@@ -348,7 +354,7 @@ fn the_sample_partition_hides_its_aborted_records() {
     }
     let before = fixture.files();
     let committed = [3, 4, 5, 7, 8, 9];
-    let read = |log: &Arc<PartitionLog>| {
+    let read = |log: &Arc<Leader>| {
         let mut cursor =
             Cursor::new(Arc::clone(log), 0, ReadUpTo::Visible).isolated(IsolationLevel::ReadCommitted);
         let mut found = Vec::new();

@@ -9,28 +9,27 @@ use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, FinishedBatch};
 use crate::format::control::{ControlRecord, abort_marker};
 use crate::format::transaction_index;
-use crate::partition::OpenTransaction;
 use crate::partition::transactions::producer_state::ProducerState;
-use crate::partition::{Appender, PartitionLog};
+use crate::partition::{Appender, Leader, OpenTransaction};
 use crate::segment::{Segment, TRANSACTION_INDEX};
 use crate::sys::PutFailure;
 
-impl PartitionLog {
+impl Leader {
     /// Transactions with records here that are neither committed nor aborted, oldest first.
     pub(crate) fn open_transactions(self: &Arc<Self>) -> Result<Vec<OpenTransaction>> {
         self.load()?;
-        Ok(self.transactions.producers.lock().state.open().collect())
+        Ok(self.producers.known.lock().state.open().collect())
     }
 
     /// The largest producer id that a broker will remember of this partition.
     pub(crate) fn highest_producer_id(self: &Arc<Self>) -> Result<Option<i64>> {
         self.load()?;
-        Ok(self.transactions.producers.lock().state.highest_id())
+        Ok(self.producers.known.lock().state.highest_id())
     }
 
     /// Appends the marker that aborts an open transaction, and notes that in the index of its segment.
     pub(crate) fn abort(self: &Arc<Self>, open: OpenTransaction, now: i64) -> Result<()> {
-        let epochs = self.transactions.producers.lock().state.epochs_of(open.producer_id);
+        let epochs = self.producers.known.lock().state.epochs_of(open.producer_id);
         // The coordinator's epoch must not go back, and is 0 for a coordinator that has just begun.
         let (epoch, coordinator_epoch) = epochs.map_or((0, 0), |(epoch, of)| (epoch, of.max(0)));
         let mut builder = BatchBuilder::default();
@@ -61,10 +60,10 @@ impl PartitionLog {
         }
         let first_open = noted.state.first_open();
         {
-            let mut producers = self.transactions.producers.lock();
+            let mut producers = self.producers.known.lock();
             (producers.state, producers.upto) = (noted.state, segment.next_offset());
         }
-        self.transactions.stability.publish(first_open);
+        self.reading.stability.publish(first_open);
         self.writer.publish_live(&segment);
         drop(appender);
         self.sleepers.wake_all();
@@ -82,7 +81,7 @@ impl PartitionLog {
     ) -> Result<Noted> {
         let offset = i64::try_from(base_offset).unwrap_or(i64::MAX);
         marker.placed_at(offset, epoch.cast_signed());
-        let mut noted = Noted { state: self.transactions.producers.lock().state.clone(), index: None };
+        let mut noted = Noted { state: self.producers.known.lock().state.clone(), index: None };
         let Some(header) = marker.header() else { return Ok(noted) };
         if let Some(aborted) = noted.state.note(&header, Some(ControlRecord::Abort { coordinator_epoch })) {
             let mut entries = self.index_of(segment)?;

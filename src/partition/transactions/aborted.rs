@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::frame::{frame_length, valid_batch_at};
 use crate::format::header::BatchHeader;
 use crate::format::transaction_index::{self, AbortedTransaction};
-use crate::partition::PartitionLog;
+use crate::partition::PartitionCore;
 use crate::segment::{Segment, TRANSACTION_INDEX, beside};
 
 /// Aborted transactions, by producer and first offset.
@@ -111,7 +111,7 @@ impl Aborted {
     }
 }
 
-impl PartitionLog {
+impl PartitionCore {
     /// An index that makes no sense is made anew from the batches, in memory.
     pub(in crate::partition) fn index_of(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>> {
         let most = segment.end().position;

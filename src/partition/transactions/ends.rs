@@ -14,11 +14,11 @@ use crate::error::Result;
 use crate::format::control::ControlRecord;
 use crate::format::header::BatchHeader;
 use crate::format::transaction_index::AbortedTransaction;
-use crate::partition::PartitionLog;
 use crate::partition::transactions::aborted::Aborted;
 use crate::partition::transactions::producer_state::ProducerState;
 use crate::partition::transactions::snapshots::{FoundProducers, Passing};
 use crate::partition::transactions::tailed::Decided;
+use crate::partition::{Leader, PartitionCore, Tailing};
 use crate::segment::Segment;
 
 /// With more than so many, what is behind a reader is forgotten.
@@ -86,36 +86,29 @@ impl Ends {
     }
 }
 
-impl PartitionLog {
-    /// The aborted transactions with records in `segment` at or behind `from`.
-    pub(in crate::partition) fn aborted_in(&self, segment: &Segment, from: u64) -> Result<Aborted> {
-        let (found, undecided) = {
-            let mut known = self.transactions.ends.lock();
-            let list = self.segments();
-            let (next, log_end) = (segment.next_offset(), list.last().map_or(0, |last| last.next_offset()));
-            let usable = known.take().filter(|ends| ends.are_of(segment, from) && ends.upto <= log_end);
-            let mut ends = usable.unwrap_or_else(|| Ends::from(from));
-            // What begins behind is not shown, decided or not.
-            let shown = next.min(self.transactions.stability.first_unstable());
-            let is_undecided = |ends: &Ends| ends.first_open().is_some_and(|first| first < shown);
-            for one in list.iter().filter(|one| one.next_offset() > from) {
-                if ends.upto >= next && !is_undecided(&ends) {
-                    break;
-                }
-                self.note_ends(one, &mut ends)?;
+impl PartitionCore {
+    /// The aborted transactions with records in `segment` from `from` on, and whether there is one that no marker ends although
+    /// it should be stable by what is published.
+    pub(in crate::partition) fn aborted_in(&self, segment: &Segment, from: u64) -> Result<(Aborted, bool)> {
+        let mut known = self.reading.ends.lock();
+        let list = self.segments();
+        let (next, log_end) = (segment.next_offset(), list.last().map_or(0, |last| last.next_offset()));
+        let usable = known.take().filter(|ends| ends.are_of(segment, from) && ends.upto <= log_end);
+        let mut ends = usable.unwrap_or_else(|| Ends::from(from));
+        // What begins past the first unstable offset is not shown, whether it has ended or not.
+        let shown = next.min(self.reading.stability.first_unstable());
+        let is_undecided = |ends: &Ends| ends.first_open().is_some_and(|first| first < shown);
+        for one in list.iter().filter(|one| one.next_offset() > from) {
+            if ends.upto >= next && !is_undecided(&ends) {
+                break;
             }
-            let undecided = is_undecided(&ends);
-            let aborted =
-                ends.aborted.iter().filter(|one| one.last_offset >= from && one.first_offset < next);
-            let found = Aborted::of(aborted.copied().collect()).known_upto(ends.upto.min(next));
-            *known = Some(ends);
-            (found, undecided)
-        };
-        if undecided {
-            // By what is known otherwise it is decided, but no marker says so.
-            self.decide_anew("it lacks a transaction that is open")?;
+            self.note_ends(one, &mut ends)?;
         }
-        Ok(found)
+        let undecided = is_undecided(&ends);
+        let aborted = ends.aborted.iter().filter(|one| one.last_offset >= from && one.first_offset < next);
+        let found = Aborted::of(aborted.copied().collect()).known_upto(ends.upto.min(next));
+        *known = Some(ends);
+        Ok((found, undecided))
     }
 
     fn note_ends(&self, segment: &Segment, ends: &mut Ends) -> Result<()> {
@@ -130,26 +123,6 @@ impl PartitionLog {
             ends.skip_damage(at, upto, self.index_of(segment)?);
         }
         ends.upto = upto;
-        Ok(())
-    }
-
-    /// Holds the transactions that are open by the newest snapshot against the batches behind the one before it, once.
-    pub(in crate::partition) fn prove_open(&self) -> Result<()> {
-        if self.is_followed() || self.transactions.are_proven.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let (claimed, snapshot, upto) = {
-            let producers = self.transactions.producers.lock();
-            (producers.state.clone(), producers.loaded, producers.upto)
-        };
-        if upto == 0 {
-            return Ok(());
-        }
-        let names = FoundProducers::among(&self.disk.list(&self.directory)?);
-        if !self.bears_out(&names, snapshot, &claimed, upto)? {
-            self.decide_anew("other transactions are open than it says")?;
-        }
-        self.transactions.are_proven.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -177,32 +150,67 @@ impl PartitionLog {
         Ok(state.open().eq(claimed.open()))
     }
 
+    /// The state of producers by all batches, and where the log ends by them. `None`: some batches are damaged.
+    fn state_by_batches(&self) -> Result<Option<(ProducerState, u64)>> {
+        let list = self.segments();
+        let end = list.last().map_or(0, |last| last.next_offset());
+        let mut state = ProducerState::default();
+        for segment in list.iter() {
+            let mut note = |header: &BatchHeader, control| _ = state.note(header, control);
+            if self.pass_batches(segment, 0..end, Passing::Checked, &mut note)?.is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(Some((state, end)))
+    }
+}
+
+impl Leader {
+    /// Holds the transactions that are open by the newest snapshot against the batches behind the one before it, once.
+    pub(in crate::partition) fn prove_open(&self) -> Result<()> {
+        if self.producers.are_proven.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (claimed, snapshot, upto) = {
+            let producers = self.producers.known.lock();
+            (producers.state.clone(), producers.loaded, producers.upto)
+        };
+        if upto == 0 {
+            return Ok(());
+        }
+        let names = FoundProducers::among(&self.disk.list(&self.directory)?);
+        if !self.bears_out(&names, snapshot, &claimed, upto)? {
+            self.decide_anew("other transactions are open than it says")?;
+        }
+        self.producers.are_proven.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// All batches were gone through, and this is where the oldest transaction begins that is open.
     pub(crate) fn correct_first_open(&self, first_open: Option<u64>) -> Result<()> {
-        if first_open.unwrap_or(u64::MAX) == self.transactions.stability.first_unstable() {
+        if first_open.unwrap_or(u64::MAX) == self.reading.stability.first_unstable() {
             return Ok(());
         }
         self.decide_anew("other transactions are open than it says")
     }
 
     /// Finds out by all batches which transactions are open. Where some are damaged, what was known stays.
-    fn decide_anew(&self, reason: &'static str) -> Result<()> {
-        let list = self.segments();
-        let upto = list.last().map_or(0, |last| last.next_offset());
-        let mut state = ProducerState::default();
-        for segment in list.iter() {
-            let mut note = |header: &BatchHeader, control| _ = state.note(header, control);
-            if self.pass_batches(segment, 0..upto, Passing::Checked, &mut note)?.is_some() {
-                return Ok(());
-            }
-        }
-        self.tell_snapshot(reason);
-        if self.is_followed() {
-            let first_open = state.first_open().unwrap_or(upto);
-            *self.transactions.tailed.lock() = Some(Decided { state, upto });
-            self.transactions.stability.publish_anew(Some(first_open));
-            return Ok(());
-        }
-        self.adopt_producers(state, upto)
+    pub(in crate::partition) fn decide_anew(&self, reason: &'static str) -> Result<()> {
+        let Some((state, end)) = self.state_by_batches()? else { return Ok(()) };
+        let at = self.producers.known.lock().loaded.unwrap_or(0);
+        self.tell_snapshot(at, reason);
+        self.adopt_producers(state, end)
+    }
+}
+
+impl Tailing {
+    /// The same where another process appends.
+    pub(in crate::partition) fn decide_anew(&self, reason: &'static str) -> Result<()> {
+        let Some((state, end)) = self.state_by_batches()? else { return Ok(()) };
+        self.tell_snapshot(0, reason);
+        let first_open = state.first_open().unwrap_or(end);
+        *self.decided.lock() = Some(Decided { state, upto: end });
+        self.reading.stability.publish_anew(Some(first_open));
+        Ok(())
     }
 }

@@ -13,49 +13,65 @@ pub(super) use aborted::Front;
 pub(crate) use producer_state::follow_producers;
 pub(crate) use producer_state::{OpenTransaction, ProducerState};
 pub(super) use snapshots::FoundProducers;
+pub(super) use tailed::Decided;
 
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+use super::LastBatch;
 use super::locks::{Lock, Rank};
 use super::view::Stability;
 use ends::Ends;
-use snapshots::Producers;
-use std::sync::atomic::AtomicBool;
-use tailed::Decided;
+use snapshots::KnownProducers;
 
-/// What a partition knows of transactions.
+/// What readers of committed records go by, whoever appends.
 #[derive(Debug)]
-pub(super) struct Transactions {
+pub(super) struct Reading {
     stability: Stability,
-    /// Set by loading. Whoever keeps snapshots holds the order of finishing.
-    producers: Lock<Producers>,
-    /// Of a log that another process writes, once a reader wants to know.
-    tailed: Lock<Option<Decided>>,
-    /// What readers of committed records have found out so far.
+    /// How transactions end, as far as readers have found out.
     ends: Lock<Option<Ends>>,
-    /// The transactions that are open by a snapshot were held against the batches.
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { stability: Stability::default(), ends: Lock::new(Rank::TransactionEnds, None) }
+    }
+}
+
+impl Reading {
+    #[inline]
+    pub(super) fn stability(&self) -> &Stability {
+        &self.stability
+    }
+}
+
+/// What a leader knows of producers with ids.
+#[derive(Debug)]
+pub(super) struct Producers {
+    /// Set by loading. A snapshot is written under the lock of finished segments.
+    known: Lock<KnownProducers>,
+    /// The transactions that are open by a snapshot were compared with the batches.
     are_proven: AtomicBool,
 }
 
-impl Default for Transactions {
+impl Default for Producers {
     fn default() -> Self {
         Self {
-            stability: Stability::default(),
-            producers: Lock::new(Rank::Producers, Producers::default()),
-            tailed: Lock::new(Rank::TailedTransactions, None),
-            ends: Lock::new(Rank::TransactionEnds, None),
+            known: Lock::new(Rank::Producers, KnownProducers::default()),
             are_proven: AtomicBool::new(false),
         }
     }
 }
 
-impl Transactions {
-    #[inline]
-    pub(super) fn stability(&self) -> &Stability {
-        &self.stability
+impl Producers {
+    /// Their state as a snapshot file holds it. `None`: there are none with ids, and appends bring none.
+    pub(super) fn encoded(&self) -> Option<Vec<u8>> {
+        let known = self.known.lock();
+        (!known.state.is_empty()).then(|| known.state.encode())
     }
 
-    /// The state of producers as a snapshot file holds it. `None`: there are none with ids, and appends bring none.
-    pub(super) fn encoded(&self) -> Option<Vec<u8>> {
-        let producers = self.producers.lock();
-        (!producers.state.is_empty()).then(|| producers.state.encode())
+    /// The last batch of each.
+    pub(super) fn last_batches(&self) -> BTreeMap<i64, LastBatch> {
+        self.known.lock().state.last_batches()
     }
 }

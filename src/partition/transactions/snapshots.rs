@@ -5,7 +5,7 @@
 //! together and goes through the batches behind it. All of it can be made from the batches again, and is whenever batches
 //! are checked after an unclean stop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::format::header::BatchHeader;
 use crate::format::transaction_index::{self, AbortedTransaction};
 use crate::partition::recovery::{Found, Loader};
 use crate::partition::transactions::producer_state::ProducerState;
-use crate::partition::{Appender, LastBatch, PartitionLog};
+use crate::partition::{Appender, Leader, PartitionCore};
 use crate::segment::{
     self, Batches, LogBytes, Note, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, TRANSACTION_INDEX,
 };
@@ -36,7 +36,7 @@ const MAX_SNAPSHOT_BYTES: u64 = 256 << 20;
 
 /// What a loaded partition knows of producers.
 #[derive(Debug, Default)]
-pub(in crate::partition) struct Producers {
+pub(in crate::partition) struct KnownProducers {
     /// Our own appends have no producers, so this stays as it was found, until a handover ends transactions.
     pub(in crate::partition) state: ProducerState,
     /// Up to where batches were found, or behind the last marker of ours.
@@ -81,7 +81,7 @@ impl FoundProducers {
     /// The newest snapshot above `start` that does not go past `upto` and holds together.
     pub(super) fn newest_snapshot_of(
         &self,
-        log: &PartitionLog,
+        log: &PartitionCore,
         start: u64,
         upto: u64,
     ) -> Result<Option<(u64, ProducerState)>> {
@@ -213,13 +213,22 @@ fn behind(segments: &[Arc<Segment>], from: u64) -> &[Arc<Segment>] {
     segments.get(first..).unwrap_or_default()
 }
 
-impl PartitionLog {
+impl PartitionCore {
     fn snapshot_path(&self, at: u64) -> PathBuf {
         self.directory.join(segment::file_name(at, PRODUCER_SNAPSHOT))
     }
 
     fn read_snapshot(&self, at: u64) -> Result<Option<Vec<u8>>> {
         self.disk.read_small(&self.snapshot_path(at), MAX_SNAPSHOT_BYTES)
+    }
+
+    /// The newest snapshot, which is of the offset `at`, was wrong.
+    pub(super) fn tell_snapshot(&self, at: u64, reason: &'static str) {
+        self.chores.events.tell(|| Event::IndexRebuilt {
+            partition: self.id.clone(),
+            path: self.snapshot_path(at),
+            reason: reason.into(),
+        });
     }
 
     /// The newest snapshot above `start` that does not go past `upto` and holds together.
@@ -321,18 +330,16 @@ impl PartitionLog {
         let names = FoundProducers::among(&self.disk.list(&self.directory)?);
         self.aborted_by_scan(self.segments().as_slice(), segment, &names.snapshots, &mut None)
     }
+}
 
-    pub(in crate::partition) fn last_batches_known(&self) -> BTreeMap<i64, LastBatch> {
-        self.transactions.producers.lock().state.last_batches()
-    }
-
+impl Leader {
     /// Takes over what loading found out.
     pub(in crate::partition) fn set_producers(&self, found: FoundProducers, upto: u64) {
         let first_open = found.state.first_open();
         let loaded = found.had_snapshot.then_some(found.loaded.start);
-        *self.transactions.producers.lock() =
-            Producers { state: found.state, upto, snapshot: found.newest, loaded };
-        self.transactions.stability.publish(first_open);
+        *self.producers.known.lock() =
+            KnownProducers { state: found.state, upto, snapshot: found.newest, loaded };
+        self.reading.stability.publish(first_open);
     }
 
     /// Takes over what all batches below `upto` tell of producers in place of what a snapshot did, and writes that down where
@@ -343,34 +350,24 @@ impl PartitionLog {
         let _order = self.writer.finishing();
         let bytes = state.encode();
         {
-            let mut producers = self.transactions.producers.lock();
+            let mut producers = self.producers.known.lock();
             producers.upto = producers.upto.max(upto);
             (producers.state, producers.snapshot) = (state, self.log_start());
         }
-        self.transactions.stability.publish_anew(first_open);
+        self.reading.stability.publish_anew(first_open);
         self.sleepers.wake_all();
         if is_active {
             return Ok(());
         }
         self.by_name(|| self.disk.replace(&self.snapshot_path(upto), &bytes))?;
-        self.transactions.producers.lock().snapshot = upto;
+        self.producers.known.lock().snapshot = upto;
         Ok(())
-    }
-
-    /// The newest snapshot was wrong.
-    pub(super) fn tell_snapshot(&self, reason: &'static str) {
-        let at = self.transactions.producers.lock().loaded.unwrap_or(0);
-        self.chores.events.tell(|| Event::IndexRebuilt {
-            partition: self.id.clone(),
-            path: self.snapshot_path(at),
-            reason: reason.into(),
-        });
     }
 
     /// Writes the snapshot for the log up to `at`, where a segment or the log ends. Runs under `finishing`.
     pub(in crate::partition) fn keep_snapshot(&self, at: u64) -> Result<()> {
         let bytes = {
-            let producers = self.transactions.producers.lock();
+            let producers = self.producers.known.lock();
             // Recovery wrote those of segments that it went through, each with the state of then.
             if at < producers.upto || at <= producers.snapshot {
                 return Ok(());
@@ -378,7 +375,7 @@ impl PartitionLog {
             producers.state.encode()
         };
         self.disk.replace(&self.snapshot_path(at), &bytes)?;
-        self.transactions.producers.lock().snapshot = at;
+        self.producers.known.lock().snapshot = at;
         Ok(())
     }
 }

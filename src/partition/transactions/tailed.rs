@@ -5,30 +5,22 @@
 //! [`decisions`](crate::partition::transactions::ends). Nothing is written.
 
 use crate::error::Result;
-use crate::partition::PartitionLog;
+use crate::partition::Tailing;
 use crate::partition::transactions::FoundProducers;
 use crate::partition::transactions::producer_state::ProducerState;
 
 /// What is known up to an offset.
 #[derive(Debug)]
-pub(super) struct Decided {
+pub(in crate::partition) struct Decided {
     pub(in crate::partition) state: ProducerState,
     pub(in crate::partition) upto: u64,
 }
 
-impl PartitionLog {
-    /// Whether another process may be appending.
-    pub(crate) fn is_followed(&self) -> bool {
-        self.disk.read_only
-    }
-
+impl Tailing {
     /// Goes through what was appended since. From here on the first unstable offset never lies behind what was gone
     /// through: what is not known to be decided counts as open.
     pub(crate) fn follow_transactions(&self) -> Result<()> {
-        if !self.disk.read_only {
-            return self.prove_open();
-        }
-        let mut decided = self.transactions.tailed.lock();
+        let mut decided = self.decided.lock();
         let segments = self.segments();
         let Some(end) = segments.last().map(|last| last.next_offset()) else { return Ok(()) };
         // A log that was cut is looked at anew.
@@ -42,7 +34,7 @@ impl PartitionLog {
             self.replay(segment, *upto..end, state, &mut |_| ())?;
         }
         *upto = end;
-        self.transactions.stability.publish(Some(state.first_open().unwrap_or(end)));
+        self.reading.stability.publish(Some(state.first_open().unwrap_or(end)));
         *decided = Some(known);
         Ok(())
     }
@@ -58,7 +50,7 @@ impl PartitionLog {
             if self.bears_out(&names, Some(upto), &state, upto)? {
                 return Ok(Decided { state, upto });
             }
-            self.tell_snapshot("other transactions are open than it says");
+            self.tell_snapshot(0, "other transactions are open than it says");
         }
         let upto = segments.iter().next().map_or(start, |first| first.base());
         Ok(Decided { state: ProducerState::default(), upto })

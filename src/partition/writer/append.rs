@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::format::batch::FinishedBatch;
 use crate::partition::writer::backpressure::waits_here;
-use crate::partition::{Appender, PartitionLog};
+use crate::partition::{Appender, Leader};
 use crate::segment::{BatchesEnd, IndexEntries, MAX_OFFSET, MAX_OFFSETS, SegmentWriter};
 use crate::sys::{self, PutFailure};
 
@@ -27,7 +27,7 @@ pub(in crate::partition) enum Place {
     Behind(u64),
 }
 
-impl PartitionLog {
+impl Leader {
     /// Appends one finished batch and returns its base offset. `at`: the log end offset the caller insists on.
     ///
     /// What `level` promises beyond that is asked for here, but for [`Durability::Synced`]: the caller goes on to
@@ -156,7 +156,6 @@ impl PartitionLog {
         }
         match appender {
             Appender::Unloaded | Appender::Active { .. } | Appender::Idle { last: None, .. } => Ok(()),
-            Appender::Following(_) => Err(Error::ReadOnly),
             Appender::Poisoned => self.writer.refuse_failed(),
             Appender::Ended => Err(self.end_error()),
             Appender::Idle { next_offset, epoch, last: Some(last) } => {

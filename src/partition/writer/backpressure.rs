@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Error;
 use crate::events::Event;
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 use crate::partition::context::BackgroundSync;
 use crate::partition::writer::Writer;
 use crate::wait::Turns;
@@ -70,7 +70,7 @@ impl Writer {
     }
 }
 
-impl PartitionLog {
+impl Leader {
     /// The same at the end of a sync of all that was appended.
     pub(super) fn note_synced(&self, appended: u64) {
         self.writer.note_covered(appended);

@@ -2,9 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::events::Event;
-use crate::partition::PartitionLog;
-use crate::segment::Segment;
+use crate::partition::{Leader, PartitionCore};
 
 /// Counted by whoever holds the lock that the counted thing needs, so that plain loads and stores do.
 #[derive(Debug, Default)]
@@ -55,37 +53,33 @@ impl Counters {
     }
 }
 
-impl PartitionLog {
+impl Counted {
+    /// Of a partition to which this process appends nothing.
+    pub(in crate::partition) fn of(core: &PartitionCore) -> Self {
+        let durable = core.durable_end();
+        let list = core.segments();
+        let end = list.last().map_or(0, |last| last.next_offset());
+        Self {
+            segments: list.iter().count(),
+            size: list.iter().map(|segment| segment.end().position).sum(),
+            unsynced: end.saturating_sub(durable),
+            ..Self::default()
+        }
+    }
+}
+
+impl Leader {
     pub(crate) fn counted(&self) -> Counted {
         let Counters { batches, records, bytes, syncs } = &self.writer.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let durable = self.durable_end();
-        let list = self.segments();
-        let end = list.last().map_or(0, |last| last.next_offset());
         Counted {
             batches: read(batches),
             records: read(records),
             bytes: read(bytes),
             syncs: read(syncs),
             waited: self.writer.appends_stalled(),
-            segments: list.iter().count(),
-            size: list.iter().map(|segment| segment.end().position).sum(),
-            unsynced: end.saturating_sub(durable),
             poisoned: self.writer.has_failed(),
-        }
-    }
-
-    /// Segments whose files were just deleted: tells of those that readers keep on the device.
-    pub(in crate::partition) fn tell_pinned<'s>(
-        &self,
-        deleted: impl Iterator<Item = &'s std::sync::Arc<Segment>>,
-    ) {
-        for segment in deleted {
-            let bytes = segment.pinned();
-            if bytes > 0 {
-                let (partition, base_offset) = (self.id.clone(), segment.base());
-                self.chores.events.tell(|| Event::SegmentPinned { partition, base_offset, bytes });
-            }
+            ..Counted::of(self)
         }
     }
 }

@@ -13,11 +13,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Result};
 use crate::partition::writer::Writer;
-use crate::partition::{Appender, PartitionLog};
+use crate::partition::{Appender, Leader};
 use crate::segment::{FinishFailure, Unsealed};
 use crate::sys::PlainDirectory;
 
@@ -87,7 +86,7 @@ impl Writer {
     }
 }
 
-impl PartitionLog {
+impl Leader {
     /// The directory, open for a sync of its entries.
     pub(super) fn opened_directory(&self) -> Result<Arc<PlainDirectory>> {
         if let Some(open) = &self.writer.durable.unfinished.lock().directory {
@@ -192,7 +191,7 @@ impl PartitionLog {
         self.raise_durable(last.segment().next_offset());
         self.writer.note_covered(appended);
         if let Some(finished) = queue.get(..indexed).and_then(<[_]>::last) {
-            self.writer.durable.pass_recovery_point(finished.segment().next_offset());
+            self.marks.advance_recovery_point(finished.segment().next_offset());
         }
         self.writer.durable.unfinished.lock().forget(indexed);
         outcome.and(unformed).map(|()| indexed).map_err(FinishFailure::Unindexed)
@@ -226,13 +225,7 @@ impl PartitionLog {
             .and_then(|()| last.write_indexes(&self.disk))
             .map_err(FinishFailure::Unindexed)?;
         directory.sync().map_err(FinishFailure::Lost).inspect_err(|failure| self.note_lost(failure))?;
-        self.writer.durable.pass_recovery_point(next_offset);
+        self.marks.advance_recovery_point(next_offset);
         Ok(())
-    }
-}
-
-impl crate::partition::writer::fsync::Durable {
-    fn pass_recovery_point(&self, to: u64) {
-        self.recovery_point.fetch_max(to, Ordering::AcqRel);
     }
 }

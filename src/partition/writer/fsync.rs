@@ -21,18 +21,16 @@ use crate::partition::locks::{Lock, Rank};
 use crate::partition::writer::Writer;
 use crate::partition::writer::backpressure::Holding;
 use crate::partition::writer::finish::Unfinished;
-use crate::partition::{Appender, Ended, PartitionLog};
+use crate::partition::{Appender, Ended, Leader};
 use crate::segment::FinishFailure;
 use crate::wait::{Requests, Turns};
 
 /// When a sync is tried again of which the system refused a part that is neither a write nor a sync.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// How much of a partition is on the medium, and who waits for it.
+/// Syncs that are wanted, and who waits for them.
 #[derive(Debug)]
 pub(in crate::partition) struct Durable {
-    end: AtomicU64,
-    pub(in crate::partition) recovery_point: AtomicU64,
     /// Syncs that are asked for. Each sync is a round.
     requests: Requests,
     /// The number of appended bytes from which on a sync is asked for, counted since the open. Never goes back: the
@@ -44,10 +42,8 @@ pub(in crate::partition) struct Durable {
 }
 
 impl Durable {
-    pub(in crate::partition) fn new(recovery_point: u64, behind: BackgroundSync) -> Self {
+    pub(in crate::partition) fn new(behind: BackgroundSync) -> Self {
         Self {
-            end: AtomicU64::new(recovery_point),
-            recovery_point: AtomicU64::new(recovery_point),
             requests: Requests::default(),
             long_from: AtomicU64::new(0),
             waiting: Holding::new(behind),
@@ -56,34 +52,9 @@ impl Durable {
         }
     }
 
-    /// What loading found. `next_offset`: where the log ends. After an unclean stop what lies behind the recovery point
-    /// was checked, but is not on the medium for certain.
-    pub(in crate::partition) fn loaded(&self, next_offset: u64, clean: bool, unfinished: Unfinished) {
-        for mark in [&self.end, &self.recovery_point] {
-            if clean {
-                mark.store(next_offset, Ordering::Release);
-            } else {
-                mark.fetch_min(next_offset, Ordering::AcqRel);
-            }
-        }
+    /// What loading found.
+    pub(in crate::partition) fn loaded(&self, unfinished: Unfinished) {
         *self.unfinished.lock() = unfinished;
-    }
-
-    /// Whether all segments that begin before have their final form. The recovery point alone does not tell: it may lie
-    /// inside a segment, which is then sealed.
-    pub(in crate::partition) fn is_finished(&self, offset: u64) -> bool {
-        self.recovery_point.load(Ordering::Acquire) >= offset
-            && self.unfinished.lock().first_base().is_none_or(|base| base >= offset)
-    }
-
-    /// Behind the last segment that has its final form, or further.
-    pub(in crate::partition) fn finished_end(&self) -> u64 {
-        let point = self.recovery_point.load(Ordering::Acquire);
-        self.unfinished.lock().first_base().map_or(point, |base| base.min(point))
-    }
-
-    fn reaches(&self, offset: u64) -> bool {
-        self.end.load(Ordering::Acquire) >= offset
     }
 }
 
@@ -102,17 +73,18 @@ impl Writer {
     }
 }
 
-impl PartitionLog {
-    /// Everything below is on the medium.
-    #[inline]
-    pub(crate) fn durable_end(&self) -> u64 {
-        self.writer.durable.end.load(Ordering::Acquire)
+impl Leader {
+    /// Whether all segments that begin before have their final form. The recovery point alone does not say so: it may lie
+    /// inside a segment, which is then sealed.
+    pub(in crate::partition) fn is_finished(&self, offset: u64) -> bool {
+        self.marks.recovery_point.load(Ordering::Acquire) >= offset
+            && self.writer.durable.unfinished.lock().first_base().is_none_or(|base| base >= offset)
     }
 
-    /// What the checkpoint of recovery points is to say; `None` if there is nothing on disk to speak of.
-    pub(crate) fn recovery_point(&self) -> Option<u64> {
-        let point = self.writer.durable.recovery_point.load(Ordering::Relaxed);
-        (point > 0 || self.recovery.checkpointed().recovery_point.is_some()).then_some(point)
+    /// Offset after the last segment that has its final form, or further.
+    pub(in crate::partition) fn finished_end(&self) -> u64 {
+        let point = self.marks.recovery_point.load(Ordering::Acquire);
+        self.writer.durable.unfinished.lock().first_base().map_or(point, |base| base.min(point))
     }
 
     /// Notes a failure after which nothing can be appended, and returns the error that says so.
@@ -174,7 +146,6 @@ impl PartitionLog {
     pub(in crate::partition) fn ask_for_flush(self: &Arc<Self>) {
         let end = self.segments().last().map_or(0, |segment| segment.next_offset());
         if let Some(delay) = self.settings.flush_after()
-            && !self.disk.read_only
             && self.durable_end() < end
         {
             self.schedule_sync(delay);
@@ -240,39 +211,19 @@ impl PartitionLog {
     /// Returns when everything below `end` is on the medium; one sync serves all who wait.
     pub(crate) fn await_durable(self: &Arc<Self>, end: u64) -> Result<()> {
         let mut outcome = Ok(());
-        let is_served = |end| self.writer.durable.reaches(end) || self.writer.has_failed();
+        let is_served = |end| self.marks.reaches(end) || self.writer.has_failed();
         self.writer.durable.commits.until(end, is_served, || outcome = self.sync());
-        if self.writer.durable.reaches(end) {
+        if self.marks.reaches(end) {
             return Ok(());
         }
         if matches!(outcome, Err(Error::Closed)) {
             // Closing syncs, and comes to its end before this does.
             drop(self.writer.finishing());
-            if self.writer.durable.reaches(end) {
+            if self.marks.reaches(end) {
                 return Ok(());
             }
         }
         self.writer.refuse_failed().and(outcome)
-    }
-
-    /// Readers that read only what is durable wait for it as others wait for records.
-    pub(in crate::partition) fn raise_durable(&self, end: u64) {
-        if self.writer.durable.end.fetch_max(end, Ordering::AcqRel) < end {
-            self.sleepers.wake_all();
-        }
-    }
-
-    /// Refuses if the log is not where it was opened. A sync goes by descriptors and would not notice.
-    pub(crate) fn check_place(&self) -> Result<()> {
-        // The place of a deleted one may well be another's.
-        let is_deleted = || self.view.present().ended() == Some(Ended::Deleted);
-        self.disk.check_place().map_err(|failure| if is_deleted() { self.deleted() } else { failure })
-    }
-
-    /// Whether another directory has its place, or none, whether the topic is deleted or not. `false`: it is there, or
-    /// cannot be looked at now.
-    pub(crate) fn has_lost_its_place(&self) -> bool {
-        matches!(self.disk.check_place(), Err(Error::Replaced { .. }))
     }
 
     /// Everything appended before the call on the medium. Appends go on meanwhile. An error other than `Poisoned` leaves
@@ -286,7 +237,6 @@ impl PartitionLog {
             }
             Appender::Poisoned => return self.writer.refuse_failed(),
             Appender::Ended => return Err(self.end_error()),
-            Appender::Following(_) => return Err(Error::ReadOnly),
             Appender::Unloaded | Appender::Idle { .. } => return Ok(()),
         };
         let synced = {
@@ -294,7 +244,7 @@ impl PartitionLog {
             // Whatever is older than this segment is in the queue or finished: the writer was asked before.
             match self.finish_queue() {
                 Err(failure @ FinishFailure::Lost(_)) => Err(failure),
-                finished if self.writer.durable.reaches(next_offset) => Ok(finished),
+                finished if self.marks.reaches(next_offset) => Ok(finished),
                 Err(failure @ FinishFailure::Refused(_)) => Err(failure),
                 finished => unsynced.sync().map(|()| finished),
             }
@@ -303,7 +253,7 @@ impl PartitionLog {
                 self.writer.counters.synced();
                 self.raise_durable(next_offset);
                 if finished.is_ok() {
-                    self.writer.durable.recovery_point.fetch_max(next_offset, Ordering::AcqRel);
+                    self.marks.advance_recovery_point(next_offset);
                 }
                 self.note_synced(appended);
             })
@@ -323,23 +273,6 @@ impl PartitionLog {
         self.schedule_sync(TRY_AGAIN);
     }
 
-    /// What is derived from the log and cannot be written for want of space is left out, which is told: no log needs it to be
-    /// opened or read. Tells whether it was written.
-    pub(in crate::partition) fn unless_full(&self, what: &'static str, written: Result<()>) -> Result<bool> {
-        match written {
-            Err(full @ Error::StorageFull { .. }) => {
-                self.tell_failed(what, &full);
-                Ok(false)
-            }
-            written => written.map(|()| true),
-        }
-    }
-
-    pub(in crate::partition) fn tell_failed(&self, task: &'static str, failure: &Error) {
-        let failure = failure.to_string().into();
-        self.chores.events.tell(|| Event::MaintenanceFailed { task, failure });
-    }
-
     /// Ends appending for good and brings the files to their final form. After an error, which every later call gets
     /// too, the partition must be recovered at the next open.
     pub(crate) fn close(&self) -> Result<()> {
@@ -353,14 +286,9 @@ impl PartitionLog {
                 })
             }
             // Never looked at, or it could not be loaded, which whoever opened the directory knows.
-            (
-                Appender::Unloaded
-                | Appender::Idle { .. }
-                | Appender::Following(_)
-                | Appender::Poisoned
-                | Appender::Ended,
-                _,
-            ) => self.writer.refuse_failed(),
+            (Appender::Unloaded | Appender::Idle { .. } | Appender::Poisoned | Appender::Ended, _) => {
+                self.writer.refuse_failed()
+            }
         }
     }
 

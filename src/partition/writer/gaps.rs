@@ -7,13 +7,13 @@ use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, FinishedBatch};
 use crate::partition::writer::append::Place;
-use crate::partition::{Appender, PartitionLog};
+use crate::partition::{Appender, Leader};
 use crate::segment::MAX_OFFSETS;
 
 /// A batch without records stands for no more offsets than this: whatever else is in its segment, it has room there.
 const MAX_GAP: u64 = MAX_OFFSETS / 2;
 
-impl PartitionLog {
+impl Leader {
     /// Appends one finished batch at an offset that may lie behind the log end. A partition that never had records begins
     /// there.
     pub(crate) fn append_at_or_after(

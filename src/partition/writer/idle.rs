@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use crate::error::{Error, Result};
 use crate::partition::locks::{Lock, Rank};
 use crate::partition::writer::backpressure::waits_here;
-use crate::partition::{Appender, LastSegment, PartitionLog};
+use crate::partition::{Appender, LastSegment, Leader};
 use crate::segment::{BatchesEnd, FinishFailure, Segment, SegmentWriter};
 use crate::sys;
 
@@ -33,13 +33,13 @@ pub(crate) struct Actives {
 /// what it points to.
 #[derive(Debug, Default)]
 struct Round {
-    partitions: VecDeque<Weak<PartitionLog>>,
+    partitions: VecDeque<Weak<Leader>>,
     before_sweep: usize,
 }
 
 impl Round {
     /// As many come between two sweeps as the first one left, so each costs as much as a few pushes.
-    fn push(&mut self, partition: Weak<PartitionLog>) {
+    fn push(&mut self, partition: Weak<Leader>) {
         if self.before_sweep == 0 {
             self.partitions.retain(|one| one.strong_count() > 0);
             self.before_sweep = self.partitions.len().max(FEWEST);
@@ -60,7 +60,7 @@ impl Default for Actives {
 
 impl Actives {
     /// One more. Tells whether there are more than should be.
-    fn admit(&self, partition: &Arc<PartitionLog>) -> bool {
+    fn admit(&self, partition: &Arc<Leader>) -> bool {
         let mut round = self.round.lock();
         round.push(Arc::downgrade(partition));
         round.partitions.len() > self.most
@@ -113,7 +113,7 @@ impl Actives {
     }
 }
 
-impl PartitionLog {
+impl Leader {
     /// The partition has its file open from now on.
     pub(in crate::partition) fn enter_actives(self: &Arc<Self>) {
         if self.chores.actives.admit(self) {

@@ -1,7 +1,7 @@
 //! Writing: appends, syncs, segments on their way to their final form, and files made in advance or closed when idle.
 //!
 //! One [`Writer`] a partition. Its two locks keep two orders: that of appends, and that of syncs and finished segments. What
-//! is decided under both is seen by all: see [`PartitionLog::end_with_order`].
+//! is decided under both is seen by all: see [`Leader::end_with_order`].
 
 pub(super) mod append;
 pub(super) mod backpressure;
@@ -18,9 +18,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::locks::{Guard, Lock, Rank};
-use super::tailing::Watching;
 use super::tailing::live_file::LiveSlot;
-use super::{BackgroundSync, Ended, PartitionLog, PartitionSettings};
+use super::{BackgroundSync, Ended, Leader, PartitionSettings};
 use crate::error::{PoisonCause, Result};
 use crate::segment::{BatchesEnd, IndexEntries, Segment, SegmentWriter};
 use counters::Counters;
@@ -58,8 +57,6 @@ pub(super) enum Appender {
         writer: Box<SegmentWriter>,
         epoch: u32,
     },
-    /// Another process appends, if one does.
-    Following(Watching),
     /// The failure that did it is the writer's.
     Poisoned,
     /// Closed or deleted, as the view says.
@@ -84,12 +81,12 @@ impl Appender {
 }
 
 impl Writer {
-    pub(super) fn new(recovery_point: u64, background_sync: BackgroundSync) -> Self {
+    pub(super) fn new(background_sync: BackgroundSync) -> Self {
         Self {
             appender: Lock::new(Rank::Appender, Appender::Unloaded),
             finishing: Lock::new(Rank::Finishing, ()),
             failure: OnceLock::new(),
-            durable: Durable::new(recovery_point, background_sync),
+            durable: Durable::new(background_sync),
             preallocation: Preallocation::default(),
             counters: Counters::default(),
             used: AtomicBool::new(false),
@@ -139,7 +136,7 @@ impl Writer {
     }
 }
 
-impl PartitionLog {
+impl Leader {
     /// The writer of a segment that is there: its base offset, where it ends, and the log end offset.
     pub(super) fn reopen(
         &self,

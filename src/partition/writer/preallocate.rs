@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Result;
 use crate::format::file_names::PREPARED;
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 use crate::partition::locks::{Lock, Rank};
 use crate::partition::writer::Writer;
 use crate::segment::SegmentWriter;
@@ -79,7 +79,7 @@ impl Writer {
     }
 }
 
-impl PartitionLog {
+impl Leader {
     /// Asks for the next segment's file when an append has taken the active one from one position to another.
     #[inline]
     pub(super) fn ask_for_next(self: &Arc<Self>, from: u64, to: u64) {

@@ -4,10 +4,10 @@
 //! that is gone when the log is opened anew.
 
 use crate::error::PoisonCause;
-use crate::partition::{Appender, PartitionLog};
+use crate::partition::{Appender, Leader};
 use crate::segment::FinishFailure;
 
-impl PartitionLog {
+impl Leader {
     /// Takes nothing more until the log is opened anew. `cause` says why, perhaps of another partition.
     pub(crate) fn refuse_writes(&self, cause: &PoisonCause) {
         let mut appender = self.writer.appender();

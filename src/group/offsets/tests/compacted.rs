@@ -35,6 +35,7 @@ fn last_of(log: &Arc<PartitionLog>) -> (Last, usize) {
 
 /// Seals what there is and goes over it.
 fn compact(log: &Arc<PartitionLog>) {
+    let log = log.leader().unwrap();
     let end = log.bounds().unwrap().log_end;
     assert!(log.roll_at(end).unwrap());
     log.finish_sealed().unwrap();

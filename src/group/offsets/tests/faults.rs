@@ -72,7 +72,7 @@ fn a_poisoned_or_closed_partition_says_so() {
     let fixture = Fixture::new();
     fixture.commit("g", "t", 0, 1);
     let shards = fixture.offsets.shards().unwrap().unwrap();
-    shards.of("g").unwrap().log().poison_after_panic("a test");
+    shards.of("g").unwrap().log().leader().unwrap().poison_after_panic("a test");
     let commit =
         |offset| fixture.offsets.commit("g", &[Position::new(("t", 0), offset)], NOW, Durability::Buffered);
     assert!(matches!(commit(2), Err(Error::Poisoned(_))));

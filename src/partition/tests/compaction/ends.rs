@@ -9,7 +9,7 @@ use super::{Bench, NOW, Seen, clean, fill, last_of, seen};
 use crate::background::retention::{Stint, retain};
 use crate::compaction::{Compaction, Step};
 use crate::error::{Error, Result};
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 use crate::sys::faults::Faults;
 
 const END: u64 = 60;
@@ -23,7 +23,7 @@ fn dirty() -> (Bench, BTreeMap<String, Vec<u8>>) {
     (bench, files)
 }
 
-fn open(bench: &Bench, files: &BTreeMap<String, Vec<u8>>) -> Arc<PartitionLog> {
+fn open(bench: &Bench, files: &BTreeMap<String, Vec<u8>>) -> Arc<Leader> {
     bench.work.catalog.hold(Vec::new());
     bench.fixture.restore(files);
     bench.open(&Faults::default(), clean(END))
@@ -37,7 +37,7 @@ struct Stop {
 }
 
 /// A pass that has done so many slices. `None`: it was done before.
-fn begun(log: &Arc<PartitionLog>, slices: usize) -> Option<Compaction> {
+fn begun(log: &Arc<Leader>, slices: usize) -> Option<Compaction> {
     let mut compaction = Compaction::new(1 << 16);
     assert!(compaction.look(slice::from_ref(log), NOW).failure.is_none());
     for _ in 0..slices {
@@ -51,7 +51,7 @@ fn begun(log: &Arc<PartitionLog>, slices: usize) -> Option<Compaction> {
 }
 
 /// Runs `check` with a pass that is stopped behind each of its slices.
-fn at_each_slice(check: impl Fn(&Bench, &Arc<PartitionLog>, Compaction, &Stop)) {
+fn at_each_slice(check: impl Fn(&Bench, &Arc<Leader>, Compaction, &Stop)) {
     let (bench, files) = dirty();
     let log = open(&bench, &files);
     bench.run().unwrap();
@@ -68,7 +68,7 @@ fn at_each_slice(check: impl Fn(&Bench, &Arc<PartitionLog>, Compaction, &Stop)) 
 }
 
 /// Goes on with a pass until it ends, which it does soon.
-fn run_out(pass: &mut Compaction, log: &Arc<PartitionLog>) -> Result<Step> {
+fn run_out(pass: &mut Compaction, log: &Arc<Leader>) -> Result<Step> {
     for _ in 0..100 {
         match pass.step(log, NOW) {
             Ok(Step::More) => {}

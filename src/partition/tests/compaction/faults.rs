@@ -9,7 +9,7 @@ use super::super::fixture::{STRIDE, append};
 use super::{Bench, Seen, clean, fill, keyed, last_of, seen, unclean};
 use crate::error::Error;
 use crate::events::Event;
-use crate::partition::PartitionLog;
+use crate::partition::Leader;
 use crate::sys::faults::{Faults, Operation};
 
 const OPERATIONS: [Operation; 6] = [
@@ -49,7 +49,7 @@ fn dirty() -> Dirty {
 }
 
 impl Dirty {
-    fn open(&self, faults: &Faults) -> Arc<PartitionLog> {
+    fn open(&self, faults: &Faults) -> Arc<Leader> {
         self.bench.work.catalog.hold(Vec::new());
         self.bench.fixture.restore(&self.files);
         drop(self.bench.told());
@@ -71,7 +71,7 @@ impl Dirty {
     }
 
     /// A pass over what is there leaves what a pass without a fault had left.
-    fn assert_goes_on(&self, log: &Arc<PartitionLog>, context: &str) {
+    fn assert_goes_on(&self, log: &Arc<Leader>, context: &str) {
         self.bench.run().unwrap_or_else(|failure| panic!("{context}: {failure}"));
         assert_eq!(seen(log), self.after, "{context}");
         assert_eq!(self.bench.unfinished(), [""; 0], "{context}");

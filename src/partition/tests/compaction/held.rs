@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::fixture::{ANY, Fixture};
 use super::{Bench, clean, fill, last_of, seen, unclean};
 use crate::config::ReadUpTo;
-use crate::partition::{Checkpointed, Cursor, PartitionLog};
+use crate::partition::{Checkpointed, Cursor, Leader};
 use crate::sys::faults::{Faults, Operation};
 
 /// Nothing is mapped, as on such a system.
@@ -19,7 +19,7 @@ fn bench() -> Bench {
 }
 
 /// A reader in each segment, with its file open.
-fn readers(log: &Arc<PartitionLog>) -> Vec<Cursor> {
+fn readers(log: &Arc<Leader>) -> Vec<Cursor> {
     let begin = |base| {
         let mut reader = Cursor::new(Arc::clone(log), base, ReadUpTo::Visible);
         reader.fetch(ANY).unwrap().unwrap();

@@ -13,7 +13,7 @@ use crate::events::Event;
 use crate::format::control::ControlRecord;
 use crate::format::header::BatchHeader;
 use crate::partition::transactions::ProducerState;
-use crate::partition::{Cursor, PartitionLog};
+use crate::partition::{Cursor, Leader};
 use crate::segment;
 use crate::sys::faults::Faults;
 
@@ -92,7 +92,7 @@ fn left(bench: &Bench) -> Vec<(i64, i32)> {
     batches.map(|at| (at.header.base_offset, at.header.record_count)).collect()
 }
 
-fn committed(log: &Arc<PartitionLog>) -> Vec<u64> {
+fn committed(log: &Arc<Leader>) -> Vec<u64> {
     let cursor = Cursor::new(Arc::clone(log), 0, ReadUpTo::Visible);
     let mut cursor = cursor.isolated(IsolationLevel::ReadCommitted);
     let mut found = Vec::new();
@@ -108,7 +108,7 @@ fn has_transaction_index(bench: &Bench) -> bool {
 }
 
 /// Makes something new to be compacted: without it there is no pass.
-fn roll(log: &Arc<PartitionLog>) {
+fn roll(log: &Arc<Leader>) {
     for _ in 0..2 {
         append(log, &[keyed("roll", Some(&"r".repeat(1500)))]).unwrap();
     }

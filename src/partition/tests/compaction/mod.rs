@@ -16,14 +16,14 @@ mod vectors;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::fixture::{ANY, Fixture, MAPPED, TestRecord, append, read};
+use super::fixture::{ANY, Fixture, MAPPED, TestRecord, append, as_log, read};
 use crate::background::tests::{Alone, alone};
 use crate::background::{Channels, MaintenanceReport};
 use crate::clock::{ManualClock, Pace, Timestamp};
 use crate::error::Result;
 use crate::events::{Event, Events};
 use crate::partition::settings::Compaction as Settings;
-use crate::partition::{BackgroundSync, Checkpointed, PartitionLog};
+use crate::partition::{BackgroundSync, Checkpointed, Leader, PartitionLog};
 use crate::sys::faults::Faults;
 
 const NOW: i64 = 1_700_000_000_000;
@@ -57,15 +57,15 @@ impl Bench {
     }
 
     /// Opens the partition, which is the one that is looked after from now on.
-    fn open(&self, faults: &Faults, checkpointed: Checkpointed) -> Arc<PartitionLog> {
+    fn open(&self, faults: &Faults, checkpointed: Checkpointed) -> Arc<Leader> {
         self.work.catalog.hold(Vec::new());
         let log = self.fixture.open_with(faults, checkpointed);
         log.load().unwrap();
-        self.work.catalog.hold(vec![Arc::clone(&log)]);
+        self.work.catalog.hold(vec![Arc::new(Arc::clone(&log).into())]);
         log
     }
 
-    fn open_new(&self) -> Arc<PartitionLog> {
+    fn open_new(&self) -> Arc<Leader> {
         self.open(&Faults::default(), Checkpointed::default())
     }
 
@@ -103,7 +103,7 @@ fn keyed(key: &str, value: Option<&str>) -> TestRecord {
 }
 
 /// Records with few keys and many, some of which are deleted, in batches of three.
-fn fill(log: &Arc<PartitionLog>, batches: usize) {
+fn fill(log: &Arc<Leader>, batches: usize) {
     for n in 0..batches {
         let often = keyed(&format!("often {}", n % 5), Some(&format!("{n:0120}")));
         let once = keyed(&format!("once {n}"), Some(&format!("{n:0100}")));
@@ -112,8 +112,11 @@ fn fill(log: &Arc<PartitionLog>, batches: usize) {
     }
 }
 
-fn seen(log: &Arc<PartitionLog>) -> Seen {
-    read(log, log.log_start(), ANY).unwrap()
+fn seen<T>(log: &Arc<T>) -> Seen
+where
+    Arc<T>: Into<PartitionLog>,
+{
+    read(log, as_log(log).log_start(), ANY).unwrap()
 }
 
 /// The last value of each key, tombstones included, with its offset.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::fixture::{At, TestRecord, append, batches_of};
 use super::super::transactions::bytes_at;
 use super::{Bench, NOW, keyed, seen};
-use crate::partition::{Checkpointed, PartitionLog};
+use crate::partition::{Checkpointed, Leader};
 use crate::sys::faults::Faults;
 
 fn vector(name: &str) -> Vec<u8> {
@@ -16,7 +16,7 @@ fn vector(name: &str) -> Vec<u8> {
 }
 
 /// A partition with these bytes from offset `base` on in a sealed segment, followed by records with these keys.
-fn holding(bench: &Bench, base: u64, bytes: &[u8], newer: &[&str]) -> Arc<PartitionLog> {
+fn holding(bench: &Bench, base: u64, bytes: &[u8], newer: &[&str]) -> Arc<Leader> {
     // Made by us, so that the id and the epochs are there.
     let log = bench.open_new();
     append(&log, &[TestRecord::of("first")]).unwrap();
@@ -51,7 +51,7 @@ fn left(bench: &Bench, base: u64) -> (Vec<u8>, Vec<At>) {
     (bytes, batches)
 }
 
-fn offsets(log: &Arc<PartitionLog>, below: u64) -> Vec<u64> {
+fn offsets(log: &Arc<Leader>, below: u64) -> Vec<u64> {
     seen(log).into_iter().map(|(at, _)| at).filter(|at| *at < below).collect()
 }
 
