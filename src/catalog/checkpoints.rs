@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::log_dir::LogDir;
 use crate::error::{Damage, Error, Result};
 use crate::events::{Announcer, Event};
 use crate::format::Malformed;
@@ -31,11 +32,11 @@ pub(crate) struct Checkpoints {
 impl Checkpoints {
     /// A file that makes no sense counts as empty, as it does for a broker: it is safe to know less. Which they are is told
     /// by `unreadable`.
-    pub(crate) fn read(disk: &Disk, root: &Path, clean: bool) -> Result<Self> {
+    pub(crate) fn read(dir: &LogDir, clean: bool) -> Result<Self> {
         let mut unreadable = Vec::new();
         let mut read = |name| -> Result<BTreeMap<TopicPartition, u64>> {
-            let path = root.join(name);
-            let entries = match parsed(disk, &path)? {
+            let path = dir.path(name);
+            let entries = match parsed(dir.disk(), &path)? {
                 Ok(entries) => entries,
                 // Nothing else holds the log starts, and this one would be written over.
                 Err(Unparsed::NoEntries(reason @ Malformed::NEWER_CHECKPOINT)) if name == LOG_STARTS => {
@@ -96,40 +97,37 @@ fn entries(disk: &Disk, path: &Path) -> Result<Vec<PartitionOffset>> {
 
 /// Rewrites the recovery points. One caller at a time, and none beside [`forget_topic`].
 pub(crate) fn write_recovery_points(
-    disk: &Disk,
-    root: &Path,
+    dir: &LogDir,
     points: impl Iterator<Item = (TopicPartition, u64)>,
 ) -> Result<()> {
-    disk.replace(&root.join(RECOVERY_POINTS), encoded(points).as_bytes())
+    dir.disk().replace(&dir.path(RECOVERY_POINTS), encoded(points).as_bytes())
 }
 
 /// Rewrites the log starts, unless the file says the same, and returns when they are on disk. One caller at a
 /// time, and none beside [`forget_topic`].
 pub(crate) fn write_log_starts(
-    disk: &Disk,
-    root: &Path,
+    dir: &LogDir,
     starts: impl Iterator<Item = (TopicPartition, u64)>,
 ) -> Result<()> {
-    write_if_changed(disk, root, LOG_STARTS, &encoded(starts.filter(|(_, start)| *start > 0)))
+    write_if_changed(dir, LOG_STARTS, &encoded(starts.filter(|(_, start)| *start > 0)))
 }
 
 /// Rewrites up to where partitions were compacted, as [`write_log_starts`] does.
 pub(crate) fn write_cleaned(
-    disk: &Disk,
-    root: &Path,
+    dir: &LogDir,
     cleaned: impl Iterator<Item = (TopicPartition, u64)>,
 ) -> Result<()> {
-    write_if_changed(disk, root, CLEANED, &encoded(cleaned))
+    write_if_changed(dir, CLEANED, &encoded(cleaned))
 }
 
-fn write_if_changed(disk: &Disk, root: &Path, name: &str, text: &str) -> Result<()> {
-    let path = root.join(name);
-    let before = disk.read_small(&path, MAX_BYTES)?;
+fn write_if_changed(dir: &LogDir, name: &str, text: &str) -> Result<()> {
+    let path = dir.path(name);
+    let before = dir.disk().read_small(&path, MAX_BYTES)?;
     if before.as_deref() == Some(text.as_bytes()) || (before.is_none() && text == encode_offsets(&[])) {
         return Ok(());
     }
-    disk.replace(&path, text.as_bytes())?;
-    disk.sync_directory(root)
+    dir.disk().replace(&path, text.as_bytes())?;
+    dir.sync()
 }
 
 fn encoded(offsets: impl Iterator<Item = (TopicPartition, u64)>) -> String {
@@ -145,22 +143,22 @@ fn encoded(offsets: impl Iterator<Item = (TopicPartition, u64)>) -> String {
 }
 
 /// Takes a topic out of every checkpoint, before its name can be used again.
-pub(crate) fn forget_topic(disk: &Disk, root: &Path, topic: &str) -> Result<()> {
-    keep(disk, root, |of, _| of != topic)?;
-    disk.sync_directory(root)
+pub(crate) fn forget_topic(dir: &LogDir, topic: &str) -> Result<()> {
+    keep(dir, |of, _| of != topic)?;
+    dir.sync()
 }
 
 /// Takes out of every checkpoint what is about other partitions than these. Tells whether there was anything, which is
 /// gone for good once the directory is synced.
-pub(crate) fn keep(disk: &Disk, root: &Path, is_kept: impl Fn(&str, u32) -> bool) -> Result<bool> {
+pub(crate) fn keep(dir: &LogDir, is_kept: impl Fn(&str, u32) -> bool) -> Result<bool> {
     let mut changed = false;
     for name in CHECKPOINTS {
-        let path = root.join(name);
-        let mut entries = entries(disk, &path)?;
+        let path = dir.path(name);
+        let mut entries = entries(dir.disk(), &path)?;
         let before = entries.len();
         entries.retain(|entry| is_kept(&entry.topic, entry.partition));
         if entries.len() < before {
-            disk.replace(&path, encode_offsets(&entries).as_bytes())?;
+            dir.disk().replace(&path, encode_offsets(&entries).as_bytes())?;
             changed = true;
         }
     }

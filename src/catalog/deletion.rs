@@ -17,13 +17,14 @@ use std::sync::Arc;
 
 use super::checkpoints;
 use super::directories::{self, Removal};
+use super::log_dir::LogDir;
 use super::metadata_log::MetadataLog;
 use super::state::{State, likeness};
 use super::{Catalog, Changes, TopicEntry};
 use crate::error::{Error, Result};
 use crate::partition::{Leader, holds_no_record};
+use crate::sys::EntryKind;
 use crate::sys::disk::kind_of;
-use crate::sys::{Disk, EntryKind};
 
 /// What is still to be done.
 #[derive(Debug, Default)]
@@ -59,20 +60,20 @@ impl Unfinished {
 impl Catalog {
     /// Does what follows from deletions and was not done yet. An error is the first of what went wrong; all else was done.
     pub(crate) fn finish_deletions(&self) -> Result<()> {
-        self.changes.lock().finish_deletions(&self.root, &self.disk)
+        self.changes.lock().finish_deletions(&self.dir)
     }
 
     /// Sees to it that nothing is left of an earlier topic where partitions of this one are to be.
     pub(super) fn make_way(&self, changes: &mut Changes, name: &str, partitions: Range<u32>) -> Result<()> {
         let Changes { state, unfinished, .. } = changes;
-        unfinished.finish_checkpoints(state, &self.root, &self.disk)?;
+        unfinished.finish_checkpoints(state, &self.dir)?;
         let is_like = |removal: &Removal| {
             removal.forget.as_deref().is_some_and(|gone| likeness(gone, true) == likeness(name, true))
         };
-        unfinished.finish_removals(&self.root, &self.disk, is_like)?;
+        unfinished.finish_removals(&self.dir, is_like)?;
         partitions
             .into_iter()
-            .try_for_each(|partition| self.clear(&self.root.join(format!("{name}-{partition}"))))
+            .try_for_each(|partition| self.clear(&self.dir.path(format!("{name}-{partition}"))))
     }
 
     /// Removes a directory that belongs to no topic and never held a record. Anything else that is there is in the way.
@@ -80,11 +81,11 @@ impl Catalog {
         match kind_of(path)? {
             None => Ok(()),
             Some(EntryKind::Directory)
-                if directories::stored_id(path, &self.disk)?.is_none()
-                    && holds_no_record(&self.disk, path)? =>
+                if directories::stored_id(path, self.dir.disk())?.is_none()
+                    && holds_no_record(self.dir.disk(), path)? =>
             {
-                self.disk.remove_directory(path)?;
-                self.disk.sync_directory(&self.root)
+                self.dir.disk().remove_directory(path)?;
+                self.dir.sync()
             }
             Some(_) => Err(Error::invalid(
                 "topic name",
@@ -95,23 +96,24 @@ impl Catalog {
 }
 
 impl Changes {
-    pub(super) fn finish_deletions(&mut self, root: &Path, disk: &Disk) -> Result<()> {
-        let checkpoints = self.unfinished.finish_checkpoints(&self.state, root, disk);
-        self.unfinished.finish_removals(root, disk, |_| true).and(checkpoints)
+    pub(super) fn finish_deletions(&mut self, dir: &LogDir) -> Result<()> {
+        let checkpoints = self.unfinished.finish_checkpoints(&self.state, dir);
+        self.unfinished.finish_removals(dir, |_| true).and(checkpoints)
     }
 }
 
 impl Unfinished {
     /// Carries out those that `which` chooses. One that fails stays.
-    fn finish_removals(&mut self, root: &Path, disk: &Disk, which: impl Fn(&Removal) -> bool) -> Result<()> {
+    fn finish_removals(&mut self, dir: &LogDir, which: impl Fn(&Removal) -> bool) -> Result<()> {
         let mut outcome = Ok(());
-        self.kept.retain(|(directory, log)| log.is_kept() || directories::remove(directory, disk).is_err());
+        self.kept
+            .retain(|(directory, log)| log.is_kept() || directories::remove(directory, dir.disk()).is_err());
         self.removals.retain(|removal| {
             if !which(removal) {
                 return true;
             }
             // What has left its place and could not be removed is in nobody's way, and goes with the next open.
-            let carried_out = removal.carry_out(root, disk, &mut self.kept).map(drop);
+            let carried_out = removal.carry_out(dir, &mut self.kept).map(drop);
             let has_failed = carried_out.is_err();
             outcome = std::mem::replace(&mut outcome, Ok(())).and(carried_out);
             has_failed
@@ -121,14 +123,14 @@ impl Unfinished {
 
     /// Takes out of the checkpoints what is about no partition that is there: a topic that is made later must not be
     /// measured by what another one was.
-    fn finish_checkpoints(&mut self, state: &State, root: &Path, disk: &Disk) -> Result<()> {
+    fn finish_checkpoints(&mut self, state: &State, dir: &LogDir) -> Result<()> {
         if self.has_stale_checkpoints {
             let is_there = |topic: &str, partition| {
                 MetadataLog::is_partition(topic, partition) || state.has_partition(topic, partition)
             };
-            self.has_unsynced_checkpoints |= checkpoints::keep(disk, root, is_there)?;
+            self.has_unsynced_checkpoints |= checkpoints::keep(dir, is_there)?;
             if self.has_unsynced_checkpoints {
-                disk.sync_directory(root)?;
+                dir.sync()?;
             }
             (self.has_stale_checkpoints, self.has_unsynced_checkpoints) = (false, false);
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoints::forget_topic;
+use super::log_dir::LogDir;
 use crate::config::topic_name;
 use crate::error::{Error, Result};
 use crate::format::file_names::{
@@ -48,22 +49,22 @@ pub(super) enum Place {
 }
 
 /// The directories in `root`, sorted by name, without those that are nobody's business here.
-pub(super) fn survey(root: &Path, disk: &Disk) -> Result<Vec<Found>> {
-    let names = disk.list(root)?.into_iter().filter(|(_, kind)| *kind == EntryKind::Directory);
+pub(super) fn survey(dir: &LogDir) -> Result<Vec<Found>> {
+    let names = dir.disk().list(dir.root())?.into_iter().filter(|(_, kind)| *kind == EntryKind::Directory);
     let names = names.filter(|(name, _)| name != METADATA_DIRECTORY && name != REMOTE_LOG_CACHE);
     Ok(names
         .map(|(name, _)| {
-            let (path, place) = (root.join(&name), place_of(&name));
+            let (path, place) = (dir.path(&name), place_of(&name));
             // A foreign directory may well be closed to us.
-            let id = if place == Place::Foreign { None } else { id_of(&path, disk) };
+            let id = if place == Place::Foreign { None } else { id_of(&path, dir.disk()) };
             Found { path, place, id }
         })
         .collect())
 }
 
 /// The directories in `root` whose names are no partition's.
-pub(crate) fn foreign(root: &Path, disk: &Disk) -> Result<Vec<PathBuf>> {
-    let found = survey(root, disk)?.into_iter().filter(|found| found.place == Place::Foreign);
+pub(crate) fn foreign(dir: &LogDir) -> Result<Vec<PathBuf>> {
+    let found = survey(dir)?.into_iter().filter(|found| found.place == Place::Foreign);
     Ok(found.map(|found| found.path).collect())
 }
 
@@ -126,13 +127,12 @@ impl Removal {
     /// returned; the next open tries again. What a snapshot needs yet is `kept`.
     pub(super) fn carry_out(
         &self,
-        root: &Path,
-        disk: &Disk,
+        dir: &LogDir,
         kept: &mut Vec<(PathBuf, Arc<Leader>)>,
     ) -> Result<Vec<PathBuf>> {
         let mut aside = Vec::new();
         for directory in &self.directories {
-            let put_aside = || self.put_aside(directory, disk);
+            let put_aside = || self.put_aside(directory, dir.disk());
             let log = self.logs.get(directory);
             let moved = log.map_or_else(put_aside, |log| log.leave_place(put_aside))?;
             match (moved, log.filter(|log| log.is_kept())) {
@@ -140,11 +140,11 @@ impl Removal {
                 (moved, _) => aside.extend(moved),
             }
         }
-        disk.sync_directory(root)?;
+        dir.sync()?;
         if let Some(name) = &self.forget {
-            forget_topic(disk, root, name)?;
+            forget_topic(dir, name)?;
         }
-        aside.retain(|directory| remove(directory, disk).is_err());
+        aside.retain(|directory| remove(directory, dir.disk()).is_err());
         Ok(aside)
     }
 

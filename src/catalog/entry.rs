@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{ReentrantMutex, RwLock};
 
 use super::describe::{PartitionDescription, TopicDescription};
+use super::log_dir::LogDir;
 use super::partitions::Partitions;
 use super::rules::RecordRules;
 use super::state::{PartitionState, TopicState};
@@ -17,7 +17,6 @@ use crate::error::{PoisonCause, SettingMismatch};
 use crate::format::uuid::Uuid;
 use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionOpening, PartitionSettings};
 use crate::position::TopicPartition;
-use crate::sys::Disk;
 
 /// One topic, from its creation or the open of the log until it is deleted.
 ///
@@ -71,8 +70,7 @@ impl Noted {
 
 /// What the partitions of all topics have in common.
 pub(super) struct Surroundings<'c> {
-    pub(super) root: &'c Path,
-    pub(super) disk: &'c Disk,
+    pub(super) dir: &'c LogDir,
     pub(super) chores: &'c Chores,
     pub(super) node: i32,
     pub(super) limits: LogLimits,
@@ -90,7 +88,7 @@ impl Surroundings<'_> {
         checkpointed: Checkpointed,
     ) -> Arc<PartitionLog> {
         let settings = PartitionSettings::of(settings, self.limits, first_epoch);
-        let (root, disk, chores) = (self.root, self.disk, self.chores.clone());
+        let (root, disk, chores) = (self.dir.root(), self.dir.disk(), self.chores.clone());
         PartitionLog::open(PartitionOpening { id: of, topic_id, root, disk, settings, checkpointed, chores })
     }
 }

@@ -1,6 +1,5 @@
 //! The catalog of a directory that is only read, while another process may be changing it.
 
-use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
@@ -9,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use super::checkpoints::Checkpoints;
 use super::deletion::Unfinished;
 use super::entry::Surroundings;
+use super::log_dir::LogDir;
 use super::metadata_log::{self, MetadataLog};
 use super::state::State;
 use super::{Catalog, CatalogOptions, Changes, TopicEntry, directories, identity, opening};
@@ -16,38 +16,35 @@ use crate::config::DefaultRetention;
 use crate::error::{Damage, Error, Result};
 use crate::format::file_names::IDENTITY;
 use crate::partition::Chores;
-use crate::sys::Disk;
 use crate::wait::Sleepers;
 
 impl Catalog {
-    /// Reads the catalog of `root` and leaves everything as it is. `NotFound` where no log is yet: whoever makes one
+    /// Reads the catalog of a directory and leaves everything as it is. `NotFound` where no log is yet: whoever makes one
     /// may be about to finish.
     pub(crate) fn open_read_only(
-        root: &Path,
-        disk: &Disk,
+        dir: &LogDir,
         checkpoints: &Checkpoints,
         chores: &Chores,
         options: CatalogOptions,
     ) -> Result<Self> {
-        let found = directories::survey(root, disk)?;
-        let not_yet = || Error::not_found("log", root.display());
-        let Some(identity) = identity::read(root, disk)? else {
-            opening::refuse_without_identity(root, disk, &found)?;
+        let found = directories::survey(dir)?;
+        let not_yet = || Error::not_found("log", dir.root().display());
+        let Some(identity) = identity::read(dir)? else {
+            opening::refuse_without_identity(dir, &found)?;
             return Err(not_yet());
         };
         let metadata_log::Read { log, state, is_new, recovery } =
-            MetadataLog::open(root, disk, checkpoints, &chores.events)?;
+            MetadataLog::open(dir, checkpoints, &chores.events)?;
         if is_new {
-            opening::refuse_lost_topics(root, disk, &found)?;
+            opening::refuse_lost_topics(dir, &found)?;
             return Err(not_yet());
         }
-        opening::refuse_parts(&state, &identity, root, &found)?;
-        let unknown = opening::leftovers(&state, found, disk)?.unknown;
+        opening::refuse_parts(&state, &identity, dir.root(), &found)?;
+        let unknown = opening::leftovers(&state, found, dir.disk())?.unknown;
         let catalog = Self {
-            root: root.to_owned(),
-            disk: disk.clone(),
+            dir: dir.clone(),
             chores: chores.clone(),
-            names: disk.name_rules(&root.join(IDENTITY)),
+            names: dir.disk().name_rules(&dir.path(IDENTITY)),
             identity,
             options,
             unknown,
@@ -64,22 +61,22 @@ impl Catalog {
 
     /// Looks what another process has changed. Of a log of our own there is nothing to learn.
     pub(crate) fn refresh(&self) -> Result<()> {
-        if !self.disk.is_read_only() {
+        if !self.dir.disk().is_read_only() {
             return Ok(());
         }
         let mut changes = self.changes.lock();
         let Changes { log, state, .. } = &mut *changes;
-        let Some(state) = log.read_on(&self.disk, state)? else { return Ok(()) };
+        let Some(state) = log.read_on(self.dir.disk(), state)? else { return Ok(()) };
         let damage = |reason| Error::Corrupt(Box::new(Damage::new(log.directory(), 0, reason)));
         state.check().map_err(damage)?;
-        let checkpoints = Checkpoints::read(&self.disk, &self.root, false)?;
+        let checkpoints = Checkpoints::read(&self.dir, false)?;
         self.take_over(&mut changes, state, &checkpoints);
         Ok(())
     }
 
     /// Takes over where partitions start and what of them is on disk, as the checkpoints have it now.
     pub(crate) fn raise_marks(&self) -> Result<()> {
-        let checkpoints = Checkpoints::read(&self.disk, &self.root, false)?;
+        let checkpoints = Checkpoints::read(&self.dir, false)?;
         for partition in self.partitions() {
             if let Some(tailing) = partition.tailing() {
                 tailing.raise_marks(&checkpoints.of(partition.id()));
@@ -93,10 +90,10 @@ impl Catalog {
     fn take_over(&self, changes: &mut Changes, mut state: State, checkpoints: &Checkpoints) {
         state.forget_removed();
         let before = self.snapshot();
-        let (root, disk, chores, node) = (&self.root, &self.disk, &self.chores, self.identity.node_id);
+        let (dir, chores, node) = (&self.dir, &self.chores, self.identity.node_id);
         let retention = DefaultRetention::default();
         let limits = self.options.limits;
-        let around = Surroundings { root, disk, chores, node, limits, retention };
+        let around = Surroundings { dir, chores, node, limits, retention };
         let entry = |(id, topic): (_, &super::state::TopicState)| {
             let known = before.get(topic.name.as_str()).filter(|known| known.id() == id);
             let same = known.filter(|_| {

@@ -1,12 +1,11 @@
 //! Whose directory it is: `meta.properties`, read, or made for a fresh one.
 
-use std::path::Path;
-
+use super::log_dir::LogDir;
 use crate::error::{Damage, Result};
 use crate::format::file_names::IDENTITY;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
-use crate::sys::{Disk, random_bytes};
+use crate::sys::random_bytes;
 
 /// The node of a directory that no broker has had. A broker that takes it over must be configured with it.
 const NODE_ID: i32 = 1;
@@ -14,24 +13,24 @@ const NODE_ID: i32 = 1;
 pub(super) const MAX_BYTES: u64 = 1 << 20;
 
 /// The identity of the directory, or `None` if it has none yet.
-pub(super) fn read(root: &Path, disk: &Disk) -> Result<Option<MetaProperties>> {
-    let path = root.join(IDENTITY);
-    let Some(bytes) = disk.read_small(&path, MAX_BYTES)? else { return Ok(None) };
+pub(super) fn read(dir: &LogDir) -> Result<Option<MetaProperties>> {
+    let path = dir.path(IDENTITY);
+    let Some(bytes) = dir.disk().read_small(&path, MAX_BYTES)? else { return Ok(None) };
     let read = MetaProperties::parse(&bytes);
     read.map(Some).map_err(|reason| reason.error(Box::new(Damage::new(&path, 0, reason.to_string()))))
 }
 
 /// Gives a fresh directory an identity.
-pub(super) fn make(root: &Path, disk: &Disk) -> Result<MetaProperties> {
+pub(super) fn make(dir: &LogDir) -> Result<MetaProperties> {
     let made = MetaProperties {
         cluster_id: random_id()?.to_string(),
         node_id: NODE_ID,
         directory_id: Some(random_id()?),
     };
     // First: once it has an identity, it is not looked at again whether its name is durable.
-    disk.sync_name_of(root)?;
-    disk.replace(&root.join(IDENTITY), made.encode("made by stratalog").as_bytes())?;
-    disk.sync_directory(root)?;
+    dir.disk().sync_name_of(dir.root())?;
+    dir.disk().replace(&dir.path(IDENTITY), made.encode("made by stratalog").as_bytes())?;
+    dir.sync()?;
     Ok(made)
 }
 
@@ -48,17 +47,18 @@ pub(super) fn random_id() -> Result<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::Disk;
 
     #[test]
     fn what_is_made_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::of(dir.path(), false, false);
-        assert_eq!(read(dir.path(), &disk).unwrap(), None);
-        let made = make(dir.path(), &disk).unwrap();
+        let log_dir = LogDir::new(dir.path().to_owned(), Disk::of(dir.path(), false, false));
+        assert_eq!(read(&log_dir).unwrap(), None);
+        let made = make(&log_dir).unwrap();
         assert_eq!((made.node_id, made.cluster_id.len()), (1, 22));
-        assert_eq!(read(dir.path(), &disk).unwrap(), Some(made));
+        assert_eq!(read(&log_dir).unwrap(), Some(made));
         std::fs::write(dir.path().join(IDENTITY), "version=0\nbroker.id=1\n").unwrap();
-        let text = read(dir.path(), &disk).unwrap_err().to_string();
+        let text = read(&log_dir).unwrap_err().to_string();
         assert!(text.contains("meta.properties at byte 0: meta.properties has version 0"), "{text}");
     }
 }

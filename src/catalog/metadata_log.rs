@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoints::Checkpoints;
+use super::log_dir::LogDir;
 use super::state::State;
 use crate::config::topic_name::CLUSTER_METADATA;
 use crate::config::{Durability, ReadUpTo};
@@ -79,21 +80,23 @@ struct Snapshot {
 }
 
 impl MetadataLog {
-    /// Recovers and reads the log of the directory `root`. Makes nothing that is not there.
+    /// Recovers and reads the metadata log of a directory. Makes nothing that is not there.
     /// Always recovered like after an unclean stop. Every change was synced before it was acknowledged, so what lies
     /// below the recovery point is damage if it does not hold together, and is never cut.
-    pub(super) fn open(
-        root: &Path,
-        disk: &Disk,
-        checkpoints: &Checkpoints,
-        events: &Announcer,
-    ) -> Result<Read> {
+    pub(super) fn open(dir: &LogDir, checkpoints: &Checkpoints, events: &Announcer) -> Result<Read> {
         let checkpointed = Checkpointed { clean: false, ..checkpoints.of(&(CLUSTER_METADATA, 0).into()) };
         let (id, topic_id, disk) =
-            (TopicPartition::from((CLUSTER_METADATA, 0)), Uuid::METADATA_TOPIC, disk.exact());
+            (TopicPartition::from((CLUSTER_METADATA, 0)), Uuid::METADATA_TOPIC, dir.disk().exact());
         let chores = Chores { events: events.clone(), ..Chores::default() };
-        let opening =
-            PartitionOpening { id, topic_id, root, disk: &disk, settings: SETTINGS, checkpointed, chores };
+        let opening = PartitionOpening {
+            id,
+            topic_id,
+            root: dir.root(),
+            disk: &disk,
+            settings: SETTINGS,
+            checkpointed,
+            chores,
+        };
         let log = PartitionLog::open(opening);
         let recovery = log.load()?;
         if let Ok(leader) = log.leader() {

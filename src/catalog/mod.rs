@@ -16,6 +16,7 @@
 //! | [`state`] | the fold over the records |
 //! | [`metadata_log`] | the log itself: reading with snapshots, appending |
 //! | [`identity`] | `meta.properties` |
+//! | [`log_dir`] | the root and the disk of a directory |
 //! | [`opening`] | what a directory is, and what to do about directories of no topic |
 //! | [`outline`] | the topics and directories, for whoever only looks |
 //! | [`directories`] | whose a directory is, and how those of deleted topics go |
@@ -41,6 +42,7 @@ mod entry;
 mod following;
 mod handover;
 mod identity;
+pub(crate) mod log_dir;
 mod metadata_log;
 mod opening;
 mod outline;
@@ -55,7 +57,7 @@ pub(crate) mod tests;
 mod unsettled;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -68,6 +70,7 @@ pub use describe::{PartitionDescription, TopicDescription};
 pub(crate) use directories::foreign as foreign_directories;
 use entry::Surroundings;
 pub(crate) use entry::TopicEntry;
+use log_dir::LogDir;
 use metadata_log::MetadataLog;
 pub(crate) use opening::{log_around, refuse_occupied};
 pub(crate) use outline::{FoundDirectory, Outline, Owner, directories_in, has_identity, metadata_directory};
@@ -84,7 +87,7 @@ use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
 use crate::partition::{Checkpointed, Chores, Leader, LogLimits, PartitionLog, PartitionRecovery};
 use crate::position::TopicPartition;
-use crate::sys::{Disk, NameRules, Purpose, Spending};
+use crate::sys::{NameRules, Purpose, Spending};
 use crate::wait::Sleepers;
 
 /// The `metadata.version` of a new log, that of Kafka 3.9: every broker from there on accepts it.
@@ -105,8 +108,7 @@ pub(crate) struct CatalogOptions {
 /// The topics of an open log directory.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    root: PathBuf,
-    disk: Disk,
+    dir: LogDir,
     chores: Chores,
     names: NameRules,
     identity: MetaProperties,
@@ -135,43 +137,42 @@ struct Changes {
 }
 
 impl Catalog {
-    /// Reads the catalog of `root`, or makes it if the directory is fresh, and finishes interrupted deletions.
+    /// Reads the catalog of a directory, or makes it if the directory is fresh, and finishes interrupted deletions.
     /// The caller holds the directory's lock.
     pub(crate) fn open(
-        root: &Path,
-        disk: &Disk,
+        dir: &LogDir,
         checkpoints: &Checkpoints,
         chores: &Chores,
         options: CatalogOptions,
         now: i64,
     ) -> Result<Self> {
         options.topic_defaults.validate()?;
-        let found = directories::survey(root, disk)?;
-        let identity = identity::read(root, disk)?;
+        let found = directories::survey(dir)?;
+        let identity = identity::read(dir)?;
         if identity.is_none() {
-            opening::refuse_without_identity(root, disk, &found)?;
+            opening::refuse_without_identity(dir, &found)?;
         }
         let metadata_log::Read { log, state, is_new, recovery } =
-            MetadataLog::open(root, disk, checkpoints, &chores.events)?;
+            MetadataLog::open(dir, checkpoints, &chores.events)?;
         let mut changes = Changes { log, state, unfinished: Unfinished::default() };
         if is_new {
-            opening::refuse_lost_topics(root, disk, &found)?;
+            opening::refuse_lost_topics(dir, &found)?;
         }
-        let identity = identity.map_or_else(|| identity::make(root, disk), Ok)?;
-        opening::refuse_parts(&changes.state, &identity, root, &found)?;
-        set::refuse_or_claim(&mut changes, root, disk, &identity, options.accept_data_loss, now)?;
+        let identity = identity.map_or_else(|| identity::make(dir), Ok)?;
+        opening::refuse_parts(&changes.state, &identity, dir.root(), &found)?;
+        set::refuse_or_claim(&mut changes, dir, &identity, options.accept_data_loss, now)?;
         if is_new {
             let level = MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level: WRITTEN_LEVEL };
             changes.write(vec![level], now)?;
         }
-        let leftovers = opening::leftovers(&changes.state, found, disk)?;
+        let leftovers = opening::leftovers(&changes.state, found, dir.disk())?;
         changes.state.forget_removed();
         changes.unfinished = Unfinished::found(leftovers.removals);
         // What cannot be done now is done later, and before it would be in the way of a new topic.
-        let _ = changes.finish_deletions(root, disk);
+        let _ = changes.finish_deletions(dir);
         let retention = DefaultRetention::of(&options.topic_defaults);
         let (node, limits) = (identity.node_id, options.limits);
-        let around = Surroundings { root, disk, chores, node, limits, retention };
+        let around = Surroundings { dir, chores, node, limits, retention };
         let topics = changes.state.topics().map(|(id, topic)| {
             let set = changes.state.settings_of(&topic.name);
             let compacted = changes.state.may_have_been_compacted(&topic.name);
@@ -185,10 +186,9 @@ impl Catalog {
             (Arc::clone(entry.name()), Arc::new(entry))
         });
         Ok(Self {
-            root: root.to_owned(),
-            disk: disk.clone(),
+            dir: dir.clone(),
             chores: chores.clone(),
-            names: disk.name_rules(&root.join(IDENTITY)),
+            names: dir.disk().name_rules(&dir.path(IDENTITY)),
             identity,
             options,
             unknown: leftovers.unknown,
@@ -297,7 +297,7 @@ impl Catalog {
         let changes = self.changes.lock();
         let partitions = self.partitions();
         let points = partitions.iter().filter_map(|log| Some((log.id().clone(), log.recovery_point()?)));
-        write_recovery_points(&self.disk, &self.root, points.chain(changes.log.recovery_point()))
+        write_recovery_points(&self.dir, points.chain(changes.log.recovery_point()))
     }
 
     /// Writes the checkpoint of log starts; it is on disk when this returns.
@@ -315,7 +315,7 @@ impl Catalog {
             let raised = to.get(log.id()).copied().unwrap_or(0);
             (log.id().clone(), log.log_start().max(raised))
         });
-        write_log_starts(&self.disk, &self.root, starts)?;
+        write_log_starts(&self.dir, starts)?;
         for (log, to) in raised {
             log.raise_start(*to);
         }
@@ -327,7 +327,7 @@ impl Catalog {
         let _changes = self.changes.lock();
         let partitions = self.partitions();
         let cleaned = partitions.iter().filter_map(|log| Some((log.id().clone(), log.cleaned()?)));
-        write_cleaned(&self.disk, &self.root, cleaned)
+        write_cleaned(&self.dir, cleaned)
     }
 
     /// Has retention remove what is due before long.
@@ -337,7 +337,7 @@ impl Catalog {
 
     /// What this thread writes from here on is for, as long as what it returns lives.
     pub(crate) fn spend(&self, purpose: Purpose) -> Spending {
-        self.disk.spend(purpose)
+        self.dir.disk().spend(purpose)
     }
 
     /// Directories that were found at the open and belong to no topic. They are left alone.
@@ -389,7 +389,7 @@ impl Catalog {
     }
 
     fn refuse_read_only(&self) -> Result<()> {
-        self.disk.refuse_read_only()
+        self.dir.disk().refuse_read_only()
     }
 
     fn add(
@@ -451,8 +451,7 @@ impl Catalog {
 
     fn around(&self) -> Surroundings<'_> {
         Surroundings {
-            root: &self.root,
-            disk: &self.disk,
+            dir: &self.dir,
             chores: &self.chores,
             node: self.identity.node_id,
             limits: self.options.limits,
@@ -475,7 +474,7 @@ pub(crate) fn fold(records: Vec<MetadataRecord>) {
 /// Reads a name as those of directories of partitions and of snapshots of the metadata are read.
 #[cfg(any(fuzzing, test))]
 pub(crate) fn read_name(name: &str) {
-    let _ = directories::is_name_of_partition(Path::new(name));
+    let _ = directories::is_name_of_partition(std::path::Path::new(name));
     if let Some((offset, epoch)) = metadata_log::snapshot_name(name) {
         assert_eq!(crate::format::file_names::metadata_snapshot(offset, epoch), name);
     }
@@ -491,7 +490,7 @@ impl Catalog {
 
     /// Fills the space that is kept for a full disk, if some of it is missing. Tells whether all of it is there.
     pub(crate) fn fill_reserve(&self) -> bool {
-        self.disk.space.fill()
+        self.dir.disk().space.fill()
     }
 
     /// The partitions of topics of which it is known that they are there: of others nothing is taken away.

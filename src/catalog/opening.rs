@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::directories::{self, Found, Place, Removal};
+use super::log_dir::LogDir;
 use super::state::State;
 use crate::error::{Damage, Error, Result};
 use crate::format::file_names::{
@@ -51,7 +52,8 @@ pub(crate) fn refuse_occupied(path: &Path) -> Result<()> {
     }
     if is_whole && kind_of(&nearest)? == Some(EntryKind::Directory) {
         let disk = Disk::of(&nearest, false, false);
-        refuse_without_identity(&nearest, &disk, &directories::survey(&nearest, &disk)?)?;
+        let dir = LogDir::new(nearest, disk);
+        refuse_without_identity(&dir, &directories::survey(&dir)?)?;
     }
     Ok(())
 }
@@ -79,26 +81,26 @@ fn is_of_partition(directory: &Path) -> Result<bool> {
 }
 
 /// Refuses a directory without `meta.properties` that is not a fresh one.
-pub(super) fn refuse_without_identity(root: &Path, disk: &Disk, found: &[Found]) -> Result<()> {
-    let metadata_log = root.join(METADATA_DIRECTORY);
-    let log = found.iter().find(|found| found.holds_log(disk)).map(|found| &found.path);
+pub(super) fn refuse_without_identity(dir: &LogDir, found: &[Found]) -> Result<()> {
+    let metadata_log = dir.path(METADATA_DIRECTORY);
+    let log = found.iter().find(|found| found.holds_log(dir.disk())).map(|found| &found.path);
     if let Some(log) = log.or(kind_of(&metadata_log)?.map(|_| &metadata_log)) {
         let reason = format!(
             "the file is missing, but {} holds a log; put the file back, or take the log from a copy",
             log.display()
         );
-        return Err(Error::Corrupt(Box::new(Damage::new(root.join(IDENTITY), 0, reason))));
+        return Err(Error::Corrupt(Box::new(Damage::new(dir.path(IDENTITY), 0, reason))));
     }
-    let other = names_in(root)?.into_iter().find(|name| !may_be_in_fresh(&name.to_string_lossy()));
+    let other = names_in(dir.root())?.into_iter().find(|name| !may_be_in_fresh(&name.to_string_lossy()));
     // Another process may have made a log here since the identity was looked for.
-    let has_identity = kind_of(&root.join(IDENTITY))?.is_some();
+    let has_identity = kind_of(&dir.path(IDENTITY))?.is_some();
     if let Some(other) = other.filter(|_| !has_identity) {
         return Err(Error::invalid(
             "directory",
             format!(
                 "{} is not a log directory, since it holds {} and no {}; give an empty or new directory",
-                root.display(),
-                root.join(other).display(),
+                dir.root().display(),
+                dir.path(other).display(),
                 IDENTITY
             ),
         ));
@@ -113,11 +115,11 @@ fn may_be_in_fresh(name: &str) -> bool {
 }
 
 /// Refuses an empty metadata log in a directory that must have had another.
-pub(super) fn refuse_lost_topics(root: &Path, disk: &Disk, found: &[Found]) -> Result<()> {
+pub(super) fn refuse_lost_topics(dir: &LogDir, found: &[Found]) -> Result<()> {
     let elsewhere = "A broker with several log directories has it in one of them; the others cannot be opened by \
                      themselves";
-    let log = found.iter().find(|found| found.holds_log(disk));
-    let bootstrap = root.join(BOOTSTRAP);
+    let log = found.iter().find(|found| found.holds_log(dir.disk()));
+    let bootstrap = dir.path(BOOTSTRAP);
     if kind_of(&bootstrap)?.is_some() {
         let mut reason = "the directory was formatted for a Kafka broker that has not run on it yet; \
                           only a broker reads this file, so start one here once, or give an empty directory"
@@ -136,7 +138,7 @@ pub(super) fn refuse_lost_topics(root: &Path, disk: &Disk, found: &[Found]) -> R
          are not known. Put it back from a copy. {elsewhere}",
         log.path.display()
     );
-    Err(Error::Corrupt(Box::new(Damage::new(root.join(METADATA_DIRECTORY), 0, reason))))
+    Err(Error::Corrupt(Box::new(Damage::new(dir.path(METADATA_DIRECTORY), 0, reason))))
 }
 
 /// Refuses a directory in which partitions are missing because they lie in another one of the same broker, or whose

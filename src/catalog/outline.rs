@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoints::Checkpoints;
 use super::directories::{self, Place};
+use super::log_dir::LogDir;
 use super::metadata_log::MetadataLog;
 use super::state::{METADATA_VERSION, State};
 use super::{NEWEST_LEVEL, identity};
@@ -12,7 +13,6 @@ use crate::events::Announcer;
 use crate::format::file_names::METADATA_DIRECTORY;
 use crate::format::uuid::Uuid;
 use crate::position::TopicPartition;
-use crate::sys::Disk;
 
 /// The topics of a directory.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ pub(crate) enum Owner {
 
 impl Outline {
     /// Reads the metadata log, if there is one. Nothing is changed.
-    pub(crate) fn read(root: &Path, disk: &Disk, checkpoints: &Checkpoints) -> Result<Self> {
-        Ok(Self { state: MetadataLog::open(root, disk, checkpoints, &Announcer::default())?.state })
+    pub(crate) fn read(dir: &LogDir, checkpoints: &Checkpoints) -> Result<Self> {
+        Ok(Self { state: MetadataLog::open(dir, checkpoints, &Announcer::default())?.state })
     }
 
     /// Why this version may not understand all of it.
@@ -95,8 +95,8 @@ impl Outline {
 }
 
 /// The directories of `root` beside the metadata log's, sorted by name.
-pub(crate) fn directories_in(root: &Path, disk: &Disk) -> Result<Vec<FoundDirectory>> {
-    let found = directories::survey(root, disk)?.into_iter();
+pub(crate) fn directories_in(dir: &LogDir) -> Result<Vec<FoundDirectory>> {
+    let found = directories::survey(dir)?.into_iter();
     Ok(found
         .map(|found| {
             let put_aside = found.place == Place::PutAside;
@@ -110,8 +110,8 @@ pub(crate) fn directories_in(root: &Path, disk: &Disk) -> Result<Vec<FoundDirect
 }
 
 /// Whether whose directory it is can be read; `false`: there is no such file.
-pub(crate) fn has_identity(root: &Path, disk: &Disk) -> Result<bool> {
-    Ok(identity::read(root, disk)?.is_some())
+pub(crate) fn has_identity(dir: &LogDir) -> Result<bool> {
+    Ok(identity::read(dir)?.is_some())
 }
 
 /// The directory of the metadata log.

@@ -42,9 +42,9 @@ impl Catalog {
 
     /// Copies what says whose directory it is: a copy that takes the place of the original is the same log of the same node.
     pub(crate) fn copy_identity(&self, to: &std::path::Path, copier: &Copier<'_>) -> Result<()> {
-        let bytes = copier.disk().read_small(&self.root.join(IDENTITY), identity::MAX_BYTES)?;
+        let bytes = copier.disk().read_small(&self.dir.path(IDENTITY), identity::MAX_BYTES)?;
         let missing = || {
-            let path = self.root.join(IDENTITY);
+            let path = self.dir.path(IDENTITY);
             Error::io("open", &path, std::io::ErrorKind::NotFound.into())
         };
         copier.write(&to.join(IDENTITY), &bytes.ok_or_else(missing)?)

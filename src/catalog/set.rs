@@ -6,16 +6,15 @@
 //! leaders without this one raise their epochs by one each time; a million is more than they come to.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::Changes;
+use super::log_dir::LogDir;
 use super::state::State;
 use crate::error::{Error, Result};
 use crate::format::file_names::{METADATA_DIRECTORY, QUORUM_STATE};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::quorum_state::{self, QuorumState};
-use crate::sys::Disk;
 
 /// Far more than the file ever holds.
 const MAX_BYTES: u64 = 1 << 20;
@@ -26,20 +25,23 @@ const RAISE: u32 = 1_000_000;
 /// the leader of what is here before anything else is written.
 pub(super) fn refuse_or_claim(
     changes: &mut Changes,
-    root: &Path,
-    disk: &Disk,
+    dir: &LogDir,
     identity: &MetaProperties,
     accept_data_loss: bool,
     now: i64,
 ) -> Result<()> {
-    let path = root.join(METADATA_DIRECTORY).join(QUORUM_STATE);
-    let quorum = disk.read_small(&path, MAX_BYTES)?.and_then(|file| quorum_state::parse(&file));
+    let path = dir.path(METADATA_DIRECTORY).join(QUORUM_STATE);
+    let quorum = dir.disk().read_small(&path, MAX_BYTES)?.and_then(|file| quorum_state::parse(&file));
     let (node, others) = (identity.node_id, other_nodes(&changes.state, identity.node_id, quorum.as_ref()));
     if others.is_empty() {
         return Ok(());
     }
     if !accept_data_loss {
-        return Err(Error::PartOfCluster { path: root.into(), node, others: others.into_iter().collect() });
+        return Err(Error::PartOfCluster {
+            path: dir.root().into(),
+            node,
+            others: others.into_iter().collect(),
+        });
     }
     changes.refuse_foreign()?;
     let written = changes.state.epoch();

@@ -14,6 +14,7 @@ use super::{OpenDirectory, OpenOptions, ReadMode, recovery};
 use crate::background::Channels;
 use crate::catalog::Catalog;
 use crate::catalog::checkpoints::Checkpoints;
+use crate::catalog::log_dir::LogDir;
 use crate::clock::Pace;
 use crate::error::Result;
 use crate::format::file_names::{CLEAN_MARKER, LOG_STARTS, RECOVERY_POINTS};
@@ -38,16 +39,16 @@ impl OpenDirectory {
     pub(super) fn open_read_only(path: &Path, options: OpenOptions) -> Result<Arc<Self>> {
         let root = open_root(path)?;
         let disk = Disk::for_reading(&root, options.read_mode == ReadMode::Auto);
-        let clean = kind_of(&root.join(CLEAN_MARKER))? == Some(EntryKind::File);
-        let following = Following { last: None, marks: marks(&root) };
+        let dir = LogDir::new(root, disk);
+        let clean = kind_of(&dir.path(CLEAN_MARKER))? == Some(EntryKind::File);
+        let following = Following { last: None, marks: marks(dir.root()) };
         // Nobody buffers what nobody may write, and nothing is to be done in the background.
         let mut idle = Channels::new(Pace::default(), options.background_sync);
         idle.chores.events.begin_opening();
-        let checkpoints = Checkpoints::read(&disk, &root, clean)?;
+        let checkpoints = Checkpoints::read(&dir, clean)?;
         checkpoints.tell_unreadable(&idle.chores.events);
-        idle.chores.watch = disk.map_reads.then(|| Arc::new(LiveWatch::new(&root)));
-        let catalog =
-            Arc::new(Catalog::open_read_only(&root, &disk, &checkpoints, &idle.chores, options.catalog)?);
+        idle.chores.watch = dir.disk().map_reads.then(|| Arc::new(LiveWatch::new(dir.root())));
+        let catalog = Arc::new(Catalog::open_read_only(&dir, &checkpoints, &idle.chores, options.catalog)?);
         let recovery = recovery::of_reader(&catalog, clean);
         let events = idle.chores.events.clone();
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
@@ -55,8 +56,7 @@ impl OpenDirectory {
         let deletions = Arc::new(Deletions::new(&catalog, &groups, events, true));
         idle.chores.events.opened();
         Ok(Arc::new(Self {
-            root,
-            disk,
+            dir,
             birth: Birth::now(),
             clock: options.clock,
             catalog,
@@ -79,7 +79,7 @@ impl OpenDirectory {
     /// Whether another process may be writing what is read here.
     #[inline]
     pub(crate) fn is_read_only(&self) -> bool {
-        self.disk.is_read_only()
+        self.dir.disk().is_read_only()
     }
 
     /// Where another process tells what it appends.
@@ -89,13 +89,13 @@ impl OpenDirectory {
 
     /// Looks for topics and settings that another process has changed. Of a log of our own there is nothing to learn.
     pub(crate) fn look_around(&self) -> Result<()> {
-        if !self.disk.is_read_only() {
+        if !self.dir.disk().is_read_only() {
             return Ok(());
         }
         let mut following = self.following.lock();
         following.last = Some(Instant::now());
         self.catalog.refresh()?;
-        let marks = marks(&self.root);
+        let marks = marks(self.dir.root());
         if marks != following.marks {
             self.catalog.raise_marks()?;
             following.marks = marks;

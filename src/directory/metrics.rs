@@ -44,7 +44,7 @@ impl OpenDirectory {
             return Metrics::default();
         }
         let topics = self.catalog.topics();
-        let (maps, pinned_bytes) = (self.disk.budget.used(), self.disk.budget.pinned());
+        let (maps, pinned_bytes) = (self.dir.disk().budget.used(), self.dir.disk().budget.pinned());
         let mut metrics = Metrics { topics: topics.len(), maps, pinned_bytes, ..Metrics::default() };
         for partition in self.catalog.partitions() {
             let counted = partition.counted();

@@ -35,6 +35,7 @@ pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
 use crate::background::{Background, Channels, Linger, Lingering, MaintenanceReport, Subject, Threads};
 use crate::catalog::checkpoints::Checkpoints;
+use crate::catalog::log_dir::LogDir;
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp, time_of};
 use crate::config::{Mismatch, TopicConfig};
@@ -52,8 +53,7 @@ const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 
 /// An open directory.
 pub(crate) struct OpenDirectory {
-    root: PathBuf,
-    disk: Disk,
+    dir: LogDir,
     /// Opened by this process, or by one of which this is a child.
     birth: Birth,
     /// None: the system's.
@@ -82,7 +82,7 @@ pub(crate) struct OpenDirectory {
 
 impl fmt::Debug for OpenDirectory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("OpenDirectory").field(&self.root).finish()
+        f.debug_tuple("OpenDirectory").field(&self.dir.root()).finish()
     }
 }
 
@@ -104,8 +104,8 @@ impl OpenDirectory {
         options.validate()?;
         let birth = Birth::now();
         let claimed = Claimed::claim(path, &options)?;
-        let Claimed { root, disk, clean, .. } = &claimed;
-        let _spending = disk.spend(Purpose::Positions);
+        let Claimed { dir, clean, .. } = &claimed;
+        let _spending = dir.disk().spend(Purpose::Positions);
         let by_hand = options.maintenance == Maintenance::Manual;
         let pace = match &options.clock {
             Some(clock) if by_hand => Pace::Clock(Arc::clone(clock)),
@@ -114,26 +114,26 @@ impl OpenDirectory {
         };
         let mut channels = Channels::new(pace.clone(), options.background_sync);
         channels.chores.events.begin_opening();
-        let checkpoints = Checkpoints::read(disk, root, *clean)?;
+        let checkpoints = Checkpoints::read(dir, *clean)?;
         checkpoints.tell_unreadable(&channels.chores.events);
-        let presence = Presence::begin(disk, root)?;
+        let presence = Presence::begin(dir)?;
         channels.chores.live = presence.live().cloned();
         let watching = Watching::new(options.on_progress);
         channels.chores.scan_watch = watching.scan_watch();
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
-        let catalog = Catalog::open(root, disk, &checkpoints, &channels.chores, options.catalog, now)
+        let catalog = Catalog::open(dir, &checkpoints, &channels.chores, options.catalog, now)
             .and_then(|catalog| catalog.refuse_newer().map(|()| catalog));
         let catalog = match catalog {
             Ok(catalog) => Arc::new(catalog),
             Err(failure) => {
                 // In a directory that is not a log's they have no business.
-                presence.end(disk);
+                presence.end(dir.disk());
                 claimed.restore_marker();
                 return Err(failure);
             }
         };
-        let Claimed { root, disk, lock, clean, .. } = claimed;
-        disk.space.fill();
+        let Claimed { dir, lock, clean, .. } = claimed;
+        dir.disk().space.fill();
         let recovery = recovery::recover(&catalog, clean, &watching);
         let (linger, events) = (channels.linger.clone(), channels.chores.events.clone());
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
@@ -155,8 +155,7 @@ impl OpenDirectory {
         }));
         let threads = if by_hand { None } else { Some(Threads::start(&background)?) };
         Ok(Arc::new(Self {
-            root,
-            disk,
+            dir,
             birth,
             clock: options.clock,
             catalog,
@@ -279,12 +278,12 @@ impl OpenDirectory {
 
     /// Where it is.
     pub(crate) fn root(&self) -> &Path {
-        &self.root
+        self.dir.root()
     }
 
     /// Sub-directories that are no partition's by their names, as they are now. A broker dies of one.
     pub(crate) fn foreign_directories(&self) -> Result<Vec<PathBuf>> {
-        catalog::foreign_directories(&self.root, &self.disk)
+        catalog::foreign_directories(&self.dir)
     }
 
     pub(crate) fn recovery(&self) -> &RecoveryReport {
@@ -364,7 +363,7 @@ impl OpenDirectory {
             return Err(Error::Closed);
         }
         // What was appended is on disk. That less has to be looked at after a crash was not promised.
-        let noted = self.catalog.write_recovery_points().and_then(|()| self.disk.sync_directory(&self.root));
+        let noted = self.catalog.write_recovery_points().and_then(|()| self.dir.sync());
         match noted {
             // The records are where the directory is now, and that was not what was asked for.
             Err(displaced @ Error::Replaced { .. }) => outcome.and(Err(displaced)),
@@ -393,19 +392,19 @@ impl OpenDirectory {
 
     /// Writes down how far the log is on disk. If that cannot be done, more has to be looked at after a crash.
     pub(crate) fn note_recovery_points(&self) {
-        let noted = self.catalog.write_recovery_points().and_then(|()| self.disk.sync_directory(&self.root));
+        let noted = self.catalog.write_recovery_points().and_then(|()| self.dir.sync());
         if let Err(failure) = noted {
             self.tell_failed("writing a checkpoint", &failure);
         }
     }
 
     pub(crate) fn disk(&self) -> &Disk {
-        &self.disk
+        self.dir.disk()
     }
 
     /// What this thread writes from here on frees space in the end, as long as what it returns lives.
     pub(crate) fn spend_for_freeing(&self) -> Spending {
-        self.disk.spend(Purpose::Freeing)
+        self.dir.disk().spend(Purpose::Freeing)
     }
 
     /// Has files removed that were deleted.
@@ -445,7 +444,7 @@ impl OpenDirectory {
             threads.stop();
         }
         background.end();
-        let _spending = self.disk.spend(Purpose::Positions);
+        let _spending = self.dir.disk().spend(Purpose::Positions);
         // While what was committed can still be taken back.
         // A clock of the user's that panics must not keep the rest from being done.
         let now = time_of(self.clock.as_deref()).unwrap_or_else(|| SystemClock.now());
@@ -460,10 +459,10 @@ impl OpenDirectory {
         outcome = outcome.and(self.catalog.write_cleaned());
         outcome = outcome.and(self.catalog.write_recovery_points());
         if outcome.is_ok() && self.recovery.is_complete() {
-            let settled = self.disk.sync_directory(&self.root);
-            outcome = settled.and_then(|()| write_clean_marker(&self.disk, &self.root));
+            let settled = self.dir.sync();
+            outcome = settled.and_then(|()| write_clean_marker(&self.dir));
         }
-        presence.end(&self.disk);
+        presence.end(self.dir.disk());
         drop(lock);
         let buffered = std::mem::take(&mut *self.buffered.lock());
         buffered.iter().filter_map(Weak::upgrade).for_each(|producer| producer.log_has_closed());
@@ -473,9 +472,9 @@ impl OpenDirectory {
 }
 
 /// Says that everything in a directory is exact and on disk.
-pub(crate) fn write_clean_marker(disk: &Disk, root: &Path) -> Result<()> {
-    disk.replace(&root.join(CLEAN_MARKER), MARKER_TEXT)?;
-    disk.sync_directory(root)
+pub(crate) fn write_clean_marker(dir: &LogDir) -> Result<()> {
+    dir.disk().replace(&dir.path(CLEAN_MARKER), MARKER_TEXT)?;
+    dir.sync()
 }
 
 impl OpenDirectory {

@@ -1,10 +1,10 @@
 //! The first steps of an open: the directory belongs to this process, and other processes can see that.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{OpenOptions, ReadMode, WriteMode};
-use crate::catalog;
+use crate::catalog::{self, log_dir::LogDir};
 use crate::error::Result;
 use crate::format::file_names::CLEAN_MARKER;
 use crate::partition::LiveWriter;
@@ -16,8 +16,7 @@ const MAX_MARKER_BYTES: u64 = 4096;
 
 /// A locked directory, before anything of the log in it was read.
 pub(super) struct Claimed {
-    pub(super) root: PathBuf,
-    pub(super) disk: Disk,
+    pub(super) dir: LogDir,
     pub(super) lock: DirectoryLock,
     /// Whether there was a clean marker. It is removed.
     pub(super) clean: bool,
@@ -39,13 +38,13 @@ impl Claimed {
         let marker = disk.read_small(&root.join(CLEAN_MARKER), MAX_MARKER_BYTES).ok().flatten();
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
-        Ok(Self { root, disk, lock, clean, marker })
+        Ok(Self { dir: LogDir::new(root, disk), lock, clean, marker })
     }
 
     /// Puts the marker back. No partition was opened, so what it says of them is as true as before.
     pub(super) fn restore_marker(&self) {
         if let Some(marker) = &self.marker {
-            let _ = self.disk.replace(&self.root.join(CLEAN_MARKER), marker);
+            let _ = self.dir.disk().replace(&self.dir.path(CLEAN_MARKER), marker);
         }
     }
 }
@@ -59,12 +58,12 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    pub(super) fn begin(disk: &Disk, root: &Path) -> Result<Self> {
-        let partitions = disk.list(root)?.len();
+    pub(super) fn begin(dir: &LogDir) -> Result<Self> {
+        let partitions = dir.disk().list(dir.root())?.len();
         // Without it readers in other processes look more often, that is all.
-        let live = LiveWriter::make(disk, root, partitions).ok().flatten();
+        let live = LiveWriter::make(dir.disk(), dir.root(), partitions).ok().flatten();
         // On a full disk there may be neither; then the lock that is held must do.
-        let second = if live.is_none() { SecondLock::take(disk, root).ok() } else { None };
+        let second = if live.is_none() { SecondLock::take(dir.disk(), dir.root()).ok() } else { None };
         Ok(Self { live, second })
     }
 

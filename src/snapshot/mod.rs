@@ -18,6 +18,7 @@ use std::sync::Arc;
 use target::Target;
 
 use crate::catalog::checkpoints::{write_cleaned, write_log_starts, write_recovery_points};
+use crate::catalog::log_dir::LogDir;
 use crate::catalog::{LogPoint, belongs_to};
 use crate::directory::{OpenDirectory, write_clean_marker};
 use crate::error::Result;
@@ -111,34 +112,34 @@ fn fill(directory: &OpenDirectory, target: &Target) -> Result<Snapshot> {
     directory.note_recovery_points();
     let go_on = || directory.check_open();
     let mut copier = Copier::new(target.disk().clone(), &go_on);
-    catalog.copy_identity(&root, &copier)?;
-    write_texts(&point, &root, &copier)?;
+    let dir = LogDir::new(root, target.disk().clone());
+    catalog.copy_identity(dir.root(), &copier)?;
+    write_texts(&point, &dir)?;
     let LogPoint { topics, partitions } = point;
     let (mut ends, mut bytes) = (Vec::with_capacity(partitions.len()), Bytes::default());
     for partition in partitions {
         let id = partition.id().clone();
         let more =
-            partition.copy_to(&root.join(id.to_string()), &mut copier, &|name| belongs_to(&id, name))?;
+            partition.copy_to(&dir.path(id.to_string()), &mut copier, &|name| belongs_to(&id, name))?;
         bytes.linked += more.linked;
         bytes.shared += more.shared;
         bytes.copied += more.copied;
         ends.push((id, partition.log_end()));
     }
-    copier.disk().sync_directory(&root)?;
-    write_clean_marker(copier.disk(), &root)?;
+    dir.sync()?;
+    write_clean_marker(&dir)?;
     // The metadata log is no topic.
     ends.remove(0);
-    Ok(Snapshot { directory: root, topics, ends, bytes })
+    Ok(Snapshot { directory: dir.root().to_owned(), topics, ends, bytes })
 }
 
 /// The checkpoints, as an orderly close writes them.
-fn write_texts(point: &LogPoint, root: &Path, copier: &Copier<'_>) -> Result<()> {
-    let (disk, partitions) = (copier.disk(), || point.partitions.iter());
+fn write_texts(point: &LogPoint, dir: &LogDir) -> Result<()> {
+    let partitions = || point.partitions.iter();
     write_recovery_points(
-        disk,
-        root,
+        dir,
         partitions().filter_map(|one| Some((one.id().clone(), one.recovery_point()?))),
     )?;
-    write_log_starts(disk, root, partitions().skip(1).map(|one| (one.id().clone(), one.log_start())))?;
-    write_cleaned(disk, root, partitions().filter_map(|one| Some((one.id().clone(), one.cleaned()?))))
+    write_log_starts(dir, partitions().skip(1).map(|one| (one.id().clone(), one.log_start())))?;
+    write_cleaned(dir, partitions().filter_map(|one| Some((one.id().clone(), one.cleaned()?))))
 }

@@ -154,7 +154,7 @@ fn settings_of_a_brokers_making_stay() {
         value: Some(value.into()),
     });
     catalog.changes.lock().write(records.into(), NOW).unwrap();
-    let root = catalog.root.clone();
+    let root = catalog.dir.root().to_owned();
     catalog.close().unwrap();
     drop(catalog);
     let catalog = open(&root).unwrap();
@@ -227,8 +227,14 @@ fn defaults_of_the_log_are_written_down_with_new_topics() {
             limits: LogLimits { segment_bytes: 5000, ..LogLimits::default() },
             ..CatalogOptions::default()
         };
-        let checkpoints = Checkpoints::read(&disk, dir.path(), false)?;
-        Catalog::open(dir.path(), &disk, &checkpoints, &Chores::default(), options, NOW)
+        let checkpoints = Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), false)?;
+        Catalog::open(
+            &LogDir::new(dir.path().to_owned(), disk.clone()),
+            &checkpoints,
+            &Chores::default(),
+            options,
+            NOW,
+        )
     };
     let catalog = open(TopicConfig::new().partitions(3).retention(None).set("segment.ms", "5")).unwrap();
     let given = TopicConfig::new().set("segment.ms", "6");

@@ -55,9 +55,15 @@ fn an_open_catalog_keeps_nothing_of_topics_that_were_deleted() {
     assert!(!is_kept(&catalog));
 
     let disk = Disk::for_reading(dir.path(), true);
-    let checkpoints = Checkpoints::read(&disk, dir.path(), false).unwrap();
+    let checkpoints = Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), false).unwrap();
     let (chores, options) = (Chores::default(), CatalogOptions::default());
-    let tailing = Catalog::open_read_only(dir.path(), &disk, &checkpoints, &chores, options).unwrap();
+    let tailing = Catalog::open_read_only(
+        &LogDir::new(dir.path().to_owned(), disk.clone()),
+        &checkpoints,
+        &chores,
+        options,
+    )
+    .unwrap();
     assert!(!is_kept(&tailing));
     catalog.create(&[("second", TopicConfig::new())], NOW).unwrap();
     delete(&catalog, "second");

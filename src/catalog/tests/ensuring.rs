@@ -51,8 +51,15 @@ fn defaults_of_the_log_are_not_asked_for() {
         ..CatalogOptions::default()
     };
     open(dir.path()).unwrap().create(&[("a", TopicConfig::new())], NOW).unwrap();
-    let checkpoints = Checkpoints::read(&disk, dir.path(), false).unwrap();
-    let catalog = Catalog::open(dir.path(), &disk, &checkpoints, &Chores::default(), options, NOW).unwrap();
+    let checkpoints = Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), false).unwrap();
+    let catalog = Catalog::open(
+        &LogDir::new(dir.path().to_owned(), disk.clone()),
+        &checkpoints,
+        &Chores::default(),
+        options,
+        NOW,
+    )
+    .unwrap();
     for name in ["a", "b", "b"] {
         catalog.ensure(name, &TopicConfig::new(), Mismatch::Fail, NOW).unwrap();
     }

@@ -22,6 +22,7 @@ use crate::format::batch::BatchBuilder;
 use crate::format::file_names::METADATA_DIRECTORY;
 use crate::format::record::RecordFields;
 use crate::format::uuid::Uuid;
+use crate::sys::Disk;
 
 /// Exhaustive tests take every n-th step only where a system call takes long, as under Wine.
 const STRIDE: usize = if cfg!(windows) { 7 } else { 1 };
@@ -54,8 +55,14 @@ fn open(root: &Path) -> Result<Catalog> {
 
 fn open_on(root: &Path, disk: &Disk) -> Result<Catalog> {
     let clean = root.join(".kafka_cleanshutdown").exists();
-    let checkpoints = Checkpoints::read(disk, root, clean)?;
-    Catalog::open(root, disk, &checkpoints, &Chores::default(), CatalogOptions::default(), NOW)
+    let checkpoints = Checkpoints::read(&LogDir::new(root.to_owned(), disk.clone()), clean)?;
+    Catalog::open(
+        &LogDir::new(root.to_owned(), disk.clone()),
+        &checkpoints,
+        &Chores::default(),
+        CatalogOptions::default(),
+        NOW,
+    )
 }
 
 /// A new directory with an open catalog, and these topics of one partition each.

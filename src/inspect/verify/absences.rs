@@ -75,7 +75,7 @@ impl Verifier<'_, '_> {
             return;
         }
         // A writer may have compacted meanwhile.
-        let checkpoints = Checkpoints::read(&self.disk, &self.root, self.is_clean()).ok();
+        let checkpoints = Checkpoints::read(&self.dir, self.is_clean()).ok();
         let cleaned = checkpoints.and_then(|now| now.of(id).cleaned).unwrap_or(0).max(absences.cleaned_to);
         for (path, Range { start, end }) in &absences.missing {
             let compacted = absences.may_have_been_compacted;

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use super::MAX_SMALL_BYTES;
 use super::log_file::LogFile;
 use crate::catalog::checkpoints::Checkpoints;
+use crate::catalog::log_dir::LogDir;
 use crate::catalog::{self, Outline, Owner};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::topic_name::CLUSTER_METADATA;
@@ -235,15 +236,14 @@ pub fn verify(
 ) -> Result<VerifyReport> {
     let root = open_root(path.as_ref())?;
     let lock = if options.repair { Some(DirectoryLock::take(&root)?) } else { None };
-    let disk = Disk::for_reading(&root, false);
+    let dir = LogDir::new(root.clone(), Disk::for_reading(&root, false));
     // Before anything else is read: a writer that comes later takes it away first.
-    let clean = kind_of(&root.join(CLEAN_MARKER))?.is_some();
-    let checkpoints = Checkpoints::read(&disk, &root, clean)?;
+    let clean = kind_of(&dir.path(CLEAN_MARKER))?.is_some();
+    let checkpoints = Checkpoints::read(&dir, clean)?;
     let repair = lock.as_ref().map(|lock| Disk::of(&root, false, false).anchored(&root, lock));
     let mut verifier = Verifier {
         repair: repair.transpose()?,
-        root,
-        disk,
+        dir,
         checkpoints,
         topics: options.topics,
         decompressed: options.decompressed,
@@ -266,8 +266,7 @@ const PROGRESS_STEP: u64 = 4 << 20;
 
 /// One pass over a directory.
 struct Verifier<'v, 'o> {
-    root: PathBuf,
-    disk: Disk,
+    dir: LogDir,
     /// The ways to change something, if that is wanted and the lock is held.
     repair: Option<Disk>,
     checkpoints: Checkpoints,
@@ -295,8 +294,8 @@ impl Verifier<'_, '_> {
     }
 
     fn directory(&mut self) -> Result<()> {
-        let found = catalog::directories_in(&self.root, &self.disk)?;
-        let metadata = catalog::metadata_directory(&self.root);
+        let found = catalog::directories_in(&self.dir)?;
+        let metadata = catalog::metadata_directory(self.dir.root());
         let has_metadata = kind_of(&metadata)? == Some(EntryKind::Directory);
         let wanted: Vec<_> = found.iter().filter(|one| self.is_wanted(one.partition.as_ref())).collect();
         let logs = wanted.iter().filter(|one| one.partition.is_some()).map(|one| &one.path);
@@ -335,8 +334,8 @@ impl Verifier<'_, '_> {
 
     /// Directories that nothing here and no broker takes for a partition's.
     fn names_that_are_no_text(&mut self) -> Result<()> {
-        for name in names_in(&self.root)?.into_iter().filter(|name| name.to_str().is_none()) {
-            let path = self.root.join(name);
+        for name in names_in(self.dir.root())?.into_iter().filter(|name| name.to_str().is_none()) {
+            let path = self.dir.path(name);
             if kind_of(&path)? == Some(EntryKind::Directory) {
                 let reason = "the name of the directory is not UTF-8; a broker does not start beside it";
                 self.problem(ProblemKind::Name, path, reason);
@@ -348,8 +347,8 @@ impl Verifier<'_, '_> {
 
     /// `meta.properties` and what only a broker reads.
     fn top_level_files(&mut self, found: &[catalog::FoundDirectory], has_metadata: bool) {
-        let path = self.root.join(IDENTITY);
-        match catalog::has_identity(&self.root, &self.disk) {
+        let path = self.dir.path(IDENTITY);
+        match catalog::has_identity(&self.dir) {
             Ok(true) => {}
             Ok(false) if found.is_empty() && !has_metadata => {}
             Ok(false) => {
@@ -358,7 +357,7 @@ impl Verifier<'_, '_> {
             }
             Err(failure) => self.failure(ProblemKind::Catalog, path, &failure),
         }
-        let bootstrap = self.root.join(BOOTSTRAP);
+        let bootstrap = self.dir.path(BOOTSTRAP);
         match kind_of(&bootstrap) {
             Ok(None) => {}
             Ok(Some(_)) => self.snapshot_of_metadata(&bootstrap),
@@ -380,7 +379,7 @@ impl Verifier<'_, '_> {
         self.partition(directory, &TopicPartition::from((CLUSTER_METADATA, 0)), false);
         let before = self.pending.len();
         self.settle();
-        match Outline::read(&self.root, &self.disk, &self.checkpoints) {
+        match Outline::read(&self.dir, &self.checkpoints) {
             Ok(outline) => {
                 if let Some(reason) = outline.too_new() {
                     self.problem(ProblemKind::Catalog, directory.to_owned(), reason);
@@ -430,7 +429,7 @@ impl Verifier<'_, '_> {
             if !self.is_wanted(Some(&partition)) {
                 continue;
             }
-            let path = self.root.join(partition.to_string());
+            let path = self.dir.path(partition.to_string());
             let there = match kind_of(&path) {
                 Ok(there) => there,
                 Err(failure) => {
@@ -457,8 +456,8 @@ impl Verifier<'_, '_> {
     /// The checkpoints of the directory, one by one.
     fn offset_checkpoints(&mut self) {
         for name in CHECKPOINTS {
-            let path = self.root.join(name);
-            match self.disk.read_small(&path, MAX_SMALL_BYTES) {
+            let path = self.dir.path(name);
+            match self.dir.disk().read_small(&path, MAX_SMALL_BYTES) {
                 Ok(bytes) => {
                     if let Some(reason) = bytes.and_then(|bytes| parse_offsets(&bytes).err()) {
                         self.problem(ProblemKind::Checkpoint, path, reason.0);
@@ -499,10 +498,10 @@ impl Verifier<'_, '_> {
     }
 
     fn bytes_of_logs(&self, directory: &Path) -> u64 {
-        let names = self.disk.list(directory).unwrap_or_default();
+        let names = self.dir.disk().list(directory).unwrap_or_default();
         let logs =
             names.iter().filter(|(name, _)| crate::segment::base_of(name, crate::segment::LOG).is_some());
-        logs.filter_map(|(name, _)| self.disk.open(&directory.join(name), false).ok()?.len().ok()).sum()
+        logs.filter_map(|(name, _)| self.dir.disk().open(&directory.join(name), false).ok()?.len().ok()).sum()
     }
 
     fn problem(&mut self, kind: ProblemKind, path: PathBuf, reason: impl Into<String>) {

@@ -101,7 +101,7 @@ impl Verifier<'_, '_> {
     /// Everything in a partition's directory.
     pub(super) fn partition(&mut self, directory: &Path, id: &TopicPartition, may_have_been_compacted: bool) {
         self.report.partitions += 1;
-        let names = match self.disk.list(directory) {
+        let names = match self.dir.disk().list(directory) {
             Ok(names) => names,
             Err(failure) => return self.failure(ProblemKind::Unreadable, directory.to_owned(), &failure),
         };
@@ -165,7 +165,7 @@ impl Verifier<'_, '_> {
     fn end(&mut self, directory: &Path, bases: &[u64], walk: &Walk, known: Checkpointed) {
         let end = walk.expected;
         // A broker does not keep the recovery point of its metadata log, so that one of ours would be left.
-        let closed_at = known.recovery_point.filter(|_| *directory != metadata_directory(&self.root));
+        let closed_at = known.recovery_point.filter(|_| *directory != metadata_directory(self.dir.root()));
         let log_start = known.log_start;
         let last =
             bases.last().map_or_else(|| directory.to_owned(), |last| directory.join(file_name(*last, LOG)));
@@ -236,7 +236,7 @@ impl Verifier<'_, '_> {
 
     fn partition_metadata(&mut self, directory: &Path) {
         let path = directory.join(PARTITION_METADATA);
-        match self.disk.read_small(&path, MAX_SMALL_BYTES) {
+        match self.dir.disk().read_small(&path, MAX_SMALL_BYTES) {
             Ok(Some(bytes)) => {
                 if let Err(reason) = partition_metadata::parse(&bytes) {
                     self.problem(ProblemKind::Catalog, path, reason.0);
@@ -254,7 +254,7 @@ impl Verifier<'_, '_> {
     /// epoch begins, but not before a batch of it can be read.
     fn epochs(&mut self, directory: &Path) -> Option<Vec<EpochStart>> {
         let path = directory.join(LEADER_EPOCHS);
-        match self.disk.read_small(&path, MAX_SMALL_BYTES) {
+        match self.dir.disk().read_small(&path, MAX_SMALL_BYTES) {
             Ok(None) => None,
             Ok(Some(bytes)) => match parse_epochs(&bytes) {
                 Ok(epochs) => Some(epochs).filter(|epochs| self.is_clean() && !epochs.is_empty()),

@@ -28,7 +28,7 @@ impl Verifier<'_, '_> {
         }
         for problem in &mut self.pending {
             let done = match problem.kind {
-                ProblemKind::Derived => take_away(disk, &self.root, &problem.path),
+                ProblemKind::Derived => take_away(disk, self.dir.root(), &problem.path),
                 ProblemKind::Checkpoint if problem.path.ends_with(LEADER_EPOCHS) => {
                     disk.replace(&problem.path, encode_epochs(&epochs).as_bytes())
                 }

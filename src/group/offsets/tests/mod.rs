@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::catalog::CatalogOptions;
 use crate::catalog::checkpoints::Checkpoints;
+use crate::catalog::log_dir::LogDir;
 use crate::events::{Event, Events};
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::{BatchLimits, Encoding};
@@ -69,25 +70,28 @@ impl Fixture {
 
     fn open_on(dir: Arc<TempDir>, disk: &Disk) -> Self {
         let clean = fs::remove_file(dir.path().join(CLEAN_MARKER)).is_ok();
-        let checkpoints = Checkpoints::read(disk, dir.path(), clean).unwrap();
+        let checkpoints =
+            Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), clean).unwrap();
         let options = CatalogOptions::default();
-        let catalog =
-            Catalog::open(dir.path(), disk, &checkpoints, &Chores::default(), options, NOW).unwrap();
+        let catalog = Catalog::open(
+            &LogDir::new(dir.path().to_owned(), disk.clone()),
+            &checkpoints,
+            &Chores::default(),
+            options,
+            NOW,
+        )
+        .unwrap();
         Self::of(dir, Arc::new(catalog))
     }
 
     /// The directory as another process sees it.
     fn read_only(dir: Arc<TempDir>) -> Self {
         let disk = Disk::for_reading(dir.path(), true);
-        let checkpoints = Checkpoints::read(&disk, dir.path(), false).unwrap();
-        let catalog = Catalog::open_read_only(
-            dir.path(),
-            &disk,
-            &checkpoints,
-            &Chores::default(),
-            CatalogOptions::default(),
-        )
-        .unwrap();
+        let log_dir = LogDir::new(dir.path().to_owned(), disk);
+        let checkpoints = Checkpoints::read(&log_dir, false).unwrap();
+        let catalog =
+            Catalog::open_read_only(&log_dir, &checkpoints, &Chores::default(), CatalogOptions::default())
+                .unwrap();
         Self::of(dir, Arc::new(catalog))
     }
 
