@@ -457,10 +457,17 @@ pub fn group_records(data: &[u8]) {
     crate::group::fold(records);
 }
 
-/// Cases of a property: so many, or as often as many as `PROPTEST_CASES` is 256.
+/// Cases of a property: so many, or as often as many as `PROPTEST_CASES` is 256. Miri takes seconds for each, so that it
+/// runs two.
 #[cfg(test)]
 pub(crate) fn cases(usual: u32) -> u32 {
-    proptest::test_runner::Config::default().cases * usual / 256
+    if cfg!(miri) { 2 } else { proptest::test_runner::Config::default().cases * usual / 256 }
+}
+
+/// The configuration of a property that usually has 256 cases.
+#[cfg(test)]
+pub(crate) fn properties() -> proptest::test_runner::Config {
+    proptest::test_runner::Config { cases: cases(256), ..Default::default() }
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ mod tests {
     use crate::format::tests::vectors_named;
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn offset_checkpoints_of_brokers_come_back_byte_for_byte() {
         for (path, file) in vectors_named(&[
             "recovery-point-offset-checkpoint",
@@ -149,6 +150,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn epoch_checkpoints_of_brokers_come_back_byte_for_byte() {
         for (path, file) in vectors_named(&["leader-epoch-checkpoint"]) {
             let entries = parse_epochs(&file).unwrap();
@@ -199,7 +201,9 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
+        #[cfg_attr(miri, ignore = "compiles a regular expression for its strings, which takes Miri minutes")]
         fn offsets_come_back(
             rows in prop::collection::vec(("[a-z._-]{1,9}", 0..1000_u32, 0..=i64::MAX), 0..9),
         ) {
@@ -226,6 +230,7 @@ mod tests {
         }
 
         #[test]
+        #[cfg_attr(miri, ignore = "compiles a regular expression for its strings, which takes Miri minutes")]
         fn garbage_is_refused_or_read(
             bytes: Vec<u8>,
             text in "(0\n)?[0-9]\n([a-z]{0,2} ?[0-9-]{0,3} ?[0-9]{0,22}\n?){0,4}",

@@ -68,6 +68,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn what_java_clients_wrote_is_read() {
         let mut seen = 0;
         for (path, log) in vectors_with_suffix("broker", ".log") {
@@ -103,6 +104,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "tries each bit of a batch or record, which takes Miri minutes")]
     fn damage_is_refused_or_read() {
         for cut in 0..NEWEST_BYTES.len() {
             assert!(subscribed_topics(&NEWEST_BYTES[..cut]).is_err());
@@ -115,6 +117,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn garbage_is_refused_or_read(version in 0_i16..5, mut bytes: Vec<u8>) {
             bytes.splice(0..0, version.to_be_bytes());

@@ -204,6 +204,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn garbage_is_no_voter(value: Vec<u8>) {
             let _ = voters(&value);

@@ -199,6 +199,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn keys_come_back(group: String, topic: String, partition in 0..=i32::MAX.unsigned_abs()) {
             let keys = [

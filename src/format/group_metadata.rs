@@ -242,6 +242,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn groups_of_brokers_are_written_as_brokers_do() {
         let mut seen = 0;
         for (path, log) in vectors_with_suffix("broker", ".log") {
@@ -355,6 +356,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "tries each bit of a batch or record, which takes Miri minutes")]
     fn flipped_bits_are_refused_or_read() {
         let whole = encoded(&one_member());
         for bit in 0..whole.len() * 8 {
@@ -367,6 +369,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn garbage_is_refused_or_read(version in 0_i16..6, mut bytes: Vec<u8>) {
             bytes.splice(0..0, version.to_be_bytes());

@@ -459,6 +459,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn records_come_back(record in any_record()) {
             prop_assert_eq!(MetadataRecord::decode(&record.encode()), Ok(record));

@@ -51,6 +51,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn partition_exists(key: Vec<u8>, partitions: NonZeroU32) {
             prop_assert!(partition_for_key(&key, partitions) < partitions.get());

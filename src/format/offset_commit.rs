@@ -188,6 +188,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn commits_come_back(
             offset in 0..=u64::MAX / 2,

@@ -38,6 +38,7 @@ mod tests {
     use crate::format::tests::vectors_named;
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn files_of_brokers_come_back_byte_for_byte() {
         for (path, file) in vectors_named(&["partition.metadata"]) {
             let id = parse(&file).unwrap();
@@ -72,6 +73,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn ids_come_back(bytes: [u8; 16]) {
             let id = Uuid::from_bytes(bytes);
@@ -80,6 +82,7 @@ mod tests {
         }
 
         #[test]
+        #[cfg_attr(miri, ignore = "compiles a regular expression for its strings, which takes Miri minutes")]
         fn garbage_is_refused_or_read(bytes: Vec<u8>, text in "version: [0-9]\n?(topic_id: .{20,24})?") {
             let _ = parse(&bytes);
             let _ = parse(text.as_bytes());

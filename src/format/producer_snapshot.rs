@@ -111,6 +111,7 @@ mod tests {
     use crate::format::tests::{vector, vectors_with_suffix};
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn what_brokers_wrote_comes_back_byte_for_byte() {
         let mut producers = 0;
         for folder in ["broker", "logdir"] {
@@ -157,6 +158,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn garbage_is_refused(bytes: Vec<u8>) {
             prop_assert!(decode(&bytes).is_err());

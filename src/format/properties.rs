@@ -193,6 +193,7 @@ mod tests {
     use crate::format::tests::{vector, vectors_named};
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn files_of_brokers_are_read() {
         for (path, file) in vectors_named(&["meta.properties"]) {
             let meta = MetaProperties::parse(&file).unwrap();
@@ -251,7 +252,9 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
+        #[cfg_attr(miri, ignore = "compiles a regular expression for its strings, which takes Miri minutes")]
         fn meta_comes_back(cluster_id in ".+", node_id in 0..=i32::MAX, directory: Option<[u8; 16]>) {
             let directory_id = directory.map(Uuid::from_bytes).filter(|id| !id.is_reserved());
             let meta = MetaProperties { cluster_id, node_id, directory_id };
@@ -267,6 +270,7 @@ mod tests {
         }
 
         #[test]
+        #[cfg_attr(miri, ignore = "compiles a regular expression for its strings, which takes Miri minutes")]
         fn garbage_is_refused_or_read(bytes: Vec<u8>, text in "[a \\\\\n\r=:u0#]{0,40}") {
             let _ = MetaProperties::parse(&bytes);
             let _ = parse(&bytes);

@@ -35,6 +35,7 @@ mod tests {
     use crate::format::tests::vectors_named;
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn files_of_brokers_are_read() {
         let mut seen = 0;
         for (path, file) in vectors_named(&["quorum-state"]) {

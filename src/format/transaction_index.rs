@@ -76,6 +76,7 @@ mod tests {
     use crate::format::tests::{vector, vectors_with_suffix};
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn what_brokers_wrote_comes_back_byte_for_byte() {
         let mut found = 0;
         for folder in ["broker", "logdir"] {
@@ -113,6 +114,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn garbage_is_refused_or_read(bytes: Vec<u8>, base: u64) {
             let _ = decode(&bytes, base);

@@ -44,6 +44,7 @@ mod tests {
     use crate::format::tests::{records, vectors_with_suffix};
 
     #[test]
+    #[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
     fn what_a_broker_wrote_is_read() {
         let mut seen = Vec::new();
         for (path, bytes) in vectors_with_suffix("broker/killed-4.1/logdir", ".log") {
@@ -70,6 +71,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn garbage_is_refused_or_read(bytes: Vec<u8>) {
             let _ = (transactional_id(&bytes), decode(&bytes));

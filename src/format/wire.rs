@@ -271,6 +271,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn values_come_back(
             numbers: (i8, i16, i32, i64),

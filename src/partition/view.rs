@@ -42,6 +42,10 @@ use crate::sys::{Tail, TailWord};
 #[path = "tests/publication.rs"]
 mod tests;
 
+#[cfg(all(test, loom))]
+#[path = "tests/closing.rs"]
+mod closing;
+
 /// Why nothing is read any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {

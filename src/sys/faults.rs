@@ -6,7 +6,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
+
+use super::sync::{AtomicBool, AtomicI64};
 
 /// Kinds of operations that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

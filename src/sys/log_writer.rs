@@ -8,21 +8,26 @@
 //! Order of one append: [`put`](LogWriter::put) the bytes past the published end, then
 //! [`publish`](LogWriter::publish). A store through the map leaves byte 16 for last, as an atomic release store: it
 //! is 0 in a zero tail, not 0 in a batch, and cannot tear, so no reader of the raw file takes a half batch for whole.
+//!
+//! loom checks the writer beside the thread ahead and the one that seals, by this code: `tests/growth.rs`.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
-
-use parking_lot::Mutex;
 
 use super::disk::Disk;
 use super::mapping::Mapping;
 use super::plain_file::PlainFile;
 use super::reserve::is_full;
+use super::sync::{AtomicBool, AtomicU64, Mutex};
 use super::tail::Tail;
 use crate::error::{Damage, Error, Result};
+
+#[cfg(all(test, loom))]
+#[path = "tests/growth.rs"]
+mod model;
 
 /// Writes of this many bytes and more go by system call.
 const POSITIONED_FROM: usize = 16 << 10;

@@ -16,7 +16,8 @@
 //! | [`tail`] | the published word of a growing file |
 //! | [`mapping`] | memory maps and the slices of them that may be looked at |
 //! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
-//! | [`shared`] | a file of words that processes share, and the bell at it |
+//! | [`shared`] | a file of words that processes share; `shared_model` the same for loom |
+//! | [`bell`] | a word of it at which processes wait for each other |
 //! | `plain_file` | a file: read and written at positions, allocated, cut, synced |
 //! | [`reserve`] | space that is kept for the calls by which a full disk can be left |
 //! | [`lock`] | the directory lock |
@@ -26,6 +27,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 
 mod anchor;
+pub(crate) mod bell;
 mod copying;
 pub(crate) mod disk;
 pub(crate) mod faults;
@@ -45,7 +47,11 @@ mod plain_file;
 pub(crate) mod platform;
 pub(crate) mod reserve;
 pub(crate) mod root;
+#[cfg(not(loom))]
 #[expect(unsafe_code, reason = "makes atomic words of memory maps")]
+pub(crate) mod shared;
+#[cfg(loom)]
+#[path = "shared_model.rs"]
 pub(crate) mod shared;
 pub(crate) mod sync;
 pub(crate) mod tail;

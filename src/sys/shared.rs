@@ -8,13 +8,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::Duration;
 
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::disk::Disk;
 use super::platform;
+use super::sync::{AtomicU32, AtomicU64};
 use crate::error::{Error, Result};
 use crate::format::file_names;
 
@@ -145,15 +144,4 @@ impl SharedWords {
         // SAFETY: as above, of a map that is writable in this process.
         Some(unsafe { AtomicU32::from_ptr(map.as_mut_ptr().add(at).cast()) })
     }
-}
-
-/// Waits until somebody rings at `bell`, or it is not at `seen` any more, or the time is over.
-pub(crate) fn wait_at(bell: &AtomicU32, seen: u32, timeout: Duration) {
-    platform::futex_wait(bell, seen, timeout);
-}
-
-/// Wakes all who wait at `bell`, in any process.
-pub(crate) fn ring(bell: &AtomicU32) {
-    bell.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    platform::futex_wake(bell);
 }

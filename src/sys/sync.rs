@@ -1,11 +1,13 @@
-//! The primitives of the protocols that loom checks (publish, view, wake), replaced by loom's when it does.
+//! The primitives of the protocols that loom checks (publish, view, wake, live file, growth), replaced by loom's when it does.
 
 #[cfg(not(loom))]
 mod real {
-    pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, fence};
     use std::time::Instant;
 
     pub(crate) use parking_lot::Mutex;
+
+    pub(crate) use crate::sys::platform::{futex_wait, futex_wake};
 
     /// A flag one thread waits for and any thread raises. Waiting lowers it again.
     #[derive(Debug, Default)]
@@ -37,9 +39,10 @@ mod real {
 
 #[cfg(loom)]
 mod real {
-    use std::time::Instant;
+    use std::sync::atomic::Ordering;
+    use std::time::{Duration, Instant};
 
-    pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, fence};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, fence};
     use loom::sync::{Condvar, MutexGuard};
 
     const NO_PANIC: &str = "threads of a model do not panic with the lock held";
@@ -56,6 +59,30 @@ mod real {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect(NO_PANIC)
         }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
+    }
+
+    loom::lazy_static! {
+        /// The queue that the kernel keeps of those who wait at a word. Comparing the word and joining the queue is one step.
+        static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+    }
+
+    /// Waits without end: what only a timeout would end is a lost wake, which loom reports as a deadlock.
+    pub(crate) fn futex_wait(word: &AtomicU32, seen: u32, _timeout: Duration) {
+        let (queue, woken) = &*QUEUE;
+        let held = queue.lock();
+        if word.load(Ordering::SeqCst) == seen {
+            drop(woken.wait(held).expect(NO_PANIC));
+        }
+    }
+
+    pub(crate) fn futex_wake(_word: &AtomicU32) {
+        let (queue, woken) = &*QUEUE;
+        drop(queue.lock());
+        woken.notify_all();
     }
 
     /// As above; there is no time in a model.

@@ -316,6 +316,7 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(crate::fuzzing::properties())]
         #[test]
         fn base64_as_another_encoder_writes_it(bytes: Vec<u8>) {
             let mut text = String::new();

@@ -71,6 +71,7 @@ impl Golden {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn headers_are_read_and_written() {
     for Golden { file, expected, bytes } in Golden::all() {
         let (front, records) = bytes.split_first_chunk::<HEADER_BYTES>().unwrap();
@@ -105,6 +106,7 @@ fn headers_are_read_and_written() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn records_are_read() {
     let mut read = 0;
     for golden in Golden::all() {
@@ -121,6 +123,7 @@ fn records_are_read() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn compressed_records_are_read_after_what_was_read_before() {
     let mut read = 0;
     for golden in Golden::all() {
@@ -150,6 +153,7 @@ fn compressed_records_are_read_after_what_was_read_before() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn control_batches_are_recognised() {
     let controls = Golden::all().into_iter().filter(|golden| golden.batch().header.is_control());
     let kinds = controls.flat_map(|golden| {
@@ -169,6 +173,7 @@ fn control_batches_are_recognised() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn batches_of_others_are_built_byte_for_byte() {
     let mut builder = BatchBuilder::default();
     let mut built = Vec::new();
@@ -205,6 +210,7 @@ fn a_batch_placed_twice_differs_in_offset_and_epoch_only() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn every_batch_of_a_broker_is_valid() {
     let logs = vectors_with_suffix("broker/clean-4.1", ".log");
     let mut read = 0;

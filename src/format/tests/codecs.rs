@@ -51,6 +51,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn frames_of_other_writers_are_read() {
     let mut read = 0;
     for entry in manifest("codec_frames") {

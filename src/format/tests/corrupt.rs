@@ -101,6 +101,7 @@ fn refusals() -> BTreeMap<&'static str, (usize, Refusal)> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn scan_keeps_what_a_broker_keeps() {
     for entry in manifest("corrupt") {
         let name = entry["file"].as_str().unwrap();
@@ -125,6 +126,7 @@ fn scan_keeps_what_a_broker_keeps() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn what_a_scan_keeps_is_read_or_refused() {
     let mut refusals = refusals();
     for entry in manifest("corrupt") {

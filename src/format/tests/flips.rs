@@ -47,6 +47,7 @@ fn every_cut_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "tries each bit of a batch or record, which takes Miri minutes")]
 fn every_cut_that_was_filled_with_zeros_is_refused() {
     for batch in batches() {
         let expected = u64::try_from(header(&batch).base_offset).unwrap();
@@ -60,6 +61,7 @@ fn every_cut_that_was_filled_with_zeros_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "tries each bit of a batch or record, which takes Miri minutes")]
 fn flipped_bits_are_found_where_something_guards_them() {
     for batch in batches() {
         flip_every_bit(&batch, &[]);

@@ -91,6 +91,7 @@ fn codec() -> Option<Codec> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "goes through all the vectors, which takes Miri minutes")]
 fn sets_are_read_as_they_are_listed() {
     let mut read = 0;
     for entry in manifest("legacy") {
@@ -234,6 +235,7 @@ fn lz4_of_format_0_has_a_wrong_header_checksum() {
 }
 
 proptest! {
+    #![proptest_config(crate::fuzzing::properties())]
     #[test]
     fn any_value_of_a_wrapper_is_refused_or_read(bytes in vec(any::<u8>(), 0..200), codec in 0_u8..8, magic in 0_u8..2) {
         let wrapper = Message { attributes: codec, value: Some(bytes), ..Message::of(magic, 40) };

@@ -79,6 +79,7 @@ fn check_or_read(frame: &[u8]) {
 }
 
 proptest! {
+    #![proptest_config(crate::fuzzing::properties())]
     #[test]
     fn records_come_back(rows in rows(1 << 33)) {
         let bytes = batch_of(&rows, 1 << 33);

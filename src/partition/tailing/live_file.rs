@@ -18,11 +18,13 @@
 //! | full fence | full fence |
 //! | look at the flag; lower it and ring if it is up | look at the slots again; wait at the bell if nothing is new |
 //!
+//! loom checks both protocols, this one and the order of the words of a slot, by the shipped code: `tests/live_file.rs`.
+//!
 //! A slot is a hint. Where it differs from what a reader knows, the reader goes and looks at the file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -31,7 +33,13 @@ use crate::error::Result;
 use crate::format::file_names::LIVE;
 use crate::format::uuid::Uuid;
 use crate::sys::Disk;
-use crate::sys::shared::{PAGE, SharedWords, ring, wait_at};
+use crate::sys::bell::{ring, wait_at};
+use crate::sys::shared::{PAGE, SharedWords};
+use crate::sys::sync::{AtomicU32, AtomicU64, fence};
+
+#[cfg(all(test, loom))]
+#[path = "tests/live_file.rs"]
+mod model;
 
 /// The layout is part of it: another layout, another magic.
 const MAGIC: u64 = u64::from_le_bytes(*b"strata.1");
