@@ -27,15 +27,30 @@
 //! # Where to look
 //!
 //! * [`guide`]: everything in turn, from the first record to operations
+//! * [`durability`]: what survives which failure, call by call, with the test for each sentence
+//! * [`kafka`]: to a broker and back
+//! * [`file_format`]: what each file of a directory holds
 //! * [`EventLog`]: open, topics, close
 //! * [`Producer`], [`BufferedProducer`], [`Record`]: writing
 //! * [`Consumer`], [`Records`], [`RecordView`]: reading
 //! * [`Topic`], [`Partition`], [`TopicConfig`]: what there is
 //! * [`inspect`]: looking into files
 //! * [`Error`], [`Remedy`]: what can go wrong, and what to do
+//!
+//! # Features
+//!
+//! All are on by default. Without one, batches of its codec are neither written nor read, and the error names the feature.
+//!
+//! | feature | codec | needs |
+//! |---|---|---|
+//! | `gzip` | [`Compression::Gzip`] | Rust |
+//! | `snappy` | [`Compression::Snappy`] | Rust |
+//! | `lz4` | [`Compression::Lz4`] | Rust |
+//! | `zstd` | [`Compression::Zstd`] | a C compiler |
 
 // The published package has no tests of its own, and under `cfg(test)` there is nothing then: see `build.rs`.
 #![cfg(any(not(test), doctest, unit_tests))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod background;
 mod catalog;
@@ -65,6 +80,15 @@ mod wait;
 
 #[doc = include_str!("guide.md")]
 pub mod guide {}
+
+#[doc = include_str!("../docs/durability.md")]
+pub mod durability {}
+
+#[doc = include_str!("../docs/kafka.md")]
+pub mod kafka {}
+
+#[doc = include_str!("../docs/format.md")]
+pub mod file_format {}
 
 pub use background::MaintenanceReport;
 pub use catalog::{PartitionDescription, TopicDescription};

@@ -127,12 +127,16 @@ pub enum Compression {
     /// Not at all: `uncompressed` for a topic, `none` for a producer.
     None,
     /// DEFLATE in a gzip frame: `gzip`.
+    #[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
     Gzip,
     /// Snappy: `snappy`.
+    #[cfg_attr(docsrs, doc(cfg(feature = "snappy")))]
     Snappy,
     /// LZ4: `lz4`.
+    #[cfg_attr(docsrs, doc(cfg(feature = "lz4")))]
     Lz4,
     /// Zstandard: `zstd`.
+    #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
     Zstd,
 }
 

@@ -2,6 +2,7 @@
 
 mod docs;
 mod format_page;
+mod links;
 mod names;
 mod rooms;
 mod rules;
