@@ -33,7 +33,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// The bytes of one record; how many records it were in a second stands in the time of one.
+/// The bytes of one record; how many records it were in a second is in the time of one.
 fn per_record(value_bytes: usize) -> Throughput {
     Throughput::BytesDecimal((KEY_BYTES + value_bytes) as u64)
 }

@@ -1,4 +1,4 @@
-//! A pass of compaction over a dirty log, page cache hot, on one thread: megabytes of log gone through in a second. And
+//! A compaction run over a dirty log, page cache hot, on one thread: megabytes of log gone through in a second. And
 //! what those who append meanwhile notice of it.
 
 mod support;
@@ -34,7 +34,7 @@ fn main() {
         let dir = scratch();
         let dirty = fill(dir.path(), bytes, value, to_a_key, codec);
         group.throughput(Throughput::BytesDecimal(dirty));
-        group.bench_function(format!("pass/{name}"), |bencher| {
+        group.bench_function(format!("run/{name}"), |bencher| {
             let copied = || {
                 let copy = scratch();
                 copy_all(dir.path(), copy.path());
@@ -115,10 +115,10 @@ fn in_processor_time(name: &str, dir: &Path, dirty: u64) {
         Some(u128::from(dirty) * 1000 / taken.as_nanos().max(1))
     });
     let rates: Option<Vec<_>> = rates.collect();
-    println!("pass/{name}: MB in a second of processor time: {rates:?}");
+    println!("run/{name}: MB in a second of processor time: {rates:?}");
 }
 
-/// How long this thread has run, where the system tells.
+/// How long this thread has run, where the system reports it.
 fn processor_time() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
@@ -133,7 +133,7 @@ fn copy_all(from: &Path, to: &Path) {
             copy_all(&entry.path(), &to);
         } else {
             std::fs::copy(entry.path(), &to).expect("a copy");
-            // A sync of what the pass writes must not have to wait for this.
+            // A sync of what the run writes must not have to wait for this.
             std::fs::File::open(&to).and_then(|file| file.sync_all()).expect("a sync");
         }
     }
@@ -151,17 +151,17 @@ fn beside_appends(bytes: u64) {
         let quick = log.create_topic("quick", TopicConfig::new()).expect("a topic");
         log.run_maintenance().expect("maintenance");
         let ended = AtomicBool::new(false);
-        let (mut latencies, passes) = thread::scope(|scope| {
-            let passes = scope.spawn(|| if cleaner { compact_until(&log, &dirty, &ended) } else { 0 });
+        let (mut latencies, runs) = thread::scope(|scope| {
+            let runs = scope.spawn(|| if cleaner { compact_until(&log, &dirty, &ended) } else { 0 });
             let latencies =
                 append_for(&log, &quick, Duration::from_millis(if is_smoke_run() { 20 } else { 3000 }));
             ended.store(true, Ordering::Relaxed);
-            (latencies, passes.join().expect("the cleaner"))
+            (latencies, runs.join().expect("the cleaner"))
         });
         latencies.sort_unstable();
         let at = |thousandths: usize| latencies[(latencies.len() - 1) * thousandths / 1000];
         println!(
-            "append beside {passes} passes: {} sends, p50 {} ns, p99 {} ns, p99.9 {} ns, worst {} ns",
+            "append beside {runs} runs: {} sends, p50 {} ns, p99 {} ns, p99.9 {} ns, worst {} ns",
             latencies.len(),
             at(500),
             at(990),
@@ -173,14 +173,14 @@ fn beside_appends(bytes: u64) {
 
 /// Makes everything dirty again and again by going back to a topic that is not compacted.
 fn compact_until(log: &EventLog, topic: &Topic, ended: &AtomicBool) -> usize {
-    let mut passes = 0;
+    let mut runs = 0;
     while !ended.load(Ordering::Relaxed) {
         topic.alter_config(compacted).expect("compacted");
-        passes += log.run_maintenance().expect("maintenance").partitions_compacted;
+        runs += log.run_maintenance().expect("maintenance").partitions_compacted;
         topic.alter_config(|config| config.cleanup(CleanupPolicy::Delete)).expect("not compacted");
         append_rolls(log, topic);
     }
-    passes
+    runs
 }
 
 /// So much that the segment before is sealed, and dirty.

@@ -75,7 +75,7 @@ fn member(partitions: u32) -> (Scratch, Consumer) {
     }
     let consumer = join(&scratch.log, scratch.topic.name());
     let mut members = [consumer];
-    settle(&mut members);
+    wait_until_stable(&mut members);
     let [consumer] = members;
     (scratch, consumer)
 }
@@ -87,7 +87,7 @@ fn join(log: &EventLog, topic: &str) -> Consumer {
 }
 
 /// Everybody polls until the group is stable.
-fn settle(members: &mut [Consumer]) {
+fn wait_until_stable(members: &mut [Consumer]) {
     let mut quiet = 0;
     while quiet < 2 {
         quiet += 1;
@@ -104,10 +104,10 @@ fn settle(members: &mut [Consumer]) {
 fn rebalance(members: usize, partitions: u32) -> Duration {
     let scratch = Scratch::with_partitions(partitions);
     let mut all: Vec<_> = (1..members).map(|_| join(&scratch.log, scratch.topic.name())).collect();
-    settle(&mut all);
+    wait_until_stable(&mut all);
     let start = Instant::now();
     all.push(join(&scratch.log, scratch.topic.name()));
-    settle(&mut all);
+    wait_until_stable(&mut all);
     let took = start.elapsed();
     assert!(all.iter().all(|member| member.assignment().len() == partitions as usize / members));
     took
@@ -116,13 +116,13 @@ fn rebalance(members: usize, partitions: u32) -> Duration {
 fn come_and_go(rounds: u64, members: usize, partitions: u32) -> Duration {
     let scratch = Scratch::with_partitions(partitions);
     let mut all: Vec<_> = (1..members).map(|_| join(&scratch.log, scratch.topic.name())).collect();
-    settle(&mut all);
+    wait_until_stable(&mut all);
     let start = Instant::now();
     for _ in 0..rounds {
         all.push(join(&scratch.log, scratch.topic.name()));
-        settle(&mut all);
+        wait_until_stable(&mut all);
         drop(all.pop());
-        settle(&mut all);
+        wait_until_stable(&mut all);
     }
     start.elapsed()
 }

@@ -1,4 +1,4 @@
-//! Reading a closed log from its beginning, page cache hot, every checksum checked and every record looked at.
+//! Reading a closed log from its beginning, page cache hot, every checksum checked and every record read.
 
 mod support;
 

@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Polls until nobody listens any more or `stop` is used.
+/// Polls until the receiver is gone or `stop` is used.
 fn read_ahead(mut consumer: Consumer, to: &mpsc::Sender<Records>) -> stratalog::Result<Consumer> {
     loop {
         let records = consumer.poll(Duration::MAX)?;
-        // Other polls without records go on: the first one of a member announces its partitions and brings none yet.
+        // Other polls without records continue: the first one of a member announces its partitions and brings none yet.
         if records.why_empty() == Some(WhyEmpty::Woken) || to.blocking_send(records).is_err() {
             return Ok(consumer);
         }
@@ -45,7 +45,7 @@ async fn main() -> Result<(), AnyError> {
     let (to, mut from) = mpsc::channel(4);
     let reading = tokio::task::spawn_blocking(move || read_ahead(consumer, &to));
 
-    // Somebody writes meanwhile, from another thread.
+    // A producer writes meanwhile, from another thread.
     let producer = log.producer()?;
     let writing = tokio::task::spawn_blocking(move || -> stratalog::Result<()> {
         let mut producer = producer.buffered();
@@ -67,7 +67,7 @@ async fn main() -> Result<(), AnyError> {
     writing.await??;
     stop.wake();
     let mut consumer = reading.await??;
-    // All that was handed out was handled.
+    // All that was returned was handled.
     consumer.commit()?;
     println!("{count} records in {polls} polls, handled by a task; their sum is {sum}");
     println!("the consumer came back at {:?}", consumer.positions());

@@ -1,4 +1,4 @@
-//! Event sourcing: accounts whose state is nothing but a fold over their events, changed by two threads at once.
+//! Event sourcing: accounts whose state is a fold over their events, changed by two threads at once.
 //!
 //! ```sh
 //! cargo run --release --example event_sourcing
@@ -120,9 +120,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     done += u32::from(moved);
                     anew += conflicts;
                 }
-                println!(
-                    "{from} -> {to}: {done} transfers of {amount}, {anew} decided anew after a conflict"
-                );
+                println!("{from} -> {to}: {done} transfers of {amount}, {anew} repeated after a conflict");
                 Ok(())
             })
         });

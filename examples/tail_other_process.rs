@@ -41,7 +41,7 @@ fn write(directory: &Path) -> AnyResult<()> {
 
 fn read_along() -> AnyResult<()> {
     let directory = tempfile::tempdir()?;
-    // Whoever comes first makes the topic; here it is the reader's own process, before it starts the writer.
+    // The first process makes the topic; here it is the reader's own process, before it starts the writer.
     let log = EventLog::open(directory.path())?;
     log.create_topic("orders", TopicConfig::new())?;
     log.close()?;

@@ -1,10 +1,10 @@
-//! A worker that consumes for as long as the program wants it to, and stops at once when told so.
+//! A worker that consumes for as long as the program wants it to, and stops at once on request.
 //!
 //! ```sh
 //! cargo run --example wake_and_stop
 //! ```
 //!
-//! The worker sleeps in `poll` without a timeout. Whoever stops it sets a flag and uses the consumer's waker: the wait
+//! The worker sleeps in `poll` without a timeout. The thread that stops it sets a flag and uses the consumer's waker: the wait
 //! ends with no records, and the worker sees the flag. A wake is remembered, so it does not matter which comes first,
 //! the wake or the next poll.
 
@@ -43,14 +43,14 @@ fn main() -> Result<()> {
 
 fn send_jobs(log: &EventLog, jobs: &Topic) -> Result<()> {
     let producer = log.producer()?;
-    for job in ["sweep", "scrub", "polish"] {
+    for job in ["clean", "scrub", "polish"] {
         producer.send(jobs, Record::new(job).key(job))?;
         thread::sleep(Duration::from_millis(50));
     }
     Ok(())
 }
 
-/// Does what there is to do until told to stop.
+/// Does what there is to do until the stop flag is set.
 fn work(mut consumer: Consumer, stop: &AtomicBool) -> Result<usize> {
     let mut done = 0;
     while !stop.load(Ordering::Acquire) {

@@ -18,7 +18,7 @@ const JOBS: usize = 20_000;
 const PARTITIONS: u32 = 12;
 
 /// How often each job was done, and by how many.
-struct Board {
+struct Counters {
     done: Vec<AtomicUsize>,
     jobs: AtomicUsize,
     moves: AtomicUsize,
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let dir = std::env::temp_dir().join(format!("stratalog-workers-{}", std::process::id()));
     let log = EventLog::open(&dir)?;
     let jobs = log.create_topic("jobs", TopicConfig::new().partitions(PARTITIONS))?;
-    let board = Board {
+    let counters = Counters {
         done: (0..JOBS).map(|_| AtomicUsize::new(0)).collect(),
         jobs: AtomicUsize::new(0),
         moves: AtomicUsize::new(0),
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     let stops: Vec<_> = (0..6).map(|_| AtomicBool::new(false)).collect();
     thread::scope(|scope| {
         let hire = |name: usize, crash_after: Option<usize>| -> Result<Worker<'_>> {
-            hire(scope, &log, &board, &stops[name], name, crash_after)
+            hire(scope, &log, &counters, &stops[name], name, crash_after)
         };
         let mut workers = vec![hire(0, None)?, hire(1, None)?];
         send_jobs(&log, &jobs, 0..JOBS / 4)?;
@@ -56,12 +56,12 @@ fn main() -> Result<()> {
         }
         send_jobs(&log, &jobs, JOBS / 2..JOBS)?;
         let until = Instant::now() + Duration::from_secs(60);
-        while board.done.iter().any(|done| done.load(Ordering::Relaxed) == 0) && Instant::now() < until {
+        while counters.done.iter().any(|done| done.load(Ordering::Relaxed) == 0) && Instant::now() < until {
             thread::sleep(Duration::from_millis(5));
         }
         workers.into_iter().try_for_each(leave)
     })?;
-    report(&log, &board)?;
+    report(&log, &counters)?;
     log.close()?;
     std::fs::remove_dir_all(dir).expect("the directory can be removed");
     Ok(())
@@ -79,7 +79,7 @@ fn send_jobs(log: &EventLog, jobs: &Topic, numbers: std::ops::Range<usize>) -> R
 fn hire<'scope>(
     scope: &'scope Scope<'scope, '_>,
     log: &EventLog,
-    board: &'scope Board,
+    counters: &'scope Counters,
     stop: &'scope AtomicBool,
     name: usize,
     crash_after: Option<usize>,
@@ -87,7 +87,7 @@ fn hire<'scope>(
     let mut consumer = log.consumer("workers")?;
     consumer.subscribe(["jobs"])?;
     let waker = consumer.waker();
-    let thread = scope.spawn(move || work(consumer, board, stop, name, crash_after));
+    let thread = scope.spawn(move || work(consumer, counters, stop, name, crash_after));
     Ok(Worker { thread, waker, stop })
 }
 
@@ -99,7 +99,7 @@ fn leave(worker: Worker<'_>) -> Result<()> {
 
 fn work(
     mut consumer: Consumer,
-    board: &Board,
+    counters: &Counters,
     stop: &AtomicBool,
     name: usize,
     crash_after: Option<usize>,
@@ -108,16 +108,16 @@ fn work(
     while !stop.load(Ordering::Acquire) {
         let records = consumer.poll(Duration::MAX)?;
         if !records.assigned().is_empty() {
-            board.moves.fetch_add(records.assigned().len(), Ordering::Relaxed);
+            counters.moves.fetch_add(records.assigned().len(), Ordering::Relaxed);
             let line = format!("worker {name} gets {} partitions", records.assigned().len());
-            board.log.lock().expect("nobody panics").push(line);
+            counters.log.lock().expect("no thread panics").push(line);
         }
         for record in &records {
-            do_job(record.value().unwrap_or_default(), board);
+            do_job(record.value().unwrap_or_default(), counters);
             done += 1;
             if crash_after.is_some_and(|jobs| done >= jobs) {
                 // As if the thread had died: the consumer is dropped, the last job and the rest are not committed.
-                board.log.lock().expect("nobody panics").push(format!("worker {name} crashes"));
+                counters.log.lock().expect("no thread panics").push(format!("worker {name} crashes"));
                 return Ok(done);
             }
             consumer.commit_to([record.next_position()])?;
@@ -127,22 +127,22 @@ fn work(
     Ok(done)
 }
 
-fn do_job(job: &[u8], board: &Board) {
+fn do_job(job: &[u8], counters: &Counters) {
     let number = str::from_utf8(job).ok().and_then(|job| job.parse::<usize>().ok());
-    if let Some(done) = number.and_then(|number| board.done.get(number)) {
+    if let Some(done) = number.and_then(|number| counters.done.get(number)) {
         done.fetch_add(1, Ordering::Relaxed);
-        board.jobs.fetch_add(1, Ordering::Relaxed);
+        counters.jobs.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-fn report(log: &EventLog, board: &Board) -> Result<()> {
-    for line in board.log.lock().expect("nobody panics").iter() {
+fn report(log: &EventLog, counters: &Counters) -> Result<()> {
+    for line in counters.log.lock().expect("no thread panics").iter() {
         println!("{line}");
     }
-    let missing = board.done.iter().filter(|done| done.load(Ordering::Relaxed) == 0).count();
-    let twice = board.done.iter().filter(|done| done.load(Ordering::Relaxed) > 1).count();
+    let missing = counters.done.iter().filter(|done| done.load(Ordering::Relaxed) == 0).count();
+    let twice = counters.done.iter().filter(|done| done.load(Ordering::Relaxed) > 1).count();
     println!("{JOBS} jobs: {missing} not done, {twice} done again after the crash");
-    println!("partitions changed hands {} times", board.moves.load(Ordering::Relaxed));
+    println!("partitions changed hands {} times", counters.moves.load(Ordering::Relaxed));
     let lag: u64 = log.group("workers")?.lag()?.iter().map(|(_, lag)| lag).sum();
     println!("what is left to do by the committed positions: {lag}");
     assert_eq!((missing, lag), (0, 0));

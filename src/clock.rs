@@ -48,7 +48,7 @@ pub trait Clock: Send + Sync + fmt::Debug + 'static {
     /// The time now. Called while a record is sent, never under the lock of a partition, and by the threads of the log.
     ///
     /// It should not panic. In a call of yours a panic passes through to you; in a thread of the log it is an
-    /// [`Event::MaintenanceFailed`](crate::Event::MaintenanceFailed), what needs the time waits, and the rest goes on.
+    /// [`Event::MaintenanceFailed`](crate::Event::MaintenanceFailed), what needs the time waits, and the rest continues.
     fn now(&self) -> Timestamp;
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn time_of(clock: Option<&dyn Clock>) -> Option<Timestamp> {
     }
 }
 
-/// A clock that stands still until it is moved, for tests. Clones share one time.
+/// A clock that is stopped until it is moved, for tests. Clones share one time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -110,7 +110,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// The scale by which deadlines of background work go. Real time, so that a manual clock that stands still does not
+/// The scale by which deadlines of background work go. Real time, so that a manual clock that is stopped does not
 /// stop a running thread; or the log's clock, where no thread runs and everything is driven by hand.
 #[derive(Debug, Clone)]
 pub(crate) enum Pace {
@@ -149,7 +149,7 @@ impl Pace {
         self.now_unless_panicked().unwrap_or(Moment(Duration::ZERO))
     }
 
-    pub(crate) fn is_by_hand(&self) -> bool {
+    pub(crate) fn is_manual(&self) -> bool {
         matches!(self, Self::Clock(_))
     }
 

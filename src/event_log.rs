@@ -54,7 +54,7 @@ impl EventLog {
     /// made in the directory of a partition, nor below one. A refused open changes nothing.
     ///
     /// After an unclean stop (a crash, `kill -9`) what was not known to be on disk is checked first, and a batch
-    /// that was being written is cut off: [`recovery`](Self::recovery) tells.
+    /// that was being written is cut off: [`recovery`](Self::recovery) reports it.
     ///
     /// # Errors
     /// `Locked` if another log or a Kafka broker holds the directory, `PartOfCluster` if other nodes of a cluster have a part in
@@ -64,7 +64,7 @@ impl EventLog {
         Self::options().open(path)
     }
 
-    /// Opens a log to read it, whoever writes it meanwhile: another process with this crate, a Kafka broker, or nobody.
+    /// Opens a log to read it, while another process with this crate or a Kafka broker writes it, or none does.
     ///
     /// Takes no lock and changes nothing in the directory, which must be there. Calls that would write or change
     /// something give [`ReadOnly`](crate::Error::ReadOnly). What the writer appends, and topics it makes and deletes,
@@ -198,7 +198,7 @@ impl EventLog {
     /// All topics, by name; Kafka's internal ones among them.
     pub fn topics(&self) -> Result<Vec<Topic>> {
         let catalog = self.directory.catalog()?;
-        self.directory.look_around()?;
+        self.directory.refresh()?;
         let entries = catalog.topics();
         Ok(entries.into_iter().map(|entry| Topic::new(Arc::clone(&self.directory), entry)).collect())
     }
@@ -230,7 +230,7 @@ impl EventLog {
         Producer::new(&self.directory, config)
     }
 
-    /// A consumer without a group, with default settings: [`Consumer::assign`] tells it what to read.
+    /// A consumer without a group, with default settings: [`Consumer::assign`] says what it reads.
     pub fn standalone_consumer(&self) -> Result<Consumer> {
         self.consumer_with(ConsumerConfig::new())
     }
@@ -245,7 +245,7 @@ impl EventLog {
         Consumer::new(&self.directory, config)
     }
 
-    /// A group, to look at it or to set its committed positions. It needs not exist yet.
+    /// A group, to describe it or to set its committed positions. It need not exist yet.
     pub fn group(&self, name: &str) -> Result<Group> {
         self.directory.check_open()?;
         check_name(name)?;
@@ -255,7 +255,7 @@ impl EventLog {
     /// All groups that have members or committed positions, by name.
     pub fn groups(&self) -> Result<Vec<Group>> {
         self.directory.check_open()?;
-        self.directory.look_around()?;
+        self.directory.refresh()?;
         let names = self.directory.groups().group_names()?;
         Ok(names.iter().map(|name| Group::new(Arc::clone(&self.directory), name)).collect())
     }
@@ -281,7 +281,7 @@ impl EventLog {
         self.directory.metrics()
     }
 
-    /// Does everything that is due in the background by now, in a fixed order: lingering batches, space in front of
+    /// Does everything that is due in the background by now, in a fixed order: lingering batches, space before
     /// writers, final forms of sealed segments, syncs, retention, checkpoints. With [`Maintenance::Manual`](crate::Maintenance::Manual)
     /// nothing else does it; beside running threads it is merely early.
     ///
@@ -321,7 +321,7 @@ impl EventLog {
     /// The snapshot is the log at one point. Everything that was acknowledged before the call is in it; a record that was
     /// sent after another one was acknowledged is not in it without the other, whatever partitions they are of. The same
     /// holds for topics, settings, and positions that groups have committed. All of it is on disk when this returns.
-    /// It opens as a log that was closed in order, here and under a Kafka broker.
+    /// It opens as a log that was closed cleanly, here and under a Kafka broker.
     ///
     /// Sealed segments are reflinked where the file system can do that, else hard-linked, else copied, as on another file
     /// system; the last segment of each partition is copied. So beside the log a snapshot takes little time and space.
@@ -360,7 +360,7 @@ impl EventLog {
     ///
     /// # Errors
     /// `InvalidInput` for a `to` that is not as described, which says what would be right; `ReadOnly` if the log is only read:
-    /// whoever only reads cannot hold the writer still. `Locked` if another process is making a snapshot there. `Corrupt` if
+    /// a reader cannot make the writer wait. `Locked` if another process is making a snapshot there. `Corrupt` if
     /// a partition cannot be opened or the end of one does not hold together; older segments are not read, and what is damaged
     /// in them is damaged in the snapshot. [`Poisoned`](crate::Error::Poisoned) after a change of topics whose outcome is
     /// unknown. `Closed` if the log is closed meanwhile. `StorageFull` and `Io`. After all of them the log is what it was.
@@ -372,7 +372,7 @@ impl EventLog {
     ///
     /// A closed directory is one that a broker takes over as it is. What this does beyond [`close`](Self::close) concerns
     /// what shows only later: it aborts transactions that no coordinator knows of, so that readers of committed records
-    /// do not wait for ever; it writes committed offsets again that the broker would forget for their age; it has the broker give out producer ids above all in use, so that it does not take new
+    /// do not wait for ever; it writes committed offsets again that the broker would forget for their age; it has the broker return producer ids above all in use, so that it does not take new
     /// records for old ones; and it warns of records that the broker would delete for their age.
     ///
     /// Producers and consumers get [`Closed`](crate::Error::Closed) afterwards, as with [`close`](Self::close). Should
@@ -395,14 +395,14 @@ impl EventLog {
     ///
     /// # Errors
     /// `InvalidInput` if something keeps that broker from starting, all of it named; then nothing was changed and the log
-    /// is open. [`dry_run`](HandoverOptions::dry_run) tells of it without an error. After other errors the log may be
+    /// is open. [`dry_run`](HandoverOptions::dry_run) reports it without an error. After other errors the log may be
     /// open or closed, and some of the steps above may be done; it can be opened and handed over again.
     pub fn handover(&self, options: &HandoverOptions) -> Result<HandoverReport> {
         handover::hand_over(&self.directory, options)
     }
 
     /// Closes the log: appends in flight finish, waiting polls end, everything is fsynced, and the directory is
-    /// free for a broker or another process. Calls on handles that are left give `Closed`; records already handed out
+    /// free for a broker or another process. Calls on handles that are left give `Closed`; records already returned
     /// stay valid. Closing twice is fine.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
-//! What happens in the background of a log, told to whoever listens.
+//! What happens in the background of a log, sent to listeners.
 //!
-//! Each listener has a bounded queue of its own. Whoever tells something never waits: what does not fit is counted, and
-//! the listener learns how much it missed. While nobody listens, telling costs one load.
+//! Each listener has a bounded queue of its own. The thread that emits an event never waits: what does not fit is counted, and
+//! the listener learns how much it missed. Without listeners, emitting costs one load.
 //!
-//! Nobody can listen while a log is being opened. What happens then is kept, as much as a queue holds, for the first
+//! There is no listener while a log is being opened. What happens then is kept, as much as a queue holds, for the first
 //! listener.
 
 use std::ops::Range;
@@ -25,7 +25,7 @@ const QUEUE: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A partition goes on in a new segment.
+    /// A partition continues in a new segment.
     SegmentRolled {
         /// The partition.
         partition: TopicPartition,
@@ -33,7 +33,7 @@ pub enum Event {
         base_offset: u64,
     },
     /// Appends to a partition wait, because the device is slower than they are: twice as many bytes are unsynced as
-    /// [`OpenOptions::background_sync`](crate::OpenOptions::background_sync) says. Told each time that one has to wait while none does.
+    /// [`OpenOptions::background_sync`](crate::OpenOptions::background_sync) says. Reported each time that one has to wait while none does.
     AppendsStalled {
         /// The partition.
         partition: TopicPartition,
@@ -51,12 +51,12 @@ pub enum Event {
         /// Where the partition begins now.
         log_start: u64,
     },
-    /// A pass of compaction over a partition has come to its end.
+    /// A compaction run over a partition has come to its end.
     PartitionCompacted {
         /// The partition.
         partition: TopicPartition,
         /// Everything below was gone through.
-        upto: u64,
+        end: u64,
         /// How many segments there were, and how many have taken their place.
         segments_before: usize,
         /// See above.
@@ -66,7 +66,7 @@ pub enum Event {
         /// Bytes of those that have taken their place.
         bytes_after: u64,
     },
-    /// A partition is not compacted, because something in it is damaged, or cannot be read or judged here. Nothing in it
+    /// A partition is not compacted, because something in it is damaged, or cannot be read or understood here. Nothing in it
     /// was changed by that. It is tried again when its segments have changed.
     CompactionRefused {
         /// The partition.
@@ -74,7 +74,7 @@ pub enum Event {
         /// The reason, in words.
         reason: Box<str>,
     },
-    /// A segment was deleted while somebody holds records of it: its bytes leave the device when they are dropped.
+    /// A segment was deleted while a caller holds records of it: its bytes leave the device when they are dropped.
     SegmentPinned {
         /// The partition.
         partition: TopicPartition,
@@ -109,7 +109,7 @@ pub enum Event {
         failure: Box<str>,
     },
     /// A batch of a buffered producer has lingered and could not be written. Its records stay pending, and unless the
-    /// partition takes none any more they are tried again until they are written or discarded. Told once for each
+    /// partition takes none any more they are tried again until they are written or discarded. Reported once for each
     /// failure, not for each trial.
     BatchNotWritten {
         /// The partition.
@@ -155,7 +155,7 @@ pub enum Event {
         /// What was wrong.
         reason: Box<str>,
     },
-    /// A checkpoint could not be read: it counts as missing. `docs/durability.md` tells what that means for each.
+    /// A checkpoint could not be read: it counts as missing. `docs/durability.md` says what that means for each.
     CheckpointUnreadable {
         /// The file.
         path: PathBuf,
@@ -163,7 +163,7 @@ pub enum Event {
         reason: Box<str>,
     },
     /// Retention by age keeps a segment, and all that come after it, only because of a record with a timestamp in the
-    /// future. Told once for each such segment.
+    /// future. Reported once for each such segment.
     KeptByFutureTimestamp {
         /// The partition.
         partition: TopicPartition,
@@ -188,7 +188,7 @@ pub enum Event {
         /// The member's id.
         member: Box<str>,
     },
-    /// A record of the groups' offsets was damaged and is left out: the group goes on from what was committed before it.
+    /// A record of the groups' offsets was damaged and is left out: the group continues from what was committed before it.
     CommitSkipped {
         /// The partition of `__consumer_offsets`.
         partition: TopicPartition,
@@ -197,8 +197,8 @@ pub enum Event {
         /// What is wrong with it.
         reason: Box<str>,
     },
-    /// After a stop that was not in order, a group had committed more of a partition than is left of it: the commit was
-    /// lowered to the partition's end, where the group goes on.
+    /// After a stop that was not clean, a group had committed more of a partition than is left of it: the commit was
+    /// lowered to the partition's end, where the group continues.
     CommitLowered {
         /// The group.
         group: Box<str>,
@@ -209,7 +209,7 @@ pub enum Event {
         /// The partition's end, which is committed now.
         to: u64,
     },
-    /// So many events were not told because this listener did not take the ones before.
+    /// So many events were not reported because this listener did not take the ones before.
     Missed(u64),
 }
 
@@ -235,7 +235,7 @@ pub struct Events {
     missed: Arc<AtomicU64>,
 }
 
-/// The side that tells. Cloned into the rooms where things happen.
+/// The side that shows it. Cloned into the rooms where things happen.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Announcer(Arc<Listeners>);
 
@@ -288,8 +288,8 @@ impl Announcer {
         Events { queue: events, missed }
     }
 
-    /// Tells every listener.
-    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+    /// Reports every listener.
+    pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
         if self.0.count.load(Ordering::Relaxed) == 0 {
             return;
         }
@@ -313,21 +313,21 @@ impl Announcer {
         self.0.count.store(present.count(), Ordering::Relaxed);
     }
 
-    /// From here on what is told is kept for the first listener as well, until [`opened`](Self::opened).
+    /// From here on what is reported is kept for the first listener as well, until [`opened`](Self::opened).
     pub(crate) fn begin_opening(&self) {
         let mut present = self.0.present.lock();
         present.keeps = true;
         self.0.count.store(present.count(), Ordering::Relaxed);
     }
 
-    /// The log is open: whoever wants to know listens.
+    /// The log is open: those who want events listen.
     pub(crate) fn opened(&self) {
         let mut present = self.0.present.lock();
         present.keeps = false;
         self.0.count.store(present.count(), Ordering::Relaxed);
     }
 
-    /// Nothing more will be told.
+    /// Nothing more will be reported.
     pub(crate) fn end(&self) {
         let mut present = self.0.present.lock();
         self.0.ended.store(true, Ordering::Relaxed);
@@ -388,12 +388,12 @@ mod tests {
         let announcer = Announcer::default();
         let events = announcer.listen();
         for n in 0..QUEUE + 3 {
-            announcer.tell(|| event(n));
+            announcer.emit(|| event(n));
         }
         let kept: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
         assert_eq!(kept.len(), QUEUE + 1);
         assert_eq!(kept.last(), Some(&Event::Missed(3)));
-        announcer.tell(|| event(7));
+        announcer.emit(|| event(7));
         assert_eq!(events.try_next(), Some(event(7)));
     }
 
@@ -402,29 +402,29 @@ mod tests {
         let announcer = Announcer::default();
         announcer.begin_opening();
         for n in 0..QUEUE + 2 {
-            announcer.tell(|| event(n));
+            announcer.emit(|| event(n));
         }
         announcer.opened();
-        announcer.tell(|| unreachable!("nobody listens yet"));
+        announcer.emit(|| unreachable!("no listener yet"));
         let (first, second) = (announcer.listen(), announcer.listen());
-        let told: Vec<_> = std::iter::from_fn(|| first.try_next()).collect();
+        let reported: Vec<_> = std::iter::from_fn(|| first.try_next()).collect();
         assert_eq!(
-            (told.len(), told.first(), told.last()),
+            (reported.len(), reported.first(), reported.last()),
             (QUEUE + 1, Some(&event(0)), Some(&Event::Missed(2)))
         );
         assert_eq!(second.try_next(), None);
     }
 
     #[test]
-    fn listeners_come_and_go_on_their_own() {
+    fn listeners_come_and_continue_their_own() {
         let announcer = Announcer::default();
-        announcer.tell(|| unreachable!("nobody listens"));
+        announcer.emit(|| unreachable!("no listener"));
         let (first, second) = (announcer.listen(), announcer.listen());
-        announcer.tell(|| event(1));
+        announcer.emit(|| event(1));
         drop(first);
-        announcer.tell(|| event(2));
+        announcer.emit(|| event(2));
         announcer.end();
-        announcer.tell(|| unreachable!("nobody listens any more"));
+        announcer.emit(|| unreachable!("no listener any more"));
         assert_eq!(second.collect::<Vec<_>>(), [event(1), event(2)]);
         assert_eq!(announcer.listen().count(), 0);
     }

@@ -36,14 +36,14 @@ const LIMIT: usize = 1 << 20;
 const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 
-/// A row of batches and legacy messages as it stands in a file.
+/// A row of batches and legacy messages as stored in a file.
 pub fn frames(data: &[u8]) {
     let (mut rest, mut expected) = (data, 0);
     while let Ok(frame) = frame_at(rest) {
         assert!(frame.bytes > 0 && frame.bytes <= rest.len());
         let (bytes, after) = rest.split_at(frame.bytes);
         if let Ok(whole) = valid_batch_at(rest, expected) {
-            assert!(whole.last_offset() >= expected, "offsets go on");
+            assert!(whole.last_offset() >= expected, "offsets continue");
             expected = whole.last_offset() + 1;
             walk(bytes);
         }
@@ -353,7 +353,7 @@ pub fn inspected(path: &Path) {
     if let Ok(mut file) = inspect::LogFile::open(path) {
         let mut position = 0;
         while let Ok(Some(batch)) = file.next_batch() {
-            assert!(batch.position() >= position, "positions go on");
+            assert!(batch.position() >= position, "positions continue");
             position = batch.position() + 1;
             let Ok(records) = batch.records() else { continue };
             for record in records.iter() {
@@ -393,7 +393,7 @@ pub fn metadata(data: &[u8]) {
             values.push(record);
         }
     }
-    crate::catalog::fold(values);
+    crate::catalog::replay(values);
 }
 
 /// Keys and values of the topic in which groups are kept: what is accepted is written again, and comes back.
@@ -454,7 +454,7 @@ pub fn group_records(data: &[u8]) {
         let producer = (shape & ENDS != 0).then_some(i64::from(shape >> 4));
         records.push((field(1), field(2), producer, shape & ENDS == ENDS));
     }
-    crate::group::fold(records);
+    crate::group::replay(records);
 }
 
 /// Cases of a property: so many, or as often as many as `PROPTEST_CASES` is 256. Miri takes seconds for each, so that it

@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub struct TopicPartition {
     topic: Arc<str>,
     partition: u32,
-    /// Not compared: whoever uses the partition checks it.
+    /// Not compared: the code that uses the partition checks it.
     topic_id: TopicId,
 }
 

@@ -81,7 +81,7 @@ impl Scratch {
     }
 }
 
-/// Reads this many records and looks at each. Every poll checks all checksums.
+/// Reads this many records. Every poll checks all checksums.
 pub(crate) fn read(consumer: &mut Consumer, records: u64) -> u64 {
     let (mut count, mut sum) = (0, 0);
     while count < records {

@@ -87,7 +87,7 @@ fn alter(options: &Configs, name: &str, session: &Session) -> Outcome {
     })?;
     log.close()?;
     let given = added.iter().fold(TopicConfig::new(), |config, (name, value)| config.set(name, value));
-    output::note_without_effect(&given);
+    output::print_without_effect(&given);
     let done = if session.json() {
         json!({ "altered": name }).to_string()
     } else {

@@ -55,7 +55,7 @@ fn field(text: &str) -> Result<(String, &str), &'static str> {
         let (field, rest) = text.split_at_checked(end).unwrap_or((text, ""));
         let field = field.strip_suffix('\r').filter(|_| rest.starts_with('\n')).unwrap_or(field);
         return if field.contains('"') {
-            Err("a quote stands in a field that does not begin with one")
+            Err("a quote is in a field that does not begin with one")
         } else {
             Ok((field.to_owned(), rest))
         };
@@ -72,7 +72,7 @@ fn field(text: &str) -> Result<(String, &str), &'static str> {
             None if after.is_empty() || after.starts_with([',', '\n']) || after.starts_with("\r\n") => {
                 return Ok((field, after));
             }
-            None => return Err("something stands between a closing quote and the comma"),
+            None => return Err("there is something between a closing quote and the comma"),
         }
     }
 }
@@ -109,8 +109,8 @@ mod tests {
     fn what_is_quoted_wrong_is_refused_with_its_line() {
         for (text, reason) in [
             ("a\n\"b", "line 2: a quoted field has no end: \"\\\"b\""),
-            ("\"a\"b,c", "line 1: something stands between a closing quote and the comma"),
-            ("a\"b", "line 1: a quote stands in a field that does not begin with one"),
+            ("\"a\"b,c", "line 1: there is something between a closing quote and the comma"),
+            ("a\"b", "line 1: a quote is in a field that does not begin with one"),
         ] {
             let Err(Failure::Failed(why)) = rows(text) else { panic!("{text:?} is taken") };
             assert!(why.contains(reason), "{why}");

@@ -44,7 +44,7 @@ fn before(text: &str) -> Result<Before, String> {
     }
 }
 
-struct Wanted {
+struct Deletion {
     topic: String,
     partition: u32,
     before: Before,
@@ -53,7 +53,7 @@ struct Wanted {
 pub(super) fn run(options: &DeleteRecords, session: &Session) -> Outcome {
     let wanted = match (&options.offset_json_file, &options.topic) {
         (Some(path), _) => listed(&files::text(path)?)?,
-        (None, topic) => vec![Wanted {
+        (None, topic) => vec![Deletion {
             topic: topic.clone().unwrap_or_default(),
             partition: options.partition.unwrap_or_default(),
             before: options.before.flatten(),
@@ -99,7 +99,7 @@ pub(super) fn run(options: &DeleteRecords, session: &Session) -> Outcome {
 }
 
 /// The partition, and below which offset its records go.
-fn resolve(log: &EventLog, one: &Wanted) -> stratalog::Result<(Partition, u64)> {
+fn resolve(log: &EventLog, one: &Deletion) -> stratalog::Result<(Partition, u64)> {
     let partition = log.topic(&one.topic)?.partition(one.partition)?;
     let offsets = partition.offsets()?;
     let before = one.before.unwrap_or(offsets.high_watermark);
@@ -110,8 +110,8 @@ fn resolve(log: &EventLog, one: &Wanted) -> stratalog::Result<(Partition, u64)> 
     Ok((partition, before))
 }
 
-fn print(out: &mut Output, session: &Session, one: &Wanted, outcome: stratalog::Result<u64>) -> Outcome {
-    let Wanted { topic, partition, .. } = one;
+fn print(out: &mut Output, session: &Session, one: &Deletion, outcome: stratalog::Result<u64>) -> Outcome {
+    let Deletion { topic, partition, .. } = one;
     match (outcome, session.json()) {
         (Ok(start), false) => writeln!(out, "partition: {topic}-{partition}\tlow_watermark: {start}")?,
         (Err(failure), false) => writeln!(out, "partition: {topic}-{partition}\terror: {failure}")?,
@@ -126,7 +126,7 @@ fn print(out: &mut Output, session: &Session, one: &Wanted, outcome: stratalog::
 }
 
 /// `{"version":1,"partitions":[{"topic":"orders","partition":0,"offset":100}]}`.
-fn listed(text: &str) -> Outcome<Vec<Wanted>> {
+fn listed(text: &str) -> Outcome<Vec<Deletion>> {
     const SHAPE: &str = r#"{"version":1,"partitions":[{"topic":"orders","partition":0,"offset":100}]}"#;
     let wrong = |what: &str| Failure::failed(format!("{what}; the file should look like {SHAPE}"));
     let parsed: Value =
@@ -136,7 +136,7 @@ fn listed(text: &str) -> Outcome<Vec<Wanted>> {
     }
     let partitions =
         parsed.get("partitions").and_then(Value::as_array).ok_or_else(|| wrong("there are no partitions"))?;
-    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut wanted: Vec<Deletion> = Vec::new();
     for entry in partitions {
         let topic = entry.get("topic").and_then(Value::as_str);
         let partition = entry.get("partition").and_then(Value::as_u64).and_then(|it| u32::try_from(it).ok());
@@ -147,7 +147,7 @@ fn listed(text: &str) -> Outcome<Vec<Wanted>> {
         if wanted.iter().any(|one| one.topic == topic && one.partition == partition) {
             return Err(wrong(&format!("{topic}-{partition} is named twice")));
         }
-        wanted.push(Wanted { topic: topic.to_owned(), partition, before: u64::try_from(offset).ok() });
+        wanted.push(Deletion { topic: topic.to_owned(), partition, before: u64::try_from(offset).ok() });
     }
     if wanted.is_empty() {
         output::warn("the file names no partition");

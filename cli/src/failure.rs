@@ -1,4 +1,4 @@
-//! What can go wrong for a command, and what the user is told.
+//! What can go wrong for a command, and what the user gets to see.
 
 use std::fmt::Display;
 use std::io;
@@ -17,15 +17,15 @@ pub(super) type Outcome<T = ()> = Result<T, Failure>;
 /// Why a command ended early.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The options make no sense together: exit code 2.
+    /// The options are invalid together: exit code 2.
     Usage(String),
     /// Something was not as it should be: exit code 1.
     Failed(String),
     /// All was done but for what is damaged: exit code 3.
     LeftOut(String),
     /// Another process has the directory open: exit code 1.
-    Held { path: String, by: String },
-    /// Nobody reads the output any more. That ends a command, but is no failure: `consume | head`.
+    Locked { path: String, by: String },
+    /// The output was closed by its reader. That ends a command, but is no failure: `consume | head`.
     ClosedPipe,
 }
 
@@ -51,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// Tells the user, and says what the program exits with.
+    /// Reports the user, and says what the program exits with.
     pub(super) fn report(self) -> ExitCode {
         match self {
             Self::Usage(what) => {
@@ -66,7 +66,7 @@ impl Failure {
                 complain(what);
                 ExitCode::from(3)
             }
-            Self::Held { path, by } => {
+            Self::Locked { path, by } => {
                 complain(format_args!(
                     "{path} is held by {by}, and one process at a time can write: stop {} or have it make the change; \
                      commands that only read work beside it",
@@ -106,7 +106,7 @@ impl From<Error> for Failure {
             }
             Error::Locked { path, holder } => {
                 let by = holder.map_or_else(|| ANOTHER.to_owned(), |process| format!("process {process}"));
-                return Self::Held { path: path.display().to_string(), by };
+                return Self::Locked { path: path.display().to_string(), by };
             }
             Error::PartOfCluster { path, node, others } => {
                 let others: Vec<_> = others.iter().map(ToString::to_string).collect();

@@ -102,7 +102,7 @@ pub(super) fn inside(dir: &Path) -> Outcome<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Bytes of a file, 0 if that cannot be told.
+/// Bytes of a file, 0 if it is not known.
 pub(super) fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |about| about.len())
 }

@@ -14,7 +14,7 @@ Examples:
 
 /// Make the directory ready for a Kafka broker, and print the server.properties to start it with.
 ///
-/// Standard error tells what was done: transactions aborted that nobody would end, producer ids reserved, committed
+/// Standard error reports what was done: transactions aborted that no coordinator would end, producer ids reserved, committed
 /// offsets written again. What would keep the broker from starting is an error, and then nothing is changed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -78,8 +78,8 @@ pub(super) fn run(options: &Handover, session: &Session) -> Outcome {
         out.end()?;
     } else {
         let text = report.to_string();
-        let told = text.strip_suffix(&report.server_properties).unwrap_or(&text);
-        told.lines().filter(|line| !line.is_empty()).for_each(output::remark);
+        let reported = text.strip_suffix(&report.server_properties).unwrap_or(&text);
+        reported.lines().filter(|line| !line.is_empty()).for_each(output::remark);
         out.whole(report.server_properties.as_bytes())?;
     }
     match report.obstacles.len() {
@@ -99,14 +99,14 @@ fn as_json(report: &HandoverReport) -> Value {
         });
         each.collect()
     };
-    let renewed = report.renewed.iter().map(|one| {
+    let recommitted = report.recommitted.iter().map(|one| {
         let of = &one.partition;
         json!({ "group": one.group, "topic": of.topic(), "partition": of.partition() })
     });
     json!({
         "kafka": report.kafka.to_string(), "dryRun": report.dry_run,
         "aborted": transactions(&report.aborted), "leftToTheBroker": transactions(&report.left_to_the_broker),
-        "nextProducerId": report.next_producer_id, "renewed": renewed.collect::<Vec<_>>(),
+        "nextProducerId": report.next_producer_id, "recommitted": recommitted.collect::<Vec<_>>(),
         "obstacles": report.obstacles.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "serverProperties": report.server_properties,

@@ -65,10 +65,10 @@ Examples:
   export STRATALOG_DIR=data
   stratalog topics --describe
 
-A program that keeps the directory open does not stand in the way of commands that only read.
+A program that keeps the directory open does not be in the way of commands that only read.
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 done but for damaged parts (--skip-damage).";
 
-/// Kafka's log, inside your process: look at and work on a log directory.
+/// Kafka's log, inside your process: inspect and work on a log directory.
 ///
 /// The directory is a Kafka log directory, byte for byte. Options have the names that they have with Kafka's own tools.
 #[derive(Debug, Parser)]
@@ -157,9 +157,9 @@ impl Command {
 
 /// Runs the program with the arguments that it was started with.
 pub fn main() -> ExitCode {
-    // A file that becomes too long is told like any other failure.
+    // A file that becomes too long is reported like any other failure.
     stratalog::ignore_file_size_signal();
-    // A mistake of ours is told like any other failure: in a sentence, and with the exit code 1.
+    // A mistake of ours is reported like any other failure: in a sentence, and with the exit code 1.
     std::panic::set_hook(Box::new(|mistake| {
         output::complain(format_args!("this is a mistake in stratalog, please report it: {mistake}"));
     }));
@@ -170,10 +170,12 @@ fn run() -> ExitCode {
     // Clap ends the program for wrong usage with 2, for --help and --version with 0.
     let arguments = Arguments::parse();
     if arguments.bootstrap_server.is_some() {
-        output::note("--bootstrap-server is not needed: there is no server, only the directory");
+        output::print_note("--bootstrap-server is not needed: there is no server, only the directory");
     }
     if arguments.command_config.is_some() {
-        output::note("--command-config is not needed and was not read: there is no server to connect to");
+        output::print_note(
+            "--command-config is not needed and was not read: there is no server to connect to",
+        );
     }
     let decompressed = arguments.max_decompressed_batch_bytes;
     let session = Session::new(arguments.dir, arguments.json, arguments.accept_data_loss, decompressed);

@@ -85,7 +85,7 @@ pub(super) fn push_number(number: impl Into<i128>, to: &mut Vec<u8>) {
     to.extend(&digits[first..]);
 }
 
-/// The bytes that hex digits stand for; `None` if they are none.
+/// The bytes that hex digits represent; `None` if they are none.
 pub(super) fn from_digits(text: &str, to: &mut Vec<u8>) -> Option<()> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let digit = |digit: u8| {

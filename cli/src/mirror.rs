@@ -27,8 +27,8 @@ Examples:
 
 /// Bring another directory up to this one: topics, settings, records with their offsets, and what groups have committed.
 ///
-/// Run it again to go on where it ended. Records of transactions that were not committed are left out. A program may
-/// be writing to this directory meanwhile; nobody else may write to the other one.
+/// Run it again to continue where it ended. Records of transactions that were not committed are left out. A program may
+/// be writing to this directory meanwhile; no other program may write to the other one.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Mirror {
@@ -38,7 +38,7 @@ pub(super) struct Mirror {
     /// Only these topics: `orders`, `orders|payments`, `test-.*`.
     #[arg(long, value_name = "PATTERN")]
     topic: Option<String>,
-    /// Read the files alone, go on after damaged parts, and list these on standard error: topic, offsets, file, bytes, reason.
+    /// Read the files alone, continue after damaged parts, and list these on standard error: topic, offsets, file, bytes, reason.
     /// Their offsets stay free. Ends with 3 if there are any.
     #[arg(long)]
     skip_damage: bool,
@@ -60,7 +60,7 @@ pub(super) fn run(options: &Mirror, session: &Session) -> Outcome {
     let copied = mirrored?;
     print(&copied, session)?;
     if stop.is_asked() {
-        return Err(Failure::failed("stopped before the end; run it again to go on"));
+        return Err(Failure::failed("stopped before the end; run it again to continue"));
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ fn all_readable(found: &mut Damaged, to: &EventLog, with_groups: bool) -> Outcom
     Ok(copied)
 }
 
-/// Writes the records of a batch from an offset on, and tells how many.
+/// Writes the records of a batch from an offset on, and reports how many.
 fn copy_batch(
     producer: &Producer,
     to: &Partition,
@@ -315,13 +315,13 @@ struct Copying<'c> {
 }
 
 impl Copying<'_> {
-    /// Copies what is committed, and tells how many records that were. `went_on` is told of how many offsets were passed,
+    /// Copies what is committed, and reports how many records that were. `progressed` is given how many offsets were passed,
     /// and says whether to stop.
     fn run(
         &mut self,
         there: PartitionOffsets,
         here: PartitionOffsets,
-        went_on: &mut dyn FnMut(u64) -> bool,
+        progressed: &mut dyn FnMut(u64) -> bool,
     ) -> Outcome<u64> {
         let end = there.last_stable;
         let start = here.log_end.max(there.log_start);
@@ -346,7 +346,7 @@ impl Copying<'_> {
             copying::write(self.producer, self.target, &copies)?;
             records += copies.len() as u64;
             let next = reader.position(self.source)?.offset();
-            if went_on(next.min(end).saturating_sub(position)) {
+            if progressed(next.min(end).saturating_sub(position)) {
                 return Ok(records);
             }
             if polled.is_empty() && next == position {

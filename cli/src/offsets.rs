@@ -98,7 +98,7 @@ struct Chosen {
     topic: String,
     from: u32,
     /// None: to the last.
-    upto: Option<u32>,
+    end: Option<u32>,
 }
 
 impl FromStr for Chosen {
@@ -108,17 +108,17 @@ impl FromStr for Chosen {
         let wrong = |_| "give topic, topic:2, topic:0-3, topic:2- or topic:-3".to_owned();
         let (topic, range) = text.split_once(':').unwrap_or((text, "-"));
         let number = |text: &str| text.parse::<u32>().map_err(wrong);
-        let (from, upto) = match range.split_once('-') {
+        let (from, end) = match range.split_once('-') {
             None => {
                 let only = number(range)?;
                 (only, Some(only.saturating_add(1)))
             }
-            Some((from, upto)) => (
+            Some((from, end)) => (
                 if from.is_empty() { 0 } else { number(from)? },
-                if upto.is_empty() { None } else { Some(number(upto)?) },
+                if end.is_empty() { None } else { Some(number(end)?) },
             ),
         };
-        Ok(Self { topic: topic.to_owned(), from, upto })
+        Ok(Self { topic: topic.to_owned(), from, end })
     }
 }
 
@@ -162,12 +162,12 @@ fn of_topics(options: &Offsets, log: &EventLog, pattern: &Pattern) -> Outcome<Ve
 
 fn of_list(list: &[Chosen], log: &EventLog) -> Outcome<Vec<Partition>> {
     let mut found = Vec::new();
-    for Chosen { topic, from, upto } in list {
+    for Chosen { topic, from, end } in list {
         let topic = log.topic(topic)?;
-        match upto {
+        match end {
             // A partition that was named and is not there is an error.
-            Some(upto) => {
-                for number in *from..*upto {
+            Some(end) => {
+                for number in *from..*end {
                     found.push(topic.partition(number)?);
                 }
             }

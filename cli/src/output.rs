@@ -76,35 +76,35 @@ impl Write for Output {
     }
 }
 
-/// Tells of a failure on standard error.
+/// Reports a failure on standard error.
 pub(super) fn complain(what: impl Display) {
-    tell("error", &Style::new().red().bold(), what);
+    print_line("error", &Style::new().red().bold(), what);
 }
 
-/// Tells of something that the user may want to know, on standard error.
+/// Reports something that the user may want to know, on standard error.
 pub(super) fn warn(what: impl Display) {
-    tell("warning", &Style::new().yellow().bold(), what);
+    print_line("warning", &Style::new().yellow().bold(), what);
 }
 
-/// Tells what happens, on standard error.
-pub(super) fn note(what: impl Display) {
-    tell("note", &Style::new().cyan(), what);
+/// Reports what happens, on standard error.
+pub(super) fn print_note(what: impl Display) {
+    print_line("note", &Style::new().cyan(), what);
 }
 
-/// Tells of settings that a topic was given and that change nothing here.
-pub(super) fn note_without_effect(given: &TopicConfig) {
+/// Reports settings that a topic was given and that change nothing here.
+pub(super) fn print_without_effect(given: &TopicConfig) {
     for (setting, reason) in given.without_effect() {
-        note(format_args!("{setting} is recorded for a broker and has no effect here: {reason}"));
+        print_note(format_args!("{setting} is recorded for a broker and has no effect here: {reason}"));
     }
 }
 
 /// A plain line on standard error: sums at the end, as Kafka's tools print them.
 pub(super) fn remark(what: impl Display) {
-    // Whoever closed standard error does not want to hear of it.
+    // Standard error was closed: there is no place to report it.
     let _ = writeln!(io::stderr().lock(), "{what}");
 }
 
-fn tell(kind: &str, style: &Style, what: impl Display) {
+fn print_line(kind: &str, style: &Style, what: impl Display) {
     remark(format_args!("{}: {what}", style.clone().for_stderr().apply_to(kind)));
 }
 
@@ -113,7 +113,7 @@ pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// Whether a person looks at standard error: progress is drawn only then.
+/// Whether a person watches standard error: progress is drawn only then.
 pub(super) fn is_watched() -> bool {
     Term::stderr().is_term()
 }

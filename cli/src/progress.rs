@@ -19,7 +19,7 @@ pub(super) struct Bar {
 }
 
 impl Bar {
-    /// Of `total` bytes, or of an amount that nobody knows yet.
+    /// Of `total` bytes, or of an amount that is not known yet.
     pub(super) fn bytes(what: &'static str, total: Option<u64>) -> Self {
         let template = match total {
             Some(_) => "{msg} {bar:30} {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left",
@@ -61,7 +61,7 @@ impl Bar {
         self.appear();
     }
 
-    /// The total may become known, and larger, as the work goes on.
+    /// The total may become known, and larger, as the work continues.
     pub(super) fn set_of(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.set(done);

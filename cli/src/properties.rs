@@ -20,7 +20,7 @@ pub(super) fn flag(name: &str, value: &str) -> Outcome<bool> {
     }
 }
 
-/// A property that nobody knows.
+/// A property of an unknown name.
 pub(super) fn unknown(name: &str, known: &[&str]) -> Failure {
     Failure::usage(format!("there is no property {name:?}; there are {}", known.join(", ")))
 }
@@ -61,5 +61,5 @@ pub(super) fn is_for_a_connection(name: &str) -> bool {
 
 /// Says that a setting was taken and has no effect.
 pub(super) fn no_effect(name: &str) {
-    output::note(format_args!("{name} has no effect: there is no server to connect to"));
+    output::print_note(format_args!("{name} has no effect: there is no server to connect to"));
 }

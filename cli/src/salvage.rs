@@ -83,7 +83,7 @@ impl Damaged {
         }
     }
 
-    /// Gives out the batches of a partition that can be read, each with its records and whether they are committed, and tells of
+    /// Returns the batches of a partition that can be read, each with its records and whether they are committed, and reports
     /// what is left out. Records before the log start are passed over.
     pub(super) fn batches(
         &mut self,
@@ -117,7 +117,7 @@ impl Damaged {
                 }
                 Salvaged::LeftOut(range) if range.end.is_some_and(|end| end <= start) => {}
                 Salvaged::LeftOut(range) => {
-                    tell(topic, number, &range);
+                    report(topic, number, &range);
                     left_out += 1;
                 }
                 _ => {}
@@ -157,7 +157,7 @@ impl Damaged {
     }
 }
 
-fn tell(topic: &str, number: u32, left_out: &LeftOut) {
+fn report(topic: &str, number: u32, left_out: &LeftOut) {
     let LeftOut { first, end, path, bytes, reason, .. } = left_out;
     let offsets = match end.map(|end| end.saturating_sub(1)) {
         Some(last) if last == *first => format!("offset {first}"),

@@ -66,7 +66,7 @@ impl Session {
                 Ok((self.read()?, Some(format!("process {process}"))))
             }
             Err(Error::Locked { .. }) => Ok((self.read()?, Some("another process".to_owned()))),
-            opened => Ok((told(opened?), None)),
+            opened => Ok((reported(opened?), None)),
         }
     }
 
@@ -78,7 +78,7 @@ impl Session {
     /// Opens a log to bring records from elsewhere into it, and makes one where there is none. Nothing is done in the
     /// background: what is old by its timestamps does not go while more is coming.
     pub(super) fn open_to_fill(&self, dir: &Path) -> Outcome<EventLog> {
-        Ok(told(self.options().maintenance(Maintenance::Manual).open(dir)?))
+        Ok(reported(self.options().maintenance(Maintenance::Manual).open(dir)?))
     }
 
     fn options(&self) -> OpenOptions {
@@ -91,7 +91,7 @@ impl Session {
     }
 
     fn open_to_write(&self, dir: &Path) -> Outcome<EventLog> {
-        Ok(told(self.options().open(dir)?))
+        Ok(reported(self.options().open(dir)?))
     }
 
     /// The file that says which node of which cluster the directory belongs to.
@@ -120,12 +120,12 @@ impl Session {
     }
 }
 
-/// What the open has found out of order is told.
-fn told(log: EventLog) -> EventLog {
+/// What the open has found out of order is reported.
+fn reported(log: EventLog) -> EventLog {
     let found = log.recovery();
     if found.bytes_truncated() > 0 {
-        output::note(format_args!(
-            "the log was not closed in order; {} cut off",
+        output::print_note(format_args!(
+            "the log was not closed cleanly; {} cut off",
             output::counted(
                 found.bytes_truncated(),
                 "byte after the last complete batches was",

@@ -18,7 +18,7 @@ Examples:
 /// Make a copy of the log in another directory: a backup.
 ///
 /// On the same file system what is finished is reflinked or hard-linked, on another one it is copied. The copy opens as a log
-/// that was closed in order, here and under a Kafka broker. A log that was not closed in order is recovered first.
+/// that was closed cleanly, here and under a Kafka broker. A log that was not closed cleanly is recovered first.
 ///
 /// No other process may have the directory open. A program that has it open makes a snapshot itself, while it writes, by
 /// the library's call `snapshot_to`.
@@ -32,7 +32,7 @@ pub(super) struct Snapshot {
 
 pub(super) fn run(options: &Snapshot, session: &Session) -> Outcome {
     let log = match session.open_to_fill(session.existing_dir()?) {
-        Err(Failure::Held { path, by }) => return Err(held(&path, &by)),
+        Err(Failure::Locked { path, by }) => return Err(held(&path, &by)),
         opened => opened?,
     };
     let made = log.snapshot_to(&options.to);

@@ -27,9 +27,9 @@ struct Shared {
 const INTERRUPTED: i32 = 130;
 
 impl Stop {
-    /// Asked by nobody but the program.
+    /// Set by the program alone.
     #[cfg(test)]
-    pub(super) fn by_hand() -> Self {
+    pub(super) fn manual() -> Self {
         Self(Arc::default())
     }
 

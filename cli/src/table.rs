@@ -21,7 +21,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// All lines. What stands last in a row is not padded.
+    /// All lines. What is last in a row is not padded.
     pub(super) fn text(&self) -> String {
         let mut widths = self.least.clone();
         for row in &self.rows {

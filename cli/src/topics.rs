@@ -68,7 +68,7 @@ struct Action {
     /// Add partitions to a topic.
     #[arg(long)]
     alter: bool,
-    /// Delete topics and their records. Programs that read them go on until they close.
+    /// Delete topics and their records. Programs that read them continue until they close.
     #[arg(long)]
     delete: bool,
 }
@@ -155,7 +155,7 @@ fn create(options: &Topics, name: &str, session: &Session) -> Outcome {
         Err(failure) => return Err(failure.into()),
     }
     log.close()?;
-    output::note_without_effect(&given);
+    output::print_without_effect(&given);
     done(session, "created", name, &format!("Created topic {name}."))
 }
 

@@ -18,7 +18,7 @@ Examples:
   stratalog verify --topic orders --json | jq .
   stratalog verify --repair
 
-Exit codes: 0 all was looked at and nothing is wrong, or all of it was repaired; 1 otherwise.";
+Exit codes: 0 all was checked and nothing is wrong, or all of it was repaired; 1 otherwise.";
 
 /// Look at everything in the directory: checksums, offsets, indexes, snapshots, names.
 ///
@@ -29,7 +29,7 @@ pub(super) struct Verify {
     /// Only the partitions of these topics.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     topic: Vec<String>,
-    /// Take away what is derived from the records and wrong, to be made anew: indexes, snapshots, checkpoints. Records
+    /// Take away what is derived from the records and wrong, to be rebuilt: indexes, snapshots, checkpoints. Records
     /// are never touched. No other program may have the directory open.
     #[arg(long)]
     repair: bool,
@@ -37,7 +37,7 @@ pub(super) struct Verify {
 
 pub(super) fn run(options: &Verify, session: &Session) -> Outcome {
     let dir = session.dir()?;
-    // A directory that cannot be opened is one to be looked at all the more.
+    // A directory that cannot be opened is one to be checked all the more.
     if let Ok(log) = session.read() {
         for topic in &options.topic {
             log.topic(topic)?;
@@ -65,15 +65,15 @@ pub(super) fn run(options: &Verify, session: &Session) -> Outcome {
     bar.end();
     let report = report?;
     let ended = written.map_err(Failure::from).and_then(|()| end(&report, out, session.json()));
-    let found = judge(&report, || session.read().map(drop));
+    let found = conclude(&report, || session.read().map(drop));
     match (found, ended) {
-        // That nobody reads on changes nothing of what was found.
+        // A closed output changes nothing of what was found.
         (found, Ok(()) | Err(Failure::ClosedPipe)) => found,
         (_, Err(failure)) => Err(failure),
     }
 }
 
-/// What is printed when all was looked at.
+/// What is printed when all was checked.
 fn end(report: &VerifyReport, mut out: Output, json: bool) -> Outcome {
     if json {
         for kept in &report.kept_by_future_timestamp {
@@ -83,13 +83,13 @@ fn end(report: &VerifyReport, mut out: Output, json: bool) -> Outcome {
     }
     out.end()?;
     if !json {
-        tell(report);
+        print_summary(report);
     }
     Ok(())
 }
 
-/// Everything that is wrong or was not looked at is a failure.
-fn judge(report: &VerifyReport, open: impl FnOnce() -> Outcome) -> Outcome {
+/// Everything that is wrong or was not checked is a failure.
+fn conclude(report: &VerifyReport, open: impl FnOnce() -> Outcome) -> Outcome {
     let mut reasons = Vec::new();
     let wrong = report.problems - report.repaired;
     if wrong > 0 {
@@ -97,10 +97,10 @@ fn judge(report: &VerifyReport, open: impl FnOnce() -> Outcome) -> Outcome {
     }
     if report.unchecked_batches > 0 {
         let batches = counted(report.unchecked_batches, "batch", "batches");
-        reasons.push(format!("the records of {batches} were not looked at: their codec is not built in"));
+        reasons.push(format!("the records of {batches} were not checked: their codec is not built in"));
     }
     if report.interrupted {
-        reasons.push("stopped before everything was looked at".to_owned());
+        reasons.push("stopped before everything was checked".to_owned());
     }
     if !reasons.is_empty() {
         return Err(Failure::failed(reasons.join("; ")));
@@ -173,7 +173,7 @@ fn summary(report: &VerifyReport) -> Vec<u8> {
     .into_bytes()
 }
 
-fn tell(report: &VerifyReport) {
+fn print_summary(report: &VerifyReport) {
     output::remark(format_args!(
         "{}, {}, {}, {}, {}, {}",
         counted(report.partitions, "partition", "partitions"),
@@ -184,13 +184,13 @@ fn tell(report: &VerifyReport) {
         counted(report.bytes, "byte", "bytes")
     ));
     if !report.clean && report.tail_bytes > 0 {
-        output::note(format_args!(
-            "the directory was not closed in order, or is open now: {} at the ends of logs hold no complete batch yet",
+        output::print_note(format_args!(
+            "the directory was not closed cleanly, or is open now: {} at the ends of logs hold no complete batch yet",
             counted(report.tail_bytes, "byte", "bytes")
         ));
     }
     for kept in &report.kept_by_future_timestamp {
-        output::note(format_args!(
+        output::print_note(format_args!(
             "{} is old, but kept, with all later records, because a record has a timestamp in the future, {}",
             kept.path.display(),
             shown(kept.timestamp)
@@ -198,7 +198,7 @@ fn tell(report: &VerifyReport) {
     }
     if report.repaired > 0 {
         let problems = counted(report.repaired, "problem was", "problems were");
-        output::note(format_args!("{problems} repaired"));
+        output::print_note(format_args!("{problems} repaired"));
     }
 }
 
@@ -206,10 +206,10 @@ fn tell(report: &VerifyReport) {
 mod tests {
     use super::*;
 
-    fn told(change: fn(&mut VerifyReport), opened: Outcome) -> Option<String> {
+    fn reported(change: fn(&mut VerifyReport), opened: Outcome) -> Option<String> {
         let mut report = VerifyReport::default();
         change(&mut report);
-        match judge(&report, || opened) {
+        match conclude(&report, || opened) {
             Ok(()) => None,
             Err(Failure::Failed(why)) => Some(why),
             Err(other) => panic!("{other:?}"),
@@ -219,21 +219,21 @@ mod tests {
     #[test]
     fn all_that_is_wrong_or_was_not_checked_is_a_failure() {
         let cannot = || Err(Failure::failed("it is newer"));
-        assert_eq!(told(|_| {}, Ok(())), None);
-        assert_eq!(told(|report| (report.problems, report.repaired) = (2, 2), Ok(())), None);
+        assert_eq!(reported(|_| {}, Ok(())), None);
+        assert_eq!(reported(|report| (report.problems, report.repaired) = (2, 2), Ok(())), None);
         for (change, reason) in [
             ((|report| report.problems = 1) as fn(&mut VerifyReport), "1 problem"),
             (|report| (report.problems, report.repaired) = (3, 1), "2 problems"),
             (
                 |report| report.unchecked_batches = 1,
-                "the records of 1 batch were not looked at: their codec is not built in",
+                "the records of 1 batch were not checked: their codec is not built in",
             ),
-            (|report| report.interrupted = true, "stopped before everything was looked at"),
+            (|report| report.interrupted = true, "stopped before everything was checked"),
         ] {
             for opened in [Ok(()), cannot()] {
-                assert_eq!(told(change, opened).unwrap(), reason);
+                assert_eq!(reported(change, opened).unwrap(), reason);
             }
         }
-        assert!(told(|_| {}, cannot()).unwrap().ends_with("the log cannot be opened: it is newer"));
+        assert!(reported(|_| {}, cannot()).unwrap().ends_with("the log cannot be opened: it is newer"));
     }
 }

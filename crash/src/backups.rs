@@ -20,7 +20,7 @@ const OF_A_CALL: u64 = 4;
 /// By partition, where it begins and ends.
 type Bounds = BTreeMap<u32, (u64, u64)>;
 
-/// Makes a snapshot and judges it. What an earlier one has left has its own name before it is removed: a snapshot that is half
+/// Makes a snapshot and compares it. What an earlier one has left has its own name before it is removed: a snapshot that is half
 /// removed is none. `false`: the log was closed.
 pub fn make(log: &EventLog, plain: &Topic, to: &Path) -> Result<bool, String> {
     let failed = |failure: std::io::Error| format!("an old snapshot: {failure}");
@@ -50,7 +50,7 @@ pub fn make(log: &EventLog, plain: &Topic, to: &Path) -> Result<bool, String> {
 }
 
 /// Opens a snapshot that may be there, which must be whole and clean then.
-pub fn judge(snapshot: &Path) -> Result<(), String> {
+pub fn compare(snapshot: &Path) -> Result<(), String> {
     if !snapshot.exists() {
         return Ok(());
     }

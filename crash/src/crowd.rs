@@ -1,4 +1,4 @@
-//! A group of a thousand members in one process: each record is handed out from where the group stands, and no position passes
+//! A group of a thousand members in one process: each record is returned from where the group is, and no position passes
 //! what was handled.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,7 +25,7 @@ pub fn run(log: &EventLog, seed: u64, say: Say<'_>) -> Result<(), String> {
     let failed = |failure: Error| format!("the crowd: {failure}");
     let config = TopicConfig::new().partitions(CROWD_PARTITIONS).retention(None);
     let topic = log.ensure_topic(CROWD, config).map_err(failed)?;
-    // Where the group stands: what lies before it was handled, by processes that are dead.
+    // Where the group is: what lies before it was handled, by processes that are dead.
     let handled: Vec<AtomicU64> = (0..CROWD_PARTITIONS).map(|_| AtomicU64::new(0)).collect();
     for position in log.group(GROUP).and_then(|group| group.committed()).map_err(failed)? {
         handled[position.topic_partition().partition() as usize].store(position.offset(), Ordering::Relaxed);
@@ -85,7 +85,7 @@ fn members(
     Ok(())
 }
 
-/// One poll of one member, and a commit of what it was handed out.
+/// One poll of one member, and a commit of what it was returned.
 fn turn(member: &mut Consumer, handled: &[AtomicU64], say: Say<'_>) -> Result<(), String> {
     let failed = |failure: Error| format!("a member: {failure}");
     let records = member.poll(Duration::ZERO).map_err(failed)?;
@@ -99,9 +99,7 @@ fn turn(member: &mut Consumer, handled: &[AtomicU64], say: Say<'_>) -> Result<()
         }
         let next = handled[partition as usize].load(Ordering::Relaxed);
         if offset > next {
-            return Err(format!(
-                "a member gets {CROWD}-{partition}@{offset}, and {next} was never handed out"
-            ));
+            return Err(format!("a member gets {CROWD}-{partition}@{offset}, and {next} was never returned"));
         }
         handled[partition as usize].fetch_max(offset + 1, Ordering::Relaxed);
     }

@@ -317,7 +317,7 @@ impl Disk {
                 .into(),
             Density::All => self.every_prefix(),
         };
-        // Stores through maps are no calls: what they have done is looked at here.
+        // Stores through maps are no calls: what they have done is checked here.
         for id in self.contents.keys().copied().collect::<Vec<_>>() {
             self.keep_version(id);
         }

@@ -109,8 +109,8 @@ impl Session {
                 match member.poll(Duration::ZERO) {
                     Ok(records) if records.is_empty() => break,
                     Ok(_) => {}
-                    // Records in front of what the group has committed may have been deleted since. Others it begins with.
-                    Err(Error::OffsetOutOfRange { at, valid }) if has_stood_at(of.number, &at) => {
+                    // Records before what the group has committed may have been deleted since. Others it begins with.
+                    Err(Error::OffsetOutOfRange { at, valid }) if was_at(of.number, &at) => {
                         member.seek(Position::new(at.topic_partition(), valid.start))?;
                     }
                     Err(failure) => return Err(failure),
@@ -135,7 +135,7 @@ impl Session {
     }
 }
 
-fn has_stood_at(topic: usize, position: &Position) -> bool {
+fn was_at(topic: usize, position: &Position) -> bool {
     let place = (GROUP.to_owned(), topic, position.topic_partition().partition());
     oracle(|oracle| {
         oracle.commits.get(&place).is_some_and(|commits| commits.history.contains(&Some(position.offset())))

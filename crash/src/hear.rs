@@ -31,7 +31,7 @@ impl Oracle {
         oracle
     }
 
-    /// One line. `None`: it makes no sense.
+    /// One line. `None`: it is invalid.
     pub fn hear(&mut self, line: &str) -> Option<()> {
         let mut words = line.split(' ');
         let word = words.next()?;

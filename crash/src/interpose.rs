@@ -37,14 +37,14 @@ impl Drop for Before {
 
 /// How a call names the file that it is about.
 #[derive(Clone, Copy)]
-pub enum Place {
+pub enum FileName {
     Path(*const c_char),
     At(c_int, *const c_char),
     Descriptor(c_int),
     Nowhere,
 }
 
-impl Place {
+impl FileName {
     fn path(self) -> Option<PathBuf> {
         match self {
             Self::Path(name) => {
@@ -82,7 +82,7 @@ pub fn watch(act: impl FnOnce()) {
 }
 
 /// The failure that this call is to have.
-pub fn failing(kind: Kind, place: Place) -> Option<Failure> {
+pub fn failing(kind: Kind, place: FileName) -> Option<Failure> {
     if UNSEEN.get() { None } else { faults::strike(kind, || place.path()) }
 }
 
@@ -91,7 +91,7 @@ pub fn refused(failure: Failure) -> c_long {
     -1
 }
 
-pub fn call(kind: Kind, place: Place, real: impl FnOnce() -> c_long) -> c_long {
+pub fn call(kind: Kind, place: FileName, real: impl FnOnce() -> c_long) -> c_long {
     failing(kind, place).map_or_else(|| as_a_quota(real()), refused)
 }
 
@@ -110,7 +110,7 @@ fn as_a_quota(outcome: c_long) -> c_long {
 }
 
 /// A call that adds, moves or takes away names.
-pub fn naming(kind: Kind, what: &'static str, places: &[Place], real: impl FnOnce() -> c_long) -> c_int {
+pub fn naming(kind: Kind, what: &'static str, places: &[FileName], real: impl FnOnce() -> c_long) -> c_int {
     let outcome = call(kind, places[0], real);
     if outcome >= 0 {
         watch(|| disk::names_changed(what, places.iter().filter_map(|place| place.path()).collect()));
@@ -119,7 +119,7 @@ pub fn naming(kind: Kind, what: &'static str, places: &[Place], real: impl FnOnc
 }
 
 pub fn opening(directory: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
-    let place = Place::At(directory, path);
+    let place = FileName::At(directory, path);
     // SAFETY: the arguments are those that the caller gave to the function of this name.
     let real =
         || unsafe { libc::syscall(libc::SYS_openat, directory, path, flags | libc::O_LARGEFILE, mode) };
@@ -143,7 +143,7 @@ pub fn writing(descriptor: c_int, length: size_t, real: impl Fn(size_t) -> c_lon
         WRITES.fetch_add(1, Ordering::Relaxed);
         real(length)
     };
-    let failure = failing(Kind::Write, Place::Descriptor(descriptor));
+    let failure = failing(Kind::Write, FileName::Descriptor(descriptor));
     watch(|| disk::before_write(descriptor));
     let outcome = match failure {
         None => as_a_quota(real(length)),
@@ -160,7 +160,7 @@ pub fn writing(descriptor: c_int, length: size_t, real: impl Fn(size_t) -> c_lon
 }
 
 pub fn reading(descriptor: c_int, length: size_t, real: impl Fn(size_t) -> c_long) -> ssize_t {
-    let outcome = match failing(Kind::Read, Place::Descriptor(descriptor)) {
+    let outcome = match failing(Kind::Read, FileName::Descriptor(descriptor)) {
         None => real(length),
         Some(Failure::Short) => real(length.div_ceil(2)),
         Some(failure) => refused(failure),
@@ -170,7 +170,7 @@ pub fn reading(descriptor: c_int, length: size_t, real: impl Fn(size_t) -> c_lon
 
 pub fn syncing(number: c_long, descriptor: c_int) -> c_int {
     let kind = if disk::is_directory(descriptor) { Kind::DirectorySync } else { Kind::Sync };
-    if let Some(failure) = failing(kind, Place::Descriptor(descriptor)) {
+    if let Some(failure) = failing(kind, FileName::Descriptor(descriptor)) {
         return refused(failure) as c_int;
     }
     // What reaches the disk is what was there when the sync began.

@@ -30,7 +30,7 @@ impl Findings {
     }
 
     /// Keeps one: the command that repeats it, the trace, and the directory if there is one.
-    pub fn keep(&mut self, command: &str, reason: &str, trace: &str, tree: Option<&Tree>) {
+    pub fn save(&mut self, command: &str, reason: &str, trace: &str, tree: Option<&Tree>) {
         self.count += 1;
         let Some(directory) = &self.directory else { return };
         unseen(|| {

@@ -10,7 +10,7 @@ use libc::{mode_t, off64_t, size_t, ssize_t};
 use crate::disk;
 use crate::faults::Kind;
 use crate::interpose::{
-    Place, call, drawn, failing, libcs, naming, opening, reading, refused, syncing, watch, writing,
+    FileName, call, drawn, failing, libcs, naming, opening, reading, refused, syncing, watch, writing,
 };
 use crate::random::Random;
 
@@ -108,7 +108,7 @@ pub unsafe extern "C" fn msync(at: *mut c_void, length: size_t, flags: c_int) ->
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ftruncate64(descriptor: c_int, length: off64_t) -> c_int {
     watch(|| disk::before_write(descriptor));
-    let outcome = call(Kind::Truncate, Place::Descriptor(descriptor), || {
+    let outcome = call(Kind::Truncate, FileName::Descriptor(descriptor), || {
         // SAFETY: the call touches no memory.
         unsafe { libc::syscall(libc::SYS_ftruncate, descriptor, length) }
     });
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn fallocate64(
     length: off64_t,
 ) -> c_int {
     watch(|| disk::before_write(descriptor));
-    let outcome = call(Kind::Allocate, Place::Descriptor(descriptor), || {
+    let outcome = call(Kind::Allocate, FileName::Descriptor(descriptor), || {
         // SAFETY: the call touches no memory.
         unsafe { libc::syscall(libc::SYS_fallocate, descriptor, mode, from, length) }
     });
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn fallocate64(
 /// As for the function of this name in libc.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
-    let places = [Place::Path(from), Place::Path(to)];
+    let places = [FileName::Path(from), FileName::Path(to)];
     // SAFETY: the arguments are the caller's.
     naming(Kind::Rename, "rename", &places, || unsafe { libc::syscall(libc::SYS_rename, from, to) })
 }
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn linkat(
     to: *const c_char,
     flags: c_int,
 ) -> c_int {
-    naming(Kind::Create, "linkat", &[Place::At(directory, to)], || {
+    naming(Kind::Create, "linkat", &[FileName::At(directory, to)], || {
         // SAFETY: the arguments are the caller's.
         unsafe { libc::syscall(libc::SYS_linkat, of, from, directory, to, flags) }
     })
@@ -164,7 +164,9 @@ pub unsafe extern "C" fn linkat(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
     // SAFETY: the argument is the caller's.
-    naming(Kind::Remove, "unlink", &[Place::Path(path)], || unsafe { libc::syscall(libc::SYS_unlink, path) })
+    naming(Kind::Remove, "unlink", &[FileName::Path(path)], || unsafe {
+        libc::syscall(libc::SYS_unlink, path)
+    })
 }
 
 /// # Safety
@@ -172,14 +174,14 @@ pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rmdir(path: *const c_char) -> c_int {
     // SAFETY: the argument is the caller's.
-    naming(Kind::Remove, "rmdir", &[Place::Path(path)], || unsafe { libc::syscall(libc::SYS_rmdir, path) })
+    naming(Kind::Remove, "rmdir", &[FileName::Path(path)], || unsafe { libc::syscall(libc::SYS_rmdir, path) })
 }
 
 /// # Safety
 /// As for the function of this name in libc.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn unlinkat(directory: c_int, path: *const c_char, flags: c_int) -> c_int {
-    naming(Kind::Remove, "unlinkat", &[Place::At(directory, path)], || {
+    naming(Kind::Remove, "unlinkat", &[FileName::At(directory, path)], || {
         // SAFETY: the arguments are the caller's.
         unsafe { libc::syscall(libc::SYS_unlinkat, directory, path, flags) }
     })
@@ -189,7 +191,7 @@ pub unsafe extern "C" fn unlinkat(directory: c_int, path: *const c_char, flags: 
 /// As for the function of this name in libc.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
-    naming(Kind::MakeDirectory, "mkdir", &[Place::Path(path)], || {
+    naming(Kind::MakeDirectory, "mkdir", &[FileName::Path(path)], || {
         // SAFETY: the arguments are the caller's.
         unsafe { libc::syscall(libc::SYS_mkdir, path, c_long::from(mode)) }
     })
@@ -209,7 +211,8 @@ pub unsafe extern "C" fn mmap64(
     let real =
         // SAFETY: the arguments are the caller's.
         || unsafe { libc::syscall(libc::SYS_mmap, at, length, protection, flags, descriptor, offset) };
-    let mapped = if descriptor >= 0 { call(Kind::Map, Place::Descriptor(descriptor), real) } else { real() };
+    let mapped =
+        if descriptor >= 0 { call(Kind::Map, FileName::Descriptor(descriptor), real) } else { real() };
     mapped as *mut c_void
 }
 
@@ -235,7 +238,7 @@ pub unsafe extern "C" fn madvise(at: *mut c_void, length: size_t, advice: c_int)
     // SAFETY: the arguments are the caller's.
     let real = || unsafe { libc::syscall(libc::SYS_madvise, at, length, advice) };
     let populates = [libc::MADV_POPULATE_READ, libc::MADV_POPULATE_WRITE].contains(&advice);
-    (if populates { call(Kind::Populate, Place::Nowhere, real) } else { real() }) as c_int
+    (if populates { call(Kind::Populate, FileName::Nowhere, real) } else { real() }) as c_int
 }
 
 /// # Safety
@@ -250,7 +253,7 @@ pub unsafe extern "C" fn statx(
 ) -> c_int {
     // SAFETY: the standard library asks for support with null pointers; other strings end in a zero.
     let is_empty = path.is_null() || unsafe { *path } == 0;
-    let place = if is_empty { Place::Descriptor(directory) } else { Place::At(directory, path) };
+    let place = if is_empty { FileName::Descriptor(directory) } else { FileName::At(directory, path) };
     let real =
         // SAFETY: the arguments are the caller's.
         || unsafe { libc::syscall(libc::SYS_statx, directory, path, flags, mask, to) };
@@ -274,7 +277,7 @@ pub unsafe extern "C" fn getrandom(to: *mut c_void, length: size_t, _flags: libc
 /// As for the function of this name in libc.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
-    if let Some(failure) = failing(Kind::List, Place::Path(path)) {
+    if let Some(failure) = failing(Kind::List, FileName::Path(path)) {
         refused(failure);
         return std::ptr::null_mut();
     }
@@ -289,7 +292,7 @@ pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
 pub unsafe extern "C" fn readdir64(directory: *mut libc::DIR) -> *mut libc::dirent64 {
     // SAFETY: the argument is the caller's.
     let descriptor = unsafe { libc::dirfd(directory) };
-    if let Some(failure) = failing(Kind::List, Place::Descriptor(descriptor)) {
+    if let Some(failure) = failing(Kind::List, FileName::Descriptor(descriptor)) {
         refused(failure);
         return std::ptr::null_mut();
     }

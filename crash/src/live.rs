@@ -1,5 +1,5 @@
 //! `stratalog.live` as another version of stratalog would have it: of a layout that this one does not know, of another
-//! length, or none at all. Readers look at the files then, and see the same.
+//! length, or none at all. Readers check the files then, and see the same.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ pub enum Version {
     Older,
     /// The layout is said to be ours, and what follows is not.
     Garbled,
-    /// Another file has taken the name, of another length, that nobody holds.
+    /// Another file has taken the name, of another length, that no process holds.
     Unheld,
     /// There is none.
     Missing,

@@ -10,7 +10,7 @@ use crate::session::{Look, Outcome, Session, options};
 
 impl Session {
     pub fn look(&mut self, log: &EventLog, of: &Target, what: Look) -> Outcome {
-        trace(format!("look at {what:?}"));
+        trace(format!("check {what:?}"));
         let at = Timestamp::from_millis(1_700_000_000_500);
         let answer = match what {
             Look::Describe => of.topic.describe().and_then(|_| log.topics()).map(drop),

@@ -3,15 +3,14 @@
 mod arguments;
 mod backups;
 mod calls;
+mod comparison;
 mod crowd;
 mod disk;
 mod drivers;
 mod faults;
-mod follow;
 mod groups;
 mod hear;
 mod interpose;
-mod judge;
 mod keep;
 mod left;
 mod libc_names;
@@ -26,6 +25,7 @@ mod scripts;
 mod served;
 mod session;
 mod snapshots;
+mod tail;
 mod tree;
 
 use std::process::ExitCode;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             "faults" => drivers::faults::run(&arguments),
             "kill" => drivers::kill::run(&arguments),
             "load" => drivers::kill::load(&arguments),
-            "follow" => drivers::kill::follow_until_told(&arguments),
+            "tail" => drivers::kill::tail_until_stopped(&arguments),
             "full" => drivers::full::run(&arguments),
             "media" => drivers::media::run(&arguments),
             "salvage" => drivers::salvage::run(&arguments),

@@ -1,5 +1,5 @@
 //! What must be in a log, by what its calls have said. Every driver writes down here what it asks for and what it was
-//! answered, and `judge` compares a log with it.
+//! answered, and `comparison` compares a log with it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -159,7 +159,7 @@ impl Oracle {
         self.trace[self.trace.len().saturating_sub(lines)..].join("\n  ")
     }
 
-    /// The log is opened anew: what was unknown is decided, and nothing is refused any more.
+    /// The log is opened anew: what was unknown is known, and nothing is refused any more.
     pub fn reopened(&mut self) {
         self.catalog_poisoned = false;
         for partition in self.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {

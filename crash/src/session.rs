@@ -9,9 +9,9 @@ use stratalog::{
     TopicConfig, WriteMode,
 };
 
+use crate::comparison::{After, compare};
 use crate::faults;
 use crate::interpose::{draw_from, unseen};
-use crate::judge::{After, judge};
 use crate::oracle::{Oracle, Sort, Stage, oracle, trace};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub enum Operation {
     SyncAll,
     /// Background work, after so many milliseconds.
     Maintain(u64),
-    /// Deletes the records in front of so many of a thousand of the partition.
+    /// Deletes the records before so many of a thousand of the partition.
     DeleteRecords(String, u32, u64),
     Delete(String),
     AddPartition(String),
@@ -90,7 +90,7 @@ pub enum Operation {
         all: bool,
     },
     Read(String, u32),
-    /// Makes a snapshot beside the log, which is judged and removed.
+    /// Makes a snapshot beside the log, which is compared and removed.
     Snapshot,
     Close,
     /// The process dies: what is in the page cache stays.
@@ -176,7 +176,7 @@ impl Session {
         }
     }
 
-    /// Opens the log if need be, and judges what is there then.
+    /// Opens the log if need be, and compares what is there then.
     pub fn ensure_open(&mut self, after: After) -> Result<(), Error> {
         if self.log.is_some() {
             return Ok(());
@@ -205,15 +205,15 @@ impl Session {
         }
         self.log = Some(log);
         oracle(Oracle::reopened);
-        self.judge(after);
+        self.compare(after);
         Ok(())
     }
 
-    /// Judges the open log; the oracle goes by what was found.
-    pub fn judge(&mut self, after: After) {
+    /// Compares the open log with the oracle; the oracle goes by what was found.
+    pub fn compare(&mut self, after: After) {
         let Some(log) = &self.log else { return };
         // A log that was closed loads its partitions now, and may write: that is recorded, but nothing fails.
-        match faults::spared(|| judge(log, &oracle(|oracle| oracle.clone()), after)) {
+        match faults::spared(|| compare(log, &oracle(|oracle| oracle.clone()), after)) {
             Ok(found) => oracle(|oracle| *oracle = found),
             Err(reason) => self.violation(format!("after {after:?}: {reason}")),
         }
@@ -239,7 +239,7 @@ impl Session {
         let Some(log) = self.log.clone() else { return Outcome::Skipped };
         let outcome = self.change(&log, operation);
         if let Outcome::Failed(failure) = &outcome {
-            self.note(operation, failure);
+            self.record(operation, failure);
         }
         outcome
     }
@@ -248,14 +248,14 @@ impl Session {
         match self.ensure_open(after) {
             Ok(()) => Outcome::Done,
             Err(failure) => {
-                self.note(&"open", &failure);
+                self.record(&"open", &failure);
                 Outcome::Failed(failure)
             }
         }
     }
 
     /// Counts an error, and objects to one that must not be.
-    fn note(&mut self, what: &dyn std::fmt::Debug, failure: &Error) {
+    fn record(&mut self, what: &dyn std::fmt::Debug, failure: &Error) {
         let what = format!("{what:?}");
         let word = |text: &str| text.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
         *self.errors.entry(format!("{}: {}", word(&what), word(&format!("{failure:?}")))).or_default() += 1;
@@ -279,7 +279,7 @@ impl Session {
                 Outcome::Done
             }
             Err(failure) => {
-                self.note(&"close", &failure);
+                self.record(&"close", &failure);
                 Outcome::Failed(failure)
             }
         }

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use stratalog::{EventLog, ManualClock};
 
+use crate::comparison::{After, compare};
 use crate::disk;
 use crate::faults;
 use crate::interpose::unseen;
-use crate::judge::{After, judge};
 use crate::oracle::{Oracle, oracle, trace};
 use crate::session::{Outcome, Session, options};
 
@@ -17,7 +17,7 @@ impl Session {
     pub fn snapshot(&mut self, log: &EventLog) -> Outcome {
         trace("snapshot".into());
         let copy = self.root.with_extension("snapshot");
-        // Where power cuts are tried, the states that they leave are judged, not the snapshot itself: opening it would change it.
+        // Where power cuts are tried, the states that they leave are compared, not the snapshot itself: opening it would change it.
         let is_recorded = disk::covers(&copy);
         let outcome = match log.snapshot_to(&copy) {
             Ok(_) if is_recorded => {
@@ -25,7 +25,7 @@ impl Session {
                 Outcome::Done
             }
             Ok(_) => {
-                if let Err(reason) = faults::spared(|| self.judge_snapshot(&copy)) {
+                if let Err(reason) = faults::spared(|| self.compare_snapshot(&copy)) {
                     self.violation(format!("a snapshot: {reason}"));
                 }
                 Outcome::Done
@@ -45,18 +45,18 @@ impl Session {
         outcome
     }
 
-    fn judge_snapshot(&self, copy: &Path) -> Result<(), String> {
-        unseen(|| judge_at(copy, self.mode, &self.clock, &oracle(|oracle| oracle.clone())))
+    fn compare_snapshot(&self, copy: &Path) -> Result<(), String> {
+        unseen(|| compare_at(copy, self.mode, &self.clock, &oracle(|oracle| oracle.clone())))
     }
 }
 
 /// A snapshot opens clean, with all that was acknowledged.
-pub fn judge_at(copy: &Path, mode: u64, clock: &ManualClock, oracle: &Oracle) -> Result<(), String> {
+pub fn compare_at(copy: &Path, mode: u64, clock: &ManualClock, oracle: &Oracle) -> Result<(), String> {
     let log = options(mode, clock).open(copy).map_err(|failure| format!("open: {failure}"))?;
     if !log.recovery().clean {
         return Err("it is not clean".into());
     }
-    judge(&log, oracle, After::Kill)?;
+    compare(&log, oracle, After::Kill)?;
     log.close().map_err(|failure| format!("close: {failure}"))
 }
 

@@ -74,7 +74,7 @@ fn sends(producer: &Producer, topic: &Topic, start: Instant) -> u32 {
     count
 }
 
-/// What a log does that nobody uses, and what its partitions take.
+/// What an idle log does, and what its partitions take.
 fn idle() {
     let scratch = Scratch::with_partitions(IDLE_PARTITIONS);
     let producer = scratch.log.producer().expect("a producer");

@@ -97,7 +97,7 @@ impl Tally {
         let event = Event::of(record).ok_or_else(|| format!("{record:?} is damaged"))?;
         let seen =
             self.producers.get_mut(event.producer as usize).filter(|seen| event.number < seen.expected);
-        let seen = seen.ok_or_else(|| format!("{record:?} holds {event:?}, which nobody sent"))?;
+        let seen = seen.ok_or_else(|| format!("{record:?} holds {event:?}, which was not sent"))?;
         let next = &mut seen.next[record.partition() as usize];
         if event.number < *next {
             return Err(format!("{record:?} holds {event:?}, but number {} came before it", *next - 1).into());

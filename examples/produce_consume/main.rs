@@ -10,7 +10,7 @@
 //!
 //! Every record carries who sent it, its number and a checksum, so the consumers notice whatever is missing, doubled,
 //! damaged or out of order; then the exit code is 1. The directory is a temporary one and removed at the end; with
-//! `--keep` or `--dir` it stays, for you or for Kafka's tools to look at.
+//! `--keep` or `--dir` it stays, for you or for Kafka's tools to check.
 
 mod check;
 mod latency;

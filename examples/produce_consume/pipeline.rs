@@ -78,7 +78,7 @@ fn produce(log: &EventLog, topic: &Topic, producer: u32, records: u64) -> Result
 fn consume(mut consumer: Consumer, records: u64, all_sent: &AtomicBool) -> Result<Tally> {
     let mut tally = Tally::new(PRODUCERS, PARTITIONS, records);
     loop {
-        // Looked at before the poll: if nothing is left after it was set, nothing will come.
+        // Read before the poll: if nothing is left after it was set, nothing will come.
         let ends = all_sent.load(Ordering::Acquire);
         let polled = consumer.poll(if ends { Duration::ZERO } else { Duration::MAX })?;
         if ends && polled.is_empty() {

@@ -20,7 +20,7 @@ impl Attempts {
     }
 
     pub(super) fn report(&self, event: impl FnOnce() -> Event) {
-        self.events.tell(event);
+        self.events.emit(event);
     }
 
     /// Does `work`. A failure is reported and returned.
@@ -32,7 +32,7 @@ impl Attempts {
     ) -> Result<T> {
         let outcome = self.unless_panicked(task, partition, work).unwrap_or(Err(Error::Closed));
         if let Err(failure) = &outcome {
-            self.events.tell(|| Event::MaintenanceFailed { task, failure: failure.to_string().into() });
+            self.events.emit(|| Event::MaintenanceFailed { task, failure: failure.to_string().into() });
         }
         outcome
     }
@@ -50,7 +50,7 @@ impl Attempts {
                 if let Some(partition) = partition {
                     partition.poison_after_panic(task);
                 }
-                self.events.tell(|| Event::MaintenanceFailed { task, failure: words_of(&*panic).into() });
+                self.events.emit(|| Event::MaintenanceFailed { task, failure: words_of(&*panic).into() });
                 None
             }
         }

@@ -1,10 +1,10 @@
-//! What is done beside the writers of an open log: one thread works ahead of them, another one does what is due. Kafka's
+//! What is done beside the writers of an open log: one thread preallocates for them, another one does what is due. Kafka's
 //! counterparts are the scheduler of its log manager, its log cleaner and its group coordinator's timers.
 //!
 //! | file | what |
 //! |---|---|
 //! | `threads` | the two threads |
-//! | `ahead` | lingering batches, space in front of writers; never waits for the disk |
+//! | `preallocate` | lingering batches, space past the end for writers; never waits for the disk |
 //! | `schedule` | deadlines, in a heap |
 //! | `tasks` | one arm for each thing that is done at a deadline; waits for the disk |
 //! | `retention` | which segments a partition does not keep |
@@ -14,8 +14,8 @@
 //! Each side has one lock, held while it works: a call by hand beside a running thread waits for it. The background holds
 //! the catalog and the groups, and no handle: it keeps no log open.
 
-mod ahead;
 mod attempt;
+mod preallocate;
 mod report;
 pub(crate) mod retention;
 mod schedule;
@@ -31,9 +31,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 
-use ahead::Ahead;
-pub(crate) use ahead::{Linger, Lingering};
 use attempt::Attempts;
+use preallocate::LingerQueue;
+pub(crate) use preallocate::{Linger, Lingering};
 pub use report::MaintenanceReport;
 use tasks::Tasks;
 pub(crate) use threads::Threads;
@@ -77,7 +77,7 @@ pub(crate) struct Background {
     pace: Pace,
     attempts: Attempts,
     subject: Subject,
-    ahead: Mutex<Ahead>,
+    linger_queue: Mutex<LingerQueue>,
     tasks: Mutex<Tasks>,
     /// Written under both locks.
     has_ended: AtomicBool,
@@ -103,7 +103,7 @@ impl Channels {
             pace,
             attempts: Attempts::new(self.chores.events),
             subject,
-            ahead: Mutex::default(),
+            linger_queue: Mutex::default(),
             tasks: Mutex::new(tasks),
             has_ended: AtomicBool::new(false),
         }
@@ -113,26 +113,26 @@ impl Channels {
 impl Background {
     /// Everything that is due.
     pub(crate) fn run(&self) -> Result<MaintenanceReport> {
-        self.run_ahead();
+        self.run_preallocation();
         self.run_tasks()
     }
 
     /// Waits for what is being done and lets nothing be done any more: another process may open the directory next.
     pub(crate) fn end(&self) {
-        let (_ahead, mut tasks) = (self.ahead.lock(), self.tasks.lock());
+        let (_queue, mut tasks) = (self.linger_queue.lock(), self.tasks.lock());
         tasks.end();
         self.has_ended.store(true, Ordering::Relaxed);
     }
 
-    /// Writes lingering batches whose time has come, and works ahead of writers. Returns when to come again.
-    fn run_ahead(&self) -> Option<Moment> {
-        let mut ahead = self.ahead.lock();
+    /// Writes lingering batches whose time has come, and preallocates for writers. Returns when to come again.
+    fn run_preallocation(&self) -> Option<Moment> {
+        let mut queue = self.linger_queue.lock();
         if self.has_ended.load(Ordering::Relaxed) {
             return None;
         }
-        ahead.linger(self.lingering.try_iter(), &self.pace, &self.attempts);
-        ahead::grow(self.grow.try_iter(), &self.attempts);
-        ahead.next()
+        queue.linger(self.lingering.try_iter(), &self.pace, &self.attempts);
+        preallocate::grow(self.grow.try_iter(), &self.attempts);
+        queue.next()
     }
 
     /// Does the tasks whose time has come.

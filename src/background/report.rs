@@ -10,7 +10,7 @@ pub struct MaintenanceReport {
     pub segments_finished: usize,
     /// Partitions that were synced because it was time.
     pub partitions_synced: usize,
-    /// Partitions that gave up descriptor and map, because nobody has appended to them for a minute.
+    /// Partitions that gave up descriptor and map, because they had no append for a minute.
     pub idle_partitions_closed: usize,
     /// Segments that retention deleted.
     pub segments_deleted: usize,
@@ -18,7 +18,7 @@ pub struct MaintenanceReport {
     pub bytes_deleted: u64,
     /// Committed positions that were forgotten, because they were too old.
     pub offsets_expired: usize,
-    /// Passes of compaction that came to their end. A partition with more keys than fit into the memory for it takes
+    /// Compaction runs that came to their end. A partition with more keys than fit into the memory for it takes
     /// several.
     pub partitions_compacted: usize,
     /// Bytes of the segments that these went through, before they were compacted.
@@ -38,7 +38,7 @@ pub(super) struct Round {
 
 impl Round {
     /// The value, or nothing and the failure noted.
-    pub(super) fn note<T>(&mut self, outcome: Result<T>) -> Option<T> {
+    pub(super) fn record<T>(&mut self, outcome: Result<T>) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
             Err(failure) => {

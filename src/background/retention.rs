@@ -7,7 +7,7 @@
 //! | `retention.ms` | its newest record is older |
 //!
 //! Place and size are those of the log files. Of the age the index of a segment has an opinion, but only its batches
-//! decide. The last two count where the cleanup policy holds `delete`. Each goes on until a segment stays. If all go, an empty
+//! decide. The last two count where the cleanup policy holds `delete`. Each continues until a segment stays. If all go, an empty
 //! one is begun first. A record from the future keeps its segment, and so all after it.
 
 use std::sync::Arc;
@@ -36,26 +36,26 @@ pub(crate) enum Stint {
 }
 
 /// Deletes what these partitions do not keep at the time `now`, and removes files that were deleted long enough ago.
-/// `raise_starts` puts the new log starts on disk and then into effect, before anything is gone.
+/// `advance_starts` puts the new log starts on disk and then into effect, before anything is gone.
 ///
 /// A partition that fails is passed over; the first failure is returned beside what was done.
 pub(crate) fn retain(
     partitions: &[Arc<Leader>],
     now: i64,
     stint: Stint,
-    raise_starts: impl FnOnce(&[(Arc<Leader>, u64)]) -> Result<()>,
+    advance_starts: impl FnOnce(&[(Arc<Leader>, u64)]) -> Result<()>,
 ) -> (Retained, Result<()>) {
     let mut retained = Retained::default();
     let mut outcome = Ok(());
-    let mut risen = Vec::new();
+    let mut advanced = Vec::new();
     for partition in partitions {
-        match judge(partition, now, stint) {
-            Ok(Judged { start, is_busy, next_due }) => {
+        match plan(partition, now, stint) {
+            Ok(RetentionPlan { start, is_busy, next_due }) => {
                 retained.await_at(next_due);
                 retained.busy.extend(is_busy.then(|| Arc::clone(partition)));
-                risen.extend(start.map(|start| (Arc::clone(partition), start)));
+                advanced.extend(start.map(|start| (Arc::clone(partition), start)));
             }
-            // Deleted meanwhile, or about to be closed; damaged or failed, which every use of it tells.
+            // Deleted meanwhile, or about to be closed; damaged or failed, which every use of it reports.
             Err(
                 Error::NotFound { .. }
                 | Error::Closed
@@ -66,14 +66,14 @@ pub(crate) fn retain(
             Err(failure) => outcome = outcome.and(Err(failure)),
         }
     }
-    if !risen.is_empty()
-        && let Err(failure) = raise_starts(&risen)
+    if !advanced.is_empty()
+        && let Err(failure) = advance_starts(&advanced)
     {
         // Nothing is gone; the next time tries again.
         return (retained, outcome.and(Err(failure)));
     }
-    for (partition, _) in risen {
-        match partition.drop_front(now) {
+    for (partition, _) in advanced {
+        match partition.delete_head_segments(now) {
             Ok(dropped) => {
                 retained.segments_deleted += dropped.segments;
                 retained.bytes_deleted += dropped.bytes;
@@ -97,7 +97,7 @@ impl Retained {
 }
 
 /// What was found out about a partition.
-struct Judged {
+struct RetentionPlan {
     /// Where it is to start: segments lie below, and this has to be on disk before they go.
     start: Option<u64>,
     /// There is more to be found out.
@@ -106,12 +106,12 @@ struct Judged {
 }
 
 /// Finds out where the log is to start so that the segments which are not kept lie below, and makes these ready to go.
-fn judge(partition: &Arc<Leader>, now: i64, stint: Stint) -> Result<Judged> {
+fn plan(partition: &Arc<Leader>, now: i64, stint: Stint) -> Result<RetentionPlan> {
     let retention = partition.retention();
     let start = partition.has_below_start().then(|| partition.log_start());
-    let mut judged = Judged { start, is_busy: false, next_due: None };
+    let mut plan = RetentionPlan { start, is_busy: false, next_due: None };
     if !retention.deletes && !partition.is_loaded() {
-        return Ok(judged);
+        return Ok(plan);
     }
     let mut segments = partition.facts()?;
     let log_start = partition.log_start();
@@ -119,7 +119,7 @@ fn judge(partition: &Arc<Leader>, now: i64, stint: Stint) -> Result<Judged> {
     let mut gone = match count_to_delete(&mut segments, log_start, &retention, now, &mut batches)? {
         Counted::All(gone) => gone,
         Counted::SoFar(gone) => {
-            judged.is_busy = true;
+            plan.is_busy = true;
             gone
         }
     };
@@ -130,20 +130,20 @@ fn judge(partition: &Arc<Leader>, now: i64, stint: Stint) -> Result<Judged> {
         // Written to meanwhile.
         gone -= 1;
     }
-    if !judged.is_busy {
-        judged.next_due = next_due(segments.get(gone..).unwrap_or_default(), &retention, now);
+    if !plan.is_busy {
+        plan.next_due = next_due(segments.get(gone..).unwrap_or_default(), &retention, now);
     }
-    let Some(last) = gone.checked_sub(1).and_then(|last| segments.get(last)) else { return Ok(judged) };
+    let Some(last) = gone.checked_sub(1).and_then(|last| segments.get(last)) else { return Ok(plan) };
     let start = segments.get(gone).map_or(last.next_offset, |next| next.base);
     if partition.finish_before(start)? {
-        judged.start = Some(start);
+        plan.start = Some(start);
     }
-    Ok(judged)
+    Ok(plan)
 }
 
 /// What is asked of the batches of segments.
 trait Witness {
-    /// Whether a glance bears out what the index of a segment has as its largest timestamp.
+    /// Whether the last batches bear out what the index of a segment has as its largest timestamp.
     fn bears_out(&mut self, base: u64) -> Result<bool>;
 
     /// What all batches say; `None` if there is more of them.
@@ -166,7 +166,7 @@ impl Witness for Batches<'_> {
     }
 }
 
-/// The age of a segment as its batches tell it. Tells, once, if the segment stays for a timestamp in the future alone.
+/// The age of a segment as its batches tell it. Reports, once, if the segment stays for a timestamp in the future alone.
 fn age_by_batches(partition: &Leader, base: u64, age: i64, now: i64, stint: Stint) -> Result<Option<Age>> {
     let whole = stint == Stint::Whole;
     let age_of = |since| partition.age_of(AgeQuestion { base, now, whole, since });
@@ -176,13 +176,13 @@ fn age_by_batches(partition: &Leader, base: u64, age: i64, now: i64, stint: Stin
     }
     let known = age_now(age_of, age, now)?;
     if let Some(known) = known.filter(|known| known.is_kept_by_future(age, now)) {
-        partition.tell_future(base, known.newest);
+        partition.emit_future(base, known.newest);
     }
     Ok(known)
 }
 
 /// The same, as of now: what was the future when the segment was gone through may be the past by now, and young.
-/// `age_of` tells what was found out since a time.
+/// `age_of` reports what was found out since a time.
 fn age_now(age_of: impl Fn(i64) -> Result<Option<Age>>, age: i64, now: i64) -> Result<Option<Age>> {
     let known = age_of(i64::MIN)?;
     match known.map(|known| (known, known.newest_past)) {
@@ -225,7 +225,7 @@ enum Counted {
 
 /// How many segments go, from the oldest on. If it is all of them, a new one is to be begun first.
 ///
-/// Before one goes by its age, and before one stays because of a time in the future, or because of one that a glance at its
+/// Before one goes by its age, and before one stays because of a time in the future, or because of one that reading its
 /// batches does not bear out, all its batches are asked. What they say takes the place of what its index says.
 fn count_to_delete(
     segments: &mut [SegmentFacts],
@@ -283,7 +283,7 @@ fn count_by_rules(segments: &[SegmentFacts], log_start: u64, retention: &Retenti
     gone
 }
 
-/// When the oldest of the segments that stay is too old, or is to be told of.
+/// When the oldest of the segments that stay is too old, or is to be reported.
 fn next_due(segments: &[SegmentFacts], retention: &Retention, now: i64) -> Option<i64> {
     let age = retention.ms.filter(|_| retention.deletes)?;
     let oldest = segments.first().filter(|oldest| oldest.bytes > 0)?;
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(with(&[Some(0), None, Some(20), None], true, 480), (Counted::SoFar(1), vec![0, 10]));
         let right = [Some(0), Some(10), Some(20), Some(500)];
         assert_eq!(with(&right, true, 480), (Counted::All(3), vec![0, 10, 20, 30]));
-        // Nobody is asked about what is young by its index too, unless a glance at it tells otherwise.
+        // The batches are not read of what is young by its index too, unless reading its last batch shows otherwise.
         assert_eq!(with(&[None; 4], true, 90), (Counted::All(0), vec![]));
         assert_eq!(with(&right, false, 90), (Counted::All(0), vec![0]));
         assert_eq!(with(&[Some(-50); 4], false, 90).0, Counted::All(4), "their indexes said too much");
@@ -404,7 +404,7 @@ mod tests {
         for (log_start, gone) in [(0, 0), (9, 0), (10, 1), (19, 1), (20, 2), (30, 2)] {
             assert_eq!(count(&three, log_start, &Retention::NEVER, i64::MAX), gone, "{log_start}");
         }
-        // The rules go on from one another.
+        // The rules continue from one another.
         let both = Retention { bytes: Some(1), ..AGE };
         assert_eq!(count(&three, 10, &both, 50), 2);
         assert_eq!(count(&three, 10, &both, 101), 3);
@@ -416,7 +416,7 @@ mod tests {
         assert_eq!(next_due(&three, &AGE, 0), Some(108));
         assert_eq!(next_due(&three, &SIZE, 0), None);
         let future = [SegmentFacts { newest: 9000, newest_past: Some(50), ..three[0] }];
-        assert_eq!(next_due(&future, &AGE, 100), Some(151), "then it is told of");
+        assert_eq!(next_due(&future, &AGE, 100), Some(151), "then it is reported");
         assert_eq!(next_due(&future, &AGE, 151), Some(9101));
         assert_eq!(next_due(&segments(&[(0, 0)]), &AGE, 0), None);
         assert_eq!(next_due(&three, &Retention { ms: Some(i64::MAX), ..AGE }, 0), None);

@@ -18,9 +18,9 @@ use crate::events::Event;
 use crate::partition::{Actives, Chore, Leader, SyncBy};
 use crate::sys::Purpose;
 
-/// How long a recovery point may be newer than the file that tells of it.
+/// How long a recovery point may be newer than the file that reports it.
 const CHECKPOINT_DELAY: Duration = Duration::from_secs(60);
-/// When retention is first looked at after an open, and how long it may take to notice what is due. Kafka's
+/// When retention is first checked after an open, and how long it may take to notice what is due. Kafka's
 /// `log.initial.task.delay.ms` and `log.retention.check.interval.ms`.
 const FIRST_RETENTION: Duration = Duration::from_secs(30);
 const RETENTION_INTERVAL: Duration = Duration::from_secs(300);
@@ -45,7 +45,7 @@ pub(super) enum Task {
     /// Brings sealed segments to their final form.
     FinishSealed(Arc<Leader>),
     Sync(SyncBy),
-    /// Goes on through the batches of segments whose age is not known yet.
+    /// Continues through the batches of segments whose age is not known yet.
     RetainFurther,
     Retain,
     /// Forgets committed positions that are too old.
@@ -54,7 +54,7 @@ pub(super) enum Task {
     CloseIdle(Weak<Leader>),
     /// Closes files that are idle, of more partitions than may have theirs open.
     CloseSurplus(Arc<Actives>),
-    LookForDirt,
+    FindDirty,
     Compact,
     WriteCheckpoints,
 }
@@ -71,7 +71,7 @@ impl Task {
             Self::ExpireOffsets => 5,
             Self::CloseIdle(_) => 6,
             Self::CloseSurplus(_) => 7,
-            Self::LookForDirt => 8,
+            Self::FindDirty => 8,
             Self::Compact => 9,
             Self::WriteCheckpoints => 10,
         }
@@ -87,7 +87,7 @@ impl Task {
 #[derive(Debug)]
 pub(super) struct Tasks {
     schedule: Schedule,
-    /// Partitions whose oldest segments are being looked at.
+    /// Partitions whose oldest segments are being checked.
     ageing: Vec<Weak<Leader>>,
     compaction: Compaction,
 }
@@ -96,7 +96,7 @@ impl Tasks {
     pub(super) fn new(now: Moment, subject: &Subject) -> Self {
         let mut schedule = Schedule::default();
         schedule.add(now.after(FIRST_RETENTION), Task::Retain);
-        schedule.add(now.after(COMPACTION_PAUSE), Task::LookForDirt);
+        schedule.add(now.after(COMPACTION_PAUSE), Task::FindDirty);
         if subject.offsets_retention.is_some() {
             schedule.add(now.after(EXPIRY_INTERVAL), Task::ExpireOffsets);
         }
@@ -110,7 +110,7 @@ impl Tasks {
 
     #[cfg(test)]
     pub(super) fn make_everything_due(&mut self, now: Moment) {
-        for task in [Task::Retain, Task::ExpireOffsets, Task::LookForDirt, Task::WriteCheckpoints] {
+        for task in [Task::Retain, Task::ExpireOffsets, Task::FindDirty, Task::WriteCheckpoints] {
             self.schedule.add(now, task);
         }
     }
@@ -130,9 +130,9 @@ impl Tasks {
         for chore in asked {
             self.take(chore, now);
         }
-        if of.pace.is_by_hand() {
+        if of.pace.is_manual() {
             self.schedule.add(now, Task::Retain);
-            self.schedule.add(now, Task::LookForDirt);
+            self.schedule.add(now, Task::FindDirty);
             if self.schedule.holds(&Task::ExpireOffsets) {
                 self.schedule.add(now, Task::ExpireOffsets);
             }
@@ -153,15 +153,15 @@ impl Tasks {
         match chore {
             Chore::FinishSealed(partition) => self.schedule.add(now, Task::FinishSealed(partition)),
             Chore::Sync(sync) => self.schedule.add(sync.due, Task::Sync(sync)),
-            Chore::Retain => self.look_soon(now),
+            Chore::Retain => self.schedule_soon(now),
             Chore::CloseSurplus(actives) => self.schedule.add(now, Task::CloseSurplus(actives)),
         }
     }
 
     /// There may be something to delete or to compact before long.
-    fn look_soon(&mut self, now: Moment) {
+    fn schedule_soon(&mut self, now: Moment) {
         self.schedule.add(now.after(RETENTION_INTERVAL), Task::Retain);
-        self.schedule.add(now.after(COMPACTION_PAUSE), Task::LookForDirt);
+        self.schedule.add(now.after(COMPACTION_PAUSE), Task::FindDirty);
     }
 
     fn do_task(&mut self, task: Task, round: &mut InRound<'_>) {
@@ -185,7 +185,7 @@ impl Tasks {
             Task::ExpireOffsets => self.expire_offsets(round),
             Task::CloseIdle(partition) => {
                 let Some(partition) = partition.upgrade() else { return };
-                let close = || partition.rest_unless_used();
+                let close = || partition.close_unless_used();
                 let attempts = &round.of.attempts;
                 let closed = attempts.unless_panicked(
                     "closing the file of an idle partition",
@@ -198,15 +198,15 @@ impl Tasks {
                 let close = || actives.close_surplus();
                 round.of.attempts.unless_panicked("closing the files of idle partitions", None, close);
             }
-            Task::LookForDirt if self.compaction.is_busy() => {
-                // After the pass that is under way.
-                self.schedule.add(round.now, Task::LookForDirt);
+            Task::FindDirty if self.compaction.is_busy() => {
+                // After the cleaner run that is under way.
+                self.schedule.add(round.now, Task::FindDirty);
             }
-            Task::LookForDirt => self.look_for_dirt(round),
+            Task::FindDirty => self.find_dirty(round),
             Task::Compact => {
                 while let Some(partition) = self.compaction.present() {
                     self.compact(&partition, round);
-                    if !round.of.pace.is_by_hand() {
+                    if !round.of.pace.is_manual() {
                         break;
                     }
                 }
@@ -217,7 +217,7 @@ impl Tasks {
             Task::WriteCheckpoints => {
                 let write = || round.of.subject.catalog.write_checkpoints();
                 let written = round.of.attempts.attempt("writing a checkpoint", None, write);
-                round.done.report.checkpoints_written = round.done.note(written).is_some();
+                round.done.report.checkpoints_written = round.done.record(written).is_some();
             }
         }
     }
@@ -225,18 +225,18 @@ impl Tasks {
     fn finish_sealed(&mut self, partition: &Arc<Leader>, round: &mut InRound<'_>) {
         let finish = || partition.finish_sealed();
         let finished = round.of.attempts.attempt("finishing a segment", Some(partition), finish);
-        if let Some(segments) = round.done.note(finished) {
+        if let Some(segments) = round.done.record(finished) {
             round.done.report.segments_finished += segments;
-            // A roll is told of at once.
+            // A roll is reported at once.
             self.schedule.add(round.now, Task::WriteCheckpoints);
         }
-        self.look_soon(round.now);
+        self.schedule_soon(round.now);
     }
 
     fn sync(&mut self, sync: &SyncBy, round: &mut InRound<'_>) {
         let partition = &sync.partition;
         let synced = round.of.attempts.attempt("a sync", Some(partition), || partition.sync_as_asked(sync));
-        if round.done.note(synced) == Some(true) {
+        if round.done.record(synced) == Some(true) {
             partition.forget_use();
             let idle = Task::CloseIdle(Arc::downgrade(partition));
             self.schedule.add(round.now.after(CLOSE_IDLE_AFTER), idle);
@@ -253,10 +253,10 @@ impl Tasks {
         let _spending = catalog.spend(Purpose::Freeing);
         let finish = || deletions.finish(now);
         let finished = round.of.attempts.attempt("finishing the deletion of a topic", None, finish);
-        if round.done.note(finished).is_none() {
+        if round.done.record(finished).is_none() {
             self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain);
         }
-        // All that it did not get to is looked at again.
+        // All that it did not get to is checked again.
         self.ageing.clear();
         self.retain(&catalog.settled_partitions(), now, round);
     }
@@ -264,11 +264,11 @@ impl Tasks {
     fn retain(&mut self, partitions: &[Arc<Leader>], now: i64, round: &mut InRound<'_>) {
         let catalog = &round.of.subject.catalog;
         let _spending = catalog.spend(Purpose::Freeing);
-        let stint = if round.of.pace.is_by_hand() { Stint::Whole } else { Stint::Slice };
+        let stint = if round.of.pace.is_manual() { Stint::Whole } else { Stint::Slice };
         let mut done = Retained::default();
         let retain = || {
             let (retained, outcome) =
-                retain(partitions, now, stint, |raised| catalog.raise_log_starts(raised));
+                retain(partitions, now, stint, |raised| catalog.advance_log_starts(raised));
             done = retained;
             outcome
         };
@@ -279,7 +279,7 @@ impl Tasks {
         if !self.ageing.is_empty() {
             self.schedule.add(round.now, Task::RetainFurther);
         }
-        if round.done.note(outcome).is_none() {
+        if round.done.record(outcome).is_none() {
             self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain);
         }
         if let Some(due) = done.next_due {
@@ -294,24 +294,24 @@ impl Tasks {
         let Some(now) = round.time() else { return };
         let expire = || groups.expire_committed(now, retention);
         let expired = round.of.attempts.attempt("forgetting committed positions", None, expire);
-        round.done.report.offsets_expired += round.done.note(expired).unwrap_or(0);
+        round.done.report.offsets_expired += round.done.record(expired).unwrap_or(0);
     }
 
-    fn look_for_dirt(&mut self, round: &mut InRound<'_>) {
+    fn find_dirty(&mut self, round: &mut InRound<'_>) {
         const TASK: &str = "looking for what is to be compacted";
         let Some(now) = round.time() else {
-            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::LookForDirt);
+            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::FindDirty);
         };
         let Background { attempts, subject, .. } = round.of;
         let look = || self.compaction.look(&subject.catalog.settled_partitions(), now);
         let Some(look) = attempts.unless_panicked(TASK, None, look) else { return };
         if let Some(failure) = look.failure {
             let reported = attempts.attempt::<()>(TASK, None, || Err(failure));
-            round.done.note(reported);
-            self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::LookForDirt);
+            round.done.record(reported);
+            self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::FindDirty);
         }
         if let Some(due) = look.next_due {
-            self.schedule.add(round.now.after(wait(now, due).max(COMPACTION_PAUSE)), Task::LookForDirt);
+            self.schedule.add(round.now.after(wait(now, due).max(COMPACTION_PAUSE)), Task::FindDirty);
         }
         if self.compaction.is_busy() {
             self.schedule.add(round.now, Task::Compact);
@@ -321,9 +321,9 @@ impl Tasks {
     /// A slice of a pass over this partition.
     fn compact(&mut self, partition: &Arc<Leader>, round: &mut InRound<'_>) {
         let Some(now) = round.time() else {
-            // The pass is begun anew when the time can be known.
+            // The cleaner run is begun anew when the time can be known.
             self.compaction.end();
-            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::LookForDirt);
+            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::FindDirty);
         };
         let attempts = &round.of.attempts;
         let step = || self.compaction.step(partition, now);
@@ -337,13 +337,13 @@ impl Tasks {
             }
             Some(Err(failure)) => {
                 // It had what it needed to fail; the directory is as it was.
-                round.done.note(attempts.attempt::<()>("compaction", Some(partition), || Err(failure)));
-                self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::LookForDirt);
+                round.done.record(attempts.attempt::<()>("compaction", Some(partition), || Err(failure)));
+                self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::FindDirty);
             }
             None | Some(Ok(Step::Gone)) => {}
         }
         if !self.compaction.is_busy() {
-            self.schedule.add(round.now.after(COMPACTION_PAUSE), Task::LookForDirt);
+            self.schedule.add(round.now.after(COMPACTION_PAUSE), Task::FindDirty);
         }
     }
 }
@@ -359,7 +359,7 @@ struct InRound<'b> {
 impl InRound<'_> {
     /// The time by which records are old.
     fn time(&mut self) -> Option<i64> {
-        self.done.note(self.of.attempts.now(self.of.subject.clock.as_deref()))
+        self.done.record(self.of.attempts.now(self.of.subject.clock.as_deref()))
     }
 }
 
@@ -370,18 +370,18 @@ fn wait(now: i64, due: i64) -> Duration {
 
 /// What is left of the partition is on disk. Only now the checkpoint may say so.
 fn compacted(partition: &Arc<Leader>, summary: Summary, round: &mut InRound<'_>) {
-    partition.set_cleaned(summary.upto);
+    partition.set_cleaned(summary.end);
     let Background { attempts, subject, .. } = round.of;
     let written = attempts.attempt("writing a checkpoint", None, || subject.catalog.write_cleaned());
-    round.done.note(written);
+    round.done.record(written);
     let report = &mut round.done.report;
     report.partitions_compacted += 1;
     report.bytes_before_compaction += summary.bytes_before;
     report.bytes_after_compaction += summary.bytes_after;
-    let Summary { upto, segments_before, segments_after, bytes_before, bytes_after } = summary;
+    let Summary { end, segments_before, segments_after, bytes_before, bytes_after } = summary;
     attempts.report(|| Event::PartitionCompacted {
         partition: partition.id().clone(),
-        upto,
+        end,
         segments_before,
         segments_after,
         bytes_before,

@@ -65,12 +65,13 @@ fn scene() -> Scene {
 }
 
 fn failures(events: &Events) -> Vec<(&'static str, String)> {
-    let told = std::iter::from_fn(|| events.try_next());
-    told.map(|event| match event {
-        Event::MaintenanceFailed { task, failure } => (task, failure.into()),
-        other => panic!("{other:?}"),
-    })
-    .collect()
+    let reported = std::iter::from_fn(|| events.try_next());
+    reported
+        .map(|event| match event {
+            Event::MaintenanceFailed { task, failure } => (task, failure.into()),
+            other => panic!("{other:?}"),
+        })
+        .collect()
 }
 
 #[test]
@@ -82,10 +83,12 @@ fn a_clock_that_panics_is_reported_and_what_does_not_need_it_is_done() {
     let failed = background.run_tasks().unwrap_err();
     assert!(failed.to_string().contains("the clock that the log was opened with panicked"), "{failed}");
     // Retention, expiry of committed positions, compaction.
-    let told = failures(&events);
-    assert_eq!(told.len(), 3, "{told:?}");
+    let reported = failures(&events);
+    assert_eq!(reported.len(), 3, "{reported:?}");
     assert!(
-        told.iter().all(|(task, failure)| *task == "asking the log's clock" && failure.contains("panicked"))
+        reported
+            .iter()
+            .all(|(task, failure)| *task == "asking the log's clock" && failure.contains("panicked"))
     );
     assert!(checkpoint.exists());
     // It does not come again at once.
@@ -109,7 +112,7 @@ struct PanicsAtFirst {
 impl Lingering for PanicsAtFirst {
     fn write_overdue(&self, _now: Moment) -> Option<Moment> {
         assert!(self.trials.fetch_add(1, Ordering::Relaxed) >= self.panics, "made to panic by a test");
-        // Dropped: whoever waits for it sees that.
+        // Dropped: the waiting thread sees that.
         *self.written.lock() = None;
         None
     }
@@ -118,7 +121,7 @@ impl Lingering for PanicsAtFirst {
 }
 
 #[test]
-fn records_whose_writing_panicked_go_on_lingering() {
+fn records_whose_writing_panicked_continue_lingering() {
     let Scene { alone: Alone { background, .. }, events, inbox, .. } = scene();
     let threads = Threads::start(&background).unwrap();
     let (written, is_written) = crossbeam_channel::bounded(0);
@@ -130,8 +133,8 @@ fn records_whose_writing_panicked_go_on_lingering() {
     assert_eq!(is_written.recv_timeout(patience), Err(crossbeam_channel::RecvTimeoutError::Disconnected));
     threads.stop();
     assert_eq!(lingering.trials.load(Ordering::Relaxed), 2);
-    let told = failures(&events);
-    assert_eq!(told, [("writing lingering records", "panicked: made to panic by a test".to_owned())]);
+    let reported = failures(&events);
+    assert_eq!(reported, [("writing lingering records", "panicked: made to panic by a test".to_owned())]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The two background threads of an open log.
 //!
-//! *ahead* prepares space in front of writers and writes out batches that have lingered; it never waits for the disk.
-//! *upkeep* does the tasks that are due; it waits for the disk all the time. Neither holds anything that keeps the log open,
+//! The preallocation thread (`stratalog-alloc`) makes space past the end for writers and writes out batches that have lingered; it never waits for the disk.
+//! The maintenance thread (`stratalog-maint`) does the tasks that are due; it waits for the disk. Neither holds anything that keeps the log open,
 //! and an idle log wakes neither. A panic, in a clock of the user's for one, is an event and ends neither.
 
 use std::path::Path;
@@ -29,11 +29,11 @@ pub(crate) struct Threads {
 impl Threads {
     pub(crate) fn start(work: &Arc<Background>) -> Result<Self> {
         let (stop, stopped) = bounded(0);
-        let (ahead, until) = (Arc::clone(work), stopped.clone());
-        let ahead = spawn("stratalog-ahead", move || work_ahead(&ahead, &until))?;
-        let upkeep = Arc::clone(work);
-        let upkeep = spawn("stratalog-upkeep", move || keep_up(&upkeep, &stopped))?;
-        Ok(Self { stop, handles: vec![ahead, upkeep] })
+        let (preallocation, until) = (Arc::clone(work), stopped.clone());
+        let preallocation = spawn("stratalog-alloc", move || run_preallocation(&preallocation, &until))?;
+        let maintenance = Arc::clone(work);
+        let maintenance = spawn("stratalog-maint", move || run_maintenance(&maintenance, &stopped))?;
+        Ok(Self { stop, handles: vec![preallocation, maintenance] })
     }
 
     /// Ends both threads and waits for them. What is left to do is left to the caller.
@@ -51,7 +51,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     spawned.map_err(|e| Error::io("start", Path::new(name), e))
 }
 
-fn work_ahead(work: &Background, stopped: &Receiver<()>) {
+fn run_preallocation(work: &Background, stopped: &Receiver<()>) {
     never_wait_here();
     let mut next = None;
     loop {
@@ -62,7 +62,7 @@ fn work_ahead(work: &Background, stopped: &Receiver<()>) {
             return;
         }
         let Some(looked) =
-            work.attempts.unless_panicked("working ahead of writers", None, || work.run_ahead())
+            work.attempts.unless_panicked("preallocating for writers", None, || work.run_preallocation())
         else {
             if is_stopped_within_pause(stopped) {
                 return;
@@ -73,7 +73,7 @@ fn work_ahead(work: &Background, stopped: &Receiver<()>) {
     }
 }
 
-fn keep_up(work: &Background, stopped: &Receiver<()>) {
+fn run_maintenance(work: &Background, stopped: &Receiver<()>) {
     loop {
         let mut select = Select::new();
         select.recv(&work.maintenance);
@@ -89,22 +89,22 @@ fn keep_up(work: &Background, stopped: &Receiver<()>) {
     }
 }
 
-/// After a panic a thread does not begin again at once: what was due is due still. Tells whether it was the end.
+/// After a panic a thread does not begin again at once: what was due is due still. Returns whether it was the end.
 fn is_stopped_within_pause(stopped: &Receiver<()>) -> bool {
     stopped.recv_timeout(PAUSE_AFTER_PANIC) != Err(RecvTimeoutError::Timeout)
 }
 
-/// Waits for anything in the inboxes, for the moment, or for the end, and tells whether it was the end.
+/// Waits for anything in the channels, for the moment, or for the end, and returns whether it was the end.
 fn is_stopped<'r>(
-    mut inboxes: Select<'r>,
+    mut channels: Select<'r>,
     stopped: &'r Receiver<()>,
     next: Option<Moment>,
     work: &Background,
 ) -> bool {
-    let end = inboxes.recv(stopped);
+    let end = channels.recv(stopped);
     let ready = match next.and_then(|next| work.pace.instant_of(next)) {
-        Some(deadline) => inboxes.ready_deadline(deadline).ok(),
-        None => Some(inboxes.ready()),
+        Some(deadline) => channels.ready_deadline(deadline).ok(),
+        None => Some(channels.ready()),
     };
     ready == Some(end)
 }

@@ -35,7 +35,7 @@ impl Catalog {
                 return Ok(());
             }
             self.change(&mut changes, records, now, "altering", &[topic.name()])?;
-            self.tell_without_effect(topic.name(), &after.without(&before));
+            self.emit_without_effect(topic.name(), &after.without(&before));
             // Partitions may have been added meanwhile; they are not part of the change.
             topic.set_config(after.partitions(topic.partitions().len()));
             self.chores.retain();
@@ -74,7 +74,7 @@ impl Catalog {
     pub(super) fn take_partitions(&self, changes: &Changes, topic: &TopicEntry) {
         if let Some(state) = changes.state.topic(topic.id()) {
             topic.add_partitions(state, &self.around());
-            self.tell_watchers();
+            self.notify_watchers();
         }
     }
 }

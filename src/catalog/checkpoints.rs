@@ -25,12 +25,12 @@ pub(crate) struct Checkpoints {
     recovery_points: BTreeMap<TopicPartition, u64>,
     log_starts: BTreeMap<TopicPartition, u64>,
     cleaned: BTreeMap<TopicPartition, u64>,
-    /// Files that make no sense, and why.
+    /// Files that are invalid, and why.
     pub(crate) unreadable: Vec<(PathBuf, Box<str>)>,
 }
 
 impl Checkpoints {
-    /// A file that makes no sense counts as empty, as it does for a broker: it is safe to know less. Which they are is told
+    /// A file that is invalid counts as empty, as it does for a broker: it is safe to know less. Which they are is reported
     /// by `unreadable`.
     pub(crate) fn read(dir: &LogDir, clean: bool) -> Result<Self> {
         let mut unreadable = Vec::new();
@@ -58,11 +58,11 @@ impl Checkpoints {
         Ok(Self { clean, recovery_points, log_starts, cleaned, unreadable })
     }
 
-    /// Tells of each file that makes no sense.
-    pub(crate) fn tell_unreadable(&self, events: &Announcer) {
+    /// Reports each file that is invalid.
+    pub(crate) fn emit_unreadable(&self, events: &Announcer) {
         for (path, reason) in &self.unreadable {
             let (path, reason) = (path.clone(), reason.clone());
-            events.tell(|| Event::CheckpointUnreadable { path, reason });
+            events.emit(|| Event::CheckpointUnreadable { path, reason });
         }
     }
 
@@ -76,7 +76,7 @@ impl Checkpoints {
     }
 }
 
-/// Why a checkpoint makes no sense.
+/// Why a checkpoint is invalid.
 enum Unparsed {
     NoEntries(Malformed),
     TooLarge(Box<str>),
@@ -144,13 +144,13 @@ fn encoded(offsets: impl Iterator<Item = (TopicPartition, u64)>) -> String {
 
 /// Takes a topic out of every checkpoint, before its name can be used again.
 pub(crate) fn forget_topic(dir: &LogDir, topic: &str) -> Result<()> {
-    keep(dir, |of, _| of != topic)?;
+    retain_entries(dir, |of, _| of != topic)?;
     dir.sync()
 }
 
-/// Takes out of every checkpoint what is about other partitions than these. Tells whether there was anything, which is
+/// Takes out of every checkpoint what is about other partitions than these. Returns whether there was anything, which is
 /// gone for good once the directory is synced.
-pub(crate) fn keep(dir: &LogDir, is_kept: impl Fn(&str, u32) -> bool) -> Result<bool> {
+pub(crate) fn retain_entries(dir: &LogDir, is_kept: impl Fn(&str, u32) -> bool) -> Result<bool> {
     let mut changed = false;
     for name in CHECKPOINTS {
         let path = dir.path(name);

@@ -30,7 +30,7 @@ use crate::sys::disk::kind_of;
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
     removals: Vec<Removal>,
-    /// Checkpoints may tell of partitions that are not there.
+    /// Checkpoints may have entries of partitions that are not there.
     has_stale_checkpoints: bool,
     /// They do not any more, but may again after a power failure.
     has_unsynced_checkpoints: bool,
@@ -46,7 +46,7 @@ impl Unfinished {
 
     /// A topic was deleted.
     pub(super) fn add(&mut self, topic: &TopicEntry) {
-        // Another directory that was put in the place of one is not the topic's to remove. One that cannot be looked at now
+        // Another directory that was put in the place of one is not the topic's to remove. One that cannot be checked now
         // is tried again.
         let placed = topic.partitions().iter().filter(|partition| !partition.has_lost_its_place());
         let directories = placed.map(|partition| partition.directory().to_owned());
@@ -112,7 +112,7 @@ impl Unfinished {
             if !which(removal) {
                 return true;
             }
-            // What has left its place and could not be removed is in nobody's way, and goes with the next open.
+            // What has left its place and could not be removed is not in the way, and goes with the next open.
             let carried_out = removal.carry_out(dir, &mut self.kept).map(drop);
             let has_failed = carried_out.is_err();
             outcome = std::mem::replace(&mut outcome, Ok(())).and(carried_out);
@@ -128,7 +128,7 @@ impl Unfinished {
             let is_there = |topic: &str, partition| {
                 MetadataLog::is_partition(topic, partition) || state.has_partition(topic, partition)
             };
-            self.has_unsynced_checkpoints |= checkpoints::keep(dir, is_there)?;
+            self.has_unsynced_checkpoints |= checkpoints::retain_entries(dir, is_there)?;
             if self.has_unsynced_checkpoints {
                 dir.sync()?;
             }

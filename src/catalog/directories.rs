@@ -1,6 +1,6 @@
 //! The directories beside the metadata log: which topic each belongs to, and how those of a deleted topic go.
 //!
-//! A directory belongs to the topic whose id stands in its `partition.metadata`, whatever its name says. What
+//! A directory belongs to the topic whose id is in its `partition.metadata`, whatever its name says. What
 //! belongs to no topic is left alone: it may be a topic's only copy. Removing takes three steps, each durable before
 //! the next, so that it can be finished at any later open: out of the name's way, out of the checkpoints, away.
 
@@ -33,45 +33,45 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// A directory other than that of the metadata log.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundDirectory {
     pub(super) path: PathBuf,
-    pub(super) place: Place,
+    pub(super) place: DirectoryName,
     /// The topic's id, if there is one to be read.
     pub(super) id: Option<Uuid>,
 }
 
 /// What a directory is by its name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum DirectoryName {
     Partition { topic: String, partition: u32 },
     PutAside,
     Foreign,
 }
 
-/// The directories in `root`, sorted by name, without those that are nobody's business here.
-pub(super) fn survey(dir: &LogDir) -> Result<Vec<Found>> {
+/// The directories in `root`, sorted by name, without those that play no part here.
+pub(super) fn survey(dir: &LogDir) -> Result<Vec<FoundDirectory>> {
     let names = dir.disk().list(dir.root())?.into_iter().filter(|(_, kind)| *kind == EntryKind::Directory);
     let names = names.filter(|(name, _)| name != METADATA_DIRECTORY && name != REMOTE_LOG_CACHE);
     Ok(names
         .map(|(name, _)| {
-            let (path, place) = (dir.path(&name), place_of(&name));
+            let (path, place) = (dir.path(&name), parse_name(&name));
             // A foreign directory may well be closed to us.
-            let id = if place == Place::Foreign { None } else { id_of(&path, dir.disk()) };
-            Found { path, place, id }
+            let id = if place == DirectoryName::Foreign { None } else { id_of(&path, dir.disk()) };
+            FoundDirectory { path, place, id }
         })
         .collect())
 }
 
 /// The directories in `root` whose names are no partition's.
 pub(crate) fn foreign(dir: &LogDir) -> Result<Vec<PathBuf>> {
-    let found = survey(dir)?.into_iter().filter(|found| found.place == Place::Foreign);
+    let found = survey(dir)?.into_iter().filter(|found| found.place == DirectoryName::Foreign);
     Ok(found.map(|found| found.path).collect())
 }
 
-impl Found {
+impl FoundDirectory {
     /// Whether a partition was kept here, as far as can be seen.
-    pub(super) fn holds_log(&self, disk: &Disk) -> bool {
-        self.place != Place::Foreign
+    pub(super) fn contains_log(&self, disk: &Disk) -> bool {
+        self.place != DirectoryName::Foreign
             && (self.id.is_some()
                 || disk.list(&self.path).is_ok_and(|names| {
                     names.iter().any(|(name, _)| segment::base_of(name, segment::LOG).is_some())
@@ -82,22 +82,22 @@ impl Found {
 /// Whether a directory has a name that a partition's may have.
 pub(super) fn is_name_of_partition(directory: &Path) -> bool {
     let name = directory.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| place_of(name) != Place::Foreign)
+    name.is_some_and(|name| parse_name(name) != DirectoryName::Foreign)
 }
 
-fn place_of(name: &str) -> Place {
+fn parse_name(name: &str) -> DirectoryName {
     let aside = PUT_ASIDE.iter().find_map(|suffix| name.strip_suffix(suffix));
     if let Some((_, digits)) = aside.and_then(|rest| rest.rsplit_once('.'))
         && digits.len() == 32
         && digits.bytes().all(|b| b.is_ascii_hexdigit())
     {
-        return Place::PutAside;
+        return DirectoryName::PutAside;
     }
     let parts = name.rsplit_once('-').filter(|(topic, _)| topic_name::check(topic).is_ok());
     let number = |digits: &str| digits.parse().ok().filter(|number: &u32| number.to_string() == digits);
     match parts.and_then(|(topic, digits)| Some((topic, number(digits)?))) {
-        Some((topic, partition)) => Place::Partition { topic: topic.to_owned(), partition },
-        None => Place::Foreign,
+        Some((topic, partition)) => DirectoryName::Partition { topic: topic.to_owned(), partition },
+        None => DirectoryName::Foreign,
     }
 }
 
@@ -105,7 +105,7 @@ fn id_of(directory: &Path, disk: &Disk) -> Option<Uuid> {
     stored_id(directory, disk).ok().flatten()
 }
 
-/// The id in a directory; `None` if there is none that makes sense. An error is no answer: nothing may be removed for it.
+/// The id in a directory; `None` if there is none that is valid. An error is no answer: nothing may be removed for it.
 pub(super) fn stored_id(directory: &Path, disk: &Disk) -> Result<Option<Uuid>> {
     let bytes = disk.read_small(&directory.join(PARTITION_METADATA), MAX_BYTES)?;
     Ok(bytes.and_then(|bytes| partition_metadata::parse(&bytes).ok()))
@@ -158,7 +158,7 @@ impl Removal {
         let Some(name) = directory.file_name().and_then(|name| name.to_str()).filter(|_| !foreign) else {
             return Ok(None);
         };
-        if place_of(name) == Place::PutAside {
+        if parse_name(name) == DirectoryName::PutAside {
             return Ok(Some(directory.to_owned()));
         }
         let to = directory.with_file_name(name_put_aside(name, Uuid::from_bytes(random_bytes()?)));
@@ -223,23 +223,23 @@ mod tests {
 
     #[test]
     fn names_tell_places() {
-        let of = |topic: &str, partition| Place::Partition { topic: topic.into(), partition };
+        let of = |topic: &str, partition| DirectoryName::Partition { topic: topic.into(), partition };
         for (name, place) in [
             ("orders-0", of("orders", 0)),
             ("a-1-12", of("a-1", 12)),
-            ("gone-0.39ce652fb24d44738eb8c765a7b54b42-delete", Place::PutAside),
-            ("gone-0.39ce652fb24d44738eb8c765a7b54b42-stray", Place::PutAside),
-            ("gone-0.39ce652fb24d44738eb8c765a7b54b42-future", Place::PutAside),
-            ("gone-0.39ce-delete", Place::Foreign),
-            ("lost+found", Place::Foreign),
-            ("orders", Place::Foreign),
-            ("orders-", Place::Foreign),
-            ("orders-01", Place::Foreign),
-            ("orders-+1", Place::Foreign),
-            ("-1", Place::Foreign),
-            ("a b-0", Place::Foreign),
+            ("gone-0.39ce652fb24d44738eb8c765a7b54b42-delete", DirectoryName::PutAside),
+            ("gone-0.39ce652fb24d44738eb8c765a7b54b42-stray", DirectoryName::PutAside),
+            ("gone-0.39ce652fb24d44738eb8c765a7b54b42-future", DirectoryName::PutAside),
+            ("gone-0.39ce-delete", DirectoryName::Foreign),
+            ("lost+found", DirectoryName::Foreign),
+            ("orders", DirectoryName::Foreign),
+            ("orders-", DirectoryName::Foreign),
+            ("orders-01", DirectoryName::Foreign),
+            ("orders-+1", DirectoryName::Foreign),
+            ("-1", DirectoryName::Foreign),
+            ("a b-0", DirectoryName::Foreign),
         ] {
-            assert_eq!(place_of(name), place, "{name}");
+            assert_eq!(parse_name(name), place, "{name}");
         }
     }
 
@@ -251,7 +251,7 @@ mod tests {
                 let name = name_put_aside(&format!("{}-{partition}", "t".repeat(length)), id);
                 assert!(name.len() <= MAX_NAME);
                 assert!(name.ends_with(&format!("-{partition}.{}-delete", "ab".repeat(16))), "{name}");
-                assert_eq!(place_of(&name), Place::PutAside);
+                assert_eq!(parse_name(&name), DirectoryName::PutAside);
             }
         }
     }

@@ -83,7 +83,7 @@ impl Catalog {
             }
             self.refuse_read_only()?;
             self.change(&mut changes, records, now, "altering", &[topic.name()])?;
-            self.tell_without_effect(topic.name(), &after.without(&before));
+            self.emit_without_effect(topic.name(), &after.without(&before));
             topic.set_config(after);
             self.take_partitions(&changes, topic);
             self.chores.retain();

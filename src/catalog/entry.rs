@@ -22,7 +22,7 @@ use crate::position::TopicPartition;
 ///
 /// | field | written by | read by |
 /// |---|---|---|
-/// | `config`, `noted` | the catalog, under its lock | whoever asks for them |
+/// | `config`, `noted` | the catalog, under its lock | any caller |
 /// | `rules` | the same | producers, for each record |
 /// | `partitions` | the same, which only adds | everybody |
 pub(crate) struct TopicEntry {
@@ -94,7 +94,7 @@ impl Surroundings<'_> {
 }
 
 impl TopicEntry {
-    /// `checkpointed` tells what the checkpoints say of a partition, `may_have_been_compacted` what the metadata log says
+    /// `checkpointed` says what the checkpoints say of a partition, `may_have_been_compacted` what the metadata log says
     /// of the topic's past.
     pub(super) fn new<'s>(
         id: Uuid,
@@ -120,7 +120,7 @@ impl TopicEntry {
         };
         let partitions = Partitions::of((0..).zip(topic.partitions.values()).map(open));
         if may_have_been_compacted {
-            partitions.iter().for_each(|partition| partition.note_compacted());
+            partitions.iter().for_each(|partition| partition.record_compacted());
         }
         let noted = topic.partitions.values().map(Noted::of).collect();
         Self {
@@ -144,7 +144,7 @@ impl TopicEntry {
     pub(super) fn with_partitions_of(self, known: &Self) -> Self {
         for (new, known) in self.partitions.iter().zip(known.partitions.iter()) {
             if new.may_have_been_compacted() {
-                known.note_compacted();
+                known.record_compacted();
             }
         }
         let mut open = known.partitions.iter().cloned();
@@ -257,7 +257,7 @@ impl TopicEntry {
     pub(crate) fn describe(&self) -> TopicDescription {
         let noted = self.noted.read();
         let partitions = (0..).zip(&*noted).map(|(partition, Noted { replicas, .. })| {
-            // Whoever holds the log leads what the log is to have.
+            // The process that holds the log leads the partitions that it is to have.
             let ours = replicas.contains(&self.node);
             PartitionDescription {
                 partition,

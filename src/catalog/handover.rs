@@ -17,12 +17,12 @@ impl Catalog {
         self.changes.lock().state.voters().to_vec()
     }
 
-    /// Producer ids from here on were never given out, as far as the log says.
+    /// Producer ids from here on were never assigned, as far as the log says.
     pub(crate) fn next_producer_id(&self) -> i64 {
         self.changes.lock().state.next_producer_id()
     }
 
-    /// Sees to it that a broker gives out no producer id below `next`. Returns whether that had to be written.
+    /// Sees to it that a broker returns no producer id below `next`. Returns whether that had to be written.
     pub(crate) fn reserve_producer_ids(&self, next: i64, now: i64) -> Result<bool> {
         let mut changes = self.changes.lock();
         // A broker that finds the number going down dies of it.

@@ -27,7 +27,7 @@ pub(super) fn make(dir: &LogDir) -> Result<MetaProperties> {
         node_id: NODE_ID,
         directory_id: Some(random_id()?),
     };
-    // First: once it has an identity, it is not looked at again whether its name is durable.
+    // First: once it has an identity, it is not checked again whether its name is durable.
     dir.disk().sync_name_of(dir.root())?;
     dir.disk().replace(&dir.path(IDENTITY), made.encode("made by stratalog").as_bytes())?;
     dir.sync()?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::sys::Disk;
 
-/// Where a log is. Whoever opens it holds its lock.
+/// Where a log is. The process that opens it holds its lock.
 #[derive(Debug, Clone)]
 pub(crate) struct LogDir {
     root: PathBuf,

@@ -59,16 +59,16 @@ const KEPT_BUFFER_BYTES: usize = 64 << 10;
 pub(super) struct MetadataLog {
     log: Arc<PartitionLog>,
     builder: BatchBuilder,
-    /// For whoever follows another process: offset after the last record that was read.
+    /// For a log that tails another process: offset after the last record that was read.
     read_to: u64,
 }
 
-/// An opened metadata log and what stands in it.
+/// An opened metadata log and what is in it.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) log: MetadataLog,
     pub(super) state: State,
-    /// Nothing was ever written, not even by whoever formatted the directory.
+    /// Nothing was ever written, not even by the program that formatted the directory.
     pub(super) is_new: bool,
     pub(super) recovery: Option<PartitionRecovery>,
 }
@@ -76,7 +76,7 @@ pub(super) struct Read {
 /// A snapshot in the directory of the log: all records below an offset, those left out that no longer matter.
 struct Snapshot {
     path: PathBuf,
-    upto: u64,
+    end: u64,
 }
 
 impl MetadataLog {
@@ -110,7 +110,7 @@ impl MetadataLog {
         Ok(Read { log, state, is_new, recovery })
     }
 
-    /// What another process has written since the open or the last call, folded into `state`; `None`: nothing.
+    /// What another process has written since the open or the last call, replayed into `state`; `None`: nothing.
     pub(super) fn read_on(&mut self, disk: &Disk, state: &State) -> Result<Option<State>> {
         let bounds = self.log.bounds()?;
         if bounds.log_end == self.read_to {
@@ -133,7 +133,7 @@ impl MetadataLog {
         (topic, partition) == (CLUSTER_METADATA, 0)
     }
 
-    /// The partition, for whoever copies it.
+    /// The partition, for the code that copies it.
     pub(super) fn partition(&self) -> Arc<PartitionLog> {
         Arc::clone(&self.log)
     }
@@ -178,8 +178,8 @@ impl MetadataLog {
     }
 
     /// Changes from here on are of this leader epoch.
-    pub(super) fn raise_epoch(&self, to: u32) -> Result<()> {
-        self.log.leader()?.raise_epoch(to)
+    pub(super) fn bump_epoch(&self, to: u32) -> Result<()> {
+        self.log.leader()?.bump_epoch(to)
     }
 
     /// Where the log is, for messages about it.
@@ -202,10 +202,10 @@ fn read_all(log: &Arc<PartitionLog>, disk: &Disk) -> Result<(State, u64)> {
     let mut state = State::default();
     let bounds = log.bounds()?;
     let snapshot = newest_snapshot(disk, log.directory())?;
-    let upto = snapshot.as_ref().map_or(0, |snapshot| snapshot.upto);
-    if upto < bounds.log_start || upto > bounds.log_end {
+    let end = snapshot.as_ref().map_or(0, |snapshot| snapshot.end);
+    if end < bounds.log_start || end > bounds.log_end {
         let reason = format!(
-            "the snapshots cover the records below offset {upto}, but the log holds {} to {}",
+            "the snapshots cover the records below offset {end}, but the log holds {} to {}",
             bounds.log_start, bounds.log_end
         );
         return Err(Error::Corrupt(Box::new(Damage::new(log.directory(), 0, reason))));
@@ -214,18 +214,18 @@ fn read_all(log: &Arc<PartitionLog>, disk: &Disk) -> Result<(State, u64)> {
         snapshot.read(disk, &mut state)?;
         state.forget_history();
     }
-    let read_to = read(log, upto, &mut state)?;
+    let read_to = read(log, end, &mut state)?;
     Ok((state, read_to))
 }
 
-/// Folds the records of the log from an offset on, and tells where they end.
+/// Replays the records of the log from an offset on, and reports where they end.
 fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<u64> {
     let mut cursor = Cursor::new(Arc::clone(log), from, ReadUpTo::Visible);
     while let Some(fetched) = cursor.fetch(LIMITS)? {
         let mut rest = fetched.bytes.as_ref();
         while let Some((batch, after)) = Batch::take_checked(rest) {
             rest = after;
-            fold(&batch, fetched.from..fetched.upto, None, state).map_err(|(offset, reason)| {
+            replay(&batch, fetched.from..fetched.upto, None, state).map_err(|(offset, reason)| {
                 let damage = Damage::new(log.directory(), 0, reason.to_string());
                 reason.error(Box::new(damage.at_offset(log.id(), offset)))
             })?;
@@ -234,9 +234,9 @@ fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<u64> {
     Ok(cursor.offset())
 }
 
-/// Folds the records of a batch whose offsets are meant, as ones that stand at `place` if they stand somewhere else. An
+/// Replays the records of a batch whose offsets are meant, as ones that are at `place` if they are somewhere else. An
 /// error comes with the offset of its record.
-fn fold(
+fn replay(
     batch: &Batch<'_>,
     meant: Range<u64>,
     place: Option<u64>,
@@ -244,7 +244,7 @@ fn fold(
 ) -> std::result::Result<(), (u64, Malformed)> {
     state.set_epoch(batch.header.leader_epoch);
     if batch.header.is_control() {
-        fold_control(batch, state);
+        replay_control(batch, state);
         return Ok(());
     }
     let base = u64::try_from(batch.header.base_offset).unwrap_or(0);
@@ -262,7 +262,7 @@ fn fold(
 }
 
 /// Of what the quorum writes for itself only its members matter.
-fn fold_control(batch: &Batch<'_>, state: &mut State) {
+fn replay_control(batch: &Batch<'_>, state: &mut State) {
     let mut records = batch.records();
     for _ in 0..batch.header.record_count {
         let Ok(record) = RawRecord::take(&mut records) else { return };
@@ -281,7 +281,7 @@ fn newest_snapshot(disk: &Disk, directory: &Path) -> Result<Option<Snapshot>> {
     }
     let names = disk.list(directory)?;
     let newest = names.iter().filter_map(|(name, _)| Some((snapshot_name(name)?, name))).max();
-    Ok(newest.map(|((upto, _), name)| Snapshot { path: directory.join(name), upto }))
+    Ok(newest.map(|((end, _), name)| Snapshot { path: directory.join(name), end }))
 }
 
 /// Offset and epoch of a name `OFFSET-EPOCH.checkpoint`, with exactly 20 and 10 digits.
@@ -296,7 +296,7 @@ pub(super) fn snapshot_name(name: &str) -> Option<(u64, u32)> {
 }
 
 impl Snapshot {
-    /// Folds all of the snapshot. It was renamed into place when it was complete, so all of it must be whole.
+    /// Replays all of the snapshot. It was renamed into place when it was complete, so all of it must be whole.
     fn read(&self, disk: &Disk, state: &mut State) -> Result<()> {
         let file = disk.read_small(&self.path, MAX_SNAPSHOT_BYTES)?.unwrap_or_default();
         let (mut position, mut expected) = (0, 0);
@@ -312,7 +312,7 @@ impl Snapshot {
                 batch.check_records().map_err(|reason| Error::Corrupt(damage(reason.to_string())))?;
             }
             // Its records have offsets of its own.
-            fold(&batch, 0..u64::MAX, Some(self.upto.saturating_sub(1)), state)
+            replay(&batch, 0..u64::MAX, Some(self.end.saturating_sub(1)), state)
                 .map_err(|(_, reason)| reason.error(damage(reason.to_string())))?;
             position += frame.bytes;
             expected = frame.last_offset() + 1;

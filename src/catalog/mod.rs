@@ -13,12 +13,12 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`state`] | the fold over the records |
+//! | [`state`] | the state that replaying the records gives |
 //! | [`metadata_log`] | the log itself: reading with snapshots, appending |
 //! | [`identity`] | `meta.properties` |
 //! | [`log_dir`] | the root and the disk of a directory |
 //! | [`opening`] | what a directory is, and what to do about directories of no topic |
-//! | [`outline`] | the topics and directories, for whoever only looks |
+//! | [`outline`] | the topics and directories, for `inspect` |
 //! | [`directories`] | whose a directory is, and how those of deleted topics go |
 //! | [`deletion`] | what follows from a deletion, done as often as it takes |
 //! | [`unsettled`] | a change of which it is not known whether it took effect |
@@ -26,7 +26,7 @@
 //! | [`alteration`] | other settings and more partitions |
 //! | [`ensuring`] | a topic that is there afterwards, with the settings that were named |
 //! | [`entry`] | a topic with its partitions, what it asks of records ([`rules`]) |
-//! | [`following`] | the catalog of a directory that is only read |
+//! | [`tailing`] | the catalog of a directory that is only read |
 //! | [`set`] | directories that other nodes have a part in |
 //! | [`point`] | the log at one point, for a snapshot |
 //! | [`handover`] | what a broker must find in the log, and what it asks of it |
@@ -39,7 +39,6 @@ mod describe;
 mod directories;
 mod ensuring;
 mod entry;
-mod following;
 mod handover;
 mod identity;
 pub(crate) mod log_dir;
@@ -52,6 +51,7 @@ mod removed;
 mod rules;
 mod set;
 mod state;
+mod tailing;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unsettled;
@@ -95,7 +95,7 @@ const WRITTEN_LEVEL: i16 = 21;
 /// The newest one whose records are known, that of Kafka 4.4.
 const NEWEST_LEVEL: i16 = 33;
 
-/// What whoever opens a log decides about its topics.
+/// What the options of an open say about its topics.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CatalogOptions {
     /// Settings of new topics where these say nothing, and the retention of all topics that do not say.
@@ -128,7 +128,7 @@ pub(crate) struct Catalog {
 
 type Topics = BTreeMap<Arc<str>, Arc<TopicEntry>>;
 
-/// What only a change looks at.
+/// What only a change checks.
 #[derive(Debug)]
 struct Changes {
     log: MetadataLog,
@@ -260,7 +260,7 @@ impl Catalog {
         }
     }
 
-    /// Refuses a partition of a topic that is not there. What is known by the name alone is not looked at.
+    /// Refuses a partition of a topic that is not there. What is known by the name alone is not checked.
     pub(crate) fn refuse_other(&self, of: &TopicPartition) -> Result<()> {
         if of.topic_id().is_some() { self.topic_of(of).map(drop) } else { Ok(()) }
     }
@@ -290,7 +290,7 @@ impl Catalog {
         self.snapshot().values().flat_map(|topic| topic.partitions().iter()).cloned().collect()
     }
 
-    /// Writes the checkpoint of recovery points, of everything that stands in this directory.
+    /// Writes the checkpoint of recovery points, of everything that is in this directory.
     pub(crate) fn write_recovery_points(&self) -> Result<()> {
         // Held to the end: a topic that is deleted meanwhile must not get back into the file, and two writers must not
         // meet in it.
@@ -302,12 +302,12 @@ impl Catalog {
 
     /// Writes the checkpoint of log starts; it is on disk when this returns.
     pub(crate) fn write_log_starts(&self) -> Result<()> {
-        self.raise_log_starts(&[])
+        self.advance_log_starts(&[])
     }
 
     /// Has partitions start at these offsets: in the checkpoint of log starts, on disk, then here. If the checkpoint
     /// cannot be written they start where they did.
-    pub(crate) fn raise_log_starts(&self, raised: &[(Arc<Leader>, u64)]) -> Result<()> {
+    pub(crate) fn advance_log_starts(&self, raised: &[(Arc<Leader>, u64)]) -> Result<()> {
         let _changes = self.changes.lock();
         let to: BTreeMap<_, _> = raised.iter().map(|(log, to)| (log.id(), *to)).collect();
         let partitions = self.partitions();
@@ -317,7 +317,7 @@ impl Catalog {
         });
         write_log_starts(&self.dir, starts)?;
         for (log, to) in raised {
-            log.raise_start(*to);
+            log.advance_start(*to);
         }
         Ok(())
     }
@@ -331,7 +331,7 @@ impl Catalog {
     }
 
     /// Has retention remove what is due before long.
-    pub(crate) fn look_after_files(&self) {
+    pub(crate) fn schedule_retention(&self) {
         self.chores.retain();
     }
 
@@ -369,10 +369,10 @@ impl Catalog {
         let mut topics = Topics::clone(&self.snapshot());
         change(&mut topics);
         *self.present.write() = Arc::new(topics);
-        self.tell_watchers();
+        self.notify_watchers();
     }
 
-    fn tell_watchers(&self) {
+    fn notify_watchers(&self) {
         self.version.fetch_add(1, Ordering::Release);
         self.watchers.wake_all();
     }
@@ -431,16 +431,16 @@ impl Catalog {
             topics.extend(made.iter().map(|topic| (Arc::clone(topic.name()), Arc::clone(topic))));
         });
         for (name, config) in asked {
-            self.tell_without_effect(name, config);
+            self.emit_without_effect(name, config);
         }
         Ok(made)
     }
 
-    /// Tells of settings that a topic was given and that change nothing.
-    fn tell_without_effect(&self, topic: &str, given: &TopicConfig) {
+    /// Reports settings that a topic was given and that change nothing.
+    fn emit_without_effect(&self, topic: &str, given: &TopicConfig) {
         for (setting, reason) in given.without_effect() {
             let topic = || topic.into();
-            self.chores.events.tell(|| Event::SettingWithoutEffect { topic: topic(), setting, reason });
+            self.chores.events.emit(|| Event::SettingWithoutEffect { topic: topic(), setting, reason });
         }
     }
 
@@ -460,9 +460,9 @@ impl Catalog {
     }
 }
 
-/// Folds records as opening does; what cannot be true is left out.
+/// Replays records as opening does; what cannot be true is left out.
 #[cfg(any(fuzzing, test))]
-pub(crate) fn fold(records: Vec<MetadataRecord>) {
+pub(crate) fn replay(records: Vec<MetadataRecord>) {
     let mut state = State::default();
     for record in records {
         let _ = state.apply(record);
@@ -488,7 +488,7 @@ impl Catalog {
         self.write_recovery_points()
     }
 
-    /// Fills the space that is kept for a full disk, if some of it is missing. Tells whether all of it is there.
+    /// Fills the space that is kept for a full disk, if some of it is missing. Returns whether all of it is there.
     pub(crate) fn fill_reserve(&self) -> bool {
         self.dir.disk().space.fill()
     }
@@ -527,7 +527,7 @@ impl Changes {
     }
 
     /// Refuses changes to a log that they could break: they would become part of a transaction that is not ours,
-    /// or stand among records of rules that are not known here.
+    /// or are among records of rules that are not known here.
     fn refuse_foreign(&self) -> Result<()> {
         let level = self.state.feature(METADATA_VERSION).unwrap_or(WRITTEN_LEVEL);
         let reason = if self.state.in_transaction() {

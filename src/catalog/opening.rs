@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::directories::{self, Found, Place, Removal};
+use super::directories::{self, DirectoryName, FoundDirectory, Removal};
 use super::log_dir::LogDir;
 use super::state::State;
 use crate::error::{Damage, Error, Result};
@@ -81,9 +81,9 @@ fn is_of_partition(directory: &Path) -> Result<bool> {
 }
 
 /// Refuses a directory without `meta.properties` that is not a fresh one.
-pub(super) fn refuse_without_identity(dir: &LogDir, found: &[Found]) -> Result<()> {
+pub(super) fn refuse_without_identity(dir: &LogDir, found: &[FoundDirectory]) -> Result<()> {
     let metadata_log = dir.path(METADATA_DIRECTORY);
-    let log = found.iter().find(|found| found.holds_log(dir.disk())).map(|found| &found.path);
+    let log = found.iter().find(|found| found.contains_log(dir.disk())).map(|found| &found.path);
     if let Some(log) = log.or(kind_of(&metadata_log)?.map(|_| &metadata_log)) {
         let reason = format!(
             "the file is missing, but {} holds a log; put the file back, or take the log from a copy",
@@ -115,10 +115,10 @@ fn may_be_in_fresh(name: &str) -> bool {
 }
 
 /// Refuses an empty metadata log in a directory that must have had another.
-pub(super) fn refuse_lost_topics(dir: &LogDir, found: &[Found]) -> Result<()> {
+pub(super) fn refuse_lost_topics(dir: &LogDir, found: &[FoundDirectory]) -> Result<()> {
     let elsewhere = "A broker with several log directories has it in one of them; the others cannot be opened by \
                      themselves";
-    let log = found.iter().find(|found| found.holds_log(dir.disk()));
+    let log = found.iter().find(|found| found.contains_log(dir.disk()));
     let bootstrap = dir.path(BOOTSTRAP);
     if kind_of(&bootstrap)?.is_some() {
         let mut reason = "the directory was formatted for a Kafka broker that has not run on it yet; \
@@ -147,7 +147,7 @@ pub(super) fn refuse_parts(
     state: &State,
     identity: &MetaProperties,
     root: &Path,
-    found: &[Found],
+    found: &[FoundDirectory],
 ) -> Result<()> {
     let here: BTreeSet<(Uuid, u32)> = found.iter().filter_map(|found| whose(state, found)).collect();
     let node = identity.node_id;
@@ -185,8 +185,8 @@ pub(super) fn refuse_parts(
 }
 
 /// Which partition of which topic lies in a directory.
-fn whose(state: &State, found: &Found) -> Option<(Uuid, u32)> {
-    let Place::Partition { topic, partition } = &found.place else { return None };
+fn whose(state: &State, found: &FoundDirectory) -> Option<(Uuid, u32)> {
+    let DirectoryName::Partition { topic, partition } = &found.place else { return None };
     let owner = state.id_of(topic)?;
     belongs(state, &found.place, found.id).then_some((owner, *partition))
 }
@@ -202,11 +202,11 @@ pub(super) struct Leftovers {
     pub(super) unknown: Vec<PathBuf>,
 }
 
-/// Tells directories of topics from those of deleted topics and from others.
-pub(super) fn leftovers(state: &State, found: Vec<Found>, disk: &Disk) -> Result<Leftovers> {
+/// Reports directories of topics from those of deleted topics and from others.
+pub(super) fn leftovers(state: &State, found: Vec<FoundDirectory>, disk: &Disk) -> Result<Leftovers> {
     let mut leftovers = Leftovers::default();
     let mut removals: BTreeMap<Uuid, Removal> = BTreeMap::new();
-    for Found { path, place, id } in found {
+    for FoundDirectory { path, place, id } in found {
         let removed = match id {
             Some(id) => Some(id).filter(|id| state.removed().contains(*id)),
             None if belongs(state, &place, id) => None,
@@ -220,7 +220,7 @@ pub(super) fn leftovers(state: &State, found: Vec<Found>, disk: &Disk) -> Result
                 Removal { id, forget, directories: Vec::new(), logs: BTreeMap::new() }
             });
             removal.directories.push(path);
-            if let Place::Partition { topic, .. } = place {
+            if let DirectoryName::Partition { topic, .. } = place {
                 if state.id_of(&topic).is_some() {
                     leftovers.misled.insert(topic.clone());
                 }
@@ -235,8 +235,8 @@ pub(super) fn leftovers(state: &State, found: Vec<Found>, disk: &Disk) -> Result
 }
 
 /// The deleted topic that had made a directory and not come as far as to give it an id.
-fn begun_by(state: &State, place: &Place, path: &Path, disk: &Disk) -> Result<Option<Uuid>> {
-    let Place::Partition { topic, .. } = place else { return Ok(None) };
+fn begun_by(state: &State, place: &DirectoryName, path: &Path, disk: &Disk) -> Result<Option<Uuid>> {
+    let DirectoryName::Partition { topic, .. } = place else { return Ok(None) };
     match state.removed().id_of(topic) {
         Some(id) if holds_no_record(disk, path)? => Ok(Some(id)),
         _ => Ok(None),
@@ -245,8 +245,8 @@ fn begun_by(state: &State, place: &Place, path: &Path, disk: &Disk) -> Result<Op
 
 /// Whether a directory is where a topic has one, and no other topic's. One without an id was only begun, or is
 /// damaged, and the partition says so when it is used.
-fn belongs(state: &State, place: &Place, id: Option<Uuid>) -> bool {
-    let Place::Partition { topic, partition } = place else { return false };
+fn belongs(state: &State, place: &DirectoryName, id: Option<Uuid>) -> bool {
+    let DirectoryName::Partition { topic, partition } = place else { return false };
     let Some(owner) = state.id_of(topic) else { return false };
     id.is_none_or(|id| id == owner)
         && state.topic(owner).is_some_and(|topic| topic.partitions.contains_key(partition))

@@ -1,9 +1,9 @@
-//! What a directory holds, for whoever only looks at it: topics by the metadata log, directories and whose they are.
+//! What a directory holds, for `inspect`: topics by the metadata log, directories and whose they are.
 
 use std::path::{Path, PathBuf};
 
 use super::checkpoints::Checkpoints;
-use super::directories::{self, Place};
+use super::directories::{self, DirectoryName};
 use super::log_dir::LogDir;
 use super::metadata_log::MetadataLog;
 use super::state::{METADATA_VERSION, State};
@@ -40,7 +40,7 @@ pub(crate) enum Owner {
     /// The topic of this name has another id.
     OtherId,
     /// No topic has this name or number.
-    Nobody,
+    None,
 }
 
 impl Outline {
@@ -61,8 +61,8 @@ impl Outline {
         if directory.id.is_some_and(|id| self.state.removed().contains(id)) {
             return Owner::Deleted;
         }
-        let Some(partition) = &directory.partition else { return Owner::Nobody };
-        let Some(owner) = self.state.id_of(partition.topic()) else { return Owner::Nobody };
+        let Some(partition) = &directory.partition else { return Owner::None };
+        let Some(owner) = self.state.id_of(partition.topic()) else { return Owner::None };
         if directory.id.is_some_and(|id| id != owner) {
             return Owner::OtherId;
         }
@@ -70,7 +70,7 @@ impl Outline {
             .state
             .topic(owner)
             .is_some_and(|topic| topic.partitions.contains_key(&partition.partition()));
-        if known { Owner::Topic } else { Owner::Nobody }
+        if known { Owner::Topic } else { Owner::None }
     }
 
     /// Whether a topic may have been compacted at some time.
@@ -99,10 +99,10 @@ pub(crate) fn directories_in(dir: &LogDir) -> Result<Vec<FoundDirectory>> {
     let found = directories::survey(dir)?.into_iter();
     Ok(found
         .map(|found| {
-            let put_aside = found.place == Place::PutAside;
+            let put_aside = found.place == DirectoryName::PutAside;
             let partition = match found.place {
-                Place::Partition { topic, partition } => Some((topic.as_str(), partition).into()),
-                Place::PutAside | Place::Foreign => None,
+                DirectoryName::Partition { topic, partition } => Some((topic.as_str(), partition).into()),
+                DirectoryName::PutAside | DirectoryName::Foreign => None,
             };
             FoundDirectory { path: found.path, partition, put_aside, id: found.id }
         })

@@ -1,7 +1,7 @@
 //! The partitions of a topic: a list that only grows, read without a lock.
 //!
-//! Bucket k has room for 2ᵏ partitions and never moves, so whoever looked a partition up may keep the reference.
-//! Writer: the catalog, under its lock. A partition is in its place before the count tells of it.
+//! Bucket k has room for 2ᵏ partitions and never moves, so the reference to a partition stays valid.
+//! Writer: the catalog, under its lock. A partition is in its place before the count includes it.
 
 use std::fmt;
 use std::ops::Index;

@@ -78,14 +78,14 @@ impl RecordRules {
         self.log_append_time.load(Ordering::Relaxed)
     }
 
-    /// Whether a timestamp of the user's is near enough to `now`. That of a record which gets another is not looked at.
+    /// Whether a timestamp of the user's is near enough to `now`. That of a record which gets another is not checked.
     #[inline]
     pub(crate) fn takes_timestamp(&self, at: Timestamp, now: Timestamp) -> bool {
-        let ahead = at.as_millis().saturating_sub(now.as_millis());
-        if ahead > 0 {
-            ahead <= self.after_max_ms.load(Ordering::Relaxed)
+        let later = at.as_millis().saturating_sub(now.as_millis());
+        if later > 0 {
+            later <= self.after_max_ms.load(Ordering::Relaxed)
         } else {
-            ahead.saturating_neg() <= self.before_max_ms.load(Ordering::Relaxed)
+            later.saturating_neg() <= self.before_max_ms.load(Ordering::Relaxed)
         }
     }
 
@@ -95,14 +95,14 @@ impl RecordRules {
         if self.takes_timestamp(at, now) {
             return Ok(());
         }
-        let ahead = at.as_millis().saturating_sub(now.as_millis());
-        let (side, setting, limit) = if ahead > 0 {
-            ("ahead of", "message.timestamp.after.max.ms", &self.after_max_ms)
+        let later = at.as_millis().saturating_sub(now.as_millis());
+        let (side, setting, limit) = if later > 0 {
+            ("after", "message.timestamp.after.max.ms", &self.after_max_ms)
         } else {
             ("before", "message.timestamp.before.max.ms", &self.before_max_ms)
         };
         let (at, limit) = (at.as_millis(), limit.load(Ordering::Relaxed));
-        let off = ahead.unsigned_abs();
+        let off = later.unsigned_abs();
         let reason =
             format!("{at} is {off} ms {side} the clock, but {setting} of topic {topic:?} is {limit}");
         Err(Error::invalid("record timestamp", reason))
@@ -208,7 +208,7 @@ mod tests {
         };
         assert_eq!(
             text(3_600_001),
-            "record timestamp: 3600001 is 3600001 ms ahead of the clock, but message.timestamp.after.max.ms of topic \
+            "record timestamp: 3600001 is 3600001 ms after the clock, but message.timestamp.after.max.ms of topic \
              \"t\" is 3600000"
         );
     }

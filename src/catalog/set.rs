@@ -1,7 +1,7 @@
 //! Directories that other nodes have a part in: one of a stopped cluster's, opened alone.
 //!
 //! Nodes compare logs by leader epochs. Two batches with the same epoch and offset are taken for the same batch, in the
-//! metadata log and in every partition. Whoever appends alone must therefore use epochs that no other node can have used:
+//! metadata log and in every partition. A node that appends alone must therefore use epochs that no other node can have used:
 //! otherwise a broker dies of the difference at each start, or keeps it for ever without noticing. Nodes that elect
 //! leaders without this one raise their epochs by one each time; a million is more than they come to.
 
@@ -46,12 +46,12 @@ pub(super) fn refuse_or_claim(
     changes.refuse_foreign()?;
     let written = changes.state.epoch();
     if written > RAISE && quorum.as_ref().is_some_and(|quorum| quorum.leader_epoch < written) {
-        // Raised before, and no broker has run here since: what is written goes on with what this node has written.
+        // Raised before, and no broker has run here since: what is written continues with what this node has written.
         return Ok(());
     }
     let promised = quorum.map_or(0, |quorum| quorum.leader_epoch);
     // What was raised and has not come into the log counts as used all the same.
-    changes.log.raise_epoch(raised(changes.log.epoch().max(written).max(promised))?)?;
+    changes.log.bump_epoch(raised(changes.log.epoch().max(written).max(promised))?)?;
     let records = claims(&changes.state, node)?;
     changes.write(records, now)
 }
@@ -96,7 +96,7 @@ fn claims(state: &State, node: i32) -> Result<Vec<MetadataRecord>> {
     Ok(records)
 }
 
-/// An epoch that nobody can have used. Kafka's are numbers of 31 bits.
+/// An epoch that no node can have used. Kafka's are numbers of 31 bits.
 fn raised(epoch: u32) -> Result<u32> {
     let most = i32::MAX.cast_unsigned();
     epoch.checked_add(RAISE).filter(|raised| *raised <= most).ok_or_else(|| {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_a_copy_or_a_vote_has_a_part() {
+    fn a_node_with_a_copy_or_a_vote_has_a_part() {
         assert!(others(&State::default(), None).is_empty());
         assert!(others(&state_with(&[&[1], &[1]]), None).is_empty());
         assert_eq!(others(&state_with(&[&[1], &[3, 1, 2]]), None), [2, 3]);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_was_moved_here_alone_is_nobody_elses_any_more() {
+    fn a_copy_that_was_moved_here_alone_is_of_no_other_node() {
         let mut state = state_with(&[&[2, 3]]);
         let mut fields = 0_i32.to_be_bytes().to_vec();
         fields.extend(TOPIC.as_bytes());

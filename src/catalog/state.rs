@@ -1,7 +1,7 @@
-//! What the metadata log says: its records, folded into topics. Pure: no files, no time.
+//! What the metadata log says: its records, replayed into topics. Pure: no files, no time.
 //!
 //! Settings are kept by the topic's name, as the log has them, so it does not matter whether a topic or its
-//! settings come first. Who leads a partition is not followed, only how often that has changed: while we hold the log it
+//! settings come first. Who leads a partition is not kept, only how often that has changed: while we hold the log it
 //! is us.
 
 use std::collections::btree_map::Entry;
@@ -21,7 +21,7 @@ const BROKER_RESOURCE: i8 = 4;
 /// The setting that has a topic compacted, and the one that has all topics of a broker compacted which do not say.
 const CLEANUP_POLICY: &str = "cleanup.policy";
 const BROKER_CLEANUP_POLICY: &str = "log.cleanup.policy";
-/// The feature whose level says which records may stand in the log.
+/// The feature whose level says which records may are in the log.
 pub(super) const METADATA_VERSION: &str = "metadata.version";
 
 /// The topics after some prefix of the log.
@@ -45,7 +45,7 @@ pub(super) struct State {
     voters: Vec<Voter>,
     /// Records after the begin of a transaction whose end has not come.
     transaction: Option<Vec<MetadataRecord>>,
-    /// Where the next record stands.
+    /// Where the next record is.
     offset: u64,
 }
 
@@ -66,13 +66,13 @@ pub(super) struct PartitionState {
     pub(super) partition_epoch: i32,
     /// The log directory of each replica, as it was noted last; of old records empty.
     pub(super) directories: Vec<Uuid>,
-    /// Offset of the record that made it count. Of one that a snapshot tells of, the last offset that the snapshot covers:
+    /// Offset of the record that made it count. Of one that is in a snapshot, the last offset that the snapshot covers:
     /// it is not known when it was made, but not later.
     pub(super) made_at: u64,
 }
 
 impl State {
-    /// Says where the records that follow stand.
+    /// Says where the records that follow are.
     pub(super) fn at(&mut self, offset: u64) -> &mut Self {
         self.offset = offset;
         self
@@ -289,7 +289,7 @@ impl State {
         self.features.get(name).copied()
     }
 
-    /// Producer ids from here on were never given out.
+    /// Producer ids from here on were never assigned.
     pub(super) fn next_producer_id(&self) -> i64 {
         self.next_producer_id
     }
@@ -343,7 +343,7 @@ mod tests {
         }
     }
 
-    fn folded(records: impl IntoIterator<Item = MetadataRecord>) -> State {
+    fn replayed(records: impl IntoIterator<Item = MetadataRecord>) -> State {
         let mut state = State::default();
         records.into_iter().for_each(|record| state.apply(record).unwrap());
         state
@@ -353,8 +353,8 @@ mod tests {
     fn settings_may_come_before_their_topic_and_go_with_it() {
         let set = [config("a", "retention.ms", Some("5")), config("a", "segment.ms", Some("6"))];
         let made = [topic("a", A), partition(A, 0), partition(A, 1)];
-        let before = folded(set.clone().into_iter().chain(made.clone()));
-        assert_eq!(before, folded(made.into_iter().chain(set)));
+        let before = replayed(set.clone().into_iter().chain(made.clone()));
+        assert_eq!(before, replayed(made.into_iter().chain(set)));
         assert_eq!(before.settings_of("a").collect::<Vec<_>>(), [("retention.ms", "5"), ("segment.ms", "6")]);
 
         let mut state = before;
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn deleted_topics_are_kept_until_they_are_forgotten() {
         let remove = MetadataRecord::RemoveTopic { topic_id: A };
-        let mut state = folded([topic("a", A), remove.clone()]);
+        let mut state = replayed([topic("a", A), remove.clone()]);
         assert!(state.removed().contains(A));
         assert_eq!(state.removed().id_of("a"), Some(A));
         state.apply(topic("a", A)).unwrap();
@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn removing_the_former_holder_of_a_name_spares_the_present_one() {
         let remove = MetadataRecord::RemoveTopic { topic_id: A };
-        let state = folded([topic("a", A), remove.clone(), topic("a", B), partition(B, 0), remove]);
+        let state = replayed([topic("a", A), remove.clone(), topic("a", B), partition(B, 0), remove]);
         assert_eq!(state.id_of("a"), Some(B));
         assert_eq!((state.partition_count(), state.alike("a", true)), (1, Some("a")));
     }
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_topic_that_was_compacted_once_is_known_for_it_until_it_is_removed() {
         let policy = |value| config("a", "cleanup.policy", value);
-        let mut state = folded([topic("a", A), topic("b", B), policy(Some("delete"))]);
+        let mut state = replayed([topic("a", A), topic("b", B), policy(Some("delete"))]);
         assert!(!state.may_have_been_compacted("a"));
         state.apply(policy(Some("delete, compact"))).unwrap();
         state.apply(policy(None)).unwrap();
@@ -427,20 +427,21 @@ mod tests {
         if let MetadataRecord::Config { resource_type, .. } = &mut record {
             *resource_type = 4;
         }
-        assert_eq!(folded([topic("a", A), record]).settings_of("a").count(), 0);
+        assert_eq!(replayed([topic("a", A), record]).settings_of("a").count(), 0);
     }
 
     #[test]
     fn a_transaction_counts_at_its_end_or_not_at_all() {
         use MetadataRecord::{AbortTransaction, BeginTransaction, EndTransaction};
-        let mut state = folded([topic("a", A), BeginTransaction, topic("b", B), config("b", "x", Some("y"))]);
+        let mut state =
+            replayed([topic("a", A), BeginTransaction, topic("b", B), config("b", "x", Some("y"))]);
         assert!(state.in_transaction());
         assert_eq!(state.id_of("b"), None);
         let mut aborted = state.clone();
         aborted.apply(AbortTransaction).unwrap();
-        assert_eq!(aborted, folded([topic("a", A)]));
+        assert_eq!(aborted, replayed([topic("a", A)]));
         state.apply(EndTransaction).unwrap();
-        assert_eq!(state, folded([topic("a", A), topic("b", B), config("b", "x", Some("y"))]));
+        assert_eq!(state, replayed([topic("a", A), topic("b", B), config("b", "x", Some("y"))]));
         assert!(!state.in_transaction());
     }
 
@@ -481,7 +482,7 @@ mod tests {
         };
         let level = |level| MetadataRecord::FeatureLevel { name: METADATA_VERSION.into(), level };
         let other = MetadataRecord::Other { api_key: 27, version: 0, fields: vec![1, 2] };
-        let state = folded([level(21), ids(1000), other, level(25), ids(3000)]);
+        let state = replayed([level(21), ids(1000), other, level(25), ids(3000)]);
         assert_eq!((state.feature(METADATA_VERSION), state.next_producer_id()), (Some(25), 3000));
     }
 

@@ -1,7 +1,7 @@
 //! A change whose write or sync failed: whether it took effect is known when the log is opened anew, and not before.
 //!
 //! Until then no other change is made, because it would come after that one. And the topics that the change was about take
-//! no writes: what is acknowledged in a topic that may be deleted may be gone. Other topics go on.
+//! no writes: what is acknowledged in a topic that may be deleted may be gone. Other topics continue.
 
 use super::{Catalog, Changes, TopicEntry};
 use crate::error::{Error, PoisonCause, Result};

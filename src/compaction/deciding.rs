@@ -1,5 +1,5 @@
-//! What a pass has to know before it takes records out, by the batches alone: how transactions ended, which are open, and how
-//! far everything is old enough. Indexes and snapshots may be wrong, and what a pass takes out is gone.
+//! What a run has to know before it takes records out, by the batches alone: how transactions ended, which are open, and how
+//! far everything is old enough. Indexes and snapshots may be wrong, and what a run takes out is gone.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The last offset of each key, in bounded memory.
 //!
-//! Keys stand for themselves by a hash of 128 bits. Two keys with the same hash would cost a live record, so the hash is
-//! keyed with bytes that are drawn for each map (`SipHash`-1-3): whoever writes keys cannot look for such pairs, and by
+//! Keys are represented by a hash of 128 bits. Two keys with the same hash would cost a live record, so the hash is
+//! keyed with bytes that are drawn for each map (`SipHash`-1-3): the writer of keys cannot look for such pairs, and by
 //! chance there is one among a thousand million keys with a probability of 10⁻²¹. Open addressing with linear probing; at
 //! 90 % the map is full.
 
@@ -17,7 +17,7 @@ type Slot = [u64; 3];
 const SLOT_BYTES: usize = 24;
 /// So many of ten slots are used at most.
 const FULL: usize = 9;
-/// There is room for one key at least: otherwise no pass would come further.
+/// There is room for one key at least: otherwise no run would come further.
 const MIN_SLOTS: usize = 16;
 
 pub(super) struct KeyMap {

@@ -1,4 +1,4 @@
-//! What a pass has to know of transactions and of producers to tell which batches stay.
+//! What a run has to know of transactions and of producers to tell which batches stay.
 //!
 //! | batch | its records |
 //! |---|---|
@@ -29,7 +29,7 @@ enum Seen {
     Aborted,
 }
 
-/// What a marker stands for.
+/// What a marker means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Marker {
     /// Records of its transaction lie before it; if it was aborted, this is the entry of the index.
@@ -42,7 +42,7 @@ pub(super) enum Marker {
 
 /// The records of a transaction were taken to count, and now they do not: an index is missing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Undecided;
+pub(super) struct UnlistedAbort;
 
 impl Markers {
     pub(super) fn new(aborted: Aborted) -> Self {
@@ -68,7 +68,7 @@ impl Markers {
         &mut self,
         header: &BatchHeader,
         control: Option<ControlRecord>,
-    ) -> Result<Marker, Undecided> {
+    ) -> Result<Marker, UnlistedAbort> {
         let is_abort = match control {
             Some(ControlRecord::Abort { .. }) => true,
             Some(ControlRecord::Commit { .. }) => false,
@@ -76,8 +76,8 @@ impl Markers {
         };
         match self.seen.remove(&header.producer_id) {
             None => Ok(Marker::Empty),
-            Some(Seen::Counting) if is_abort => Err(Undecided),
-            Some(Seen::Aborted) if !is_abort => Err(Undecided),
+            Some(Seen::Counting) if is_abort => Err(UnlistedAbort),
+            Some(Seen::Aborted) if !is_abort => Err(UnlistedAbort),
             Some(Seen::Counting) => Ok(Marker::Needed(None)),
             Some(Seen::Aborted) => Ok(Marker::Needed(self.aborted.ended_by(header))),
         }

@@ -2,27 +2,27 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`pass`] | going through one partition |
+//! | [`run`] | going through one partition |
 //! | [`deciding`] | what batches say of transactions and of times, before anything goes |
-//! | [`verdicts`] | which records go |
+//! | [`decisions`] | which records go |
 //! | [`key_map`] | the last offset of each key, in bounded memory |
 //! | [`markers`] | transactions and producers |
 //!
-//! The dirtiest partition comes first. One pass runs at a time, in slices between which everything else that is due is
-//! done. A partition that cannot be judged, because something in it is damaged or cannot be read here, is left alone
-//! and told of.
+//! The dirtiest partition comes first. One run runs at a time, in slices between which everything else that is due is
+//! done. A partition that cannot be cleaned, because something in it is damaged or cannot be read here, is left alone
+//! and reported.
 
 mod deciding;
+mod decisions;
 mod key_map;
 mod markers;
-mod pass;
-mod verdicts;
+mod run;
 
 use std::sync::{Arc, Weak};
 
-use pass::Pass;
-pub(crate) use pass::Step;
-pub(crate) use pass::Summary;
+use run::CleanerRun;
+pub(crate) use run::Step;
+pub(crate) use run::Summary;
 
 use crate::error::{Error, Result};
 use crate::partition::Leader;
@@ -30,16 +30,16 @@ use crate::partition::Leader;
 /// Bytes that the map of keys may take unless something else is said.
 pub(crate) const DEFAULT_MEMORY: usize = 16 << 20;
 
-/// Which partitions are to be gone through, and the pass that is under way.
+/// Which partitions are to be gone through, and the run that is under way.
 #[derive(Debug)]
 pub(crate) struct Compaction {
     memory: usize,
-    pass: Option<Pass>,
+    run: Option<CleanerRun>,
     /// The next one is the last.
     waiting: Vec<Weak<Leader>>,
 }
 
-/// What a look at all partitions has found.
+/// What a check of all partitions has found.
 #[derive(Debug, Default)]
 pub(crate) struct Look {
     /// When something may be due next, by the log's clock.
@@ -49,30 +49,30 @@ pub(crate) struct Look {
 
 impl Compaction {
     pub(crate) fn new(memory: usize) -> Self {
-        Self { memory, pass: None, waiting: Vec::new() }
+        Self { memory, run: None, waiting: Vec::new() }
     }
 
-    /// Whether there is anything to go on with.
+    /// Whether there is anything to continue with.
     pub(crate) fn is_busy(&self) -> bool {
-        self.pass.is_some() || !self.waiting.is_empty()
+        self.run.is_some() || !self.waiting.is_empty()
     }
 
-    /// Ends the pass that is under way.
+    /// Ends the run that is under way.
     pub(crate) fn end(&mut self) {
-        (self.pass, self.waiting) = (None, Vec::new());
+        (self.run, self.waiting) = (None, Vec::new());
     }
 
     /// Looks which partitions are worth going through, in place of what was known.
     pub(crate) fn look(&mut self, partitions: &[Arc<Leader>], now: i64) -> Look {
         let (mut look, mut found) = (Look::default(), Vec::new());
         for partition in partitions.iter().filter(|partition| partition.is_compacted()) {
-            match partition.judge(now) {
-                Ok(judged) => {
-                    look.next_due = look.next_due.into_iter().chain(judged.next_due).min();
-                    let dirty = judged.cleanable.map(|found| (found.is_overdue(), found.dirty_ratio()));
+            match partition.plan_compaction(now) {
+                Ok(decided) => {
+                    look.next_due = look.next_due.into_iter().chain(decided.next_due).min();
+                    let dirty = decided.cleanable.map(|found| (found.is_overdue(), found.dirty_ratio()));
                     found.extend(dirty.map(|dirty| (dirty, Arc::downgrade(partition))));
                 }
-                Err(failure) if is_told_elsewhere(&failure) => {}
+                Err(failure) if is_reported_elsewhere(&failure) => {}
                 Err(failure) => drop(look.failure.get_or_insert(failure)),
             }
         }
@@ -83,8 +83,8 @@ impl Compaction {
 
     /// The partition that is gone through, or is next.
     pub(crate) fn present(&mut self) -> Option<Arc<Leader>> {
-        if let Some(pass) = &self.pass {
-            return Some(Arc::clone(pass.log()));
+        if let Some(run) = &self.run {
+            return Some(Arc::clone(run.log()));
         }
         while let Some(next) = self.waiting.last() {
             if let Some(partition) = next.upgrade() {
@@ -97,17 +97,17 @@ impl Compaction {
 
     /// Does a slice of a pass over the [`present`](Self::present) partition, and begins with it if need be.
     pub(crate) fn step(&mut self, partition: &Arc<Leader>, now: i64) -> Result<Step> {
-        let mut pass = if let Some(pass) = self.pass.take() {
-            pass
+        let mut run = if let Some(run) = self.run.take() {
+            run
         } else {
             self.waiting.pop();
-            let Some(plan) = partition.judge(now)?.cleanable else { return Ok(Step::Gone) };
-            Pass::new(partition, plan, self.memory, now)?
+            let Some(plan) = partition.plan_compaction(now)?.cleanable else { return Ok(Step::Gone) };
+            CleanerRun::new(partition, plan, self.memory, now)?
         };
-        let step = pass.step()?;
+        let step = run.step()?;
         match step {
-            Step::More => self.pass = Some(pass),
-            // What did not fit into the map is for the next pass.
+            Step::More => self.run = Some(run),
+            // What did not fit into the map is for the next run.
             Step::Done(_) => self.waiting.push(Arc::downgrade(partition)),
             Step::Gone => {}
         }
@@ -115,8 +115,8 @@ impl Compaction {
     }
 }
 
-/// Deleted meanwhile, or about to be closed; damaged or failed, which every use of it tells.
-fn is_told_elsewhere(failure: &Error) -> bool {
+/// Deleted meanwhile, or about to be closed; damaged or failed, which every use of it reports.
+fn is_reported_elsewhere(failure: &Error) -> bool {
     matches!(
         failure,
         Error::NotFound { .. }

@@ -70,9 +70,9 @@ pub enum Mismatch {
     Alter,
 }
 
-/// How the partitions of a group's topics are dealt out among its members. Kafka's `partition.assignment.strategy`.
+/// How the partitions of a group's topics are assigned among its members. Kafka's `partition.assignment.strategy`.
 ///
-/// Whatever it is, hand-over is cooperative: a partition that moves is read on by its owner until the owner has let go of
+/// With each of them, rebalancing is cooperative: a partition that moves is read on by its owner until the owner has released
 /// it, and only partitions that move are interrupted.
 ///
 /// ```
@@ -98,7 +98,7 @@ impl Assignor {
     /// All there are.
     pub(crate) const ALL: [Self; 4] = [Self::Range, Self::RoundRobin, Self::Sticky, Self::CooperativeSticky];
 
-    /// Kafka's word for it, which also stands in the group's record.
+    /// Kafka's word for it, which also is in the group's record.
     pub(crate) const fn kafka_word(self) -> &'static str {
         match self {
             Self::Range => "range",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Assignor, Durability};
 use crate::error::{Error, Result};
 
-/// Half of a core's second-level cache, so that records are still there when they are looked at after the check.
+/// Half of a core's second-level cache, so that records are still in the cache when they are read after the check.
 const DEFAULT_POLL_BYTES: usize = 256 << 10;
 /// Kafka's.
 const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(300);
@@ -25,7 +25,7 @@ pub enum StartFrom {
     /// skips what such partitions hold when a consumer finds them (KAFKA-12478).
     ///
     /// A group takes its first position with the first poll of a member, even if there is nothing to read yet. Where a
-    /// partition begins is committed, durably, before the first of its records is handed out: whoever reads it next for
+    /// partition begins is committed, durably, before the first of its records is returned: the member that reads it next for
     /// the group begins there or further on. In a group that another program has begun, a broker's client for one, any
     /// partition without a committed position may have been made later, and is read from its beginning.
     End,
@@ -49,7 +49,7 @@ pub enum ReadUpTo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum IsolationLevel {
-    /// All records are handed out. Kafka: `read_uncommitted`.
+    /// All records are returned. Kafka: `read_uncommitted`.
     #[default]
     ReadUncommitted,
     /// Records of aborted transactions are left out, and nothing is read from the first record of a transaction on that
@@ -77,7 +77,7 @@ type Checked<T> = std::result::Result<T, String>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum UnknownTopics {
-    /// They are read once somebody has made them.
+    /// They are read once they are created.
     #[default]
     Wait,
     /// `NotFound`.
@@ -152,7 +152,7 @@ impl ConsumerConfig {
         self
     }
 
-    /// Whether records of transactions are read before these are decided. Default: [`IsolationLevel::ReadUncommitted`],
+    /// Whether records of transactions are read before the transactions have ended. Default: [`IsolationLevel::ReadUncommitted`],
     /// as in Kafka. With `ReadCommitted` the end, the lag and [`StartFrom::End`] mean the last stable offset.
     /// Kafka: `isolation.level`.
     ///
@@ -202,14 +202,14 @@ impl ConsumerConfig {
         self
     }
 
-    /// How partitions are dealt out among the members of the group, who must agree. Default:
+    /// How partitions are assigned among the members of the group, who must agree. Default:
     /// [`Assignor::CooperativeSticky`]. Kafka: `partition.assignment.strategy`.
     pub fn assignor(mut self, assignor: Assignor) -> Self {
         self.assignor = assignor;
         self
     }
 
-    /// Whether each `poll` first commits what the one before handed out, and `close` what the last one did. At least once:
+    /// Whether each `poll` first commits what the one before returned, and `close` what the last one did. At least once:
     /// what is being worked on when the program dies comes again. Default: `false`. Kafka: `enable.auto.commit`.
     pub fn commit_on_poll(mut self, commit: bool) -> Self {
         self.commit_on_poll = commit;
@@ -229,10 +229,10 @@ impl ConsumerConfig {
         self
     }
 
-    /// A member of a group that does not poll for this long is expelled: others get its partitions, its commits are
+    /// A member of a group that does not poll for this long is evicted: others get its partitions, its commits are
     /// refused, and it joins anew at its next poll. That holds from [`subscribe`](crate::Consumer::subscribe) on, however
     /// its last poll ended. The polls of other members notice it, so a member that is alone keeps its partitions until
-    /// another has joined or the group's positions are changed by hand. `None`: members are never expelled. Default: 5 minutes. Kafka: `max.poll.interval.ms`, with the same
+    /// another has joined or the group's positions are changed by hand. `None`: members are never evicted. Default: 5 minutes. Kafka: `max.poll.interval.ms`, with the same
     /// default.
     pub fn max_poll_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.max_poll_interval = interval.into();
@@ -306,7 +306,7 @@ impl ConsumerConfig {
                 wrong("polls are to commit, but there is no group to commit for; name one".into())
             }
             Self { max_poll_interval: Some(interval), .. } if interval.is_zero() => {
-                wrong("max.poll.interval.ms is 0, so that every member would be expelled at once".into())
+                wrong("max.poll.interval.ms is 0, so that every member would be evicted at once".into())
             }
             _ => Ok(()),
         }

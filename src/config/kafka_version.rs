@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// A version of Kafka, as far as it matters to who hands a log directory to a broker.
+/// A version of Kafka, as far as it matters to a handover of a log directory to a broker.
 ///
 /// ```
 /// use stratalog::KafkaVersion;

@@ -65,7 +65,7 @@ impl TopicConfig {
     /// [`topic_defaults`](crate::OpenOptions::topic_defaults) sets anything else. They are Kafka's own but for
     /// `retention.ms`, which is -1 here.
     ///
-    /// To look at. A topic that is created with it keeps all of these, whatever a broker's own settings are later.
+    /// For inspection only: a topic that is created with it keeps all of these, whatever a broker's own settings are later.
     ///
     /// ```
     /// use stratalog::TopicConfig;

@@ -5,7 +5,7 @@ use super::choice::{Compression, TimestampType};
 use super::setting::{Number, Setting, Word, WordList};
 use super::topic::TopicConfig;
 
-/// A topic's settings in effect: what was set and makes sense, and the default for everything else.
+/// A topic's settings in effect: what was set and is valid, and the default for everything else.
 ///
 /// Read once when a topic is opened or altered, so that appending does not parse texts.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -20,11 +20,11 @@ pub(super) struct Assignment {
 pub(super) struct Assigned {
     pub(super) cursor: Cursor,
     pub(super) paused: bool,
-    /// The consumer has to let go of it.
+    /// The consumer has to release it.
     pub(super) leaving: bool,
     /// What was committed last by this consumer, or found committed.
     pub(super) committed: Option<u64>,
-    /// Where it begins, if that is to be committed before anything is handed out.
+    /// Where it begins, if that is to be committed before anything is returned.
     pub(super) begins_at: Option<u64>,
     pub(super) trouble: Trouble,
 }
@@ -59,7 +59,7 @@ impl Assignment {
     }
 
     /// Takes some in, and has all in the order of their names.
-    pub(super) fn take_in(&mut self, more: Vec<Assigned>) {
+    pub(super) fn add(&mut self, more: Vec<Assigned>) {
         let mut partitions = std::mem::take(self).partitions;
         partitions.extend(more);
         partitions.sort_by(|a, b| a.cursor.log().id().cmp(b.cursor.log().id()));
@@ -132,10 +132,10 @@ impl Assigned {
     }
 
     /// Looks for more of what another process writes, where everything known was read.
-    pub(super) fn look_further(&self) -> Result<()> {
+    pub(super) fn refresh_end(&self) -> Result<()> {
         if !self.cursor.may_have_data() {
-            self.cursor.log().glance()?;
+            self.cursor.log().refresh_end()?;
         }
-        self.cursor.follow_transactions()
+        self.cursor.refresh_transactions()
     }
 }

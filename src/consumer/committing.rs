@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 
 use super::assigned::Assigned;
-use super::{Consumer, shown};
+use super::{Consumer, readable_end};
 use crate::config::{Durability, ReadUpTo};
 use crate::error::{Error, Result};
 use crate::group::{Since, refuse_beyond_end};
 use crate::position::{Position, TopicPartition};
 
 impl Consumer {
-    /// Commits the present positions of all partitions that this consumer reads: everything that polls have handed out.
+    /// Commits the present positions of all partitions that this consumer reads: everything that polls have returned.
     ///
-    /// Whoever reads these partitions for the group later begins there. May be called inside the loop over the records of
-    /// a poll, but then counts the records of the poll that were not looked at yet as processed: see
+    /// A consumer that reads these partitions for the group later begins there. May be called inside the loop over the records of
+    /// a poll, but then counts the records of the poll that were not handled yet as processed: see
     /// [`commit_to`](Self::commit_to). What did not change since the last commit is not written again. A partition is
-    /// never let go of by a commit. Of a topic that was deleted nothing is remembered. Kafka's counterpart is `commitSync`.
+    /// never released by a commit. Of a topic that was deleted nothing is remembered. Kafka's counterpart is `commitSync`.
     ///
     /// `Ok` means: remembered, safe from the death of the process, and from power loss as
-    /// [`ConsumerConfig::commit_durability`](crate::ConsumerConfig::commit_durability) says. It stands in
+    /// [`ConsumerConfig::commit_durability`](crate::ConsumerConfig::commit_durability) says. It is in
     /// `__consumer_offsets`, where a broker finds it. With [`ReadUpTo::Durable`] no position after what is durable is
     /// committed: it is lowered to that.
     ///
     /// # Errors
-    /// `InvalidInput` without a group; `FencedGeneration` if the consumer was expelled from its group; `GroupNotEmpty` if
+    /// `InvalidInput` without a group; `FencedGeneration` if the consumer was evicted from its group; `GroupNotEmpty` if
     /// it was assigned partitions while its group has members; `OffsetOutOfRange` if the consumer was sent past the end
     /// of a partition; `NotFound` if the topic of one was deleted and another has its name; `ReadOnly`, `Closed`,
     /// `StorageFull`, `Io`, `Poisoned`. Only after the last two something may have been committed.
@@ -100,16 +100,16 @@ impl Consumer {
         let bounds = refuse_beyond_end(self.assigned[at].cursor.log(), &position)?;
         match self.config.read_up_to {
             ReadUpTo::Durable if position.offset() > bounds.durable => {
-                Ok(position.at_offset(shown(bounds, &self.config)))
+                Ok(position.at_offset(readable_end(bounds, &self.config)))
             }
             _ => Ok(position),
         }
     }
 
-    /// Commits what the last poll handed out, if polls are to do that.
+    /// Commits what the last poll returned, if polls are to do that.
     ///
     /// A partition of which a position cannot be committed, since the consumer was sent outside of it or it cannot be read,
-    /// has handed out nothing there and does not keep the others from being committed: its own fetch gives the failure.
+    /// has returned nothing there and does not keep the others from being committed: its own fetch gives the failure.
     pub(super) fn commit_processed(&mut self) -> Result<()> {
         if !self.config.commit_on_poll || self.assigned.is_empty() {
             return Ok(());
@@ -131,14 +131,14 @@ impl Consumer {
     }
 
     /// Commits where partitions begin that were given to this member, if that is to be remembered, and that the group has
-    /// begun: so that whoever has them next begins there too.
+    /// begun: so that the next owner begins there too.
     pub(super) fn commit_begun(&mut self) -> Result<()> {
         let Some(subscription) = &self.subscription else { return Ok(()) };
         let begun = |one: &Assigned| Some(one.position(one.begins_at.filter(|_| !one.is_gone())?));
         let now = self.directory.now().as_millis();
         loop {
             let positions: Vec<_> = self.assigned.iter().filter_map(begun).collect();
-            let committed = subscription.seat().commit(&positions, now, Durability::Synced);
+            let committed = subscription.member().commit(&positions, now, Durability::Synced);
             // If topics were deleted meanwhile, the others have begun all the same.
             if committed.is_ok() || self.assigned.iter().filter_map(begun).count() == positions.len() {
                 committed?;
@@ -186,7 +186,7 @@ impl Consumer {
         let now = self.directory.now().as_millis();
         let level = self.config.commit_durability;
         if let Some(subscription) = &self.subscription {
-            subscription.seat().commit(&positions, now, level)?;
+            subscription.member().commit(&positions, now, level)?;
         } else {
             let groups = self.directory.groups();
             let since = self.since.map_or_else(|| groups.since(group), Ok)?;

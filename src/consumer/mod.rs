@@ -1,14 +1,14 @@
 //! Consumers: partitions in, records out.
 //!
 //! A consumer holds one cursor per partition and serves them in turn. It takes no lock of a writer and never waits
-//! for one; while it sleeps it is registered with every partition it reads. Which partitions these are it is told once
+//! for one; while it sleeps it is registered with every partition it reads. It learns which partitions these are once
 //! ([`Consumer::assign`]), or its group decides from poll to poll ([`subscription`]).
 
 mod assigned;
 mod committing;
-mod following;
 mod records;
 mod subscription;
+mod tailing;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod view;
@@ -37,7 +37,7 @@ use crate::position::{Position, TopicPartition};
 /// Reads records from partitions. One thread at a time uses it, through `&mut`.
 ///
 /// It reads the partitions that it is given by [`assign`](Self::assign), or those that its group gives it after
-/// [`subscribe`](Self::subscribe). Dropping a consumer leaves the group and commits nothing; what it has handed out stays
+/// [`subscribe`](Self::subscribe). Dropping a consumer leaves the group and commits nothing; what it has returned stays
 /// valid.
 ///
 /// ```
@@ -102,7 +102,7 @@ impl Consumer {
     /// the others begin at the position that was committed for the consumer's group, if it has one, or else at
     /// [`ConsumerConfig::start_from`]. On an error nothing changes.
     ///
-    /// The consumer does not become a member of the group: whoever assigns sees to it that nobody else reads the same.
+    /// The consumer does not become a member of the group: the caller sees to it that no other consumer reads the same partitions.
     pub fn assign<P: Into<TopicPartition>>(&mut self, to: impl IntoIterator<Item = P>) -> Result<()> {
         self.directory.check_process()?;
         if self.subscription.is_some() {
@@ -160,11 +160,11 @@ impl Consumer {
     /// Where a partition begins of which nothing is committed.
     fn start(&self, of: &TopicPartition, bounds: Bounds, since: Option<Since>) -> Result<u64> {
         let place = |was_there| match self.config.start_from {
-            StartFrom::End if was_there => shown(bounds, &self.config),
+            StartFrom::End if was_there => readable_end(bounds, &self.config),
             _ => bounds.log_start,
         };
         let start = match (&self.subscription, since) {
-            (Some(subscription), _) => subscription.seat().start(of, place)?,
+            (Some(subscription), _) => subscription.member().start(of, place)?,
             (None, Some(since)) => place(self.directory.groups().was_there(of, since)?),
             (None, None) => place(true),
         };
@@ -175,7 +175,7 @@ impl Consumer {
     fn know_transactions(&self, log: &Arc<PartitionLog>) -> Result<()> {
         if self.config.isolation == IsolationLevel::ReadCommitted {
             log.bounds()?;
-            log.follow_transactions()?;
+            log.refresh_transactions()?;
         }
         Ok(())
     }
@@ -196,9 +196,9 @@ impl Consumer {
     /// [`seek`](Self::seek). As long as a partition cannot be read, every n-th poll gives its error, where n partitions are
     /// read: the polls between bring what there is in the others, and wait for it.
     ///
-    /// Of a subscribed consumer each poll also takes part in the work of its group: what earlier polls handed out counts
+    /// Of a subscribed consumer each poll also takes part in the work of its group: what earlier polls returned counts
     /// as processed, partitions that [`Records::revoked`] announced are released, and new ones begin. A poll that has a
-    /// change to announce does not wait. A consumer that was expelled joins anew.
+    /// change to announce does not wait. A consumer that was evicted joins anew.
     ///
     /// # Errors
     /// `InvalidInput` while the consumer is neither assigned partitions nor subscribed, `OffsetOutOfRange` when the
@@ -217,8 +217,8 @@ impl Consumer {
     }
 
     fn poll_until(&mut self, timeout: Duration) -> Result<Records> {
-        let records = self.take_turn_and_fetch()?;
-        if records.has_something_to_tell() {
+        let records = self.reconcile_and_fetch()?;
+        if records.is_worth_returning() {
             return Ok(records);
         }
         if timeout.is_zero() {
@@ -233,8 +233,8 @@ impl Consumer {
                 Waited::News => {}
             }
             self.directory.check_open()?;
-            let records = self.take_turn_and_fetch()?;
-            if records.has_something_to_tell() {
+            let records = self.reconcile_and_fetch()?;
+            if records.is_worth_returning() {
                 return Ok(records);
             }
         }
@@ -256,17 +256,17 @@ impl Consumer {
             || self.subscription.as_ref().is_some_and(Subscription::has_trouble)
     }
 
-    fn take_turn_and_fetch(&mut self) -> Result<Records> {
-        self.take_turn()?;
+    fn reconcile_and_fetch(&mut self) -> Result<Records> {
+        self.reconcile()?;
         let mut records = self.fetch()?;
-        self.tell_news(&mut records);
+        self.add_news(&mut records);
         Ok(records)
     }
 
     /// What there is now: each partition in turn, until the limits are reached. Those that an earlier poll said to fail come
     /// last, if nothing else has anything.
     fn fetch(&mut self) -> Result<Records> {
-        self.look_around()?;
+        self.refresh()?;
         let mut records = Records::default();
         let mut limits =
             FetchLimits { bytes: self.config.max_poll_bytes, records: self.config.max_poll_records };
@@ -293,12 +293,12 @@ impl Consumer {
 
     /// Adds what there is in one partition. `true`: nothing more is to be added. An error is one that this poll is to give.
     fn serve(&mut self, at: usize, limits: &mut FetchLimits, records: &mut Records) -> Result<bool> {
-        let follows = self.directory.is_read_only();
+        let tails = self.directory.is_read_only();
         let one = &mut self.assigned[at];
         if !one.is_awake() {
             return Ok(false);
         }
-        let looked = if follows { one.look_further() } else { Ok(()) };
+        let looked = if tails { one.refresh_end() } else { Ok(()) };
         let cursor = &mut one.cursor;
         let fetched =
             looked.and_then(|()| if cursor.may_have_data() { cursor.fetch(*limits) } else { Ok(None) });
@@ -315,13 +315,13 @@ impl Consumer {
             }
             Err(failure) => failure,
         };
-        // Deleted: the next turn of a member announces it.
+        // Deleted: the member's next poll announces it.
         let is_announced = matches!(failure, Error::NotFound { .. }) && self.subscription.is_some();
         if is_announced || one.trouble.is_known(self.polls) {
             return Ok(false);
         }
         if !records.is_empty() {
-            // What was read before is handed out; the next poll begins here and meets the failure again.
+            // What was read before is returned; the next poll begins here and meets the failure again.
             self.next = at;
             return Ok(true);
         }
@@ -329,10 +329,10 @@ impl Consumer {
         let awake = self.assigned.count_awake();
         let one = &mut self.assigned[at];
         one.trouble.was_given(self.polls, awake);
-        Err(told(&self.directory, &one.cursor, failure))
+        Err(cause_of(&self.directory, &one.cursor, failure))
     }
 
-    /// The position in a partition: the offset of the next record to be handed out.
+    /// The position in a partition: the offset of the next record to be returned.
     pub fn position(&self, of: impl Into<TopicPartition>) -> Result<Position> {
         let at = self.find(&of.into())?;
         Ok(self.position_at(at))
@@ -348,7 +348,7 @@ impl Consumer {
         one.position(one.cursor.offset())
     }
 
-    /// Goes on at another offset of an assigned partition. An offset outside the log shows at the next poll.
+    /// Continues at another offset of an assigned partition. An offset outside the log shows at the next poll.
     pub fn seek(&mut self, to: Position) -> Result<()> {
         let at = self.find(to.topic_partition())?;
         self.assigned[at].seek(to.offset());
@@ -362,7 +362,7 @@ impl Consumer {
 
     /// Goes after the last record that this consumer is shown, in every assigned partition.
     pub fn seek_to_end(&mut self) -> Result<()> {
-        self.seek_all(|config, cursor| Ok(shown(cursor.log().bounds()?, config)))
+        self.seek_all(|config, cursor| Ok(readable_end(cursor.log().bounds()?, config)))
     }
 
     /// Goes to the first record with a timestamp of `at` or later, in every assigned partition; to the end where there
@@ -372,8 +372,8 @@ impl Consumer {
         self.seek_all(|config, cursor| {
             let bounds = cursor.log().bounds()?;
             let found = Cursor::offset_for_time(cursor.log(), at.as_millis(), bounds.log_start);
-            let found = found.map_err(|failure| told(&directory, cursor, failure))?;
-            let end = shown(bounds, config);
+            let found = found.map_err(|failure| cause_of(&directory, cursor, failure))?;
+            let end = readable_end(bounds, config);
             Ok(found.map_or(end, |found| found.min(end)))
         })
     }
@@ -395,15 +395,15 @@ impl Consumer {
         self.directory.check_process()?;
         let cursor = &self.assigned[self.find(&of.into())?].cursor;
         let bounds = cursor.log().bounds()?;
-        Ok(bounds.lag(cursor.offset(), shown(bounds, &self.config)))
+        Ok(bounds.lag(cursor.offset(), readable_end(bounds, &self.config)))
     }
 
-    /// Hands out nothing of these partitions until they are resumed. Positions stay. On an error nothing changes.
+    /// Returns nothing of these partitions until they are resumed. Positions stay. On an error nothing changes.
     pub fn pause<P: Into<TopicPartition>>(&mut self, of: impl IntoIterator<Item = P>) -> Result<()> {
         self.set_paused(of.into_iter().map(Into::into), true)
     }
 
-    /// Hands out records of these partitions again. On an error nothing changes.
+    /// Returns records of these partitions again. On an error nothing changes.
     pub fn resume<P: Into<TopicPartition>>(&mut self, of: impl IntoIterator<Item = P>) -> Result<()> {
         self.set_paused(of.into_iter().map(Into::into), false)
     }
@@ -423,7 +423,7 @@ impl Consumer {
             }
             let reason = match self.subscription {
                 None => "is not assigned to this consumer; call assign first",
-                Some(_) => "is not this consumer's now: its group gave it to another, or to nobody yet",
+                Some(_) => "is not this consumer's now: its group gave it to another member, or to none yet",
             };
             Error::invalid("partition", format!("{partition} {reason}"))
         })
@@ -434,11 +434,11 @@ impl Consumer {
         self.wake.waker(self.directory.watch())
     }
 
-    /// Ends the consumer and leaves its group. With [`ConsumerConfig::commit_on_poll`] what the last poll handed out is
+    /// Ends the consumer and leaves its group. With [`ConsumerConfig::commit_on_poll`] what the last poll returned is
     /// committed first; dropping a consumer does not do that.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit). With `NotFound` and `OffsetOutOfRange`, what was handed out of other partitions is committed.
+    /// As [`commit`](Self::commit). With `NotFound` and `OffsetOutOfRange`, what was returned of other partitions is committed.
     pub fn close(mut self) -> Result<()> {
         self.commit_last()
     }
@@ -450,7 +450,7 @@ struct Polling<'c>(&'c mut Consumer);
 impl<'c> Polling<'c> {
     fn begin(consumer: &'c mut Consumer) -> Self {
         if let Some(subscription) = &consumer.subscription {
-            subscription.seat().begin_poll();
+            subscription.member().begin_poll();
         }
         consumer.polls += 1;
         Self(consumer)
@@ -459,15 +459,15 @@ impl<'c> Polling<'c> {
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        // Of the seat that it has by now.
+        // Of the membership that it has by now.
         if let Some(subscription) = &self.0.subscription {
-            subscription.seat().end_poll();
+            subscription.member().end_poll();
         }
     }
 }
 
 /// Where what a consumer is shown ends.
-fn shown(bounds: Bounds, config: &ConsumerConfig) -> u64 {
+fn readable_end(bounds: Bounds, config: &ConsumerConfig) -> u64 {
     let end = match config.read_up_to {
         ReadUpTo::Visible => bounds.log_end,
         ReadUpTo::Durable => bounds.durable,
@@ -479,8 +479,8 @@ fn shown(bounds: Bounds, config: &ConsumerConfig) -> u64 {
 }
 
 /// A file that is missing, for one, because the topic was just deleted: then that is what there is to tell.
-fn told(directory: &OpenDirectory, cursor: &Cursor, failure: Error) -> Error {
-    match directory.look_around() {
+fn cause_of(directory: &OpenDirectory, cursor: &Cursor, failure: Error) -> Error {
+    match directory.refresh() {
         Ok(()) => cursor.log().refuse_ended().err().unwrap_or(failure),
         Err(_) => failure,
     }

@@ -33,7 +33,7 @@ use crate::sys::Confirmed;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Default)]
-#[must_use = "polled records count as handed out"]
+#[must_use = "polled records count as returned"]
 pub struct Records {
     chunks: Vec<Chunk>,
     count: usize,
@@ -59,7 +59,7 @@ const _: () = assert!(size_of::<Records>() <= 6 * size_of::<usize>());
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhyEmpty {
-    /// The poll was not to wait, and everything there is to read was handed out.
+    /// The poll was not to wait, and everything there is to read has been returned.
     CaughtUp,
     /// Nothing came within the poll's timeout.
     TimedOut,
@@ -113,7 +113,7 @@ impl Records {
     }
 
     /// Whether a poll has a reason to return this.
-    pub(super) fn has_something_to_tell(&self) -> bool {
+    pub(super) fn is_worth_returning(&self) -> bool {
         !self.is_empty() || self.news.is_some()
     }
 
@@ -175,7 +175,7 @@ impl Records {
     }
 
     /// Partitions that go to other members with the consumer's next poll. They are its own until then: positions in them
-    /// can still be committed, but no more of their records are handed out. If one stays after all, because the other member
+    /// can still be committed, but no more of their records are returned. If one stays after all, because the other member
     /// has left before, the next poll announces it in [`assigned`](Self::assigned) again.
     ///
     /// Kafka's counterpart is the call-back `onPartitionsRevoked`.
@@ -183,9 +183,9 @@ impl Records {
         self.news_of(|news| &news.revoked)
     }
 
-    /// Partitions that the consumer does not have any more and could not let go of in order: their topic was deleted, or
-    /// the consumer was expelled because it did not poll in time. Nothing can be committed for them; those that it gets
-    /// again stand in [`assigned`](Self::assigned) too.
+    /// Partitions that the consumer does not have any more and could not release cleanly: their topic was deleted, or
+    /// the consumer was evicted because it did not poll in time. Nothing can be committed for them; those that it gets
+    /// again are in [`assigned`](Self::assigned) too.
     ///
     /// Kafka's counterpart is the call-back `onPartitionsLost`.
     pub fn lost(&self) -> &[TopicPartition] {
@@ -225,7 +225,7 @@ impl IntoIterator for Records {
 #[derive(Debug, Clone)]
 pub struct RecordIter<'r> {
     chunks: std::slice::Iter<'r, Chunk>,
-    present: Option<(&'r Chunk, &'r [u8], Walk)>,
+    present: Option<(&'r Chunk, &'r [u8], RecordWalk)>,
     left: usize,
 }
 
@@ -243,7 +243,7 @@ impl<'r> Iterator for RecordIter<'r> {
                 self.present = None;
             }
             let chunk = self.chunks.next()?;
-            self.present = Some((chunk, chunk.bytes.as_ref(), Walk::of(chunk)));
+            self.present = Some((chunk, chunk.bytes.as_ref(), RecordWalk::of(chunk)));
         }
     }
 
@@ -258,7 +258,7 @@ impl ExactSizeIterator for RecordIter<'_> {}
 #[derive(Debug)]
 pub struct OwnedRecordIter {
     chunks: std::vec::IntoIter<Chunk>,
-    present: Option<(Arc<Chunk>, Walk)>,
+    present: Option<(Arc<Chunk>, RecordWalk)>,
 }
 
 impl Iterator for OwnedRecordIter {
@@ -273,7 +273,7 @@ impl Iterator for OwnedRecordIter {
                 self.present = None;
             }
             let chunk = self.chunks.next()?;
-            let walk = Walk::of(&chunk);
+            let walk = RecordWalk::of(&chunk);
             self.present = Some((Arc::new(chunk), walk));
         }
     }
@@ -333,7 +333,7 @@ impl<'r> IntoIterator for &PartitionRecords<'r> {
 
 /// A place in a chunk: positions and plain numbers, so that it needs no borrow of what it walks over.
 #[derive(Debug, Clone, Default)]
-struct Walk {
+struct RecordWalk {
     /// Position of the next record in the chunk, and where its batch ends.
     position: usize,
     batch_end: usize,
@@ -344,7 +344,7 @@ struct Walk {
     first: Option<Rest>,
 }
 
-impl Walk {
+impl RecordWalk {
     fn of(chunk: &Chunk) -> Self {
         Self { first: chunk.first, ..Self::default() }
     }

@@ -1,7 +1,7 @@
-//! A consumer as a member of a group: what it subscribes to, and its turns.
+//! A consumer as a member of a group: what it subscribes to, and how its partitions change.
 //!
-//! The consumer's side of `group/membership.rs`. What a turn changes is told by the poll that took it, and only a poll
-//! that returned has told: partitions go with the poll after.
+//! The consumer's side of `group/membership.rs`. A change of ownership is returned by the poll that made it, and only by a poll
+//! that returns: revoked partitions go with the poll after.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
@@ -14,36 +14,36 @@ use super::records::{News, Records};
 use crate::config::{ConsumerConfig, StartFrom, UnknownTopics, topic_name};
 use crate::directory::OpenDirectory;
 use crate::error::{Error, Result};
-use crate::group::{Seat, Turn};
+use crate::group::{GroupMember, OwnershipChange};
 use crate::position::TopicPartition;
 use crate::wait::Sleepers;
 
-/// What a consumer has subscribed to, and where it stands in its group.
+/// What a consumer has subscribed to, and where it is in its group.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    wanted: Wanted,
-    seat: Seat,
+    wanted: TopicSelection,
+    member: GroupMember,
     /// The catalog that the wanted topics were looked up in.
     catalog_version: u64,
-    /// Partitions that the user was told to lose with the next poll.
-    told: Vec<TopicPartition>,
+    /// Partitions that were reported as revoked: they go with the next poll.
+    reported: Vec<TopicPartition>,
     /// Partitions that are the consumer's, but could not be begun yet.
     unopened: Vec<TopicPartition>,
     /// Why not, if the last trial failed.
     trouble: Trouble,
-    /// What is to be told with the next records.
+    /// What is to be reported with the next records.
     news: News,
     /// Where partitions begin is to be committed, or that the group has begun.
     begins: bool,
 }
 
-enum Wanted {
+enum TopicSelection {
     /// Sorted.
     Names(Vec<Arc<str>>),
     Matching(Box<dyn Fn(&str) -> bool + Send + Sync>),
 }
 
-impl fmt::Debug for Wanted {
+impl fmt::Debug for TopicSelection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Names(names) => names.fmt(f),
@@ -52,7 +52,7 @@ impl fmt::Debug for Wanted {
     }
 }
 
-impl Wanted {
+impl TopicSelection {
     /// Names of topics, sorted. Runs the user's function, so no lock is held.
     fn topics(&self, directory: &OpenDirectory) -> Result<Vec<Arc<str>>> {
         Ok(match self {
@@ -66,31 +66,35 @@ impl Wanted {
     }
 
     /// The same in a poll. A function of the user's that does not return must not keep the member's partitions.
-    fn topics_meanwhile_idle(&self, seat: &Seat, directory: &OpenDirectory) -> Result<Vec<Arc<str>>> {
+    fn topics_meanwhile_idle(
+        &self,
+        member: &GroupMember,
+        directory: &OpenDirectory,
+    ) -> Result<Vec<Arc<str>>> {
         if let Self::Names(names) = self {
             return Ok(names.clone());
         }
-        seat.end_poll();
+        member.end_poll();
         let topics = self.topics(directory)?;
-        seat.begin_poll();
+        member.begin_poll();
         Ok(topics)
     }
 }
 
 impl Subscription {
-    /// Whether a turn may change something.
+    /// Whether reconciling may change something.
     #[inline]
-    pub(super) fn is_concerned(&self, directory: &OpenDirectory) -> bool {
-        self.seat.is_concerned() || self.catalog_version != directory.groups().catalog().version()
+    pub(super) fn has_pending_change(&self, directory: &OpenDirectory) -> bool {
+        self.member.has_pending_change() || self.catalog_version != directory.groups().catalog().version()
     }
 
     pub(super) fn sleepers<'s>(&'s self, directory: &'s OpenDirectory) -> [&'s Sleepers; 2] {
-        [self.seat.sleepers(), directory.groups().catalog().watchers()]
+        [self.member.sleepers(), directory.groups().catalog().watchers()]
     }
 
     /// When to look after other members, at latest.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        self.seat.next_look()
+    pub(super) fn next_check(&self) -> Option<Instant> {
+        self.member.next_check()
     }
 
     /// Whether partitions could not be begun, as an earlier poll said.
@@ -98,17 +102,17 @@ impl Subscription {
         !self.unopened.is_empty()
     }
 
-    pub(super) fn seat(&self) -> &Seat {
-        &self.seat
+    pub(super) fn member(&self) -> &GroupMember {
+        &self.member
     }
 
-    /// Has the group look at topics that came, went or grew.
-    fn follow_catalog(&mut self, directory: &OpenDirectory) -> Result<()> {
+    /// Has the group check topics that came, went or grew.
+    fn refresh_topics(&mut self, directory: &OpenDirectory) -> Result<()> {
         // First the version: what changes in between is seen again.
         let version = directory.groups().catalog().version();
         if version != self.catalog_version {
-            let topics = self.wanted.topics_meanwhile_idle(&self.seat, directory)?;
-            self.seat.subscribe(topics);
+            let topics = self.wanted.topics_meanwhile_idle(&self.member, directory)?;
+            self.member.subscribe(topics);
             self.catalog_version = version;
         }
         Ok(())
@@ -154,7 +158,7 @@ impl Consumer {
         if self.config.unknown_topics == UnknownTopics::Refuse {
             names.iter().try_for_each(|name| self.directory.topic(name).map(drop))?;
         }
-        self.subscribe_to(Wanted::Names(names.into_iter().collect()))
+        self.subscribe_to(TopicSelection::Names(names.into_iter().collect()))
     }
 
     /// The same for all topics whose names `wanted` accepts, now or when they are made. Kafka's internal topics are not
@@ -172,10 +176,10 @@ impl Consumer {
         &mut self,
         wanted: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Result<()> {
-        self.subscribe_to(Wanted::Matching(Box::new(wanted)))
+        self.subscribe_to(TopicSelection::Matching(Box::new(wanted)))
     }
 
-    fn subscribe_to(&mut self, wanted: Wanted) -> Result<()> {
+    fn subscribe_to(&mut self, wanted: TopicSelection) -> Result<()> {
         self.directory.check_writable()?;
         if self.subscription.is_none() && !self.assigned.is_empty() {
             let reason = "the consumer was assigned partitions; call unsubscribe first";
@@ -184,21 +188,21 @@ impl Consumer {
         let catalog_version = self.directory.groups().catalog().version();
         let topics = wanted.topics(&self.directory)?;
         if let Some(subscription) = &mut self.subscription {
-            subscription.seat.subscribe(topics);
+            subscription.member.subscribe(topics);
             (subscription.wanted, subscription.catalog_version) = (wanted, catalog_version);
             return Ok(());
         }
-        let seat = take_seat(&self.directory, &self.config, topics)?;
-        let (told, unopened, news) = (Vec::new(), Vec::new(), News::default());
+        let member = join_group(&self.directory, &self.config, topics)?;
+        let (reported, unopened, news) = (Vec::new(), Vec::new(), News::default());
         let begins = self.config.start_from == StartFrom::End;
         let trouble = Trouble::default();
         self.subscription =
-            Some(Subscription { wanted, seat, catalog_version, told, unopened, trouble, news, begins });
+            Some(Subscription { wanted, member, catalog_version, reported, unopened, trouble, news, begins });
         Ok(())
     }
 
     /// Ends a subscription, and leaves the group at once, or takes back the assigned partitions. With
-    /// [`ConsumerConfig::commit_on_poll`] what the last poll handed out is committed first; the errors are those of
+    /// [`ConsumerConfig::commit_on_poll`] what the last poll returned is committed first; the errors are those of
     /// [`close`](Self::close), and the subscription has ended in any case. Kafka's counterpart has the same name.
     pub fn unsubscribe(&mut self) -> Result<()> {
         let committed = self.commit_last();
@@ -208,56 +212,56 @@ impl Consumer {
         committed
     }
 
-    /// Commits what the last poll handed out, if polls are to do that.
+    /// Commits what the last poll returned, if polls are to do that.
     pub(super) fn commit_before_poll(&mut self) -> Result<()> {
         match self.commit_processed() {
-            // Expelled: others have these partitions, and this poll joins anew.
+            // Evicted: others have these partitions, and this poll joins anew.
             Err(Error::FencedGeneration { .. }) => Ok(()),
-            // Deleted just now: this poll tells, and the next one commits the rest.
+            // Deleted just now: this poll reports, and the next one commits the rest.
             Err(Error::NotFound { .. }) if self.subscription.is_some() => Ok(()),
             committed => committed,
         }
     }
 
-    /// Takes the member's turn in its group, if there may be something to do.
-    pub(super) fn take_turn(&mut self) -> Result<()> {
+    /// Reconciles with the group, if there may be something to do.
+    pub(super) fn reconcile(&mut self) -> Result<()> {
         let Some(subscription) = &mut self.subscription else { return Ok(()) };
-        subscription.follow_catalog(&self.directory)?;
-        subscription.seat.look_after_others();
-        if subscription.seat.is_concerned() || !subscription.told.is_empty() {
-            let told = std::mem::take(&mut subscription.told);
+        subscription.refresh_topics(&self.directory)?;
+        subscription.member.check_others();
+        if subscription.member.has_pending_change() || !subscription.reported.is_empty() {
+            let reported = std::mem::take(&mut subscription.reported);
             let held: Vec<_> = self.assigned.names().iter().chain(&subscription.unopened).cloned().collect();
-            let turn = match subscription.seat.take_turn(&held, &told) {
-                Some(turn) => turn,
+            let change = match subscription.member.reconcile(&held, &reported) {
+                Some(change) => change,
                 None => self.join_anew(held)?,
             };
-            self.apply(turn);
+            self.apply(change);
         }
         self.begin_claimed()
     }
 
-    /// Joins the group again after it was expelled.
-    fn join_anew(&mut self, held: Vec<TopicPartition>) -> Result<Turn> {
-        let Some(subscription) = &mut self.subscription else { return Ok(Turn::default()) };
+    /// Joins the group again after it was evicted.
+    fn join_anew(&mut self, held: Vec<TopicPartition>) -> Result<OwnershipChange> {
+        let Some(subscription) = &mut self.subscription else { return Ok(OwnershipChange::default()) };
         let topics = subscription.wanted.topics(&self.directory)?;
-        subscription.seat = take_seat(&self.directory, &self.config, topics)?;
-        subscription.seat.begin_poll();
-        let turn = subscription.seat.take_turn(&[], &[]).unwrap_or_default();
-        Ok(Turn { lost: held, ..turn })
+        subscription.member = join_group(&self.directory, &self.config, topics)?;
+        subscription.member.begin_poll();
+        let change = subscription.member.reconcile(&[], &[]).unwrap_or_default();
+        Ok(OwnershipChange { lost: held, ..change })
     }
 
-    /// Takes over what a turn came to.
+    /// Takes over a change of ownership.
     ///
-    /// What the user was told to lose, and keeps after all, begins anew as if another had given it back: its worker has
+    /// What was reported as revoked and stays after all, begins anew as if another had given it back: its worker has
     /// closed what it had open for it, and may have left to the next one what it had not committed.
-    fn apply(&mut self, turn: Turn) {
+    fn apply(&mut self, change: OwnershipChange) {
         let Some(subscription) = &mut self.subscription else { return };
-        let Turn { lost, released, kept, claimed, revoked } = turn;
+        let OwnershipChange { lost, released, kept, claimed, revoked } = change;
         let ends: HashSet<_> = lost.iter().chain(&released).chain(&kept).collect();
         subscription.unopened.retain(|partition| !ends.contains(partition));
         // What the user does not know of is not lost to it.
-        let untold: HashSet<_> = subscription.news.assigned.iter().cloned().collect();
-        subscription.news.lost.extend(lost.iter().filter(|gone| !untold.contains(gone)).cloned());
+        let unreported: HashSet<_> = subscription.news.assigned.iter().cloned().collect();
+        subscription.news.lost.extend(lost.iter().filter(|gone| !unreported.contains(gone)).cloned());
         subscription.news.assigned.retain(|partition| !ends.contains(partition));
         if !ends.is_empty() {
             self.assigned.retain(|partition| !ends.contains(partition));
@@ -299,7 +303,7 @@ impl Consumer {
             let log = topic.and_then(|topic| topic.partitions().get(partition.partition()).cloned());
             match log.map(|log| self.begin(log, None)).transpose() {
                 Ok(one) => begun.extend(one),
-                // Deleted: a later turn announces it.
+                // Deleted: a later poll announces it.
                 Err(Error::NotFound { .. }) => {}
                 Err(failure) => {
                     unopened.push(partition);
@@ -307,7 +311,7 @@ impl Consumer {
                 }
             }
         }
-        self.take_in(begun, unopened);
+        self.add(begun, unopened);
         let partitions = self.assigned.count_awake();
         match (&mut self.subscription, failed) {
             (Some(Subscription { trouble, unopened, .. }), Some(failure))
@@ -324,32 +328,36 @@ impl Consumer {
         }
     }
 
-    fn take_in(&mut self, mut begun: Vec<Assigned>, unopened: Vec<TopicPartition>) {
+    fn add(&mut self, mut begun: Vec<Assigned>, unopened: Vec<TopicPartition>) {
         let Some(subscription) = &mut self.subscription else { return };
         subscription.unopened = unopened;
         subscription.begins |= begun.iter().any(|one| one.begins_at.is_some());
-        let leaving: HashSet<_> = subscription.news.revoked.iter().chain(&subscription.told).collect();
+        let leaving: HashSet<_> = subscription.news.revoked.iter().chain(&subscription.reported).collect();
         for one in &mut begun {
             one.leaving = leaving.contains(one.cursor.log().id());
         }
         if !begun.is_empty() {
-            self.assigned.take_in(begun);
+            self.assigned.add(begun);
         }
     }
 
     /// Adds what has changed to what a poll returns.
-    pub(super) fn tell_news(&mut self, records: &mut Records) {
+    pub(super) fn add_news(&mut self, records: &mut Records) {
         if let Some(subscription) = &mut self.subscription
             && !subscription.news.is_empty()
         {
             let news = std::mem::take(&mut subscription.news);
-            subscription.told.clone_from(&news.revoked);
+            subscription.reported.clone_from(&news.revoked);
             records.news = Some(Box::new(news));
         }
     }
 }
 
-fn take_seat(directory: &Arc<OpenDirectory>, config: &ConsumerConfig, topics: Vec<Arc<str>>) -> Result<Seat> {
+fn join_group(
+    directory: &Arc<OpenDirectory>,
+    config: &ConsumerConfig,
+    topics: Vec<Arc<str>>,
+) -> Result<GroupMember> {
     let Some(group) = &config.group else {
         let reason = "the consumer has no group; name one when it is made";
         return Err(Error::invalid("subscribe", reason));

@@ -1,4 +1,4 @@
-//! One record, looked at or owned.
+//! One record, borrowed or owned.
 
 use std::fmt;
 
@@ -120,7 +120,7 @@ impl<'a> RecordView<'a> {
         self.offset
     }
 
-    /// When the event happened, or when the record was appended: [`timestamp_type`](Self::timestamp_type) tells.
+    /// When the event happened, or when the record was appended: [`timestamp_type`](Self::timestamp_type) says which.
     /// −1 ms for a record without a time, which only other programs write.
     #[inline]
     pub fn timestamp(&self) -> Timestamp {
@@ -137,7 +137,7 @@ impl<'a> RecordView<'a> {
         u32::try_from(self.leader_epoch).ok()
     }
 
-    /// The position after this record: where to go on once it is dealt with.
+    /// The position after this record: where to continue once it is dealt with.
     pub fn next_position(&self) -> Position {
         let position = Position::new(self.of(), self.offset + 1);
         match self.leader_epoch() {
@@ -204,7 +204,7 @@ impl<'a> RecordView<'a> {
 }
 
 impl OwnedRecord {
-    /// The record to look at.
+    /// The record as a view.
     pub fn view(&self) -> RecordView<'_> {
         RecordView {
             origin: Origin::Owned(self),

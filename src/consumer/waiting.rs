@@ -11,7 +11,7 @@ use crate::config::WaitStrategy;
 use crate::partition::LiveWatch;
 use crate::wait::{Parker, before_parking};
 
-/// Looks between two looks at the clock, and looks before a spinning consumer goes to sleep: some microseconds.
+/// Polls between two reads of the clock, and polls before a spinning consumer goes to sleep: some microseconds.
 const LOOKS_PER_CLOCK: u32 = 64;
 const LOOKS_BEFORE_PARKING: u32 = 2048;
 /// How soon a poll that waits looks again whether a partition that failed can be read.
@@ -41,7 +41,7 @@ pub(super) struct Wake {
 pub(super) enum Waited {
     /// There may be records, or something to do.
     News,
-    /// Somebody used a waker.
+    /// A waker was used.
     Woken,
     /// The deadline has passed.
     TooLong,
@@ -53,7 +53,7 @@ impl ConsumerWaker {
         self.woken.store(true, Ordering::Release);
         self.parker.wake();
         if let Some(watch) = &self.watch {
-            watch.ring();
+            watch.notify();
         }
     }
 }
@@ -72,8 +72,8 @@ impl Wake {
 impl Consumer {
     /// Waits until there may be records or something to do, or the log is closed.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> Waited {
-        // Others of the group may have to be looked after before, and what fails to be tried again.
-        let look = self.subscription.as_ref().and_then(Subscription::next_look);
+        // Others of the group may have to be checked before, and what fails to be tried again.
+        let look = self.subscription.as_ref().and_then(Subscription::next_check);
         let retry = self.has_trouble().then(|| Instant::now() + RETRY);
         let until = deadline.into_iter().chain(look).chain(retry).min();
         let waited = if self.directory.is_read_only() {
@@ -117,7 +117,7 @@ impl Consumer {
         let is_read = |one: &Assigned| one.is_awake() && !one.trouble.is_known(polls);
         self.assigned.iter().any(|one| is_read(one) && one.cursor.may_have_data())
             || self.directory.is_closing()
-            || self.subscription.as_ref().is_some_and(|group| group.is_concerned(&self.directory))
+            || self.subscription.as_ref().is_some_and(|group| group.has_pending_change(&self.directory))
     }
 
     /// Sleeps until something may be there: registers everywhere, looks once more, parks.
@@ -160,7 +160,7 @@ impl Consumer {
 }
 
 impl Wake {
-    /// Sleeps until `until`, or until somebody uses a waker.
+    /// Sleeps until `until`, or until a waker is used.
     pub(super) fn park(&self, until: Instant) {
         self.parker.park(Some(until));
     }

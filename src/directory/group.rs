@@ -53,14 +53,14 @@ impl Group {
     /// this group. Kafka's counterpart is `describeConsumerGroups`.
     pub fn describe(&self) -> Result<GroupDescription> {
         self.directory.check_open()?;
-        self.directory.look_around()?;
+        self.directory.refresh()?;
         self.directory.groups().describe(&self.name)
     }
 
     /// The committed positions, by topic and partition. Kafka's counterpart is `listConsumerGroupOffsets`.
     pub fn committed(&self) -> Result<Vec<Position>> {
         self.directory.check_open()?;
-        self.directory.look_around()?;
+        self.directory.refresh()?;
         let committed = self.directory.groups().offsets().of_group(&self.name)?;
         Ok(committed.into_iter().map(|(of, committed)| committed.position(of)).collect())
     }
@@ -72,7 +72,7 @@ impl Group {
         Ok(partitions.into_iter().filter_map(|one| Some((one.partition, one.lag?))).collect())
     }
 
-    /// Sets committed positions, all or none, so that the group goes on there. Kafka's counterparts are
+    /// Sets committed positions, all or none, so that the group continues there. Kafka's counterparts are
     /// `alterConsumerGroupOffsets` and `kafka-consumer-groups --reset-offsets`.
     ///
     /// # Errors

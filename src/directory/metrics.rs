@@ -26,7 +26,7 @@ pub struct Metrics {
     pub bytes_appended: u64,
     /// Records that are not on disk yet.
     pub records_unsynced: u64,
-    /// Syncs of growing segments, whoever asked for them.
+    /// Syncs of growing segments, of the background and of callers.
     pub syncs: u64,
     /// Appends that had to wait because the device was slower than they were: see
     /// [`OpenOptions::background_sync`](crate::OpenOptions::background_sync).

@@ -7,12 +7,12 @@
 //!
 //! Handles hold an [`OpenDirectory`]; the last one to go closes it. The threads hold the catalog alone.
 
-mod following;
 mod group;
 mod metrics;
 mod opening;
 mod options;
 mod recovery;
+mod tailing;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -71,12 +71,12 @@ pub(crate) struct OpenDirectory {
     closing: AtomicBool,
     /// Those who wait for the close alone. Woken after `closing` is set.
     idlers: Sleepers,
-    /// Taken by whoever closes; never there in a directory that is only read.
+    /// Taken by the close; never there in a directory that is only read.
     running: Mutex<Option<Running>>,
-    following: Mutex<following::Following>,
-    /// Where another process tells what it appends.
+    tailing: Mutex<tailing::Tailing>,
+    /// Where another process reports what it appends.
     watch: Option<Arc<LiveWatch>>,
-    /// Held while a snapshot is made, and by whoever closes.
+    /// Held while a snapshot is made, and by the close.
     snapshots: Mutex<()>,
 }
 
@@ -106,16 +106,16 @@ impl OpenDirectory {
         let claimed = Claimed::claim(path, &options)?;
         let Claimed { dir, clean, .. } = &claimed;
         let _spending = dir.disk().spend(Purpose::Positions);
-        let by_hand = options.maintenance == Maintenance::Manual;
+        let manual = options.maintenance == Maintenance::Manual;
         let pace = match &options.clock {
-            Some(clock) if by_hand => Pace::Clock(Arc::clone(clock)),
-            None if by_hand => Pace::Clock(Arc::new(SystemClock)),
+            Some(clock) if manual => Pace::Clock(Arc::clone(clock)),
+            None if manual => Pace::Clock(Arc::new(SystemClock)),
             _ => Pace::default(),
         };
         let mut channels = Channels::new(pace.clone(), options.background_sync);
         channels.chores.events.begin_opening();
         let checkpoints = Checkpoints::read(dir, *clean)?;
-        checkpoints.tell_unreadable(&channels.chores.events);
+        checkpoints.emit_unreadable(&channels.chores.events);
         let presence = Presence::begin(dir)?;
         channels.chores.live = presence.live().cloned();
         let watching = Watching::new(options.on_progress);
@@ -137,8 +137,8 @@ impl OpenDirectory {
         let recovery = recovery::recover(&catalog, clean, &watching);
         let (linger, events) = (channels.linger.clone(), channels.chores.events.clone());
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
-        let (told, clock) = (events.clone(), options.clock.clone());
-        let groups = Coordinator::new(Arc::clone(&catalog), offsets, told, pace.clone(), clock);
+        let (reported, clock) = (events.clone(), options.clock.clone());
+        let groups = Coordinator::new(Arc::clone(&catalog), offsets, reported, pace.clone(), clock);
         if !clean {
             groups.clamp_committed(now)?;
         }
@@ -153,7 +153,7 @@ impl OpenDirectory {
             clock: options.clock.clone(),
             compaction_memory: options.compaction_memory,
         }));
-        let threads = if by_hand { None } else { Some(Threads::start(&background)?) };
+        let threads = if manual { None } else { Some(Threads::start(&background)?) };
         Ok(Arc::new(Self {
             dir,
             birth,
@@ -171,7 +171,7 @@ impl OpenDirectory {
             running: Mutex::new(Some(Running { background, threads, presence, _lock: lock })),
             watch: None,
             snapshots: Mutex::default(),
-            following: Mutex::default(),
+            tailing: Mutex::default(),
         }))
     }
 
@@ -258,12 +258,12 @@ impl OpenDirectory {
     }
 
     /// Something failed that the caller was not promised, and that is done again.
-    pub(crate) fn tell_failed(&self, task: &'static str, failure: &Error) {
-        self.events.tell(|| Event::MaintenanceFailed { task, failure: failure.to_string().into() });
+    pub(crate) fn emit_failed(&self, task: &'static str, failure: &Error) {
+        self.events.emit(|| Event::MaintenanceFailed { task, failure: failure.to_string().into() });
     }
 
-    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
-        self.events.tell(event);
+    pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
+        self.events.emit(event);
     }
 
     /// Everything that is due in the background, done here and now.
@@ -307,7 +307,7 @@ impl OpenDirectory {
 
     pub(crate) fn topic(self: &Arc<Self>, name: &str) -> Result<Topic> {
         let catalog = self.catalog()?;
-        self.look_around()?;
+        self.refresh()?;
         let entry = catalog.topic(name).ok_or_else(|| Error::not_found("topic", name))?;
         Ok(Topic::new(Arc::clone(self), entry))
     }
@@ -315,7 +315,7 @@ impl OpenDirectory {
     /// The topic of a partition.
     pub(crate) fn topic_of(self: &Arc<Self>, of: &TopicPartition) -> Result<Topic> {
         let catalog = self.catalog()?;
-        self.look_around()?;
+        self.refresh()?;
         Ok(Topic::new(Arc::clone(self), catalog.topic_of(of)?))
     }
 
@@ -334,7 +334,7 @@ impl OpenDirectory {
         mismatch: Mismatch,
     ) -> Result<Topic> {
         self.check_open()?;
-        self.look_around()?;
+        self.refresh()?;
         let now = self.now().as_millis();
         Ok(Topic::new(Arc::clone(self), self.deletions.ensure(name, config, mismatch, now)?))
     }
@@ -357,18 +357,18 @@ impl OpenDirectory {
                 Err(failure) => outcome = outcome.and(Err(failure)),
             }
         }
-        // Once it is closed the directory may be somebody else's.
+        // Once it is closed the directory may be another process's.
         let running = self.running.lock();
         if running.is_none() {
             return Err(Error::Closed);
         }
-        // What was appended is on disk. That less has to be looked at after a crash was not promised.
+        // What was appended is on disk. That less has to be checked after a crash was not promised.
         let noted = self.catalog.write_recovery_points().and_then(|()| self.dir.sync());
         match noted {
             // The records are where the directory is now, and that was not what was asked for.
             Err(displaced @ Error::Replaced { .. }) => outcome.and(Err(displaced)),
             Err(failure) => {
-                self.tell_failed("writing a checkpoint", &failure);
+                self.emit_failed("writing a checkpoint", &failure);
                 outcome
             }
             Ok(()) => outcome,
@@ -385,16 +385,16 @@ impl OpenDirectory {
     /// Has done what waited for the end of a snapshot.
     pub(crate) fn end_snapshot(&self) {
         if let Err(failure) = self.catalog.finish_deletions() {
-            self.tell_failed("removing what a snapshot has kept", &failure);
+            self.emit_failed("removing what a snapshot has kept", &failure);
         }
-        self.look_after_files();
+        self.schedule_retention();
     }
 
-    /// Writes down how far the log is on disk. If that cannot be done, more has to be looked at after a crash.
-    pub(crate) fn note_recovery_points(&self) {
+    /// Writes down how far the log is on disk. If that cannot be done, more has to be checked after a crash.
+    pub(crate) fn write_recovery_points(&self) {
         let noted = self.catalog.write_recovery_points().and_then(|()| self.dir.sync());
         if let Err(failure) = noted {
-            self.tell_failed("writing a checkpoint", &failure);
+            self.emit_failed("writing a checkpoint", &failure);
         }
     }
 
@@ -408,21 +408,21 @@ impl OpenDirectory {
     }
 
     /// Has files removed that were deleted.
-    pub(crate) fn look_after_files(&self) {
-        self.catalog.look_after_files();
+    pub(crate) fn schedule_retention(&self) {
+        self.catalog.schedule_retention();
     }
 
     /// Has a partition start at an offset, on disk.
-    pub(crate) fn raise_log_start(&self, partition: &Arc<Leader>, to: u64) -> Result<()> {
-        // Once it is closed the directory may be somebody else's.
+    pub(crate) fn advance_log_start(&self, partition: &Arc<Leader>, to: u64) -> Result<()> {
+        // Once it is closed the directory may be another process's.
         let running = self.running.lock();
         if running.is_none() {
             return Err(Error::Closed);
         }
-        self.catalog.raise_log_starts(&[(Arc::clone(partition), to)])
+        self.catalog.advance_log_starts(&[(Arc::clone(partition), to)])
     }
 
-    /// Idempotent; whoever comes second waits for the first and gets `Ok`.
+    /// Idempotent; a second call waits for the first and gets `Ok`.
     pub(crate) fn close(&self) -> Result<()> {
         self.check_process()?;
         self.closing.store(true, Ordering::Release);
@@ -434,7 +434,7 @@ impl OpenDirectory {
             self.catalog.partitions().into_iter().try_for_each(|partition| partition.close())?;
         }
         if let Some(watch) = &self.watch {
-            watch.ring();
+            watch.notify();
         }
         let Some(Running { background, threads, presence, _lock: lock }) = running.take() else {
             self.events.end();
@@ -450,7 +450,7 @@ impl OpenDirectory {
         let now = time_of(self.clock.as_deref()).unwrap_or_else(|| SystemClock.now());
         let mut outcome = self.deletions.finish(now.as_millis().max(0));
         for partition in self.catalog.partitions() {
-            // Every partition is brought as far as it goes; the first failure is told.
+            // Every partition is brought as far as it goes; the first failure is reported.
             let closed = partition.close();
             outcome = outcome.and(closed);
         }
@@ -493,7 +493,7 @@ impl Drop for OpenDirectory {
         if self.check_process().is_err() {
             return self.leave_to_the_parent();
         }
-        // Nobody is left to tell; an unclean directory is recovered at the next open.
+        // There is no caller to report to; an unclean directory is recovered at the next open.
         let _ = self.close();
     }
 }

@@ -172,7 +172,7 @@ impl OpenOptions {
         self
     }
 
-    /// When records that nobody has synced are synced in the background: as soon as there are `bytes` of them in a
+    /// The background fsync policy: records are fsynced as soon as `bytes` of them are unsynced in a
     /// partition, and at latest `age` after the first; `None` is never. Default: 64 MiB and 5 s. Bounds what is lost with
     /// the power, and what is checked at the open after a crash. A topic that sets Kafka's `flush.messages` or
     /// `flush.ms` is synced as these say too, whichever comes first.
@@ -192,7 +192,7 @@ impl OpenOptions {
         self
     }
 
-    /// Bytes that compaction may take for the keys it has come across: 24 for each, and a tenth more. Of the same bytes,
+    /// Bytes that compaction may take for the keys it has found: 24 for each, and a tenth more. Of the same bytes,
     /// and an eighth of them at most, a bit is taken for each record that was not compacted yet. A partition with more keys
     /// in that part is gone through several times. The memory is taken while a partition is compacted, and no more than
     /// its records can need. Default: 16 MiB, at least 550,000 keys. Kafka's counterpart is
@@ -210,7 +210,7 @@ impl OpenOptions {
     /// `retention.ms` and `retention.bytes` given here count besides for each topic that records none of its own, as long
     /// as the log is open: Kafka's counterparts are `log.retention.ms` and `log.retention.bytes` of a broker. Without them
     /// such a topic keeps everything, whatever broker made it. Topics that are made here record `retention.ms`, and Kafka's
-    /// internal topics are not concerned.
+    /// internal topics are not affected.
     ///
     /// Opening gives `InvalidInput` for what Kafka would refuse.
     ///
@@ -239,7 +239,7 @@ impl OpenOptions {
     /// Bytes that the records of one batch may take when they are decompressed. A batch that takes more is not read:
     /// [`Error::Unsupported`](crate::Error::Unsupported) names the limit. Nor is one written: a larger batch goes into the
     /// log as it is, if `max.message.bytes` lets it, and is [`TooLarge`](crate::Error::TooLarge) otherwise. Bounds the
-    /// memory that a small file of somebody else's can take. Raise it to read larger batches that a broker took. Batches
+    /// memory that a small file from another source can take. Raise it to read larger batches that a broker took. Batches
     /// that are not compressed are read at any size. Holds while the log is open and is written nowhere. Default: 64 MiB; at most
     /// 2 GiB.
     ///

@@ -1,4 +1,4 @@
-//! Recovery at open, and what it tells.
+//! Recovery at open, and what it reports.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::partition::{PartitionRecovery, ScanWatch};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Partitions that have been looked at.
+    /// Partitions that have been checked.
     pub partitions_done: usize,
     /// Partitions there are.
     pub partitions: usize,
@@ -24,7 +24,7 @@ pub struct Progress {
 /// What the user's function for progress is called with, until the log is open.
 pub(super) type OnProgress = Box<dyn FnMut(&Progress) + Send>;
 
-/// Who is told of progress.
+/// The callback that gets the progress.
 pub(super) struct Watching(Arc<Mutex<(Progress, Option<OnProgress>)>>);
 
 impl Watching {
@@ -32,21 +32,21 @@ impl Watching {
         Self(Arc::new(Mutex::new((Progress::default(), on_progress))))
     }
 
-    /// For partitions that are recovered; `None` if nobody wants to know.
+    /// For partitions that are recovered; `None` without a callback.
     pub(super) fn scan_watch(&self) -> Option<ScanWatch> {
         let watching = Self(Arc::clone(&self.0));
         let is_wanted = self.0.lock().1.is_some();
         is_wanted.then(|| {
-            ScanWatch(Arc::new(move |bytes| watching.tell(|progress| progress.bytes_scanned += bytes)))
+            ScanWatch(Arc::new(move |bytes| watching.update(|progress| progress.bytes_scanned += bytes)))
         })
     }
 
     fn begin(&self, partitions: usize) {
-        self.tell(|progress| progress.partitions = partitions);
+        self.update(|progress| progress.partitions = partitions);
     }
 
     fn partition_done(&self) {
-        self.tell(|progress| progress.partitions_done += 1);
+        self.update(|progress| progress.partitions_done += 1);
     }
 
     /// What is loaded again later is no part of the open.
@@ -54,7 +54,7 @@ impl Watching {
         self.0.lock().1 = None;
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Progress)) {
+    fn update(&self, change: impl FnOnce(&mut Progress)) {
         let (progress, on_progress) = &mut *self.0.lock();
         change(progress);
         if let Some(on_progress) = on_progress {
@@ -73,11 +73,11 @@ impl fmt::Debug for Watching {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Whether the directory had been closed in order. Then nothing was scanned, and partitions are loaded when they are
+    /// Whether the directory had been closed cleanly. Then nothing was scanned, and partitions are loaded when they are
     /// first used. So are those of a log that is only read, in any case.
     pub clean: bool,
     /// Partitions that were scanned after an unclean stop, and those in which records are missing, as far as the names,
-    /// lengths and ends of files tell of that. What they do not tell is found by reading, and by
+    /// lengths and ends of files report that. What they do not tell is found by reading, and by
     /// [`verify`](crate::inspect::verify).
     pub partitions: Vec<PartitionRecovery>,
     /// Partitions that could not be recovered, because what is damaged in them was safe before. Every use of them
@@ -112,10 +112,10 @@ pub(super) fn of_reader(catalog: &Catalog, clean: bool) -> RecoveryReport {
     report
 }
 
-/// Looks whether records are missing, by what tells of that at little cost. Where there are, the partition is loaded.
+/// Looks whether records are missing, by what reports that at little cost. Where there are, the partition is loaded.
 fn survey(catalog: &Catalog, report: &mut RecoveryReport) {
     for partition in catalog.partitions() {
-        // A failure to look is told by the first use of the partition.
+        // A failure to look is reported by the first use of the partition.
         if !matches!(partition.survey(), Ok(true)) {
             continue;
         }

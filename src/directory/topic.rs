@@ -59,7 +59,7 @@ impl fmt::Debug for Partition {
     }
 }
 
-/// One consistent look at where a partition begins and ends.
+/// A consistent snapshot of where a partition begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionOffsets {
@@ -67,7 +67,7 @@ pub struct PartitionOffsets {
     pub log_start: u64,
     /// Offset after the last record that is on disk.
     pub durable: u64,
-    /// Offset before which every transaction is decided: up to here a consumer reads that wants
+    /// Offset before which every transaction has ended: up to here a consumer reads that wants
     /// [committed](crate::IsolationLevel::ReadCommitted) records only. The high watermark while no transaction is open.
     pub last_stable: u64,
     /// Offset after the last record that a consumer may read. With one replica this is the log end.
@@ -240,9 +240,9 @@ impl Partition {
     /// Where the partition begins and ends now.
     pub fn offsets(&self) -> Result<PartitionOffsets> {
         self.directory.check_open()?;
-        self.directory.look_around()?;
+        self.directory.refresh()?;
         self.log.bounds()?;
-        self.log.follow_transactions()?;
+        self.log.refresh_transactions()?;
         let bounds = self.log.bounds()?;
         Ok(PartitionOffsets {
             log_start: bounds.log_start,
@@ -260,7 +260,7 @@ impl Partition {
         self.directory.check_open()?;
         let start = self.log.bounds()?.log_start;
         Cursor::offset_for_time(&self.log, at.as_millis(), start).map_err(|failure| {
-            match self.directory.look_around() {
+            match self.directory.refresh() {
                 Ok(()) => self.log.refuse_ended().err().unwrap_or(failure),
                 Err(_) => failure,
             }
@@ -271,7 +271,7 @@ impl Partition {
     ///
     /// They cannot be read from then on, also after a crash or a power failure: when this returns the new beginning is on
     /// the disk, and so is what lies below it. Segments that hold nothing else are removed from the disk after
-    /// `file.delete.delay.ms`; what shares a segment with records that stay is removed with it. A consumer that stands
+    /// `file.delete.delay.ms`; what shares a segment with records that stay is removed with it. A consumer that is
     /// before the new beginning gets [`Error::OffsetOutOfRange`]. An offset at or below the present beginning changes
     /// nothing. Kafka's counterpart has the same name.
     ///
@@ -295,13 +295,13 @@ impl Partition {
         let _spending = self.directory.spend_for_freeing();
         let leader = self.log.leader()?;
         leader.prepare_start(before)?;
-        self.directory.raise_log_start(leader, before)?;
+        self.directory.advance_log_start(leader, before)?;
         let finished = leader.finish_before(before);
-        let dropped = leader.drop_front(self.directory.now().as_millis());
+        let dropped = leader.delete_head_segments(self.directory.now().as_millis());
         if let Err(failure) = finished.map(drop).and(dropped.map(drop)) {
-            self.directory.tell_failed("deleting old segments", &failure);
+            self.directory.emit_failed("deleting old segments", &failure);
         }
-        self.directory.look_after_files();
+        self.directory.schedule_retention();
         Ok(self.log.log_start())
     }
 
@@ -326,7 +326,7 @@ impl Partition {
     /// The oldest segment that retention by age would delete if none of its records had a timestamp in the future. With
     /// it all later segments stay. `None` if there is none such, and where time is no limit.
     ///
-    /// The log's clock says what is the future; [`Event::KeptByFutureTimestamp`](crate::Event::KeptByFutureTimestamp) tells
+    /// The log's clock says what is the future; [`Event::KeptByFutureTimestamp`](crate::Event::KeptByFutureTimestamp) reports
     /// of it once. A broker writes a warning.
     ///
     /// ```
@@ -354,7 +354,7 @@ impl Partition {
         Ok(self.log.segments().iter().map(|segment| segment.end().position).sum())
     }
 
-    /// Returns when everything appended to this partition before the call is on disk. Appends go on meanwhile.
+    /// Returns when everything appended to this partition before the call is on disk. Appends continue meanwhile.
     ///
     /// # Errors
     /// `Poisoned` if a write or sync failed: the partition takes no more records until the log is opened anew. After `Io`

@@ -99,7 +99,7 @@ impl Damage {
         self
     }
 
-    /// Where reading can go on after the damage: give it to [`Consumer::seek`](crate::Consumer::seek).
+    /// Where reading can continue after the damage: give it to [`Consumer::seek`](crate::Consumer::seek).
     /// `None` when nothing readable follows.
     pub fn resume_at(&self) -> Option<Position> {
         self.resume_at.clone()

@@ -39,7 +39,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A value given by the caller or found in a configuration makes no sense. Nothing was written.
+    /// A value given by the caller or found in a configuration is invalid. Nothing was written.
     #[error("{what}: {reason}")]
     InvalidInput {
         /// What was given: a topic name, a setting, a record.
@@ -83,10 +83,10 @@ pub enum Error {
         limit: u64,
     },
     /// Records that a buffered producer had taken can never be written and were dropped: the largest batch that their
-    /// topic takes has become smaller since. None of them is in the log; what was enqueued beside them is not concerned.
+    /// topic takes has become smaller since. None of them is in the log; what was enqueued beside them is not affected.
     #[error(transparent)]
     RecordsDropped(Box<DroppedRecords>),
-    /// The position lies outside the log. Data lost to retention is never skipped in silence: seek to go on.
+    /// The position lies outside the log. Data lost to retention is never skipped in silence: seek to continue.
     #[error("offset {} of {} is outside the log, which holds {} to {}", at.offset(), at.topic_partition(), valid.start, valid.end)]
     OffsetOutOfRange {
         /// The position that was asked for.
@@ -99,7 +99,7 @@ pub enum Error {
     Locked {
         /// The directory.
         path: Box<Path>,
-        /// The process that holds it, if the system tells.
+        /// The process that holds it, if the system reports it.
         holder: Option<u32>,
     },
     /// The log's directory, its lock, or the directory of a partition is not what it was when it was opened: it was moved,
@@ -134,7 +134,7 @@ pub enum Error {
         others: Box<[i32]>,
     },
     /// No space is left on the device or in the quota, or the file would become longer than this process may write
-    /// (`ulimit -f`). Nothing was written; reading goes on, and appending works again when there is space.
+    /// (`ulimit -f`). Nothing was written; reading continues, and appending works again when there is space.
     #[error(transparent)]
     StorageFull(Box<StorageFailure>),
     /// The group has members. Committed offsets are theirs to change: stop its consumers, or wait. Nothing was written.
@@ -143,7 +143,7 @@ pub enum Error {
         /// The group's name.
         group: Box<str>,
     },
-    /// The log does not end where the caller said: somebody else appended. Nothing was written.
+    /// The log does not end where the caller said: another producer appended. Nothing was written.
     #[error("the log ends at offset {actual}, not at {expected}")]
     Conflict {
         /// The log end offset the caller expected.
@@ -151,7 +151,7 @@ pub enum Error {
         /// The log end offset there is.
         actual: u64,
     },
-    /// A partition is not this consumer's any more: it was let go of, or the consumer was expelled from its group because
+    /// A partition is not this consumer's any more: it was released, or the consumer was evicted from its group because
     /// it did not poll in time. Nothing was committed. Poll again: the consumer is a member then, with the partitions
     /// that its group gives it.
     #[error(

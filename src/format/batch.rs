@@ -126,7 +126,7 @@ impl BatchBuilder {
         places
     }
 
-    /// Adds a record as it stands in another batch under construction. The caller keeps the batch as small as that one.
+    /// Adds a record as stored in another batch under construction. The caller keeps the batch as small as that one.
     pub(crate) fn push_record_of(&mut self, other: &Self, placed: &Placed) {
         let Some(record) = other.bytes.get(placed.range.clone()) else { return };
         if self.records == 0 {
@@ -183,7 +183,7 @@ impl BatchBuilder {
         Some(FinishedBatch { bytes: &mut self.compressed, records, offsets, max_timestamp })
     }
 
-    /// A batch without records that stands for so many offsets, as a compaction leaves it. Forgets what was pushed.
+    /// A batch without records that means so many offsets, as a compaction leaves it. Forgets what was pushed.
     pub(crate) fn finish_gap(&mut self, offsets: u32) -> Option<FinishedBatch<'_>> {
         self.clear(HEADER_BYTES);
         (self.base_timestamp, self.max_timestamp) = (-1, -1);
@@ -308,7 +308,7 @@ impl<'a> Batch<'a> {
         Some(Self { header: BatchHeader::read(header), records })
     }
 
-    /// The batch at the front of bytes that were checked before, and what follows it.
+    /// The batch at the start of bytes that were checked before, and what follows it.
     #[inline]
     pub(crate) fn take_checked(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let header = BatchHeader::read(bytes.first_chunk()?);

@@ -33,7 +33,7 @@ pub(crate) enum ControlRecord {
 
 impl ControlRecord {
     /// The control record in a complete batch that is marked as a control batch. `None` if a compaction took it out, or
-    /// it makes no sense.
+    /// it is invalid.
     pub(crate) fn of_batch(frame: &[u8]) -> Option<Self> {
         let batch = Batch::of_frame(frame).filter(|batch| batch.header.is_control())?;
         let record = RawRecord::take(&mut batch.records()).ok().filter(|_| batch.header.record_count > 0)?;
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_told_apart() {
+    fn kinds_are_distinguished() {
         use ControlRecord::{Abort, Commit, LeaderChange, SnapshotFooter, SnapshotHeader};
         assert!(matches!(decoded("batches/kp_control_abort.bin")[..], [Abort { .. }]));
         assert!(matches!(decoded("batches/kp_control_commit.bin")[..], [Commit { .. }]));

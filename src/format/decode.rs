@@ -1,5 +1,5 @@
 //! Batches that are compressed or older than format 2, made into what readers walk over: batches of format 2 whose
-//! records stand as they are.
+//! records are as they are.
 
 use super::compression::{self, Lz4Header, Unreadable};
 use super::frame::is_legacy;

@@ -1,13 +1,13 @@
 //! What the files and directories of a log directory are called. Every name is spelled here and nowhere else.
 //!
-//! Names without a dot at the front are complete, or are the suffix after the dot of a segment's file; those with a dot at the front
+//! Names without a dot at the start are complete, or are the suffix after the dot of a segment's file; those with a dot at the start
 //! end a name.
 
 use std::path::{Path, PathBuf};
 
 /// The identity of a log directory.
 pub(crate) const IDENTITY: &str = "meta.properties";
-/// Says that the directory was closed in order.
+/// Says that the directory was closed cleanly.
 pub(crate) const CLEAN_MARKER: &str = ".kafka_cleanshutdown";
 /// Locked by the process that has the directory open for writing.
 pub(crate) const LOCK: &str = ".lock";
@@ -69,9 +69,9 @@ pub(crate) const BEING_CLEANED: &str = ".cleaned";
 pub(crate) const SWAP: &str = ".swap";
 /// Ends the name of a file that is to be removed.
 pub(crate) const DELETED: &str = ".deleted";
-/// Stands in the name of a file with what was cut off a log file.
+/// Part of the name of a file with what was cut off a log file.
 pub(crate) const CUT_AT: &str = ".cut-at-";
-/// Stands in the name of a log file that was set aside as a whole.
+/// Part of the name of a log file that was set aside as a whole.
 pub(crate) const CUT_WHOLE: &str = ".cut-whole";
 
 /// Ends the name of the directory in which a snapshot is made.

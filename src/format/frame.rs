@@ -90,7 +90,7 @@ pub(crate) fn max_timestamp_of(bytes: &[u8]) -> i64 {
     }
 }
 
-/// The batch or legacy message at the front of `bytes`, by the rules of a broker's recovery.
+/// The batch or legacy message at the start of `bytes`, by the rules of a broker's recovery.
 pub(crate) fn frame_at(bytes: &[u8]) -> Result<Frame, InvalidBatch> {
     let needs = frame_length(bytes)?;
     let frame = usize::try_from(needs)
@@ -126,7 +126,7 @@ fn legacy(frame: &[u8], magic: i8) -> Result<FrameKind, InvalidBatch> {
     Ok(FrameKind::Legacy { offset, timestamp })
 }
 
-/// The batch at the front of `bytes`, if it may stand in a log whose next offset is `expected`.
+/// The batch at the start of `bytes`, if it may are in a log whose next offset is `expected`.
 pub(crate) fn valid_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, InvalidBatch> {
     let frame = frame_at(bytes).map_err(|reason| newer(bytes, expected).unwrap_or(reason))?;
     let (first, last) = match frame.kind {
@@ -154,7 +154,7 @@ pub(crate) fn valid_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, Inval
     }
 }
 
-/// The batch at the front of `bytes`, if all of it is there and it is of a format that this version does not know.
+/// The batch at the start of `bytes`, if all of it is there and it is of a format that this version does not know.
 fn newer(bytes: &[u8], expected: u64) -> Option<InvalidBatch> {
     let magic = bytes.get(MAGIC)?.cast_signed();
     let first = i64::from_be_bytes(*bytes.first_chunk()?);

@@ -6,7 +6,7 @@ use super::Malformed;
 use super::varint::Input;
 use super::wire::{push_bytes, push_count, push_i16, push_i32, push_i64, push_nullable_str, push_str};
 
-/// A group, as it stands after a rebalance.
+/// A group, as it is after a rebalance.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct GroupMetadata {
     /// `consumer`; empty for a group that only ever committed.
@@ -37,7 +37,7 @@ pub(crate) struct GroupMember {
     pub(crate) assignment: Vec<u8>,
 }
 
-/// What stands before [`GroupMetadata::since`].
+/// What is before [`GroupMetadata::since`].
 const SINCE: &str = "stratalog-since-";
 
 const WRITTEN: i16 = 3;
@@ -74,7 +74,7 @@ impl GroupMetadata {
     }
 
     /// Since when the group has positions, if that is noted: an offset in the metadata log, after the records of all
-    /// partitions that were there. It stands in place of the assignor, which a group without members has none of: brokers
+    /// partitions that were there. It is in place of the assignor, which a group without members has none of: brokers
     /// read the record, choose an assignor when members come, and forget this.
     pub(crate) fn since(&self) -> Option<u64> {
         let protocol = self.protocol.as_deref().filter(|_| self.members.is_empty())?;
@@ -173,7 +173,7 @@ impl Fields<'_> {
             instance_id,
             client_id,
             client_host,
-            // Before there were two timeouts, the one stood for both.
+            // Before there were two timeouts, the one meant both.
             rebalance_timeout_ms: rebalance.unwrap_or(session_timeout_ms),
             session_timeout_ms,
             subscription,
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn since_when_a_group_has_positions_stands_where_brokers_do_not_look() {
+    fn since_when_a_group_has_positions_is_stored_where_brokers_do_not_look() {
         let group = GroupMetadata { generation: 3, ..GroupMetadata::default() };
         assert_eq!(group.since(), None);
         let noted = group.with_since(42);

@@ -1,6 +1,6 @@
 //! The 61-byte header of a record batch of format 2.
 //!
-//! The checksum covers everything from the attributes on. Base offset, length, leader epoch and magic stand before
+//! The checksum covers everything from the attributes on. Base offset, length, leader epoch and magic are before
 //! it, so the log fills in offset and epoch after the producer computed the checksum; a flipped bit there is
 //! found by the plausibility rules of [`valid_batch_at`](super::frame::valid_batch_at) only.
 

@@ -70,7 +70,7 @@ fn take_field<'a>(message: &mut Input<'a>) -> Result<Option<&'a [u8]>, Malformed
     }
 }
 
-/// The front of an entry, as it stands there: not even the checksum was looked at.
+/// The front of an entry, as stored: not even the checksum was checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LegacyHead {
     pub(crate) offset: i64,

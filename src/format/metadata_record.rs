@@ -182,7 +182,7 @@ impl MetadataRecord {
         Some(change)
     }
 
-    /// A record that changes nothing. It stands in the log.
+    /// A record that changes nothing. It is in the log.
     pub(crate) fn nothing() -> Self {
         Self::Other { api_key: NO_OP, version: 0, fields: vec![0] }
     }

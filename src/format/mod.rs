@@ -48,7 +48,7 @@ use crate::error::{Damage, Error};
 pub(crate) struct Malformed(pub(crate) &'static str);
 
 impl Malformed {
-    /// What only a later version reads, of the formats that say their version. Whoever comes upon one of these changes
+    /// What only a later version reads, of the formats that say their version. A reader that finds one of these changes
     /// nothing.
     pub(crate) const NEWER_BATCH: Self =
         Self("the batch has a format above 2, which only a newer version reads; 0, 1 and 2 are known");
@@ -64,7 +64,7 @@ impl Malformed {
         "the record of a group has a version that only a newer version reads; 4 is the newest that is known",
     );
 
-    /// What whoever came upon it reports.
+    /// What the reader that found it reports.
     pub(crate) fn error(self, damage: Box<Damage>) -> Error {
         let newer =
             [Self::NEWER_PROPERTIES, Self::NEWER_CHECKPOINT, Self::NEWER_METADATA, Self::NEWER_COMMIT];

@@ -1,5 +1,5 @@
 //! The hash that puts a record with a key into its partition. Every Kafka client with the default partitioner
-//! computes the same one, so records of one key keep their partition whoever writes them.
+//! computes the same one, so records of one key keep their partition with either producer.
 
 use std::num::NonZeroU32;
 

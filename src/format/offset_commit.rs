@@ -12,7 +12,7 @@ use super::wire::{push_i16, push_i32, push_i64, push_str};
 pub(crate) struct OffsetCommit<'a> {
     /// The offset of the next record to read. Not above `i64::MAX`.
     pub(crate) offset: u64,
-    /// Leader epoch of the record before it, if whoever committed knew it.
+    /// Leader epoch of the record before it, if the consumer that committed knew it.
     pub(crate) leader_epoch: Option<u32>,
     /// Whatever the committer wants to remember.
     pub(crate) metadata: &'a str,

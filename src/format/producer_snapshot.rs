@@ -14,7 +14,7 @@ const ENTRY_BYTES: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
 
 const _: () = assert!(ENTRY_BYTES == 46);
 
-/// What is known of one producer. −1 stands for what there is not.
+/// What is known of one producer. −1 means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProducerEntry {
     pub(crate) producer_id: i64,
@@ -86,7 +86,7 @@ pub(crate) fn encode<'e>(entries: impl ExactSizeIterator<Item = &'e ProducerEntr
     bytes
 }
 
-/// The entries of a snapshot file, in the order in which they stand there.
+/// The entries of a snapshot file, in the order in which they are there.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<ProducerEntry>, Malformed> {
     let mut input = Input::new(bytes);
     if input.i16()? != VERSION {

@@ -101,7 +101,7 @@ fn logical_line(rest: &mut &[u8]) -> Option<Vec<u8>> {
         if !continues && matches!(line.first(), None | Some(b'#' | b'!')) {
             continue;
         }
-        // An even number of backslashes stands for backslashes.
+        // An even number of backslashes means backslashes.
         continues = line.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
         joined.extend_from_slice(if continues { line.strip_suffix(b"\\").unwrap_or(line) } else { line });
         if !continues {

@@ -1,6 +1,6 @@
 //! `quorum-state`: what a node of a metadata quorum has promised, one line of JSON. Read only.
 //!
-//! With voters that are configured (version 0) they stand in the file; otherwise (version 1) in the log itself.
+//! With voters that are configured (version 0) they are in the file; otherwise (version 1) in the log itself.
 
 /// What matters of it to others than the node itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,7 +18,7 @@ pub(crate) fn parse(file: &[u8]) -> Option<QuorumState> {
     Some(QuorumState { leader_epoch: u32::try_from(leader_epoch).ok()?, voters })
 }
 
-/// The numbers that a name stands before. None of the names here is part of a text value.
+/// The numbers that a name is before. None of the names here is part of a text value.
 fn numbers<'t>(text: &'t str, name: &'t str) -> impl Iterator<Item = i32> + 't {
     let after = text.split('"').enumerate().filter(move |(_, part)| *part == name).map(|(at, _)| at + 1);
     let parts: Vec<_> = text.split('"').collect();

@@ -182,7 +182,7 @@ pub(super) fn push_with_deltas(
     Ok(())
 }
 
-/// A record as it stands in a batch: deltas not yet added to anything.
+/// A record as stored in a batch: deltas not yet added to anything.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawRecord<'a> {
     pub(crate) timestamp_delta: i64,
@@ -298,10 +298,10 @@ impl ShortNumbers {
         Some(Self { word: u64::from_le_bytes(*bytes.first_chunk()?), used: 0 })
     }
 
-    /// The next number. Past the end of the word it is 0, and `used` tells.
+    /// The next number. Past the end of the word it is 0, and `used` shows it.
     #[inline(always)]
     fn next(&mut self) -> Option<i32> {
-        #[expect(clippy::cast_possible_truncation, reason = "looks at the lowest two bytes")]
+        #[expect(clippy::cast_possible_truncation, reason = "takes the lowest two bytes")]
         let two = self.word as u32 & 0xffff;
         let z = if two & 0x80 == 0 {
             self.skip_byte();

@@ -166,7 +166,7 @@ fn is_header_only(frame: &[u8]) -> bool {
     !is_legacy(frame) && frame.len() == HEADER_BYTES
 }
 
-/// Goes through the records, checks them and notes which of them stay. Tells whether one of those is a tombstone.
+/// Goes through the records, checks them and notes which of them stay. Returns whether one of those is a tombstone.
 #[inline]
 fn choose(batch: &Batch<'_>, kept: &mut Vec<Kept>, keep: &mut impl Keep) -> Result<bool, Malformed> {
     kept.clear();
@@ -185,7 +185,7 @@ fn choose(batch: &Batch<'_>, kept: &mut Vec<Kept>, keep: &mut impl Keep) -> Resu
     Ok(tombstones)
 }
 
-/// Goes through the records in order and checks them. Tells of the offset of each, and where it lies among them.
+/// Goes through the records in order and checks them. Reports the offset of each, and where it lies among them.
 #[inline]
 fn walk(batch: &Batch<'_>, mut each: impl FnMut(u64, &RawRecord<'_>, Range<usize>)) -> Result<(), Malformed> {
     let base = u64::try_from(batch.header.base_offset).unwrap_or(0);
@@ -232,7 +232,7 @@ pub(crate) fn each_record(
     Ok(walk(&plain_batch(frame, limit, plain)?, |offset, record, _| each(offset, record))?)
 }
 
-/// The batch with this header without any record. Only what it tells of its producer and its offsets stays.
+/// The batch with this header without any record. Only what it says of its producer and its offsets stays.
 pub(crate) fn header_only(header: &BatchHeader) -> [u8; HEADER_BYTES] {
     let header = BatchHeader {
         attributes: header.attributes & !CODEC_BITS & !DELETE_HORIZON,

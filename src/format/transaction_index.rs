@@ -18,7 +18,7 @@ pub(crate) struct AbortedTransaction {
     pub(crate) first_offset: u64,
     /// Offset of the marker that ended it.
     pub(crate) last_offset: u64,
-    /// Up to where everything was decided once it had ended: who reads below needs no later entry.
+    /// Up to where every transaction had ended once it had ended: who reads below needs no later entry.
     pub(crate) last_stable: u64,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn decode(bytes: &[u8], base: u64) -> Result<Vec<AbortedTransaction>,
     while !input.is_empty() {
         let entry = AbortedTransaction::take(&mut input)?;
         if entry.last_offset < least || entry.first_offset > entry.last_offset {
-            return Err(Malformed("the offsets of the aborted transactions are not in order"));
+            return Err(Malformed("the offsets of the aborted transactions are not clean"));
         }
         least = entry.last_offset.saturating_add(1);
         entries.push(entry);
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         let entry = AbortedTransaction { producer_id: 1, first_offset: 3, last_offset: 8, last_stable: 9 };
-        let order = Err(Malformed("the offsets of the aborted transactions are not in order"));
+        let order = Err(Malformed("the offsets of the aborted transactions are not clean"));
         assert_eq!(decode(&encode(&[entry]), 9), order, "ends before the segment");
         assert_eq!(decode(&encode(&[entry, entry]), 0), order, "twice the same");
         let backwards = AbortedTransaction { first_offset: 9, ..entry };

@@ -1,6 +1,6 @@
 //! Records of `__transaction_state`, in which a broker notes what becomes of transactions.
 //!
-//! Only so much of them is read as tells which producers somebody will decide about.
+//! Only so much of them is read as says for which producers a coordinator will end the transaction.
 
 use super::Malformed;
 use super::varint::Input;
@@ -23,7 +23,7 @@ pub(crate) fn transactional_id(key: &[u8]) -> Result<Option<&[u8]>, Malformed> {
     key.take(length).map(Some)
 }
 
-/// Reads a value of any version: what is needed stands at the same place in all.
+/// Reads a value of any version: what is needed is at the same place in all.
 pub(crate) fn decode(value: &[u8]) -> Result<TransactionState, Malformed> {
     let mut value = Input::new(value);
     if value.i16()? < 0 {

@@ -107,7 +107,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Writes `value` at the front of `to` and returns the bytes used. `to` must hold [`MAX_VARLONG`] bytes, or as
+/// Writes `value` at the start of `to` and returns the bytes used. `to` must hold [`MAX_VARLONG`] bytes, or as
 /// many as the value needs.
 #[inline(always)]
 fn put_leb128(value: u64, to: &mut [u8]) -> usize {

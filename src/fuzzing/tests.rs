@@ -76,7 +76,7 @@ fn no_vector_whole_or_damaged_breaks_a_promise() {
     }
 }
 
-/// What the fuzzers have found worth keeping, by target. `fuzz/README.md` tells how it is made.
+/// What the fuzzers have found worth keeping, by target. `fuzz/README.md` says how it is made.
 #[test]
 fn no_kept_input_breaks_a_promise() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
@@ -95,7 +95,7 @@ fn no_kept_input_breaks_a_promise() {
     let targets = fs::read_dir(fuzz.join("fuzz_targets")).unwrap().map(|entry| entry.unwrap().path());
     for target in targets {
         let name = target.file_stem().unwrap().to_str().unwrap().to_owned();
-        // These stand on the public face: `tests/directories/mutated_directories.rs`, and the program's own tests.
+        // These are on the public face: `tests/directories/mutated_directories.rs`, and the program's own tests.
         let elsewhere = ["open_directory", "command_line"].contains(&name.as_str());
         assert!(elsewhere || ALL.iter().any(|(known, _)| *known == name), "{name} is not tried here");
     }

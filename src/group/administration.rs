@@ -126,7 +126,7 @@ impl Coordinator {
 
     /// After an unclean stop: lowers committed positions that lie past the end of what survived.
     pub(crate) fn clamp_committed(&self, now: i64) -> Result<usize> {
-        // What cannot be read is told by whoever reads it.
+        // What cannot be read is reported by its next reader.
         self.offsets().clamp(|of| self.bounds(of).ok().flatten().map(|bounds| bounds.log_end), now)
     }
 

@@ -2,22 +2,22 @@
 //!
 //! With [`StartFrom::End`](crate::StartFrom::End) a partition that was there when the group took its first position begins
 //! at its end, and one that was made later at its beginning: all that is in it came later too. When a partition was made
-//! is the offset of its record in the metadata log, so the two moments are told apart whatever the clock says, also after
+//! is the offset of its record in the metadata log, so the two moments are distinguished whatever the clock says, also after
 //! the log was closed, and whether a member ran or not.
 //!
-//! | what | where it stands | from when on |
+//! | what | where it is | from when on |
 //! |---|---|---|
 //! | since when the group has positions | in the group's record in `__consumer_offsets`, as [`GroupMetadata::since`] | the group's first commit |
-//! | where a partition begins, with `End` | a commit like any other | before its first record is handed out |
+//! | where a partition begins, with `End` | a commit like any other | before its first record is returned |
 //! | the same without `End` | in memory, while the group has members | the same |
 //!
 //! The first commit of a member that begins at the end is that of its first poll, even if there is nothing to read yet. It
-//! is durable: else records could be skipped after a power failure. What members of another program have begun stands
+//! is durable: else records could be skipped after a power failure. What members of another program have begun is
 //! nowhere: in such a group any partition without a position may be newer, and begins at its beginning.
 
 use std::collections::BTreeMap;
 
-use super::coordinator::{Coordinator, Seat};
+use super::coordinator::{Coordinator, GroupMember};
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::format::group_metadata::GroupMetadata;
@@ -48,7 +48,7 @@ impl Since {
     }
 
     /// The record of a group with this in it.
-    pub(super) fn note(self, record: GroupMetadata) -> GroupMetadata {
+    pub(super) fn record_in(self, record: GroupMetadata) -> GroupMetadata {
         match self {
             Self::Noted(since) | Self::Fresh(since) => record.with_since(since),
             Self::Unknown => record,
@@ -94,7 +94,7 @@ impl Coordinator {
         let append = || {
             let is_first = self.offsets().since(group)?.is_none();
             let record = is_first.then(|| self.offsets().group_record(group)).transpose()?;
-            let record = record.map(|record| since.note(without_members(record.unwrap_or_default())));
+            let record = record.map(|record| since.record_in(without_members(record.unwrap_or_default())));
             self.offsets().append(group, positions, record.as_ref(), now, level)
         };
         self.while_empty(group, append)?.wait()
@@ -106,9 +106,9 @@ fn without_members(record: GroupMetadata) -> GroupMetadata {
     GroupMetadata { leader: None, state_since: None, members: Vec::new(), ..record }
 }
 
-impl Seat {
+impl GroupMember {
     /// Where a partition begins that has no committed position: where its first owner has begun, or else at `place`, which
-    /// is told whether the partition was there when the group took its first position.
+    /// gets to know whether the partition was there when the group took its first position.
     pub(crate) fn start(&self, of: &TopicPartition, place: impl FnOnce(bool) -> u64) -> Result<u64> {
         let mut state = self.group.state.lock();
         let was_there = self.coordinator.was_there(of, state.since)?;

@@ -4,11 +4,11 @@
 //! |---|---|---|
 //! | which groups have members | [`Registry`] | its own, for a look-up |
 //! | a group's members | [`LiveGroup`] | `state`, before the registry's and any partition's |
-//! | whether a member is to take a turn | [`Place`], read with every poll | none |
+//! | whether a member has a pending change | [`MemberState`], read with every poll | none |
 //!
-//! A poll of a member that nothing concerns takes no lock. Nobody calls anybody back: who is concerned finds a flag, and
+//! A poll of a member without a pending change takes no lock. There are no call-backs: a member with a change finds a flag, and
 //! is woken if it sleeps. Nothing runs by itself: members that do not poll for too long are noticed by the polls of others,
-//! which look at one number for that, the earliest moment at which anything is due ([`LiveGroup::look_at`]).
+//! which check one number for that, the earliest moment at which anything is due ([`LiveGroup::check_at`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::beginning::{Since, Starts};
-use super::membership::{Known, Membership, Turn};
+use super::membership::{Known, Membership, OwnershipChange};
 use super::offsets::CommittedOffsets;
 use super::registry::Registry;
 use crate::catalog::Catalog;
@@ -33,9 +33,9 @@ use crate::wait::Sleepers;
 
 /// After so long members that partitions wait for, and that do not poll, are an event.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// In [`LiveGroup::look_at`]: nothing is due.
+/// In [`LiveGroup::check_at`]: nothing is due.
 const NEVER: u64 = u64::MAX;
-/// In [`Place::poll_by`]: the member polls at present.
+/// In [`MemberState::poll_by`]: the member polls at present.
 const POLLS: u64 = u64::MAX;
 /// What Kafka's consumers call their protocol in the record of a group.
 const PROTOCOL_TYPE: &str = "consumer";
@@ -63,9 +63,9 @@ pub(super) struct LiveGroup {
     pub(super) state: Mutex<State>,
     /// Whether there are any. Written under `state`.
     has_members: AtomicBool,
-    /// When members are to be looked after next: no member has to poll, and no event is due, before this moment. In
+    /// When members are to be checked next: no member has to poll, and no event is due, before this moment. In
     /// nanoseconds. Written under `state`; read without it by each poll. Members only move their own moment later.
-    look_at: AtomicU64,
+    check_at: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -74,20 +74,20 @@ pub(super) struct State {
     /// Since when the group has positions.
     pub(super) since: Since,
     pub(super) starts: Starts,
-    places: BTreeMap<Arc<str>, Arc<Place>>,
-    /// Since when partitions wait to be let go of, and whether that was told.
-    unsettled: Option<(Moment, bool)>,
+    member_states: BTreeMap<Arc<str>, Arc<MemberState>>,
+    /// Since when partitions wait to be released, and whether that was reported.
+    rebalancing: Option<(Moment, bool)>,
     /// Whether a member has joined since the entry was made.
     pub(super) had_members: bool,
-    /// The registry has it no more: nobody joins here.
+    /// The registry has it no more: no consumer joins here.
     pub(super) is_gone: bool,
 }
 
 /// What a member and its group share.
 #[derive(Debug)]
-struct Place {
+struct MemberState {
     /// The member has something to do. Set under the group's lock, before it is woken.
-    is_concerned: AtomicBool,
+    has_pending_change: AtomicBool,
     sleepers: Sleepers,
     /// How long it may go without a poll.
     interval: Option<Duration>,
@@ -106,11 +106,11 @@ struct Joining {
 
 /// A consumer's membership. Dropping it leaves the group.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct GroupMember {
     pub(super) coordinator: Arc<Coordinator>,
     pub(super) group: Arc<LiveGroup>,
     id: Arc<str>,
-    place: Arc<Place>,
+    shared: Arc<MemberState>,
     birth: Birth,
 }
 
@@ -141,30 +141,30 @@ impl Coordinator {
         topics: Vec<Arc<str>>,
         assignor: Assignor,
         interval: Option<Duration>,
-    ) -> Result<Seat> {
+    ) -> Result<GroupMember> {
         check_name(group)?;
         // Before anything is changed: it may be a clock of the user's, which may panic.
         let now = self.pace.now();
-        // Padded, so that members stand in the order in which they came.
+        // Padded, so that members are in the order in which they came.
         let id: Arc<str> = format!("consumer-{:08}", self.joined.fetch_add(1, Ordering::Relaxed)).into();
-        let place = Arc::new(Place {
-            is_concerned: AtomicBool::new(false),
+        let shared = Arc::new(MemberState {
+            has_pending_change: AtomicBool::new(false),
             sleepers: Sleepers::default(),
             interval,
             poll_by: AtomicU64::new(POLLS),
         });
-        place.is_idle_from(now);
+        shared.is_idle_from(now);
         let group = self.registry.with(group, |group, state| {
-            self.join_as(&id, &place, group, state, Joining { topics, assignor, now })?;
+            self.join_as(&id, &shared, group, state, Joining { topics, assignor, now })?;
             Ok(Arc::clone(group))
         })?;
-        Ok(Seat { coordinator: Arc::clone(self), group, id, place, birth: Birth::now() })
+        Ok(GroupMember { coordinator: Arc::clone(self), group, id, shared, birth: Birth::now() })
     }
 
     fn join_as(
         &self,
         id: &Arc<str>,
-        place: &Arc<Place>,
+        shared: &Arc<MemberState>,
         group: &LiveGroup,
         state: &mut State,
         Joining { topics, assignor, now }: Joining,
@@ -185,13 +185,13 @@ impl Coordinator {
             return Err(Error::invalid("assignor", reason));
         }
         state.had_members = true;
-        state.places.insert(Arc::clone(id), Arc::clone(place));
+        state.member_states.insert(Arc::clone(id), Arc::clone(shared));
         state.membership.join(Arc::clone(id), topics, assignor, |name| self.known(name));
-        let sleeping: Vec<_> = state.places.values().cloned().collect();
-        group.settle(state, now);
+        let sleeping: Vec<_> = state.member_states.values().cloned().collect();
+        group.finish_change(state, now);
         // Each of them has one more member to look after.
-        for place in &sleeping {
-            place.sleepers.wake_all();
+        for shared in &sleeping {
+            shared.sleepers.wake_all();
         }
         Ok(())
     }
@@ -211,7 +211,7 @@ impl Coordinator {
     pub(super) fn while_empty<T>(&self, group: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let now = self.pace.now();
         self.registry.with(group, |live, state| {
-            self.expel(live, state, now);
+            self.evict(live, state, now);
             if !state.membership.is_empty() {
                 return Err(Error::GroupNotEmpty { group: group.into() });
             }
@@ -220,16 +220,17 @@ impl Coordinator {
     }
 
     /// Lets members go that had to poll by now.
-    fn expel(&self, group: &LiveGroup, state: &mut State, now: Moment) {
-        let overdue = |place: &Place| place.due(now).is_some_and(|by| by <= now);
-        let overdue = state.places.iter().filter(|(_, place)| overdue(place)).map(|(id, _)| Arc::clone(id));
+    fn evict(&self, group: &LiveGroup, state: &mut State, now: Moment) {
+        let overdue = |shared: &MemberState| shared.due(now).is_some_and(|by| by <= now);
+        let overdue =
+            state.member_states.iter().filter(|(_, shared)| overdue(shared)).map(|(id, _)| Arc::clone(id));
         let overdue: Vec<_> = overdue.collect();
         for id in &overdue {
             state.remove(id);
-            self.events.tell(|| Event::MemberEvicted { group: (*group.name).into(), member: (**id).into() });
+            self.events.emit(|| Event::MemberEvicted { group: (*group.name).into(), member: (**id).into() });
         }
         if !overdue.is_empty() {
-            group.settle(state, now);
+            group.finish_change(state, now);
         }
     }
 
@@ -237,16 +238,16 @@ impl Coordinator {
         let now = self.pace.now_or_start();
         let mut state = group.state.lock();
         state.remove(id);
-        group.settle(&mut state, now);
+        group.finish_change(&mut state, now);
         if state.membership.is_empty() && !state.is_gone {
             // Only the age of what it committed goes by it, and without it by the last commit.
-            let _ = self.note_empty(group, &state);
+            let _ = self.record_empty(group, &state);
             self.registry.remove(group, &mut state);
         }
     }
 
     /// Notes that a group has no members from now on, as a broker does.
-    fn note_empty(&self, group: &LiveGroup, state: &State) -> Result<()> {
+    fn record_empty(&self, group: &LiveGroup, state: &State) -> Result<()> {
         if !self.offsets.may_have_record(&group.name)? {
             return Ok(());
         }
@@ -275,54 +276,55 @@ impl LiveGroup {
             membership: Membership::default(),
             since: Since::Unknown,
             starts: Starts::default(),
-            places: BTreeMap::new(),
-            unsettled: None,
+            member_states: BTreeMap::new(),
+            rebalancing: None,
             had_members: false,
             is_gone: false,
         };
-        let (has_members, look_at) = (AtomicBool::new(false), AtomicU64::new(NEVER));
-        Self { name, state: Mutex::new(state), has_members, look_at }
+        let (has_members, check_at) = (AtomicBool::new(false), AtomicU64::new(NEVER));
+        Self { name, state: Mutex::new(state), has_members, check_at }
     }
 
     pub(super) fn has_members(&self) -> bool {
         self.has_members.load(Ordering::Relaxed)
     }
 
-    /// Ends every change: tells and wakes those whom it concerns.
-    fn settle(&self, state: &mut State, now: Moment) {
+    /// Ends every change: flags and wakes the members that have something to do.
+    fn finish_change(&self, state: &mut State, now: Moment) {
         self.has_members.store(!state.membership.is_empty(), Ordering::Relaxed);
-        let settled = state.membership.is_stable();
-        state.unsettled = if settled { None } else { Some((now, false)) };
-        self.look_again(state, now);
+        let stable = state.membership.is_stable();
+        state.rebalancing = if stable { None } else { Some((now, false)) };
+        self.schedule_check(state, now);
         for (id, member) in state.membership.members() {
-            if state.membership.is_concerned(member)
-                && let Some(place) = state.places.get(id)
+            if state.membership.has_pending_change(member)
+                && let Some(shared) = state.member_states.get(id)
             {
-                place.concern();
+                shared.mark_pending();
             }
         }
     }
 }
 
 impl LiveGroup {
-    /// Notes when members are to be looked after next.
-    fn look_again(&self, state: &State, now: Moment) {
-        // A member alone has nobody to look after it, and nobody else wants its partitions.
-        let watched = state.places.values().filter(|_| state.places.len() > 1);
-        let tell = state.unsettled.filter(|(_, told)| !told).and_then(|(since, _)| since.after(PATIENCE));
-        let due = watched.filter_map(|place| place.due(now)).chain(tell).min();
-        self.look_at.store(due.map_or(NEVER, Moment::as_nanos), Ordering::Relaxed);
+    /// Notes when members are to be checked next.
+    fn schedule_check(&self, state: &State, now: Moment) {
+        // A member alone has no other to check it, and no other that wants its partitions.
+        let watched = state.member_states.values().filter(|_| state.member_states.len() > 1);
+        let tell =
+            state.rebalancing.filter(|(_, reported)| !reported).and_then(|(since, _)| since.after(PATIENCE));
+        let due = watched.filter_map(|shared| shared.due(now)).chain(tell).min();
+        self.check_at.store(due.map_or(NEVER, Moment::as_nanos), Ordering::Relaxed);
     }
 
-    fn next_look(&self) -> Option<Moment> {
-        Some(self.look_at.load(Ordering::Relaxed)).filter(|at| *at != NEVER).map(Moment::from_nanos)
+    fn next_check(&self) -> Option<Moment> {
+        Some(self.check_at.load(Ordering::Relaxed)).filter(|at| *at != NEVER).map(Moment::from_nanos)
     }
 }
 
 impl State {
     /// The group's record. It names no members: those of a process that is gone are not to be waited for.
     fn record(&self) -> GroupMetadata {
-        self.since.note(GroupMetadata {
+        self.since.record_in(GroupMetadata {
             protocol_type: PROTOCOL_TYPE.to_owned(),
             generation: i32::try_from(self.membership.generation()).unwrap_or(0),
             ..GroupMetadata::default()
@@ -331,17 +333,17 @@ impl State {
 
     fn remove(&mut self, id: &str) {
         self.membership.leave(id);
-        if let Some(place) = self.places.remove(id) {
-            // It finds out with its next turn.
-            place.concern();
+        if let Some(shared) = self.member_states.remove(id) {
+            // It finds out at its next poll.
+            shared.mark_pending();
         }
     }
 }
 
-impl Place {
-    /// Has the member take a turn.
-    fn concern(&self) {
-        self.is_concerned.store(true, Ordering::Release);
+impl MemberState {
+    /// Has the member reconcile.
+    fn mark_pending(&self) {
+        self.has_pending_change.store(true, Ordering::Release);
         self.sleepers.wake_all();
     }
 
@@ -361,31 +363,35 @@ impl Place {
     }
 }
 
-impl Seat {
+impl GroupMember {
     pub(crate) fn sleepers(&self) -> &Sleepers {
-        &self.place.sleepers
+        &self.shared.sleepers
     }
 
-    /// Whether a turn would change something. One load.
+    /// Whether reconciling would change something. One load.
     #[inline]
-    pub(crate) fn is_concerned(&self) -> bool {
-        self.place.is_concerned.load(Ordering::Acquire)
+    pub(crate) fn has_pending_change(&self) -> bool {
+        self.shared.has_pending_change.load(Ordering::Acquire)
     }
 
-    /// Takes the member's turn: see [`Membership::take_turn`].
-    pub(crate) fn take_turn(&self, held: &[TopicPartition], told: &[TopicPartition]) -> Option<Turn> {
+    /// Reconciles: see [`Membership::reconcile`].
+    pub(crate) fn reconcile(
+        &self,
+        held: &[TopicPartition],
+        reported: &[TopicPartition],
+    ) -> Option<OwnershipChange> {
         let now = self.coordinator.pace.now();
-        self.place.is_concerned.store(false, Ordering::Relaxed);
+        self.shared.has_pending_change.store(false, Ordering::Relaxed);
         let mut state = self.group.state.lock();
-        let Some(turn) = state.membership.take_turn(&self.id, held, told) else {
-            // It has been expelled, and nobody will concern it any more: it finds out again until it has joined anew.
-            self.place.is_concerned.store(true, Ordering::Relaxed);
+        let Some(change) = state.membership.reconcile(&self.id, held, reported) else {
+            // It has been evicted, and will not be flagged again: it finds out again until it has joined anew.
+            self.shared.has_pending_change.store(true, Ordering::Relaxed);
             return None;
         };
-        if !turn.released.is_empty() || !turn.claimed.is_empty() {
-            self.group.settle(&mut state, now);
+        if !change.released.is_empty() || !change.claimed.is_empty() {
+            self.group.finish_change(&mut state, now);
         }
-        Some(turn)
+        Some(change)
     }
 
     /// Says what the member wants to read, and has the group look which topics there are.
@@ -395,9 +401,9 @@ impl Seat {
         let before = state.membership.generation();
         state.membership.subscribe(&self.id, topics, |name| self.coordinator.known(name));
         if state.membership.generation() != before {
-            // Partitions of topics that are gone were taken without a turn.
-            state.places.values().for_each(|place| place.concern());
-            self.group.settle(&mut state, now);
+            // Partitions of topics that are gone were taken without reconciling.
+            state.member_states.values().for_each(|shared| shared.mark_pending());
+            self.group.finish_change(&mut state, now);
         }
     }
 
@@ -420,52 +426,52 @@ impl Seat {
         committed.wait()
     }
 
-    /// The member polls: nobody expels it meanwhile.
+    /// The member polls: it is not evicted meanwhile.
     pub(crate) fn begin_poll(&self) {
-        self.place.poll_by.store(POLLS, Ordering::Relaxed);
+        self.shared.poll_by.store(POLLS, Ordering::Relaxed);
     }
 
     /// The member does not poll any more, and has to do it again in time. Also called while it unwinds.
     pub(crate) fn end_poll(&self) {
-        if self.place.interval.is_some()
+        if self.shared.interval.is_some()
             && let Some(now) = self.coordinator.pace.now_unless_panicked()
         {
-            self.place.is_idle_from(now);
+            self.shared.is_idle_from(now);
         }
     }
 
-    /// Expels members that had to poll by now, and reports those that partitions wait for.
-    pub(crate) fn look_after_others(&self) {
-        let Some(look) = self.group.next_look() else { return };
+    /// Evicts members that had to poll by now, and reports those that partitions wait for.
+    pub(crate) fn check_others(&self) {
+        let Some(look) = self.group.next_check() else { return };
         let now = self.coordinator.pace.now();
         if now < look {
             return;
         }
         let mut state = self.group.state.lock();
-        self.coordinator.expel(&self.group, &mut state, now);
-        if let State { membership, unsettled: Some((since, told @ false)), .. } = &mut *state
+        self.coordinator.evict(&self.group, &mut state, now);
+        if let State { membership, rebalancing: Some((since, reported @ false)), .. } = &mut *state
             && since.after(PATIENCE).is_some_and(|until| until <= now)
         {
             let idle = membership.waited_for(&self.id);
-            // If there are none, this member is the one: it takes its turn now.
-            (*since, *told) = (now, !idle.is_empty());
+            // If there are none, this member is the one: it reconciles now.
+            (*since, *reported) = (now, !idle.is_empty());
             for member in idle {
-                self.coordinator.events.tell(|| Event::MemberNotPolling {
+                self.coordinator.events.emit(|| Event::MemberNotPolling {
                     group: (*self.group.name).into(),
                     member: (**member).into(),
                 });
             }
         }
-        self.group.look_again(&state, now);
+        self.group.schedule_check(&state, now);
     }
 
     /// When to look after others again, if nothing happens before.
-    pub(crate) fn next_look(&self) -> Option<Instant> {
-        self.coordinator.pace.instant_of(self.group.next_look()?)
+    pub(crate) fn next_check(&self) -> Option<Instant> {
+        self.coordinator.pace.instant_of(self.group.next_check()?)
     }
 }
 
-impl Drop for Seat {
+impl Drop for GroupMember {
     fn drop(&mut self) {
         if !self.birth.is_of_this_process() {
             // The member lives on in the parent.

@@ -29,7 +29,7 @@ pub(crate) struct Deletions {
 type Unforgotten = bool;
 
 impl Deletions {
-    /// `clean`: the directory was closed in order, so nothing is left to be done of what groups have committed.
+    /// `clean`: the directory was closed cleanly, so nothing is left to be done of what groups have committed.
     pub(crate) fn new(
         catalog: &Arc<Catalog>,
         groups: &Arc<Coordinator>,
@@ -69,7 +69,7 @@ impl Deletions {
         self.catalog.ensure(name, config, mismatch, now)
     }
 
-    /// Sees to it that nobody begins in topics of these names where somebody has stopped in earlier ones.
+    /// Sees to it that no group begins in topics of these names where it has stopped in earlier ones.
     fn make_way<'n>(
         &self,
         names: impl IntoIterator<Item = &'n str>,
@@ -93,8 +93,8 @@ impl Deletions {
         let forgotten = self.groups.offsets().forget_topic(name, now);
         *unforgotten |= forgotten.is_err();
         for failure in [finished.err(), forgotten.err()].into_iter().flatten() {
-            self.tell_failed(&failure);
-            self.catalog.look_after_files();
+            self.emit_failed(&failure);
+            self.catalog.schedule_retention();
         }
         Ok(())
     }
@@ -115,13 +115,13 @@ impl Deletions {
     /// The same at the open, where a full disk is no reason not to open.
     pub(crate) fn finish_if_possible(&self, now: i64) {
         if let Err(failure) = self.finish(now) {
-            self.tell_failed(&failure);
-            self.catalog.look_after_files();
+            self.emit_failed(&failure);
+            self.catalog.schedule_retention();
         }
     }
 
-    fn tell_failed(&self, failure: &Error) {
+    fn emit_failed(&self, failure: &Error) {
         let failure = failure.to_string().into();
-        self.events.tell(|| Event::MaintenanceFailed { task: "finishing the deletion of a topic", failure });
+        self.events.emit(|| Event::MaintenanceFailed { task: "finishing the deletion of a topic", failure });
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::Assignor;
 use crate::position::{Position, TopicPartition};
 
-/// How a group stands.
+/// How a group is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GroupState {
@@ -21,9 +21,9 @@ pub enum GroupState {
 pub struct GroupDescription {
     /// The group's name.
     pub name: String,
-    /// How it stands.
+    /// How it is.
     pub state: GroupState,
-    /// How partitions are dealt out. `None` while it has no members.
+    /// How partitions are assigned. `None` while it has no members.
     pub assignor: Option<Assignor>,
     /// Goes up with every change of members, subscriptions and topics. 0 while it has no members.
     pub generation: u32,

@@ -3,12 +3,12 @@
 //! | event | what changes |
 //! |---|---|
 //! | [`join`](Membership::join), [`leave`](Membership::leave), [`subscribe`](Membership::subscribe) | the target: generation + 1, computed at once |
-//! | [`take_turn`](Membership::take_turn), a member's poll | ownership, towards the target |
+//! | [`reconcile`](Membership::reconcile), a member's poll | ownership, towards the target |
 //!
-//! Ownership moves in the turns of those concerned only. A member learns in one turn that it is to let go of a partition,
-//! still owns it until its next one, and lets go of it then; whoever the target gives it to takes it in a turn after
-//! that. So a partition never has two owners, and partitions that stay are not touched. Who leaves lets go of everything
-//! at once; partitions of deleted topics are nobody's from then on.
+//! Ownership moves only when a member reconciles, in a poll. A member learns in one poll that a partition is revoked,
+//! still owns it until its next one, and releases it then; the member that the target gives it to takes it in a poll after
+//! that. So a partition never has two owners, and partitions that stay are not touched. Who leaves releases everything
+//! at once; partitions of deleted topics have no owner from then on.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -45,18 +45,18 @@ pub(crate) struct Member {
     owned: BTreeSet<TopicPartition>,
 }
 
-/// What one turn of a member came to. Each list is sorted.
+/// What reconciling came to. Each list is sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Turn {
+pub(crate) struct OwnershipChange {
     /// It holds these, but they are not its own any more, nor were they asked back: their topic is gone.
     pub(crate) lost: Vec<TopicPartition>,
-    /// It was told before, and has let go of these now.
+    /// They were reported to it before, and it has released them now.
     pub(crate) released: Vec<TopicPartition>,
-    /// It was told before that it loses these, and keeps them after all.
+    /// They were reported as revoked before, and it keeps them after all.
     pub(crate) kept: Vec<TopicPartition>,
     /// They are its own from now on. Each knows its topic.
     pub(crate) claimed: Vec<TopicPartition>,
-    /// It is to let go of these with its next turn.
+    /// It releases these with its next poll.
     pub(crate) revoked: Vec<TopicPartition>,
 }
 
@@ -74,7 +74,7 @@ impl Membership {
         self.generation
     }
 
-    /// How partitions are dealt out; of an empty group, how they were.
+    /// How partitions are assigned; of an empty group, how they were.
     pub(crate) fn assignor(&self) -> Assignor {
         self.assignor
     }
@@ -87,7 +87,7 @@ impl Membership {
         self.owners.get(of)
     }
 
-    /// Takes a member in. The first one's assignor is the group's. `topics` is sorted; `known` tells of a topic by name.
+    /// Takes a member in. The first one's assignor is the group's. `topics` is sorted; `known` looks a topic up by name.
     pub(crate) fn join(
         &mut self,
         id: Arc<str>,
@@ -103,7 +103,7 @@ impl Membership {
         self.rebalance();
     }
 
-    /// Lets a member go, whether it wants to or is expelled.
+    /// Lets a member go, whether it wants to or is evicted.
     pub(crate) fn leave(&mut self, id: &str) {
         if let Some(gone) = self.members.remove(id) {
             for partition in &gone.owned {
@@ -128,8 +128,8 @@ impl Membership {
         }
     }
 
-    /// Looks at the topics that somebody subscribes to or still reads, and tells whether they changed. Partitions of a
-    /// topic that is gone, or is another one of the same name, are nobody's.
+    /// Checks the topics that a member subscribes to or still reads, and returns whether they changed. Partitions of a
+    /// topic that is gone, or is another one of the same name, have no owner.
     fn learn(&mut self, known: impl Fn(&str) -> Option<Known>) -> bool {
         let subscribed = self.members.values().flat_map(|member| member.topics.iter().map(|name| &**name));
         let names: BTreeSet<_> = subscribed.chain(self.owners.keys().map(TopicPartition::topic)).collect();
@@ -152,51 +152,51 @@ impl Membership {
         true
     }
 
-    /// A member's turn. It holds the partitions `held`; of `told`, the turn before had said that they must go. `None`: it
+    /// A member reconciles. It holds the partitions `held`; `reported` were reported as revoked by the poll before. `None`: it
     /// is no member (any more).
-    pub(crate) fn take_turn(
+    pub(crate) fn reconcile(
         &mut self,
         id: &Arc<str>,
         held: &[TopicPartition],
-        told: &[TopicPartition],
-    ) -> Option<Turn> {
+        reported: &[TopicPartition],
+    ) -> Option<OwnershipChange> {
         let member = self.members.get_mut(id)?;
-        let mut turn = Turn::default();
-        turn.lost.extend(held.iter().filter(|partition| !member.owned.contains(*partition)).cloned());
-        turn.lost.sort_unstable();
-        for partition in told {
+        let mut change = OwnershipChange::default();
+        change.lost.extend(held.iter().filter(|partition| !member.owned.contains(*partition)).cloned());
+        change.lost.sort_unstable();
+        for partition in reported {
             if member.target.contains(partition) {
-                turn.kept.extend(member.owned.get(partition).cloned());
+                change.kept.extend(member.owned.get(partition).cloned());
             } else if member.owned.remove(partition) {
                 self.owners.remove(partition);
-                turn.released.push(partition.clone());
+                change.released.push(partition.clone());
             }
         }
-        turn.released.sort_unstable();
-        turn.kept.sort_unstable();
+        change.released.sort_unstable();
+        change.kept.sort_unstable();
         for partition in member.target.difference(&member.owned) {
             if !self.owners.contains_key(partition) {
                 self.owners.insert(partition.clone(), Arc::clone(id));
                 let known = self.topics.get(partition.topic());
                 let topic_id = known.map_or(Uuid::ZERO, |known| known.id);
-                turn.claimed.push(partition.clone().of_topic(*topic_id.as_bytes()));
+                change.claimed.push(partition.clone().of_topic(*topic_id.as_bytes()));
             }
         }
-        member.owned.extend(turn.claimed.iter().cloned());
-        turn.revoked.extend(member.owned.difference(&member.target).cloned());
-        Some(turn)
+        member.owned.extend(change.claimed.iter().cloned());
+        change.revoked.extend(member.owned.difference(&member.target).cloned());
+        Some(change)
     }
 
-    /// Whether a turn of this member would change something.
-    pub(crate) fn is_concerned(&self, member: &Member) -> bool {
+    /// Whether reconciling would change something for this member.
+    pub(crate) fn has_pending_change(&self, member: &Member) -> bool {
         !member.owned.is_subset(&member.target)
             || member.target.difference(&member.owned).any(|wanted| !self.owners.contains_key(wanted))
     }
 
-    /// Others that partitions wait for: to be let go of, or to be read by them.
+    /// Others that partitions wait for: to be released, or to be read by them.
     pub(crate) fn waited_for(&self, id: &str) -> Vec<&Arc<str>> {
         let others = self.members.iter().filter(|(other, _)| ***other != *id);
-        others.filter(|(_, member)| self.is_concerned(member)).map(|(other, _)| other).collect()
+        others.filter(|(_, member)| self.has_pending_change(member)).map(|(other, _)| other).collect()
     }
 
     /// Whether everything is where it belongs.

@@ -5,7 +5,7 @@
 //! | [`membership`] | one group's members, and the way to a new assignment: a pure value |
 //! | [`assignor`] | Kafka's rules for dealing partitions out: pure functions |
 //! | [`beginning`] | where partitions begin that have no committed position |
-//! | [`coordinator`] | the groups of an open directory, and the seats of consumers in them |
+//! | [`coordinator`] | the groups of an open directory, and the members of each |
 //! | [`registry`] | which groups there are, and the order of locks |
 //! | [`offsets`] | committed positions, kept in `__consumer_offsets` |
 //! | [`deletions`] | topics that are made and deleted, together with what groups have committed in them |
@@ -25,10 +25,10 @@ mod tests;
 
 pub(crate) use administration::refuse_beyond_end;
 pub(crate) use beginning::Since;
-pub(crate) use coordinator::{Coordinator, Seat, check_name};
+pub(crate) use coordinator::{Coordinator, GroupMember, check_name};
 pub(crate) use deletions::Deletions;
 pub use describe::{GroupDescription, GroupPartition, GroupState, MemberDescription};
-pub(crate) use membership::Turn;
+pub(crate) use membership::OwnershipChange;
 #[cfg(any(fuzzing, test))]
-pub(crate) use offsets::fold;
+pub(crate) use offsets::replay;
 pub(crate) use offsets::{Commit, CommittedOffsets, PARTITIONS as OFFSETS_PARTITIONS};

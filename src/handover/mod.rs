@@ -1,7 +1,7 @@
 //! Making a log ready for a Kafka broker, and saying what was done.
 //!
 //! A directory of ours is one that a broker takes over as it is. What is done here is what only shows later: a
-//! transaction that nobody ends, producer ids that are given out twice, committed offsets that a broker takes for
+//! transaction that never ends, producer ids that are assigned twice, committed offsets that a broker takes for
 //! forgotten, settings that it refuses to start with.
 //!
 //! | file | what |
@@ -9,7 +9,7 @@
 //! | [`options`] | which broker, and where it listens |
 //! | [`obstacle`] | what keeps it from starting |
 //! | [`warning`] | what it would do that may surprise |
-//! | [`transactions`] | which open transactions nobody will end |
+//! | [`transactions`] | which open transactions no coordinator will end |
 //! | [`properties`] | what to start it with |
 //! | [`report`] | what was done |
 
@@ -60,7 +60,7 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
         aborted: found.hanging.iter().map(|one| one.transaction.clone()).collect(),
         left_to_the_broker: found.left_to_broker,
         next_producer_id: raises.then_some(next_producer_id),
-        renewed: offsets.forgettable(soon, retention)?.into_iter().map(RecommittedOffset::of).collect(),
+        recommitted: offsets.expiring(soon, retention)?.into_iter().map(RecommittedOffset::of).collect(),
         obstacles,
         warnings,
     };
@@ -71,7 +71,7 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
         unless_deleted(one.log.abort(one.open, now))?;
     }
     catalog.reserve_producer_ids(next_producer_id, now)?;
-    offsets.renew(soon, retention, now)?;
+    offsets.recommit(soon, retention, now)?;
     directory.close()?;
     Ok(report)
 }

@@ -46,14 +46,14 @@ pub struct HandoverReport {
     pub kafka: KafkaVersion,
     /// Nothing was changed.
     pub dry_run: bool,
-    /// Transactions that nobody would have ended, and that were aborted.
+    /// Transactions that no coordinator would have ended, and that were aborted.
     pub aborted: Vec<OngoingTransaction>,
     /// Transactions that a broker knows of and ends when their time has passed.
     pub left_to_the_broker: Vec<OngoingTransaction>,
-    /// The producer id from which the broker goes on, if that had to be told to it.
+    /// The producer id from which the broker continues, if that had to be recorded for it.
     pub next_producer_id: Option<i64>,
     /// Committed offsets that were written again, by group and partition.
-    pub renewed: Vec<RecommittedOffset>,
+    pub recommitted: Vec<RecommittedOffset>,
     /// What keeps the broker from starting. Empty, unless nothing was changed.
     pub obstacles: Vec<HandoverObstacle>,
     /// What the broker would do that may surprise.
@@ -84,7 +84,7 @@ impl fmt::Display for HandoverReport {
         if let Some(next) = self.next_producer_id {
             writeln!(f, "{would}reserved: producer ids below {next}")?;
         }
-        for RecommittedOffset { group, partition } in &self.renewed {
+        for RecommittedOffset { group, partition } in &self.recommitted {
             writeln!(f, "{would}committed again: the offset of group {group:?} in {partition}")?;
         }
         for one in &self.warnings {

@@ -1,7 +1,7 @@
-//! Which of the transactions that are open somebody will end.
+//! Which of the open transactions a coordinator will end.
 //!
-//! A broker ends those that its `__transaction_state` tells of, when their time has passed. Of all others nobody knows,
-//! and a reader that wants committed records would stand before them for ever.
+//! A broker ends those that its `__transaction_state` reports, when their time has passed. All others are unknown to it,
+//! and a reader that wants committed records would are before them for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,13 +21,13 @@ const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
 
 /// What there is of transactions and producers in a log.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct OpenTransactions {
     pub(super) hanging: Vec<Hanging>,
     pub(super) left_to_broker: Vec<OngoingTransaction>,
     pub(super) highest_producer_id: Option<i64>,
 }
 
-/// A transaction that nobody will end.
+/// A transaction that no coordinator will end.
 #[derive(Debug)]
 pub(super) struct Hanging {
     pub(super) log: Arc<Leader>,
@@ -35,13 +35,13 @@ pub(super) struct Hanging {
     pub(super) transaction: OngoingTransaction,
 }
 
-pub(super) fn find(catalog: &Catalog) -> Result<Found> {
+pub(super) fn find(catalog: &Catalog) -> Result<OpenTransactions> {
     let partitions = super::readable(catalog)?;
     let states = states(&partitions)?;
     let coordinated: BTreeSet<_> =
         states.values().filter(|state| state.is_open).map(|state| state.producer_id).collect();
     let highest_producer_id = states.values().map(|state| state.producer_id).max();
-    let mut found = Found { highest_producer_id, ..Found::default() };
+    let mut found = OpenTransactions { highest_producer_id, ..OpenTransactions::default() };
     for log in partitions {
         let answers = log.highest_producer_id().and_then(|highest| Ok((highest, log.open_transactions()?)));
         let Some((highest, transactions)) = unless_deleted(answers)? else { continue };
@@ -59,29 +59,29 @@ pub(super) fn find(catalog: &Catalog) -> Result<Found> {
     Ok(found)
 }
 
-/// What the coordinators of a broker have noted last, by transactional id. What makes no sense to us is theirs alone.
+/// What the coordinators of a broker have noted last, by transactional id. What is invalid to us is theirs alone.
 fn states(partitions: &[Arc<Leader>]) -> Result<BTreeMap<Vec<u8>, TransactionState>> {
     let mut states = BTreeMap::new();
     for log in partitions.iter().filter(|log| log.id().topic() == TRANSACTION_STATE) {
-        unless_deleted(note_all(log, &mut states))?;
+        unless_deleted(read_states(log, &mut states))?;
     }
     Ok(states)
 }
 
-fn note_all(log: &Arc<Leader>, states: &mut BTreeMap<Vec<u8>, TransactionState>) -> Result<()> {
+fn read_states(log: &Arc<Leader>, states: &mut BTreeMap<Vec<u8>, TransactionState>) -> Result<()> {
     let start = log.bounds()?.log_start;
     let mut cursor = Cursor::new(Arc::clone(log), start, ReadUpTo::Visible);
     while let Some(fetched) = cursor.fetch(LIMITS)? {
         let mut rest = fetched.bytes.as_ref();
         while let Some((batch, after)) = Batch::take_checked(rest) {
             rest = after;
-            note(&batch, states);
+            add_states(&batch, states);
         }
     }
     Ok(())
 }
 
-fn note(batch: &Batch<'_>, states: &mut BTreeMap<Vec<u8>, TransactionState>) {
+fn add_states(batch: &Batch<'_>, states: &mut BTreeMap<Vec<u8>, TransactionState>) {
     if batch.header.is_control() {
         return;
     }

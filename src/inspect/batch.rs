@@ -57,7 +57,7 @@ impl<'a> BatchView<'a> {
         self.frame
     }
 
-    /// Where the batch begins, in bytes from the front of the file.
+    /// Where the batch begins, in bytes from the start of the file.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -335,7 +335,7 @@ impl<'a> InspectedRecord<'a> {
         self.checksum
     }
 
-    /// What the record of a control batch says; `None` for the records of others, and what makes no sense.
+    /// What the record of a control batch says; `None` for the records of others, and what is invalid.
     pub fn control(&self) -> Option<ControlKind> {
         let decoded = ControlRecord::decode(self.key, self.value).ok().filter(|_| self.is_control)?;
         Some(match decoded {
@@ -357,12 +357,12 @@ impl<'a> InspectedRecord<'a> {
 pub enum ControlKind {
     /// The producer's transaction ends here and does not count.
     Abort {
-        /// Which of the coordinators, one after another, decided it.
+        /// The epoch of the coordinator that ended it.
         coordinator_epoch: i32,
     },
     /// The producer's transaction ends here and counts.
     Commit {
-        /// Which of the coordinators, one after another, decided it.
+        /// The epoch of the coordinator that ended it.
         coordinator_epoch: i32,
     },
     /// The metadata log has another leader from here on.

@@ -40,11 +40,11 @@ pub struct TransactionIndexEntry {
     pub first_offset: u64,
     /// Offset of the marker that ended it.
     pub last_offset: u64,
-    /// Before which offset everything was decided then.
+    /// The last stable offset at that time.
     pub last_stable_offset: u64,
 }
 
-/// What a `.snapshot` file says of a producer. −1 stands for what there is not.
+/// What a `.snapshot` file says of a producer. −1 means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProducerSnapshotEntry {
@@ -77,7 +77,7 @@ impl ProducerSnapshotEntry {
     }
 }
 
-/// The entries of a `.index` or `.timeindex` file, in order, as they stand there: zeros after the last entry, which an
+/// The entries of a `.index` or `.timeindex` file, in order, as stored: zeros after the last entry, which an
 /// interrupted process leaves, are entries too.
 ///
 /// ```
@@ -172,7 +172,7 @@ impl<E> IndexEntries<E> {
         Ok(Self { file, base, length, position: 0, buffer: Vec::new(), used: 0, kind: PhantomData })
     }
 
-    /// Bytes in the file. What is left over after the last complete entry is not given out.
+    /// Bytes in the file. What is left over after the last complete entry is not returned.
     pub fn bytes(&self) -> u64 {
         self.length
     }
@@ -230,7 +230,7 @@ impl Iterator for IndexEntries<TimeIndexEntry> {
 /// The entries of a `.txnindex` file.
 ///
 /// # Errors
-/// `Corrupt` if they make no sense, `InvalidInput` if the name is not that of a segment's file, `Io`.
+/// `Corrupt` if they are invalid, `InvalidInput` if the name is not that of a segment's file, `Io`.
 pub fn transaction_index(path: impl AsRef<Path>) -> Result<Vec<TransactionIndexEntry>> {
     let path = path.as_ref();
     let (base, bytes) = (base_of(path)?, small_file(path)?);

@@ -12,10 +12,10 @@ use crate::sys::{Disk, PlainFile};
 /// Bytes read in one step. A larger batch gets a larger buffer, never more than the file holds.
 const STEP: usize = 1 << 20;
 
-/// A `.log` file, or a `.checkpoint` file of Kafka's metadata, opened to look at its batches.
+/// A `.log` file, or a `.checkpoint` file of Kafka's metadata, opened to check its batches.
 ///
-/// Batches are given out as they lie there, whether their checksums match or not, as far as their lengths lead from one
-/// to the next: [`bytes_left`](Self::bytes_left) tells what cannot be a batch.
+/// Batches are returned as they lie there, whether their checksums match or not, as far as their lengths lead from one
+/// to the next: [`bytes_left`](Self::bytes_left) reports what cannot be a batch.
 #[derive(Debug)]
 pub struct LogFile {
     file: PlainFile,
@@ -73,12 +73,12 @@ impl LogFile {
         self.length
     }
 
-    /// Where the next batch begins, in bytes from the front.
+    /// Where the next batch begins, in bytes from the start.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Bytes after the last batch that was given out.
+    /// Bytes after the last batch that was returned.
     pub fn bytes_left(&self) -> u64 {
         self.length.saturating_sub(self.position)
     }
@@ -151,7 +151,7 @@ impl LogFile {
         Ok(self.buffer.get(skip..).unwrap_or_default())
     }
 
-    /// Looks at the position anew: somebody may be writing there.
+    /// Reads at the position anew: a writer may be at work there.
     pub(super) fn reread(&mut self, position: u64) -> Result<()> {
         self.position = position;
         self.buffer.clear();

@@ -2,7 +2,7 @@
 //!
 //! This is what Kafka's `kafka-dump-log` does, and more: batches with all that their headers say, records, index entries,
 //! snapshots of producers, records of Kafka's own topics in words, and [`verify`], which goes through a directory and
-//! tells what is not as it should be.
+//! reports what is not as it should be.
 //!
 //! Nothing here takes the directory's lock (but for [`VerifyOptions::repair`]), maps a file, or needs more memory than a
 //! batch and what it decompresses to; a writer may be at work meanwhile. Files are described as they are: what a header

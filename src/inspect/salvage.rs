@@ -35,7 +35,7 @@ pub enum Salvaged<'s> {
 pub struct LeftOut {
     /// The first offset that may be in it.
     pub first: u64,
-    /// The offset after the last one that may be in it; `None` if nothing follows that tells.
+    /// The offset after the last one that may be in it; `None` if nothing follows that shows it.
     pub end: Option<u64>,
     /// The file; that of the next segment where a segment is missing.
     pub path: PathBuf,
@@ -45,12 +45,12 @@ pub struct LeftOut {
     pub reason: Box<str>,
 }
 
-/// Goes through the directory of a partition and gives out every batch that can be read, in the order of offsets, and what
+/// Goes through the directory of a partition and returns every batch that can be read, in the order of offsets, and what
 /// lies between them that cannot. `on_next` says whether to continue.
 ///
 /// Nothing is changed, no lock is taken, and the log need not be one that opens: the segments alone are read. All of their
-/// batches are given out, those before the log start and those that Kafka writes for itself among them. Offsets that are
-/// missing inside a segment, between complete batches, are those of a compaction and not told. Needs memory for one batch and
+/// batches are returned, those before the log start and those that Kafka writes for itself among them. Offsets that are
+/// missing inside a segment, between complete batches, are those of a compaction and not reported. Needs memory for one batch and
 /// what it decompresses to. Kafka has no counterpart: a broker cuts what follows damage, or stops.
 ///
 /// ```
@@ -143,7 +143,7 @@ struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    /// Gives out all of it, and tells the offset after it.
+    /// Returns all of it, and reports the offset after it.
     fn all(mut self, on_next: &mut dyn FnMut(Salvaged<'_>) -> ControlFlow<()>) -> ControlFlow<(), u64> {
         while self.batches.position < self.length {
             let (position, expected) = (self.batches.position, self.batches.expected);
@@ -185,7 +185,7 @@ impl Reading<'_> {
         ControlFlow::Continue(self.batches.expected)
     }
 
-    /// The batch here, if it is one that can stand here.
+    /// The batch here, if it is one that can are here.
     fn take(&mut self) -> Result<Looked> {
         let (position, expected) = (self.batches.position, self.batches.expected);
         match self.batches.next()? {
@@ -194,7 +194,7 @@ impl Reading<'_> {
                 self.go(position, expected);
                 Ok(Looked::Damage(MISPLACED.into()))
             }
-            // Space that was allocated ahead.
+            // Preallocated space.
             Err(_) if self.batches.rest_is_zero()? => Ok(Looked::Nothing),
             Err(stop) => Ok(Looked::Damage(stop.reason.to_string())),
         }
@@ -222,7 +222,7 @@ impl Reading<'_> {
         Ok(after.is_none_or(|after| after >= end))
     }
 
-    /// Goes to the next batch that fits, and tells its first offset.
+    /// Goes to the next batch that fits, and reports its first offset.
     fn find(&mut self, damaged: u64, expected: u64) -> Result<Option<u64>> {
         let mut prefix = [0; MIN_PREFIX];
         self.file.read_at(&mut prefix, damaged)?;
@@ -242,7 +242,7 @@ impl Reading<'_> {
         Ok(None)
     }
 
-    /// Goes to a position, and tells the first offset of the batch there if one is that fits.
+    /// Goes to a position, and reports the first offset of the batch there if one is that fits.
     fn is_at(&mut self, position: u64, expected: u64) -> Result<Option<u64>> {
         self.go(position, expected);
         let found = match self.batches.next()? {

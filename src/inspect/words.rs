@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::format::schema;
 
 /// A record of the metadata log as `kafka-dump-log --cluster-metadata-decoder` prints it: its type, version and fields as
-/// JSON. Of types that are not known, only the number is told.
+/// JSON. Of types that are not known, only the number is reported.
 ///
 /// # Errors
 /// `InvalidInput` if the bytes are not such a record.
@@ -13,7 +13,7 @@ pub fn decode_metadata_record(value: &[u8]) -> Result<String> {
 }
 
 /// A control record of the metadata log and its snapshots, as `kafka-dump-log` prints it, by its kind: `None` for kinds
-/// that occur elsewhere or are not known, and what makes no sense.
+/// that occur elsewhere or are not known, and what is invalid.
 pub fn decode_control_record(key: &[u8], value: &[u8]) -> Option<String> {
     let kind = i16::from_be_bytes(*key.get(2..)?.first_chunk()?);
     schema::control_words(kind, value)

@@ -103,7 +103,8 @@ impl<S: Replay> KeyedLog<S> {
                 (cursor.with_markers(), S::default())
             }
         };
-        let outcome = self.log.glance().and_then(|()| self.replay_to_end(&mut cursor, &mut state, skipped));
+        let outcome =
+            self.log.refresh_end().and_then(|()| self.replay_to_end(&mut cursor, &mut state, skipped));
         if continues {
             writer.cursor = Some(cursor);
             *stored = Some(state);

@@ -181,13 +181,13 @@ impl PartitionCore {
     /// Goes by other settings from now on.
     pub(super) fn take_settings(&self, settings: PartitionSettings) {
         if settings.compaction.is_some() {
-            self.note_compacted();
+            self.record_compacted();
         }
         self.settings.set(settings);
     }
 
     /// Raises the log start; it never goes back.
-    pub(crate) fn raise_start(&self, to: u64) {
+    pub(crate) fn advance_start(&self, to: u64) {
         if self.log_start() >= to || self.view.replace_first(|view| view.starting_at(to)) {
             return;
         }
@@ -195,7 +195,7 @@ impl PartitionCore {
     }
 
     /// Raises the durable end. Readers that read only what is durable wait for it as others wait for records.
-    pub(super) fn raise_durable(&self, end: u64) {
+    pub(super) fn advance_durable(&self, end: u64) {
         if self.marks.durable_end.fetch_max(end, Ordering::AcqRel) < end {
             self.sleepers.wake_all();
         }
@@ -275,16 +275,16 @@ impl PartitionCore {
     pub(super) fn unless_full(&self, what: &'static str, written: Result<()>) -> Result<bool> {
         match written {
             Err(full @ Error::StorageFull { .. }) => {
-                self.tell_failed(what, &full);
+                self.emit_failed(what, &full);
                 Ok(false)
             }
             written => written.map(|()| true),
         }
     }
 
-    pub(super) fn tell_failed(&self, task: &'static str, failure: &Error) {
+    pub(super) fn emit_failed(&self, task: &'static str, failure: &Error) {
         let failure = failure.to_string().into();
-        self.chores.events.tell(|| Event::MaintenanceFailed { task, failure });
+        self.chores.events.emit(|| Event::MaintenanceFailed { task, failure });
     }
 
     /// Makes the index of a segment anew if it turned out to be wrong, and has `adopt` take it over. A failure is reported, not
@@ -302,13 +302,13 @@ impl PartitionCore {
         };
         match renew() {
             Ok(()) | Err(Error::Closed | Error::NotFound { .. }) => {}
-            Err(failure) => self.tell_failed("making an index anew", &failure),
+            Err(failure) => self.emit_failed("making an index anew", &failure),
         }
     }
 
-    pub(super) fn tell_rebuilt(&self, base: u64, reason: &'static str) {
+    pub(super) fn emit_rebuilt(&self, base: u64, reason: &'static str) {
         let suffix = if reason == TIMES_DIFFER { TIME_INDEX } else { OFFSET_INDEX };
-        self.chores.events.tell(|| Event::IndexRebuilt {
+        self.chores.events.emit(|| Event::IndexRebuilt {
             partition: self.id.clone(),
             path: self.directory.join(segment::file_name(base, suffix)),
             reason: reason.into(),
@@ -316,12 +316,12 @@ impl PartitionCore {
     }
 
     /// Reports those segments whose files were just deleted and that readers keep on the device.
-    pub(super) fn tell_pinned<'s>(&self, deleted: impl Iterator<Item = &'s Arc<Segment>>) {
+    pub(super) fn emit_pinned<'s>(&self, deleted: impl Iterator<Item = &'s Arc<Segment>>) {
         for segment in deleted {
             let bytes = segment.pinned();
             if bytes > 0 {
                 let (partition, base_offset) = (self.id.clone(), segment.base());
-                self.chores.events.tell(|| Event::SegmentPinned { partition, base_offset, bytes });
+                self.chores.events.emit(|| Event::SegmentPinned { partition, base_offset, bytes });
             }
         }
     }

@@ -73,7 +73,7 @@ pub(crate) use reader::fetch::Rest;
 pub use recovery::PartitionRecovery;
 pub(crate) use recovery::aside::is_aside;
 pub(crate) use recovery::begun::holds_no_record;
-pub(crate) use recovery::epochs::note_epoch;
+pub(crate) use recovery::epochs::record_epoch;
 pub use recovery::missing::MissingRecords;
 pub(crate) use recovery::missing::is_always_compacted;
 pub(crate) use segments::SegmentList;
@@ -233,8 +233,8 @@ impl PartitionLog {
 
     /// Looks what another process has done to the partition since the last look, unless a live writer shows that it has
     /// appended nothing.
-    pub(crate) fn glance(&self) -> Result<()> {
-        self.tailing().map_or(Ok(()), |tailing| tailing.glance())
+    pub(crate) fn refresh_end(&self) -> Result<()> {
+        self.tailing().map_or(Ok(()), |tailing| tailing.refresh_end())
     }
 
     /// Asks the process that appends to ring when it does. `false`: it will not, for what is known of it.
@@ -312,10 +312,10 @@ impl PartitionLog {
     }
 
     /// Learns of transactions that another process has ended, and makes sure of those that are open.
-    pub(crate) fn follow_transactions(&self) -> Result<()> {
+    pub(crate) fn refresh_transactions(&self) -> Result<()> {
         match &self.role {
             Role::Leader(leader) => leader.prove_open(),
-            Role::Tailing(tailing) => tailing.follow_transactions(),
+            Role::Tailing(tailing) => tailing.refresh_transactions(),
         }
     }
 
@@ -342,10 +342,10 @@ impl PartitionLog {
     }
 
     /// Makes the index of a segment anew if it turned out to be wrong.
-    fn renew_doubted(&self, segment: &Arc<Segment>) {
+    fn rebuild_doubted(&self, segment: &Arc<Segment>) {
         match &self.role {
-            Role::Leader(leader) => leader.renew_doubted(segment),
-            Role::Tailing(tailing) => tailing.renew_doubted(segment),
+            Role::Leader(leader) => leader.rebuild_doubted(segment),
+            Role::Tailing(tailing) => tailing.rebuild_doubted(segment),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A producer that collects records into batches.
 //!
-//! The batches belong to the owner and, for those that have waited long enough, to the thread ahead: one lock, which
-//! nobody else ever takes. What becomes of a batch, [`pending`](super::pending) says.
+//! The batches belong to the owner and, for those that have waited long enough, to the preallocation thread: one lock, which
+//! no other thread ever takes. What becomes of a batch, [`pending`](super::pending) says.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,11 +52,11 @@ impl fmt::Debug for BufferedProducer {
     }
 }
 
-/// What the owner shares with the thread ahead.
+/// What the owner shares with the preallocation thread.
 #[derive(Debug)]
 struct Shared {
     pending: Mutex<Pending>,
-    /// For the thread ahead, which must not keep the directory. None: the system's.
+    /// For the preallocation thread, which must not keep the directory. None: the system's.
     clock: Option<Arc<dyn Clock>>,
     durability: Durability,
 }
@@ -117,7 +117,7 @@ impl BufferedProducer {
     /// [`RecordsDropped`](crate::Error::RecordsDropped) names a record that cannot be written even alone any more, and
     /// `NotFound` a topic that was deleted. Those records are dropped, by this call or before it while they lingered; each
     /// loss is an error of one flush, and an [`Event::RecordsDropped`](crate::Event::RecordsDropped) when it happens. The
-    /// next flush goes on with what is left.
+    /// next flush continues with what is left.
     pub fn flush(&mut self) -> Result<()> {
         self.producer.directory.check_process()?;
         let terms = self.producer.terms();
@@ -126,7 +126,7 @@ impl BufferedProducer {
             let written = pending.write_where(terms, false, |_| true);
             (written, pending.take_losses(), pending.take_unsynced())
         };
-        // Every partition is brought as far as it goes; the first failure is told. A loss comes before failures that the
+        // Every partition is brought as far as it goes; the first failure is reported. A loss comes before failures that the
         // next flush meets again.
         let outcome = lost.map_or(written, Err);
         unsynced.into_iter().fold(outcome, |outcome, (log, end)| {
@@ -143,7 +143,7 @@ impl BufferedProducer {
         self.shared.pending.lock().records()
     }
 
-    /// Drops the records that are not in the log yet and tells how many they were.
+    /// Drops the records that are not in the log yet and reports how many they were.
     pub fn discard(&mut self) -> usize {
         if self.producer.directory.check_process().is_err() {
             return 0;
@@ -159,7 +159,7 @@ impl Drop for BufferedProducer {
         let mut flushed = flush(self);
         let records = self.pending();
         if records > 0 && matches!(flushed, Ok(Err(Error::RecordsDropped(_) | Error::NotFound { .. }))) {
-            // That was about others, and is told already.
+            // That was about others, and is reported already.
             flushed = flush(self);
         }
         let failure = match flushed {
@@ -168,7 +168,7 @@ impl Drop for BufferedProducer {
             Err(_) => "a panic in the log's clock kept them from being written".to_owned(),
         };
         if records > 0 {
-            self.producer.directory.tell(|| Event::RecordsDropped { records, failure: failure.into() });
+            self.producer.directory.emit(|| Event::RecordsDropped { records, failure: failure.into() });
         }
     }
 }
@@ -258,7 +258,7 @@ mod tests {
                 buffered.enqueue(&lives, Record::new("x")).unwrap();
                 match n % 3 {
                     0 => buffered.flush().unwrap(),
-                    // Its time has come, and nobody flushes.
+                    // Its time has come, without a flush.
                     1 => {
                         clock.advance(Duration::from_secs(2));
                         log.run_maintenance().unwrap();

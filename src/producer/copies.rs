@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::Encoding;
 
-/// A record as it stands in another log, to be written with the same offset and timestamp. Made of a
+/// A record as stored in another log, to be written with the same offset and timestamp. Made of a
 /// [`RecordView`](crate::RecordView), or of its parts.
 ///
 /// ```

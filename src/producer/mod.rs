@@ -48,7 +48,7 @@ thread_local! {
 /// [`Durability`] says; the default is no more. With [`Durability::Synced`], or where the topic's `flush.messages` asks for
 /// a sync, an [`Error::Poisoned`] means that the outcome is unknown: the records may or may not be there when the log is
 /// opened again. In one case [`Error::Io`] does not mean that nothing was written: the log was found after a crash, and what
-/// was found cannot be read for its sync. Then the records are in the log and not yet durable, and the background goes on
+/// was found cannot be read for its sync. Then the records are in the log and not yet durable, and the background continues
 /// trying to sync them.
 ///
 /// ```
@@ -106,7 +106,7 @@ impl Producer {
     /// Writes one record, as a batch of its own. In the log when it returns, whatever the settings.
     ///
     /// A record with a timestamp of its own is refused where that is too far from the clock for the topic's
-    /// `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`, by default an hour ahead.
+    /// `message.timestamp.before.max.ms` and `message.timestamp.after.max.ms`, by default an hour in the future.
     ///
     /// Kafka's counterpart is `send(…).get()` with `linger.ms=0`. For compact storage and fast replay write many
     /// records at once: [`send_batch`](Self::send_batch), [`buffered`](Self::buffered).
@@ -282,7 +282,7 @@ fn fill(
     Ok(())
 }
 
-/// Hands a batch that is not empty to its partition, and returns when it is as safe as the level says.
+/// Appends a batch that is not empty to its partition, and returns when it is as safe as the level says.
 #[inline]
 fn append(
     batch: &mut BatchBuilder,
@@ -291,7 +291,7 @@ fn append(
     encoding: Encoding,
     level: Durability,
 ) -> Result<Range<u64>> {
-    let offsets = hand_over(batch, log, at, encoding, level)?;
+    let offsets = write_batch(batch, log, at, encoding, level)?;
     if matches!(level, Durability::Synced) {
         log.leader()?.await_durable(offsets.end)?;
     }
@@ -300,7 +300,7 @@ fn append(
 
 /// The same without waiting for a sync. The batch is compressed first, while nothing is locked.
 #[inline]
-fn hand_over(
+fn write_batch(
     batch: &mut BatchBuilder,
     log: &Arc<PartitionLog>,
     at: Option<u64>,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::stamp::Stamp;
 use super::topics::Topics;
-use super::{KEEP_BYTES, Producer, ProducerConfig, check_size, hand_over};
+use super::{KEEP_BYTES, Producer, ProducerConfig, check_size, write_batch};
 use crate::catalog::TopicEntry;
 use crate::clock::{Moment, Timestamp};
 use crate::config::{Compression, Durability};
@@ -38,9 +38,9 @@ pub(super) struct Terms {
 pub(super) struct Pending {
     topics: Topics,
     /// In all batches.
-    held: Held,
+    held: BufferedSize,
     pub(super) stamp: Stamp,
-    /// Whether the thread ahead will look after these.
+    /// Whether the preallocation thread will write these.
     pub(super) registered: bool,
     /// No more is taken.
     pub(super) log_has_closed: bool,
@@ -52,12 +52,12 @@ pub(super) struct Pending {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Held {
+struct BufferedSize {
     bytes: usize,
     records: usize,
 }
 
-impl Held {
+impl BufferedSize {
     /// A batch that held so much holds something else now.
     #[inline]
     fn change(&mut self, before: Self, after: Self) {
@@ -76,8 +76,8 @@ pub(super) struct PendingBatch {
     due: Option<Moment>,
     /// The end of what was written and has to be on disk before a flush returns.
     unsynced: Option<u64>,
-    /// The failure of its lingering that was told last.
-    told: Option<Discriminant<Error>>,
+    /// The failure of its lingering that was reported last.
+    reported: Option<Discriminant<Error>>,
 }
 
 /// Records that were dropped.
@@ -85,7 +85,7 @@ pub(super) struct PendingBatch {
 struct Losses {
     events: Announcer,
     /// What the next flush says of them.
-    untold: Option<Error>,
+    unreported: Option<Error>,
 }
 
 /// Where a record goes.
@@ -99,10 +99,10 @@ pub(super) struct Target<'t> {
 impl Pending {
     pub(super) fn new(config: &ProducerConfig, events: Announcer) -> Self {
         let (stamp, compression) = (Stamp::new(config.linger), config.compression);
-        let losses = Losses { events, untold: None };
+        let losses = Losses { events, unreported: None };
         Self {
             topics: Topics::default(),
-            held: Held::default(),
+            held: BufferedSize::default(),
             stamp,
             registered: false,
             log_has_closed: false,
@@ -168,7 +168,7 @@ impl Pending {
         Ok(batch.due.filter(|_| before.records == 0))
     }
 
-    /// Writes the batches that are wanted, each as far as it goes; the first failure is returned. `lingering`: nobody is
+    /// Writes the batches that are wanted, each as far as it goes; the first failure is returned. `lingering`: no caller is
     /// there to return it to.
     pub(super) fn write_where(
         &mut self,
@@ -205,7 +205,7 @@ impl Pending {
 
     /// What was dropped since this was asked last.
     pub(super) fn take_losses(&mut self) -> Option<Error> {
-        self.losses.untold.take()
+        self.losses.unreported.take()
     }
 
     /// What was written and is to be synced before a flush returns.
@@ -225,11 +225,11 @@ impl Pending {
         if records > 0 {
             self.losses
                 .events
-                .tell(|| Event::RecordsDropped { records, failure: Error::Closed.to_string().into() });
+                .emit(|| Event::RecordsDropped { records, failure: Error::Closed.to_string().into() });
         }
     }
 
-    /// Forgets all records and tells how many they were.
+    /// Forgets all records and reports how many they were.
     pub(super) fn discard(&mut self) -> usize {
         for batch in self.topics.all.iter_mut().flat_map(|topic| &mut topic.batches) {
             *batch = PendingBatch { unsynced: batch.unsynced, ..PendingBatch::default() };
@@ -250,16 +250,16 @@ impl PendingBatch {
     }
 
     #[inline]
-    fn held(&self) -> Held {
+    fn held(&self) -> BufferedSize {
         let bytes = if self.builder.is_empty() { 0 } else { self.builder.bytes() };
-        Held { bytes, records: self.builder.records() as usize }
+        BufferedSize { bytes, records: self.builder.records() as usize }
     }
 
     fn forget_records(&mut self) {
         self.builder.clear(KEEP_BYTES);
         self.later.clear();
         self.due = None;
-        self.told = None;
+        self.reported = None;
     }
 
     /// Brings the batch into the log. `Ok`: nothing of it is pending any more, but some may be lost.
@@ -276,7 +276,7 @@ impl PendingBatch {
             outcome => outcome,
         };
         match outcome {
-            Err(gone @ Error::NotFound { .. }) => losses.note(self.later.len(), gone),
+            Err(gone @ Error::NotFound { .. }) => losses.record(self.later.len(), gone),
             outcome => outcome?,
         }
         self.forget_records();
@@ -293,14 +293,14 @@ impl PendingBatch {
     ) -> Result<()> {
         let append_time = topic.rules().log_append_time().then(|| terms.now.as_millis());
         self.builder.set_append_time(append_time);
-        let offsets = hand_over(&mut self.builder, log, None, encoding, terms.level)?;
+        let offsets = write_batch(&mut self.builder, log, None, encoding, terms.level)?;
         if matches!(terms.level, Durability::Synced) {
             self.unsynced = Some(offsets.end);
         }
         Ok(())
     }
 
-    /// Brings a batch that is too large into the log in as few parts as a few trials show. Where it cannot go on, what is
+    /// Brings a batch that is too large into the log in as few parts as a few trials show. Where it cannot continue, what is
     /// left is the batch.
     #[cold]
     fn write_in_parts(
@@ -343,7 +343,7 @@ impl PendingBatch {
         if let Some((first, failure)) = dropped.into_iter().next() {
             let dropped =
                 DroppedRecords { partition: log.id().clone(), first, records: records as u64, failure };
-            losses.note(records, Error::RecordsDropped(Box::new(dropped)));
+            losses.record(records, Error::RecordsDropped(Box::new(dropped)));
         }
         self.later.drain(..done.min(self.later.len()));
         outcome
@@ -354,17 +354,17 @@ impl PendingBatch {
         self.first + u64::from(self.later.get(at).copied().unwrap_or_default()) + 1
     }
 
-    /// Notes that the batch stays. `listeners`: nobody else hears of it now.
+    /// Notes that the batch stays. `listeners`: no caller gets the error now.
     fn failed(&mut self, failure: &Error, log: &PartitionLog, listeners: Option<&Announcer>) {
         if matches!(failure, Error::Poisoned(_) | Error::Closed) {
-            // Trying again by itself is of no use: the owner is told by the next flush.
+            // Trying again by itself is of no use: the owner gets the error from the next flush.
             self.due = None;
         }
         let Some(events) = listeners else { return };
         let failing = Some(discriminant(failure));
-        if std::mem::replace(&mut self.told, failing) != failing {
+        if std::mem::replace(&mut self.reported, failing) != failing {
             let (partition, records) = (log.id().clone(), self.later.len());
-            events.tell(|| Event::BatchNotWritten {
+            events.emit(|| Event::BatchNotWritten {
                 partition,
                 records,
                 failure: failure.to_string().into(),
@@ -374,15 +374,15 @@ impl PendingBatch {
 }
 
 impl Losses {
-    /// Tells of records that were dropped. The next flush says which was the first, and how many were for the same reason.
-    fn note(&mut self, records: usize, failure: Error) {
-        self.events.tell(|| Event::RecordsDropped { records, failure: failure.to_string().into() });
-        match (&mut self.untold, failure) {
+    /// Reports records that were dropped. The next flush says which was the first, and how many were for the same reason.
+    fn record(&mut self, records: usize, failure: Error) {
+        self.events.emit(|| Event::RecordsDropped { records, failure: failure.to_string().into() });
+        match (&mut self.unreported, failure) {
             (Some(Error::RecordsDropped(before)), Error::RecordsDropped(more)) => {
                 before.records += more.records;
             }
             (Some(_), _) => {}
-            (untold @ None, failure) => *untold = Some(failure),
+            (unreported @ None, failure) => *unreported = Some(failure),
         }
     }
 }

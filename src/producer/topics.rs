@@ -77,7 +77,7 @@ impl Topics {
     }
 }
 
-/// What tells entries apart: each is kept, so no other one comes to lie there.
+/// What distinguishes entries: each is kept, so no other one comes to lie there.
 fn address(entry: &Arc<TopicEntry>) -> usize {
     Arc::as_ptr(entry).addr()
 }

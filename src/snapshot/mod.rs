@@ -108,10 +108,10 @@ pub(crate) fn snapshot_to(directory: &Arc<OpenDirectory>, to: &Path) -> Result<S
 fn fill(directory: &OpenDirectory, target: &Target) -> Result<Snapshot> {
     let (catalog, root) = (directory.catalog()?, target.directory());
     let point = catalog.at_one_point()?;
-    // What is linked now is not looked at again after a crash, so nobody comes to write to it.
-    directory.note_recovery_points();
-    let go_on = || directory.check_open();
-    let mut copier = Copier::new(target.disk().clone(), &go_on);
+    // What is linked now is not checked again after a crash, so it is never written to.
+    directory.write_recovery_points();
+    let may_continue = || directory.check_open();
+    let mut copier = Copier::new(target.disk().clone(), &may_continue);
     let dir = LogDir::new(root, target.disk().clone());
     catalog.copy_identity(dir.root(), &copier)?;
     write_texts(&point, &dir)?;

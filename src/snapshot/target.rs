@@ -3,7 +3,7 @@
 //! It is made in a directory beside it, whose name says what it is, and is renamed when all of it is on disk. So
 //! after any stop the target is absent or whole. What a stop has left is removed by the next snapshot to the same target: a
 //! directory of that name is ours if nothing is in it but what is made there, the words that say so first. It is locked
-//! meanwhile, so nobody takes one that is being made for a leftover.
+//! meanwhile, so no snapshot takes one that is being made for a leftover.
 
 use std::path::{Path, PathBuf};
 
@@ -75,7 +75,7 @@ impl Target {
     }
 
     fn named(&self) -> Result<()> {
-        // Empty, as it was when it was looked at, or this fails.
+        // Empty, as it was when it was checked, or this fails.
         if kind_of(&self.path)?.is_some() {
             self.disk.remove_empty_directory(&self.path)?;
         }
@@ -98,7 +98,7 @@ impl Target {
     fn clear_up(&mut self) {
         let Some(lock) = self.lock.take() else { return };
         let _ = self.disk.remove_file(&self.unfinished.join(SNAPSHOT_WORDS));
-        // Some systems remove a name only once the file is closed. Whoever takes the lock in between finds a directory of ours,
+        // Some systems remove a name only once the file is closed. A process that takes the lock in between finds a directory of ours,
         // in which this one removes nothing that is not empty.
         drop(lock);
         let _ = self.disk.remove_file(&self.unfinished.join(LOCK));

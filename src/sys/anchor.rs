@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use super::platform;
 use crate::error::{Error, Result};
 
-/// What tells a directory or file from another one of the same name. The time is there because numbers are given away
+/// What distinguishes a directory or file from another one of the same name. The time is there because numbers are given away
 /// again; not every file system knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Number {
@@ -36,8 +36,8 @@ pub(crate) struct Anchors {
 #[derive(Debug)]
 struct Root {
     directory: Anchor,
-    /// Nobody else locks the root while this is the lock's file. A lock file that is missing locks nobody out, and
-    /// whoever comes makes another.
+    /// No other process locks the root while this is the lock's file. A lock file that is missing locks no process out, and
+    /// the next one makes another.
     lock: Anchor,
     /// Held, so that the system gives its number to no other directory. None where directories cannot be opened.
     _held: Option<File>,
@@ -46,7 +46,7 @@ struct Root {
 #[derive(Debug)]
 struct Anchor {
     path: PathBuf,
-    /// Set once, by whoever has made or found what is there. Empty: nothing is compared.
+    /// Set once, when what is there was made or found. Empty: nothing is compared.
     known: OnceLock<Number>,
 }
 
@@ -95,7 +95,7 @@ impl Anchor {
     }
 
     fn drop_here(&self) -> Result<()> {
-        let look = || number_at(&self.path).map_err(|e| Error::io("look at", &self.path, e));
+        let look = || number_at(&self.path).map_err(|e| Error::io("check", &self.path, e));
         // Some file systems, of other machines mostly, give another number each time.
         if let Some(number) = look()?
             && look()? == Some(number)
@@ -110,7 +110,7 @@ impl Anchor {
         let is_it = match number_at(&self.path) {
             Ok(number) => number == Some(*known),
             Err(failure) if is_missing(&failure) => missing == Missing::IsFine,
-            Err(failure) => return Err(Error::io("look at", &self.path, failure)),
+            Err(failure) => return Err(Error::io("check", &self.path, failure)),
         };
         if is_it { Ok(()) } else { Err(Error::Replaced { path: self.path.as_path().into() }) }
     }

@@ -1,7 +1,7 @@
 //! Copies of files, by the cheapest way that there is: blocks that both files share until one is written to, a second
 //! name for the same file, or the bytes.
 //!
-//! A second name is only for a file that nobody writes to any more. Whoever is to write to a file that has two names takes
+//! A second name is only for a file that is not written to any more. Code that is to write to a file that has two names takes
 //! a copy for itself first ([`take_for_itself`](Disk::take_for_itself)), so the other name stays what it was.
 
 use std::io;
@@ -42,25 +42,25 @@ pub(crate) struct Copier<'c> {
     shares: bool,
     links: bool,
     /// Asked before each step: an error ends the copying.
-    go_on: &'c dyn Fn() -> Result<()>,
+    may_continue: &'c dyn Fn() -> Result<()>,
     buffer: Vec<u8>,
 }
 
 impl<'c> Copier<'c> {
     /// `disk` is that of the place.
-    pub(crate) fn new(disk: Disk, go_on: &'c dyn Fn() -> Result<()>) -> Self {
-        Self { disk, shares: true, links: true, go_on, buffer: Vec::new() }
+    pub(crate) fn new(disk: Disk, may_continue: &'c dyn Fn() -> Result<()>) -> Self {
+        Self { disk, shares: true, links: true, may_continue, buffer: Vec::new() }
     }
 
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk
     }
 
-    /// Copies a file of `length` bytes, which nobody writes to any more and which is on disk, without going through
+    /// Copies a file of `length` bytes, which is not written to any more and is on disk, without going through
     /// its bytes. Where that is no way it is opened. `name` must stay what it is until this returns. The copy is on the
     /// disk once its directory is synced.
     pub(crate) fn take(&mut self, name: &Path, length: u64, to: &Path) -> Result<Taken> {
-        (self.go_on)()?;
+        (self.may_continue)()?;
         let from = self.disk.open(name, false)?;
         if from.len()? != length {
             return Ok(Taken::Opened(from));
@@ -112,7 +112,7 @@ impl<'c> Copier<'c> {
     /// returns.
     pub(crate) fn copy(&mut self, from: &PlainFile, length: u64, to: &Path) -> Result<()> {
         let copy = self.disk.create(to)?;
-        copy_front(from, length, &copy, &mut self.buffer, self.go_on)
+        copy_front(from, length, &copy, &mut self.buffer, self.may_continue)
     }
 
     /// A new file with these bytes, on disk.
@@ -137,13 +137,13 @@ fn copy_front(
     length: u64,
     to: &PlainFile,
     buffer: &mut Vec<u8>,
-    go_on: &dyn Fn() -> Result<()>,
+    may_continue: &dyn Fn() -> Result<()>,
 ) -> Result<()> {
     buffer.resize(STEP, 0);
     let (mut position, mut synced) = (0, 0);
     let failed = |failure| Error::io("write", to.path(), failure);
     while position < length {
-        go_on()?;
+        may_continue()?;
         let left = usize::try_from(length - position).unwrap_or(STEP).min(STEP);
         let part = buffer.get_mut(..left).unwrap_or_default();
         let read = from.read_at(part, position)?;

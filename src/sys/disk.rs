@@ -49,7 +49,7 @@ pub(crate) enum Right {
     ReadOnly,
 }
 
-/// Which names stand for the same file, or for none.
+/// Which names are names of the same file, or of none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NameRules {
     /// Names that differ in case only are the same.
@@ -67,7 +67,7 @@ pub(crate) enum EntryKind {
     Other,
 }
 
-/// What tells a file from another one that has taken its name, whatever is in them.
+/// What distinguishes a file from another one that has taken its name, whatever is in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     number: u64,
@@ -210,7 +210,7 @@ impl Disk {
                 // Or it would be in the way of the next attempt.
                 let _ = self.remove_name(path);
             }
-            Error::io("look at", path, e)
+            Error::io("check", path, e)
         })?;
         if metadata.is_file() {
             let identity = Identity::of(&file, &metadata);
@@ -272,7 +272,7 @@ impl Disk {
         Ok(PlainFile { path: to.to_owned(), ..file })
     }
 
-    /// Removes a file; one that is not there is fine. Tells whether it was there.
+    /// Removes a file; one that is not there is fine. Returns whether it was there.
     pub(crate) fn remove_file(&self, path: &Path) -> Result<bool> {
         self.check_writable()?;
         match self.faults.check(Operation::Remove).and_then(|()| self.removed(path)) {
@@ -379,7 +379,7 @@ pub(crate) fn is_removed(name: &str) -> bool {
     })
 }
 
-/// What is at `path`, links not followed; `None` if nothing is. What cannot be looked at may be there: that is an error.
+/// What is at `path`, links not followed; `None` if nothing is. What cannot be checked may be there: that is an error.
 pub(crate) fn kind_of(path: &Path) -> Result<Option<EntryKind>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(entry_kind(metadata.file_type()))),
@@ -388,14 +388,14 @@ pub(crate) fn kind_of(path: &Path) -> Result<Option<EntryKind>> {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
                 Ok(None)
             }
-            _ => Err(Error::io("look at", path, failure)),
+            _ => Err(Error::io("check", path, failure)),
         },
     }
 }
 
 /// The length of the file at `path`, which need not be one that can be opened.
 pub(crate) fn length_of(path: &Path) -> Result<u64> {
-    Ok(fs::symlink_metadata(path).map_err(|e| Error::io("look at", path, e))?.len())
+    Ok(fs::symlink_metadata(path).map_err(|e| Error::io("check", path, e))?.len())
 }
 
 /// What changes whenever a small file is replaced by another one.
@@ -423,7 +423,7 @@ pub(crate) fn existing_part(path: &Path) -> Option<(PathBuf, bool)> {
 /// Whether another file system begins at a directory.
 pub(crate) fn is_mount_point(path: &Path) -> Result<bool> {
     let device = |path: &Path| {
-        let metadata = fs::symlink_metadata(path).map_err(|e| Error::io("look at", path, e))?;
+        let metadata = fs::symlink_metadata(path).map_err(|e| Error::io("check", path, e))?;
         Ok(platform::device_and_number_at(path, &metadata).map(|(device, _)| device))
     };
     let Some(parent) = path.parent() else { return Ok(true) };
@@ -470,7 +470,7 @@ fn entry_kind(kind: fs::FileType) -> EntryKind {
 }
 
 fn not_a_file(path: &Path, what: &str) -> Error {
-    let reason = format!("{what} stands where a regular file should be; it is left alone");
+    let reason = format!("{what} is where a regular file should be; it is left alone");
     Error::Unsupported(Box::new(Damage::new(path, 0, reason)))
 }
 

@@ -1,7 +1,7 @@
 //! The lock that keeps a second writer, of ours or a Kafka broker, out of a directory.
 //!
-//! It is Kafka's own, on the file `.lock`. Whoever removes that file removes the lock with it, so a writer of ours holds a
-//! second one on [`LIVE`], and whoever wants to write asks for both.
+//! It is Kafka's own, on the file `.lock`. Removing that file removes the lock with it, so a writer of ours holds a
+//! second one on [`LIVE`], and a process that wants to write takes both.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ impl SecondLock {
         platform::unlock(&self.file);
         // Some systems remove a name only once the file is closed.
         drop(self.file);
-        // One that is left over is held by nobody.
+        // One that is left over is held by no process.
         let _ = disk.remove_file(&self.path);
     }
 }
@@ -86,7 +86,7 @@ impl SecondLock {
 /// Refuses a directory that a writer of ours holds, whatever became of the lock's file.
 fn refuse_held(directory: &Path) -> Result<()> {
     let path = directory.join(LIVE);
-    // One that is not there, or cannot be opened for writing, is held by nobody who could be known.
+    // One that is not there, or cannot be opened for writing, has no holder that could be known.
     let Ok(file) = options(false).open(&path) else { return Ok(()) };
     match platform::try_lock(&file) {
         Ok(false) => Err(held(directory, &file, &path)),

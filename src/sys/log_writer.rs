@@ -1,7 +1,7 @@
 //! The one writer of a growing log file.
 //!
 //! Two ways into the same file, chosen per append. Small writes are stored through the map where pages were made
-//! ready in front of them; everything else is one positioned write, coherent with mapped readers. A large write goes
+//! ready before them; everything else is one positioned write, coherent with mapped readers. A large write goes
 //! by system call even where pages are ready: fresh pages are then filled once instead of zeroed first (measured:
 //! 5.1 against 3.5 GB/s in 64 KiB writes).
 //!
@@ -34,7 +34,7 @@ const POSITIONED_FROM: usize = 16 << 10;
 /// Allocation grows with the file, within these bounds.
 const MIN_STEP: u64 = 64 << 10;
 const MAX_STEP: u64 = 16 << 20;
-/// The thread ahead prepares what the writer wrote in this time, at least and at most so much, in pieces.
+/// The preallocation thread prepares what the writer wrote in this time, at least and at most so much, in pieces.
 const AHEAD_MICROS: u64 = 20_000;
 const MIN_AHEAD: u64 = 256 << 10;
 const POPULATE_PIECE: u64 = 1 << 20;
@@ -61,7 +61,7 @@ pub(crate) struct LogWriter {
     mapping: Option<Arc<Mapping>>,
 }
 
-/// How far a file is allocated and its pages are ready. Shared with the thread that works ahead of the writer.
+/// How far a file is allocated and its pages are ready. Shared with the preallocation thread.
 #[derive(Debug)]
 pub(crate) struct Growth {
     file: Arc<PlainFile>,
@@ -76,7 +76,7 @@ pub(crate) struct Growth {
     ready: AtomicU64,
     /// Once the writer passes this position it asks for more.
     refill_at: AtomicU64,
-    /// Somebody was asked to work ahead and has not done so yet.
+    /// Preallocation was requested and is not done yet.
     requested: AtomicBool,
     /// Held while the file grows or shrinks. The writer only ever tries it.
     steps: Mutex<GrowthState>,
@@ -84,7 +84,7 @@ pub(crate) struct Growth {
 
 #[derive(Debug)]
 enum GrowthState {
-    /// When somebody last worked ahead, and where the writer was then.
+    /// When space was last preallocated, and where the writer was then.
     Growing { last: Option<(Instant, u64)> },
     /// The file has its final length.
     Sealed,
@@ -107,8 +107,8 @@ impl LogWriter {
         if disk.allocates
             && let Ok(_entered) = file.enter()
         {
-            // A disk that is full or cannot: whoever appends finds out and says so.
-            let _ = file.allocate_ahead(0, MIN_AHEAD.min(capacity));
+            // A disk that is full or cannot: the next append finds out and reports it.
+            let _ = file.preallocate(0, MIN_AHEAD.min(capacity));
         }
         Ok(file)
     }
@@ -163,8 +163,8 @@ impl LogWriter {
         self.mapping.as_ref()
     }
 
-    /// Puts one complete batch past the published end. Nobody sees it before [`publish`](Self::publish).
-    /// Tells whether somebody should work ahead. `positioned`: not through the map.
+    /// Puts one complete batch past the published end. No reader sees it before [`publish`](Self::publish).
+    /// Returns whether space should be preallocated. `positioned`: not through the map.
     #[inline]
     pub(crate) fn put(&mut self, batch: &[u8], positioned: bool) -> std::result::Result<bool, PutFailure> {
         let position = self.tail.load().position;
@@ -233,13 +233,13 @@ impl LogWriter {
 /// Copies a batch, longer than its commit byte's place, into ready pages, that byte last.
 ///
 /// # Safety
-/// `to` points at `batch.len()` bytes of a live map whose pages are present and writable, and which nobody else
-/// writes to or has a slice of. Other processes may look at them through the file.
+/// `to` points at `batch.len()` bytes of a live map whose pages are present and writable, and which no other thread
+/// writes to or has a slice of. Other processes may read them through the file.
 #[inline]
 unsafe fn store(batch: &[u8], to: *mut u8) {
     let Some((before, [commit, after @ ..])) = batch.split_at_checked(COMMIT_BYTE) else { return };
     // SAFETY: the parts lie inside the bytes that the caller vouches for, one after the other. The commit byte may be
-    // looked at while it is stored, hence the atomic; an `AtomicU8` is always aligned.
+    // read while it is stored, hence the atomic; an `AtomicU8` is always aligned.
     unsafe {
         to.copy_from_nonoverlapping(before.as_ptr(), before.len());
         to.add(COMMIT_BYTE + 1).copy_from_nonoverlapping(after.as_ptr(), after.len());
@@ -248,7 +248,7 @@ unsafe fn store(batch: &[u8], to: *mut u8) {
 }
 
 impl Growth {
-    /// Allocates space for the writer up to `end`, in steps that grow with the file. If the thread ahead is at work
+    /// Allocates space for the writer up to `end`, in steps that grow with the file. If the preallocation thread is at work
     /// on this file the writer does not wait for it: the positioned write that follows allocates for itself.
     fn reserve(&self, position: u64, end: u64) -> std::result::Result<(), PutFailure> {
         let Some(state) = self.steps.try_lock().filter(|_| self.in_advance) else { return Ok(()) };
@@ -263,15 +263,15 @@ impl Growth {
         let wanted = end.max(position + position.clamp(MIN_STEP, MAX_STEP)).min(self.capacity.max(end));
         let refused = |e| PutFailure::NothingWritten(Error::io("write", self.file.path(), e));
         if wanted > end {
-            match self.note_allocated(wanted, self.file.allocate_ahead(allocated, wanted)) {
+            match self.record_allocated(wanted, self.file.preallocate(allocated, wanted)) {
                 Err(full) if is_full(&full) => {}
                 other => return other.map_err(refused),
             }
         }
-        self.note_allocated(end, self.file.allocate(allocated, end)).map_err(refused)
+        self.record_allocated(end, self.file.allocate(allocated, end)).map_err(refused)
     }
 
-    /// Whether the file has the bytes that were written to it, as far as its length tells. Space that was taken counts too:
+    /// Whether the file has the bytes that were written to it, as far as its length shows. Space that was taken counts too:
     /// a write after a cut makes the file longer again, but seldom as long as it was.
     pub(crate) fn check_whole(&self, written: u64) -> Result<()> {
         let _state = self.steps.lock();
@@ -289,7 +289,7 @@ impl Growth {
         Err(Error::Corrupt(Box::new(Damage::new(self.file.path(), length, reason))))
     }
 
-    fn note_allocated(&self, to: u64, outcome: io::Result<()>) -> io::Result<()> {
+    fn record_allocated(&self, to: u64, outcome: io::Result<()>) -> io::Result<()> {
         match outcome {
             Ok(()) => self.allocated.store(to, Ordering::Relaxed),
             // Not every file system can; the write itself will find out whether there is space.
@@ -304,7 +304,7 @@ impl Growth {
         self.capacity
     }
 
-    /// Asks for somebody to work ahead; `false` if that was done already.
+    /// Requests preallocation; `false` if that was done already.
     pub(crate) fn request(&self) -> bool {
         !self.requested.swap(true, Ordering::Relaxed)
     }
@@ -329,7 +329,7 @@ impl Growth {
         self.refill_at.store(position + step / 2, Ordering::Relaxed);
         let end = (position + step).min(self.capacity);
         let allocated = self.allocated.load(Ordering::Relaxed);
-        let is_taken = || self.note_allocated(end, self.file.allocate_ahead(allocated, end)).is_ok();
+        let is_taken = || self.record_allocated(end, self.file.preallocate(allocated, end)).is_ok();
         if end > allocated && (self.check_length(position).is_err() || !is_taken()) {
             return;
         }
@@ -369,7 +369,7 @@ impl Growth {
     }
 }
 
-/// How far to work ahead: what was written in the last moments. `None` for a writer so slow that it is not worth it.
+/// How far to preallocate: what was written in the last moments. `None` for a writer so slow that it is not worth it.
 fn step_at_pace(last: Option<(Instant, u64)>, now: Instant, position: u64) -> Option<u64> {
     let Some((before, from)) = last else { return Some(MIN_AHEAD) };
     let micros = u64::try_from(now.duration_since(before).as_micros()).unwrap_or(u64::MAX).max(1);

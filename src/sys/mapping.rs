@@ -1,6 +1,6 @@
-//! Memory maps of log files, and the slices of them that may be looked at.
+//! Memory maps of log files, and the slices of them that may be read.
 //!
-//! A slice of a map is only sound while nobody changes the bytes under it. The [`Tail`] makes that checkable: its one
+//! A slice of a map is only sound while the bytes under it do not change. The [`Tail`] makes that checkable: its one
 //! writer stores at or after the published position only, and files are never cut below it. So [`Confirmed`]
 //! bytes, which end at or below the position, never change and never vanish. Where another process is the writer, the
 //! position is that of batches found whole, and the same rules bind that process. What the directory lock cannot keep
@@ -117,7 +117,7 @@ impl Mapping {
         Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, ticket }))
     }
 
-    /// The file was deleted: what it takes on the device goes when this map goes. Tells how much that is.
+    /// The file was deleted: what it takes on the device goes when this map goes. Reports how much that is.
     pub(crate) fn pin(&self) -> u64 {
         let bytes = self.tail.load().position;
         let before = self.ticket.pinned.swap(bytes, Ordering::Relaxed);
@@ -207,14 +207,14 @@ impl Confirmed {
     /// A part of these bytes, as far as there are so many.
     pub(crate) fn part(&self, part: Range<usize>) -> Self {
         let length = self.as_ref().len();
-        let (from, upto) = (part.start.min(length), part.end.min(length));
-        let upto = upto.max(from);
+        let (from, end) = (part.start.min(length), part.end.min(length));
+        let end = end.max(from);
         Self(match &self.0 {
             Source::Mapped { mapping, start, .. } => {
                 let mapping = Arc::clone(mapping);
-                Source::Mapped { mapping, start: start + from, length: upto - from }
+                Source::Mapped { mapping, start: start + from, length: end - from }
             }
-            Source::Copied(bytes) => Source::Copied(bytes.slice(from..upto)),
+            Source::Copied(bytes) => Source::Copied(bytes.slice(from..end)),
         })
     }
 

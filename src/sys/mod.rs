@@ -14,10 +14,10 @@
 //! | [`fork`] | telling a process from its children |
 //! | `held_names` | the rules of Windows for names of open files, on Linux, for tests |
 //! | [`tail`] | the published word of a growing file |
-//! | [`mapping`] | memory maps and the slices of them that may be looked at |
+//! | [`mapping`] | memory maps and the slices of them that may be read |
 //! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
 //! | [`shared`] | a file of words that processes share; `shared_model` the same for loom |
-//! | [`bell`] | a word of it at which processes wait for each other |
+//! | [`futex`] | a word of it at which processes wait for each other |
 //! | `plain_file` | a file: read and written at positions, allocated, cut, synced |
 //! | [`reserve`] | space that is kept for the calls by which a full disk can be left |
 //! | [`lock`] | the directory lock |
@@ -27,11 +27,11 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 
 mod anchor;
-pub(crate) mod bell;
 mod copying;
 pub(crate) mod disk;
 pub(crate) mod faults;
 pub(crate) mod fork;
+pub(crate) mod futex;
 #[cfg(test)]
 pub(crate) mod gate;
 #[cfg(all(target_os = "linux", any(test, held_files)))]
@@ -84,7 +84,7 @@ pub fn ignore_file_size_signal() {
     platform::ignore_file_size_signal();
 }
 
-/// Sixteen bytes nobody can guess.
+/// Sixteen bytes that cannot be guessed.
 pub(crate) fn random_bytes() -> crate::error::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     match getrandom::fill(&mut bytes) {

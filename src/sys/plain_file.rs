@@ -38,26 +38,26 @@ impl PlainFile {
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
-        Ok(self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?.len())
+        Ok(self.file.metadata().map_err(|e| Error::io("check", &self.path, e))?.len())
     }
 
-    /// Whether the file has another name, in this directory or elsewhere: what is written to it, whoever reads it under
+    /// Whether the file has another name, in this directory or elsewhere: what is written to it, a reader of it under
     /// that name gets too.
     pub(crate) fn has_other_names(&self) -> Result<bool> {
-        let metadata = self.file.metadata().map_err(|e| Error::io("look at", &self.path, e))?;
+        let metadata = self.file.metadata().map_err(|e| Error::io("check", &self.path, e))?;
         Ok(platform::names_of(&self.file, &metadata) > 1)
     }
 
     /// When the file was last changed, in milliseconds since 1970.
     pub(crate) fn changed_at(&self) -> Result<i64> {
         let changed = self.file.metadata().and_then(|metadata| metadata.modified());
-        Ok(Timestamp::from(changed.map_err(|e| Error::io("look at", &self.path, e))?).as_millis())
+        Ok(Timestamp::from(changed.map_err(|e| Error::io("check", &self.path, e))?).as_millis())
     }
 
     /// Makes the file count as changed when `other` was.
     pub(crate) fn set_changed_as(&self, other: &Self) -> Result<()> {
         let changed = other.file.metadata().and_then(|metadata| metadata.modified());
-        let changed = changed.map_err(|e| Error::io("look at", &other.path, e))?;
+        let changed = changed.map_err(|e| Error::io("check", &other.path, e))?;
         self.file.set_modified(changed).map_err(|e| Error::io("set the time of", &self.path, e))
     }
 
@@ -70,7 +70,7 @@ impl PlainFile {
         if length > self.most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(()) }
     }
 
-    /// Fills `to` as far as the file goes and tells how many bytes that were.
+    /// Fills `to` as far as the file goes and reports how many bytes that were.
     pub(crate) fn read_at(&self, to: &mut [u8], position: u64) -> Result<usize> {
         let mut filled = 0;
         while filled < to.len() {
@@ -119,7 +119,7 @@ impl PlainFile {
     }
 
     /// The same for what is not needed yet, and so never of the reserve.
-    pub(super) fn allocate_ahead(&self, from: u64, length: u64) -> io::Result<()> {
+    pub(super) fn preallocate(&self, from: u64, length: u64) -> io::Result<()> {
         if !self.space.is_full() {
             return Err(io::ErrorKind::StorageFull.into());
         }

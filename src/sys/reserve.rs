@@ -8,12 +8,12 @@
 //! | `Positions` | free space, then the upper half of the reserve |
 //! | `Freeing` | free space, then all of the reserve |
 //!
-//! So the reserve is whole, or nobody else takes space: what is cut from its file is there for whoever had it cut. It is
+//! So the reserve is full, or no other write takes space: what is cut from its file is there for the call that had it cut. It is
 //! filled again when that thread is done, with each round of the background, and before records get space. A log that has
 //! never had one, because its disk was full all the time, first fills it. Where the file cannot be had for other reasons
 //! there is none, and all take what there is.
 //!
-//! The file is not held open: whoever removes it gets its space, and the next to fill it makes another.
+//! The file is not held open: a program that removes it gets its space, and the next to fill it makes another.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -114,7 +114,7 @@ impl Space {
         Spending { space: self.clone(), before, _thread: PhantomData }
     }
 
-    /// Fills the reserve, if it is not full and nobody is using it. Returns whether it is full.
+    /// Fills the reserve, if it is not full and not in use. Returns whether it is full.
     pub(crate) fn fill(&self) -> bool {
         self.is_full() || self.0.as_ref().is_none_or(|reserve| reserve.fill())
     }
@@ -180,7 +180,7 @@ impl Reserve {
         }
     }
 
-    /// Cuts a piece off, down to `floor`. Tells whether there was anything.
+    /// Cuts a piece off, down to `floor`. Returns whether there was anything.
     fn cut(&self, floor: u64, is_spender: bool) -> bool {
         self.is_full.store(false, Ordering::Release);
         // Those who were let in before have what they came for.
@@ -204,7 +204,7 @@ impl Reserve {
         cut.is_ok()
     }
 
-    /// Takes what there is of what is missing. Tells whether the reserve is whole, or there is none.
+    /// Takes what there is of what is missing. Returns whether the reserve is whole, or there is none.
     fn fill(&self) -> bool {
         let mut kept = self.kept.lock();
         if kept.spenders > 0 {

@@ -1,6 +1,6 @@
-//! A small file of words that processes share through memory, and a bell that one rings and others wait for.
+//! A small file of words that processes share through memory, and a futex that one process wakes and others wait at.
 //!
-//! Everything in it is atomic and nothing is believed: whoever reads treats a word as a hint. One process makes the file
+//! Everything in it is atomic and nothing is believed: a reader treats a word as a hint. One process makes the file
 //! and holds its lock for as long as it lives, so others can tell whether anybody still writes. The file is never cut
 //! or grown, only replaced by another one of the same name, so touching its pages raises no signal.
 //!
@@ -62,8 +62,8 @@ impl SharedWords {
         Ok(Some(words))
     }
 
-    /// The file that another process has made. `shape` tells from its first bytes where the common part begins and how
-    /// long the whole must be. `None` if there is none like that, or, if it is to be `held`, nobody holds it.
+    /// The file that another process has made. `shape` reports from its first bytes where the common part begins and how
+    /// long the whole must be. `None` if there is none like that, or, if it is to be `held`, no process holds it.
     pub(crate) fn open(
         path: &Path,
         held: bool,
@@ -100,7 +100,7 @@ impl SharedWords {
         self.is_maker || platform::is_locked_elsewhere(&self.file)
     }
 
-    /// The maker ends: nobody holds the file any more, whatever copies of its descriptor there are.
+    /// The maker ends: no process holds the file any more, whatever copies of its descriptor there are.
     pub(crate) fn release(&self) {
         if self.is_maker {
             platform::unlock(&self.file);
@@ -124,7 +124,7 @@ impl SharedWords {
             return None;
         }
         // SAFETY: the eight bytes lie inside the map, as was just checked, which `self` keeps; they are aligned, as maps
-        // begin at a page. Every process looks at them by atomic operations only. Storing through a map that is only
+        // begin at a page. Every process accesses them by atomic operations only. Storing through a map that is only
         // for reading would fault: stores are made by the maker, whose map is writable.
         Some(unsafe { AtomicU64::from_ptr(self.whole.as_mut_ptr().add(at).cast()) })
     }

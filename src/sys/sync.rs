@@ -9,30 +9,30 @@ mod real {
 
     pub(crate) use crate::sys::platform::{futex_wait, futex_wake};
 
-    /// A flag one thread waits for and any thread raises. Waiting lowers it again.
+    /// A flag one thread waits for and any thread sets. Waiting clears it again.
     #[derive(Debug, Default)]
     pub(crate) struct Signal {
-        raised: Mutex<bool>,
+        set: Mutex<bool>,
         changed: parking_lot::Condvar,
     }
 
     impl Signal {
-        pub(crate) fn raise(&self) {
-            *self.raised.lock() = true;
+        pub(crate) fn set(&self) {
+            *self.set.lock() = true;
             self.changed.notify_one();
         }
 
-        /// Waits until the flag is raised or the deadline has passed; `None` waits without end.
+        /// Waits until the flag is set or the deadline has passed; `None` waits without end.
         pub(crate) fn wait(&self, deadline: Option<Instant>) {
-            let mut raised = self.raised.lock();
-            while !*raised {
+            let mut set = self.set.lock();
+            while !*set {
                 match deadline {
-                    None => self.changed.wait(&mut raised),
-                    Some(deadline) if self.changed.wait_until(&mut raised, deadline).timed_out() => break,
+                    None => self.changed.wait(&mut set),
+                    Some(deadline) if self.changed.wait_until(&mut set, deadline).timed_out() => break,
                     Some(_) => {}
                 }
             }
-            *raised = false;
+            *set = false;
         }
     }
 }
@@ -88,22 +88,22 @@ mod real {
     /// As above; there is no time in a model.
     #[derive(Debug, Default)]
     pub(crate) struct Signal {
-        raised: Mutex<bool>,
+        set: Mutex<bool>,
         changed: Condvar,
     }
 
     impl Signal {
-        pub(crate) fn raise(&self) {
-            *self.raised.lock() = true;
+        pub(crate) fn set(&self) {
+            *self.set.lock() = true;
             self.changed.notify_one();
         }
 
         pub(crate) fn wait(&self, _deadline: Option<Instant>) {
-            let mut raised = self.raised.lock();
-            while !*raised {
-                raised = self.changed.wait(raised).expect(NO_PANIC);
+            let mut set = self.set.lock();
+            while !*set {
+                set = self.changed.wait(set).expect(NO_PANIC);
             }
-            *raised = false;
+            *set = false;
         }
     }
 }

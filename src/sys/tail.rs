@@ -10,7 +10,7 @@ const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
 
 /// Byte position up to which a file is whole, and a mark of the room above, in one word.
 ///
-/// Written only by the file's one [`LogWriter`](super::LogWriter), or by the one who follows what another process
+/// Written only by the file's one [`LogWriter`](super::LogWriter), or by the one reader that tails what another process
 /// writes, with release order, after the bytes below the position are in place; read by anybody with acquire order.
 /// The position never goes back.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Tail {
         TailWord::unpack(self.0.load(Ordering::Acquire))
     }
 
-    /// What was published, as one number that tells apart any two states of a file.
+    /// What was published, as one number that distinguished any two states of a file.
     #[inline]
     pub(crate) fn word(&self) -> u64 {
         self.0.load(Ordering::Acquire)

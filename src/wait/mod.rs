@@ -1,4 +1,4 @@
-//! Waiting for a log to grow, without ever losing a wake-up and without cost while nobody waits.
+//! Waiting for a log to grow, without ever losing a wake-up and without cost while no reader waits.
 //!
 //! The one concurrency protocol of the crate besides publishing itself, [`Turns`] and [`Requests`], all checked by loom in [`tests`]:
 //!
@@ -6,7 +6,7 @@
 //! |---|---|
 //! | publish (release store) | register its waker, count + 1 |
 //! | full fence | full fence |
-//! | look at the count; wake all if it is not 0 | look at the published word again; park if nothing is new |
+//! | check the count; wake all if it is not 0 | check the published word again; park if nothing is new |
 //!
 //! Of the two fences one comes first. If it is the writer's, the sleeper sees what was published and does not park; if
 //! it is the sleeper's, the writer sees the count and wakes. A release store without the fence would lose wake-ups.
@@ -43,7 +43,7 @@ struct List {
 }
 
 impl Sleepers {
-    /// For the writer, after it has published: wakes all who wait. One fence and one load if nobody does.
+    /// For the writer, after it has published: wakes all who wait. One fence and one load if none does.
     #[inline]
     pub(crate) fn wake_all(&self) {
         fence(Ordering::SeqCst);

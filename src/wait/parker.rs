@@ -20,11 +20,11 @@ struct ParkerState {
 
 impl Wake for ParkerState {
     fn wake(self: Arc<Self>) {
-        self.signal.raise();
+        self.signal.set();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.signal.raise();
+        self.signal.set();
     }
 }
 
@@ -34,7 +34,7 @@ impl Parker {
     }
 
     pub(crate) fn wake(&self) {
-        self.state.signal.raise();
+        self.state.signal.set();
     }
 
     /// Waits until woken or the deadline has passed; `None` waits without end.

@@ -1,4 +1,4 @@
-//! Something that is to be done before long, by whoever does it next: a request of many, and its end.
+//! Something that is to be done before long, by the next thread that does it: a request of many, and its end.
 //!
 //! | who wants it done | who does it |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | [`ask`](Requests::ask): a request that is wanted earlier takes the place of the open one | looks what there is, and does it |
 //!
 //! Both halves of the state are one word: a request is open exactly as long as no round has begun since it was made. As
-//! two words a request could be noted in a round in which it is void: it would keep others from asking, and nobody would
+//! two words a request could be noted in a round in which it is void: it would keep others from asking, and no thread would
 //! ever come for it.
 
 use std::sync::atomic::Ordering;
@@ -46,7 +46,7 @@ impl Requests {
         delay_of(self.0.load(Ordering::Relaxed)) <= micros(delay)
     }
 
-    /// Asks. `Some`: nobody has asked for it so early since the last round began, and the caller brings it about.
+    /// Asks. `Some`: no other call has asked for it so early since the last round began, and the caller brings it about.
     pub(crate) fn ask(&self, delay: Duration) -> Option<Request> {
         let micros = micros(delay);
         let earlier =

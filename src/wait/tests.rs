@@ -20,7 +20,7 @@ struct Shared {
 }
 
 // The tail says when the byte may be read: the property under test.
-#[expect(unsafe_code, reason = "the cell stands for mapped memory, and loom checks every access to it")]
+#[expect(unsafe_code, reason = "the cell represents mapped memory, and loom checks every access to it")]
 // SAFETY: loom fails the test if an access to the cell is not ordered.
 unsafe impl Sync for Shared {}
 
@@ -31,8 +31,8 @@ impl Shared {
 
     fn append(&self) {
         self.byte.with_mut(|byte| {
-            #[expect(unsafe_code, reason = "the cell stands for mapped memory")]
-            // SAFETY: nobody reads before the tail is published; loom checks it.
+            #[expect(unsafe_code, reason = "the cell represents mapped memory")]
+            // SAFETY: no thread reads before the tail is published; loom checks it.
             unsafe {
                 *byte = 7;
             }
@@ -45,7 +45,7 @@ impl Shared {
     fn read(&self) -> Option<u8> {
         (self.tail.load().position == 1).then(|| {
             self.byte.with(|byte| {
-                #[expect(unsafe_code, reason = "the cell stands for mapped memory")]
+                #[expect(unsafe_code, reason = "the cell represents mapped memory")]
                 // SAFETY: the tail was published after the byte was written; loom checks it.
                 unsafe {
                     *byte
@@ -123,7 +123,7 @@ impl Synced {
 }
 
 #[test]
-fn a_sync_serves_all_who_appended_before_it_and_nobody_waits_for_ever() {
+fn a_sync_serves_all_who_appended_before_it_and_no_thread_waits_for_ever() {
     for (others, bound) in [(1, None), (2, Some(3))] {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = bound;

@@ -1,4 +1,4 @@
-//! Many want something done that one can do for all: whoever comes first does it, the others wait for their turn.
+//! Many want something done that one can do for all: the first thread does it, the others wait for their turn.
 //!
 //! What is done for one is done for all who asked before it began. So those who come while it is being done wait, and
 //! the first of them who was not served is handed the turn, before the served ones are woken: the next round begins
@@ -18,7 +18,7 @@ pub(crate) struct Turns {
 
 #[derive(Debug, Default)]
 struct Line {
-    /// Somebody has the turn.
+    /// A thread has the turn.
     taken: bool,
     waiting: VecDeque<Arc<Waiter>>,
 }
@@ -26,7 +26,7 @@ struct Line {
 #[derive(Debug)]
 struct Waiter {
     goal: u64,
-    /// Whether the turn was handed over, once the signal is raised.
+    /// Whether the turn was handed over, once the signal is set.
     has_turn: AtomicU64,
     signal: Signal,
 }
@@ -40,7 +40,7 @@ impl Turns {
         }
         let waiter = {
             let mut line = self.line.lock();
-            // Whoever has the turn serves first and then looks into the line: nobody is left in it.
+            // The thread that has the turn serves first and then looks into the queue: no thread is left in it.
             if is_served(goal) {
                 return;
             }
@@ -60,7 +60,7 @@ impl Turns {
                 return;
             }
         }
-        // Also when the work panics: nobody may wait for somebody who is gone.
+        // Also when the work panics: no thread may wait for one that is gone.
         let _turn = Turn { turns: self, is_served: &is_served };
         work();
     }
@@ -84,12 +84,12 @@ impl Drop for Turn<'_> {
             line.waiting = left;
             if let Some(next) = next {
                 next.has_turn.store(1, Ordering::Release);
-                next.signal.raise();
+                next.signal.set();
             }
             served
         };
         for waiter in served {
-            waiter.signal.raise();
+            waiter.signal.set();
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Directories as somebody else might have left them, made by changing bytes of ours.
+//! Directories as another program might have left them, made by changing bytes of ours.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a field of a batch's header stands.
+/// Where a field of a batch's header is.
 const ATTRIBUTES: usize = 21;
 const PRODUCER_ID: usize = 43;
 const PRODUCER_EPOCH: usize = 51;
@@ -41,7 +41,7 @@ pub(crate) struct Producer {
     pub(crate) transactional: bool,
 }
 
-/// Takes away what an orderly close leaves, so that the next open looks at everything.
+/// Takes away what an orderly close leaves, so that the next open checks everything.
 pub(crate) fn crash(root: &Path) {
     for name in [".kafka_cleanshutdown", "recovery-point-offset-checkpoint"] {
         let _ = fs::remove_file(root.join(name));

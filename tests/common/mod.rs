@@ -82,7 +82,7 @@ pub(crate) fn in_every_mode(suite: impl Fn(Mode, &Path)) {
     }
 }
 
-/// Everything in these partitions now, in the order it is handed out.
+/// Everything in these partitions now, in the order it is returned.
 pub(crate) fn read<P: Into<TopicPartition>>(
     log: &EventLog,
     of: impl IntoIterator<Item = P>,

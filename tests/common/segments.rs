@@ -1,4 +1,4 @@
-//! Partitions with a segment that is empty, shortened or missing, in one directory that was not closed in order.
+//! Partitions with a segment that is empty, shortened or missing, in one directory that was not closed cleanly.
 //!
 //! Each partition has 40 records in four segments of ten. `absence.txt` holds what a broker serves of each, as
 //! `tests/kafka/absence.rs` has asked one; that program, with `STRATALOG_KAFKA=write`, makes the file anew.
@@ -37,7 +37,7 @@ pub(crate) struct Case {
     pub(crate) recovery_point: Option<u64>,
     /// Offset in the checkpoint of the cleaner.
     pub(crate) cleaned: Option<u64>,
-    /// The log was closed in order, and the checkpoints are what the close left.
+    /// The log was closed cleanly, and the checkpoints are what the close left.
     pub(crate) is_closed: bool,
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// The same of a log that was closed in order, one for each segment and what may happen to it.
+/// The same of a log that was closed cleanly, one for each segment and what may happen to it.
 pub(crate) fn closed_cases() -> Vec<Case> {
     let cases = cases().into_iter().filter(|case| !case.is_compacted() && case.recovery_point == Some(END));
     let cases = cases.enumerate().map(|(partition, case)| {

@@ -144,7 +144,7 @@ fn who_is_not_written_to_rests_and_begins_again() {
     reader.assign(topic.partitions()).unwrap();
     assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 3);
     assert_eq!(send(0, "c").offset, 1);
-    assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 1, "a reader that was there goes on");
+    assert_eq!(reader.poll(Duration::ZERO).unwrap().len(), 1, "a reader that was there continues");
     log.close().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
     assert!(log.recovery().clean);

@@ -111,7 +111,7 @@ fn files_stay_below_the_limit_and_no_signal_comes() {
 }
 
 #[test]
-fn a_log_with_longer_files_is_recovered_and_goes_on_in_shorter_ones() {
+fn a_log_with_longer_files_is_recovered_and_continues_in_shorter_ones() {
     for mode in [0, 3] {
         let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let log = open(dir.path(), mode);

@@ -1,4 +1,4 @@
-//! A full disk: `StorageFull`, nothing acknowledged is lost, and all goes on once there is space.
+//! A full disk: `StorageFull`, nothing acknowledged is lost, and all continues once there is space.
 #![cfg(target_os = "linux")]
 
 use std::io::Write;

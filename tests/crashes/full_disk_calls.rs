@@ -29,7 +29,7 @@ enum State {
 }
 
 /// What can be seen of a log: topics with their settings, what groups have committed, and by partition where it begins,
-/// how many records it has, and a number that stands for them.
+/// how many records it has, and a number that represents them.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     topics: BTreeMap<String, String>,
@@ -228,7 +228,7 @@ const CALLS: &[Call] = &[
     }),
     ("retention", true, |case| {
         case.clock.advance(DAY * 2);
-        // It tells of all that could not be done, such as checkpoints; what counts is what is gone.
+        // It reports all that could not be done, such as checkpoints; what counts is what is gone.
         let outcome = case.log.run_maintenance().map(drop);
         let is_gone = |topic: &str| case.topic(topic)?.partition(0)?.segments().map(|left| left.len() == 1);
         match outcome {
@@ -262,7 +262,7 @@ fn each_call(kind: Kind, mode: usize, state: State, reserve: bool) -> bool {
         before = after;
     }
     small.fill();
-    // There is space, and all goes on without another open.
+    // There is space, and all continues without another open.
     small.free();
     if state == State::Open && !reserve {
         let _ = log.run_maintenance();
@@ -354,7 +354,7 @@ fn each_call_works_or_changes_nothing_on_xfs() {
     in_each_state(Kind::XfsWithoutReflink, &[0]);
 }
 
-/// What is derived from the log is made anew at the open, or left out.
+/// What is derived from the log is rebuilt at the open, or left out.
 #[test]
 fn a_full_log_is_opened_and_read_without_what_is_derived() {
     for state in [State::Closed, State::Killed] {

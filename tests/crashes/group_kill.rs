@@ -57,7 +57,7 @@ fn child() {
     });
 }
 
-/// Runs the child and kills it; returns how far it told each partition to be committed.
+/// Runs the child and kills it; returns how far it reported each partition to be committed.
 fn run_and_kill(path: &Path, lifetime: Duration, least: usize) -> BTreeMap<u32, u64> {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", test_path!(child), "--nocapture", "--test-threads=1"]).env(DIRECTORY, path);
@@ -66,9 +66,9 @@ fn run_and_kill(path: &Path, lifetime: Duration, least: usize) -> BTreeMap<u32, 
     let (mut committed, mut count, mut begun, mut killed) = (BTreeMap::new(), 0, None, false);
     let mut line = String::new();
     while lines.read_line(&mut line).unwrap() > 0 {
-        // A line that was cut off by the kill tells nothing.
-        if let Some(told) = line.strip_suffix('\n').and_then(|line| line.split("ack ").nth(1)) {
-            let (partition, offset) = told.split_once(' ').unwrap();
+        // A line that was cut off by the kill reports nothing.
+        if let Some(reported) = line.strip_suffix('\n').and_then(|line| line.split("ack ").nth(1)) {
+            let (partition, offset) = reported.split_once(' ').unwrap();
             let so_far = committed.entry(partition.parse().unwrap()).or_insert(0);
             *so_far = offset.parse::<u64>().unwrap().max(*so_far);
             count += 1;
@@ -85,14 +85,14 @@ fn run_and_kill(path: &Path, lifetime: Duration, least: usize) -> BTreeMap<u32, 
     committed
 }
 
-/// What is committed after a stop holds everything that was told, and lies within the log; the group goes on there.
-fn check(path: &Path, told: &BTreeMap<u32, u64>) {
+/// What is committed after a stop holds everything that was reported, and lies within the log; the group continues there.
+fn check(path: &Path, reported: &BTreeMap<u32, u64>) {
     let (log, topic) = open(path);
     assert!(!log.recovery().clean);
     let group = log.group("g").unwrap();
     let committed: BTreeMap<_, _> =
         group.committed().unwrap().iter().map(|at| (at.topic_partition().partition(), at.offset())).collect();
-    for (partition, offset) in told {
+    for (partition, offset) in reported {
         let found = committed.get(partition).copied().unwrap_or(0);
         assert!(found >= *offset, "partition {partition}: {offset} was committed, {found} is remembered");
     }
@@ -110,18 +110,18 @@ fn check(path: &Path, told: &BTreeMap<u32, u64>) {
 }
 
 #[test]
-fn what_was_committed_is_remembered_and_the_group_goes_on_there() {
+fn what_was_committed_is_remembered_and_the_group_continues_there() {
     let (dir, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let ((mut dice, rounds), mut told) = (campaign("group_kill", 0x6e0, ROUNDS), BTreeMap::new());
+    let ((mut dice, rounds), mut reported) = (campaign("group_kill", 0x6e0, ROUNDS), BTreeMap::new());
     for round in 0..rounds {
         let lifetime = Duration::from_micros(dice.below(80_000));
         let least = usize::try_from(dice.below(300)).unwrap() + 1;
         for (partition, offset) in run_and_kill(dir.path(), lifetime, least) {
-            told.insert(partition, offset);
+            reported.insert(partition, offset);
         }
         let image = copies.path().join(round.to_string());
         copy(dir.path(), &image);
-        check(&image, &told);
+        check(&image, &reported);
     }
-    assert!(told.len() > 1, "{told:?}");
+    assert!(reported.len() > 1, "{reported:?}");
 }

@@ -30,7 +30,7 @@ fn open(path: &Path, round: usize) -> (EventLog, Topic) {
     (log, topic)
 }
 
-/// A value that tells whether it is whole: its length and bytes follow from its number.
+/// A value that returns whether it is whole: its length and bytes follow from its number.
 fn value(number: u64) -> Vec<u8> {
     let mut dice = Dice(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let length = 8 + usize::try_from(dice.below(6000)).unwrap();
@@ -41,7 +41,7 @@ fn value(number: u64) -> Vec<u8> {
     value
 }
 
-/// The child: writes until it is killed, and tells what was acknowledged.
+/// The child: writes until it is killed, and reports what was acknowledged.
 #[test]
 fn child() {
     let (Ok(path), Ok(round)) = (std::env::var(DIRECTORY), std::env::var(ROUND)) else { return };
@@ -122,8 +122,8 @@ fn run_and_kill(path: &Path, round: usize, lifetime: Duration, least: u64) -> Ve
     let mut killed = false;
     while lines.read_line(&mut line).unwrap() > 0 {
         // A line that was cut off by the kill is no acknowledgement.
-        if let Some(told) = line.strip_suffix('\n').and_then(|line| line.split("ack ").nth(1)) {
-            let numbers: Vec<u64> = told.split(' ').map(|field| field.parse().unwrap()).collect();
+        if let Some(reported) = line.strip_suffix('\n').and_then(|line| line.split("ack ").nth(1)) {
+            let numbers: Vec<u64> = reported.split(' ').map(|field| field.parse().unwrap()).collect();
             let [partition, offset, number] = numbers[..] else { panic!("odd line {line:?}") };
             acknowledged.push((u32::try_from(partition).unwrap(), offset, number));
             let begun = begun.get_or_insert_with(Instant::now);

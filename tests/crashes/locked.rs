@@ -55,7 +55,7 @@ fn by_another_process() {
     assert_eq!(texts(&log, &log.topic("t").unwrap()), ["theirs"]);
 }
 
-/// Whoever takes the lock's file away takes the lock with it, but not the second one.
+/// Removing the lock's file removes the lock with it, but not the second one.
 #[test]
 fn although_the_lock_was_removed() {
     for mode in MODES {
@@ -102,7 +102,7 @@ fn through_hard_links_too() {
     log.close().unwrap();
 }
 
-/// What a writer that died has left keeps nobody out.
+/// What a writer that died has left keeps no process out.
 #[test]
 fn not_by_a_file_that_was_left_over() {
     let dir = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn by_this_process() {
     let log = EventLog::open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     is_held(dir.path(), std::process::id());
-    // The refused attempt has not let go of the first one's lock.
+    // The refused attempt has not released the first one's lock.
     is_held(dir.path(), std::process::id());
     log.producer().unwrap().send(&topic, Record::new("ours")).unwrap();
     assert_eq!(texts(&log, &topic), ["ours"]);

@@ -21,7 +21,7 @@ fn value(offset: u64) -> Vec<u8> {
     value
 }
 
-/// The child: writes until it is killed, or told to stop by a line of input. Closes in order then.
+/// The child: writes until it is killed, or a line of input asks it to stop. Closes cleanly then.
 #[test]
 fn child() {
     let (Ok(path), Ok(mode)) = (std::env::var(DIRECTORY), std::env::var(MODE)) else { return };
@@ -29,11 +29,11 @@ fn child() {
     let topic = log.ensure_topic("t", TopicConfig::new().segment_bytes(1 << 20)).unwrap();
     let producer = log.producer().unwrap();
     println!("\nwriting");
-    let (told, stop) = std::sync::mpsc::channel();
+    let (reported, stop) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
         let _ = std::io::stdin().read_line(&mut line);
-        let _ = told.send(line);
+        let _ = reported.send(line);
     });
     let mut next = end(&topic, 0);
     let line = loop {
@@ -79,8 +79,8 @@ impl Writer {
         self.process.wait().unwrap();
     }
 
-    /// Tells the writer how to end, and returns where it did.
-    fn tell(mut self, line: &str) -> u64 {
+    /// Reports the writer how to end, and returns where it did.
+    fn send(mut self, line: &str) -> u64 {
         use std::io::Write;
         writeln!(self.process.stdin.take().unwrap(), "{line}").unwrap();
         let end = self.lines.find_map(|line| line.unwrap().strip_prefix("closed at ")?.parse().ok());
@@ -122,7 +122,7 @@ fn writer_is_killed_and_comes_again() {
                 receive(&mut all, &mut next, PATIENCE);
             }
             if round == 3 {
-                let end = writer.tell("close");
+                let end = writer.send("close");
                 until("everything is read", || {
                     receive(&mut all, &mut next, Duration::ZERO);
                     next == end
@@ -155,7 +155,7 @@ fn topic_is_deleted_and_made_again() {
         receive(&mut all, &mut next, PATIENCE);
     }
     let kept = log.topic("t").unwrap();
-    writer.tell("delete");
+    writer.send("delete");
     let begun = Instant::now();
     let error = loop {
         match all.poll(Duration::ZERO) {
@@ -219,7 +219,7 @@ fn segments_go_while_they_are_read() {
         assert!(first < start);
         assert_eq!(log.topic("t").unwrap().partition(0).unwrap().offsets().unwrap().log_start, start);
         lagging.seek(Position::new(("t", 0), start)).unwrap();
-        let (mut from, end) = (start, writer.tell("close"));
+        let (mut from, end) = (start, writer.send("close"));
         while from < end {
             receive(&mut lagging, &mut from, PATIENCE);
         }

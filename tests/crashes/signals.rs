@@ -27,7 +27,7 @@ struct Mounted {
     at: PathBuf,
 }
 
-fn tell_skipped(what: &str, why: impl std::fmt::Display) {
+fn emit_skipped(what: &str, why: impl std::fmt::Display) {
     eprintln!("skipped: {what}: {why}");
 }
 
@@ -36,11 +36,11 @@ fn run(what: &str, program: &str, arguments: &[&str]) -> Option<()> {
     match Command::new(program).args(arguments).output() {
         Ok(output) if output.status.success() => Some(()),
         Ok(output) => {
-            tell_skipped(what, String::from_utf8_lossy(&output.stderr).trim());
+            emit_skipped(what, String::from_utf8_lossy(&output.stderr).trim());
             None
         }
         Err(error) => {
-            tell_skipped(what, format_args!("{program}: {error}"));
+            emit_skipped(what, format_args!("{program}: {error}"));
             None
         }
     }
@@ -129,7 +129,7 @@ impl Mounted {
 
     fn all() -> Vec<Self> {
         for network in ["FUSE", "NFS"] {
-            tell_skipped(network, "there is no server for it in the tests");
+            emit_skipped(network, "there is no server for it in the tests");
         }
         Self::on_devices().into_iter().chain(Self::tmpfs()).chain(Self::overlay()).collect()
     }
@@ -183,7 +183,7 @@ const EVENTS: [(&str, Event); 16] = [
     ("segment cut: poll of another process", Child::follow_what_was_cut),
     ("`stratalog.live` cut: append", Child::append_without_live),
     ("`stratalog.live` cut: poll of another process", Child::poll_without_live),
-    ("`stratalog.live` removed: append, poll", Child::go_on_without_live),
+    ("`stratalog.live` removed: append, poll", Child::continue_without_live),
     ("device gone: append, sync, read", Child::use_a_device_that_is_gone),
     ("file system becomes read-only: append, sync, read", Child::use_what_became_read_only),
     ("device refuses writes: append, sync, read", Child::use_a_device_that_refuses_writes),
@@ -211,7 +211,7 @@ impl Child {
         let child = Self { at: at.to_owned(), root, write, read, log };
         for _ in 0..200 {
             child.send(&[7; 100]).unwrap();
-            // Makes pages ready in front of a mapped writer.
+            // Makes pages ready before a mapped writer.
             child.log.run_maintenance().unwrap();
         }
         child
@@ -379,7 +379,7 @@ impl Child {
         end_of(polled)
     }
 
-    fn go_on_without_live(&self) -> String {
+    fn continue_without_live(&self) -> String {
         let reader = self.reader();
         assert_eq!(Self::read_all(&reader).unwrap(), 200);
         let _ = fs::remove_file(self.root.join("stratalog.live"));
@@ -387,7 +387,7 @@ impl Child {
             self.send(&[7; 100]).unwrap();
         }
         self.log.sync().unwrap();
-        // Whoever followed it finds out that it is gone.
+        // A reader that tailed it finds out that it is gone.
         let mut consumer = reader.consumer_with(ConsumerConfig::new()).unwrap();
         consumer.assign(reader.topic("t").unwrap().partitions()).unwrap();
         let mut count = 0;
@@ -483,9 +483,9 @@ fn end_of_cell(event: usize, mode: usize, at: &Path) -> String {
     if output.status.signal() == Some(SIGBUS) {
         return "SIGBUS".to_owned();
     }
-    let told = String::from_utf8_lossy(&output.stdout);
-    let end = told.lines().find_map(|line| line.split_once("end: ").map(|(_, end)| end.to_owned()));
-    end.unwrap_or_else(|| format!("{}: {told}{}", output.status, String::from_utf8_lossy(&output.stderr)))
+    let reported = String::from_utf8_lossy(&output.stdout);
+    let end = reported.lines().find_map(|line| line.split_once("end: ").map(|(_, end)| end.to_owned()));
+    end.unwrap_or_else(|| format!("{}: {reported}{}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
 /// What the table of the guide says.
@@ -504,7 +504,7 @@ fn differs(system: &Mounted, event: usize, mode: usize) -> Option<String> {
     let cell = format!("{}, {}, {name}: {end}", system.name, MODES[mode].0);
     eprintln!("{cell}");
     if end == "–" {
-        tell_skipped(name, format_args!("{} does not do it", system.name));
+        emit_skipped(name, format_args!("{} does not do it", system.name));
         return None;
     }
     let is_promised = promised.split(", or ").any(|one| one == end);

@@ -1,4 +1,4 @@
-//! Files and parts of files that are not there: what is left is read right, and what is missing is told.
+//! Files and parts of files that are not there: what is left is read right, and what is missing is reported.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,10 +13,10 @@ fn open(dir: &Path) -> EventLog {
     EventLog::options().maintenance(Maintenance::Manual).open(dir).unwrap()
 }
 
-/// What a reader gets of a partition that begins at its start, and goes on after damage where the error says so.
+/// What a reader gets of a partition that begins at its start, and continues after damage where the error says so.
 struct ReadThrough {
     offsets: Vec<u64>,
-    /// The first offset of each damage, where to go on, and the words.
+    /// The first offset of each damage, where to continue, and the words.
     damage: Vec<(u64, Option<u64>, String)>,
 }
 
@@ -85,14 +85,14 @@ impl Recovered {
         self.log.recovery().failed.iter().find(|failure| failure.to_string().contains(&directory))
     }
 
-    fn told_missing(&self, of: &TopicPartition) -> Vec<(std::ops::Range<u64>, bool)> {
-        let told = self.events.iter().filter_map(|event| match event {
+    fn reported_missing(&self, of: &TopicPartition) -> Vec<(std::ops::Range<u64>, bool)> {
+        let reported = self.events.iter().filter_map(|event| match event {
             Event::RecordsMissing { partition, offsets, maybe_compacted } if partition == of => {
                 Some((offsets.clone(), *maybe_compacted))
             }
             _ => None,
         });
-        told.collect()
+        reported.collect()
     }
 }
 
@@ -107,8 +107,8 @@ fn loses_a_durable_end(case: &Case) -> bool {
         && case.recovery_point.is_some_and(|point| case.gone().start < point)
 }
 
-/// Asserts that a reader is stopped at what is lost, once, and that opening told of it. Returns what else is read.
-fn assert_loss_is_told(opened: &Recovered, case: &Case) -> Vec<u64> {
+/// Asserts that a reader is stopped at what is lost, once, and that opening reported it. Returns what else is read.
+fn assert_loss_is_reported(opened: &Recovered, case: &Case) -> Vec<u64> {
     let (of, gone) = (of(case), case.gone());
     let read = read_through(&opened.log, &of);
     let [(at, resume_at, words)] = &read.damage[..] else { panic!("{case}: {:?}", read.damage) };
@@ -122,12 +122,12 @@ fn assert_loss_is_told(opened: &Recovered, case: &Case) -> Vec<u64> {
         report.missing.iter().map(|one| (one.offsets.clone(), one.maybe_compacted)).collect();
     assert_eq!(missing, [(gone, false)], "{case}");
     assert_eq!(report.log_end, segments::END, "{case}");
-    assert_eq!(opened.told_missing(&of), missing, "{case}");
+    assert_eq!(opened.reported_missing(&of), missing, "{case}");
     read.offsets
 }
 
 #[test]
-fn what_a_closed_log_has_lost_is_told_by_the_open_the_reader_and_verify() {
+fn what_a_closed_log_has_lost_is_reported_by_the_open_the_reader_and_verify() {
     let cases = closed_cases();
     for read_only in [false, true] {
         let dir = in_memory();
@@ -158,7 +158,7 @@ fn what_a_closed_log_has_lost_is_told_by_the_open_the_reader_and_verify() {
                     && problem.reason.contains(&format!("{} to {}", gone.start, gone.end - 1))),
                 "{case}: {problems:?}"
             );
-            let read = assert_loss_is_told(&opened, case);
+            let read = assert_loss_is_reported(&opened, case);
             let expected: Vec<_> = (0..segments::END).filter(|offset| !gone.contains(offset)).collect();
             assert_eq!(read, expected, "{case}");
         }
@@ -191,11 +191,11 @@ fn a_compacted_partition_is_never_cut_at_a_gap_between_segments() {
             let missing: Vec<_> =
                 report.missing.iter().map(|one| (one.offsets.clone(), one.maybe_compacted)).collect();
             assert_eq!(missing, [(case.gone(), true)], "{case}");
-            assert_eq!(recovered.told_missing(&of), missing, "{case}");
+            assert_eq!(recovered.reported_missing(&of), missing, "{case}");
         }
         // A compaction explains it, but not indexes that know of more than there is.
         if is_gap && case.cleaned.is_some() && case.how == How::Missing {
-            assert_eq!(recovered.told_missing(&of), [], "{case}");
+            assert_eq!(recovered.reported_missing(&of), [], "{case}");
         }
     }
 }
@@ -217,8 +217,8 @@ fn a_partition_that_was_never_compacted_is_cut_at_a_gap_above_its_recovery_point
             continue;
         }
         if is_front || !is_above {
-            // Nothing is cut: all that Kafka serves is read, and what it passes over is told.
-            let read = assert_loss_is_told(&recovered, case);
+            // Nothing is cut: all that Kafka serves is read, and what it passes over is reported.
+            let read = assert_loss_is_reported(&recovered, case);
             let answer = answer_of(&recovered.log, &of, read).to_string();
             let kafka = if is_front { kafka.replacen("10..", "0..", 1) } else { kafka };
             assert_eq!(answer, kafka, "{case}");
@@ -229,7 +229,7 @@ fn a_partition_that_was_never_compacted_is_cut_at_a_gap_above_its_recovery_point
         let answer = answer_of(&recovered.log, &of, read.offsets).to_string();
         let prefix = Answer::of(0, left, 0..left).to_string();
         assert_eq!(answer, prefix, "{case}: Kafka serves {kafka}");
-        // Each segment after the cut is kept, and each is told.
+        // Each segment after the cut is kept, and each is reported.
         let after = (0..segments::END).step_by(10).filter(|base| *base > case.base);
         let names: Vec<_> = after.map(|base| format!("{base:020}.log.cut-whole")).collect();
         let report = recovered.report_of(&of);
@@ -237,10 +237,10 @@ fn a_partition_that_was_never_compacted_is_cut_at_a_gap_above_its_recovery_point
         let kept: Vec<_> =
             kept.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
         assert_eq!(kept, names, "{case}");
-        let told = recovered
+        let reported = recovered
             .events
             .iter()
             .filter(|event| matches!(event, Event::TruncatedBytesKept { partition, .. } if *partition == of));
-        assert_eq!(told.count(), names.len(), "{case}");
+        assert_eq!(reported.count(), names.len(), "{case}");
     }
 }

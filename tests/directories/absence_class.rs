@@ -1,8 +1,8 @@
-//! Every file of a healthy directory gone, cut, older or exchanged, alone and in pairs.
+//! Every file of a healthy directory gone, cut, older or swapped, alone and in pairs.
 //!
 //! What holds in each case: a record that is read is the one that was sent at its offset. What is not read any more, and a
-//! committed position that is another, is told: by an error, an event, the report of the opening, or by `verify`. And what
-//! is not told changes nothing.
+//! committed position that is another, is reported: by an error, an event, the report of the opening, or by `verify`. And what
+//! is not reported changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -93,7 +93,7 @@ fn healthy() -> Healthy {
 }
 
 fn read_files(root: &Path) -> Files {
-    // On some systems nobody else reads what is locked.
+    // On some systems no other process reads what is locked.
     let read = |(name, path)| (name, fs::read(path).unwrap_or_default());
     files_below(root).into_iter().map(read).collect()
 }
@@ -170,7 +170,7 @@ fn length_of_last(name: &str, bytes: &[u8]) -> usize {
     let (_, suffix) = name.rsplit_once('.').unwrap_or_default();
     match suffix {
         "log" => {
-            // Space that was taken ahead belongs to no batch.
+            // Space that was preallocated belongs to no batch.
             let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             starts_of_batches(&bytes[..end]).last().map_or(0, |last| bytes.len() - last)
         }
@@ -183,21 +183,21 @@ fn length_of_last(name: &str, bytes: &[u8]) -> usize {
     }
 }
 
-/// Reads everything, after damage where that can be. Whatever is told on the way is added.
-fn look(log: &EventLog, told: &mut Vec<String>) -> Visible {
+/// Reads everything, after damage where that can be. Whatever is reported on the way is added.
+fn look(log: &EventLog, reported: &mut Vec<String>) -> Visible {
     let mut visible = Visible::default();
     for name in TOPICS {
         let offsets = visible.offsets.entry(name.to_owned()).or_default();
         let topic = match log.topic(name) {
             Ok(topic) => topic,
             Err(failure) => {
-                told.push(failure.to_string());
+                reported.push(failure.to_string());
                 continue;
             }
         };
         let mut reader = log.standalone_consumer().unwrap();
         if let Err(failure) = reader.assign(topic.partitions()) {
-            told.push(failure.to_string());
+            reported.push(failure.to_string());
             continue;
         }
         loop {
@@ -210,7 +210,7 @@ fn look(log: &EventLog, told: &mut Vec<String>) -> Visible {
                     }
                 }
                 Err(failure) => {
-                    told.push(failure.to_string());
+                    reported.push(failure.to_string());
                     let Error::Corrupt(damage) = failure else { break };
                     let Some(resume_at) = damage.resume_at() else { break };
                     reader.seek(resume_at).unwrap();
@@ -220,7 +220,7 @@ fn look(log: &EventLog, told: &mut Vec<String>) -> Visible {
     }
     match log.group("g").and_then(|group| group.committed()) {
         Ok(committed) => visible.committed = committed.first().map(Position::offset),
-        Err(failure) => told.push(failure.to_string()),
+        Err(failure) => reported.push(failure.to_string()),
     }
     visible
 }
@@ -248,8 +248,8 @@ impl Way {
 
 /// What came out of one case.
 struct Outcome {
-    /// In words, by whoever told it. Without what any killed directory tells.
-    told: Vec<String>,
+    /// In words, as it was reported. Without what any killed directory reports.
+    reported: Vec<String>,
     /// `None`: the directory could not be opened.
     visible: Option<Visible>,
     /// What the next opening shows, after one for writing.
@@ -259,29 +259,29 @@ struct Outcome {
 fn outcome(files: &Files, way: Way) -> Outcome {
     let dir = in_memory();
     write_files(dir.path(), files);
-    let mut told = Vec::new();
-    let verified = verify(dir.path(), VerifyOptions::new(), |problem| told.push(problem.to_string()));
+    let mut reported = Vec::new();
+    let verified = verify(dir.path(), VerifyOptions::new(), |problem| reported.push(problem.to_string()));
     if let Err(failure) = verified {
-        told.push(failure.to_string());
+        reported.push(failure.to_string());
     }
     let log = match options().read_only(way.is_read_only()).open(dir.path()) {
         Ok(log) => log,
         Err(failure) => {
-            told.push(failure.to_string());
-            return Outcome { told, visible: None, again: None };
+            reported.push(failure.to_string());
+            return Outcome { reported, visible: None, again: None };
         }
     };
     let recovery = log.recovery();
-    told.extend(recovery.failed.iter().map(ToString::to_string));
-    told.extend(recovery.unknown_directories.iter().map(|path| path.display().to_string()));
+    reported.extend(recovery.failed.iter().map(ToString::to_string));
+    reported.extend(recovery.unknown_directories.iter().map(|path| path.display().to_string()));
     for found in &recovery.partitions {
         if found.bytes_truncated > 0 || !found.kept.is_empty() || !found.missing.is_empty() {
-            told.push(format!("{found:?}"));
+            reported.push(format!("{found:?}"));
         }
     }
     let events = log.events();
-    let visible = look(&log, &mut told);
-    told.extend(
+    let visible = look(&log, &mut reported);
+    reported.extend(
         std::iter::from_fn(|| events.try_next())
             .filter(|event| !matches!(event, Event::SegmentRolled { .. }))
             .map(|event| format!("{event:?}")),
@@ -291,10 +291,10 @@ fn outcome(files: &Files, way: Way) -> Outcome {
         let _ = log.close();
         options().open(dir.path()).map(|log| look(&log, &mut Vec::new())).unwrap_or_default()
     });
-    Outcome { told, visible: Some(visible), again }
+    Outcome { reported, visible: Some(visible), again }
 }
 
-/// Offsets at the end of a killed partition that no sync has covered: nobody can know that they were there.
+/// Offsets at the end of a killed partition that no sync has covered: there is no trace of them.
 fn may_be_unknown(way: Way, healthy: &Visible, topic: &str, missing: &BTreeSet<u64>) -> bool {
     let all = &healthy.offsets[topic];
     let first = missing.first().copied().unwrap_or(u64::MAX);
@@ -303,9 +303,9 @@ fn may_be_unknown(way: Way, healthy: &Visible, topic: &str, missing: &BTreeSet<u
         && first > 0
 }
 
-/// Fails if something is missing or wrong and was not told. Tells whether nothing was told.
-fn judge(case: &dyn fmt::Debug, way: Way, healthy: &Healthy, outcome: &Outcome) -> bool {
-    let is_silent = outcome.told.is_empty();
+/// Fails if something is missing or wrong and was not reported. Returns whether nothing was reported.
+fn is_silent(case: &dyn fmt::Debug, way: Way, healthy: &Healthy, outcome: &Outcome) -> bool {
+    let is_silent = outcome.reported.is_empty();
     let Some(visible) = &outcome.visible else {
         assert!(!is_silent, "{case:?} {way:?}");
         return false;
@@ -314,7 +314,7 @@ fn judge(case: &dyn fmt::Debug, way: Way, healthy: &Healthy, outcome: &Outcome) 
         let missing: BTreeSet<_> = known.difference(&visible.offsets[topic]).copied().collect();
         assert!(
             missing.is_empty() || !is_silent || may_be_unknown(way, &healthy.visible, topic, &missing),
-            "{case:?} {way:?}: of {topic} {missing:?} are missing, and nothing was told"
+            "{case:?} {way:?}: of {topic} {missing:?} are missing, and nothing was reported"
         );
     }
     if let Some(again) = &outcome.again {
@@ -323,7 +323,7 @@ fn judge(case: &dyn fmt::Debug, way: Way, healthy: &Healthy, outcome: &Outcome) 
     let committed = visible.committed == healthy.visible.committed;
     assert!(
         committed || !is_silent || way.is_killed(),
-        "{case:?} {way:?}: {:?} is committed, and nothing was told",
+        "{case:?} {way:?}: {:?} is committed, and nothing was reported",
         visible.committed
     );
     is_silent
@@ -331,20 +331,20 @@ fn judge(case: &dyn fmt::Debug, way: Way, healthy: &Healthy, outcome: &Outcome) 
 
 /// Files that may be gone without a word, since nothing that can be seen changes by that.
 const SILENT: [(&str, &str); 13] = [
-    (".lock", "it is made anew by whoever opens the log for writing"),
-    ("stratalog.live", "it holds nothing; readers look at the files instead"),
-    ("stratalog.reserve", "it holds space alone, and is made anew"),
+    (".lock", "it is made by the next open for writing"),
+    ("stratalog.live", "it holds nothing; readers check the files instead"),
+    ("stratalog.reserve", "it holds space alone, and is rebuilt"),
     (".kafka_cleanshutdown", "without it everything after the recovery points is checked"),
     ("recovery-point-offset-checkpoint", "without it everything is checked, or taken as it was closed"),
-    ("cleaner-offset-checkpoint", "without it compaction begins at the front again"),
+    ("cleaner-offset-checkpoint", "without it compaction begins at the start again"),
     (
         "log-start-offset-checkpoint",
         "without it the log starts at its first segment again: more is read, not less",
     ),
-    ("leader-epoch-checkpoint", "it is made anew from the batches that are checked"),
-    (".index", "it is made anew from the log file; until then lookups take longer"),
+    ("leader-epoch-checkpoint", "it is rebuilt from the batches that are checked"),
+    (".index", "it is rebuilt from the log file; until then lookups take longer"),
     (".timeindex", "the same"),
-    (".snapshot", "the state of producers is made anew from the batches"),
+    (".snapshot", "the state of producers is rebuilt from the batches"),
     (".prepared", "it holds nothing yet; the next segment is made without it"),
     (".deleted", "the segment has left the log, and the file waits to be removed"),
 ];
@@ -354,14 +354,14 @@ const SILENT: [(&str, &str); 13] = [
 const UNKNOWABLE: [&str; 2] = ["cleaner-offset-checkpoint", "log-start-offset-checkpoint"];
 
 #[test]
-fn whatever_one_file_loses_is_told_or_changes_nothing() {
+fn whatever_one_file_loses_is_reported_or_changes_nothing() {
     let healthy = healthy();
     let mut silent = BTreeSet::new();
     let mut cases = 0;
     for way in WAYS {
         let files = if way.is_killed() { &healthy.killed } else { &healthy.closed };
         let untouched = outcome(files, way);
-        assert_eq!(untouched.told, [""; 0], "{way:?}");
+        assert_eq!(untouched.reported, [""; 0], "{way:?}");
         assert_eq!(untouched.visible.as_ref(), Some(&healthy.visible), "{way:?}");
         for name in files.keys() {
             for change in CHANGES {
@@ -374,7 +374,7 @@ fn whatever_one_file_loses_is_told_or_changes_nothing() {
                 if change == Change::Exchanged && UNKNOWABLE.contains(&name.as_str()) {
                     continue;
                 }
-                let is_silent = judge(&(name, change), way, &healthy, &outcome);
+                let is_silent = is_silent(&(name, change), way, &healthy, &outcome);
                 if is_silent && change == Change::Removed {
                     silent.insert(name.clone());
                 }
@@ -383,15 +383,15 @@ fn whatever_one_file_loses_is_told_or_changes_nothing() {
     }
     let is_listed = |name: &&String| SILENT.iter().any(|(end, _)| name.ends_with(end));
     let unlisted: Vec<_> = silent.iter().filter(|name| !is_listed(name)).collect();
-    assert_eq!(unlisted, [""; 0], "these are gone and nothing was told");
+    assert_eq!(unlisted, [""; 0], "these are gone and nothing was reported");
     for (end, _) in SILENT {
-        assert!(silent.iter().any(|name| name.ends_with(end)), "that {end} is gone is told");
+        assert!(silent.iter().any(|name| name.ends_with(end)), "that {end} is gone is reported");
     }
     assert!(cases > 500, "{cases}");
 }
 
 /// Both changed in these ways; nothing is silently lost, and nothing is invented.
-fn judge_pair(healthy: &Healthy, way: Way, pair: [(&String, Change); 2]) {
+fn check_pair(healthy: &Healthy, way: Way, pair: [(&String, Change); 2]) {
     let mut files = if way.is_killed() { healthy.killed.clone() } else { healthy.closed.clone() };
     let is_unknowable = |(name, change): &(&String, Change)| {
         *change == Change::Exchanged && UNKNOWABLE.contains(&name.as_str())
@@ -401,12 +401,12 @@ fn judge_pair(healthy: &Healthy, way: Way, pair: [(&String, Change); 2]) {
     }
     let [of_one, of_two] = pair.map(|(name, change)| change.make(&mut files, name, &healthy.older));
     if of_one || of_two {
-        judge(&pair, way, healthy, &outcome(&files, way));
+        is_silent(&pair, way, healthy, &outcome(&files, way));
     }
 }
 
 #[test]
-fn whatever_two_files_lose_is_told_or_changes_nothing() {
+fn whatever_two_files_lose_is_reported_or_changes_nothing() {
     let healthy = healthy();
     let names = healthy.closed.keys().filter(|name| name.starts_with("plain-0/") || !name.contains('/'));
     let names: Vec<_> = names.collect();
@@ -416,15 +416,15 @@ fn whatever_two_files_lose_is_told_or_changes_nothing() {
         // Both gone, and one of the other changes to each in turn.
         let of_one = CHANGES[number % CHANGES.len()];
         let of_two = CHANGES[number / CHANGES.len() % CHANGES.len()];
-        judge_pair(&healthy, Way::Closed, [(one, Change::Removed), (two, Change::Removed)]);
-        judge_pair(&healthy, WAYS[number % WAYS.len()], [(one, of_one), (two, of_two)]);
+        check_pair(&healthy, Way::Closed, [(one, Change::Removed), (two, Change::Removed)]);
+        check_pair(&healthy, WAYS[number % WAYS.len()], [(one, of_one), (two, of_two)]);
     }
 }
 
 /// Any two files of the whole directory, each changed in any way: 200 pairs by a seed, and as many times as many as
 /// `STRATALOG_TIMES` says.
 #[test]
-fn whatever_any_two_files_lose_is_told_or_changes_nothing() {
+fn whatever_any_two_files_lose_is_reported_or_changes_nothing() {
     let healthy = healthy();
     let (mut dice, pairs) = campaign("absence_class", 13, 200);
     for _ in 0..pairs {
@@ -435,6 +435,6 @@ fn whatever_any_two_files_lose_is_told_or_changes_nothing() {
             (name, CHANGES[usize::try_from(dice.below(CHANGES.len() as u64)).unwrap()])
         };
         let pair = [chosen(), chosen()];
-        judge_pair(&healthy, way, pair);
+        check_pair(&healthy, way, pair);
     }
 }

@@ -70,7 +70,7 @@ fn a_directory_of_bare_logs_is_complete() {
     check_over_and_over(&Expected::of_catalog(), true);
 }
 
-/// A transaction is open from offset 59 on; decided records lie after it.
+/// A transaction is open from offset 59 on; committed records lie after it.
 #[test]
 fn an_open_transaction_holds_back_those_who_want_committed_records() {
     let dir = Expected::of_broker("killed-4.1").copy();
@@ -104,7 +104,7 @@ fn an_open_transaction_holds_back_those_who_want_committed_records() {
     assert_eq!(
         all.poll(std::time::Duration::ZERO).unwrap().len(),
         7,
-        "two markers among them are not handed out"
+        "two markers among them are not returned"
     );
     assert_eq!(all.lag(("tx", 0)).unwrap(), 0);
 }

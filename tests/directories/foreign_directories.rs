@@ -93,7 +93,7 @@ fn metadata_of_a_newer_kafka_is_read_and_not_written() {
     assert_eq!(common::texts(&log, &log.topic("t").unwrap()), ["readable"]);
 }
 
-/// A partition of which the metadata tells has no directory, and a directory has no partition in the metadata.
+/// A partition that the metadata lists has no directory, and a directory has no partition in the metadata.
 #[test]
 fn partitions_without_a_directory_and_the_reverse() {
     let dir = tempfile::tempdir().unwrap();

@@ -46,9 +46,9 @@ fn plain() -> HandoverOptions {
     HandoverOptions::new()
 }
 
-/// What is listed may be gone when it is looked at. That is no failure of the rest.
+/// What is listed may be gone when it is checked. That is no failure of the rest.
 #[test]
-fn a_dry_run_beside_deletions_tells_of_what_stays() {
+fn a_dry_run_beside_deletions_reports_what_stays() {
     let dir = tempfile::tempdir().unwrap();
     left_open(dir.path());
     let log = recorded().open(dir.path()).unwrap();
@@ -69,7 +69,7 @@ fn a_dry_run_beside_deletions_tells_of_what_stays() {
 }
 
 #[test]
-fn a_transaction_of_which_nobody_knows_is_aborted() {
+fn a_transaction_that_no_coordinator_knows_is_aborted() {
     let dir = tempfile::tempdir().unwrap();
     left_open(dir.path());
     let log = recorded().open(dir.path()).unwrap();
@@ -184,17 +184,20 @@ fn old_offsets_are_committed_again() {
     log.group("younger").unwrap().set_committed([Position::new(("t", 0), 0)]).unwrap();
     // In a day the first will be a week old, and not the other one.
     clock.advance(5 * day);
-    let renewed = |report: &HandoverReport| {
-        report.renewed.iter().map(|one| format!("{} {}", one.group, one.partition)).collect::<Vec<_>>()
+    let recommitted = |report: &HandoverReport| {
+        report.recommitted.iter().map(|one| format!("{} {}", one.group, one.partition)).collect::<Vec<_>>()
     };
-    assert_eq!(renewed(&log.handover(&plain().offsets_retention(8 * day).dry_run(true)).unwrap()), [""; 0]);
+    assert_eq!(
+        recommitted(&log.handover(&plain().offsets_retention(8 * day).dry_run(true)).unwrap()),
+        [""; 0]
+    );
     let report = log.handover(&plain()).unwrap();
-    assert_eq!(renewed(&report), ["old t-0"]);
+    assert_eq!(recommitted(&report), ["old t-0"]);
     assert!(report.to_string().contains("committed again: the offset of group \"old\" in t-0"));
 
     let log = open();
     assert_eq!(log.group("old").unwrap().committed().unwrap()[0].offset(), 1);
-    assert_eq!(renewed(&log.handover(&plain()).unwrap()), [""; 0]);
+    assert_eq!(recommitted(&log.handover(&plain()).unwrap()), [""; 0]);
 }
 
 fn refused(log: &EventLog, options: &HandoverOptions, words: &[&str]) -> Vec<HandoverObstacle> {

@@ -1,4 +1,4 @@
-//! Looking into single files: what is given out is what other programs wrote.
+//! Looking into single files: what is returned is what other programs wrote.
 
 use std::fs;
 use std::path::{Path, PathBuf};

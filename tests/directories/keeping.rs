@@ -36,7 +36,7 @@ fn records_that_are_not_known_stay_in_their_logs() {
     for vector in ["clean-4.1", "killed-4.1"] {
         let dir = Expected::of_broker(vector).copy();
         let root = dir.path();
-        // A metadata record of a kind, and a version, that nobody knows; a key of groups yet to be invented; the state of
+        // A metadata record of a kind, and a version, that is not known; a key of groups yet to be invented; the state of
         // a transaction in a version to come.
         crafted::append(root, "__cluster_metadata-0", None, Some(&[1, 99, 7, 1, 2, 3]));
         let in_use = |topic: &str| {
@@ -111,7 +111,7 @@ fn directories_and_files_of_others_are_left_alone() {
         fs::create_dir(&folder).unwrap();
         let metadata = "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAfAAQ";
         fs::write(folder.join("partition.metadata"), metadata).unwrap();
-        fs::write(folder.join("00000000000000000000.log"), "somebody's only copy").unwrap();
+        fs::write(folder.join("00000000000000000000.log"), "the user's only copy").unwrap();
         fs::write(folder.join("note"), "keep me").unwrap();
     }
     let files = ["server.properties", "bootstrap.checkpoint", "codecs-0/note", "__cluster_metadata-0/note"];

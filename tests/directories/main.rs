@@ -12,7 +12,7 @@ mod keeping;
 mod legacy;
 mod mutated;
 mod mutated_directories;
-mod part_of_set;
+mod part_of_cluster;
 mod salvage;
 mod upgrades;
 mod verify;

@@ -136,7 +136,7 @@ fn change_names(kind: u8, files: &mut Files, path: &Path, other: &Path, what: u8
         10 => drop(files.insert(other.to_owned(), bytes)),
         // Of the same name in another directory.
         11 => drop(files.insert(other_folder.join(path.file_name().unwrap()), bytes)),
-        // The directory is gone, is exchanged with another, or is there twice.
+        // The directory is gone, is swapped with another, or is there twice.
         12 => files.retain(|path, _| of(path) != folder || folder == Path::new("")),
         13 if folder != Path::new("") && other_folder != Path::new("") => {
             let (here, there) = (within(files, &folder), within(files, &other_folder));
@@ -194,7 +194,7 @@ fn read(log: &EventLog) {
                     Ok(records) if records.is_empty() => break,
                     Ok(records) => {
                         for record in &records {
-                            assert!(record.offset() >= position, "offsets go on");
+                            assert!(record.offset() >= position, "offsets continue");
                             position = record.offset() + 1;
                             let _ = (record.key(), record.value(), record.headers().count());
                         }

@@ -1,4 +1,4 @@
-//! Directories whose files and directories were changed, exchanged, doubled or removed: opening and reading them ends, in
+//! Directories whose files and directories were changed, swapped, doubled or removed: opening and reading them ends, in
 //! whatever way. `fuzz/` finds such changes; here run those that were kept, and some that a seed draws.
 
 use crate::mutated;

@@ -94,7 +94,7 @@ fn salvaged(directory: &Path) -> (Vec<Lies>, Vec<LeftOut>) {
 }
 
 /// `is_damaged` says which batches were touched.
-fn judge(directory: &Path, all: &[Lies], is_damaged: impl Fn(&Lies) -> bool, what: &str) {
+fn check_salvage(directory: &Path, all: &[Lies], is_damaged: impl Fn(&Lies) -> bool, what: &str) {
     let (read, left_out) = salvaged(directory);
     for batch in all.iter().filter(|batch| !is_damaged(batch)) {
         assert!(read.contains(batch), "{what}: {batch:?} is not read\n{left_out:#?}");
@@ -143,8 +143,8 @@ fn a_flipped_bit_costs_its_own_batch_alone() {
             let is_last = all.iter().rfind(|batch| batch.path == path) == Some(hit);
             match at - hit.bytes.start {
                 0..8 if is_last => {}
-                12..16 => judge(&directory, &all, |_| false, &format!("epoch {position}")),
-                _ => judge(&directory, &all, is_hit, &format!("{} {position}", path.display())),
+                12..16 => check_salvage(&directory, &all, |_| false, &format!("epoch {position}")),
+                _ => check_salvage(&directory, &all, is_hit, &format!("{} {position}", path.display())),
             }
         }
         fs::write(&path, whole).unwrap();
@@ -162,7 +162,7 @@ fn zeroed_sectors_cut_files_and_missing_files_cost_what_lay_there() {
         let mut damaged: Vec<(PathBuf, Range<u64>)> = Vec::new();
         let mut kept = Vec::new();
         for _ in 0..=dice.below(2) {
-            // The end of the last one tells nobody what was there.
+            // The end of the last one does not show what was there.
             let path = &paths[usize::try_from(dice.below(paths.len() as u64 - 1)).unwrap()];
             if damaged.iter().any(|(other, _)| other == path) {
                 continue;
@@ -195,7 +195,7 @@ fn zeroed_sectors_cut_files_and_missing_files_cost_what_lay_there() {
                 *path == batch.path && bytes.start < batch.bytes.end && batch.bytes.start < bytes.end
             })
         };
-        judge(&directory, &all, is_damaged, &format!("round {round}: {damaged:?}"));
+        check_salvage(&directory, &all, is_damaged, &format!("round {round}: {damaged:?}"));
         for (path, bytes) in kept {
             fs::write(path, bytes).unwrap();
         }
@@ -223,11 +223,11 @@ fn a_batch_in_a_value_is_no_batch_of_the_partition() {
     log.close().unwrap();
     let (path, all) = (logs(&directory)[0].clone(), lie(&directory));
     let mut bytes = fs::read(&path).unwrap();
-    // The batch that holds the image is damaged in front of it.
+    // The batch that holds the image is damaged before it.
     bytes[usize::try_from(all[3].bytes.start).unwrap() + 30] ^= 1;
     fs::write(&path, bytes).unwrap();
     let hit = all[3].clone();
-    judge(&directory, &all, |batch| *batch == hit, "an image in a value");
+    check_salvage(&directory, &all, |batch| *batch == hit, "an image in a value");
 }
 
 #[test]

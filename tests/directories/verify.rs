@@ -32,7 +32,7 @@ type Damaging = fn(&mut Vec<u8>);
 
 const SEGMENT: u32 = 64 << 10;
 
-/// A directory of ours with indexes worth the name, closed in order.
+/// A directory of ours with indexes worth the name, closed cleanly.
 fn healthy() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let options = EventLog::options().maintenance(Maintenance::Manual).max_segment_bytes(SEGMENT);
@@ -155,14 +155,14 @@ fn indexes_are_held_against_the_log() {
         let (found, report) = problems(dir.path(), VerifyOptions::new().repair(true));
         assert!(found[0].repaired && report.repaired == 1, "{found:?}");
         assert!(!file(dir.path(), "index").exists());
-        assert_eq!(problems(dir.path(), VerifyOptions::new()).0, [], "what is missing is made anew");
+        assert_eq!(problems(dir.path(), VerifyOptions::new()).0, [], "what is missing is rebuilt");
         EventLog::open(dir.path()).unwrap().close().unwrap();
         assert_eq!(problems(dir.path(), VerifyOptions::new()).0, []);
     }
 }
 
 #[test]
-fn what_brokers_keep_beside_the_log_is_looked_at() {
+fn what_brokers_keep_beside_the_log_is_checked() {
     let cases: [(&str, ProblemKind, Damaging); 8] = [
         ("tx-0/00000000000000000023.snapshot", ProblemKind::Derived, |bytes| bytes[12] ^= 1),
         ("__consumer_offsets-4/00000000000000000000.txnindex", ProblemKind::Derived, |bytes| bytes[25] ^= 8),
@@ -194,7 +194,7 @@ fn directories_and_names_that_should_not_be_there() {
     let dir = healthy();
     let root = fs::canonicalize(dir.path()).unwrap();
     fs::create_dir(root.join("lost+found")).unwrap();
-    fs::create_dir(root.join("nobody-0")).unwrap();
+    fs::create_dir(root.join("absent-0")).unwrap();
     fs::write(root.join("orders-0/12.log"), "").unwrap();
     fs::write(root.join("orders-0/00000000000000009999.index"), "").unwrap();
     let (found, _) = problems(&root, VerifyOptions::new());
@@ -202,8 +202,8 @@ fn directories_and_names_that_should_not_be_there() {
         found.into_iter().map(|problem| (problem.path, format!("{:?}", problem.kind))).collect();
     let expected = [
         ("lost+found", "Name"),
-        ("nobody-0", "Catalog"),
-        ("nobody-0/partition.metadata", "Catalog"),
+        ("absent-0", "Catalog"),
+        ("absent-0/partition.metadata", "Catalog"),
         ("orders-0/00000000000000009999.index", "Derived"),
         ("orders-0/12.log", "Name"),
     ];
@@ -231,7 +231,7 @@ fn a_torn_tail_is_no_problem_but_what_was_on_disk_is() {
         names.pop().unwrap()
     };
     change(&log, |bytes| bytes.extend([0; 5000]));
-    assert_eq!(only_problem(dir.path()).kind, ProblemKind::Log, "closed in order");
+    assert_eq!(only_problem(dir.path()).kind, ProblemKind::Log, "closed cleanly");
     fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
     let (found, report) = problems(dir.path(), VerifyOptions::new());
     assert_eq!((found, report.tail_bytes), (vec![], 5000));
@@ -270,7 +270,7 @@ fn what_cannot_be_verified_is_an_error() {
 }
 
 #[test]
-fn work_ends_when_it_is_told_to() {
+fn work_ends_when_it_is_reported_to() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::options().maintenance(Maintenance::Manual).open(dir.path()).unwrap();
     let orders = log.create_topic("orders", TopicConfig::new()).unwrap().partition(0).unwrap();
@@ -279,19 +279,19 @@ fn work_ends_when_it_is_told_to() {
         log.producer().unwrap().send_batch(&orders, [Record::new(&value)]).unwrap();
     }
     log.close().unwrap();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let options = VerifyOptions::new().on_progress(|done, total| {
-        told.push((done, total));
+        reported.push((done, total));
         ControlFlow::Break(())
     });
     let report = verify(dir.path(), options, |_| ()).unwrap();
     assert!(report.interrupted && report.batches < 16);
-    assert_eq!(told.len(), 1);
-    assert!(told[0].0 >= 4 << 20 && told[0].0 < told[0].1);
+    assert_eq!(reported.len(), 1);
+    assert!(reported[0].0 >= 4 << 20 && reported[0].0 < reported[0].1);
 }
 
 #[test]
-fn a_directory_of_a_newer_kafka_is_told() {
+fn a_directory_of_a_newer_kafka_is_reported() {
     let dir = healthy();
     let log = dir.path().join("__cluster_metadata-0/00000000000000000000.log");
     change(&log, |bytes| {
@@ -330,7 +330,7 @@ fn where_batches_are_damaged_nothing_is_taken_away() {
     assert!(file(dir.path(), "index").exists());
 }
 
-/// Also where the checksum does not look: offset, length, epoch and format stand before it.
+/// Also where the checksum does not look: offset, length, epoch and format are before it.
 #[test]
 fn no_changed_bit_of_a_header_goes_unnoticed() {
     let dir = healthy();

@@ -25,7 +25,7 @@ enum Step {
     /// Deletes "u" or makes it again.
     Delete,
     Grow,
-    /// All who do not poll before somebody else does are expelled.
+    /// All who do not poll before another member does are evicted.
     TimePasses,
 }
 
@@ -127,7 +127,7 @@ impl Member {
                     let _ = self.consumer.seek(Position::new(of, offset));
                 }
             }
-            // It may have been expelled, or sent away.
+            // It may have been evicted, or sent away.
             Step::Commit(_) => drop(self.consumer.commit()),
             _ => {}
         }
@@ -208,6 +208,6 @@ fn a_revocation_that_is_taken_back_is_announced_and_begins_where_was_committed()
         of_1.extend(records.iter().filter(|(partition, _)| *partition == 1).map(|(_, offset)| *offset));
     }
     assert_eq!(announced, [1]);
-    // What was handed out and not committed may have been left to the next one.
+    // What was returned and not committed may have been left to the next one.
     assert_eq!(of_1[0], 2);
 }

@@ -86,7 +86,7 @@ fn no_call_commits_a_position_past_the_end() {
         let to = [Position::new(("t", 0), 1), beyond.clone()];
         refused(&log, || log.group("g").unwrap().set_committed(to));
 
-        // It goes on from where there is something.
+        // It continues from where there is something.
         let mut consumer = sent_there(group());
         consumer.seek_to_end().unwrap();
         consumer.commit().unwrap();
@@ -100,7 +100,7 @@ fn no_call_commits_a_position_past_the_end() {
 #[test]
 fn who_reads_only_what_is_durable_commits_no_more() {
     let config = || group().read_up_to(ReadUpTo::Durable);
-    let ahead = |log: &EventLog, topic: &Topic, config, is_member| {
+    let positioned = |log: &EventLog, topic: &Topic, config, is_member| {
         topic.partition(0).unwrap().sync().unwrap();
         let mut consumer = reader(log, config, is_member);
         send_round(log, topic);
@@ -109,7 +109,7 @@ fn who_reads_only_what_is_durable_commits_no_more() {
     };
     for is_member in [false, true] {
         let (_dir, log, topic) = open(1);
-        let mut consumer = ahead(&log, &topic, config(), is_member);
+        let mut consumer = positioned(&log, &topic, config(), is_member);
         consumer.commit().unwrap();
         assert_eq!(committed(&log), [Position::new(("t", 0), 1)]);
         topic.partition(0).unwrap().sync().unwrap();
@@ -117,7 +117,7 @@ fn who_reads_only_what_is_durable_commits_no_more() {
         assert_eq!(committed(&log), [Position::new(("t", 0), 2)], "once it is durable");
 
         let (_dir, log, topic) = open(1);
-        let mut consumer = ahead(&log, &topic, config().commit_on_poll(true), is_member);
+        let mut consumer = positioned(&log, &topic, config().commit_on_poll(true), is_member);
         assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
         assert_eq!(committed(&log), [Position::new(("t", 0), 1)]);
         consumer.close().unwrap();
@@ -288,10 +288,9 @@ fn a_deleted_topic_keeps_others_from_being_committed_only_where_all_or_none_are(
             assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 2);
             consumer
         };
-        let (mut by_hand, by_close) =
-            (read_both(group()), read_both(group().group("h").commit_on_poll(true)));
+        let (mut manual, by_close) = (read_both(group()), read_both(group().group("h").commit_on_poll(true)));
         made_anew(&log);
-        not_found(by_hand.commit());
+        not_found(manual.commit());
         assert_eq!(committed(&log), []);
         not_found(by_close.close());
         let left = log.group("h").unwrap().committed().unwrap();

@@ -1,4 +1,4 @@
-//! Consumers of a group share partitions, hand them over and remember how far they got.
+//! Consumers of a group share partitions, give them up and remember how far they got.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn numbers(partitions: &[TopicPartition]) -> Vec<u32> {
 }
 
 /// Polls all until nothing moves; what they read is thrown away. Letting go shows in nothing but what follows.
-fn settle(members: &mut [&mut Consumer]) {
+fn wait_until_stable(members: &mut [&mut Consumer]) {
     let mut quiet = 0;
     while quiet < 3 {
         quiet += 1;
@@ -53,7 +53,7 @@ fn settle(members: &mut [&mut Consumer]) {
 }
 
 #[test]
-fn a_lone_member_reads_everything_and_goes_on_where_it_committed() {
+fn a_lone_member_reads_everything_and_continues_where_it_committed() {
     let (_dir, log, topic) = open(3);
     send_round(&log, &topic, "a");
     let mut consumer = member(&log, "g", &["t"]);
@@ -118,7 +118,7 @@ fn a_commit_never_lets_go_and_a_late_one_is_refused() {
     let leaving = poll(&mut first).revoked().to_vec();
     assert_eq!(leaving.len(), 1);
     first.commit_to([Position::new(&leaving[0], 1)]).unwrap();
-    assert!(poll(&mut second).assigned().is_empty(), "committing lets go of nothing");
+    assert!(poll(&mut second).assigned().is_empty(), "committing releases nothing");
     let _ = poll(&mut first);
     let late = first.commit_to([Position::new(&leaving[0], 0)]).unwrap_err();
     assert!(matches!(&late, Error::FencedGeneration { group } if **group == *"g"), "{late}");
@@ -132,7 +132,7 @@ fn dropping_and_closing_leave_at_once_and_wake_those_who_wait() {
     let (_dir, log, topic) = open(2);
     let mut stays = member(&log, "g", &["t"]);
     let mut goes = member(&log, "g", &["t"]);
-    settle(&mut [&mut stays, &mut goes]);
+    wait_until_stable(&mut [&mut stays, &mut goes]);
     assert_eq!(stays.assignment().len(), 1);
     std::thread::scope(|scope| {
         let waits = scope.spawn(|| {
@@ -194,7 +194,7 @@ fn deleted_topics_are_lost_and_new_ones_of_the_name_begin_anew() {
 }
 
 #[test]
-fn who_does_not_poll_in_time_is_expelled_and_joins_anew() {
+fn who_does_not_poll_in_time_is_evicted_and_joins_anew() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(0));
     let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
@@ -210,8 +210,11 @@ fn who_does_not_poll_in_time_is_expelled_and_joins_anew() {
     other.subscribe(["t"]).unwrap();
     clock.advance(Duration::from_secs(10));
     assert!(poll(&mut other).assigned().is_empty());
-    let told: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
-    assert!(matches!(&told[..], [Event::MemberNotPolling { group, .. }] if **group == *"g"), "{told:?}");
+    let reported: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+    assert!(
+        matches!(&reported[..], [Event::MemberNotPolling { group, .. }] if **group == *"g"),
+        "{reported:?}"
+    );
     clock.advance(Duration::from_millis(19_999));
     assert!(poll(&mut other).assigned().is_empty());
     clock.advance(Duration::from_millis(1));
@@ -221,10 +224,10 @@ fn who_does_not_poll_in_time_is_expelled_and_joins_anew() {
     assert!(matches!(slow.commit(), Err(Error::FencedGeneration { .. })));
     other.commit().unwrap();
 
-    // Its next poll joins again, and tells what was lost.
+    // Its next poll joins again, and reports what was lost.
     let records = poll(&mut slow);
     assert_eq!((records.lost().len(), records.is_empty()), (2, true));
-    settle(&mut [&mut slow, &mut other]);
+    wait_until_stable(&mut [&mut slow, &mut other]);
     assert_eq!((slow.assignment().len(), other.assignment().len()), (1, 1));
 }
 
@@ -241,7 +244,7 @@ fn a_sleeping_member_notices_who_does_not_poll() {
 }
 
 #[test]
-fn polls_commit_what_the_one_before_handed_out_if_asked_to() {
+fn polls_commit_what_the_one_before_returned_if_asked_to() {
     let (_dir, log, topic) = open(1);
     send_round(&log, &topic, "a");
     let config = || ConsumerConfig::new().group("g").commit_on_poll(true).max_poll_records(1);
@@ -321,7 +324,7 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let config = ConsumerConfig::new().commit_on_poll(true);
     says(log.consumer_with(config).map(drop).unwrap_err(), "name one");
     let config = ConsumerConfig::new().group("g").max_poll_interval(Duration::ZERO);
-    says(log.consumer_with(config).map(drop).unwrap_err(), "expelled at once");
+    says(log.consumer_with(config).map(drop).unwrap_err(), "evicted at once");
     says(log.consumer("g").unwrap().subscribe([""; 0]).unwrap_err(), "no topic");
     says(log.consumer("g").unwrap().subscribe(["no/name"]).unwrap_err(), "contains '/'");
     says(log.consumer("g").unwrap().poll(Duration::ZERO).map(drop).unwrap_err(), "subscribe or assign");
@@ -523,7 +526,7 @@ fn positions_of_groups_without_members_are_forgotten_if_that_is_wanted() {
 }
 
 #[test]
-fn committed_positions_that_cannot_be_read_stand_in_nobodys_way() {
+fn committed_positions_that_cannot_be_read_are_not_in_the_way() {
     for unclean in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let options = || EventLog::options().offsets_partitions(1);
@@ -597,7 +600,7 @@ fn nothing_is_skipped_while_members_come_and_go() {
                     for _ in 0..draw(40) {
                         let records = consumer.poll(Duration::from_millis(draw(3))).unwrap();
                         for record in &records {
-                            seen.note(record.partition(), record.offset());
+                            seen.record(record.partition(), record.offset());
                         }
                         clock.advance(Duration::from_millis(draw(10)));
                         if draw(3) > 0 {
@@ -629,7 +632,7 @@ fn nothing_is_skipped_while_members_come_and_go() {
     });
     let mut last = member(&log, "g", &["t"]);
     let ends: BTreeMap<_, _> = (0..8).map(|partition| (partition, common::end(&topic, partition))).collect();
-    settle(&mut [&mut last]);
+    wait_until_stable(&mut [&mut last]);
     for position in last.positions() {
         assert_eq!(position.offset(), ends[&position.topic_partition().partition()]);
     }
@@ -648,7 +651,7 @@ mod seen {
     pub(crate) struct Seen(Mutex<[u64; 8]>, Mutex<Vec<(u32, u64, u64)>>);
 
     impl Seen {
-        pub(crate) fn note(&self, partition: u32, offset: u64) {
+        pub(crate) fn record(&self, partition: u32, offset: u64) {
             let next = &mut self.0.lock().unwrap()[partition as usize];
             if offset > *next {
                 self.1.lock().unwrap().push((partition, *next, offset));

@@ -9,7 +9,7 @@ use stratalog::{
     StartFrom, Timestamp, Topic, TopicConfig,
 };
 
-/// Time stands still: what is told apart is not told apart by it.
+/// Time is stopped: what is distinguished is not distinguished by it.
 fn options() -> OpenOptions {
     EventLog::options().clock(ManualClock::new(Timestamp::from_millis(0))).maintenance(Maintenance::Manual)
 }
@@ -48,7 +48,7 @@ fn member(log: &EventLog, by: By) -> Consumer {
     consumer
 }
 
-/// What a poll hands out, sorted.
+/// What a poll returns, sorted.
 fn poll(consumer: &mut Consumer) -> Vec<String> {
     texts(&consumer.poll(Duration::ZERO).unwrap())
 }
@@ -166,7 +166,7 @@ fn topics_that_were_there_before_the_group_begin_at_their_end() {
 }
 
 #[test]
-fn where_a_partition_begins_is_committed_before_its_records_are_handed_out() {
+fn where_a_partition_begins_is_committed_before_its_records_are_returned() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     let topic = make(&log, "t", 2);
@@ -182,7 +182,7 @@ fn where_a_partition_begins_is_committed_before_its_records_are_handed_out() {
         let offsets = partition.offsets().unwrap();
         assert_eq!(offsets.durable, offsets.log_end, "also after a power failure");
     }
-    // Nothing was committed of what was handed out: it comes again, and nothing is skipped.
+    // Nothing was committed of what was returned: it comes again, and nothing is skipped.
     send(&log, &topic, "b");
     let (_left, after_kill) = killed(dir.path());
     drop(consumer);
@@ -192,7 +192,7 @@ fn where_a_partition_begins_is_committed_before_its_records_are_handed_out() {
 }
 
 #[test]
-fn a_partition_that_changes_hands_before_its_first_commit_goes_on_where_it_began() {
+fn a_partition_that_changes_hands_before_its_first_commit_continues_where_it_began() {
     for first_begins in [StartFrom::End, StartFrom::Beginning] {
         let dir = tempfile::tempdir().unwrap();
         let log = open(dir.path());
@@ -203,7 +203,7 @@ fn a_partition_that_changes_hands_before_its_first_commit_goes_on_where_it_began
         let before: &[&str] = if first_begins == StartFrom::End { &[] } else { &["before"] };
         assert_eq!(poll(&mut first), before.repeat(2));
         send(&log, &topic, "a");
-        // It takes one of the two over, which the first lets go of without a commit.
+        // It takes one of the two over, which the first releases without a commit.
         let mut second = member(&log, By::Name);
         assert_eq!(poll(&mut second), nothing());
         assert_eq!(poll(&mut first), ["a"], "of the partition that stays");
@@ -275,7 +275,7 @@ fn a_consumer_that_is_assigned_partitions_for_a_group_misses_nothing_new() {
     send(&log, &topic, "a");
     assert_eq!(poll(&mut reader()), ["a", "a"]);
     assert_eq!(log.group("g").unwrap().committed().unwrap().len(), 2);
-    // Without a group nobody remembers when it began.
+    // Without a group it is not remembered when it began.
     let mut consumer = log.consumer_with(ConsumerConfig::new().start_from(StartFrom::End)).unwrap();
     consumer.assign(topic.partitions()).unwrap();
     assert_eq!(poll(&mut consumer), nothing());

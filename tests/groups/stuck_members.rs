@@ -46,7 +46,7 @@ impl Scene {
         consumer
     }
 
-    fn told(&self) -> Vec<Event> {
+    fn reported(&self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_next()).collect()
     }
 
@@ -59,8 +59,8 @@ impl Scene {
         self.clock.advance(Duration::from_millis(1));
         polls(other);
         assert_eq!(other.assignment().len(), 2);
-        let expelled = |event: &Event| matches!(event, Event::MemberEvicted { .. });
-        assert_eq!(self.told().iter().filter(|event| expelled(event)).count(), 1);
+        let evicted = |event: &Event| matches!(event, Event::MemberEvicted { .. });
+        assert_eq!(self.reported().iter().filter(|event| evicted(event)).count(), 1);
     }
 }
 
@@ -73,7 +73,7 @@ fn poll(consumer: &mut Consumer) -> Records {
 }
 
 #[test]
-fn one_that_subscribed_and_never_polled_is_expelled() {
+fn one_that_subscribed_and_never_polled_is_evicted() {
     let scene = scene();
     let _silent = scene.member(INTERVAL);
     let mut other = scene.member(None);
@@ -89,21 +89,21 @@ fn one_that_never_polled_is_an_event_after_ten_seconds() {
     polls(&mut other);
     scene.clock.advance(Duration::from_millis(9_999));
     polls(&mut other);
-    assert_eq!(scene.told(), []);
+    assert_eq!(scene.reported(), []);
     scene.clock.advance(Duration::from_millis(1));
     polls(&mut other);
-    let told = scene.told();
-    let [Event::MemberNotPolling { group, member }] = &told[..] else { panic!("{told:?}") };
+    let reported = scene.reported();
+    let [Event::MemberNotPolling { group, member }] = &reported[..] else { panic!("{reported:?}") };
     assert_eq!((&**group, &**member), ("g", "consumer-00000000"));
     // Once.
     scene.clock.advance(Duration::from_secs(100));
     polls(&mut other);
-    assert_eq!(scene.told(), []);
-    assert_eq!(other.assignment().len(), 1, "without an interval nobody is expelled");
+    assert_eq!(scene.reported(), []);
+    assert_eq!(other.assignment().len(), 1, "without an interval no member is evicted");
 }
 
 #[test]
-fn one_whose_poll_failed_is_expelled() {
+fn one_whose_poll_failed_is_evicted() {
     let scene = scene();
     let mut failing = scene.member(INTERVAL);
     assert_eq!(poll(&mut failing).len(), 2);
@@ -115,7 +115,7 @@ fn one_whose_poll_failed_is_expelled() {
 }
 
 #[test]
-fn one_whose_matcher_panicked_is_expelled_and_reads_nothing_more_before_it_has_joined_again() {
+fn one_whose_matcher_panicked_is_evicted_and_reads_nothing_more_before_it_has_joined_again() {
     let scene = scene();
     let mut member = scene.consumer(INTERVAL);
     let panics = Arc::new(AtomicBool::new(false));
@@ -133,7 +133,7 @@ fn one_whose_matcher_panicked_is_expelled_and_reads_nothing_more_before_it_has_j
     panicking();
     scene.goes_to(&mut other);
     assert_eq!(poll(&mut other).len(), 0, "read with the poll that got them");
-    // Expelled, it meets its matcher again when it joins.
+    // Evicted, it meets its matcher again when it joins.
     for _ in 0..3 {
         panicking();
     }
@@ -147,12 +147,12 @@ fn one_whose_matcher_panicked_is_expelled_and_reads_nothing_more_before_it_has_j
 }
 
 #[test]
-fn one_whose_matcher_does_not_return_is_expelled() {
+fn one_whose_matcher_does_not_return_is_evicted() {
     let scene = scene();
     let mut member = scene.consumer(INTERVAL);
-    let (at_work, goes_on) = (crossbeam_channel::bounded::<()>(0), crossbeam_channel::bounded::<()>(0));
-    let (entered, released) = (at_work.0, goes_on.1);
-    let release = goes_on.0;
+    let (at_work, resumed) = (crossbeam_channel::bounded::<()>(0), crossbeam_channel::bounded::<()>(0));
+    let (entered, released) = (at_work.0, resumed.1);
+    let release = resumed.0;
     let hangs = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&hangs);
     let wanted = move |name: &str| {

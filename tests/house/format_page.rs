@@ -119,7 +119,7 @@ fn every_file_that_a_log_leaves_is_on_the_page() {
     log.close().unwrap();
 }
 
-/// The bytes under "A batch", without what is said of them. `CRC` stands for four bytes.
+/// The bytes under "A batch", without what is said of them. `CRC` means four bytes.
 #[test]
 fn the_example_is_what_is_written() {
     let dir = tempfile::tempdir().unwrap();

@@ -10,3 +10,4 @@ mod rules;
 #[cfg(unix)]
 mod sockets;
 mod source;
+mod words;

@@ -27,7 +27,7 @@ const ROOMS: [&[&str]; 17] = [
     &["inspect"],
 ];
 
-/// Names that stand for things of any room: the face may use all, and no room uses the face.
+/// Names that mean things of any room: the face may use all, and no room uses the face.
 const FACE: [&str; 3] = ["lib", "event_log", "fuzzing"];
 
 pub(crate) fn room_of(path: &Path) -> String {

@@ -47,17 +47,17 @@ fn dependencies() -> BTreeMap<String, Dependency> {
     // What other systems need may not have been downloaded here.
     let host = at_home("rustc").args(["--print", "host-tuple"]).output().unwrap();
     let host = String::from_utf8(host.stdout).unwrap();
-    let told = at_home(env!("CARGO"))
+    let reported = at_home(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--all-features", "--offline"])
         .args(["--filter-platform", host.trim(), "--manifest-path"])
         .arg(manifest)
         .output()
         .unwrap();
-    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
-    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
-    let nodes = told["resolve"]["nodes"].as_array().unwrap();
+    assert!(reported.status.success(), "{}", String::from_utf8_lossy(&reported.stderr));
+    let reported: Value = serde_json::from_slice(&reported.stdout).unwrap();
+    let nodes = reported["resolve"]["nodes"].as_array().unwrap();
     let nodes: BTreeMap<_, _> = nodes.iter().map(|node| (node["id"].as_str().unwrap(), node)).collect();
-    let packages = told["packages"].as_array().unwrap();
+    let packages = reported["packages"].as_array().unwrap();
     let own = packages.iter().filter(|package| OWN.iter().any(|own| package["name"] == *own));
     let mut wanted: Vec<_> = own.map(|package| package["id"].as_str().unwrap()).collect();
     assert_eq!(wanted.len(), OWN.len());

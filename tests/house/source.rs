@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// A token, and in how many modules inside of its file it stands.
+/// A token, and in how many modules inside of its file it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) text: String,
@@ -37,7 +37,7 @@ pub(crate) fn is_test(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs")
 }
 
-/// The tokens of what is shipped: the whole file but for items under `#[cfg(test)]`, wherever they stand.
+/// The tokens of what is shipped: the whole file but for items under `#[cfg(test)]`, wherever they are.
 pub(crate) fn shipped(text: &str) -> Vec<Word> {
     let tokens: TokenStream = text.parse().unwrap_or_else(|failure| panic!("{failure}"));
     let mut words = Vec::new();
@@ -130,7 +130,7 @@ fn end_of_item(tokens: &[TokenTree], mut at: usize) -> usize {
     tokens.len()
 }
 
-/// Whether the tokens stand there one after another, as in `std :: fs`.
+/// Whether the tokens are there one after another, as in `std :: fs`.
 pub(crate) fn holds(words: &[Word], sequence: &str) -> bool {
     let sequence: Vec<_> = sequence.split(' ').collect();
     words.windows(sequence.len()).any(|window| window.iter().map(|word| &word.text).eq(&sequence))

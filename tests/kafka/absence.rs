@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::common::segments::{ANSWERS, Answer, cases, make, stored_answers};
-use crate::judge::{Adoption, is_left_out_but_for, version};
+use crate::reference::{Adoption, is_left_out_but_for, version};
 
 #[test]
 fn a_broker_serves_what_is_left_and_cuts_only_after_torn_batches() {

@@ -1,4 +1,4 @@
-//! Kafka judges: a real broker serves what we wrote, and we read what a broker left.
+//! Kafka is the reference: a real broker serves what we wrote, and we read what a broker left.
 //!
 //! `KAFKA_VERSION` chooses the Kafka: see `README.md`.
 
@@ -18,7 +18,7 @@ use stratalog::{
     ProducerConfig, Record, Timestamp, TopicConfig,
 };
 
-use crate::judge::{self, Adoption, adopt, assert_equal, check, is_left_out_but_for, kafka_is_not_asked};
+use crate::reference::{self, Adoption, adopt, assert_equal, check, is_left_out_but_for, kafka_is_not_asked};
 
 const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
@@ -46,7 +46,7 @@ fn a_snapshot_of_a_running_log_is_served() {
     Adoption::new().of(&copy).assert_same(&expected);
 }
 
-/// A directory with a bit of everything, there and back: we write, a broker serves and writes, we go on, and a broker
+/// A directory with a bit of everything, there and back: we write, a broker serves and writes, we continue, and a broker
 /// once more.
 #[test]
 fn directory_passes_between_us_and_a_broker() {
@@ -139,7 +139,7 @@ fn a_live_broker_is_read_beside_it() {
     }
     log.close().unwrap();
 
-    let mut broker = judge::start(&closed, &work);
+    let mut broker = reference::start(&closed, &work);
     let live = || std::fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path().join("data")).next();
     // Before that the directory is still being copied.
     let has_begun = || live().is_some_and(|data| data.with_file_name("broker.log").exists());
@@ -218,7 +218,7 @@ fn broker_serves_what_the_main_example_wrote() {
     assert!(served.records.len() > 30_000);
 }
 
-/// A program stops without closing, another goes on: what a broker gets then is whole again.
+/// A program stops without closing, another continues: what a broker gets then is whole again.
 #[test]
 fn broker_takes_a_directory_that_was_recovered() {
     if is_left_out_but_for(&["full"]) {
@@ -265,10 +265,10 @@ fn a_broker_recovers_a_killed_program_as_we_do() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!killed.join(".kafka_cleanshutdown").exists());
-    // Where space is made ahead of the writer a kill leaves it: nothing for a clean marker to stand beside.
+    // Where space is preallocated a kill leaves it: nothing for a clean marker to be beside.
     let log = std::fs::read(killed.join("singles-0/00000000000000000000.log")).unwrap();
     if log.ends_with(&[0; 100]) {
-        let said = judge::check_finds(&killed);
+        let said = reference::check_finds(&killed);
         assert!(
             said.contains("singles-0/00000000000000000000.log: ") && said.contains("record size 0"),
             "{said}"

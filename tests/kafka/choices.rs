@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::common::{Dice, crafted};
-use crate::judge::{self, kafka_is_not_asked};
+use crate::reference::{self, kafka_is_not_asked};
 use stratalog::{EventLog, HandoverObstacle, HandoverOptions, KafkaVersion, TopicConfig};
 
 fn dice() -> Dice {
@@ -39,7 +39,7 @@ fn keys_go_where_javas_producer_sends_them() {
             ours.push(topic.partition_for_key(&key).id().partition().to_string());
         }
     }
-    let theirs = judge::compute("Choices.java", &lines);
+    let theirs = reference::compute("Choices.java", &lines);
     assert!(theirs.lines().eq(ours.iter().map(String::as_str)));
     assert_eq!(ours.len(), 20_000);
 }
@@ -53,14 +53,14 @@ fn the_highest_metadata_version_is_that_of_the_release() {
     EventLog::open(dir.path()).unwrap().close().unwrap();
     // 33, which only the newest Kafka starts with.
     crafted::in_metadata(dir.path(), b"metadata.version\0\x15", b"metadata.version\0\x21");
-    let kafka: KafkaVersion = judge::version().parse().unwrap();
+    let kafka: KafkaVersion = reference::version().parse().unwrap();
     let options = HandoverOptions::new().kafka(kafka).dry_run(true);
     let report = EventLog::open(dir.path()).unwrap().handover(&options).unwrap();
     let highest = report.obstacles.iter().find_map(|obstacle| match obstacle {
         HandoverObstacle::MetadataVersion { highest, .. } => Some(*highest),
         _ => None,
     });
-    let theirs = judge::compute("Choices.java", "level\n");
+    let theirs = reference::compute("Choices.java", "level\n");
     assert_eq!(highest.unwrap_or(33).to_string(), theirs.trim(), "Kafka {kafka}");
 }
 

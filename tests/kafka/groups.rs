@@ -1,4 +1,4 @@
-//! Groups of ours go on with Kafka's own consumers, and the other way round.
+//! Groups of ours continue with Kafka's own consumers, and the other way round.
 //!
 //! What old offsets need is in `traps.rs`.
 
@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::common::Dice;
-use crate::judge::{self, Adoption, assert_equal, kafka_is_not_asked};
 use crate::ours;
+use crate::reference::{self, Adoption, assert_equal, kafka_is_not_asked};
 use serde_json::json;
 use stratalog::{ConsumerConfig, EventLog, Position, Record, StartFrom, TopicConfig};
 
@@ -39,7 +39,7 @@ fn read_some(log: &EventLog, group: &str, most: usize) -> usize {
 }
 
 #[test]
-fn groups_go_on_where_they_stood() {
+fn groups_continue_at_their_committed_offsets() {
     if kafka_is_not_asked() {
         return;
     }
@@ -48,8 +48,8 @@ fn groups_go_on_where_they_stood() {
     let log = EventLog::open(&path).unwrap();
     write(&log);
     assert!(read_some(&log, "read-in-part", 50) >= 50);
-    let by_hand = [Position::new(("work", 2), 17).with_leader_epoch(0), Position::new(("work", 0), 40)];
-    log.group("by-hand").unwrap().set_committed(by_hand).unwrap();
+    let manual = [Position::new(("work", 2), 17).with_leader_epoch(0), Position::new(("work", 0), 40)];
+    log.group("by-hand").unwrap().set_committed(manual).unwrap();
     log.group("of a strange name: größe ☃").unwrap().set_committed([Position::new(("work", 1), 1)]).unwrap();
     log.group("gone").unwrap().set_committed([Position::new(("work", 1), 1)]).unwrap();
     log.group("gone").unwrap().delete().unwrap();
@@ -60,7 +60,7 @@ fn groups_go_on_where_they_stood() {
     at_end.close().unwrap();
     let ours = ours::groups(&log);
     assert_eq!(ours.len(), 4);
-    let stood: BTreeMap<_, _> = log
+    let was: BTreeMap<_, _> = log
         .group("read-in-part")
         .unwrap()
         .committed()
@@ -69,11 +69,11 @@ fn groups_go_on_where_they_stood() {
         .map(|position| (position.topic_partition().partition(), position.offset()))
         .collect();
     log.close().unwrap();
-    judge::check(&path);
+    reference::check(&path);
 
     let served = Adoption::new().continued("read-in-part", "work").keep(&back).of(&path);
     assert_equal(&ours::without_metadata(&served.groups), &ours);
-    let rest = stood.iter().filter(|(_, offset)| **offset < 40).map(|(partition, offset)| {
+    let rest = was.iter().filter(|(_, offset)| **offset < 40).map(|(partition, offset)| {
         let offsets: Vec<_> = (*offset..40).collect();
         json!({
             "type": "continued", "group": "read-in-part", "topic": "work", "partition": partition, "offsets": offsets,
@@ -81,13 +81,13 @@ fn groups_go_on_where_they_stood() {
     });
     assert_equal(&served.continued, &rest.collect::<Vec<_>>());
 
-    // The broker's consumer has committed nothing, and left: ours goes on from the same place.
+    // The broker's consumer has committed nothing, and left: ours continues from the same place.
     let log = EventLog::open(&back).unwrap();
     assert_equal(&ours::groups(&log), &ours);
-    let left: u64 = stood.values().map(|offset| 40 - offset).sum();
+    let left: u64 = was.values().map(|offset| 40 - offset).sum();
     assert_eq!(read_some(&log, "read-in-part", 1000) as u64, left + 3, "and what was produced to the broker");
     log.close().unwrap();
-    judge::check(&back);
+    reference::check(&back);
 }
 
 #[test]
@@ -120,6 +120,6 @@ fn groups_are_kept_where_javas_coordinator_keeps_them() {
         ours.push(grown.to_string());
         ends = now;
     }
-    let theirs = judge::compute("Choices.java", &lines);
+    let theirs = reference::compute("Choices.java", &lines);
     assert!(theirs.lines().eq(ours.iter().map(String::as_str)));
 }

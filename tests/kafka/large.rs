@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::common;
-use crate::judge::{Adoption, is_left_out_but_for};
+use crate::reference::{Adoption, is_left_out_but_for};
 use stratalog::{EventLog, HandoverOptions, Record, TopicConfig};
 
 const TOPICS: usize = 1_000;

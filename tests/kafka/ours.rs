@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use stratalog::{ConsumerConfig, EventLog, IsolationLevel, Partition, RecordView, TimestampType, Topic};
 
-use crate::judge::Served;
+use crate::reference::Served;
 
 /// Values longer than this are given as a digest.
 const MAX_HEX: usize = 256;

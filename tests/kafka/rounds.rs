@@ -6,8 +6,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::judge::{self, Adoption, Served, assert_equal, check, fill, in_full, kafka_is_not_asked, version};
 use crate::ours;
+use crate::reference::{
+    self, Adoption, Served, assert_equal, check, fill, in_full, kafka_is_not_asked, version,
+};
 use stratalog::{
     Compression, EventLog, HandoverOptions, KafkaVersion, Maintenance, Position, ProducerConfig, Record,
     TopicConfig,
@@ -118,7 +120,7 @@ fn order(record: &serde_json::Value) -> (&str, u64, u64) {
     (record["topic"].as_str().unwrap(), number("partition"), number("offset"))
 }
 
-/// Records to every topic, with every codec; topics made, grown, deleted and cut at the front.
+/// Records to every topic, with every codec; topics made, grown, deleted and cut at the start.
 fn write(log: &EventLog, round: u32) {
     let codecs =
         [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
@@ -159,7 +161,7 @@ fn write(log: &EventLog, round: u32) {
 /// Hands the log over, and leaves what it says the broker is to be started with beside the directory.
 fn hand_over(log: &EventLog, path: &Path, is_dynamic: bool) -> std::path::PathBuf {
     let kafka: KafkaVersion = version().parse().unwrap();
-    let [client, controller] = judge::free_ports();
+    let [client, controller] = reference::free_ports();
     let options = HandoverOptions::new().kafka(kafka);
     let options = options.listener("127.0.0.1", client).controller("127.0.0.1", controller);
     let report = log.handover(&options).unwrap();

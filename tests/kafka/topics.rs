@@ -27,13 +27,13 @@ pub(crate) fn write(log: &EventLog) {
             ("orders", small_segments.clone().partitions(3)),
             ("singles", TopicConfig::new().partitions(2)),
             ("shapes", TopicConfig::new().max_batch_bytes(4 * MIB)),
-            ("doomed", TopicConfig::new().set("segment.ms", "86400000")),
+            ("expiring", TopicConfig::new().set("segment.ms", "86400000")),
             ("state", small_segments.cleanup(CleanupPolicy::Compact).set("min.cleanable.dirty.ratio", "0.1")),
             ("empty", TopicConfig::new().partitions(2)),
             ("again", TopicConfig::new().partitions(5)),
         ])
         .unwrap();
-    let [orders, singles, shapes, doomed, state, _, again] = &made[..] else { panic!("seven topics") };
+    let [orders, singles, shapes, expiring, state, _, again] = &made[..] else { panic!("seven topics") };
 
     thread::scope(|scope| {
         for thread in 0..3 {
@@ -47,7 +47,7 @@ pub(crate) fn write(log: &EventLog) {
         write_compressed(log, codec);
     }
     for value in ["one", "two", "three"] {
-        log.producer().unwrap().send(doomed, Record::new(value)).unwrap();
+        log.producer().unwrap().send(expiring, Record::new(value)).unwrap();
     }
 
     write_times(log);
@@ -107,7 +107,7 @@ fn write_altered(log: &EventLog) {
     assert_eq!(first.delete_records(3).unwrap(), 3);
 }
 
-/// Goes on in a directory that a broker has had.
+/// Continues in a directory that a broker has had.
 pub(crate) fn write_more(log: &EventLog) {
     let orders = log.topic("orders").unwrap();
     write_orders(log, &orders, 9);
@@ -123,7 +123,7 @@ pub(crate) fn write_more(log: &EventLog) {
     log.producer().unwrap().send(&empty, Record::new("not any more").partition(1)).unwrap();
     let new = log.create_topic("new", TopicConfig::new().partitions(2)).unwrap();
     log.producer().unwrap().send(&new, Record::new("made after the broker").key("k")).unwrap();
-    log.delete_topic("doomed").unwrap();
+    log.delete_topic("expiring").unwrap();
 }
 
 /// Keyed records in batches, enough for several segments in each partition.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::crafted::{self, Producer};
 use crate::common::{self, copy};
-use crate::judge::{self, Adoption, Served, is_left_out_but_for, kafka_is_not_asked, version};
+use crate::reference::{self, Adoption, Served, is_left_out_but_for, kafka_is_not_asked, version};
 use serde_json::Value;
 use stratalog::{
     EventLog, HandoverOptions, HandoverWarning, KafkaVersion, Maintenance, ManualClock, Position, Record,
@@ -22,7 +22,7 @@ fn open(dir: &Path) -> EventLog {
 }
 
 fn options() -> HandoverOptions {
-    let [client, controller] = judge::free_ports();
+    let [client, controller] = reference::free_ports();
     let kafka: KafkaVersion = version().parse().unwrap();
     let options = HandoverOptions::new().kafka(kafka);
     options.listener("127.0.0.1", client).controller("127.0.0.1", controller)
@@ -66,7 +66,7 @@ fn set_traps(dir: &Path) {
     }
     log.topic("old").unwrap().alter_config(|now| now.unset("retention.ms")).unwrap();
     log.close().unwrap();
-    // The first that a broker hands out.
+    // The first that a broker returns.
     crafted::of_producer(dir, "ids-0", 2, Producer { id: 0, sequence: 0, transactional: false });
     crafted::of_producer(dir, "open-0", 1, Producer { id: 5, sequence: 0, transactional: true });
 }
@@ -101,7 +101,7 @@ fn what_shows_only_later() {
     let log = open(&kept);
     let last = common::texts(&log, &log.topic("ids").unwrap());
     assert_eq!(last, ["one", "two", "three"]);
-    // Nobody ever ends the transaction, and nobody who reads committed records gets past it.
+    // The transaction never ends, and no reader of committed records gets past it.
     assert_eq!(partition(&served, "open")["lso"], 1);
     assert_eq!(committed(&served, "open"), [true, false, false]);
     // Gone, because the topic does not say that they are to be kept.
@@ -110,7 +110,7 @@ fn what_shows_only_later() {
     // As old, and kept: the topic records it.
     let kept_here = log.topic("made-here").unwrap().partition(0).unwrap().offsets().unwrap();
     assert_eq!(kept_here.log_start, 0, "{kept_here:?}");
-    // Forgotten, because nobody has committed for a week.
+    // Expired, because there was no commit for a week.
     let left = groups(&log);
     assert!(left.iter().all(|name| log.group(name).unwrap().committed().unwrap().is_empty()), "{left:?}");
     // Kafka 3 leaves the record of a group that never had members.
@@ -119,10 +119,10 @@ fn what_shows_only_later() {
 
     let report = open(&path).handover(&options()).unwrap();
     assert_eq!((report.aborted.len(), report.next_producer_id), (1, Some(6)), "{report}");
-    let renewed = report.renewed.iter().map(|one| (&*one.group, one.partition.topic()));
-    assert!(renewed.eq([("by-hand", "read"), ("by-member", "read")]), "{report}");
+    let recommitted = report.recommitted.iter().map(|one| (&*one.group, one.partition.topic()));
+    assert!(recommitted.eq([("by-hand", "read"), ("by-member", "read")]), "{report}");
     assert!(matches!(&report.warnings[..], [HandoverWarning::Expires { by_default: true, .. }]), "{report}");
-    judge::check(&path);
+    reference::check(&path);
     let properties = dir.path().join("server.properties");
     fs::write(&properties, &report.server_properties).unwrap();
     fs::remove_dir_all(&kept).unwrap();
@@ -194,7 +194,7 @@ fn one_of_two_directories_of_a_broker() {
     }
     let dir = tempfile::tempdir().unwrap();
     let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
-    judge::fill(&first, &["--beside", second.to_str().unwrap()]);
+    reference::fill(&first, &["--beside", second.to_str().unwrap()]);
     let said = EventLog::open(&first).unwrap_err().to_string();
     assert!(said.contains("lies in another log directory of this broker"), "{said}");
     let said = EventLog::open(&second).unwrap_err().to_string();

@@ -379,7 +379,7 @@ fn places_that_are_no_directory() {
 }
 
 #[test]
-fn directories_of_somebody_else() {
+fn directories_of_another_program() {
     let dir = tempfile::tempdir().unwrap();
     let photos = dir.path().join("photos");
     std::fs::create_dir(&photos).unwrap();

@@ -257,8 +257,8 @@ fn records_that_a_closed_log_takes_no_more_are_reported_once_with_the_close() {
         }
         flushed.flush().unwrap();
         log.close().unwrap();
-        let told: Vec<_> = events.collect();
-        let [Event::RecordsDropped { records: 3, failure }] = &told[..] else { panic!("{told:?}") };
+        let reported: Vec<_> = events.collect();
+        let [Event::RecordsDropped { records: 3, failure }] = &reported[..] else { panic!("{reported:?}") };
         assert_eq!(&**failure, "the log is closed");
         assert!(matches!(first.enqueue(&topic, Record::new("late")), Err(Error::Closed)));
         assert!(matches!(first.flush(), Err(Error::Closed)));

@@ -26,7 +26,7 @@ fn clock() -> ManualClock {
     ManualClock::new(Timestamp::from_millis(NOW))
 }
 
-fn by_hand(clock: &ManualClock) -> OpenOptions {
+fn manual(clock: &ManualClock) -> OpenOptions {
     EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).max_segment_bytes(2000)
 }
 
@@ -46,7 +46,7 @@ fn fill(log: &EventLog, topic: &Topic, clock: &ManualClock, count: usize) {
 
 /// A log with many small segments and nothing compacted yet.
 fn filled(dir: &Path, clock: &ManualClock) -> (EventLog, Topic) {
-    let log = by_hand(clock).open(dir).unwrap();
+    let log = manual(clock).open(dir).unwrap();
     let topic = log.create_topic("t", config()).unwrap();
     fill(&log, &topic, clock, 100);
     (log, topic)

@@ -99,7 +99,7 @@ fn what_is_skipped_is_left_out() {
         // Too far for one segment.
         let far = 31 + (5 << 31);
         let refused = producer.send_copies(&to, [copy(far)]).unwrap_err();
-        assert!(refused.to_string().contains("skip to it first"), "{refused}");
+        assert!(refused.to_string().contains("advance the log end first"), "{refused}");
         producer.advance_log_end(&to, far).unwrap();
         send(&producer, &to, &[far]);
         assert_eq!(offsets(&log, &to), [20, 22, 31, far]);
@@ -138,7 +138,7 @@ fn a_partition_that_was_begun_elsewhere_and_got_nothing_is_found_again() {
 }
 
 #[test]
-fn a_reader_that_waits_goes_on_after_a_gap() {
+fn a_reader_that_waits_continues_after_a_gap() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
     let to = partition(&log, TopicConfig::new());

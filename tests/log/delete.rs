@@ -57,7 +57,7 @@ fn send_on(log: &stratalog::EventLog, topic: &Topic, sent: &AtomicBool) -> u64 {
 }
 
 #[test]
-fn readers_keep_what_they_hold_and_writers_are_told() {
+fn readers_keep_what_they_hold_and_writers_are_reported() {
     in_every_mode(|mode, dir| {
         let log = mode.open(dir);
         let topic = log.create_topic("t", config()).unwrap();
@@ -158,7 +158,7 @@ fn the_name_is_free_at_once_and_old_handles_mean_the_old_topic() {
             is_gone(reader.poll(Duration::ZERO));
             is_gone(reader.lag(("t", 0)));
             assert_eq!((old.name(), old.id(), old.partitions().len()), ("t", ids[ids.len() - 2], 2));
-            // The thread that looks after lingering records may have been faster than the deletion. A loss is told once.
+            // The thread that looks after lingering records may have been faster than the deletion. A loss is reported once.
             if let Err(lost) = buffered.flush() {
                 is_gone::<()>(Err(lost));
             }
@@ -183,9 +183,9 @@ fn the_name_is_free_at_once_and_old_handles_mean_the_old_topic() {
     });
 }
 
-/// Readers that open segments while they are moved away are told what happened, not that a file is missing.
+/// Readers that open segments while they are moved away get the cause as the error, not that a file is missing.
 #[test]
-fn readers_that_begin_meanwhile_are_told_that_the_topic_is_gone() {
+fn readers_that_begin_meanwhile_are_reported_that_the_topic_is_gone() {
     in_every_mode(|mode, dir| {
         let log = mode.open(dir);
         let producer = log.producer().unwrap();
@@ -199,7 +199,7 @@ fn readers_that_begin_meanwhile_are_told_that_the_topic_is_gone() {
             let read_again = || {
                 loop {
                     let mut consumer = log.standalone_consumer().unwrap();
-                    // Between the look at the name and the look at the log the topic may go.
+                    // Between the check of the name and that of the log the topic may go.
                     let outcome = consumer.assign([("t", 1)]).and_then(|()| {
                         while !consumer.poll(Duration::ZERO)?.is_empty() {}
                         consumer.seek_to_time(began)?;

@@ -1,4 +1,4 @@
-//! What is on disk, when, and who is told.
+//! What is on disk, when, and who is reported.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use stratalog::{
 const MILLI: Duration = Duration::from_millis(1);
 const CHECKPOINT: &str = "recovery-point-offset-checkpoint";
 
-fn by_hand() -> (OpenOptions, ManualClock) {
+fn manual() -> (OpenOptions, ManualClock) {
     let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
     (EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual), clock)
 }
@@ -40,7 +40,7 @@ fn careful_reader(log: &EventLog, partition: &Partition) -> Consumer {
 #[test]
 fn synced_is_on_disk_when_it_returns() {
     let dir = tempfile::tempdir().unwrap();
-    let log = by_hand().0.open(dir.path()).unwrap();
+    let log = manual().0.open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
     let producer = log.producer_with(ProducerConfig::new().durability(Durability::Synced)).unwrap();
     producer.send(&topic, Record::new("one")).unwrap();
@@ -64,7 +64,7 @@ fn synced_is_on_disk_when_it_returns() {
 #[test]
 fn lingering_records_of_a_synced_producer_are_written_without_waiting_and_synced_by_the_flush() {
     let dir = tempfile::tempdir().unwrap();
-    let (options, clock) = by_hand();
+    let (options, clock) = manual();
     let log = options.open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
     let config = ProducerConfig::new().durability(Durability::Synced).linger(5 * MILLI);
@@ -78,9 +78,9 @@ fn lingering_records_of_a_synced_producer_are_written_without_waiting_and_synced
 }
 
 #[test]
-fn what_nobody_syncs_is_synced_when_it_is_old_or_much() {
+fn unsynced_records_are_synced_when_they_are_old_or_many() {
     let dir = tempfile::tempdir().unwrap();
-    let (options, clock) = by_hand();
+    let (options, clock) = manual();
     let log = options.open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
     let producer = log.producer().unwrap();
@@ -93,7 +93,7 @@ fn what_nobody_syncs_is_synced_when_it_is_old_or_much() {
     assert_eq!(ends(&partition), (1, 1));
     log.close().unwrap();
 
-    let log = by_hand().0.background_sync(300_000, None).open(dir.path()).unwrap();
+    let log = manual().0.background_sync(300_000, None).open(dir.path()).unwrap();
     let partition = log.topic("t").unwrap().partition(0).unwrap();
     let (producer, value) = (log.producer().unwrap(), vec![7; 100_000]);
     for sent in 1..=4 {
@@ -107,7 +107,7 @@ fn what_nobody_syncs_is_synced_when_it_is_old_or_much() {
 #[test]
 fn without_background_sync_nothing_is_synced_by_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let (options, clock) = by_hand();
+    let (options, clock) = manual();
     let log = options.background_sync(None, None).open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
     log.producer().unwrap().send(&topic, Record::new("one")).unwrap();
@@ -122,7 +122,7 @@ fn without_background_sync_nothing_is_synced_by_itself() {
 #[test]
 fn an_interval_begins_a_sync_when_it_has_passed_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
-    let (options, clock) = by_hand();
+    let (options, clock) = manual();
     let log = options.open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
     let producer =
@@ -196,7 +196,7 @@ fn after_a_crash_all_is_served_at_once_and_synced_in_the_background() {
     let after = crashed(dir.path());
     drop((partition, topic));
 
-    let log = by_hand().0.open(after.path()).unwrap();
+    let log = manual().0.open(after.path()).unwrap();
     assert!(!log.recovery().clean);
     let partition = log.topic("t").unwrap().partition(0).unwrap();
     assert_eq!(ends(&partition), (1, 2));
@@ -211,7 +211,7 @@ fn after_a_crash_all_is_served_at_once_and_synced_in_the_background() {
 }
 
 #[test]
-fn recovery_tells_how_far_it_has_come() {
+fn recovery_reports_its_progress() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::options().background_sync(None, None).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(3)).unwrap();
@@ -219,15 +219,15 @@ fn recovery_tells_how_far_it_has_come() {
     for number in 0..100 {
         log.producer().unwrap().send(&topic, Record::new(&value).partition(number % 2)).unwrap();
     }
-    let (after, told) = (crashed(dir.path()), Arc::new(Mutex::new(Vec::new())));
-    let tell = Arc::clone(&told);
+    let (after, reported) = (crashed(dir.path()), Arc::new(Mutex::new(Vec::new())));
+    let tell = Arc::clone(&reported);
     let options = EventLog::options().on_progress(move |progress| tell.lock().unwrap().push(*progress));
     let log = options.open(after.path()).unwrap();
-    let told = told.lock().unwrap();
-    let last = told.last().unwrap();
+    let reported = reported.lock().unwrap();
+    let last = reported.last().unwrap();
     assert_eq!((last.partitions_done, last.partitions), (3, 3));
     assert!(last.bytes_scanned > 99_000_000 && last.bytes_scanned <= log.recovery().bytes_scanned());
-    let steps = told.windows(2).map(|two| (two[1].bytes_scanned - two[0].bytes_scanned, two));
+    let steps = reported.windows(2).map(|two| (two[1].bytes_scanned - two[0].bytes_scanned, two));
     for (bytes, two) in steps {
         assert!(bytes < 66 << 20 && two[1].partitions_done >= two[0].partitions_done);
     }
@@ -236,7 +236,7 @@ fn recovery_tells_how_far_it_has_come() {
 #[test]
 fn the_recovery_point_is_written_at_rolls_the_close_and_each_minute_but_not_with_each_sync() {
     let dir = tempfile::tempdir().unwrap();
-    let (options, clock) = by_hand();
+    let (options, clock) = manual();
     let log = options.open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().segment_bytes(1 << 20)).unwrap();
     let partition = topic.partition(0).unwrap();
@@ -259,7 +259,7 @@ fn the_recovery_point_is_written_at_rolls_the_close_and_each_minute_but_not_with
         producer.send(&topic, Record::new(&value)).unwrap();
     }
     log.run_maintenance().unwrap();
-    assert!(point() > Some(3), "a roll is told of at once");
+    assert!(point() > Some(3), "a roll is reported at once");
     log.close().unwrap();
     assert_eq!(point(), Some(7));
 }
@@ -267,7 +267,7 @@ fn the_recovery_point_is_written_at_rolls_the_close_and_each_minute_but_not_with
 #[test]
 fn records_that_are_to_be_deleted_are_on_disk_before() {
     let dir = tempfile::tempdir().unwrap();
-    let log = by_hand().0.open(dir.path()).unwrap();
+    let log = manual().0.open(dir.path()).unwrap();
     let (topic, partition) = topic(&log);
     let producer = log.producer().unwrap();
     for _ in 0..3 {
@@ -309,7 +309,7 @@ fn a_close_leaves_everything_on_disk_and_says_so_in_the_marker() {
 
 /// Without syncs that the topic does not ask for.
 fn flushed(dir: &Path, name: &str, value: &str) -> (EventLog, ManualClock, Topic, Partition) {
-    let (options, clock) = by_hand();
+    let (options, clock) = manual();
     let log = options.background_sync(None, None).open(dir).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().set(name, value)).unwrap();
     let partition = topic.partition(0).unwrap();

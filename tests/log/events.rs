@@ -1,16 +1,16 @@
-//! What a log tells of its background: events and counters.
+//! What a log reports its background: events and counters.
 
 use std::time::Duration;
 
 use stratalog::{Event, EventLog, Maintenance, ManualClock, OpenOptions, Record, Timestamp, TopicConfig};
 
-fn by_hand() -> (OpenOptions, ManualClock) {
+fn manual() -> (OpenOptions, ManualClock) {
     let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
     (EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual), clock)
 }
 
 #[test]
-fn rolls_are_told_to_all_who_listened_before() {
+fn rolls_are_reported_to_all_who_listened_before() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().segment_bytes(1 << 20)).unwrap();
@@ -39,9 +39,9 @@ fn rolls_are_told_to_all_who_listened_before() {
 }
 
 #[test]
-fn records_that_a_dropped_producer_could_not_write_are_told() {
+fn records_that_a_dropped_producer_could_not_write_are_reported() {
     let dir = tempfile::tempdir().unwrap();
-    let log = by_hand().0.open(dir.path()).unwrap();
+    let log = manual().0.open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     let mut producer = log.producer().unwrap().buffered();
     for _ in 0..5 {
@@ -61,7 +61,7 @@ fn records_that_a_dropped_producer_could_not_write_are_told() {
 #[test]
 fn counters_tell_what_was_done_and_what_there_is() {
     let dir = tempfile::tempdir().unwrap();
-    let (options, clock) = by_hand();
+    let (options, clock) = manual();
     let log = options.open(dir.path()).unwrap();
     let topics =
         log.create_topics([("a", TopicConfig::new().partitions(3)), ("b", TopicConfig::new())]).unwrap();
@@ -88,7 +88,7 @@ fn counters_tell_what_was_done_and_what_there_is() {
 #[test]
 fn nothing_is_done_to_a_directory_once_its_log_is_closed() {
     let dir = tempfile::tempdir().unwrap();
-    let (options, clock) = by_hand();
+    let (options, clock) = manual();
     let log = options.open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     log.producer().unwrap().send(&topic, Record::new("x")).unwrap();

@@ -93,7 +93,7 @@ fn one_partition_out_of_range_is_the_error_of_every_nth_poll_and_the_others_are_
 }
 
 #[test]
-fn one_corrupt_partition_is_the_error_of_every_nth_poll_whoever_reads() {
+fn one_corrupt_partition_is_the_error_of_every_nth_poll_of_each_reader() {
     for read_only in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let log = open(dir.path());
@@ -124,7 +124,7 @@ fn a_partition_that_cannot_be_begun_keeps_a_member_from_no_other() {
     let log = open(dir.path());
     fill(&log, 3);
     log.close().unwrap();
-    // Damage below the recovery point, after a stop that was not in order: the partition is refused as a whole.
+    // Damage below the recovery point, after a stop that was not clean: the partition is refused as a whole.
     std::fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
     let path = dir.path().join("t-0").join("00000000000000000000.log");
     let mut bytes = std::fs::read(&path).unwrap();

@@ -244,7 +244,7 @@ fn records_of_a_deleted_topic_are_dropped_once() {
 }
 
 #[test]
-fn a_lingering_batch_that_cannot_be_written_is_told_once() {
+fn a_lingering_batch_that_cannot_be_written_is_reported_once() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_000));
     let options = EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual);
@@ -257,14 +257,16 @@ fn a_lingering_batch_that_cannot_be_written_is_told_once() {
     fs::write(dir.path().join("t-0"), "in the way").unwrap();
     producer.enqueue(&topic, Record::new("x").partition(0)).unwrap();
     producer.enqueue(&topic, Record::new("x").partition(1)).unwrap();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for _ in 0..3 {
         clock.advance(Duration::from_millis(20));
         log.run_maintenance().unwrap();
-        told.extend(std::iter::from_fn(|| events.try_next()));
+        reported.extend(std::iter::from_fn(|| events.try_next()));
     }
-    told.retain(|event| matches!(event, Event::BatchNotWritten { .. }));
-    let [Event::BatchNotWritten { partition, records: 1, failure }] = &told[..] else { panic!("{told:?}") };
+    reported.retain(|event| matches!(event, Event::BatchNotWritten { .. }));
+    let [Event::BatchNotWritten { partition, records: 1, failure }] = &reported[..] else {
+        panic!("{reported:?}")
+    };
     assert_eq!((partition, failure.contains("t-0")), (&("t", 0).into(), true), "{failure}");
     assert_eq!((producer.pending(), end(&topic, 1)), (1, 1));
     fs::remove_file(dir.path().join("t-0")).unwrap();

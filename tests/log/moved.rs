@@ -1,4 +1,4 @@
-//! A directory that is moved, deleted or replaced while it is open. Whatever has its name then is somebody else's: an
+//! A directory that is moved, deleted or replaced while it is open. Whatever has its name then belongs to another program: an
 //! error says so, and nothing is written there. Systems without Unix's view of names keep open directories in their place.
 #![cfg(unix)]
 
@@ -106,7 +106,7 @@ fn a_log_that_was_moved_and_has_nothing_in_its_place_makes_nothing_there() {
     assert_replaced(&failure, &place);
     assert_replaced(&log.close().unwrap_err(), &place);
     assert!(!place.exists());
-    assert!(!elsewhere.join(".kafka_cleanshutdown").exists(), "it was not closed in order");
+    assert!(!elsewhere.join(".kafka_cleanshutdown").exists(), "it was not closed cleanly");
     assert!(texts(&EventLog::open(&elsewhere).unwrap(), &topic_of(&elsewhere)).len() > 1);
 }
 
@@ -114,7 +114,7 @@ fn topic_of(place: &Path) -> Topic {
     EventLog::open_read_only(place).unwrap().topic("t").unwrap()
 }
 
-/// A directory made anew may well get the number of the one that was deleted.
+/// A directory rebuilt may well get the number of the one that was deleted.
 #[test]
 fn a_log_that_was_deleted_writes_nothing_into_the_one_made_in_its_place() {
     for mode in MODES {
@@ -167,7 +167,7 @@ fn retention_of_a_log_that_was_moved_removes_nothing_of_another() {
     assert_eq!(texts(&other, &others).len(), 30);
 }
 
-/// One partition's directory is exchanged, not the log's.
+/// One partition's directory is replaced, not the log's.
 #[test]
 fn a_partition_that_was_moved_writes_nothing_into_the_one_in_its_place() {
     for mode in MODES {
@@ -200,7 +200,7 @@ fn a_partition_that_was_moved_writes_nothing_into_the_one_in_its_place() {
 
 /// The same with a topic that stays: what is kept of it at the close is not what is in its place.
 #[test]
-fn a_partition_that_was_moved_is_not_closed_in_order() {
+fn a_partition_that_was_moved_is_not_closed_cleanly() {
     for mode in MODES {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
@@ -222,7 +222,7 @@ fn a_lock_that_is_another_file_ends_writing() {
     let log = open(MODES[0], &root);
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     log.producer().unwrap().send(&topic, Record::new("one")).unwrap();
-    // Only removed it keeps nobody out, but nobody has come either.
+    // Only removed it keeps no process out, but none has come either.
     fs::remove_file(root.join(".lock")).unwrap();
     drop(log.create_topic("u", TopicConfig::new()).unwrap());
     log.sync().unwrap();

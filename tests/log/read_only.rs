@@ -180,9 +180,9 @@ fn what_a_writer_does_appears() {
         log.producer().unwrap().send(&topic, Record::new("after")).unwrap();
         assert_eq!(polled(&mut reader), ["after"]);
 
-        // Deleted, and made anew under the same name.
+        // Deleted, and rebuilt under the same name.
         log.delete_topic("t").unwrap();
-        until("told that the topic is gone", || match reader.poll(Duration::ZERO) {
+        until("reported that the topic is gone", || match reader.poll(Duration::ZERO) {
             Ok(records) => {
                 assert!(records.is_empty());
                 false
@@ -225,7 +225,7 @@ fn log_of_a_live_writer_is_read_from_its_beginning() {
     });
 }
 
-/// A batch counts once its last byte is there, and whatever stands in its place before is no error.
+/// A batch counts once its last byte is there, and whatever is in its place before is no error.
 #[test]
 fn torn_batch_counts_when_it_is_complete() {
     let dir = tempfile::tempdir().unwrap();
@@ -274,7 +274,7 @@ fn torn_batch_counts_when_it_is_complete() {
 }
 
 #[test]
-fn damage_inside_is_told() {
+fn damage_inside_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
     let topic = log.create_topic("t", small()).unwrap();

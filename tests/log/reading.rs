@@ -30,7 +30,7 @@ fn poll(consumer: &mut Consumer) -> Records {
     consumer.poll(Duration::ZERO).unwrap()
 }
 
-/// Offsets handed out, after checking that values are what was written there.
+/// Offsets returned, after checking that values are what was written there.
 fn offsets(records: &Records) -> Vec<u64> {
     let found: Vec<_> = records
         .iter()
@@ -110,7 +110,7 @@ fn positions_lag_and_seeks() {
 }
 
 #[test]
-fn begins_where_it_is_told() {
+fn begins_where_it_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
     let topic = topic(&log, 1);
@@ -172,7 +172,7 @@ fn polls_return_exactly_as_many_records_as_are_wanted() {
                 left -= records.len();
                 for position in reader.positions() {
                     let known = seen.get(&position.topic_partition().partition()).map_or(0, Vec::len);
-                    assert_eq!(position.offset(), known as u64, "position and records handed out differ");
+                    assert_eq!(position.offset(), known as u64, "position and records returned differ");
                 }
                 // Only the last polls may have less to give.
                 assert!(records.len() == most || left < most, "{} of {most} with {left} left", records.len());

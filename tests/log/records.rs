@@ -138,7 +138,7 @@ fn names_of_headers_are_any_bytes() {
             ["", "", "\u{fffd}", "ü"]
         );
         assert_eq!((record.header(""), record.header("\u{fffd}")), (None, None));
-        // As it goes on to another topic.
+        // As it continues to another topic.
         producer.send(&topic, Record::from(record)).unwrap();
     }
     let records = everything(&log, &topic);

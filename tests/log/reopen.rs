@@ -34,7 +34,7 @@ enum Operation {
     Reopen,
     /// Drops the last handle and opens again.
     Drop,
-    /// Goes on with a copy of the directory as it is: what a killed process leaves.
+    /// Continues with a copy of the directory as it is: what a killed process leaves.
     Stop,
 }
 

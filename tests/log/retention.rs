@@ -14,7 +14,7 @@ const NOW: i64 = 1_700_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn by_hand(clock: &ManualClock) -> OpenOptions {
+fn manual(clock: &ManualClock) -> OpenOptions {
     EventLog::options().clock(clock.clone()).maintenance(Maintenance::Manual).max_segment_bytes(1024)
 }
 
@@ -80,12 +80,13 @@ fn by_age_old_segments_go_and_a_lagging_consumer_gets_an_error() {
         clock.advance(54 * SECOND);
         let report = log.run_maintenance().unwrap();
         assert_eq!((report.segments_deleted, report.bytes_deleted), (2, size * 2 / 5));
-        let told = std::iter::from_fn(|| events.try_next());
-        let told: Vec<_> = told.filter(|event| matches!(event, Event::SegmentsDeleted { .. })).collect();
+        let reported = std::iter::from_fn(|| events.try_next());
+        let reported: Vec<_> =
+            reported.filter(|event| matches!(event, Event::SegmentsDeleted { .. })).collect();
         let (partition_id, bytes) = (partition.id().clone(), size * 2 / 5);
-        assert_eq!(told.len(), 1);
+        assert_eq!(reported.len(), 1);
         assert!(
-            matches!(&told[0], Event::SegmentsDeleted { partition, segments: 2, bytes: gone, log_start: 4, .. }
+            matches!(&reported[0], Event::SegmentsDeleted { partition, segments: 2, bytes: gone, log_start: 4, .. }
             if *partition == partition_id && *gone == bytes)
         );
         assert_eq!(partition.offsets().unwrap().log_start, 4);
@@ -95,7 +96,7 @@ fn by_age_old_segments_go_and_a_lagging_consumer_gets_an_error() {
             matches!(&refused, Error::OffsetOutOfRange { at, valid } if at.offset() == 1 && *valid == (4..10))
         );
         let zeros = |record: stratalog::RecordView<'_>| record.value().unwrap().starts_with(b"000");
-        assert!(held.len() == 2 && held.iter().all(zeros), "what was handed out stays");
+        assert!(held.len() == 2 && held.iter().all(zeros), "what was returned stays");
         assert_eq!(partition.offset_for_time(Timestamp::from_millis(0)).unwrap(), Some(4));
 
         let deleted = || {
@@ -115,7 +116,7 @@ fn by_age_old_segments_go_and_a_lagging_consumer_gets_an_error() {
         let topic = log.topic("t").unwrap();
         let offsets = topic.partition(0).unwrap().offsets().unwrap();
         assert_eq!((offsets.log_start, offsets.log_end), (10, 10));
-        assert_eq!(deleted(), 0, "removed when the partition was looked at");
+        assert_eq!(deleted(), 0, "removed when the partition was checked");
         fill(&log, &topic, &clock, 1);
         assert_eq!(texts(&log, &topic).len(), 1);
     });
@@ -154,7 +155,7 @@ fn a_topic_that_does_not_say_keeps_everything() {
 #[test]
 fn records_that_are_imported_with_old_timestamps_stay() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(Timestamp::from_millis(NOW)));
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     let old = Record::new(&[0; 500]).timestamp(Timestamp::from_millis(1_672_531_200_000));
     let partition = topic.partition(0).unwrap();
@@ -162,7 +163,7 @@ fn records_that_are_imported_with_old_timestamps_stay() {
         log.producer().unwrap().send_copies(&partition, [RecordCopy::new(n, old.clone())]).unwrap();
     }
     log.close().unwrap();
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     for _ in 0..3 {
         assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
         clock.advance(DAY);
@@ -200,7 +201,7 @@ fn the_directory_of_a_broker_stays_whole() {
 #[test]
 fn defaults_of_the_log_limit_topics_that_do_not_say() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let kept = log.create_topic("kept", TopicConfig::new().retention_bytes(None)).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     // As a broker leaves a topic.
@@ -211,7 +212,7 @@ fn defaults_of_the_log_limit_topics_that_do_not_say() {
     let size = topic.partition(0).unwrap().size().unwrap();
     log.close().unwrap();
     let deleted = |defaults: TopicConfig| {
-        let log = by_hand(&clock).topic_defaults(defaults).open(dir.path()).unwrap();
+        let log = manual(&clock).topic_defaults(defaults).open(dir.path()).unwrap();
         let deleted = log.run_maintenance().unwrap().segments_deleted;
         log.close().unwrap();
         deleted
@@ -221,7 +222,7 @@ fn defaults_of_the_log_limit_topics_that_do_not_say() {
     assert_eq!(deleted(TopicConfig::new().retention_bytes(size / 2)), 2);
     assert_eq!(deleted(TopicConfig::new().retention(366 * DAY)), 0);
     assert_eq!(deleted(TopicConfig::new().retention(DAY)), 3);
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     assert_eq!(texts(&log, &log.topic("kept").unwrap()).len(), 10, "it says itself");
     assert!(
         log.topic("t").unwrap().config().entries().next().is_none(),
@@ -233,11 +234,11 @@ fn defaults_of_the_log_limit_topics_that_do_not_say() {
 #[test]
 fn a_recorded_retention_of_seven_days_stays() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().set("retention.ms", "604800000")).unwrap();
     fill(&log, &topic, &clock, 10);
     log.close().unwrap();
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     clock.advance(6 * DAY);
     assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
     clock.advance(2 * DAY);
@@ -248,7 +249,7 @@ fn a_recorded_retention_of_seven_days_stays() {
 #[test]
 fn altered_retention_counts_at_the_next_round() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().cleanup(CleanupPolicy::Compact)).unwrap();
     let producer = log.producer().unwrap();
     for n in 0..10 {
@@ -274,7 +275,7 @@ fn altered_retention_counts_at_the_next_round() {
 fn deleted_records_stay_deleted_after_close_and_crash() {
     for crash in [false, true] {
         let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-        let log = by_hand(&clock).open(dir.path()).unwrap();
+        let log = manual(&clock).open(dir.path()).unwrap();
         let topic = log.create_topic("t", TopicConfig::new()).unwrap();
         let other = log.create_topic("other", TopicConfig::new()).unwrap();
         fill(&log, &topic, &clock, 10);
@@ -294,7 +295,7 @@ fn deleted_records_stay_deleted_after_close_and_crash() {
             copy(dir.path(), after.path());
         }
         drop((log, topic, other, partition));
-        let log = by_hand(&clock).open(after.path()).unwrap();
+        let log = manual(&clock).open(after.path()).unwrap();
         assert_eq!(log.recovery().clean, !crash);
         let (topic, other) = (log.topic("t").unwrap(), log.topic("other").unwrap());
         let offsets = topic.partition(0).unwrap().offsets().unwrap();
@@ -308,7 +309,7 @@ fn deleted_records_stay_deleted_after_close_and_crash() {
         let again = log.create_topic("t", TopicConfig::new()).unwrap();
         fill(&log, &again, &clock, 1);
         log.close().unwrap();
-        let log = by_hand(&clock).open(after.path()).unwrap();
+        let log = manual(&clock).open(after.path()).unwrap();
         assert_eq!(texts(&log, &log.topic("t").unwrap()).len(), 1);
     }
 }
@@ -316,7 +317,7 @@ fn deleted_records_stay_deleted_after_close_and_crash() {
 #[test]
 fn a_checkpoint_without_its_deletions_is_followed_at_the_open() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     fill(&log, &topic, &clock, 10);
     log.close().unwrap();
@@ -325,7 +326,7 @@ fn a_checkpoint_without_its_deletions_is_followed_at_the_open() {
     std::fs::write(dir.path().join("log-start-offset-checkpoint"), "0\n1\nt 0 6\n").unwrap();
     let file = |name: &str| dir.path().join("t-0").join(name);
     std::fs::rename(file("00000000000000000002.log"), file("00000000000000000002.log.deleted")).unwrap();
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let events = log.events();
     let offsets = log.topic("t").unwrap().partition(0).unwrap().offsets().unwrap();
     assert_eq!((offsets.log_start, offsets.log_end), (6, 10));
@@ -334,9 +335,12 @@ fn a_checkpoint_without_its_deletions_is_followed_at_the_open() {
     assert_eq!(bases(dir.path()), [0, 4, 6, 8]);
     assert_eq!(log.run_maintenance().unwrap().segments_deleted, 2);
     assert_eq!(bases(dir.path()), [6, 8]);
-    let told =
+    let reported =
         std::iter::from_fn(|| events.try_next()).find(|event| matches!(event, Event::SegmentsDeleted { .. }));
-    assert!(matches!(told, Some(Event::SegmentsDeleted { segments: 2, log_start: 6, .. })), "{told:?}");
+    assert!(
+        matches!(reported, Some(Event::SegmentsDeleted { segments: 2, log_start: 6, .. })),
+        "{reported:?}"
+    );
     clock.advance(MINUTE);
     log.run_maintenance().unwrap();
     assert!(names(&dir.path().join("t-0")).iter().all(|name| !name.ends_with(".deleted")));
@@ -345,7 +349,7 @@ fn a_checkpoint_without_its_deletions_is_followed_at_the_open() {
 #[test]
 fn a_topic_deleted_with_files_waiting_is_gone() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     fill(&log, &topic, &clock, 6);
     topic.partition(0).unwrap().delete_records(4).unwrap();
@@ -358,11 +362,11 @@ fn a_topic_deleted_with_files_waiting_is_gone() {
 }
 
 /// All events so far.
-fn told(events: &stratalog::Events) -> Vec<Event> {
+fn reported(events: &stratalog::Events) -> Vec<Event> {
     std::iter::from_fn(|| events.try_next()).collect()
 }
 
-/// The time indexes of a topic that were made anew, by these events.
+/// The time indexes of a topic that were rebuilt, by these events.
 fn rebuilt(events: &[Event]) -> Vec<String> {
     let names = events.iter().filter_map(|event| match event {
         Event::IndexRebuilt { path, .. } => Some(path.file_name()?.to_str()?.to_owned()),
@@ -377,7 +381,7 @@ type Damage = fn(&mut Vec<u8>);
 fn no_time_index_has_young_records_deleted() {
     let week = 7 * 24 * 60 * MINUTE;
     let (whole, clock) = (tempfile::tempdir().unwrap(), clock());
-    let log = by_hand(&clock).open(whole.path()).unwrap();
+    let log = manual(&clock).open(whole.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().retention(week)).unwrap();
     fill(&log, &topic, &clock, 10);
     let killed = tempfile::tempdir().unwrap();
@@ -407,7 +411,7 @@ fn no_time_index_has_young_records_deleted() {
                 damage(&mut bytes);
                 std::fs::write(&path, bytes).unwrap();
             }
-            let log = by_hand(&clock).open(dir.path()).unwrap();
+            let log = manual(&clock).open(dir.path()).unwrap();
             let events = log.events();
             let topic = log.topic("t").unwrap();
             clock.advance(30 * SECOND);
@@ -418,12 +422,12 @@ fn no_time_index_has_young_records_deleted() {
                 let at = Timestamp::from_millis(NOW + seconds * 1000);
                 assert_eq!(partition.offset_for_time(at).unwrap(), Some(offset), "{number}");
             }
-            let told = rebuilt(&told(&events));
-            assert!(told.len() <= 5, "{number}: each once, but {told:?}");
+            let reported = rebuilt(&reported(&events));
+            assert!(reported.len() <= 5, "{number}: each once, but {reported:?}");
             log.close().unwrap();
             if stop == whole.path() {
-                // Those of all segments that were looked at are right again, and told of.
-                assert!(told.len() >= 4, "{number}: {told:?}");
+                // Those of all segments that were checked are right again, and reported.
+                assert!(reported.len() >= 4, "{number}: {reported:?}");
                 let after: Vec<_> =
                     time_indexes(dir.path()).iter().map(|path| std::fs::read(path).unwrap()).collect();
                 assert_eq!(after[..4], right[..4], "{number}");
@@ -435,7 +439,7 @@ fn no_time_index_has_young_records_deleted() {
 #[test]
 fn a_time_index_that_says_too_much_keeps_nothing_that_is_old() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().retention(MINUTE)).unwrap();
     fill(&log, &topic, &clock, 6);
     log.close().unwrap();
@@ -444,21 +448,21 @@ fn a_time_index_that_says_too_much_keeps_nothing_that_is_old() {
     let mut wrong = right.clone();
     wrong[1] ^= 0x40;
     std::fs::write(&index, &wrong).unwrap();
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let events = log.events();
     clock.advance(10 * SECOND);
     assert_eq!(log.run_maintenance().unwrap().segments_deleted, 0);
-    assert_eq!(rebuilt(&told(&events)), ["00000000000000000000.timeindex"]);
+    assert_eq!(rebuilt(&reported(&events)), ["00000000000000000000.timeindex"]);
     assert_eq!(std::fs::read(&index).unwrap(), right);
     clock.advance(MINUTE);
     assert_eq!(log.run_maintenance().unwrap().segments_deleted, 3);
-    assert!(!told(&events).iter().any(|event| matches!(event, Event::KeptByFutureTimestamp { .. })));
+    assert!(!reported(&events).iter().any(|event| matches!(event, Event::KeptByFutureTimestamp { .. })));
 }
 
 #[test]
-fn a_segment_kept_by_a_timestamp_in_the_future_is_told_of_once() {
+fn a_segment_kept_by_a_timestamp_in_the_future_is_reported_once() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().retention(MINUTE)).unwrap();
     let partition = topic.partition(0).unwrap();
     fill(&log, &topic, &clock, 3);
@@ -467,7 +471,7 @@ fn a_segment_kept_by_a_timestamp_in_the_future_is_told_of_once() {
     fill(&log, &topic, &clock, 4);
     let events = log.events();
     let kept = |events: &stratalog::Events| {
-        let kept = told(events).into_iter().filter_map(|event| match event {
+        let kept = reported(events).into_iter().filter_map(|event| match event {
             Event::KeptByFutureTimestamp { base_offset, timestamp, .. } => Some((base_offset, timestamp)),
             _ => None,
         });
@@ -499,7 +503,7 @@ fn a_segment_kept_by_a_timestamp_in_the_future_is_told_of_once() {
 
 /// Ten records, the first five deleted, and what the checkpoint of log starts holds then.
 fn with_deleted_records(dir: &Path, clock: &ManualClock) -> String {
-    let log = by_hand(clock).open(dir).unwrap();
+    let log = manual(clock).open(dir).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
     fill(&log, &topic, clock, 10);
     topic.partition(0).unwrap().delete_records(5).unwrap();
@@ -538,9 +542,9 @@ fn a_log_start_checkpoint_that_is_missing_wrong_or_no_text_loses_nothing() {
                 std::fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
             }
             let before = bases(dir.path());
-            let log = by_hand(&clock).open(dir.path()).unwrap();
+            let log = manual(&clock).open(dir.path()).unwrap();
             let events = log.events();
-            let unreadable = told(&events).into_iter().find_map(|event| match event {
+            let unreadable = reported(&events).into_iter().find_map(|event| match event {
                 Event::CheckpointUnreadable { path, reason } => Some((path, reason)),
                 _ => None,
             });

@@ -65,7 +65,7 @@ fn content(log: &EventLog) -> Content {
     Content { topics: topics.collect(), committed: committed.collect() }
 }
 
-/// The log in a directory, which must have been closed in order and hold nothing that is wrong.
+/// The log in a directory, which must have been closed cleanly and hold nothing that is wrong.
 fn content_of_clean(clock: &ManualClock, directory: &Path) -> Content {
     let mut problems = Vec::new();
     verify(directory, VerifyOptions::new(), |problem| problems.push(problem.to_string())).unwrap();
@@ -272,7 +272,7 @@ fn a_record_is_in_it_with_all_that_was_acknowledged_before() {
         TopicConfig::new().cleanup(CleanupPolicy::Compact).set("min.cleanable.dirty.ratio", "0.01");
     let compacted = log.create_topic("compacted", compacted.set("file.delete.delay.ms", "0")).unwrap();
     let (ends, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
-    // No thread gets so far ahead that a round has much to read.
+    // No thread gets so far that a round has much to read.
     let rounds = AtomicU64::new(1);
     let waits = |number: u64| {
         while number >= 1000 * rounds.load(Ordering::SeqCst) && !ends.load(Ordering::SeqCst) {
@@ -442,7 +442,7 @@ fn what_a_stop_has_left_is_removed_if_it_is_ours() {
     log.snapshot_to(&copy).unwrap();
     assert!(!unfinished.exists());
     fs::remove_dir_all(&copy).unwrap();
-    // Somebody else's.
+    // Another program's.
     for (names_in_it, says) in [
         (&["notes"][..], "it holds notes, which no snapshot makes there; move it elsewhere"),
         (&["snapshot/notes"], "its README does not say that stratalog has made it; move it elsewhere"),

@@ -92,9 +92,9 @@ fn a_clock_that_panics_ends_no_drop_and_no_close() {
         panic!("made to panic by a test");
     }));
     unwound.unwrap_err();
-    let told: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+    let reported: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
     let lost = |event: &Event| matches!(event, Event::RecordsDropped { records: 1, .. });
-    assert!(told.iter().any(lost), "{told:?}");
+    assert!(reported.iter().any(lost), "{reported:?}");
     log.close().unwrap();
     clock.panics(false);
     let log = open();

@@ -9,7 +9,7 @@ use crate::common::{self, end, in_every_mode, text, texts};
 use stratalog::{Error, EventLog, ManualClock, Record, Remedy, Timestamp, TopicConfig};
 
 #[test]
-fn a_send_tells_where_the_record_is() {
+fn a_send_returns_where_the_record_is() {
     in_every_mode(|mode, dir| {
         let log = mode.open(dir);
         let topic = log.create_topic("t", TopicConfig::new().partitions(2)).unwrap();

@@ -27,7 +27,7 @@ const KNOWN: [&str; 13] = [
     "value.deserializer",
 ];
 
-/// Which columns are printed, in Kafka's order, and what stands between.
+/// Which columns are printed, in Kafka's order, and what is between.
 #[derive(Debug)]
 pub(super) struct Columns {
     timestamp: bool,
@@ -115,7 +115,7 @@ impl Columns {
         self.timestamp || self.partition || self.offset || self.epoch || self.headers || self.key
     }
 
-    /// All columns before the value, with what stands between.
+    /// All columns before the value, with what is between.
     fn write_details(&self, record: &RecordView<'_>, out: &mut impl Write) -> io::Result<()> {
         let mut first = true;
         let mut begin = |out: &mut dyn Write| {
@@ -179,7 +179,7 @@ fn whose_time(record: &RecordView<'_>) -> &'static str {
     }
 }
 
-/// A record as an object on a line. What is no text stands as `{"base64": "…"}`.
+/// A record as an object on a line. What is no text is as `{"base64": "…"}`.
 pub(super) fn write_json(record: &RecordView<'_>, out: &mut impl Write) -> io::Result<()> {
     write!(
         out,

@@ -1,13 +1,13 @@
 //! `consume`: records as lines. Kafka's `kafka-console-consumer`.
 //!
-//! Without a group the log is opened to read it only, beside whoever writes it, and new records are followed as they come.
+//! Without a group the log is opened to read it only, beside the process that writes it, and new records are read as they come.
 
 mod columns;
 mod deserializer;
-mod follow;
 mod print;
 mod settings;
 mod start;
+mod tail;
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use super::properties::pair;
 use super::{Outcome, Session, Stop, output, topics};
 use columns::Columns;
 use deserializer::Deserializer;
-use follow::Follow;
 use print::{Layout, Printer};
 use settings::{Limit, Settings};
 use start::Start;
+use tail::Tail;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +33,7 @@ Examples:
   stratalog consume --include 'orders|payments' --json | jq .value
   stratalog consume --topic orders --from-beginning --until-end > orders.txt";
 
-/// Print records as lines, and follow what is appended, also by other processes.
+/// Print records as lines, and keep printing what is appended, also by other processes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
@@ -69,14 +69,14 @@ pub(super) struct Consume {
     /// End at the end of the log, instead of waiting for more.
     #[arg(long, conflicts_with = "timeout_ms")]
     until_end: bool,
-    /// Read as a member of this group: go on where it has left off, and commit what is printed. While another process
+    /// Read as a member of this group: continue where it has left off, and commit what is printed. While another process
     /// holds the directory, the group is not joined and nothing is committed.
     #[arg(long, value_name = "NAME", conflicts_with = "partition")]
     group: Option<String>,
-    /// Whether records of transactions are printed before these are decided.
+    /// Whether records of transactions are printed before the transactions have ended.
     #[arg(long, value_name = "LEVEL", default_value = "read_uncommitted")]
     isolation_level: Isolation,
-    /// Columns and what stands between: print.timestamp, print.partition, print.offset, print.epoch, print.headers,
+    /// Columns and what is between: print.timestamp, print.partition, print.offset, print.epoch, print.headers,
     /// print.key, print.value (true or false); key.separator, line.separator, headers.separator, null.literal.
     #[arg(long = "property", alias = "formatter-property", value_name = "NAME=VALUE", value_parser = pair)]
     properties: Vec<(String, String)>,
@@ -123,8 +123,8 @@ fn formatter(class: &str) -> Result<Formatter, String> {
 
 /// Fewer system calls than the default of the library costs nothing here: what is read is printed at once.
 const POLL_BYTES: usize = 1 << 20;
-/// How often it looks for new topics and partitions while it follows.
-const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// How often it looks for new topics and partitions while it waits for records.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
     let columns =
@@ -132,7 +132,7 @@ pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
     let Settings { config, group, commits } = Settings::of(options)?;
     let (log, is_member) = open(group.as_deref(), session)?;
     let stop = Stop::on_signals()?;
-    let wanted = Wanted::of(options)?;
+    let wanted = Selection::of(options)?;
     let partitions = wanted.partitions(&log)?;
     let mut consumer = log.consumer_with(config)?;
     if is_member {
@@ -150,8 +150,8 @@ pub(super) fn run(options: &Consume, session: &Session) -> Outcome {
         _ => Layout::Columns(columns),
     };
     let printer = Printer::new(layout, options.max_messages.0);
-    let follow = Follow { options, consumer, is_member, commits, wanted, log: log.clone(), stop };
-    let count = follow.run(printer)?;
+    let tail = Tail { options, consumer, is_member, commits, wanted, log: log.clone(), stop };
+    let count = tail.run(printer)?;
     log.close()?;
     output::remark(format_args!("Processed a total of {count} messages"));
     Ok(())
@@ -174,12 +174,12 @@ fn open(group: Option<&str>, session: &Session) -> Outcome<(EventLog, bool)> {
 
 /// What is read.
 #[derive(Debug)]
-enum Wanted {
+enum Selection {
     Partition(TopicPartition),
     Topics(Pattern),
 }
 
-impl Wanted {
+impl Selection {
     fn of(options: &Consume) -> Outcome<Self> {
         match (&options.topic, &options.include, options.partition) {
             (Some(topic), _, Some(partition)) => Ok(Self::Partition((topic.as_str(), partition).into())),

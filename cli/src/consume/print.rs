@@ -38,7 +38,7 @@ impl Printer {
         self.printed
     }
 
-    /// Prints records as far as they are wanted, and lets whoever reads the output have them at once. Says how many.
+    /// Prints records as far as they are wanted, and flushes them to the output at once. Says how many.
     pub(super) fn print(&mut self, records: &Records) -> Outcome<usize> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(records.len());
         for record in records.iter().take(wanted) {

@@ -19,7 +19,7 @@ impl FromStr for Start {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            // Kafka's tools also take the numbers that stand for them in its protocol.
+            // Kafka's tools also take the numbers that represent them in its protocol.
             "earliest" | "-2" => Ok(Self::Earliest),
             "latest" | "-1" => Ok(Self::Latest),
             _ => text.parse().map(Self::At).map_err(|_| "give earliest, latest, or an offset".to_owned()),
@@ -27,7 +27,7 @@ impl FromStr for Start {
     }
 }
 
-/// Puts the consumer where it is to begin: an offset outside the log is told now, not skipped.
+/// Puts the consumer where it is to begin: an offset outside the log is reported now, not skipped.
 pub(super) fn place(consumer: &mut Consumer, start: Option<Start>, from_beginning: bool) -> Outcome {
     match start {
         Some(Start::Earliest) => consumer.seek_to_beginning()?,

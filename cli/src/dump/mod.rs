@@ -1,4 +1,4 @@
-//! `dump`: what stands in files, field by field. Kafka's `kafka-dump-log`.
+//! `dump`: what is in files, field by field. Kafka's `kafka-dump-log`.
 
 /// Appends formatted text; writing into memory cannot fail.
 macro_rules! put {
@@ -31,7 +31,7 @@ Examples:
   stratalog dump --print-data-log data/orders-0/00000000000000000000.log
   stratalog dump --topic __consumer_offsets --offsets-decoder --json | jq .";
 
-/// Print batches, records, index entries and snapshots as they stand in files.
+/// Print batches, records, index entries and snapshots as stored in files.
 ///
 /// Files are not compared with each other: that is what `verify` does.
 #[derive(Debug, Args)]
@@ -306,7 +306,7 @@ impl Dumping {
         let mut first = true;
         for entry in entries {
             let entry = entry?;
-            // Zeros after the last entry are space taken ahead.
+            // Zeros after the last entry are preallocated space.
             if Some(entry.offset) == base && !first {
                 break;
             }

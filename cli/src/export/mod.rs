@@ -46,7 +46,7 @@ pub(super) struct Export {
     /// Keys and values whole, however long: what `import` needs.
     #[arg(long)]
     full: bool,
-    /// Read the files alone, go on after damaged parts, and list these on standard error: topic, offsets, file, bytes, reason.
+    /// Read the files alone, continue after damaged parts, and list these on standard error: topic, offsets, file, bytes, reason.
     /// Ends with 3 if there are any.
     #[arg(long)]
     skip_damage: bool,
@@ -178,7 +178,7 @@ struct Exporting {
 }
 
 impl Exporting {
-    /// Prints a topic, and tells what there is of its partitions now.
+    /// Prints a topic, and reports what there is of its partitions now.
     fn topic(
         &mut self,
         topic: &Topic,
@@ -232,19 +232,19 @@ impl Exporting {
         Ok(found)
     }
 
-    /// Prints the records of a partition. `went_on` is told of how many offsets were passed, and says whether to stop.
+    /// Prints the records of a partition. `progressed` is given how many offsets were passed, and says whether to stop.
     fn records(
         &mut self,
         log: &EventLog,
         partition: &Partition,
         offsets: PartitionOffsets,
-        went_on: &mut dyn FnMut(u64) -> bool,
+        progressed: &mut dyn FnMut(u64) -> bool,
     ) -> Outcome {
         let (start, end) = (offsets.log_start, offsets.high_watermark);
         let mut all = reader(log, partition, IsolationLevel::ReadUncommitted, start)?;
         let mut committed = Committed {
             reader: reader(log, partition, IsolationLevel::ReadCommitted, start)?,
-            upto: offsets.last_stable,
+            end: offsets.last_stable,
             offsets: VecDeque::new(),
         };
         let mut prefix = Vec::new();
@@ -258,7 +258,7 @@ impl Exporting {
                 self.put()?;
             }
             let next = all.position(partition)?.offset();
-            if went_on(next.min(end) - position) || (records.is_empty() && next == position) {
+            if progressed(next.min(end) - position) || (records.is_empty() && next == position) {
                 break;
             }
             position = next;
@@ -360,15 +360,15 @@ impl Exporting {
 /// The offsets of what a reader of committed records gets, in step with a reader of all.
 struct Committed {
     reader: Consumer,
-    /// Everything below is decided.
-    upto: u64,
+    /// Every transaction below has ended.
+    end: u64,
     offsets: VecDeque<u64>,
 }
 
 impl Committed {
     /// Whether the record at this offset is committed. Asked in ascending order.
     fn holds(&mut self, offset: u64) -> Outcome<bool> {
-        while offset < self.upto {
+        while offset < self.end {
             while let Some(next) = self.offsets.front() {
                 if *next >= offset {
                     return Ok(*next == offset);

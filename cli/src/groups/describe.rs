@@ -14,7 +14,7 @@ const NONE: &str = "-";
 
 pub(super) fn run(options: &Groups, session: &Session) -> Outcome {
     let log = session.read()?;
-    // A directory that was closed in order is held by nobody, so nobody is a member of anything.
+    // A directory that was closed cleanly is held by no process, so there is no member of anything.
     let is_idle = log.recovery().clean;
     let mut out = Output::new();
     for group in chosen(options, &log)? {
@@ -24,7 +24,7 @@ pub(super) fn run(options: &Groups, session: &Session) -> Outcome {
             continue;
         }
         if group.members.is_empty() {
-            tell_of_members(&group.name, is_idle);
+            warn_of_members(&group.name, is_idle);
         }
         let table = if options.members {
             members(&group, options.verbose)
@@ -39,7 +39,7 @@ pub(super) fn run(options: &Groups, session: &Session) -> Outcome {
     out.end()
 }
 
-fn tell_of_members(name: &str, is_idle: bool) {
+fn warn_of_members(name: &str, is_idle: bool) {
     if is_idle {
         output::remark(format_args!("Consumer group '{name}' has no active members."));
     } else {
@@ -49,7 +49,7 @@ fn tell_of_members(name: &str, is_idle: bool) {
     }
 }
 
-/// Kafka's word for how a group stands.
+/// Kafka's word for how a group is.
 pub(super) fn state_of(group: &GroupDescription, is_idle: bool) -> &'static str {
     match group.state {
         GroupState::Empty if is_idle => "Empty",

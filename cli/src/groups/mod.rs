@@ -189,15 +189,15 @@ fn delete(options: &Groups, session: &Session) -> Outcome {
 fn delete_offsets(options: &Groups, session: &Session) -> Outcome {
     let log = session.write()?;
     let groups = chosen(options, &log)?;
-    let mut doomed = Vec::new();
+    let mut expiring = Vec::new();
     for group in &groups {
-        doomed.push(plan::partitions(options, &log, group)?);
+        expiring.push(plan::partitions(options, &log, group)?);
     }
     refuse_members(&groups)?;
     let mut out = Output::new();
-    for (group, doomed) in groups.iter().zip(&doomed) {
-        group.remove_committed(doomed.iter())?;
-        for partition in doomed {
+    for (group, expiring) in groups.iter().zip(&expiring) {
+        group.remove_committed(expiring.iter())?;
+        for partition in expiring {
             if session.json() {
                 out.json(&json!({
                     "group": group.name(), "topic": partition.topic(), "partition": partition.partition(),

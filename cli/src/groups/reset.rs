@@ -1,4 +1,4 @@
-//! `groups --reset-offsets`: where a group goes on.
+//! `groups --reset-offsets`: where a group continues.
 
 use std::io::Write as _;
 use std::path::PathBuf;

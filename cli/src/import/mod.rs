@@ -119,13 +119,13 @@ impl Report {
         }
         out.end()?;
         if !session.json() && *metadata > 0 {
-            output::note(format_args!(
+            output::print_note(format_args!(
                 "the texts that came with {} were left out",
                 counted(*metadata, "committed position", "committed positions")
             ));
         }
         if !session.json() && *uncommitted > 0 {
-            output::note(format_args!(
+            output::print_note(format_args!(
                 "{} left out",
                 counted(
                     *uncommitted,
@@ -137,7 +137,7 @@ impl Report {
         if !session.json() && *internal > 0 {
             let records =
                 counted(*internal, "record of Kafka's own topics was", "records of Kafka's own topics were");
-            output::note(format_args!("{records} left out"));
+            output::print_note(format_args!("{records} left out"));
         }
         Ok(())
     }
@@ -417,7 +417,7 @@ fn refused(number: u64, why: String) -> Failure {
 fn at_line(number: u64, failure: Failure) -> Failure {
     match failure {
         Failure::Failed(why) | Failure::Usage(why) => refused(number, why),
-        other @ (Failure::LeftOut(_) | Failure::Held { .. } | Failure::ClosedPipe) => other,
+        other @ (Failure::LeftOut(_) | Failure::Locked { .. } | Failure::ClosedPipe) => other,
     }
 }
 

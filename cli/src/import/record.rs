@@ -1,4 +1,4 @@
-//! A line that stands for a record: what `export` prints is read where it lies; the same in any other order or with other
+//! A line that represents a record: what `export` prints is read where it lies; the same in any other order or with other
 //! white space goes by way of a tree.
 
 use serde_json::Value;

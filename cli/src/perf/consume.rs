@@ -19,7 +19,7 @@ Examples:
 
 /// Read records as fast as possible.
 ///
-/// Every record is checked and looked at. The latency is what one poll takes.
+/// Every record is read and its checksum checked. The latency is what one poll takes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Consume {

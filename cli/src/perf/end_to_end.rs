@@ -104,7 +104,7 @@ pub(super) fn run(options: &EndToEnd, session: &Session) -> Outcome {
     report(session, &latency)
 }
 
-/// Tells when each record came, until nobody listens.
+/// Reports when each record came, until the receiver is gone.
 fn receive(mut consumer: Consumer, to_sender: &SyncSender<Instant>) -> Outcome {
     loop {
         let records = consumer.poll(PATIENCE)?;

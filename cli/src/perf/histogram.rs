@@ -74,22 +74,22 @@ impl Histogram {
         const BAR: usize = 40;
         let mut octaves: Vec<(u64, u64)> = Vec::new();
         for (at, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let upto = upper_end(at).checked_next_power_of_two().unwrap_or(u64::MAX);
+            let end = upper_end(at).checked_next_power_of_two().unwrap_or(u64::MAX);
             match octaves.last_mut() {
-                Some((last, sum)) if *last == upto => *sum += count,
-                _ => octaves.push((upto, *count)),
+                Some((last, sum)) if *last == end => *sum += count,
+                _ => octaves.push((end, *count)),
             }
         }
         let tallest = octaves.iter().map(|(_, count)| *count).max().unwrap_or(1);
         let mut text = String::new();
-        for (upto, count) in octaves {
+        for (end, count) in octaves {
             let eighths =
                 usize::try_from(u128::from(count) * (BAR as u128 * 8) / u128::from(tallest)).unwrap_or(0);
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
                 "  up to {:>9} {:<BAR$} {count}",
-                shown(Duration::from_nanos(upto)),
+                shown(Duration::from_nanos(end)),
                 bar(eighths.max(1))
             );
         }

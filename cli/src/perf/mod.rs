@@ -22,7 +22,7 @@ Examples:
   stratalog perf consume --topic perf --num-records 10000000
   stratalog perf end-to-end --topic perf --num-records 100000 --record-size 100";
 
-/// Measure how fast records are written, read and handed over.
+/// Measure how fast records are written, read and delivered.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Perf {

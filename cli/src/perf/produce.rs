@@ -62,7 +62,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 /// As much as a producer puts into a batch without batch.size.
 const BATCH_BYTES: usize = 256 << 10;
-/// Records between two looks at whether it is time to report, or asked to stop.
+/// Records between two checks whether it is time to report, or asked to stop.
 const LOOK_EVERY: u64 = 1024;
 
 pub(super) fn run(options: &Produce, session: &Session) -> Outcome {

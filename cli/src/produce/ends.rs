@@ -7,7 +7,7 @@ use memchr::{memchr, memchr2, memrchr, memrchr2};
 pub(super) enum Ends {
     /// A line feed, a carriage return, or one after the other, as for Java's `readLine` and so for Kafka's reader.
     Text,
-    /// A line feed alone, whatever stands between.
+    /// A line feed alone, whatever is between.
     Binary,
 }
 

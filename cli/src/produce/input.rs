@@ -1,6 +1,6 @@
-//! Input in whole lines, read ahead by a thread of its own.
+//! Input in whole lines, read in advance by a thread of its own.
 //!
-//! The thread reads large pieces and hands them over as blocks that end at the end of a line, so that lines are cut
+//! The thread reads large pieces and passes them on as blocks that end at the end of a line, so that lines are cut
 //! without being copied, and so that waiting for input does not keep the command from seeing Ctrl-C. Blocks go round:
 //! nothing is allocated once all are under way.
 
@@ -160,7 +160,7 @@ fn fill(from: &mut impl Read, block: &mut Block, ends: Ends, longest: usize) -> 
 mod tests {
     use super::*;
 
-    /// Hands out a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Dribble(Vec<u8>, usize);
 
     impl Read for Dribble {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn blocks(text: &[u8], step: usize) -> Vec<Vec<u8>> {
-        let never = Stop::by_hand();
+        let never = Stop::manual();
         let mut input =
             Input::start(Dribble(text.to_vec(), step), "test".into(), Ends::Binary, 1 << 20).unwrap();
         let mut found = Vec::new();
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_refused_before_it_fills_the_memory() {
-        let stop = Stop::by_hand();
+        let stop = Stop::manual();
         let mut input = Input::start(io::repeat(b'x'), "test".into(), Ends::Text, 4 << 20).unwrap();
         let Err(Failure::Failed(text)) = input.next(&stop) else { panic!("it should be refused") };
         assert!(text.contains("a line is longer than 4194304 bytes"), "{text}");

@@ -33,7 +33,7 @@ pub(super) struct Cut {
     ignore_error: bool,
 }
 
-/// What stands between two headers: Kafka's reader takes a regular expression.
+/// What is between two headers: Kafka's reader takes a regular expression.
 #[derive(Debug)]
 enum Between {
     /// An expression that means itself.
@@ -83,7 +83,7 @@ impl Cut {
         })
     }
 
-    /// The record that a line stands for, or what is wrong with it.
+    /// The record that a line represents, or what is wrong with it.
     #[inline]
     pub(super) fn record<'l>(&'l self, line: &'l [u8]) -> Result<Record<'l>, String> {
         if !self.parse_key && !self.parse_headers && self.null_marker.is_none() {
@@ -109,7 +109,7 @@ impl Cut {
         Ok(record)
     }
 
-    /// What stands before a separator, and the rest. Where it is missing and errors are ignored, all is the rest.
+    /// What is before a separator, and the rest. Where it is missing and errors are ignored, all is the rest.
     fn cut_off<'l>(
         &self,
         wanted: bool,
@@ -196,7 +196,7 @@ fn by_expression<'l>(text: &'l str, expression: &Regex) -> Vec<&'l [u8]> {
     found
 }
 
-/// Refuses what Kafka's reader refuses: two properties of the same text, where one could not be told from the other.
+/// Refuses what Kafka's reader refuses: two properties of the same text, where one could not be distinguished from the other.
 fn differ(properties: &[(&str, &str)]) -> Outcome {
     for (at, (one, text)) in properties.iter().enumerate() {
         if let Some((other, _)) = properties.iter().skip(at + 1).find(|(_, same)| same == text) {

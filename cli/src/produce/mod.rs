@@ -68,7 +68,7 @@ pub(super) struct Produce {
     /// Write each line by itself, before the next is read.
     #[arg(long)]
     sync: bool,
-    /// Take input that is no text: cut it at each line feed and nowhere else, whatever stands between.
+    /// Take input that is no text: cut it at each line feed and nowhere else, whatever is between.
     #[arg(long)]
     binary: bool,
 }
@@ -105,7 +105,7 @@ pub(super) fn durability(text: &str) -> Result<Durability, String> {
 
 /// Longer lines are not kept in memory to find out that no topic takes them.
 const MAX_LINE: usize = 128 << 20;
-/// What a look at the first lines goes by: a text holds no byte 0.
+/// What a look at the first lines finds: a text holds no byte 0.
 const TEXT_CHECK_BYTES: usize = 64 << 10;
 
 pub(super) fn run(options: &Produce, session: &Session) -> Outcome {

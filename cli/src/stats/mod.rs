@@ -100,13 +100,13 @@ fn as_table(stats: &Stats) -> String {
     let names = ["TOPIC", "PARTITIONS", "RECORDS", "BYTES", "UNSYNCED", "RECORDS/S", "BYTES/S"];
     let mut table = Table::new(names.map(|name| (name, 10)));
     for (name, topic) in &stats.topics {
-        let held = &topic.held;
+        let contents = &topic.contents;
         table.row([
             name.clone(),
-            held.partitions.len().to_string(),
-            held.records.to_string(),
-            held.bytes.to_string(),
-            held.unsynced.to_string(),
+            contents.partitions.len().to_string(),
+            contents.records.to_string(),
+            contents.bytes.to_string(),
+            contents.unsynced.to_string(),
             format!("{:.0}", topic.records_per_second),
             format!("{:.0}", topic.bytes_per_second),
         ]);
@@ -125,15 +125,15 @@ fn as_json(stats: &Stats) -> Value {
         .topics
         .iter()
         .map(|(name, topic)| {
-            let kept = topic.held.kept_by_future.iter().map(|(partition, base_offset, timestamp)| {
+            let kept = topic.contents.kept_by_future.iter().map(|(partition, base_offset, timestamp)| {
                 json!({ "partition": partition, "baseOffset": base_offset, "timestamp": timestamp })
             });
             json!({
                 "topic": name,
-                "partitions": topic.held.partitions.len(),
-                "records": topic.held.records,
-                "bytes": topic.held.bytes,
-                "unsyncedBytes": topic.held.unsynced,
+                "partitions": topic.contents.partitions.len(),
+                "records": topic.contents.records,
+                "bytes": topic.contents.bytes,
+                "unsyncedBytes": topic.contents.unsynced,
                 "recordsPerSecond": topic.records_per_second,
                 "bytesPerSecond": topic.bytes_per_second,
                 "keptByFutureTimestamp": kept.collect::<Vec<_>>(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use console::{Style, measure_text_width, truncate_str};
 
 use super::chart::{chart, highest_shown, whole};
-use super::sample::{GroupStats, HeldPartition, Stats, TopicStats};
+use super::sample::{GroupStats, PartitionContents, Stats, TopicStats};
 use crate::output::counted;
 
 /// The least and the most characters that the course of a rate is shown with.
@@ -47,15 +47,15 @@ fn title(dir: &str, interval: Duration) -> String {
 fn totals(stats: &Stats) -> String {
     let of = |number: fn(&TopicStats) -> u64| stats.topics.values().map(number).sum::<u64>();
     let rate = stats.topics.values().map(|topic| topic.bytes_per_second).sum::<f64>();
-    let partitions = of(|topic| topic.held.partitions.len() as u64);
+    let partitions = of(|topic| topic.contents.partitions.len() as u64);
     format!(
         "{}, {}, {}, {}, {}/s, unsynced {}",
         counted(stats.topics.len() as u64, "topic", "topics"),
         counted(partitions, "partition", "partitions"),
-        counted(of(|topic| topic.held.records), "record", "records"),
-        bytes(of(|topic| topic.held.bytes)),
+        counted(of(|topic| topic.contents.records), "record", "records"),
+        bytes(of(|topic| topic.contents.bytes)),
         bytes(whole(rate)),
-        bytes(of(|topic| topic.held.unsynced)),
+        bytes(of(|topic| topic.contents.unsynced)),
     )
 }
 
@@ -83,8 +83,8 @@ impl Rows {
             "TOPIC", "PARTS", "RECORDS", "SIZE", "UNSYNCED", "RECORDS/S", "BYTES/S", "MAX/S"
         );
         let topics = stats.topics.iter().map(|(name, topic)| {
-            let several = topic.held.partitions.len() > 1;
-            let partitions = topic.held.partitions.iter().filter(|_| several);
+            let several = topic.contents.partitions.len() > 1;
+            let partitions = topic.contents.partitions.iter().filter(|_| several);
             let partitions = partitions.map(|one| dim.apply_to(partition_line(one, names)).to_string());
             (topic_line(name, names, topic, sparks), partitions.collect())
         });
@@ -98,13 +98,13 @@ impl Rows {
         }
     }
 
-    /// What fits into so many lines, and leaves a few of them where only partitions have to stand back for that.
+    /// What fits into so many lines, and leaves a few of them where only partitions have to are back for that.
     fn fitted(mut self, room: usize, spare: usize) -> Vec<String> {
         let mut lines = vec![self.heading];
         if self.topics.is_empty() {
             lines.push(Style::new().dim().apply_to("no topics").to_string());
         }
-        // The heading, and the line that tells what was left out.
+        // The heading, and the line that shows it what was left out.
         let room = room.saturating_sub(2);
         self.kept.truncate(usize::from(room > 1));
         let room = room.saturating_sub(self.kept.len());
@@ -144,7 +144,7 @@ fn group_line(name: &str, names: usize, group: &GroupStats, sparks: usize) -> St
 }
 
 fn topic_line(name: &str, names: usize, topic: &TopicStats, sparks: usize) -> String {
-    let held = &topic.held;
+    let contents = &topic.contents;
     let most = topic.rates.iter().skip(topic.rates.len().saturating_sub(sparks)).copied().fold(0.0, f64::max);
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -152,10 +152,10 @@ fn topic_line(name: &str, names: usize, topic: &TopicStats, sparks: usize) -> St
         text,
         "{:<names$} {:>5} {:>7} {:>8} {:>8} {:>9} {:>8} {:>5}  {}",
         truncate_str(name, names, "…"),
-        held.partitions.len(),
-        short(held.records),
-        bytes(held.bytes),
-        bytes(held.unsynced),
+        contents.partitions.len(),
+        short(contents.records),
+        bytes(contents.bytes),
+        bytes(contents.unsynced),
         rate(topic.records_per_second),
         rate_of_bytes(topic.bytes_per_second),
         rate(most),
@@ -164,8 +164,8 @@ fn topic_line(name: &str, names: usize, topic: &TopicStats, sparks: usize) -> St
     text
 }
 
-fn partition_line(one: &HeldPartition, names: usize) -> String {
-    let HeldPartition { number, records, bytes: size, unsynced, records_per_second, .. } = one;
+fn partition_line(one: &PartitionContents, names: usize) -> String {
+    let PartitionContents { number, records, bytes: size, unsynced, records_per_second, .. } = one;
     format!(
         "{:<names$} {:>5} {:>7} {:>8} {:>8} {:>9}",
         format!("  {number}"),
@@ -266,14 +266,14 @@ mod tests {
         let mut stats = Stats::new();
         for n in 0..topics {
             let mut topic = TopicStats::default();
-            topic.held.partitions = vec![HeldPartition::default(); n % 4];
-            (0..200).for_each(|value| super::super::sample::keep(&mut topic.rates, f64::from(value)));
+            topic.contents.partitions = vec![PartitionContents::default(); n % 4];
+            (0..200).for_each(|value| super::super::sample::push(&mut topic.rates, f64::from(value)));
             stats.topics.insert(format!("topic-{n}-{}", "x".repeat(n)), topic);
         }
         for n in 0..groups {
             stats.groups.insert(format!("group-{n}"), GroupStats::default());
         }
-        (0..700).for_each(|value| super::super::sample::keep(&mut stats.rates, f64::from(value)));
+        (0..700).for_each(|value| super::super::sample::push(&mut stats.rates, f64::from(value)));
         stats
     }
 

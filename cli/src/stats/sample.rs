@@ -14,8 +14,8 @@ const KEPT: usize = 512;
 
 /// What a topic holds.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Held {
-    pub(super) partitions: Vec<HeldPartition>,
+pub(super) struct TopicContents {
+    pub(super) partitions: Vec<PartitionContents>,
     pub(super) end: u64,
     pub(super) records: u64,
     pub(super) bytes: u64,
@@ -27,7 +27,7 @@ pub(super) struct Held {
 
 /// What a partition holds.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct HeldPartition {
+pub(super) struct PartitionContents {
     pub(super) number: u32,
     pub(super) end: u64,
     pub(super) records: u64,
@@ -41,7 +41,7 @@ pub(super) struct HeldPartition {
 /// A topic over time.
 #[derive(Debug, Default)]
 pub(super) struct TopicStats {
-    pub(super) held: Held,
+    pub(super) contents: TopicContents,
     /// Records and bytes a second since the last look.
     pub(super) records_per_second: f64,
     pub(super) bytes_per_second: f64,
@@ -77,7 +77,7 @@ impl Stats {
         }
     }
 
-    /// Looks at all topics of a pattern, those that Kafka keeps for itself left out unless they are asked for by name.
+    /// Checks all topics of a pattern, those that Kafka keeps for itself left out unless they are asked for by name.
     pub(super) fn look(&mut self, log: &EventLog, pattern: Option<&Pattern>) -> Outcome {
         let time = self.looked.elapsed();
         self.looked = Instant::now();
@@ -88,13 +88,13 @@ impl Stats {
             if !wanted {
                 continue;
             }
-            match held(&topic) {
-                Ok(held) => {
+            match contents(&topic) {
+                Ok(contents) => {
                     let stats = self
                         .topics
                         .remove(topic.name())
-                        .unwrap_or(TopicStats { held: held.clone(), ..Default::default() });
-                    seen.insert(topic.name().to_owned(), stats.then(held, time));
+                        .unwrap_or(TopicStats { contents: contents.clone(), ..Default::default() });
+                    seen.insert(topic.name().to_owned(), stats.then(contents, time));
                 }
                 // Deleted since it was listed: then whatever was found wrong was because of that.
                 Err(failure) => match log.topic(topic.name()) {
@@ -105,14 +105,14 @@ impl Stats {
         }
         self.topics = seen;
         let rate = self.topics.values().map(|topic| topic.records_per_second).sum();
-        keep(&mut self.rates, rate);
+        push(&mut self.rates, rate);
         self.look_at_groups(log)
     }
 
     /// A line for each partition whose old records stay only because of a timestamp in the future.
     pub(super) fn kept_by_future(&self) -> impl Iterator<Item = String> + '_ {
         self.topics.iter().flat_map(|(name, topic)| {
-            topic.held.kept_by_future.iter().map(move |(partition, base_offset, timestamp)| {
+            topic.contents.kept_by_future.iter().map(move |(partition, base_offset, timestamp)| {
                 let when = shown(Timestamp::from_millis(*timestamp));
                 format!(
                     "{name}-{partition}: records from offset {base_offset} on are old, but kept because one has a timestamp \
@@ -135,7 +135,7 @@ impl Stats {
                 let mut stats = self.groups.remove(group.name()).unwrap_or_default();
                 stats.lag = lags.map(|(_, lag)| lag).sum();
                 #[expect(clippy::cast_precision_loss, reason = "one of eight bars")]
-                keep(&mut stats.lags, stats.lag as f64);
+                push(&mut stats.lags, stats.lag as f64);
                 seen.insert(group.name().to_owned(), stats);
             }
         }
@@ -144,11 +144,11 @@ impl Stats {
     }
 }
 
-fn held(topic: &Topic) -> stratalog::Result<Held> {
-    let mut held = Held::default();
+fn contents(topic: &Topic) -> stratalog::Result<TopicContents> {
+    let mut contents = TopicContents::default();
     for partition in topic.partitions() {
         let offsets = partition.offsets()?;
-        let one = HeldPartition {
+        let one = PartitionContents {
             number: partition.id().partition(),
             end: offsets.log_end,
             records: offsets.log_end.saturating_sub(offsets.log_start),
@@ -156,20 +156,20 @@ fn held(topic: &Topic) -> stratalog::Result<Held> {
             unsynced: unsynced(&partition, offsets.durable, offsets.log_end)?,
             records_per_second: 0.0,
         };
-        held.end += one.end;
-        held.records += one.records;
-        held.bytes += one.bytes;
-        held.unsynced += one.unsynced;
-        held.partitions.push(one);
+        contents.end += one.end;
+        contents.records += one.records;
+        contents.bytes += one.bytes;
+        contents.unsynced += one.unsynced;
+        contents.partitions.push(one);
         if let Some(kept) = partition.kept_by_future_timestamp()? {
-            held.kept_by_future.push((
+            contents.kept_by_future.push((
                 partition.id().partition(),
                 kept.offsets.start,
                 kept.max_timestamp.as_millis(),
             ));
         }
     }
-    Ok(held)
+    Ok(contents)
 }
 
 /// Bytes of the records from `durable` on. In the segment that it lies in records count as equally long.
@@ -187,24 +187,24 @@ fn unsynced(partition: &Partition, durable: u64, end: u64) -> stratalog::Result<
 }
 
 impl TopicStats {
-    fn then(mut self, mut now: Held, time: Duration) -> Self {
+    fn then(mut self, mut now: TopicContents, time: Duration) -> Self {
         let seconds = time.as_secs_f64().max(1e-3);
         #[expect(clippy::cast_precision_loss, reason = "rates are shown with three digits")]
         let rate = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
-        self.records_per_second = rate(self.held.end, now.end);
+        self.records_per_second = rate(self.contents.end, now.end);
         // Retention makes a log smaller: that is no rate.
-        self.bytes_per_second = rate(self.held.bytes, now.bytes);
-        for (before, now) in self.held.partitions.iter().zip(&mut now.partitions) {
+        self.bytes_per_second = rate(self.contents.bytes, now.bytes);
+        for (before, now) in self.contents.partitions.iter().zip(&mut now.partitions) {
             now.records_per_second = rate(before.end, now.end);
         }
-        self.held = now;
-        keep(&mut self.rates, self.records_per_second);
+        self.contents = now;
+        push(&mut self.rates, self.records_per_second);
         self
     }
 }
 
 /// Adds the newest value in place of the oldest.
-pub(super) fn keep(values: &mut VecDeque<f64>, newest: f64) {
+pub(super) fn push(values: &mut VecDeque<f64>, newest: f64) {
     if values.len() == KEPT {
         values.pop_front();
     }

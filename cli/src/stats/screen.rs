@@ -9,7 +9,7 @@ use super::terminal::Keys;
 use crate::{Failure, Outcome, Stop};
 
 /// How long until a key, or another size of the terminal, is noticed.
-const LOOK_AROUND: Duration = Duration::from_millis(50);
+const REFRESH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Another screen, without a cursor; and back.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
@@ -61,7 +61,7 @@ impl Screen {
             if left.is_zero() {
                 break;
             }
-            stop.wait(left.min(LOOK_AROUND));
+            stop.wait(left.min(REFRESH_INTERVAL));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The commands in `docs/kafka.md`, run as they stand there, with ports that are free.
+//! The commands in `docs/kafka.md`, run as stored, with ports that are free.
 //!
 //! Kafka's own scripts are not published with its jars: what they start is. The commands are
 //! a Unix shell's.
@@ -11,10 +11,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common;
-use crate::judge::{self, kafka_is_not_asked, version};
+use crate::reference::{self, kafka_is_not_asked, version};
 use stratalog::{EventLog, Position, Record, TopicConfig};
 
-/// The commands of the document, one text, each block as it stands there.
+/// The commands of the document, one text, each block as stored.
 fn commands() -> String {
     let document = include_str!("../../../docs/kafka.md");
     let blocks = document.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
@@ -58,7 +58,7 @@ fn the_commands_of_the_document_do_what_it_says() {
     ] {
         shim(&shims, name, &format!("exec {scripts} {name} \"$@\""));
     }
-    let [client, controller] = judge::free_ports();
+    let [client, controller] = reference::free_ports();
     let script = commands()
         .replace("--kafka 4.1", &format!("--kafka {} --controller localhost:{controller}", version()))
         .replace(" > server.properties", &format!(" --listener localhost:{client} > server.properties"))
@@ -66,7 +66,7 @@ fn the_commands_of_the_document_do_what_it_says() {
     assert!(script.contains("stratalog handover --dir data") && script.contains("stratalog topics --list"));
 
     let path = format!("{}:{}", shims.display(), std::env::var("PATH").unwrap());
-    let output = judge::alone_with(|| {
+    let output = reference::alone_with(|| {
         let mut bash = Command::new("bash");
         bash.args(["-euc", &format!("trap 'kafka-server-stop.sh || true' EXIT\n{script}")]);
         bash.current_dir(dir.path()).env("PATH", path).env("KAFKA_VERSION", version());
@@ -74,7 +74,7 @@ fn the_commands_of_the_document_do_what_it_says() {
     });
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script}\n{out}\n{err}");
-    assert!(err.contains("ready for Kafka"), "the handover tells what it did: {err}");
+    assert!(err.contains("ready for Kafka"), "the handover reports what it did: {err}");
     assert!(out.starts_with("paid\nsent\nreturned\n"), "{out}");
     assert!(out.lines().any(|line| line == "orders"), "our own list, of what the broker left: {out}");
     // Topic, partition, current offset, log end, lag.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common;
-use crate::judge;
+use crate::reference;
 use serde_json::Value;
 use stratalog::{EventLog, Maintenance, Record, RecordCopy, TopicConfig};
 
@@ -69,8 +69,8 @@ fn dumped_by_us(path: &Path) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// Compares all files of the directory and tells how many lines that were. `torn`: the tool gives up with an exception at
-/// what is no batch at an end, where `dump` tells how many bytes that are, and at an index of zeros beside an empty log.
+/// Compares all files of the directory and reports how many lines that were. `torn`: the tool gives up with an exception at
+/// what is no batch at an end, where `dump` reports how many bytes that are, and at an index of zeros beside an empty log.
 fn compare(dir: &Path, torn: bool) -> usize {
     let mut lines = 0;
     for (path, theirs) in dumped_by_kafka(dir) {
@@ -90,7 +90,7 @@ fn compare(dir: &Path, torn: bool) -> usize {
 
 #[test]
 fn files_of_brokers_and_ours_are_dumped_as_kafkas_tool_does() {
-    if judge::kafka_is_not_asked() {
+    if reference::kafka_is_not_asked() {
         return;
     }
     assert!(compare(&vectors("broker/clean-4.1/logdir"), false) > 2000);
@@ -113,7 +113,7 @@ fn files_of_brokers_and_ours_are_dumped_as_kafkas_tool_does() {
 
 #[test]
 fn what_the_program_copies_is_in_order_for_kafkas_tool() {
-    if judge::kafka_is_not_asked() {
+    if reference::kafka_is_not_asked() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ fn what_the_program_copies_is_in_order_for_kafkas_tool() {
         .unwrap();
     let text = String::from_utf8(exported.stdout).unwrap();
     let ours: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let served = judge::adopt(dir.path(), None);
+    let served = reference::adopt(dir.path(), None);
     let theirs: Vec<_> = served.topics.iter().chain(&served.records).collect();
     assert_eq!(ours.len(), 201);
     assert_eq!(ours.iter().collect::<Vec<_>>(), theirs);

@@ -6,8 +6,8 @@ mod common;
 #[path = "../program/cutting.rs"]
 mod cutting;
 mod dump;
-#[path = "../../../tests/kafka/judge.rs"]
-mod judge;
 #[path = "../program/program.rs"]
 mod program;
+#[path = "../../../tests/kafka/reference.rs"]
+mod reference;
 mod tools;

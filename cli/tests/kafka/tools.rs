@@ -9,8 +9,8 @@ use crate::cutting;
 use serde_json::Value;
 use stratalog::{Compression, EventLog, Position, ProducerConfig, Record, Timestamp, TopicConfig};
 
-use crate::judge::{self, kafka_is_not_asked};
 use crate::program::Program;
+use crate::reference::{self, kafka_is_not_asked};
 
 /// What Kafka's tools print for the same arguments.
 fn kafka(program: &Program, commands: &[String]) -> Vec<String> {
@@ -149,7 +149,7 @@ fn lines_are_cut_as_kafkas_own_reader_cuts_them() {
         words.join(" ") + "\n"
     };
     let answers =
-        judge::compute_with_tools("Lines.java", &cutting::CASES.iter().map(question).collect::<String>());
+        reference::compute_with_tools("Lines.java", &cutting::CASES.iter().map(question).collect::<String>());
     let digits = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
     let text = |line: &str| {
         let bytes: Vec<u8> = line.as_bytes().chunks(2).map(digits).collect();
@@ -164,7 +164,7 @@ fn sorted(text: &str) -> Vec<&str> {
     lines
 }
 
-/// Cell by cell. Nobody coordinates the group here: the columns that name a server are empty.
+/// Cell by cell. There is no coordinator here: the columns that name a server are empty.
 fn fields(table: &str) -> Vec<Vec<&str>> {
     fn cells(line: &str) -> Vec<&str> {
         let cells = line.split_whitespace().filter(|cell| *cell != "(1)");
@@ -173,7 +173,7 @@ fn fields(table: &str) -> Vec<Vec<&str>> {
     table.trim_end().lines().map(cells).collect()
 }
 
-/// The values. A broker also tells of its own settings, and has some that are about copies elsewhere.
+/// The values. A broker also reports its own settings, and has some that are about copies elsewhere.
 fn settings(text: &str) -> Vec<&str> {
     let elsewhere = ["replication.throttled", "remote.", "local.retention"];
     let ours = |line: &&str| !elsewhere.iter().any(|word| line.contains(word));

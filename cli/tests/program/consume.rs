@@ -25,7 +25,7 @@ fn filled() -> Program {
 }
 
 #[test]
-fn columns_stand_in_kafkas_order() {
+fn columns_are_in_kafkas_order() {
     let program = filled();
     let mut arguments =
         vec!["consume", "--topic", "t", "--partition", "0", "--from-beginning", "--until-end"];
@@ -58,7 +58,7 @@ fn json_keeps_what_is_no_text() {
 }
 
 #[test]
-fn it_begins_and_ends_where_it_is_told() {
+fn it_begins_and_ends_where_the_options_say() {
     let program = filled();
     let of =
         |more: &[&str]| program.ok(&[&["consume", "--topic", "t", "--partition", "0"], more].concat(), "");
@@ -113,13 +113,13 @@ fn wrong_values_are_named() {
         (2, &["--topic", "t", "--consumer-property", "group.size=1"], "\"group.size\" is not known"),
         (2, &["--topic", "t", "--timeout-ms", "soon"], "invalid value 'soon'"),
     ] {
-        let told = program.fails(code, &[&["consume"], arguments].concat(), "");
-        assert!(told.contains(reason), "{arguments:?}: {told}");
+        let reported = program.fails(code, &[&["consume"], arguments].concat(), "");
+        assert!(reported.contains(reason), "{arguments:?}: {reported}");
     }
 }
 
 #[test]
-fn damage_is_told_with_the_way_around_it() {
+fn damage_is_reported_with_the_way_around_it() {
     let program = Program::with_topic("t", 1);
     for value in ["first", "second", "third"] {
         program.ok(&["produce", "--topic", "t"], value);
@@ -131,15 +131,15 @@ fn damage_is_told_with_the_way_around_it() {
     std::fs::write(&file, bytes).unwrap();
     let arguments = ["consume", "--topic", "t", "--from-beginning", "--until-end"];
     let assert = program.run(&arguments, "").code(1).stdout("first\n");
-    let told = crate::program::text(&assert.get_output().stderr);
-    assert!(told.contains("to continue after it use --partition 0 --offset 2"), "{told}");
+    let reported = crate::program::text(&assert.get_output().stderr);
+    assert!(reported.contains("to continue after it use --partition 0 --offset 2"), "{reported}");
     let rest = ["consume", "--topic", "t", "--partition", "0", "--offset", "2", "--until-end"];
     assert_eq!(program.ok(&rest, ""), "third\n");
 }
 
 /// A directory of a broker that was killed while a transaction was open.
 #[test]
-fn undecided_and_aborted_records_are_left_out_on_request() {
+fn open_and_aborted_records_are_left_out_on_request() {
     let expected = Expected::of_broker("killed-4.1");
     let dir = expected.copy();
     let program = Program::new();
@@ -175,7 +175,7 @@ fn committed(program: &Program) -> Option<u64> {
 }
 
 #[test]
-fn nothing_is_committed_if_the_consumer_is_told_not_to() {
+fn nothing_is_committed_if_an_option_forbids_it() {
     let program = Program::with_topic("t", 1);
     program.ok(&["produce", "--topic", "t"], "one\ntwo\n");
     let consume = ["consume", "--topic", "t", "--group", "g", "--from-beginning", "--until-end"];
@@ -202,8 +202,8 @@ fn the_group_may_be_given_as_a_property() {
         (&["--partition", "0"], "a group assigns partitions itself"),
         (&["--consumer-property", "auto.offset.reset=latest"], "contradict each other"),
     ] {
-        let told = program.fails(2, &[&consume[..], more].concat(), "");
-        assert!(told.contains(reason), "{told}");
+        let reported = program.fails(2, &[&consume[..], more].concat(), "");
+        assert!(reported.contains(reason), "{reported}");
     }
 }
 
@@ -230,10 +230,10 @@ fn options_for_a_connection_have_no_effect_and_say_so() {
         "",
     );
     let run = run.success().stdout("one\n");
-    let told = crate::program::text(&run.get_output().stderr);
+    let reported = crate::program::text(&run.get_output().stderr);
     assert!(
-        told.contains("client.id has no effect") && told.contains("--command-config is not needed"),
-        "{told}"
+        reported.contains("client.id has no effect") && reported.contains("--command-config is not needed"),
+        "{reported}"
     );
 }
 
@@ -251,15 +251,15 @@ fn numbers_are_printed_by_their_deserializers() {
     let numbers =
         ["--key-deserializer", "IntegerDeserializer", "--property", &format!("value.deserializer={class}")];
     assert_eq!(program.ok(&[&consume[..], &numbers].concat(), ""), "-1\t7\n");
-    let told = program.fails(1, &[&consume[..], &["--key-deserializer", class]].concat(), "");
-    assert!(told.contains("a number of 8 bytes was expected, but there are 4 bytes"), "{told}");
+    let reported = program.fails(1, &[&consume[..], &["--key-deserializer", class]].concat(), "");
+    assert!(reported.contains("a number of 8 bytes was expected, but there are 4 bytes"), "{reported}");
     let none = ["--formatter", "org.apache.kafka.tools.consumer.NoOpMessageFormatter"];
     let run = program.run(&[&consume[..], &none].concat(), "").success().stdout("");
     assert!(crate::program::text(&run.get_output().stderr).contains("Processed a total of 1 messages"));
     let logging = ["--formatter", "org.apache.kafka.tools.consumer.LoggingMessageFormatter"];
     assert_eq!(program.ok(&[&consume[..], &numbers, &logging].concat(), ""), "-1\t7\n");
-    let told = program.fails(2, &[&consume[..], &["--formatter", "com.example.Avro"]].concat(), "");
-    assert!(told.contains("DefaultMessageFormatter"), "{told}");
+    let reported = program.fails(2, &[&consume[..], &["--formatter", "com.example.Avro"]].concat(), "");
+    assert!(reported.contains("DefaultMessageFormatter"), "{reported}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use stratalog::{EventLog, Header, Position, Record};
 use crate::program::Program;
 use crate::{common, fill, vectors};
 
-/// What must be the same in a copy: everything but the ids of topics, the terms of leaders, and what stands in Kafka's own
+/// What must be the same in a copy: everything but the ids of topics, the terms of leaders, and what is in Kafka's own
 /// topics beyond positions.
 fn comparable(exported: &str) -> Vec<Value> {
     let lines = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -131,15 +131,15 @@ fn lines_that_cannot_be_imported_are_named() {
             "line 1: ",
         ),
     ] {
-        let told = program.fails(1, &["import"], &lines);
-        assert!(told.contains(reason), "{lines}: {told}");
+        let reported = program.fails(1, &["import"], &lines);
+        assert!(reported.contains(reason), "{lines}: {reported}");
     }
-    let told = program.fails(1, &["import", "missing.jsonl"], "");
-    assert!(told.contains("cannot read missing.jsonl"), "{told}");
+    let reported = program.fails(1, &["import", "missing.jsonl"], "");
+    assert!(reported.contains("cannot read missing.jsonl"), "{reported}");
 }
 
 #[test]
-fn a_mirror_goes_on_where_it_ended() {
+fn a_mirror_continues_where_it_ended() {
     let program = Program::new();
     fill(&program.log());
     let (from, to) = (program.log(), program.dir.path().join("copy"));
@@ -177,7 +177,7 @@ fn a_mirror_that_was_torn_anywhere_ends_up_the_same() {
     let from = program.log();
     let whole = program.dir.path().join("whole");
     program.ok(&["mirror", "--to", whole.to_str().unwrap()], "");
-    // Stops as a crash would leave them: not closed in order, the last log files cut somewhere.
+    // Stops as a crash would leave them: not closed cleanly, the last log files cut somewhere.
     for cut in [0, 1, 70, 300, 1000] {
         let torn = program.dir.path().join(format!("torn-{cut}"));
         common::copy(&whole, &torn);
@@ -204,18 +204,18 @@ fn what_is_no_copy_is_left_alone() {
     program.ok(&["topics", "--create", "--topic", "orders", "--dir", to], "");
     program.ok(&["produce", "--topic", "orders", "--dir", to], "uno\n");
     let before = export(&program, to);
-    let told = program.fails(1, &["mirror", "--to", to], "");
+    let reported = program.fails(1, &["mirror", "--to", to], "");
     assert!(
-        told.contains("orders-0 has another record at offset 0 there: it is no copy of this one"),
-        "{told}"
+        reported.contains("orders-0 has another record at offset 0 there: it is no copy of this one"),
+        "{reported}"
     );
     program.ok(&["produce", "--topic", "orders", "--dir", to], "due\ntre\n");
-    let told = program.fails(1, &["mirror", "--to", to], "");
-    assert!(told.contains("orders-0 ends at offset 3 there, but at 2 here"), "{told}");
+    let reported = program.fails(1, &["mirror", "--to", to], "");
+    assert!(reported.contains("orders-0 ends at offset 3 there, but at 2 here"), "{reported}");
     assert!(export(&program, to).starts_with(before.lines().nth(1).map_or("", |_| "{\"type\":\"topic\"")));
     let own = program.log();
-    let told = program.fails(2, &["mirror", "--to", own.to_str().unwrap()], "");
-    assert!(told.contains("are the same directory"), "{told}");
+    let reported = program.fails(2, &["mirror", "--to", own.to_str().unwrap()], "");
+    assert!(reported.contains("are the same directory"), "{reported}");
     assert!(program.fails(2, &["mirror"], "").contains("--to"));
 }
 
@@ -318,12 +318,13 @@ fn what_is_damaged_is_skipped_and_listed() {
             std::fs::remove_dir_all(program.log().join("__cluster_metadata-0")).unwrap();
         }
         let before = common::tree(&program.log());
-        let told = program.fails(3, &["mirror", "--skip-damage", "--to", to], "");
+        let reported = program.fails(3, &["mirror", "--skip-damage", "--to", to], "");
         assert!(
-            told.contains("orders-0: offset 2 left out: ") && told.contains("the checksum does not match"),
-            "{told}"
+            reported.contains("orders-0: offset 2 left out: ")
+                && reported.contains("the checksum does not match"),
+            "{reported}"
         );
-        assert!(told.contains("1 damaged range was left out"), "{told}");
+        assert!(reported.contains("1 damaged range was left out"), "{reported}");
         let exported = program.command(&["export", "--skip-damage"]).output().unwrap();
         assert_eq!(exported.status.code(), Some(3));
         let lines = |text: &[u8], kind: &str| -> Vec<String> {
@@ -344,7 +345,7 @@ fn what_is_damaged_is_skipped_and_listed() {
         let log = EventLog::open_read_only(to).unwrap();
         assert_eq!(log.topic("orders").unwrap().partition(0).unwrap().offsets().unwrap().log_end, 5);
         if metadata == "is damaged" {
-            assert!(told.contains("Topics are taken from the names of directories"), "{told}");
+            assert!(reported.contains("Topics are taken from the names of directories"), "{reported}");
         }
     }
     // Without the option it is as it was.

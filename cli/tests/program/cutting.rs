@@ -62,7 +62,7 @@ pub(crate) const CASES: &[Case] = &[
     (&[HEADERS, KEY], "a:1\tv", "!"),
     (&[HEADERS, "headers.delimiter=|", "headers.key.separator=="], "a=1,b=2|v", "~=v[a:1,b:2]"),
     (&[HEADERS, "headers.separator=;;"], "a:1;;b:2;c\tv", "~=v[a:1,b:2;c]"),
-    // Between headers stands an expression.
+    // Between headers is an expression.
     (&[HEADERS, "headers.separator=[,;]"], "a:1,b:2;c:3\tv", "~=v[a:1,b:2,c:3]"),
     (&[HEADERS, "headers.separator=\\|"], "a:1|b:2\tv", "~=v[a:1,b:2]"),
     (&[HEADERS, "headers.separator=,+"], "a:1,,,b:2\tv", "~=v[a:1,b:2]"),
@@ -91,7 +91,7 @@ pub(crate) const CASES: &[Case] = &[
     (&[HEADERS, KEY, IGNORE, "key.separator=;"], "k;v", "k=v"),
     (&[HEADERS, KEY, IGNORE, "headers.delimiter=|"], "a:1|v", "~=v[a:1]"),
     (&[IGNORE], "a\tb", "~=a\tb"),
-    // Properties that cannot be told apart.
+    // Properties that cannot be distinguished.
     (&["headers.delimiter=,"], "v", "refused"),
     (&["headers.delimiter=:"], "v", "refused"),
     (&["headers.separator=:"], "v", "refused"),

@@ -106,15 +106,19 @@ fn json_holds_every_field() {
 }
 
 #[test]
-fn damage_is_told_and_what_follows_is_printed() {
+fn damage_is_reported_and_what_follows_is_printed() {
     let program = Program::new();
     let path = program.dir.path().join("00000000000000000000.log");
     std::fs::copy(vectors("corrupt/count_too_large.bin"), &path).unwrap();
     let assert = program.run(&["dump", "--deep-iteration", path.to_str().unwrap()], "").code(1);
     let output = assert.get_output();
-    let (printed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (printed, reported) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(printed.lines().filter(|line| line.starts_with("baseOffset")).count(), 3, "{printed}");
-    assert!(told.contains("at byte 137: ends early") && told.contains("one batch cannot be read"), "{told}");
+    assert!(
+        reported.contains("at byte 137: ends early") && reported.contains("one batch cannot be read"),
+        "{reported}"
+    );
 
     std::fs::copy(vectors("corrupt/garbage_tail.bin"), &path).unwrap();
     let printed = program.ok(&["dump", path.to_str().unwrap()], "");
@@ -125,12 +129,12 @@ fn damage_is_told_and_what_follows_is_printed() {
 }
 
 #[test]
-fn what_cannot_be_dumped_is_told() {
+fn what_cannot_be_dumped_is_reported() {
     let program = Program::with_topic("orders", 1);
     let missing = program.dir.path().join("00000000000000000000.log");
     assert!(program.fails(1, &["dump", missing.to_str().unwrap()], "").contains("cannot open"));
     std::fs::create_dir(&missing).unwrap();
-    assert!(program.fails(1, &["dump", missing.to_str().unwrap()], "").contains("a directory stands where"));
+    assert!(program.fails(1, &["dump", missing.to_str().unwrap()], "").contains("a directory is where"));
     assert!(program.fails(1, &["dump", "--topic", "orders"], "").contains("there are no files of orders"));
     assert!(program.fails(2, &["dump", "--partition", "0"], "").contains("--topic"));
     assert!(program.fails(2, &["dump", "--topic", "a", "x.log"], "").contains("cannot be used with"));

@@ -93,8 +93,8 @@ fn topics_and_internal_records_are_chosen() {
     assert!(internal.iter().any(|line| line["type"] == "record"));
     let without = exported(&program, &["--dir", dir, "--topic", "__consumer_offsets"]);
     assert!(without.iter().all(|line| line["type"] == "topic"));
-    let told = program.fails(1, &["export", "--dir", dir, "--topic", "missing"], "");
-    assert!(told.contains("topic \"missing\" does not exist"), "{told}");
+    let reported = program.fails(1, &["export", "--dir", dir, "--topic", "missing"], "");
+    assert!(reported.contains("topic \"missing\" does not exist"), "{reported}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A disk that fills while lines are written: how many are in the log is told, and they are.
+//! A disk that fills while lines are written: how many are in the log is reported, and they are.
 #![cfg(target_os = "linux")]
 
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::program::{Program, text};
 
 #[test]
-fn a_full_disk_is_told_with_the_number_of_lines_that_are_in_the_log() {
+fn a_full_disk_is_reported_with_the_number_of_lines_that_are_in_the_log() {
     let program = Program::new();
     let dir = program.dir.path();
     let mounted =
@@ -25,12 +25,12 @@ fn check(program: &Program) {
     let lines: Vec<String> = (0..200_000).map(|n| format!("line {n} {}\n", "x".repeat(80))).collect();
     let lines = lines.concat();
     let assert = program.run(&["produce", "--topic", "t"], &lines).code(1);
-    let told = text(&assert.get_output().stderr);
-    assert!(told.starts_with("error: no space left for "), "{told}");
-    let sum = told.split("; ").nth(1).unwrap();
+    let reported = text(&assert.get_output().stderr);
+    assert!(reported.starts_with("error: no space left for "), "{reported}");
+    let sum = reported.split("; ").nth(1).unwrap();
     let said: usize = sum.split(' ').next().unwrap().parse().unwrap();
-    assert!(sum.contains(" lines that were read are in the log"), "{told}");
-    assert!(said > 10_000, "{told}");
+    assert!(sum.contains(" lines that were read are in the log"), "{reported}");
+    assert!(said > 10_000, "{reported}");
     let printed = program.ok(&["consume", "--topic", "t", "--from-beginning", "--until-end"], "");
     assert_eq!(printed.lines().count(), said);
     assert!(lines.starts_with(&printed), "they are the first ones");
@@ -38,7 +38,7 @@ fn check(program: &Program) {
 
 /// By `ulimit -f`, whose signal would end the process without a word.
 #[test]
-fn output_that_becomes_longer_than_allowed_is_an_error_that_is_told() {
+fn output_that_becomes_longer_than_allowed_is_an_error_that_is_reported() {
     let program = Program::with_topic("t", 1);
     let lines: Vec<String> = (0..5000).map(|n| format!("line {n} {}\n", "x".repeat(80))).collect();
     program.ok(&["produce", "--topic", "t"], &lines.concat());

@@ -25,7 +25,7 @@ fn committed(program: &Program, group: &str) -> Value {
 }
 
 #[test]
-fn a_group_goes_on_where_it_has_left_off() {
+fn a_group_continues_where_it_has_left_off() {
     let program = filled();
     assert_eq!(committed(&program, "billing"), json!([[0, 3, 7]]));
     let rest = ["consume", "--topic", "orders", "--group", "billing", "--until-end"];
@@ -117,8 +117,8 @@ fn offsets_go_out_and_in_as_lines() {
         ("bills,0,1\n", "topic \"bills\" does not exist"),
         ("orders,7,1\n", "partition \"orders-7\" does not exist"),
     ] {
-        let told = program.fails(1, &import, lines);
-        assert!(told.contains(reason), "{lines}: {told}");
+        let reported = program.fails(1, &import, lines);
+        assert!(reported.contains(reason), "{lines}: {reported}");
     }
     assert_eq!(committed(&program, "new"), json!([[0, 4, 6]]));
 }
@@ -156,17 +156,17 @@ fn a_file_that_fits_no_group_says_so_and_changes_nothing() {
         ),
     ] {
         for run in ["--execute", "--dry-run", "--export"] {
-            let told = program.fails(1, &of(&[more, &[run]].concat()), lines);
-            assert!(told.contains(reason), "{more:?} {lines:?}: {told}");
+            let reported = program.fails(1, &of(&[more, &[run]].concat()), lines);
+            assert!(reported.contains(reason), "{more:?} {lines:?}: {reported}");
         }
         assert_eq!(committed(&program, "billing"), json!([[0, 3, 7]]), "{lines:?}");
     }
     let lines = "audit,orders,0,1\nbilling,orders,0,2\naudit,orders,0,9\n";
     let run = program.run(&of(&["--group", "billing", "--execute"]), lines).success();
-    let told = text(&run.get_output().stderr);
+    let reported = text(&run.get_output().stderr);
     assert!(
-        told.contains("2 lines are for groups that were not chosen and left out, the first is line 1"),
-        "{told}"
+        reported.contains("2 lines are for groups that were not chosen and left out, the first is line 1"),
+        "{reported}"
     );
     assert_eq!(committed(&program, "billing"), json!([[0, 2, 8]]));
 }
@@ -199,7 +199,7 @@ fn names_of_groups_go_out_and_in_quoted_as_in_rfc_4180() {
     for name in &names {
         program.ok(&["groups", "--delete", "--group", name], "");
     }
-    // The only group there is, but not the only one that was named: as with Kafka's tool it stands in the line.
+    // The only group there is, but not the only one that was named: as with Kafka's tool it is in the line.
     assert_eq!(program.ok(&all, ""), "billing,orders,0,3\n");
 }
 
@@ -208,8 +208,11 @@ fn no_reset_puts_a_group_past_the_end() {
     let program = filled();
     let import = ["groups", "--reset-offsets", "--group", "new", "--from-file", "-", "--execute"];
     let assert = program.run(&import, "orders,0,50\n").success();
-    let told = text(&assert.get_output().stderr);
-    assert!(told.contains("offset 50 is outside orders-0, which holds 0 to 10: it becomes 10"), "{told}");
+    let reported = text(&assert.get_output().stderr);
+    assert!(
+        reported.contains("offset 50 is outside orders-0, which holds 0 to 10: it becomes 10"),
+        "{reported}"
+    );
     assert_eq!(committed(&program, "new"), json!([[0, 10, 0]]));
 }
 
@@ -235,8 +238,8 @@ fn groups_and_their_offsets_are_deleted() {
     assert_eq!(committed(&program, "audit"), json!([]));
     assert_eq!(committed(&program, "billing"), json!([[0, 3, 7]]));
     let delete = ["groups", "--delete", "--group", "billing", "--group"];
-    let told = program.fails(1, &[&delete[..], &["nobody"]].concat(), "");
-    assert!(told.contains("group \"nobody\" does not exist"), "{told}");
+    let reported = program.fails(1, &[&delete[..], &["absent"]].concat(), "");
+    assert!(reported.contains("group \"absent\" does not exist"), "{reported}");
     assert_eq!(
         program.ok(&["groups", "--list"], ""),
         "audit\nbilling\n",
@@ -312,8 +315,8 @@ fn wrong_values_are_named() {
         (2, &["--describe", "--group", "billing", "--to-latest"], "belong to --reset-offsets"),
         (2, &["--list", "--members"], "belong to --describe"),
     ] {
-        let told = program.fails(code, &[&["groups"], arguments].concat(), "");
-        assert!(told.contains(reason), "{arguments:?}: {told}");
+        let reported = program.fails(code, &[&["groups"], arguments].concat(), "");
+        assert!(reported.contains(reason), "{arguments:?}: {reported}");
     }
 }
 
@@ -330,17 +333,17 @@ fn a_group_is_not_joined_while_another_process_holds_the_directory() {
         "3\n4\n5\n6\n7\n8\n9\n",
         "from where the group has left off"
     );
-    let told = text(&assert.get_output().stderr);
+    let reported = text(&assert.get_output().stderr);
     assert!(
-        told.contains("holds the directory: group billing is not joined and nothing is committed"),
-        "{told}"
+        reported.contains("holds the directory: group billing is not joined and nothing is committed"),
+        "{reported}"
     );
     let assert = program.run(&["groups", "--describe", "--group", "billing"], "").success();
     assert!(text(&assert.get_output().stdout).contains(" 3               10              7 "));
-    let told = text(&assert.get_output().stderr);
-    assert!(told.contains("are known to the process that holds the directory"), "{told}");
-    let told = program.fails(1, &["groups", "--delete", "--group", "billing"], "");
-    assert!(told.contains("is held by "), "{told}");
+    let reported = text(&assert.get_output().stderr);
+    assert!(reported.contains("are known to the process that holds the directory"), "{reported}");
+    let reported = program.fails(1, &["groups", "--delete", "--group", "billing"], "");
+    assert!(reported.contains("is held by "), "{reported}");
     member.close().unwrap();
     log.close().unwrap();
 }

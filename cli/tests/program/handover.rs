@@ -1,4 +1,4 @@
-//! `handover`: what goes to standard output is a file, and what was done is told beside it.
+//! `handover`: what goes to standard output is a file, and what was done is reported beside it.
 
 use serde_json::Value;
 use stratalog::Maintenance;
@@ -6,12 +6,12 @@ use stratalog::Maintenance;
 use crate::program::{Program, text};
 
 #[test]
-fn properties_are_printed_and_the_rest_is_told() {
+fn properties_are_printed_and_the_rest_is_reported() {
     let program = Program::with_topic("t", 1);
     let arguments =
         ["handover", "--kafka", "4.1.0", "--listener", "10.0.0.5:19092", "--controller", "[::1]:19093"];
     let assert = program.run(&arguments, "").success();
-    let (out, told) = (text(&assert.get_output().stdout), text(&assert.get_output().stderr));
+    let (out, reported) = (text(&assert.get_output().stdout), text(&assert.get_output().stderr));
     assert!(
         out.starts_with("# Kafka 4.1, on a directory that stratalog has handed over\nprocess.roles="),
         "{out}"
@@ -19,10 +19,10 @@ fn properties_are_printed_and_the_rest_is_told() {
     for line in ["listeners=PLAINTEXT://10.0.0.5:19092,CONTROLLER://[::1]:19093", "node.id=1"] {
         assert!(out.lines().any(|one| one == line), "{out}");
     }
-    assert_eq!(told, "ready for Kafka 4.1; start it with\n");
+    assert_eq!(reported, "ready for Kafka 4.1; start it with\n");
 
-    let told = text(&program.run(&["handover", "--dry-run"], "").success().get_output().stderr);
-    assert_eq!(told, "would be ready for Kafka 4.4; start it with\n");
+    let reported = text(&program.run(&["handover", "--dry-run"], "").success().get_output().stderr);
+    assert_eq!(reported, "would be ready for Kafka 4.4; start it with\n");
     let json: Value = serde_json::from_str(&program.ok(&["handover", "--json"], "")).unwrap();
     assert_eq!((&json["kafka"], &json["obstacles"]), (&"4.4".into(), &Value::Array(Vec::new())));
     assert!(json["serverProperties"].as_str().unwrap().contains("node.id=1\n"));
@@ -32,20 +32,23 @@ fn properties_are_printed_and_the_rest_is_told() {
 fn what_keeps_a_broker_from_starting_is_a_failure() {
     let program = Program::with_topic("t", 1);
     std::fs::create_dir(program.log().join("lost+found")).unwrap();
-    let told = program.fails(1, &["handover", "--node-id", "7"], "");
-    assert!(told.contains("Kafka 4.4 would not start on it: meta.properties has the node.id 1"), "{told}");
-    assert!(told.contains("lost+found is no partition"), "{told}");
-    let told = program.fails(1, &["handover", "--dry-run"], "");
+    let reported = program.fails(1, &["handover", "--node-id", "7"], "");
     assert!(
-        told.contains("obstacle: ") && told.contains("an obstacle keeps Kafka 4.4 from starting"),
-        "{told}"
+        reported.contains("Kafka 4.4 would not start on it: meta.properties has the node.id 1"),
+        "{reported}"
+    );
+    assert!(reported.contains("lost+found is no partition"), "{reported}");
+    let reported = program.fails(1, &["handover", "--dry-run"], "");
+    assert!(
+        reported.contains("obstacle: ") && reported.contains("an obstacle keeps Kafka 4.4 from starting"),
+        "{reported}"
     );
     for (arguments, reason) in [
         (["--kafka", "2.8"], "is not known; give one of 3.9"),
         (["--listener", "9092"], "give a host and a port"),
     ] {
-        let told = program.fails(2, &["handover", arguments[0], arguments[1]], "");
-        assert!(told.contains(reason), "{told}");
+        let reported = program.fails(2, &["handover", arguments[0], arguments[1]], "");
+        assert!(reported.contains(reason), "{reported}");
     }
     // Still a log, and free.
     let log = stratalog::EventLog::options().maintenance(Maintenance::Manual).open(program.log()).unwrap();

@@ -51,7 +51,7 @@ fn shells_get_their_completions() {
 }
 
 #[test]
-fn wrong_usage_is_told_apart_from_failure() {
+fn wrong_usage_is_distinguished_from_failure() {
     let program = Program::new();
     for (arguments, reason) in [
         (&["topik"][..], "unrecognized subcommand 'topik'"),
@@ -63,12 +63,12 @@ fn wrong_usage_is_told_apart_from_failure() {
         (&["consume"], "required arguments were not provided"),
         (&["perf"], "Usage: stratalog perf"),
     ] {
-        let told = program.fails(2, arguments, "");
-        assert!(told.contains(reason), "{arguments:?}: {told}");
+        let reported = program.fails(2, arguments, "");
+        assert!(reported.contains(reason), "{arguments:?}: {reported}");
     }
     for arguments in [&["topics", "--list"][..], &["consume", "--topic", "t"], &["produce", "--topic", "t"]] {
-        let told = program.fails(1, arguments, "");
-        assert!(told.contains("does not exist; `stratalog topics --create` makes it"), "{told}");
+        let reported = program.fails(1, arguments, "");
+        assert!(reported.contains("does not exist; `stratalog topics --create` makes it"), "{reported}");
         assert!(!program.log().exists(), "{arguments:?} made a directory");
     }
 }
@@ -85,18 +85,18 @@ fn the_directory_is_named_before_or_after_the_command_or_in_the_environment() {
     }
     let mut command = program.command(&["topics", "--list"]);
     let assert = command.env_remove("STRATALOG_DIR").assert().code(2);
-    let told = crate::program::text(&assert.get_output().stderr);
-    assert!(told.contains("which directory? name it with --dir DIR, or in STRATALOG_DIR"), "{told}");
+    let reported = crate::program::text(&assert.get_output().stderr);
+    assert!(reported.contains("which directory? name it with --dir DIR, or in STRATALOG_DIR"), "{reported}");
 }
 
 #[test]
 fn what_is_no_log_directory_is_left_alone() {
     let program = Program::new();
     std::fs::create_dir(program.log()).unwrap();
-    let told = program.fails(1, &["topics", "--list"], "");
-    assert!(told.contains("is no log directory: there is no meta.properties in it"), "{told}");
-    let told = program.fails(1, &["produce", "--topic", "t"], "x\n");
-    assert!(told.contains("is no log directory"), "{told}");
+    let reported = program.fails(1, &["topics", "--list"], "");
+    assert!(reported.contains("is no log directory: there is no meta.properties in it"), "{reported}");
+    let reported = program.fails(1, &["produce", "--topic", "t"], "x\n");
+    assert!(reported.contains("is no log directory"), "{reported}");
     assert_eq!(std::fs::read_dir(program.log()).unwrap().count(), 0);
     std::fs::remove_dir(program.log()).unwrap();
     std::fs::write(program.log(), "a file").unwrap();
@@ -110,10 +110,10 @@ fn a_directory_of_a_newer_kafka_is_refused_with_a_reason() {
     let text = std::fs::read_to_string(&identity).unwrap();
     std::fs::write(&identity, text.replace("version=1", "version=9")).unwrap();
     for arguments in [&["topics", "--list"][..], &["produce", "--topic", "t"]] {
-        let told = program.fails(1, arguments, "x\n");
+        let reported = program.fails(1, arguments, "x\n");
         assert!(
-            told.contains("meta.properties has a version above 1, which only a newer version reads"),
-            "{told}"
+            reported.contains("meta.properties has a version above 1, which only a newer version reads"),
+            "{reported}"
         );
     }
 }
@@ -126,6 +126,6 @@ fn a_command_for_kafka_can_be_pasted() {
     let mut arguments = vec!["topics"];
     arguments.extend(words.split(' '));
     let assert = program.run(&arguments, "").success().stdout("Created topic orders.\n");
-    let told = crate::program::text(&assert.get_output().stderr);
-    assert!(told.contains("there is no server"), "{told}");
+    let reported = crate::program::text(&assert.get_output().stderr);
+    assert!(reported.contains("there is no server"), "{reported}");
 }

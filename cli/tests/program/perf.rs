@@ -21,23 +21,23 @@ fn without_digits(text: &str) -> String {
 fn writing_is_measured_in_kafkas_layout() {
     let program = Program::with_topic("t", 1);
     let arguments = ["perf", "produce", "--topic", "t", "--num-records", "5000", "--record-size", "100"];
-    let told = program.ok(&[&arguments[..], &["--throughput", "-1"]].concat(), "");
-    let first = told.lines().next().unwrap();
+    let reported = program.ok(&[&arguments[..], &["--throughput", "-1"]].concat(), "");
+    let first = reported.lines().next().unwrap();
     assert!(first.starts_with("5000 records sent, "), "{first}");
     let layout = "# records sent, #.# records/sec (#.# MB/sec), #.# ms avg latency, #.# ms max latency, \
                   # ms #th, # ms #th, # ms #th, # ms #.#th.";
     assert_eq!(without_digits(first), layout);
-    assert!(told.lines().nth(1).unwrap().starts_with("from send to acknowledgement: "), "{told}");
+    assert!(reported.lines().nth(1).unwrap().starts_with("from send to acknowledgement: "), "{reported}");
     let pictured: u64 =
-        told.lines().skip(2).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
-    assert_eq!(pictured, 5000, "each record is in the picture: {told}");
+        reported.lines().skip(2).map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+    assert_eq!(pictured, 5000, "each record is in the picture: {reported}");
 
     let more = ["--sync", "--durability", "synced", "--producer-props", "acks=all", "linger.ms=1", "--json"];
     let mut arguments = arguments;
     arguments[5] = "20";
-    let told: Value = serde_json::from_str(&program.ok(&[&arguments[..], &more].concat(), "")).unwrap();
-    assert_eq!((&told["records"], &told["bytes"]), (&20.into(), &2000.into()));
-    assert!(told["latencyMicros"]["99.9th"].as_f64().unwrap() > 0.0);
+    let reported: Value = serde_json::from_str(&program.ok(&[&arguments[..], &more].concat(), "")).unwrap();
+    assert_eq!((&reported["records"], &reported["bytes"]), (&20.into(), &2000.into()));
+    assert!(reported["latencyMicros"]["99.9th"].as_f64().unwrap() > 0.0);
     assert_eq!(program.ok(&["offsets"], ""), "t:0:5020\n");
 }
 
@@ -61,14 +61,18 @@ fn latency_is_from_send_to_acknowledgement() {
         ];
         let waiting =
             ["--producer-props", "linger.ms=600000", "batch.size=1000", "bootstrap.servers=x:1", "--json"];
-        let told: Value = serde_json::from_str(&program.ok(&[&slowly[..], &waiting].concat(), "")).unwrap();
-        let latency = &told["latencyMicros"];
-        assert!(latency["max"].as_f64().unwrap() >= 90_000.0, "{told}");
-        assert_eq!(told["records"], 3, "{told}");
+        let reported: Value =
+            serde_json::from_str(&program.ok(&[&slowly[..], &waiting].concat(), "")).unwrap();
+        let latency = &reported["latencyMicros"];
+        assert!(latency["max"].as_f64().unwrap() >= 90_000.0, "{reported}");
+        assert_eq!(reported["records"], 3, "{reported}");
         // Those that are written at once do not wait for others.
         let at_once = [&slowly[..], &["--sync", "--json"]].concat();
-        let told: Value = serde_json::from_str(&program.ok(&at_once, "")).unwrap();
-        assert!(told["latencyMicros"]["50th"].as_f64().unwrap() < latency["max"].as_f64().unwrap(), "{told}");
+        let reported: Value = serde_json::from_str(&program.ok(&at_once, "")).unwrap();
+        assert!(
+            reported["latencyMicros"]["50th"].as_f64().unwrap() < latency["max"].as_f64().unwrap(),
+            "{reported}"
+        );
     }
 }
 
@@ -79,9 +83,9 @@ fn every_record_is_acknowledged_once() {
         let arguments =
             ["perf", "produce", "--topic", "t", "--num-records", "4000", "--record-size", "500", "--json"];
         let batches = ["--producer-props", "batch.size=20000"];
-        let told: Value =
+        let reported: Value =
             serde_json::from_str(&program.ok(&[&arguments[..], &batches, more].concat(), "")).unwrap();
-        assert_eq!((&told["records"], &told["bytes"]), (&4000.into(), &2_000_000.into()), "{more:?}");
+        assert_eq!((&reported["records"], &reported["bytes"]), (&4000.into(), &2_000_000.into()), "{more:?}");
     }
 }
 
@@ -112,8 +116,8 @@ fn payloads_come_from_a_file() {
 fn reading_is_measured_in_kafkas_layout() {
     let program = Program::with_topic("t", 2);
     program.ok(&["produce", "--topic", "t"], &"0123456789abcdef\n".repeat(1000));
-    let told = program.ok(&["perf", "consume", "--topic", "t", "--num-records", "1000"], "");
-    let lines: Vec<&str> = told.lines().collect();
+    let reported = program.ok(&["perf", "consume", "--topic", "t", "--num-records", "1000"], "");
+    let lines: Vec<&str> = reported.lines().collect();
     assert_eq!(
         lines[0],
         "start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, \
@@ -127,24 +131,25 @@ fn reading_is_measured_in_kafkas_layout() {
     let short = ["perf", "consume", "--topic", "t", "--messages", "2000", "--timeout", "1", "--json"];
     let assert = program.run(&short, "").success();
     assert!(crate::program::text(&assert.get_output().stderr).contains("no record came for 1 ms"));
-    let told: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
-    assert_eq!((&told["records"], &told["bytes"]), (&1000.into(), &16_000.into()));
+    let reported: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!((&reported["records"], &reported["bytes"]), (&1000.into(), &16_000.into()));
 }
 
 #[test]
 fn handing_over_is_measured() {
     let program = Program::with_topic("t", 2);
     for wait in ["spin", "spin-then-park", "park"] {
-        let told =
+        let reported =
             program.ok(&["perf", "end-to-end", "--topic", "t", "--num-records", "50", "--wait", wait], "");
-        let lines: Vec<String> = told.lines().map(without_digits).collect();
+        let lines: Vec<String> = reported.lines().map(without_digits).collect();
         assert_eq!(lines[0], "Avg latency: #.# ms");
         assert_eq!(lines[1], "Percentiles: #th = #.#, #th = #.#, #.#th = #.#");
-        assert!(lines[2].starts_with("from send to poll: "), "{told}");
+        assert!(lines[2].starts_with("from send to poll: "), "{reported}");
     }
     // The first hundred are not counted, but sent.
-    let told = program.ok(&["offsets"], "");
-    let sum: u64 = told.lines().map(|line| line.rsplit(':').next().unwrap().parse::<u64>().unwrap()).sum();
+    let reported = program.ok(&["offsets"], "");
+    let sum: u64 =
+        reported.lines().map(|line| line.rsplit(':').next().unwrap().parse::<u64>().unwrap()).sum();
     assert_eq!(sum, 450);
 }
 
@@ -168,7 +173,7 @@ fn wrong_values_are_named() {
         (1, &["consume", "--topic", "x", "--num-records", "1"], "topic \"x\" does not exist"),
         (2, &["end-to-end", "--topic", "t", "--num-records", "0"], "0 is not in"),
     ] {
-        let told = program.fails(code, &[&["perf"], arguments].concat(), "");
-        assert!(told.contains(reason), "{arguments:?}: {told}");
+        let reported = program.fails(code, &[&["perf"], arguments].concat(), "");
+        assert!(reported.contains(reason), "{arguments:?}: {reported}");
     }
 }

@@ -13,13 +13,13 @@ fn write(to: &mut Child, what: &str) {
     to.stdin.as_mut().unwrap().write_all(what.as_bytes()).unwrap();
 }
 
-/// What a process told at its end, and that it ended well.
+/// What a process reported at its end, and that it ended well.
 fn ended(mut process: Child, code: i32) -> String {
-    let mut told = String::new();
-    process.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-    assert_eq!(process.wait().unwrap().code(), Some(code), "{told}");
-    assert!(!told.contains("panicked"), "{told}");
-    told
+    let mut reported = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut reported).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(code), "{reported}");
+    assert!(!reported.contains("panicked"), "{reported}");
+    reported
 }
 
 #[cfg(unix)]
@@ -31,7 +31,7 @@ fn interrupt(process: &Child) {
 const FOLLOW: [&str; 4] = ["consume", "--topic", "t", "--from-beginning"];
 
 #[test]
-fn one_process_follows_what_another_one_writes() {
+fn one_process_tails_what_another_one_writes() {
     let program = Program::with_topic("t", 1);
     let mut writer = program.start(&["produce", "--topic", "t"]);
     let mut reader = program.start(&[&FOLLOW[..], &["--max-messages", "100"]].concat());
@@ -48,7 +48,7 @@ fn one_process_follows_what_another_one_writes() {
 }
 
 #[test]
-fn topics_that_are_made_later_are_followed() {
+fn topics_that_are_made_later_are_read() {
     let program = Program::with_topic("a-1", 1);
     let mut reader = program.start(&["consume", "--include", "a-.*", "--from-beginning"]);
     let mut printed = lines(&mut reader);
@@ -75,7 +75,7 @@ fn a_topic_is_deleted_while_it_is_read() {
 }
 
 #[test]
-fn a_writer_is_told_who_holds_the_directory_and_readers_are_not_in_the_way() {
+fn a_writer_gets_the_name_of_the_holder_and_readers_are_not_in_the_way() {
     let program = Program::new();
     let log = EventLog::open(program.log()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new()).unwrap();
@@ -90,14 +90,14 @@ fn a_writer_is_told_who_holds_the_directory_and_readers_are_not_in_the_way() {
         &["perf", "produce", "--topic", "t", "--num-records", "1", "--record-size", "1"],
         &["perf", "end-to-end", "--topic", "t"],
     ] {
-        let told = program.fails(1, arguments, "x\n");
+        let reported = program.fails(1, arguments, "x\n");
         let by = if cfg!(target_os = "linux") {
             format!("process {}", std::process::id())
         } else {
             "process".into()
         };
-        assert!(told.contains("is held by ") && told.contains(&by), "{told}");
-        assert!(told.contains("commands that only read work beside it"), "{told}");
+        assert!(reported.contains("is held by ") && reported.contains(&by), "{reported}");
+        assert!(reported.contains("commands that only read work beside it"), "{reported}");
     }
     assert_eq!(program.ok(&["topics", "--list"], ""), "t\n");
     assert_eq!(program.ok(&["offsets"], ""), "t:0:1\n");
@@ -222,7 +222,7 @@ fn ctrl_c_ends_a_writer_in_order_and_what_it_has_read_is_in_the_log() {
     assert_eq!([printed.next(), printed.next()].map(|line| line.unwrap().unwrap()), ["one", "two"]);
     interrupt(&writer);
     assert!(ended(writer, 0).starts_with("2 records, 8 bytes in "));
-    // It was closed in order: the next one has nothing to recover and finds all of it.
+    // It was closed cleanly: the next one has nothing to recover and finds all of it.
     assert!(program.log().join(".kafka_cleanshutdown").exists());
     let all = program.ok(&[&FOLLOW[..], &["--until-end"]].concat(), "");
     assert_eq!(all, "one\ntwo\n");
@@ -258,6 +258,6 @@ fn a_full_device_for_the_output_is_an_error() {
     process.env("STRATALOG_DIR", program.log()).args(FOLLOW);
     let output = process.stdout(std::fs::File::create(full).unwrap()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let told = text(&output.stderr);
-    assert_eq!(told, "error: cannot write the output: No space left on device\n");
+    let reported = text(&output.stderr);
+    assert_eq!(reported, "error: cannot write the output: No space left on device\n");
 }

@@ -15,8 +15,8 @@ fn printed(program: &Program, more: &[&str]) -> String {
 fn lines_become_records_and_are_counted() {
     let program = Program::with_topic("t", 1);
     let assert = program.run(&["produce", "--topic", "t"], "one\ntwo\r\n\nlast").success().stdout("");
-    let told = crate::program::text(&assert.get_output().stderr);
-    assert!(told.starts_with("4 records, 14 bytes in "), "{told}");
+    let reported = crate::program::text(&assert.get_output().stderr);
+    assert!(reported.starts_with("4 records, 14 bytes in "), "{reported}");
     assert_eq!(printed(&program, &[]), "one\ntwo\n\nlast\n");
     let sum = program.ok(&["produce", "--topic", "t", "--json"], "x\n");
     let sum: serde_json::Value = serde_json::from_str(&sum).unwrap();
@@ -35,14 +35,14 @@ fn bytes_that_are_no_text_stay_as_they_are() {
 #[test]
 fn one_is_not_several() {
     let program = Program::with_topic("t", 1);
-    let told = |run: assert_cmd::assert::Assert| crate::program::text(&run.success().get_output().stderr);
-    let said = told(program.run(&["produce", "--topic", "t"], "x"));
+    let reported = |run: assert_cmd::assert::Assert| crate::program::text(&run.success().get_output().stderr);
+    let said = reported(program.run(&["produce", "--topic", "t"], "x"));
     assert!(said.starts_with("1 record, 1 byte in "), "{said}");
     let perf = ["perf", "produce", "--topic", "t", "--num-records", "1", "--record-size", "9"];
     assert!(program.ok(&perf, "").starts_with("1 record sent, "));
     let said = program.fails(1, &["produce", "--topic", "t", "--property", "parse.key=true"], "a\tb\nc\n");
     assert!(said.contains("; the 1 line before it is in the log"), "{said}");
-    let said = told(program.run(&["verify"], ""));
+    let said = reported(program.run(&["verify"], ""));
     assert!(said.contains("2 partitions, 2 segments, ") && said.contains(" records, "), "{said}");
     let all = program.ok(&["export", "--full"], "");
     let one: String = all
@@ -88,9 +88,9 @@ fn lines_are_cut_as_the_table_of_kafkas_reader_says() {
 fn a_line_that_cannot_be_cut_ends_it_and_the_lines_before_are_in_the_log() {
     let program = Program::with_topic("t", 1);
     let cut = ["produce", "--topic", "t", "--property", "parse.key=true"];
-    let told = program.fails(1, &cut, "a\t1\nb\t2\nc 3\nd\t4\n");
+    let reported = program.fails(1, &cut, "a\t1\nb\t2\nc 3\nd\t4\n");
     let reason = "line 3: no key.separator (\"\\t\") after the key; the 2 lines before it are in the log";
-    assert!(told.contains(reason), "{told}");
+    assert!(reported.contains(reason), "{reported}");
     assert_eq!(printed(&program, &[]), "1\n2\n");
 }
 
@@ -104,8 +104,8 @@ fn any_bytes_get_in_and_out_unchanged() {
     program.command(&ALL).assert().success().stdout(bytes.clone());
 
     let assert = program.command(&["produce", "--topic", "t"]).write_stdin(bytes).assert().code(1);
-    let told = crate::program::text(&assert.get_output().stderr);
-    assert!(told.contains("the input is no text: byte 0 is 0; with --binary"), "{told}");
+    let reported = crate::program::text(&assert.get_output().stderr);
+    assert!(reported.contains("the input is no text: byte 0 is 0; with --binary"), "{reported}");
 }
 
 #[test]
@@ -127,12 +127,12 @@ fn a_file_is_read_and_a_missing_one_named() {
     assert_eq!(program.ok(&["offsets", "--topic", "t"], ""), "t:0:0\nt:1:600000\nt:2:0\n");
 
     let produce = ["produce", "--topic", "t", "--file"];
-    let told = program.fails(1, &[&produce[..], &["/nowhere/x"]].concat(), "");
-    assert!(told.contains("cannot read /nowhere/x: ") && !told.contains("os error"), "{told}");
-    let told = program.fails(1, &[&produce[..], &["/"]].concat(), "");
+    let reported = program.fails(1, &[&produce[..], &["/nowhere/x"]].concat(), "");
+    assert!(reported.contains("cannot read /nowhere/x: ") && !reported.contains("os error"), "{reported}");
+    let reported = program.fails(1, &[&produce[..], &["/"]].concat(), "");
     assert!(
-        told.contains(if cfg!(unix) { "cannot read /: it is a directory" } else { "cannot read /: " }),
-        "{told}"
+        reported.contains(if cfg!(unix) { "cannot read /: it is a directory" } else { "cannot read /: " }),
+        "{reported}"
     );
 }
 
@@ -177,11 +177,11 @@ fn wrong_values_are_named() {
         (1, &["--partition", "7"], "", "partition \"t-7\" does not exist"),
         (1, &[], &long, "line 1: "),
     ] {
-        let told = program.fails(code, &[&["produce", "--topic", "t"], more].concat(), input);
-        assert!(told.contains(reason), "{more:?}: {told}");
+        let reported = program.fails(code, &[&["produce", "--topic", "t"], more].concat(), input);
+        assert!(reported.contains(reason), "{more:?}: {reported}");
     }
-    let told = program.fails(1, &["produce", "--topic", "x"], "");
-    assert!(told.contains("topic \"x\" does not exist"), "{told}");
+    let reported = program.fails(1, &["produce", "--topic", "x"], "");
+    assert!(reported.contains("topic \"x\" does not exist"), "{reported}");
     assert_eq!(printed(&program, &[]), "");
 }
 
@@ -201,13 +201,13 @@ fn the_line_that_is_too_large_is_named() {
     let noise: String = (0..1_600_000).map(|_| letter()).collect();
     let input = format!("one\n{}\nthree\n{noise}\nfive\n", "x".repeat(2_000_000));
     for more in [&["--sync"][..], &[]] {
-        let told = program.fails(
+        let reported = program.fails(
             1,
             &[&["produce", "--topic", "t", "--compression-codec", "lz4"], more].concat(),
             &input,
         );
-        assert!(told.contains("line 4: ") && told.contains("the limit is 1048588"), "{told}");
-        assert!(told.contains("the 3 lines before it are in the log"), "{told}");
+        assert!(reported.contains("line 4: ") && reported.contains("the limit is 1048588"), "{reported}");
+        assert!(reported.contains("the 3 lines before it are in the log"), "{reported}");
     }
     assert_eq!(printed(&program, &[]).lines().count(), 6);
 }

@@ -69,12 +69,12 @@ impl Program {
     /// What it complains of, with the exit code that it should have; nothing else is printed.
     pub(crate) fn fails(&self, code: i32, arguments: &[&str], input: &str) -> String {
         let assert = self.run(arguments, input).code(code);
-        let told = text(&assert.get_output().stderr);
-        assert!(!told.contains("panicked"), "{told}");
-        told
+        let reported = text(&assert.get_output().stderr);
+        assert!(!reported.contains("panicked"), "{reported}");
+        reported
     }
 
-    /// A process that goes on beside the test.
+    /// A process that continues beside the test.
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let mut process = Process::new(EXE);
         process.env("STRATALOG_DIR", self.log()).args(arguments);

@@ -19,11 +19,11 @@ fn commands_that_write_want_a_word_where_others_have_a_part() {
         &["handover"],
         &["mirror", "--dir", &from, "--to", &to],
     ] {
-        let told = program.fails(1, arguments, "two\n");
+        let reported = program.fails(1, arguments, "two\n");
         for word in
             ["the directory of node 1", "node 2", "--accept-data-loss", "commands that only read work"]
         {
-            assert!(told.contains(word), "{arguments:?}: {told}");
+            assert!(reported.contains(word), "{arguments:?}: {reported}");
         }
     }
     assert!(program.ok(&["topics", "--list"], "").contains("t\n"));

@@ -57,22 +57,22 @@ fn all_settings_are_shown_with_their_defaults() {
 #[test]
 fn a_setting_without_effect_is_noted() {
     let program = Program::new();
-    let told = |arguments: &[&str]| {
+    let reported = |arguments: &[&str]| {
         let assert = program.run(arguments, "").success();
         String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
     };
     let create = ["topics", "--create", "--topic", "t", "--config", "min.insync.replicas=2"];
     let note =
         "note: min.insync.replicas is recorded for a broker and has no effect here: there is one replica\n";
-    assert_eq!(told(&[&create[..], &["--config", "flush.messages=5"]].concat()), note);
+    assert_eq!(reported(&[&create[..], &["--config", "flush.messages=5"]].concat()), note);
     let alter = ["configs", "--topic", "t", "--alter", "--add-config"];
-    let told_of = told(&[&alter[..], &["preallocate=true,flush.ms=5"]].concat());
+    let reported_of = reported(&[&alter[..], &["preallocate=true,flush.ms=5"]].concat());
     assert!(
-        told_of.starts_with("note: preallocate is recorded for a broker and has no effect here: "),
-        "{told_of}"
+        reported_of.starts_with("note: preallocate is recorded for a broker and has no effect here: "),
+        "{reported_of}"
     );
-    assert_eq!(told_of.lines().count(), 1);
-    assert_eq!(told(&[&alter[..], &["retention.ms=5"]].concat()), "");
+    assert_eq!(reported_of.lines().count(), 1);
+    assert_eq!(reported(&[&alter[..], &["retention.ms=5"]].concat()), "");
 }
 
 #[test]
@@ -88,11 +88,11 @@ fn settings_that_make_no_sense_change_nothing() {
         (2, &["--add-config", "retention.ms"], "is no setting; give name=value"),
         (2, &[], "nothing to alter"),
     ] {
-        let told = program.fails(code, &[&alter[..], more].concat(), "");
-        assert!(told.contains(reason), "{more:?}: {told}");
+        let reported = program.fails(code, &[&alter[..], more].concat(), "");
+        assert!(reported.contains(reason), "{more:?}: {reported}");
     }
-    let told = program.fails(2, &["configs", "--entity-type", "brokers", "--describe"], "");
-    assert!(told.contains("possible values: topics"), "{told}");
+    let reported = program.fails(2, &["configs", "--entity-type", "brokers", "--describe"], "");
+    assert!(reported.contains("possible values: topics"), "{reported}");
     assert!(program.fails(2, &["configs", "--alter", "--add-config", "a=b"], "").contains("--entity-name"));
     assert_eq!(program.ok(&["configs", "--describe"], ""), before);
 }
@@ -124,8 +124,8 @@ fn offsets_at_the_ends_and_by_time() {
         (1, ["--topic-partitions", "t:7"], "partition \"t-7\" does not exist"),
         (1, ["--topic", "x"], "topic \"x\" does not exist"),
     ] {
-        let told = program.fails(code, &[&["offsets"], &arguments[..]].concat(), "");
-        assert!(told.contains(reason), "{arguments:?}: {told}");
+        let reported = program.fails(code, &[&["offsets"], &arguments[..]].concat(), "");
+        assert!(reported.contains(reason), "{arguments:?}: {reported}");
     }
 }
 
@@ -146,8 +146,8 @@ fn records_are_deleted_below_an_offset() {
 
     let beyond =
         program.run(&["delete-records", "--topic", "t", "--partition", "0", "--before", "11"], "").code(1);
-    let told = crate::program::text(&beyond.get_output().stdout);
-    assert!(told.contains("partition: t-0\terror: offset 11 of t-0 is outside the log"), "{told}");
+    let reported = crate::program::text(&beyond.get_output().stdout);
+    assert!(reported.contains("partition: t-0\terror: offset 11 of t-0 is outside the log"), "{reported}");
 }
 
 #[test]
@@ -158,10 +158,10 @@ fn nothing_is_deleted_before_all_of_a_list_is_resolved() {
     {
         let input =
             format!(r#"{{"partitions":[{{"topic":"t","partition":0,"offset":1}},{{{wrong},"offset":11}}]}}"#);
-        let told = program.fails(1, &["delete-records", "--offset-json-file", "-"], &input);
+        let reported = program.fails(1, &["delete-records", "--offset-json-file", "-"], &input);
         assert!(
-            told.contains("1 of 2 partitions cannot be changed like that; nothing was deleted"),
-            "{told}"
+            reported.contains("1 of 2 partitions cannot be changed like that; nothing was deleted"),
+            "{reported}"
         );
         assert_eq!(program.ok(&["offsets", "--time", "earliest"], ""), "t:0:0\nt:1:0\n");
     }
@@ -188,8 +188,8 @@ fn a_list_that_is_none_is_refused_before_anything_is_deleted() {
             "t-0 is named twice",
         ),
     ] {
-        let told = program.fails(1, &["delete-records", "--offset-json-file", "-"], input);
-        assert!(told.contains(reason), "{input}: {told}");
+        let reported = program.fails(1, &["delete-records", "--offset-json-file", "-"], input);
+        assert!(reported.contains(reason), "{input}: {reported}");
     }
     let mut binary = program.command(&["delete-records", "--offset-json-file", "-"]);
     let assert = binary.write_stdin(b"\xff\xfe".to_vec()).assert().code(1);
@@ -292,8 +292,8 @@ fn every_bad_setting_and_property_is_exit_code_2() {
         "perf produce --topic t --num-records 1 --record-size 1 --producer-props nonsense=1",
         "perf produce --topic t --num-records 1 --record-size 1 --producer-props nonsense",
     ] {
-        let told = program.fails(2, &command.split(' ').collect::<Vec<_>>(), "x\n");
-        assert!(told.contains("error: "), "{command}: {told}");
+        let reported = program.fails(2, &command.split(' ').collect::<Vec<_>>(), "x\n");
+        assert!(reported.contains("error: "), "{command}: {reported}");
     }
     assert_eq!(program.ok(&["topics", "--list"], ""), "t\n");
     assert_eq!(program.ok(&["configs", "--topic", "t", "--describe", "--all"], ""), before);

@@ -32,20 +32,23 @@ fn a_snapshot_holds_what_there_is() {
 fn a_place_that_will_not_do_is_named() {
     let program = Program::with_topic("orders", 1);
     let own = program.log();
-    let told = program.fails(1, &["snapshot", "--to", own.to_str().unwrap()], "");
-    assert!(told.contains("is the log itself; give a directory outside of it"), "{told}");
+    let reported = program.fails(1, &["snapshot", "--to", own.to_str().unwrap()], "");
+    assert!(reported.contains("is the log itself; give a directory outside of it"), "{reported}");
     assert!(program.fails(2, &["snapshot"], "").contains("--to"));
-    let told = program.fails(1, &["snapshot", "--dir", "no-such", "--to", "x"], "");
-    assert!(told.contains("no-such does not exist"), "{told}");
+    let reported = program.fails(1, &["snapshot", "--dir", "no-such", "--to", "x"], "");
+    assert!(reported.contains("no-such does not exist"), "{reported}");
 }
 
 #[test]
-fn who_holds_the_directory_is_told_and_what_can_be_done() {
+fn who_holds_the_directory_is_reported_and_what_can_be_done() {
     let program = Program::with_topic("orders", 1);
     let log = EventLog::open(program.log()).unwrap();
     let to = program.dir.path().join("monday");
-    let told = program.fails(1, &["snapshot", "--to", to.to_str().unwrap()], "");
-    assert!(told.contains("is held by ") && told.contains("have it call EventLog::snapshot_to"), "{told}");
+    let reported = program.fails(1, &["snapshot", "--to", to.to_str().unwrap()], "");
+    assert!(
+        reported.contains("is held by ") && reported.contains("have it call EventLog::snapshot_to"),
+        "{reported}"
+    );
     assert!(!to.exists());
     log.snapshot_to(&to).unwrap();
 }

@@ -147,7 +147,10 @@ fn lines_are_typed_after_a_prompt() {
 fn errors_are_red_only_on_a_terminal() {
     let program = Program::with_topic("t", 1);
     let mut session = start(&program, &["consume", "--topic", "x"]);
-    let told = ends_with(&mut session, 1);
-    assert!(told.contains("\u{1b}[31m\u{1b}[1merror\u{1b}[0m: topic \"x\" does not exist"), "{told:?}");
+    let reported = ends_with(&mut session, 1);
+    assert!(
+        reported.contains("\u{1b}[31m\u{1b}[1merror\u{1b}[0m: topic \"x\" does not exist"),
+        "{reported:?}"
+    );
     assert_eq!(program.fails(1, &["consume", "--topic", "x"], ""), "error: topic \"x\" does not exist\n");
 }

@@ -54,8 +54,8 @@ fn json_has_one_object_on_each_line() {
 #[test]
 fn what_is_there_or_not_may_be_ignored() {
     let program = Program::with_topic("orders", 2);
-    let told = program.fails(1, &["topics", "--create", "--topic", "orders"], "");
-    assert_eq!(told, "error: topic \"orders\" exists already\n");
+    let reported = program.fails(1, &["topics", "--create", "--topic", "orders"], "");
+    assert_eq!(reported, "error: topic \"orders\" exists already\n");
     program.ok(&["topics", "--create", "--topic", "orders", "--if-not-exists"], "");
     assert!(
         program
@@ -82,17 +82,17 @@ fn wrong_values_are_named() {
         (2, &["--config", "retention.ms"], "give NAME=VALUE"),
         (2, &["--config", "retention.ms=soon"], "retention.ms is \"soon\""),
     ] {
-        let told = program.fails(code, &[&create, arguments].concat(), "");
-        assert!(told.contains(reason), "{arguments:?}: {told}");
+        let reported = program.fails(code, &[&create, arguments].concat(), "");
+        assert!(reported.contains(reason), "{arguments:?}: {reported}");
     }
     for (name, reason) in [("a b", "a b"), ("..", ".."), ("", "")] {
-        let told = program.fails(2, &["topics", "--create", "--topic", name], "");
-        assert!(told.contains(reason) && told.contains("topic name"), "{told}");
+        let reported = program.fails(2, &["topics", "--create", "--topic", name], "");
+        assert!(reported.contains(reason) && reported.contains("topic name"), "{reported}");
     }
-    let told = program.fails(1, &["topics", "--alter", "--topic", "orders", "--partitions", "1"], "");
-    assert!(told.contains("has 2 partitions and cannot get 1"), "{told}");
-    let told = program.fails(2, &["topics", "--list", "--topic", "[a-z"], "");
-    assert!(told.contains("names no topics") && told.contains("test-.*"), "{told}");
+    let reported = program.fails(1, &["topics", "--alter", "--topic", "orders", "--partitions", "1"], "");
+    assert!(reported.contains("has 2 partitions and cannot get 1"), "{reported}");
+    let reported = program.fails(2, &["topics", "--list", "--topic", "[a-z"], "");
+    assert!(reported.contains("names no topics") && reported.contains("test-.*"), "{reported}");
     assert_eq!(program.ok(&["topics", "--list"], ""), "orders\n", "nothing was made");
 }
 
@@ -131,8 +131,8 @@ fn nothing_is_deleted_if_one_of_the_list_is_missing_or_internal() {
         ("other,missing", "topic \"missing\" does not exist; nothing was changed"),
         ("other,__consumer_offsets", "topic \"__consumer_offsets\" is internal"),
     ] {
-        let told = program.fails(1, &["topics", "--delete", "--topic", list], "");
-        assert!(told.contains(reason), "{told}");
+        let reported = program.fails(1, &["topics", "--delete", "--topic", list], "");
+        assert!(reported.contains(reason), "{reported}");
         assert_eq!(program.ok(&["topics", "--list"], ""), before);
     }
     let deleted = program.ok(&["topics", "--delete", "--topic", "other,missing", "--if-exists"], "");
@@ -145,16 +145,16 @@ fn an_expression_never_means_internal_topics() {
     let deleted = program.ok(&["topics", "--delete", "--topic", ".*"], "");
     assert_eq!(deleted.lines().count(), 4, "{deleted}");
     assert_eq!(program.ok(&["topics", "--list"], ""), "__consumer_offsets\n");
-    let told = program.fails(1, &["topics", "--delete", "--topic", ".*"], "");
-    assert!(told.contains("no topic matches"), "{told}");
+    let reported = program.fails(1, &["topics", "--delete", "--topic", ".*"], "");
+    assert!(reported.contains("no topic matches"), "{reported}");
 }
 
 #[test]
 fn several_topics_are_altered_or_none() {
     let program = several();
     program.ok(&["topics", "--alter", "--topic", "test-b", "--partitions", "3"], "");
-    let told = program.fails(1, &["topics", "--alter", "--topic", "test-[ab]", "--partitions", "3"], "");
-    assert!(told.contains("topic \"test-b\" has 3 partitions and cannot get 3"), "{told}");
+    let reported = program.fails(1, &["topics", "--alter", "--topic", "test-[ab]", "--partitions", "3"], "");
+    assert!(reported.contains("topic \"test-b\" has 3 partitions and cannot get 3"), "{reported}");
     let altered = program.ok(&["topics", "--alter", "--topic", "test-[ab]", "--partitions", "4"], "");
     assert_eq!(altered, "Topic test-a has 4 partitions now.\nTopic test-b has 4 partitions now.\n");
 }
@@ -169,6 +169,6 @@ fn partitions_that_lack_replicas_are_listed_on_request() {
     }
     let all = program.ok(&[&describe[..], &["--at-min-isr-partitions"]].concat(), "");
     assert_eq!(all.lines().count(), 2, "{all}");
-    let told = program.fails(2, &["topics", "--list", "--unavailable-partitions"], "");
-    assert!(told.contains("cannot be used with"), "{told}");
+    let reported = program.fails(2, &["topics", "--list", "--unavailable-partitions"], "");
+    assert!(reported.contains("cannot be used with"), "{reported}");
 }

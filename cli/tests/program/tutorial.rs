@@ -1,8 +1,8 @@
 //! `docs/tutorial.md` says what happens: every command in it is run, and what it prints is compared.
 //!
-//! Blocks marked `console` are one terminal, from the first to the last; what comes after `$ ` is run, what stands
+//! Blocks marked `console` are one terminal, from the first to the last; what comes after `$ ` is run, what is
 //! after `> ` continues it, the rest is what it prints. A block marked `console second` is another terminal, in which one
-//! command goes on while the next block of the first terminal is run; `^C` is where it is interrupted.
+//! command continues while the next block of the first terminal is run; `^C` is where it is interrupted.
 //!
 //! What differs from run to run is masked before it is compared: ids, times, rates, process ids. With
 //! `STRATALOG_TUTORIAL=write` the page is rewritten with what was printed now.
@@ -91,7 +91,7 @@ fn shell(dir: &Path) -> Command {
     shell
 }
 
-/// A shell that goes on.
+/// A shell that continues.
 struct Terminal {
     shell: Child,
     input: ChildStdin,
@@ -134,7 +134,7 @@ impl Drop for Terminal {
     }
 }
 
-/// One command that goes on while others are run.
+/// One command that continues while others are run.
 struct Second {
     process: Child,
     output: BufReader<ChildStdout>,
@@ -160,7 +160,7 @@ impl Second {
         if last.0.contains(" produce ") {
             wait_until_held(&dir.join("data"), second.process.id());
         } else if until_interrupted.is_none() {
-            // All but the last line is there before the others go on; that one is about what they do.
+            // All but the last line is there before the others continue; that one is about what they do.
             second.read((block.len() - shown.len()).saturating_sub(1));
         }
         second
@@ -196,7 +196,7 @@ fn wait_until_held(log: &Path, process: u32) {
     };
     let begun = Instant::now();
     while log.join(".kafka_cleanshutdown").exists() || !waits() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "nobody holds {}", log.display());
+        assert!(begun.elapsed() < Duration::from_secs(30), "no process holds {}", log.display());
         std::thread::yield_now();
     }
 }

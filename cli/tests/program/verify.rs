@@ -26,14 +26,15 @@ fn problems_are_lines_with_file_and_position() {
     std::fs::write(&log, bytes).unwrap();
     let assert = program.run(&["verify"], "").code(1);
     let output = assert.get_output();
-    let (printed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (printed, reported) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(printed.lines().count(), 1, "{printed}");
     assert!(
         slashed(&printed)
             .contains("/codecs-0/00000000000000000000.log at byte 0: the checksum does not match"),
         "{printed}"
     );
-    assert!(told.contains("1 problem") && told.contains("25 partitions"), "{told}");
+    assert!(reported.contains("1 problem") && reported.contains("25 partitions"), "{reported}");
 
     let assert = program.run(&["verify", "--json"], "").code(1);
     let printed = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
@@ -49,7 +50,7 @@ fn problems_are_lines_with_file_and_position() {
     );
 }
 
-/// A way to make a directory wrong, or to keep a part of it from being looked at.
+/// A way to make a directory wrong, or to keep a part of it from being checked.
 type Harm = fn(&std::path::Path);
 
 const HARMS: &[(&str, Harm)] = &[
@@ -116,9 +117,9 @@ fn whatever_is_wrong_or_cannot_be_checked_is_exit_code_1() {
         harm(&program.log());
         for more in [&[][..], &["--json"], &["--topic", "codecs"], &["--repair"]] {
             let run = program.run(&[&["verify"], more].concat(), "");
-            let told = crate::program::text(&run.get_output().stderr);
-            assert_eq!(run.get_output().status.code(), Some(1), "{what} {more:?}: {told}");
-            assert!(told.contains("error: "), "{what} {more:?}: {told}");
+            let reported = crate::program::text(&run.get_output().stderr);
+            assert_eq!(run.get_output().status.code(), Some(1), "{what} {more:?}: {reported}");
+            assert!(reported.contains("error: "), "{what} {more:?}: {reported}");
         }
     }
 }
@@ -126,7 +127,7 @@ fn whatever_is_wrong_or_cannot_be_checked_is_exit_code_1() {
 /// The reader of the output goes away before, or while, anything is printed.
 #[cfg(unix)]
 #[test]
-fn what_is_wrong_counts_also_when_nobody_reads_it() {
+fn what_is_wrong_counts_also_when_the_output_is_closed() {
     let program = Program::new();
     common::copy(&vectors("broker/clean-4.1/logdir"), &program.log());
     let verify = |program: &Program| {
@@ -149,15 +150,15 @@ fn records_whose_codec_is_not_built_in_are_not_checked() {
     }
     let program = Program::new();
     common::copy(&vectors("broker/clean-4.1/logdir"), &program.log());
-    assert!(program.fails(1, &["verify"], "").contains("not looked at: their codec is not built in"));
+    assert!(program.fails(1, &["verify"], "").contains("not checked: their codec is not built in"));
 }
 
 #[test]
 fn what_a_timestamp_in_the_future_keeps_is_shown_and_no_problem() {
     let program = Program::with_old_record_beside_the_future();
     let assert = program.run(&["verify"], "").code(0);
-    let told = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-    assert!(slashed(&told).contains("t-0/00000000000000000000.log is old, but kept"), "{told}");
+    let reported = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(slashed(&reported).contains("t-0/00000000000000000000.log is old, but kept"), "{reported}");
     let printed = program.ok(&["verify", "--json"], "");
     let first: Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
     assert_eq!(
@@ -182,7 +183,7 @@ fn what_is_derived_is_repaired() {
 }
 
 #[test]
-fn what_cannot_be_verified_is_told() {
+fn what_cannot_be_verified_is_reported() {
     let program = Program::new();
     assert!(program.fails(1, &["verify"], "").contains("cannot open directory"));
     std::fs::write(program.log(), "").unwrap();
@@ -208,9 +209,10 @@ fn a_batch_that_decompresses_to_too_much_is_a_problem_with_its_reason() {
     let limited = ["--max-decompressed-batch-bytes", "100000"];
     let assert = program.run(&[&["verify"], &limited[..]].concat(), "").code(1);
     let output = assert.get_output();
-    let (printed, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (printed, reported) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(printed.contains("at byte 0: the records decompress to more than 100000 bytes"), "{printed}");
-    assert!(told.contains("1 problem") && !told.contains("built in"), "{told}");
+    assert!(reported.contains("1 problem") && !reported.contains("built in"), "{reported}");
     let consume = ["consume", "--topic", "t", "--from-beginning", "--until-end"];
     let refused = program.fails(1, &[&consume[..], &limited].concat(), "");
     assert!(refused.contains("max_decompressed_batch_bytes"), "{refused}");

@@ -1,5 +1,5 @@
 //! A sample of what power cuts leave goes to a stock broker: as it is, and after stratalog has recovered and closed it. The
-//! broker's answers are judged like those of a log, and so is what it leaves.
+//! broker's answers are compared like those of a log, and so is what it leaves.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -11,8 +11,8 @@ use stratalog::ManualClock;
 use super::power::{Cut, cuts_of_life};
 use super::{caught, fresh};
 use crate::arguments::Arguments;
+use crate::comparison::{After, compare, compare_served};
 use crate::interpose::unseen;
-use crate::judge::{After, judge, judge_served};
 use crate::keep::Findings;
 use crate::oracle::Stage;
 use crate::random::Random;
@@ -91,7 +91,7 @@ impl Sample {
                         "{first}: {reason}\n(power cut {}, of what was not synced {:?} is left)",
                         cut.what, cut.left
                     );
-                    self.findings.keep(&command, &reason, &cut.oracle.trace_end(30), Some(&cut.tree));
+                    self.findings.save(&command, &reason, &cut.oracle.trace_end(30), Some(&cut.tree));
                 }
             }
         }
@@ -111,7 +111,7 @@ impl Sample {
         let (mut expected, mut after) = (cut.oracle.clone(), After::PowerBroker);
         if is_recovered {
             let log = options(mode, clock).open(&state).map_err(|failure| format!("open: {failure}"))?;
-            (expected, after) = (judge(&log, &expected, After::Power)?, After::Close);
+            (expected, after) = (compare(&log, &expected, After::Power)?, After::Close);
             log.close().map_err(|failure| format!("close: {failure}"))?;
             expected.all_durable();
         }
@@ -122,12 +122,12 @@ impl Sample {
             put_aside_is_nothing(&state)?;
         }
         let mut found =
-            judge_served(&served, &expected, after).map_err(|reason| format!("a broker: {reason}"))?;
+            compare_served(&served, &expected, after).map_err(|reason| format!("a broker: {reason}"))?;
         found.all_durable();
         // What it has stopped in order is a log of ours.
         let log =
             options(mode, clock).open(&state).map_err(|failure| format!("open after a broker: {failure}"))?;
-        judge(&log, &found, After::Close).map_err(|reason| format!("after a broker: {reason}"))?;
+        compare(&log, &found, After::Close).map_err(|reason| format!("after a broker: {reason}"))?;
         log.close().map_err(|failure| format!("close after a broker: {failure}"))
     }
 }
@@ -254,7 +254,7 @@ fn understand(served: &mut Served, words: &[&str]) -> Result<(), String> {
             let place = (group.to_owned(), name.to_owned(), number(partition)?);
             served.commits.insert(place, number(offset)?);
         }
-        _ => return Err("it makes no sense".into()),
+        _ => return Err("it is invalid".into()),
     }
     Ok(())
 }

@@ -8,10 +8,10 @@ use stratalog::{Durability, Error, Remedy};
 
 use super::{caught, fresh};
 use crate::arguments::Arguments;
+use crate::comparison::{After, compare};
 use crate::disk::{self, Density, Disk};
 use crate::faults::{self, FAILURES, Failure, Fault, Kind, PATTERNS, Pattern};
 use crate::interpose::unseen;
-use crate::judge::{After, judge};
 use crate::keep::Findings;
 use crate::life;
 use crate::oracle::{Sort, Stage, oracle};
@@ -232,7 +232,7 @@ impl Faults {
         session.die();
         for violation in std::mem::take(&mut session.violations) {
             let trace = oracle(|oracle| oracle.trace_end(30));
-            self.findings.keep(command, &format!("{what}: {violation}"), &trace, tree.as_ref());
+            self.findings.save(command, &format!("{what}: {violation}"), &trace, tree.as_ref());
         }
     }
 }
@@ -292,9 +292,9 @@ pub fn is_true(session: &Session, failure: &Error, copy: &Path) -> Result<(), St
             Ok(log) => log,
             Err(other) => return Err(format!("after {failure}: a copy does not open: {other}")),
         };
-        let judged = judge(&log, &oracle(|oracle| oracle.clone()), After::Kill);
+        let compared = compare(&log, &oracle(|oracle| oracle.clone()), After::Kill);
         let _ = log.close();
-        judged.map(drop).map_err(|reason| format!("{failure}; but a copy of the directory shows: {reason}"))
+        compared.map(drop).map_err(|reason| format!("{failure}; but a copy of the directory shows: {reason}"))
     })
 }
 
@@ -310,9 +310,9 @@ fn survives_a_cut(session: &Session, copy: &Path) -> Result<(), String> {
             let log = options(session.mode, &session.clock).open(copy);
             let log =
                 log.map_err(|failure| format!("after a failed sync a power cut leaves no log: {failure}"))?;
-            let judged = judge(&log, &oracle(|oracle| oracle.clone()), After::Power);
+            let compared = compare(&log, &oracle(|oracle| oracle.clone()), After::Power);
             let _ = log.close();
-            judged
+            compared
                 .map(drop)
                 .map_err(|reason| format!("a sync failed, a call succeeded, and a power cut shows: {reason}"))
         })
@@ -350,7 +350,7 @@ fn remedied(session: &mut Session, operation: &Operation, failure: &Error) -> Re
     }
 }
 
-/// Without faults: the log is closed in order, opens clean, and holds what it should.
+/// Without faults: the log is closed cleanly, opens clean, and holds what it should.
 pub fn ends_well(session: &mut Session) -> Result<(), String> {
     if !session.violations.is_empty() {
         return Ok(());
@@ -361,7 +361,7 @@ pub fn ends_well(session: &mut Session) -> Result<(), String> {
     }
     session.ensure_open(After::Close).map_err(|failure| format!("open after a close: {failure}"))?;
     if session.log.as_ref().is_some_and(|log| !log.recovery().clean) {
-        return Err("a log that was closed in order is not clean".into());
+        return Err("a log that was closed cleanly is not clean".into());
     }
     for topic in oracle(|oracle| oracle.in_stage(Stage::Live)) {
         let name = oracle(|oracle| oracle.topics[topic].name.clone());

@@ -10,7 +10,7 @@ use super::small_disk::{KINDS, Kind, SmallDisk};
 use super::{caught, fresh};
 use crate::arguments::Arguments;
 use crate::calls;
-use crate::judge::After;
+use crate::comparison::After;
 use crate::keep::Findings;
 use crate::life;
 use crate::oracle::{Stage, oracle};
@@ -95,7 +95,7 @@ impl Filling {
         let tree = Tree::read(&session.root).ok();
         session.die();
         for violation in std::mem::take(&mut session.violations) {
-            self.findings.keep(command, &violation, &oracle(|oracle| oracle.trace_end(40)), tree.as_ref());
+            self.findings.save(command, &violation, &oracle(|oracle| oracle.trace_end(40)), tree.as_ref());
         }
         Ok(())
     }
@@ -111,12 +111,12 @@ fn walk(session: &mut Session, disk: &SmallDisk, seed: u64, copy: &Path) -> Resu
     }
     for some in order.chunks(OF_A_WALK) {
         session.may_fail = true;
-        let mut judged = 0;
+        let mut compared = 0;
         for (place, number) in some.iter().enumerate() {
             if place % 3 == 0 {
                 disk.fill()?;
             }
-            refused_if_full(session, &calls::numbered(*number, &mut random), &mut judged, copy)?;
+            refused_if_full(session, &calls::numbered(*number, &mut random), &mut compared, copy)?;
             if !session.violations.is_empty() {
                 return Ok(());
             }
@@ -126,7 +126,7 @@ fn walk(session: &mut Session, disk: &SmallDisk, seed: u64, copy: &Path) -> Resu
             session.perform(&calls::numbered(number, &mut random));
         }
         make_room(session);
-        session.judge(After::Close);
+        session.compare(After::Close);
         if !session.violations.is_empty() {
             return Ok(());
         }
@@ -170,7 +170,7 @@ fn there_is_space(session: &mut Session, disk: &SmallDisk) -> Result<(), String>
 fn refused_if_full(
     session: &mut Session,
     operation: &Operation,
-    judged: &mut u64,
+    compared: &mut u64,
     copy: &Path,
 ) -> Result<(), String> {
     if let Outcome::Failed(failure) = session.perform(operation) {
@@ -178,8 +178,8 @@ fn refused_if_full(
         if !matches!(failure, Error::StorageFull { .. }) && !session.may_poison {
             return Err(format!("on a full disk: {failure}"));
         }
-        *judged += 1;
-        if *judged <= 3 {
+        *compared += 1;
+        if *compared <= 3 {
             is_true(session, &failure, copy)?;
         }
     }
@@ -192,13 +192,13 @@ fn live(session: &mut Session, disk: &SmallDisk, seed: u64, copy: &Path) -> Resu
         session.perform(&life::next(&mut random));
     }
     session.may_fail = true;
-    let mut judged = 0;
+    let mut compared = 0;
     for number in 0..FULL {
         // What frees some blocks is followed by calls that find none again.
         if number % 4 == 0 {
             disk.fill()?;
         }
-        refused_if_full(session, &life::next(&mut random), &mut judged, copy)?;
+        refused_if_full(session, &life::next(&mut random), &mut compared, copy)?;
         if !session.violations.is_empty() {
             return Ok(());
         }
@@ -209,7 +209,7 @@ fn live(session: &mut Session, disk: &SmallDisk, seed: u64, copy: &Path) -> Resu
     }
     session.perform(&Operation::SyncAll);
     if session.log.is_some() {
-        session.judge(After::Close);
+        session.compare(After::Close);
     }
     ends_well(session)
 }

@@ -1,4 +1,4 @@
-//! A process with a mixed load is killed, again and again; this one reads what it wrote down and judges what is left.
+//! A process with a mixed load is killed, again and again; this one reads what it wrote down and compares what is left.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use stratalog::Maintenance;
 use super::{caught, fresh};
 use crate::arguments::Arguments;
 use crate::backups;
+use crate::comparison::{After, compare};
 use crate::crowd;
-use crate::follow::follow;
 use crate::interpose::draw_from;
-use crate::judge::{After, judge};
 use crate::keep::Findings;
 use crate::live;
 use crate::load::{self, Load};
 use crate::oracle::Oracle;
 use crate::random::Random;
 use crate::session::abandon;
+use crate::tail::tail;
 use crate::tree::Tree;
 
 /// Kills of one log; then another one begins.
@@ -88,7 +88,7 @@ struct Counts {
     /// Lines of processes, bytes that recoveries have cut, and records that readers beside them have read.
     lines: usize,
     cut: u64,
-    followed: u64,
+    tailed: u64,
     /// Kills of a process whose `stratalog.live` was that of another version, or missing.
     other_versions: u64,
     /// Kills of a group all of whose members had joined, and of one that was still joining.
@@ -97,11 +97,11 @@ struct Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { lines, cut, followed, other_versions, crowds: [whole, joining] } = self;
+        let Self { lines, cut, tailed, other_versions, crowds: [whole, joining] } = self;
         write!(
             f,
             "with another stratalog.live {other_versions}, of 1000 members {whole}, while they joined {joining}, lines \
-             heard {lines}, bytes cut {cut}, followed {followed}"
+             heard {lines}, bytes cut {cut}, followed {tailed}"
         )
     }
 }
@@ -128,10 +128,10 @@ impl Killing {
             outcome = self.round(&root, *round, &mut oracle, crowd);
             *round += 1;
         }
-        let followed = reader.map_or(Ok(0), Reader::end);
-        let (reason, trace) = match (outcome, followed) {
+        let tailed = reader.map_or(Ok(0), Reader::end);
+        let (reason, trace) = match (outcome, tailed) {
             (Ok(()), Ok(records)) => {
-                self.counts.followed += records;
+                self.counts.tailed += records;
                 return Ok(());
             }
             (Err(found), _) => found,
@@ -139,7 +139,7 @@ impl Killing {
         };
         let command = format!("crash kill --seed {} --kills {}", self.seed, self.kills);
         let reason = format!("kill {} of the log that began with kill {first}: {reason}", *round - 1);
-        self.findings.keep(&command, &reason, &trace, Tree::read(&root).ok().as_ref());
+        self.findings.save(&command, &reason, &trace, Tree::read(&root).ok().as_ref());
         Ok(())
     }
 
@@ -174,12 +174,12 @@ impl Killing {
                 return Err(format!("the process ended by itself: {reason}"));
             }
             for line in &heard {
-                oracle.hear(line).ok_or_else(|| format!("{line:?} makes no sense"))?;
+                oracle.hear(line).ok_or_else(|| format!("{line:?} is invalid"))?;
             }
-            backups::judge(&root.with_extension("snapshot"))?;
+            backups::compare(&root.with_extension("snapshot"))?;
             let log = load::options(mode).maintenance(Maintenance::Manual).open(root);
             let log = log.map_err(|failure| format!("open: {failure}"))?;
-            let found = judge(&log, oracle, After::Kill)?;
+            let found = compare(&log, oracle, After::Kill)?;
             self.counts.cut += log.recovery().bytes_truncated();
             if closes {
                 log.close().map_err(|failure| format!("close: {failure}"))?;
@@ -201,8 +201,8 @@ impl Killing {
     }
 }
 
-/// The process that reads beside those that are killed: `crash follow --dir D`, until its input ends.
-pub fn follow_until_told(arguments: &Arguments) -> Result<u64, String> {
+/// The process that reads beside those that are killed: `crash tail --dir D`, until its input ends.
+pub fn tail_until_stopped(arguments: &Arguments) -> Result<u64, String> {
     arguments.only(&["dir"])?;
     let (root, stop) = (arguments.directory()?, AtomicBool::new(false));
     let count = thread::scope(|scope| {
@@ -211,7 +211,7 @@ pub fn follow_until_told(arguments: &Arguments) -> Result<u64, String> {
             stop.store(true, Ordering::Relaxed);
         });
         // The first failure ends the process, whatever its input does.
-        follow(&root, u64::MAX, &stop).unwrap_or_else(|reason| {
+        tail(&root, u64::MAX, &stop).unwrap_or_else(|reason| {
             eprintln!("{reason}");
             std::process::exit(1)
         })
@@ -227,7 +227,7 @@ impl Reader {
         let failed = |failure: std::io::Error| format!("a reader: {failure}");
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
         command
-            .args(["follow", "--dir"])
+            .args(["tail", "--dir"])
             .arg(root)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

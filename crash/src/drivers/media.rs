@@ -1,5 +1,5 @@
 //! File systems on devices, taken away under a load in another process: shut down at once, as a power cut does, or made
-//! read-only. What is there after the next mount is judged by what the load has said.
+//! read-only. What is there after the next mount is compared by what the load has said.
 //!
 //! A shutdown stops everything that is on its way to the device. What a file system had in its own cache is gone, and its
 //! journal is played back by the mount. What the device itself does with blocks is not tried by it.
@@ -15,7 +15,7 @@ use stratalog::{EventLog, Maintenance};
 
 use super::{caught, fresh};
 use crate::arguments::Arguments;
-use crate::judge::{After, judge};
+use crate::comparison::{After, compare};
 use crate::keep::Findings;
 use crate::load;
 use crate::oracle::Oracle;
@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
                     Err(reason) => {
                         let command = format!("crash media --runs 1 --seed {}", seed >> 8);
                         let reason = format!("{name}, {event:?}: {reason}");
-                        findings.keep(&command, &reason, "", Tree::read(&device.root()).ok().as_ref());
+                        findings.save(&command, &reason, "", Tree::read(&device.root()).ok().as_ref());
                     }
                 }
             }
@@ -195,7 +195,7 @@ fn run_program(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(reason()) }
 }
 
-/// One life: a load, the event in its middle, another mount, the verdict. Gives how many lines were heard, and how many
+/// One life: a load, the event in its middle, another mount, the comparison. Gives how many lines were heard, and how many
 /// bytes were cut.
 fn taken_away(device: &Device, event: Event, seed: u64, after: After) -> Result<(usize, u64), String> {
     let root = device.root();
@@ -239,7 +239,7 @@ fn taken_away(device: &Device, event: Event, seed: u64, after: After) -> Result<
     }
     let _ = device.unmount();
     device.mount()?;
-    judged(&root, &heard, after)
+    compared(&root, &heard, after)
 }
 
 fn start(root: &Path, seed: u64) -> Result<Child, String> {
@@ -254,10 +254,10 @@ fn start(root: &Path, seed: u64) -> Result<Child, String> {
 }
 
 /// Everything that was said to be durable is there, and everything else is a prefix of what was sent.
-fn judged(root: &Path, heard: &[String], after: After) -> Result<(usize, u64), String> {
+fn compared(root: &Path, heard: &[String], after: After) -> Result<(usize, u64), String> {
     let mut oracle = Oracle::of_load();
     for line in heard {
-        oracle.hear(line).ok_or_else(|| format!("{line:?} makes no sense"))?;
+        oracle.hear(line).ok_or_else(|| format!("{line:?} is invalid"))?;
     }
     let open = |read_only| {
         let log = load::options(0).maintenance(Maintenance::Manual).read_only(read_only).open(root);
@@ -265,11 +265,11 @@ fn judged(root: &Path, heard: &[String], after: After) -> Result<(usize, u64), S
     };
     let cut = {
         let log: EventLog = open(false)?;
-        let found = judge(&log, &oracle, after)?;
+        let found = compare(&log, &oracle, after)?;
         let cut = log.recovery().bytes_truncated();
         log.close().map_err(|failure| format!("close after the mount: {failure}"))?;
         let log = open(true)?;
-        judge(&log, &found, After::Close)?;
+        compare(&log, &found, After::Close)?;
         cut
     };
     Ok((heard.len(), cut))

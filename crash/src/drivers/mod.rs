@@ -1,4 +1,4 @@
-//! Five ways to end a log badly. Each brings logs into the oracle's hands and is judged by it.
+//! Five ways to end a log badly. Each brings logs into the oracle's hands and is compared by it.
 
 pub mod broker;
 pub mod check;

@@ -1,5 +1,5 @@
-//! The power is cut at system calls. Each state that the disk may then have is opened, read-only and for writing, judged,
-//! written to, closed and judged again. During some of the recoveries the power is cut a second and a third time.
+//! The power is cut at system calls. Each state that the disk may then have is opened, read-only and for writing, compared,
+//! written to, closed and compared again. During some of the recoveries the power is cut a second and a third time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,9 +10,9 @@ use stratalog::{Durability, EventLog, ManualClock, Record};
 
 use super::{caught, fresh};
 use crate::arguments::Arguments;
+use crate::comparison::{After, compare};
 use crate::disk::{self, Density, Disk, Lie};
 use crate::interpose::{seen, unseen};
-use crate::judge::{After, judge};
 use crate::keep::Findings;
 use crate::left::Left;
 use crate::life;
@@ -142,7 +142,7 @@ impl Power {
             session.perform(&life::next(&mut random));
             let command = format!("crash power --lives 1 --seed {seed}");
             for cut in taken(&cuts) {
-                self.judge(&cut, &session.clock, &command);
+                self.compare(&cut, &session.clock, &command);
             }
             if !session.violations.is_empty() || self.findings.are_enough() {
                 break;
@@ -170,7 +170,7 @@ impl Power {
                 if known.insert(hasher.finish()) {
                     number += 1;
                     if number.is_multiple_of(every) {
-                        self.judge(&cut, &session.clock, &command);
+                        self.compare(&cut, &session.clock, &command);
                     }
                 }
             }
@@ -190,22 +190,22 @@ impl Power {
         session.close();
         let trace = oracle(|oracle| oracle.trace_end(60));
         for violation in &session.violations {
-            self.findings.keep(command, violation, &trace, Tree::read(&session.root).ok().as_ref());
+            self.findings.save(command, violation, &trace, Tree::read(&session.root).ok().as_ref());
         }
         Ok(())
     }
 
-    fn judge(&mut self, cut: &Cut, clock: &ManualClock, command: &str) {
+    fn compare(&mut self, cut: &Cut, clock: &ManualClock, command: &str) {
         *self.by_kind.entry(format!("{} {:?}", cut.what, cut.left)).or_default() += 1;
         let outcome = disk::pause(|| unseen(|| self.survives(&cut.tree, &cut.oracle, clock, 0)));
         if let Err((reason, tree)) = outcome {
             let reason =
                 format!("{reason}\n(power cut {}, of what was not synced {:?} is left)", cut.what, cut.left);
-            self.findings.keep(command, &reason, &cut.oracle.trace_end(30), Some(&tree));
+            self.findings.save(command, &reason, &cut.oracle.trace_end(30), Some(&tree));
         }
     }
 
-    /// Judges one state. With the reason for a violation comes the directory that showed it.
+    /// Compares one state with the oracle. With the reason for a violation comes the directory that showed it.
     fn survives(
         &mut self,
         tree: &Tree,
@@ -253,7 +253,7 @@ fn reads_only(
 ) -> Result<(), String> {
     match options(mode, clock).read_only(true).open(root) {
         Ok(log) => {
-            judge(&log, oracle, After::PowerReader).map_err(|reason| format!("read-only: {reason}"))?;
+            compare(&log, oracle, After::PowerReader).map_err(|reason| format!("read-only: {reason}"))?;
             log.close().map_err(|failure| format!("close of a reader: {failure}"))?;
         }
         // A directory that was only begun is no log yet.
@@ -275,7 +275,7 @@ fn continues(
     mode: u64,
     clock: &ManualClock,
 ) -> Result<(), String> {
-    let mut found = judge(&log, oracle, After::Power)?;
+    let mut found = compare(&log, oracle, After::Power)?;
     for number in found.in_stage(Stage::Live) {
         let topic = &mut found.topics[number];
         let there = log.topic(&topic.name).map_err(|failure| format!("topic after: {failure}"))?;
@@ -304,7 +304,7 @@ fn continues(
     if !log.recovery().clean {
         return Err("a log that was closed is not clean".into());
     }
-    judge(&log, &found, After::Close)
+    compare(&log, &found, After::Close)
         .map_err(|reason| format!("after appending, close and open: {reason}"))?;
     log.close().map_err(|failure| format!("second close: {failure}"))
 }

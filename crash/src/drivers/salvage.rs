@@ -37,13 +37,13 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
         for _ in 0..DAMAGES {
             let partition = &partitions[random.index(partitions.len())];
             let Some(damage) = Damage::draw(partition, &mut random)? else { continue };
-            let outcome = damage.plant().and_then(|()| caught(|| damage.judge(partition)));
+            let outcome = damage.plant().and_then(|()| caught(|| damage.compare(partition)));
             match outcome {
                 Ok((whole, hit)) => (damages, read, lost) = (damages + 1, read + whole, lost + hit),
                 Err(reason) => {
                     let reason = format!("{damage:?}: {reason}");
                     let command = format!("crash salvage --seed {life} --runs 1");
-                    findings.keep(&command, &reason, "", Tree::read(&root).ok().as_ref());
+                    findings.save(&command, &reason, "", Tree::read(&root).ok().as_ref());
                 }
             }
             damage.undo()?;
@@ -127,7 +127,7 @@ impl std::fmt::Debug for Damage {
 }
 
 impl Damage {
-    /// `None`: one that cannot be noticed. Nothing tells what was at the end of the last segment, and only the batches around
+    /// `None`: one that cannot be noticed. Nothing reports what was at the end of the last segment, and only the batches around
     /// it tell the base offset of a batch, which no checksum covers.
     fn draw(partition: &Partition, random: &mut Random) -> Result<Option<Self>, String> {
         let (last, others) = partition.files.split_last().ok_or("a partition without files")?;
@@ -189,7 +189,7 @@ impl Damage {
     }
 
     /// How many batches were read, and how many are damaged.
-    fn judge(&self, partition: &Partition) -> Result<(usize, usize), String> {
+    fn compare(&self, partition: &Partition) -> Result<(usize, usize), String> {
         let (mut read, mut left_out): (Vec<Range<u64>>, Vec<LeftOut>) = (Vec::new(), Vec::new());
         let mut wrong = None;
         let ended = salvage(&partition.directory, |next| {

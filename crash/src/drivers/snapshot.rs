@@ -1,4 +1,4 @@
-//! The power is cut while snapshots are made: the log and the snapshot are on one disk. Each state that it may then have is judged:
+//! The power is cut while snapshots are made: the log and the snapshot are on one disk. Each state that it may then have is compared:
 //! the snapshot is absent, or opens clean with all that was acknowledged; it is there once the call has returned; and the log is as
 //! after any other power cut.
 
@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use super::power::{Cut, recording, taken};
 use super::{caught, fresh};
 use crate::arguments::Arguments;
+use crate::comparison::{After, compare};
 use crate::disk::{self, Density};
 use crate::interpose::unseen;
-use crate::judge::{After, judge};
 use crate::keep::Findings;
 use crate::life;
 use crate::oracle::oracle;
@@ -24,7 +24,7 @@ const BETWEEN: u64 = 12;
 const POINTS: Density = Density::PerMille(150);
 
 #[derive(Default)]
-struct Judged {
+struct Compared {
     snapshots: u64,
     /// States by whether the snapshot was there.
     there: u64,
@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
     let (seed, lives): (u64, u64) = (arguments.get("seed", 1)?, arguments.get("lives", 8)?);
     println!("snapshot --seed {seed} --lives {lives}");
     let mut findings = Findings::new(&directory);
-    let mut judged = Judged::default();
+    let mut compared = Compared::default();
     for seed in seed..seed + lives {
         let home = fresh(&directory.join("home"))?;
         let mut random = Random::new(seed);
@@ -52,17 +52,17 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
                 disk::set_density(POINTS);
                 session.perform(&Operation::Snapshot);
                 disk::set_density(Density::PerMille(0));
-                judged.snapshots += 1;
+                compared.snapshots += 1;
                 for cut in taken(&cuts) {
                     let state = directory.join("state");
                     let outcome =
-                        disk::pause(|| unseen(|| caught(|| survives(&cut, &state, &session, &mut judged))));
+                        disk::pause(|| unseen(|| caught(|| survives(&cut, &state, &session, &mut compared))));
                     if let Err(reason) = outcome {
                         let reason = format!(
                             "{reason}\n(power cut {}, of what was not synced {:?} is left)",
                             cut.what, cut.left
                         );
-                        findings.keep(&command, &reason, &cut.oracle.trace_end(30), Some(&cut.tree));
+                        findings.save(&command, &reason, &cut.oracle.trace_end(30), Some(&cut.tree));
                     }
                 }
             }
@@ -74,10 +74,10 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
         session.violations.extend(unexplained);
         session.close();
         for violation in &session.violations {
-            findings.keep(&command, violation, &oracle(|oracle| oracle.trace_end(60)), None);
+            findings.save(&command, violation, &oracle(|oracle| oracle.trace_end(60)), None);
         }
     }
-    let Judged { snapshots, there, absent, by_call } = judged;
+    let Compared { snapshots, there, absent, by_call } = compared;
     println!(
         "snapshots {snapshots}, states with one {there}, without {absent}, violations {}",
         findings.count
@@ -90,17 +90,17 @@ fn survives(
     cut: &Cut,
     state: &std::path::Path,
     session: &Session,
-    judged: &mut Judged,
+    compared: &mut Compared,
 ) -> Result<(), String> {
     cut.tree.write(state).map_err(|failure| failure.to_string())?;
-    *judged.by_call.entry(cut.what).or_default() += 1;
+    *compared.by_call.entry(cut.what).or_default() += 1;
     let copy = state.join("log.snapshot");
     if copy.exists() {
-        judged.there += 1;
-        snapshots::judge_at(&copy, session.mode, &session.clock, &cut.oracle)
+        compared.there += 1;
+        snapshots::compare_at(&copy, session.mode, &session.clock, &cut.oracle)
             .map_err(|reason| format!("a snapshot: {reason}"))?;
     } else {
-        judged.absent += 1;
+        compared.absent += 1;
         if cut.what == "end" {
             return Err("an acknowledged snapshot is gone".into());
         }
@@ -108,6 +108,6 @@ fn survives(
     let log = options(session.mode, &session.clock)
         .open(state.join("log"))
         .map_err(|failure| format!("open: {failure}"))?;
-    judge(&log, &cut.oracle, After::Power)?;
+    compare(&log, &cut.oracle, After::Power)?;
     log.close().map_err(|failure| format!("close: {failure}"))
 }

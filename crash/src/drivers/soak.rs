@@ -1,6 +1,6 @@
 //! A log that is used in all ways for long: what it holds of the system grows only while its work does.
 //!
-//! After a warm-up the load stops again and again, and is begun anew. Descriptors and maps are counted where it stands still;
+//! After a warm-up the load stops again and again, and is begun anew. Descriptors and maps are counted where it is stopped;
 //! bytes that are allocated, where the log is closed as well. Something grows if each of the last ten windows of a mode has more
 //! of it, by more than chance explains, than each of the ten after the warm-up that had the same mode. Then the log stays open and
 //! idle: none of its threads runs.
@@ -58,9 +58,9 @@ const OF_A_SEGMENT: i64 = 1 << 10;
 /// An idle log is watched for so long.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// What a process holds when the load stands still.
+/// What a process holds when the load is stopped.
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct Usage {
     descriptors: i64,
     maps: i64,
     threads: i64,
@@ -69,7 +69,7 @@ struct Held {
     allocated: i64,
 }
 
-impl Held {
+impl Usage {
     fn named(self) -> [(&'static str, i64); 5] {
         [
             ("descriptors", self.descriptors),
@@ -82,7 +82,7 @@ impl Held {
 }
 
 /// What may be more in a later window than in an earlier one. Of descriptors and maps a few: whether a segment is rolled or a
-/// partition is idle when the load stands still is chance, and a leak of one in each window makes four between windows of the same
+/// partition is idle when the load is stopped is chance, and a leak of one in each window makes four between windows of the same
 /// mode, which are `MODES` apart. Of memory what records of one poll, lists of segments and names of topics can differ by: a leak
 /// of a few bytes in each operation is far beyond it.
 fn slack(what: &str) -> i64 {
@@ -109,11 +109,11 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
         let (mut open, done) = used(&root, seed + number, window, &deleted)?;
         leak_something(&leak, &root)?;
         open.allocated_open -= segments(&root)? * OF_A_SEGMENT;
-        held.push(Held { allocated: ALLOCATED.load(Ordering::Relaxed), ..open });
+        held.push(Usage { allocated: ALLOCATED.load(Ordering::Relaxed), ..open });
         operations += done;
     }
     let mut findings = Findings::new(&directory);
-    for (at, (what, _)) in Held::default().named().into_iter().enumerate() {
+    for (at, (what, _)) in Usage::default().named().into_iter().enumerate() {
         let of_mode = |mode: usize, from: usize, count: usize| -> Vec<i64> {
             let windows = (from..from + count).filter(|number| number % MODES == mode);
             windows.map(|number| held[number].named()[at].1).collect()
@@ -123,26 +123,26 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
             println!("{what}, mode {mode}: {usual:?} after the warm-up, {last:?} at the end");
             let (most, least) = (usual.iter().max().unwrap_or(&0), last.iter().min().unwrap_or(&0));
             if *least > most + slack(what) {
-                keep(&mut findings, arguments, &format!("{what} grow: {usual:?}, then {last:?}"));
+                save(&mut findings, arguments, &format!("{what} grow: {usual:?}, then {last:?}"));
             }
         }
     }
     println!("topics deleted {}", deleted.load(Ordering::Relaxed));
     println!("windows {WINDOWS}, operations {operations}, memory of the process {} KiB", resident()?);
     if let Err(reason) = idle(&root, &leak) {
-        keep(&mut findings, arguments, &reason);
+        save(&mut findings, arguments, &reason);
     }
     println!("violations {}", findings.count);
     Ok(findings.count)
 }
 
-fn keep(findings: &mut Findings, arguments: &Arguments, reason: &str) {
+fn save(findings: &mut Findings, arguments: &Arguments, reason: &str) {
     let minutes: f64 = arguments.get("minutes", 1.0).unwrap_or(1.0);
-    findings.keep(&format!("crash soak --minutes {minutes}"), reason, "", None);
+    findings.save(&format!("crash soak --minutes {minutes}"), reason, "", None);
 }
 
-/// One window: the log is opened, used by many threads, stands still, is counted, and is closed.
-fn used(root: &Path, seed: u64, time: Duration, deleted: &AtomicI64) -> Result<(Held, u64), String> {
+/// One window: the log is opened, used by many threads, is stopped, is counted, and is closed.
+fn used(root: &Path, seed: u64, time: Duration, deleted: &AtomicI64) -> Result<(Usage, u64), String> {
     let log = load::options(seed % 4).open(root).map_err(|failure| format!("open: {failure}"))?;
     let (log, load) = (&log, &Load::new(seed, u64::MAX, false));
     let until = Instant::now() + time;
@@ -152,7 +152,7 @@ fn used(root: &Path, seed: u64, time: Duration, deleted: &AtomicI64) -> Result<(
         };
         let running = scope.spawn(move || load.run(log, &count));
         while Instant::now() < until && !running.is_finished() {
-            stand_still(Duration::from_millis(20));
+            stop_load(Duration::from_millis(20));
         }
         load.stop.store(true, Ordering::Relaxed);
         running.join().unwrap_or(Err("a panic".into()))
@@ -176,7 +176,7 @@ fn segments(root: &Path) -> Result<i64, String> {
 }
 
 /// Time passes: what is measured here is what happens meanwhile.
-fn stand_still(time: Duration) {
+fn stop_load(time: Duration) {
     let until = Instant::now() + time;
     while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         thread::park_timeout(left);
@@ -185,7 +185,7 @@ fn stand_still(time: Duration) {
 
 /// No background work is left.
 fn quiet(log: &EventLog) -> Result<(), String> {
-    let failed = |failure: stratalog::Error| format!("standing still: {failure}");
+    let failed = |failure: stratalog::Error| format!("while the load is stopped: {failure}");
     log.sync().map_err(failed)?;
     for _ in 0..3 {
         log.run_maintenance().map_err(failed)?;
@@ -193,7 +193,7 @@ fn quiet(log: &EventLog) -> Result<(), String> {
     Ok(())
 }
 
-fn counted() -> Result<Held, String> {
+fn counted() -> Result<Usage, String> {
     let count = |directory: &str| {
         let entries = fs::read_dir(directory).map_err(|failure| format!("{directory}: {failure}"))?;
         Ok::<_, String>(entries.count() as i64)
@@ -201,7 +201,7 @@ fn counted() -> Result<Held, String> {
     let maps = fs::read_to_string("/proc/self/maps").map_err(|failure| failure.to_string())?;
     // The system's allocator and stacks of threads have maps of their own, as many as it likes.
     let of_files = maps.lines().filter(|line| line.contains("/log/")).count();
-    Ok(Held {
+    Ok(Usage {
         descriptors: count("/proc/self/fd")?,
         maps: of_files as i64,
         threads: count("/proc/self/task")?,
@@ -244,7 +244,7 @@ fn idle(root: &Path, leak: &str) -> Result<(), String> {
         match member.poll(Duration::ZERO) {
             Ok(records) if records.is_empty() => break,
             Ok(_) => {}
-            // Retention went on while nobody of the group was there.
+            // Retention continued while the group had no member.
             Err(stratalog::Error::OffsetOutOfRange { .. }) => member.seek_to_beginning().map_err(failed)?,
             Err(failure) => return Err(failed(failure)),
         }
@@ -254,21 +254,21 @@ fn idle(root: &Path, leak: &str) -> Result<(), String> {
         thread::Builder::new().name("restless".into()).spawn(|| {
             let until = Instant::now() + 8 * IDLE;
             while Instant::now() < until {
-                stand_still(Duration::from_millis(100));
+                stop_load(Duration::from_millis(100));
             }
         })
     });
     // What was asked for last may still be under way: a thread that has come to rest is asked for no more.
-    let mut rested = turns()?;
+    let mut idle = turns()?;
     for _ in 0..20 {
-        stand_still(Duration::from_secs(1));
+        stop_load(Duration::from_secs(1));
         let now = turns()?;
-        if std::mem::replace(&mut rested, now.clone()) == now {
+        if std::mem::replace(&mut idle, now.clone()) == now {
             break;
         }
     }
     let before = turns()?;
-    stand_still(IDLE);
+    stop_load(IDLE);
     let after = turns()?;
     drop(restless);
     let woken: Vec<_> = after

@@ -1,5 +1,5 @@
 //! All calls from many threads at once, with readers of the same directory beside them. Half of the sessions close the log
-//! under the threads. Each session is judged after it.
+//! under the threads. Each session is compared after it.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -9,11 +9,11 @@ use stratalog::Maintenance;
 use super::{caught, fresh};
 use crate::arguments::Arguments;
 use crate::backups;
-use crate::follow::follow;
-use crate::judge::{After, judge};
+use crate::comparison::{After, compare};
 use crate::keep::Findings;
 use crate::load::{self, Load};
 use crate::oracle::{Oracle, oracle, trace};
+use crate::tail::tail;
 use crate::tree::Tree;
 
 /// Operations of each thread in a session.
@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<u64, String> {
         if let Err(reason) = outcome {
             let command = format!("crash stress --seed {seed} --runs {}", number + 1);
             let trace = oracle(|oracle| oracle.trace_end(60));
-            findings.keep(
+            findings.save(
                 &command,
                 &format!("session {number}: {reason}"),
                 &trace,
@@ -65,7 +65,7 @@ fn session(root: &Path, seed: u64, operations: &mut u64, read: &mut u64) -> Resu
         trace(line);
     };
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| follow(root, 50, &load.stop));
+        let reader = scope.spawn(|| tail(root, 50, &load.stop));
         let closer = closes_meanwhile.then(|| {
             scope.spawn(|| {
                 while load.done.load(Ordering::Relaxed) < OPERATIONS * 3 && !load.stop.load(Ordering::Relaxed)
@@ -84,7 +84,7 @@ fn session(root: &Path, seed: u64, operations: &mut u64, read: &mut u64) -> Resu
         *read += reader.join().unwrap_or(Err("a panic in a reader".into()))?;
         Ok::<(), String>(())
     })?;
-    backups::judge(&snapshots)?;
+    backups::compare(&snapshots)?;
     *operations += load.done.load(Ordering::Relaxed);
     log.close().map_err(|failure| format!("close: {failure}"))?;
     drop(log);
@@ -94,9 +94,9 @@ fn session(root: &Path, seed: u64, operations: &mut u64, read: &mut u64) -> Resu
     let log = load::options(seed).maintenance(Maintenance::Manual).open(root);
     let log = log.map_err(|failure| format!("open after: {failure}"))?;
     if !log.recovery().clean {
-        return Err("a log that was closed in order is not clean".into());
+        return Err("a log that was closed cleanly is not clean".into());
     }
-    let mut found = judge(&log, &oracle(|oracle| oracle.clone()), After::Close)?;
+    let mut found = compare(&log, &oracle(|oracle| oracle.clone()), After::Close)?;
     log.close().map_err(|failure| format!("close after: {failure}"))?;
     found.forget_gone();
     found.trace.clear();

@@ -3,9 +3,9 @@
 //!
 //!     kafka_client fill data                                  write 1,000 orders
 //!     kafka_client work data 400                              bill 400 of them, as group "billing"
-//!     kafka_client hand-over data 4.1 9092 9093 > server.properties
+//!     kafka_client handover data 4.1 9092 9093 > server.properties
 //!     kafka-server-start.sh server.properties
-//!     kafka_client work 127.0.0.1:9092 600                    bill the rest: the group goes on where it stood
+//!     kafka_client work 127.0.0.1:9092 600                    bill the rest: the group continues where it was
 //!
 //! `run` does all of this with a Kafka that it fetches.
 
@@ -144,7 +144,7 @@ fn main() -> Result<()> {
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["fill", dir] => fill(dir),
         ["work", place, most] => work(place, most.parse()?),
-        ["hand-over", dir, kafka, port, controller] => hand_over(dir, kafka, port, controller),
-        _ => Err("usage: kafka_client fill DIR | work DIR-OR-BROKER MAX | hand-over DIR KAFKA PORT PORT".into()),
+        ["handover", dir, kafka, port, controller] => hand_over(dir, kafka, port, controller),
+        _ => Err("usage: kafka_client fill DIR | work DIR-OR-BROKER MAX | handover DIR KAFKA PORT PORT".into()),
     }
 }

@@ -77,28 +77,28 @@ fn each_topic_setting_of_kafka_works_or_says_that_it_does_not_or_is_refused() {
     let events = catalog.chores.events.listen();
     for (at, (name, class)) in KAFKA.into_iter().enumerate() {
         let new = format!("new-{at}");
-        let told = |value: &str| {
+        let reported = |value: &str| {
             let config = TopicConfig::new().set(name, value);
             catalog.create(&[(new.as_str(), config.clone())], NOW).unwrap();
             catalog.alter(&catalog.topic("t").unwrap(), |_| config.clone(), NOW).unwrap();
             let ensured =
                 config.set(name, TopicConfig::defaults().entries().find(|(of, _)| *of == name).unwrap().1);
             catalog.ensure(&new, &ensured, Mismatch::Alter, NOW).unwrap();
-            let told = std::iter::from_fn(|| events.try_next()).filter_map(|event| match event {
+            let reported = std::iter::from_fn(|| events.try_next()).filter_map(|event| match event {
                 Event::SettingWithoutEffect { topic, setting, .. } => {
                     assert_eq!(setting, name);
                     Some(topic.into_string())
                 }
                 _ => None,
             });
-            told.collect::<Vec<_>>()
+            reported.collect::<Vec<_>>()
         };
         let changes = |value| gone_by(TopicConfig::new()) != gone_by(TopicConfig::new().set(name, value));
         match class {
-            Works(value) => assert!(changes(value) && told(value).is_empty(), "{name} has no effect"),
+            Works(value) => assert!(changes(value) && reported(value).is_empty(), "{name} has no effect"),
             NoEffect(value) => {
                 assert!(!changes(value), "{name} has an effect");
-                assert_eq!(told(value), [new.as_str(), "t", new.as_str()], "{name}");
+                assert_eq!(reported(value), [new.as_str(), "t", new.as_str()], "{name}");
             }
             Refused => {
                 let refused = TopicConfig::new().set(name, "1").validate().unwrap_err().to_string();

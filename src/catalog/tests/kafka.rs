@@ -90,7 +90,7 @@ fn leadership_is_not_read_from_the_log() {
 }
 
 #[test]
-fn producer_ids_are_known_to_go_on_above_them() {
+fn producer_ids_are_known_to_continue_above_them() {
     let dir = copied("broker/killed-4.1/logdir");
     let catalog = open(dir.path()).unwrap();
     let next = catalog.changes.lock().state.next_producer_id();
@@ -101,7 +101,7 @@ fn producer_ids_are_known_to_go_on_above_them() {
 fn snapshots_that_do_not_meet_the_log_or_are_damaged_are_errors() {
     let dir = copied("broker/killed-4.1/logdir");
     let metadata = dir.path().join(METADATA_DIRECTORY);
-    let name = |upto: u64| metadata.join(format!("{upto:020}-0000000001.checkpoint"));
+    let name = |end: u64| metadata.join(format!("{end:020}-0000000001.checkpoint"));
     fs::copy(name(61), name(1_000_000)).unwrap();
     let text = message(open(dir.path()));
     assert!(text.contains("below offset 1000000, but the log holds 0 to"), "{text}");

@@ -35,13 +35,13 @@ pub(crate) fn holding(partitions: Vec<Arc<PartitionLog>>) -> (TempDir, Arc<Catal
     let dir = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
     let catalog = open(dir.path()).unwrap();
     catalog.create(&[("held", TopicConfig::new())], NOW).unwrap();
-    catalog.hold(partitions);
+    catalog.set_partitions(partitions);
     (dir, Arc::new(catalog))
 }
 
 impl Catalog {
     /// The only topic has these partitions from now on.
-    pub(crate) fn hold(&self, partitions: Vec<Arc<PartitionLog>>) {
+    pub(crate) fn set_partitions(&self, partitions: Vec<Arc<PartitionLog>>) {
         let topics = std::mem::take(&mut *self.present.write());
         let (name, entry) = Arc::into_inner(topics).unwrap().pop_first().unwrap();
         let entry = Arc::into_inner(entry).unwrap().with_partitions(partitions);

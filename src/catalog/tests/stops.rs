@@ -209,7 +209,7 @@ fn the_name_of_a_deleted_topic_is_free_while_its_files_are_open() {
     }
     catalog.close().unwrap();
     drop(catalog);
-    // What could not be removed is in nobody's way, and goes once it can.
+    // What could not be removed is not in the way, and goes once it can.
     let left = |dir: &Path| fs::read_dir(dir).unwrap().filter(|e| is_put_aside(e.as_ref().unwrap())).count();
     let catalog = open_on(dir.path(), &disk).unwrap();
     assert!(catalog.unknown_directories().is_empty());

@@ -144,7 +144,7 @@ fn a_change_that_finds_the_disk_full_has_changed_nothing() {
 
 /// A directory that was only begun has no id yet, so nothing but its place says whose it was.
 #[test]
-fn a_directory_that_a_deleted_topic_had_only_begun_is_in_nobodys_way() {
+fn a_directory_that_a_deleted_topic_had_only_begun_is_not_in_the_way() {
     let begun: [&[(&str, &[u8])]; 5] = [
         &[],
         &[("partition.metadata.tmp", b"vers")],

@@ -75,10 +75,11 @@ fn what_follows_from_a_deletion_is_done_by_maintenance_the_close_or_the_next_ope
                 scene.faults.arm(n);
                 let deleted = scene.log.delete_topic("t");
                 let struck = scene.faults.have_struck();
-                let told = std::iter::from_fn(|| events.try_next());
-                let told = told.filter(|event| matches!(event, Event::MaintenanceFailed { .. })).count();
+                let reported = std::iter::from_fn(|| events.try_next());
+                let reported =
+                    reported.filter(|event| matches!(event, Event::MaintenanceFailed { .. })).count();
                 scene.faults.heal();
-                if deleted.is_err() || told == 0 {
+                if deleted.is_err() || reported == 0 {
                     if !struck {
                         break;
                     }
@@ -140,9 +141,9 @@ fn a_topic_of_the_name_is_not_made_before_the_earlier_one_is_gone_altogether() {
                     assert_eq!(of_t(&scene.content()), [0; 0], "{operation:?} {n}");
                 }
                 Err(failure) => {
-                    let is_told =
+                    let is_reported =
                         matches!(failure, Error::StorageFull { .. } | Error::Io(_) | Error::Poisoned(_));
-                    assert!(is_told, "{failure:?}");
+                    assert!(is_reported, "{failure:?}");
                     refused += 1;
                 }
             }

@@ -148,7 +148,7 @@ fn a_child_that_drops_its_handles_leaves_the_log_to_the_parent() {
             // Threads of the parent may have made room meanwhile.
             assert!(tree(dir.path()) == before, "the child has changed something");
         }
-        assert!(!dir.path().join(".kafka_cleanshutdown").exists(), "nobody has closed the log");
+        assert!(!dir.path().join(".kafka_cleanshutdown").exists(), "the log was not closed");
         let second = EventLog::open(dir.path()).unwrap_err();
         assert!(matches!(second, Error::Locked { .. }), "{second}");
 

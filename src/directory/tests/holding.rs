@@ -7,7 +7,7 @@ use super::*;
 use crate::producer::ProducerConfig;
 use crate::sys::gate::{Gate, OpenedAtLast};
 
-const BEHIND: u64 = 10_000;
+const UNSYNCED: u64 = 10_000;
 const BYTES: usize = 1000;
 const RECORDS: u64 = 60;
 /// Header and framing of a batch of one record, at most.
@@ -36,7 +36,7 @@ fn count(log: &EventLog, topic: &str) -> usize {
 
 fn a_slow_device(by: Maintenance) {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));
-    let mut options = options().maintenance(by).background_sync(BEHIND, None);
+    let mut options = options().maintenance(by).background_sync(UNSYNCED, None);
     options.faults = gate.before_syncs();
     let log = options.open(dir.path()).unwrap();
     let _opened = OpenedAtLast(&gate);
@@ -66,10 +66,10 @@ fn a_slow_device(by: Maintenance) {
         until("a sync is under way", || gate.inside() > 0);
         until("an append waits", || log.metrics().appends_stalled == 1);
         let unsynced = || log.metrics().bytes_appended;
-        assert!(unsynced() <= 2 * BEHIND + 3 * MAX_BATCH, "{}", unsynced());
-        // It is in the log, and readers see it; other partitions go on.
+        assert!(unsynced() <= 2 * UNSYNCED + 3 * MAX_BATCH, "{}", unsynced());
+        // It is in the log, and readers see it; other partitions continue.
         assert_eq!(count(&log, "slow") as u64, 1 + sent.load(Ordering::SeqCst) + 1);
-        for _ in 0..BEHIND / 2 / MAX_BATCH {
+        for _ in 0..UNSYNCED / 2 / MAX_BATCH {
             producer.send(&other, Record::new(&value)).unwrap();
         }
         assert!(count(&log, "other") > 1);
@@ -78,13 +78,13 @@ fn a_slow_device(by: Maintenance) {
         gate.open();
     });
     assert_eq!(count(&log, "slow") as u64, 1 + RECORDS);
-    let told = std::iter::from_fn(|| events.try_next()).find_map(|event| match event {
+    let reported = std::iter::from_fn(|| events.try_next()).find_map(|event| match event {
         Event::AppendsStalled { partition, unsynced } => Some((partition.topic().to_owned(), unsynced)),
         _ => None,
     });
-    let (topic, unsynced) = told.expect("it is told");
+    let (topic, unsynced) = reported.expect("it is reported");
     assert_eq!(topic, "slow");
-    assert!((2 * BEHIND..2 * BEHIND + MAX_BATCH).contains(&unsynced), "{unsynced}");
+    assert!((2 * UNSYNCED..2 * UNSYNCED + MAX_BATCH).contains(&unsynced), "{unsynced}");
     log.close().unwrap();
 }
 
@@ -124,7 +124,7 @@ fn what_is_unsynced_is_bounded_over_segments() {
     log.close().unwrap();
 }
 
-/// Nobody waits who has said that nothing is to be synced by its size.
+/// No append waits where nothing is to be synced by its size.
 #[test]
 fn without_a_bound_nothing_waits() {
     let (dir, gate) = (memory(), Arc::new(Gate::default()));

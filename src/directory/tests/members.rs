@@ -4,7 +4,7 @@ use super::*;
 use crate::error::Error;
 
 #[test]
-fn a_member_whose_poll_failed_in_its_own_commit_is_expelled_in_time() {
+fn a_member_whose_poll_failed_in_its_own_commit_is_evicted_in_time() {
     let closed = closed();
     let scene = Scene::of(&closed, Operation::Write, ErrorKind::StorageFull, true);
     let interval = Duration::from_secs(30);

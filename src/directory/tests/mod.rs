@@ -149,7 +149,7 @@ fn options_at(clock: ManualClock) -> OpenOptions {
         .offsets_partitions(1)
 }
 
-/// A directory that was closed in order: "t" with three records in one of two partitions, of which "g" has committed two
+/// A directory that was closed cleanly: "t" with three records in one of two partitions, of which "g" has committed two
 /// and "h" one; "u" with a record that "g" has committed; and a group "old" of its own.
 fn closed() -> TempDir {
     let dir = memory();

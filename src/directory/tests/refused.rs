@@ -60,7 +60,7 @@ const REFUSED: [(&str, Call); 23] = [
     ("set where nothing is", |scene| {
         scene.log.group("g")?.set_committed([Position::new(("t", 0), 0), Position::new(("v", 0), 0)])
     }),
-    ("delete a group that is not there", |scene| scene.log.group("nobody")?.delete()),
+    ("delete a group that is not there", |scene| scene.log.group("absent")?.delete()),
     ("a name for a group", |scene| scene.log.group("").map(drop)),
 ];
 

@@ -157,10 +157,10 @@ const CHANGES: [(&str, Call); 26] = [
     }),
 ];
 
-/// Judges an outcome: what was done, to which log, what was there before.
+/// Checks an outcome: what was done, to which log, what was there before.
 type Check<'c> = dyn Fn(&str, Scene, &Content, Result<()>) + 'c;
 
-/// Runs a call with each of its operations failing, in each way, and lets `check` judge. Tells how many failed.
+/// Runs a call with each of its operations failing, in each way, and lets `check` decide. Reports how many failed.
 fn each_failure(closed: &TempDir, (name, call): (&str, Call), check: &Check<'_>) -> usize {
     let mut failures = 0;
     for operation in OPERATIONS {

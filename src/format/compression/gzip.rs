@@ -36,10 +36,10 @@ fn member<'a>(mut from: &'a [u8], output: &mut Growing<'_>) -> Result<&'a [u8], 
             .map_err(|_| Malformed("the gzip stream is damaged"))?;
         let taken = usize::try_from(stream.total_in() - before.0).unwrap_or(usize::MAX);
         from = from.get(taken..).unwrap_or_default();
-        let stands_still = taken == 0 && stream.total_out() == before.1;
+        let makes_no_progress = taken == 0 && stream.total_out() == before.1;
         match status {
             Status::StreamEnd => return Ok(from),
-            Status::Ok | Status::BufError if stands_still => {
+            Status::Ok | Status::BufError if makes_no_progress => {
                 return Err(Malformed("the gzip stream ends early").into());
             }
             Status::Ok | Status::BufError => {}

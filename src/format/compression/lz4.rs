@@ -1,7 +1,7 @@
 //! LZ4 frames as the JVM client writes them: independent blocks of 64 KiB, no checksums but the header's, no content
 //! size. Read is what the frame format (version 1) allows, as far as Kafka's clients write it: any block size, checksums
 //! of blocks, a content size and a content checksum, which the batch's own checksum makes superfluous, and blocks that
-//! refer to the one before, though the JVM's reader refuses those. What follows the end mark is not looked at.
+//! refer to the one before, though the JVM's reader refuses those. What follows the end mark is not checked.
 
 use std::cell::RefCell;
 
@@ -37,7 +37,7 @@ const STORED: u32 = 1 << 31;
 
 /// How far back a block may refer.
 const REACH: usize = 64 << 10;
-/// A byte of a block stands for at most 255 plain bytes; the last literals come on top.
+/// A byte of a block represents at most 255 plain bytes; the last literals come on top.
 const MAX_EXPANSION: usize = 256;
 
 thread_local! {

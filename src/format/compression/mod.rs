@@ -18,7 +18,7 @@ use super::header::Codec;
 use crate::config::Compression;
 use crate::error::{Error, Result};
 
-/// What the records of one batch may take when they are decompressed, unless whoever opens a log says otherwise: a small
+/// What the records of one batch may take when they are decompressed, unless the options of the open say otherwise: a small
 /// file must not fill the memory.
 pub(crate) const DEFAULT_DECOMPRESSED_BYTES: u32 = 64 << 20;
 /// The most that can be said: with its header a batch is as long as a batch can be.
@@ -71,7 +71,7 @@ impl Encoding {
         Ok(Self { codec, level })
     }
 
-    /// This codec at the level that Kafka takes unless told otherwise.
+    /// This codec at the level that Kafka uses by default.
     pub(crate) fn at_default_level(codec: Codec) -> Self {
         let level = match codec {
             Codec::Gzip => -1,
@@ -172,7 +172,7 @@ pub(crate) enum Lz4Header {
 
 /// Appends what `from` decompresses to, at most `limit` bytes; without a codec there is no limit, as nothing grows. On an
 /// error `to` holds some of it.
-#[cfg_attr(not(feature = "lz4"), allow(unused_variables, reason = "only some codecs look at these"))]
+#[cfg_attr(not(feature = "lz4"), allow(unused_variables, reason = "only some codecs use these"))]
 pub(crate) fn decompress(
     codec: Codec,
     lz4_header: Lz4Header,
@@ -235,8 +235,8 @@ impl<'a> Growing<'a> {
         Self { start: to.len(), to, limit }
     }
 
-    /// Makes room for the next piece. One byte more than the limit may come, so that what ends exactly there is told
-    /// from what goes on.
+    /// Makes room for the next piece. One byte more than the limit may come, so that what ends exactly there is reported
+    /// from what continues.
     fn with_room(&mut self, compressed: usize) -> std::result::Result<&mut Vec<u8>, Unreadable> {
         let produced = self.to.len() - self.start;
         if produced > self.limit {

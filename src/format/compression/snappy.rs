@@ -17,7 +17,7 @@ const HEADER: [u8; 16] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 
 const MAGIC_AS_LENGTH: i32 = i32::from_be_bytes([0x82, b'S', b'N', b'A']);
 /// Plain bytes per block.
 const BLOCK_BYTES: usize = 32 << 10;
-/// No element of a block stands for more plain bytes per byte than a copy: 64 for 3. Rounded up.
+/// No element of a block represents more plain bytes per byte than a copy: 64 for 3. Rounded up.
 const MAX_EXPANSION: usize = 22;
 
 thread_local! {

@@ -48,12 +48,12 @@ fn frames(context: &mut DCtx<'_>, from: &[u8], limit: usize, to: &mut Vec<u8>) -
             WINDOW_TOO_LARGE => Unreadable::Window { limit: 1 << MAX_WINDOW_LOG },
             _ => Malformed("the zstd frame is damaged").into(),
         })?;
-        let stands_still = before == (input.pos(), out.pos());
+        let makes_no_progress = before == (input.pos(), out.pos());
         let is_full = out.pos() == out.capacity();
         if wanted == 0 && input.pos() == from.len() {
             return output.finish();
         }
-        if stands_still && !is_full {
+        if makes_no_progress && !is_full {
             return Err(Malformed("the zstd frame ends early").into());
         }
     }

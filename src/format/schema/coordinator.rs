@@ -21,7 +21,7 @@ const fn record(kind: i16, key: &'static [Field], value: &'static [Field], flexi
 }
 
 const TOPIC_PARTITIONS: &[Field] = &[field("topic", Text), field("partitions", List(&I32))];
-/// What a consumer subscribes to, as it tells its group.
+/// What a consumer subscribes to, as it is sent to its group.
 const SUBSCRIPTION: &[Field] = &[
     field("topics", List(&Text)),
     field("userData", super::Kind::MaybeBytes),

@@ -181,7 +181,7 @@ const RECORDS: &[Record] = &[
     record(28, "CLEAR_ELR_RECORD", 0, &[field("topicName", Text)]),
 ];
 
-/// A record of the metadata log as Kafka's tool prints it. What holds secrets, and what is not known, is told by its
+/// A record of the metadata log as Kafka's tool prints it. What holds secrets, and what is not known, is reported by its
 /// number only.
 pub(crate) fn record_words(value: &[u8]) -> Result<String, Malformed> {
     let mut input = Input::new(value);

@@ -131,7 +131,7 @@ impl Form {
         Ok(())
     }
 
-    /// Whether a struct is null is told in another way here.
+    /// Whether a struct is null is reported in another way here.
     fn put_tagged(
         self,
         kind: Kind,

@@ -1,5 +1,5 @@
 //! The files under `tests/vectors/corrupt`: a scan keeps what a broker keeps of them, and what a scan cannot see
-//! is refused before a record is given out.
+//! is refused before a record is returned.
 
 use std::collections::BTreeMap;
 

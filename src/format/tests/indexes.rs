@@ -16,7 +16,7 @@ struct Segment {
 }
 
 impl Segment {
-    /// All segments of a log directory that was closed in order, but for those of deleted topics: their indexes
+    /// All segments of a log directory that was closed cleanly, but for those of deleted topics: their indexes
     /// keep the zeros they were given in advance.
     fn all(log_dir: &str) -> Vec<Self> {
         let logs = vectors_with_suffix(log_dir, ".log").into_iter();

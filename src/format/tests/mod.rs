@@ -68,7 +68,7 @@ fn vectors_where(folder: &str, wanted: impl Fn(&Path) -> bool) -> Vec<(PathBuf, 
     found
 }
 
-/// The bytes that a JSON string of hex digits stands for.
+/// The bytes that a JSON string of hex digits means.
 pub(super) fn hex(digits: &Value) -> Vec<u8> {
     let digits = digits.as_str().unwrap().as_bytes().chunks(2);
     digits.map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()

@@ -60,7 +60,7 @@ fn batch_of(rows: &[Row], base: i64) -> Vec<u8> {
     builder.finish().unwrap().placed_at(base, 3).to_vec()
 }
 
-/// Whatever the records are, they are refused, or all of them can be given out.
+/// Whatever the records are, they are refused, or all of them can be returned.
 fn check_or_read(frame: &[u8]) {
     let Some(batch) = Batch::of_frame(frame) else { return };
     if batch.check_records().is_ok() {

@@ -6,7 +6,7 @@ use super::deal::Deal;
 ///
 /// Members may come back with claims of any age. Of the claims on one partition those of the highest generation count; if
 /// two members claim it in that same generation, something went wrong, and it belongs to neither. (Old clients of Kafka
-/// dropped claims of older generations even where nobody contested them; those of 3.9 and 4.1 do not.)
+/// dropped claims of older generations even where no other member contested them; those of 3.9 and 4.1 do not.)
 pub(super) struct Claims {
     claims: Vec<Claim>,
     /// For partitions whose claims have an age: who had it, by the latest of the claims older than the newest generation
@@ -16,7 +16,7 @@ pub(super) struct Claims {
 
 #[derive(Clone, Copy)]
 enum Claim {
-    Nobodys,
+    Unclaimed,
     Of { member: usize, generation: i32 },
     Contested { generation: i32 },
 }
@@ -29,7 +29,7 @@ struct Former {
 
 impl Claims {
     pub(super) fn new(deal: &Deal<'_>) -> Self {
-        let mut claims = vec![Claim::Nobodys; deal.partitions()];
+        let mut claims = vec![Claim::Unclaimed; deal.partitions()];
         for (member, claimant) in deal.members().iter().enumerate() {
             for partition in deal.places(claimant.owned) {
                 claims[partition] = claims[partition].beside(member, claimant.generation);
@@ -42,14 +42,14 @@ impl Claims {
     pub(super) fn owner(&self, partition: usize) -> Option<usize> {
         match self.claims[partition] {
             Claim::Of { member, .. } => Some(member),
-            Claim::Nobodys | Claim::Contested { .. } => None,
+            Claim::Unclaimed | Claim::Contested { .. } => None,
         }
     }
 
     /// Whether anybody claims it, rightly or not.
     #[cfg(test)]
     pub(super) fn is_claimed(&self, partition: usize) -> bool {
-        !matches!(self.claims[partition], Claim::Nobodys)
+        !matches!(self.claims[partition], Claim::Unclaimed)
     }
 
     /// Who had it in an earlier generation.
@@ -63,7 +63,7 @@ impl Claim {
     fn beside(self, other: usize, age: i32) -> Self {
         let mine = Self::Of { member: other, generation: age };
         match self {
-            Self::Nobodys => mine,
+            Self::Unclaimed => mine,
             Self::Of { generation, .. } | Self::Contested { generation } if generation < age => mine,
             // A member that names a partition twice does not contest it.
             Self::Of { member, generation } if generation == age && member != other => {

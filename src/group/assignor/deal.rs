@@ -1,4 +1,4 @@
-//! What is dealt out, and among whom, numbered through.
+//! What is assigned, and among whom, numbered through.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -13,7 +13,7 @@ use super::{Assignment, Claimant};
 pub(super) type Owners = Vec<Option<usize>>;
 
 /// Members in the order of their ids, and all partitions of existing topics that anybody subscribes to, in the order of
-/// topic and number. A member's or a partition's place in that order stands for it in the rules.
+/// topic and number. A member's or a partition's place in that order identifies it in the rules.
 pub(super) struct Deal<'a> {
     members: Vec<&'a Claimant<'a>>,
     /// The place of each member among the claimants that were given.
@@ -56,7 +56,7 @@ impl<'a> Deal<'a> {
 
         let same_subscriptions = members.windows(2).all(|two| two[0].topics == two[1].topics);
         let subscribers = match members.first() {
-            Some(any) if same_subscriptions => all_or_nobody(members.len(), any.topics, topics),
+            Some(any) if same_subscriptions => all_or_none(members.len(), any.topics, topics),
             _ => subscribers(&members, topics),
         };
         let mut subscribers = subscribers.into_iter();
@@ -84,8 +84,8 @@ impl<'a> Deal<'a> {
         self.partitions
     }
 
-    /// Owners of which nobody has anything yet.
-    pub(super) fn nobody(&self) -> Owners {
+    /// Owners before any assignment.
+    pub(super) fn no_owners(&self) -> Owners {
         vec![None; self.partitions]
     }
 
@@ -94,7 +94,7 @@ impl<'a> Deal<'a> {
         self.same_subscriptions
     }
 
-    /// The partitions of these that are dealt out here.
+    /// The partitions of these that are assigned here.
     pub(super) fn places<'b>(&'b self, of: &'b [TopicPartition]) -> impl Iterator<Item = usize> + 'b {
         let mut rest = of.iter();
         // Claims mostly come topic by topic.
@@ -140,9 +140,9 @@ impl<'a> Deal<'a> {
 }
 
 /// Who subscribes to each of the topics, if all subscribe to `wanted`: one list serves for all topics.
-fn all_or_nobody(members: usize, wanted: &[Arc<str>], topics: &BTreeMap<Arc<str>, u32>) -> Vec<Rc<[usize]>> {
-    let (all, nobody): (Rc<[usize]>, Rc<[usize]>) = ((0..members).collect(), Rc::new([]));
-    let of_topic = |name| if wanted.binary_search(name).is_ok() { all.clone() } else { nobody.clone() };
+fn all_or_none(members: usize, wanted: &[Arc<str>], topics: &BTreeMap<Arc<str>, u32>) -> Vec<Rc<[usize]>> {
+    let (all, none): (Rc<[usize]>, Rc<[usize]>) = ((0..members).collect(), Rc::new([]));
+    let of_topic = |name| if wanted.binary_search(name).is_ok() { all.clone() } else { none.clone() };
     topics.keys().map(of_topic).collect()
 }
 

@@ -8,7 +8,7 @@ use super::deal::{Deal, DealtTopic, Owners};
 
 /// Everybody keeps what it owns and still subscribes to; what has no owner goes to the subscriber with the fewest
 /// partitions; then partitions move from members that have at least two more than another subscriber: first those that
-/// were just dealt out, then any.
+/// were just assigned, then any.
 ///
 /// In the end no member has two more than another that could take one of its partitions. That there is an end: a move
 /// from a member with `a` partitions to one with `b` ≤ `a` − 2 lowers the sum of the squares of all counts by
@@ -21,7 +21,7 @@ pub(super) fn owners(deal: &Deal<'_>, claims: &Claims) -> Owners {
     topics.sort_by_key(|topic| topic.subscribers().len());
 
     let mut balance = Balance::of_what_is_kept(deal, claims, &topics);
-    balance.deal_out(&topics);
+    balance.assign(&topics);
     balance.level(&topics, claims, Scope::JustDealt);
     balance.level(&topics, claims, Scope::All);
     balance.owners
@@ -47,7 +47,7 @@ struct Balance {
 
 impl Balance {
     fn of_what_is_kept(deal: &Deal<'_>, claims: &Claims, topics: &[&DealtTopic<'_>]) -> Self {
-        let (mut homes, mut counts) = (deal.nobody(), vec![0; deal.members().len()]);
+        let (mut homes, mut counts) = (deal.no_owners(), vec![0; deal.members().len()]);
         for topic in topics {
             for (partition, _) in topic.partitions() {
                 if let Some(owner) = claims.owner(partition).filter(|&owner| topic.has_subscriber(owner)) {
@@ -60,7 +60,7 @@ impl Balance {
     }
 
     /// Gives each partition that has no owner to the subscriber with the fewest.
-    fn deal_out(&mut self, topics: &[&DealtTopic<'_>]) {
+    fn assign(&mut self, topics: &[&DealtTopic<'_>]) {
         for topic in topics {
             let subscribers = topic.subscribers().iter();
             let mut fewest_first: BinaryHeap<_> =
@@ -115,7 +115,7 @@ impl Balance {
     /// The subscriber with the fewest partitions; the first of them.
     fn fewest(&self, topic: &DealtTopic<'_>) -> usize {
         let subscribers = topic.subscribers().iter().copied();
-        // A topic that is dealt out has subscribers.
+        // A topic that is assigned has subscribers.
         subscribers.min_by_key(|&member| self.counts[member]).unwrap_or_default()
     }
 

@@ -1,10 +1,10 @@
-//! Assignors: how the partitions of a group's topics are dealt out among its members.
+//! Assignors: how the partitions of a group's topics are assigned among its members.
 //!
 //! Pure functions with the rules of Kafka's own assignors (format page, 10.6), so that a group that moves between us and
 //! Kafka's clients moves no partition without need. Where Kafka's client leaves a tie to the order of a hash map, the
 //! member whose id comes first wins: the same input gives the same result in any order of the members.
 //!
-//! [`Deal`] numbers members and partitions, [`Claims`] judges what the members say they own; each rule then says for
+//! [`Deal`] numbers members and partitions, [`Claims`] checks what the members say they own; each rule then says for
 //! each partition which member gets it.
 
 mod claims;
@@ -41,10 +41,10 @@ pub(crate) struct Claimant<'a> {
 /// One list of partitions per member, in the order of the members given; each sorted by topic, then number.
 pub(crate) type Assignment = Vec<Vec<TopicPartition>>;
 
-/// What Kafka's assignor of that name answers, against which tests hold [`target`] and the turns that lead to it; `topics` gives each topic's number of partitions.
+/// What Kafka's assignor of that name answers, against which tests hold [`target`] and the rounds that lead to it; `topics` gives each topic's number of partitions.
 ///
 /// [`Assignor::CooperativeSticky`] holds back, for this round, the partitions that would pass from one member to another:
-/// they have no owner in the result. Once their owners have let go of them, the next round deals them out.
+/// they have no owner in the result. Once their owners have released them, the next round deals them out.
 #[cfg(test)]
 pub(crate) fn assign(
     assignor: Assignor,
@@ -55,7 +55,7 @@ pub(crate) fn assign(
     let claims = Claims::new(&deal);
     let mut owners = owners(assignor, &deal, &claims);
     if assignor == Assignor::CooperativeSticky {
-        hold_back(&claims, &mut owners);
+        withhold(&claims, &mut owners);
     }
     deal.lists(&owners)
 }
@@ -82,10 +82,10 @@ fn owners(assignor: Assignor, deal: &Deal<'_>, claims: &Claims) -> Owners {
     }
 }
 
-/// Takes partitions from new owners for as long as somebody else may still be reading them: all that are claimed, unless
+/// Takes partitions from new owners for as long as another member may still be reading them: all that are claimed, unless
 /// the claim is the new owner's and good.
 #[cfg(test)]
-fn hold_back(claims: &Claims, owners: &mut Owners) {
+fn withhold(claims: &Claims, owners: &mut Owners) {
     for (partition, owner) in owners.iter_mut().enumerate() {
         if claims.is_claimed(partition) && claims.owner(partition) != *owner {
             *owner = None;

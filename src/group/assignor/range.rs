@@ -6,7 +6,7 @@ use super::deal::{Deal, Owners};
 ///
 /// Topics with as many partitions and the same subscribers are cut at the same numbers, which is what joins rely on.
 pub(super) fn owners(deal: &Deal<'_>) -> Owners {
-    let mut owners = deal.nobody();
+    let mut owners = deal.no_owners();
     for topic in deal.topics() {
         let (count, members) = (topic.partitions().count(), topic.subscribers().len());
         let (each, extra) = (count / members, count % members);

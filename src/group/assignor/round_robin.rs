@@ -2,9 +2,9 @@
 
 use super::deal::{Deal, Owners};
 
-/// Each partition goes to the next member of the circle that subscribes to its topic; the circle goes on after it.
+/// Each partition goes to the next member of the circle that subscribes to its topic; the circle continues after it.
 pub(super) fn owners(deal: &Deal<'_>) -> Owners {
-    let mut owners = deal.nobody();
+    let mut owners = deal.no_owners();
     let mut next = 0;
     for topic in deal.topics() {
         let subscribers = topic.subscribers();

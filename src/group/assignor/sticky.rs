@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::claims::Claims;
 use super::deal::{Deal, Owners};
 
-/// P partitions among M members: P div M for each, one more for P mod M of them, and nobody gives up more than that
+/// P partitions among M members: P div M for each, one more for P mod M of them, and no member gives up more than that
 /// demands.
 pub(super) fn owners(deal: &Deal<'_>, claims: &Claims) -> Owners {
     let mut owners: Owners = (0..deal.partitions()).map(|partition| claims.owner(partition)).collect();
@@ -67,7 +67,7 @@ fn release(deal: &Deal<'_>, owners: &mut Owners) -> Circle {
 struct Circle {
     /// Members below their share with what they lack, those first whose turn it is.
     below: VecDeque<(usize, usize)>,
-    /// Members with just their share, each of which may get one more: only when nobody is below.
+    /// Members with just their share, each of which may get one more: only when no member is below.
     at_share: VecDeque<usize>,
 }
 

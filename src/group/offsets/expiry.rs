@@ -12,8 +12,8 @@
 
 use std::collections::BTreeSet;
 
-use super::fold::{Group, Stored};
-use super::sweep::Sweep;
+use super::cleanup::CommitChange;
+use super::replay::{Group, Stored};
 use crate::format::consumer_protocol::subscribed_topics;
 use crate::format::coordinator_record::CoordinatorKey;
 use crate::format::group_metadata::GroupMetadata;
@@ -31,16 +31,16 @@ pub(super) struct Expiry {
 
 impl Expiry {
     /// What is to go of a group. `is_kept`: commits that stay whatever their age.
-    pub(super) fn due(self, group: &Group, is_kept: impl Fn(&TopicPartition) -> bool) -> Vec<Sweep> {
+    pub(super) fn due(self, group: &Group, is_kept: impl Fn(&TopicPartition) -> bool) -> Vec<CommitChange> {
         let Some(rule) = Rule::of(group) else { return Vec::new() };
         let is_due = |(of, stored): &(&TopicPartition, &Stored)| {
             rule.since(of, stored).is_some_and(|since| self.is_past(since, stored.expires_at)) && !is_kept(of)
         };
-        let due = group.offsets.iter().filter(is_due).map(|(of, _)| Sweep::NoCommit(of.clone()));
+        let due = group.offsets.iter().filter(is_due).map(|(of, _)| CommitChange::NoCommit(of.clone()));
         let mut due: Vec<_> = due.collect();
         let ends = group.record.is_some() && rule.ends(self) && !group.waits_for_topics();
         if ends && due.len() == group.offsets.len() {
-            due.push(Sweep::NoRecord);
+            due.push(CommitChange::NoRecord);
         }
         due
     }
@@ -56,7 +56,7 @@ impl Expiry {
 /// From when on the retention of a group's commits counts.
 enum Rule {
     FromCommit,
-    /// From when the group lost its last member, if its record tells.
+    /// From when the group lost its last member, if its record says so.
     Empty {
         since: Option<i64>,
     },
@@ -74,7 +74,7 @@ impl Rule {
         }
         match &group.record {
             None => Some(Self::FromCommit),
-            // The record goes with the commits.
+            // The record is removed with the commits.
             Some(_) if group.only_commits() => Some(Self::FromCommit),
             Some(record) if record.members.is_empty() => Some(Self::Empty { since: record.state_since }),
             Some(record) if record.protocol_type == CONSUMERS => subscribed(record).map(Self::Unless),

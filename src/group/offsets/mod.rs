@@ -9,17 +9,17 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`fold`] | what records add up to |
+//! | [`replay`] | the state that the records add up to |
 //! | [`shard`] | one partition: the records of groups in a [`KeyedLog`](crate::keyed::KeyedLog) |
-//! | [`sweep`] | changes to whatever groups they concern |
+//! | [`cleanup`] | changes to the commits of any group |
 //! | [`expiry`] | which offsets are too old, by Kafka's rules |
-//! | [`renewal`] | committing those again for a broker |
+//! | [`recommit`] | committing those again for a broker |
 
+mod cleanup;
 mod expiry;
-mod fold;
-mod renewal;
+mod recommit;
+mod replay;
 mod shard;
-mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -28,10 +28,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use recommit::Commit;
 #[cfg(any(fuzzing, test))]
-pub(crate) use fold::fold;
-use fold::{Group, Stored};
-pub(crate) use renewal::Commit;
+pub(crate) use replay::replay;
+use replay::{Group, Stored};
 use shard::{Change, Shard, To};
 
 use super::beginning::Since;
@@ -55,14 +55,14 @@ pub(crate) const PARTITIONS: u32 = 50;
 /// Small, so that what was overwritten can be compacted away soon: the segment that is written to never is.
 const SEGMENT_BYTES: u32 = 4 << 20;
 
-/// The committed offsets of an open directory. Shared by all threads; nothing is read until somebody asks.
+/// The committed offsets of an open directory. Shared by all threads; nothing is read before the first use.
 #[derive(Debug)]
 pub(crate) struct CommittedOffsets {
     catalog: Arc<Catalog>,
     events: Announcer,
     /// Partitions of the topic if it has to be made.
     partitions: u32,
-    /// Held by whoever makes the topic's partitions known here, so that each becomes known once.
+    /// Held while the topic's partitions are made known here, so that each becomes known once.
     arriving: Mutex<()>,
     present: RwLock<Option<Arc<Shards>>>,
 }
@@ -79,7 +79,7 @@ struct Shards {
 pub(crate) struct Committed {
     /// The offset of the next record to read.
     pub(crate) offset: u64,
-    /// Leader epoch of the record before it, if whoever committed knew it.
+    /// Leader epoch of the record before it, if the consumer that committed knew it.
     pub(crate) leader_epoch: Option<u32>,
     /// What the committer wanted to remember. Empty in commits of ours.
     pub(crate) metadata: Box<str>,
@@ -119,9 +119,9 @@ impl CommittedOffsets {
     pub(crate) fn get(&self, group: &str, of: &TopicPartition) -> Result<Option<Committed>> {
         let Some(shards) = self.shards()? else { return Ok(None) };
         let shard = shards.of(group)?;
-        let fold = shard.present(&self.events)?;
-        shard.refuse_newer(fold.group(group).and_then(|group| group.newer(Some(of))))?;
-        let stored = fold.group(group).and_then(|group| group.offsets.get(of));
+        let replay = shard.present(&self.events)?;
+        shard.refuse_newer(replay.group(group).and_then(|group| group.newer(Some(of))))?;
+        let stored = replay.group(group).and_then(|group| group.offsets.get(of));
         Ok(stored.filter(|stored| self.counts(of, stored)).map(Stored::committed))
     }
 
@@ -129,11 +129,11 @@ impl CommittedOffsets {
     pub(crate) fn of_group(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
         let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
         let shard = shards.of(group)?;
-        let fold = shard.present(&self.events)?;
-        shard.refuse_newer(fold.group(group).and_then(Group::newer_position))?;
-        let offsets = fold.group(group).into_iter().flat_map(|group| &group.offsets);
+        let replay = shard.present(&self.events)?;
+        shard.refuse_newer(replay.group(group).and_then(Group::newer_position))?;
+        let offsets = replay.group(group).into_iter().flat_map(|group| &group.offsets);
         let counting = offsets.filter(|(of, stored)| self.counts(of, stored));
-        // As long as what is stored can be looked at it is about a topic that was not made anew.
+        // As long as what is stored can be checked it is about a topic that was not rebuilt.
         Ok(counting.map(|(of, stored)| (self.catalog.present(of), stored.committed())).collect())
     }
 
@@ -141,18 +141,18 @@ impl CommittedOffsets {
     pub(crate) fn group_record(&self, group: &str) -> Result<Option<GroupMetadata>> {
         let Some(shards) = self.shards()? else { return Ok(None) };
         let shard = shards.of(group)?;
-        let fold = shard.present(&self.events)?;
-        shard.refuse_newer(fold.group(group).and_then(|group| group.newer(None)))?;
-        Ok(fold.group(group).and_then(|group| group.record.clone()))
+        let replay = shard.present(&self.events)?;
+        shard.refuse_newer(replay.group(group).and_then(|group| group.newer(None)))?;
+        Ok(replay.group(group).and_then(|group| group.record.clone()))
     }
 
-    /// Whether a record of the classic protocol about a group makes sense: it has committed something or has one, and it is
+    /// Whether a record of the classic protocol about a group is valid: it has committed something or has one, and it is
     /// not of the protocol that keeps other records, beside which a broker would not take one.
     pub(crate) fn may_have_record(&self, group: &str) -> Result<bool> {
         let Some(shards) = self.shards()? else { return Ok(false) };
-        let fold = shards.of(group)?.present(&self.events)?;
+        let replay = shards.of(group)?.present(&self.events)?;
         // Without anything it would not be known.
-        Ok(fold.group(group).is_some_and(|group| group.others.is_empty()))
+        Ok(replay.group(group).is_some_and(|group| group.others.is_empty()))
     }
 
     /// Every group with a committed offset or a record, of whichever protocol, sorted.
@@ -160,8 +160,8 @@ impl CommittedOffsets {
         let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
         let mut names = BTreeSet::new();
         for shard in &shards.all {
-            let fold = shard.present(&self.events)?;
-            let there = fold.groups().filter(|(_, group)| {
+            let replay = shard.present(&self.events)?;
+            let there = replay.groups().filter(|(_, group)| {
                 group.record.is_some()
                     || !group.others.is_empty()
                     || group.has_newer()
@@ -175,8 +175,8 @@ impl CommittedOffsets {
     /// Since when a group has positions. `None`: it has none.
     pub(crate) fn since(&self, group: &str) -> Result<Option<Since>> {
         let Some(shards) = self.shards()? else { return Ok(None) };
-        let fold = shards.of(group)?.present(&self.events)?;
-        Ok(fold.group(group).and_then(Group::since))
+        let replay = shards.of(group)?.present(&self.events)?;
+        Ok(replay.group(group).and_then(Group::since))
     }
 
     /// Commits positions of a group: in the log when it returns, and as safe as `level` says once it was waited for, which
@@ -368,11 +368,11 @@ impl CommittedOffsets {
             || self.catalog.topic(of.topic()).is_some_and(|topic| is_about(&topic.id()))
     }
 
-    /// Where the commit stands that says of the partition what this position does, if there is one. The caller holds the
+    /// Where the commit is that says of the partition what this position does, if there is one. The caller holds the
     /// shard's writer, which has read the log.
     fn written(&self, shard: &Shard, group: &str, position: &Position) -> Option<u64> {
-        let fold = shard.present(&self.events).ok()?;
-        let stored = fold.group(group)?.offsets.get(position.topic_partition())?;
+        let replay = shard.present(&self.events).ok()?;
+        let stored = replay.group(group)?.offsets.get(position.topic_partition())?;
         let same = stored.offset == position.offset()
             && position.leader_epoch().is_none_or(|epoch| stored.leader_epoch == Some(epoch))
             && self.counts(position.topic_partition(), stored);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::{MappedRwLockReadGuard, MutexGuard};
 
-use super::fold::Fold;
+use super::replay::ReplayedGroups;
 use crate::error::{Damage, Error, Result};
 use crate::events::{Announcer, Event};
 use crate::format::Malformed;
@@ -17,7 +17,7 @@ use crate::position::TopicPartition;
 
 #[derive(Debug)]
 pub(super) struct Shard {
-    keyed: KeyedLog<Fold>,
+    keyed: KeyedLog<ReplayedGroups>,
 }
 
 /// One record to be written.
@@ -47,7 +47,7 @@ impl Shard {
     }
 
     /// The groups at the end of the log.
-    pub(super) fn present(&self, events: &Announcer) -> Result<MappedRwLockReadGuard<'_, Fold>> {
+    pub(super) fn present(&self, events: &Announcer) -> Result<MappedRwLockReadGuard<'_, ReplayedGroups>> {
         self.keyed.state(&|skipped| self.report(skipped, events))
     }
 
@@ -81,7 +81,7 @@ impl Shard {
 
     fn report(&self, Skipped { offset, reason }: Skipped, events: &Announcer) {
         let partition = self.log().id().clone();
-        events.tell(|| Event::CommitSkipped { partition, offset, reason });
+        events.emit(|| Event::CommitSkipped { partition, offset, reason });
     }
 }
 

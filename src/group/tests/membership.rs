@@ -46,8 +46,8 @@ struct Believer {
     id: Arc<str>,
     topics: Vec<Arc<str>>,
     held: BTreeSet<TopicPartition>,
-    told: Vec<TopicPartition>,
-    /// By what its turns announced.
+    reported: Vec<TopicPartition>,
+    /// By what its polls announced.
     announced: BTreeSet<TopicPartition>,
 }
 
@@ -112,7 +112,7 @@ impl World {
                 None => self.make(topic, partitions),
             },
             Step::Again(topic, partitions) => self.make(topic, partitions),
-            Step::Quiet => self.settle(),
+            Step::Quiet => self.reconcile_all(),
             Step::Join(..) => {}
         }
     }
@@ -128,28 +128,28 @@ impl World {
         self.look(member);
         let Some(believer) = self.members.get_mut(&member) else { return };
         let held: Vec<_> = believer.held.iter().cloned().collect();
-        let turn = self.membership.take_turn(&believer.id, &held, &believer.told).unwrap();
-        for gone in turn.lost.iter().chain(&turn.released) {
+        let change = self.membership.reconcile(&believer.id, &held, &believer.reported).unwrap();
+        for gone in change.lost.iter().chain(&change.released) {
             assert!(believer.held.remove(gone), "{gone} was not held");
             believer.announced.remove(gone);
         }
-        for kept in turn.kept {
+        for kept in change.kept {
             assert!(believer.held.contains(&kept), "{kept} was not held");
             assert!(believer.announced.insert(kept.clone()), "{kept} was announced already");
         }
-        for new in turn.claimed {
+        for new in change.claimed {
             assert!(believer.held.insert(new.clone()), "{new} was held");
             assert!(believer.announced.insert(new.clone()), "{new} was announced already");
         }
-        assert!(turn.revoked.iter().all(|leaving| believer.held.contains(leaving)));
-        turn.revoked.iter().for_each(|leaving| assert!(believer.announced.remove(leaving), "{leaving}"));
-        believer.told = turn.revoked;
-        let reads = believer.held.iter().filter(|of| !believer.told.contains(of));
+        assert!(change.revoked.iter().all(|leaving| believer.held.contains(leaving)));
+        change.revoked.iter().for_each(|leaving| assert!(believer.announced.remove(leaving), "{leaving}"));
+        believer.reported = change.revoked;
+        let reads = believer.held.iter().filter(|of| !believer.reported.contains(of));
         assert!(reads.eq(&believer.announced), "it reads what was announced to it");
     }
 
     /// Everybody polls until nothing moves any more.
-    fn settle(&mut self) {
+    fn reconcile_all(&mut self) {
         for round in 0.. {
             assert!(round < 8, "the group does not come to rest");
             let before: Vec<_> = self.members.values().map(|member| member.held.clone()).collect();
@@ -158,7 +158,7 @@ impl World {
                 self.poll(*member);
             }
             let same = self.members.values().map(|member| &member.held).eq(&before);
-            if same && self.members.values().all(|member| member.told.is_empty()) {
+            if same && self.members.values().all(|member| member.reported.is_empty()) {
                 break;
             }
         }
@@ -167,7 +167,7 @@ impl World {
 
     fn check_rest(&self) {
         assert!(self.membership.is_stable());
-        assert!(!self.membership.members().any(|(_, member)| self.membership.is_concerned(member)));
+        assert!(!self.membership.members().any(|(_, member)| self.membership.has_pending_change(member)));
         let mut wanted = BTreeSet::new();
         for (name, known) in &self.topics {
             if self.members.values().any(|member| member.topics.contains(name)) {
@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// Nobody believes to have what another one has, whatever is under way. What was deleted is nobody's, though some
+    /// No member believes to have what another one has, whatever is under way. What was deleted has no owner, though some
     /// have not heard of it.
     fn check_always(&self) {
         let mut owners: BTreeMap<&TopicPartition, &str> = BTreeMap::new();
@@ -222,10 +222,10 @@ proptest! {
             world.take(step);
             world.check_always();
         }
-        world.settle();
+        world.reconcile_all();
     }
 
-    /// What members read after their first turns, before anybody has let go of anything, is what Kafka's cooperative
+    /// What members read after their first polls, before anybody has released anything, is what Kafka's cooperative
     /// assignor answers for the first round.
     #[test]
     fn the_first_turns_are_the_first_round_of_the_cooperative_protocol(
@@ -234,8 +234,8 @@ proptest! {
     ) {
         let mut world = World::new(Assignor::CooperativeSticky);
         for step in before { world.take(step); }
-        world.settle();
-        // Somebody comes, goes, or wants something else, or a topic grows; nobody takes a turn.
+        world.reconcile_all();
+        // A member comes, goes, or wants something else, or a topic grows; none reconciles.
         if !matches!(then, Step::Poll(_) | Step::Quiet | Step::Again(..) | Step::Topic(_, 0)) {
             world.take(then);
         }
@@ -259,7 +259,7 @@ proptest! {
         let answer: BTreeMap<_, _> = claims.keys().cloned().zip(answer).collect();
         for member in &members { world.poll(*member); }
         for member in world.members.values() {
-            let read = member.held.iter().filter(|of| !member.told.contains(of)).cloned();
+            let read = member.held.iter().filter(|of| !member.reported.contains(of)).cloned();
             prop_assert_eq!(read.collect::<Vec<_>>(), answer[&member.id].clone());
         }
     }
@@ -270,17 +270,17 @@ proptest! {
         let mut world = World::new(Assignor::CooperativeSticky);
         world.make(0, partitions);
         (0..members).for_each(|member| world.take(Step::Join(member, 1)));
-        world.settle();
+        world.reconcile_all();
         let before: BTreeMap<usize, _> = world.members.iter().map(|(at, m)| (*at, m.held.clone())).collect();
         if leaves && members > 1 {
             world.take(Step::Leave(0));
         } else {
             world.take(Step::Join(members, 1));
         }
-        world.settle();
+        world.reconcile_all();
         let (partitions, now) = (partitions as usize, world.members.len());
         let (least, more) = (partitions / now, partitions % now);
-        // Whoever stays keeps what it had, up to a share; as many shares are larger as the division leaves over.
+        // A member that stays keeps what it had, up to a share; as many shares are larger as the division leaves over.
         let mut counts: Vec<_> = before.iter().filter(|(at, _)| world.members.contains_key(at)).map(|(_, held)| held.len()).collect();
         counts.sort_unstable_by(|a, b| b.cmp(a));
         let quota = |at: usize| if at < more { least + 1 } else { least };
@@ -303,12 +303,12 @@ fn a_partition_goes_from_hand_to_hand_in_three_turns() {
     assert_eq!(world.members[&0].held.len(), 2);
     world.take(Step::Join(1, 1));
     world.poll(1);
-    assert!(world.members[&1].held.is_empty(), "the first member has not let go");
+    assert!(world.members[&1].held.is_empty(), "the first member has not released them");
     world.poll(0);
     assert_eq!(
-        (world.members[&0].held.len(), world.members[&0].told.len()),
+        (world.members[&0].held.len(), world.members[&0].reported.len()),
         (2, 1),
-        "told, but still its own"
+        "reported, but still its own"
     );
     world.poll(1);
     assert!(world.members[&1].held.is_empty());
@@ -320,7 +320,7 @@ fn a_partition_goes_from_hand_to_hand_in_three_turns() {
 }
 
 #[test]
-fn a_partition_that_comes_back_before_it_was_let_go_of_stays() {
+fn a_partition_that_comes_back_before_it_was_released_stays() {
     let mut world = World::new(Assignor::CooperativeSticky);
     world.make(0, 2);
     world.take(Step::Join(0, 1));
@@ -329,6 +329,6 @@ fn a_partition_that_comes_back_before_it_was_let_go_of_stays() {
     world.poll(0);
     world.take(Step::Leave(1));
     world.poll(0);
-    assert_eq!((world.members[&0].held.len(), world.members[&0].told.len()), (2, 0));
+    assert_eq!((world.members[&0].held.len(), world.members[&0].reported.len()), (2, 0));
     world.check_rest();
 }

@@ -1,4 +1,4 @@
-//! Offsets of a partition that no segment has, and what its batches tell of compactions, while its log files are gone
+//! Offsets of a partition that no segment has, and what its batches say of compactions, while its log files are gone
 //! through in order.
 
 use std::ops::Range;
@@ -46,19 +46,19 @@ impl Absences {
     }
 
     /// What comes next follows damage, which is reported by itself.
-    pub(super) fn note_damage(&mut self) {
+    pub(super) fn record_damage(&mut self) {
         self.follows_damage = true;
     }
 
-    /// Notes what a batch, before which offset `expected` was due, tells of a compaction.
-    pub(super) fn note(&mut self, frame: &Frame, expected: u64) {
+    /// Notes what a batch, before which offset `expected` was due, says of a compaction.
+    pub(super) fn record(&mut self, frame: &Frame, expected: u64) {
         let is_compacted = !std::mem::take(&mut self.follows_damage) && !is_dense(frame, expected);
         self.may_have_been_compacted |= is_compacted;
         self.cleaned |= is_compacted;
     }
 
     /// Segments may be missing before the first, by where the first leader epoch begins and by the log start.
-    pub(super) fn note_front(&mut self, directory: &Path, first: u64, epoch: Option<u64>, log_start: u64) {
+    pub(super) fn record_start(&mut self, directory: &Path, first: u64, epoch: Option<u64>, log_start: u64) {
         // A checkpoint has no line for a log that starts at offset 0.
         let start = epoch.max(Some(log_start).filter(|start| *start > 0));
         if let Some(start) = start.filter(|start| *start < first) {
@@ -68,7 +68,7 @@ impl Absences {
 }
 
 impl Verifier<'_, '_> {
-    /// Tells of records that are missing, but not where a compaction has gone through, by its checkpoint or because offsets
+    /// Reports records that are missing, but not where a compaction has gone through, by its checkpoint or because offsets
     /// are missing inside the segment before the gap or in a later one.
     pub(super) fn missing_records(&mut self, id: &TopicPartition, absences: &Absences) {
         if absences.missing.is_empty() {
@@ -85,7 +85,7 @@ impl Verifier<'_, '_> {
             }
             let reason = format!("the records from offset {start} to {} are missing", end - 1);
             let reason = if compacted {
-                format!("{reason}, unless a compaction took them out; no checkpoint tells of one")
+                format!("{reason}, unless a compaction took them out; no checkpoint reports one")
             } else {
                 format!("{reason}: no segment has them")
             };

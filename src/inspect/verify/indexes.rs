@@ -25,7 +25,7 @@ pub(super) struct Indexes {
     largest_timestamp: i64,
     /// The same of batches that have records: an index may leave out the others.
     largest_of_records: i64,
-    /// Zeros after the last entry are space taken ahead.
+    /// Zeros after the last entry are preallocated space.
     zeros_may_follow: bool,
 }
 

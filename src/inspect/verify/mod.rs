@@ -35,8 +35,8 @@ use crate::sys::disk::{kind_of, names_in};
 use crate::sys::root::open_root;
 use crate::sys::{DirectoryLock, Disk, EntryKind};
 
-/// Further problems of one file are counted, not told.
-const MAX_TOLD_OF_A_FILE: usize = 100;
+/// Further problems of one file are counted, not reported.
+const MAX_PROBLEMS_OF_A_FILE: usize = 100;
 
 /// Something in a directory that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,20 +74,20 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// Records: a batch that is damaged, or stands where it cannot.
+    /// Records: a batch that is damaged, or is where it cannot.
     Log,
     /// Records that should be there and are not, or may be missing: the partition was compacted, or may have been, but no
     /// compaction has gone through their offsets.
     Missing,
     /// An index or a snapshot of producers. It is made from the records, and can be made again.
     Derived,
-    /// A checkpoint. Without it more is looked at when the directory is opened.
+    /// A checkpoint. Without it more is checked when the directory is opened.
     Checkpoint,
     /// What the directory is, which topics there are, and which directory is whose.
     Catalog,
     /// A name that no file or directory should have there.
     Name,
-    /// Something that cannot be looked at, or read with the limits that were given.
+    /// Something that cannot be checked, or read with the limits that were given.
     Unreadable,
 }
 
@@ -124,7 +124,7 @@ impl Default for VerifyOptions<'_> {
 }
 
 impl<'o> VerifyOptions<'o> {
-    /// Everything is looked at, nothing is changed.
+    /// Everything is checked, nothing is changed.
     pub fn new() -> Self {
         Self::default()
     }
@@ -137,7 +137,7 @@ impl<'o> VerifyOptions<'o> {
         self
     }
 
-    /// Looks at the partitions of these topics only, and at what belongs to no topic.
+    /// Checks the partitions of these topics only, and at what belongs to no topic.
     pub fn topics<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.topics = Some(names.into_iter().map(Into::into).collect());
         self
@@ -151,7 +151,7 @@ impl<'o> VerifyOptions<'o> {
         self
     }
 
-    /// Is called now and then with the bytes of log that were looked at and those there are. `Break` ends the work, and
+    /// Is called now and then with the bytes of log that were checked and those there are. `Break` ends the work, and
     /// the report says so.
     pub fn on_progress(mut self, tell: impl FnMut(u64, u64) -> ControlFlow<()> + 'o) -> Self {
         self.on_progress = Some(Box::new(tell));
@@ -159,11 +159,11 @@ impl<'o> VerifyOptions<'o> {
     }
 }
 
-/// What [`verify`] has looked at.
+/// What [`verify`] has checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// Whether the directory was closed in order. If it was not, batches at the ends may be torn, which is no problem:
+    /// Whether the directory was closed cleanly. If it was not, batches at the ends may be torn, which is no problem:
     /// the next open cuts them off.
     pub clean: bool,
     /// Partitions, that of the metadata log among them.
@@ -178,9 +178,9 @@ pub struct VerifyReport {
     pub index_entries: u64,
     /// Bytes of log files.
     pub bytes: u64,
-    /// Batches whose records could not be looked at, because their codec is not built in.
+    /// Batches whose records could not be checked, because their codec is not built in.
     pub unchecked_batches: u64,
-    /// Bytes at the ends of logs that hold no complete batch, in a directory that was not closed in order: space taken ahead,
+    /// Bytes at the ends of logs that hold no complete batch, in a directory that was not closed cleanly: preallocated space,
     /// and what was being written.
     pub tail_bytes: u64,
     /// Files and directories that wait to be removed, which is no problem.
@@ -189,7 +189,7 @@ pub struct VerifyReport {
     pub problems: u64,
     /// Of these, the repaired.
     pub repaired: u64,
-    /// Whether the work was ended before everything was looked at.
+    /// Whether the work was ended before everything was checked.
     pub interrupted: bool,
     /// Segments that retention by age keeps, with all that come after them, only because of a record with a timestamp in
     /// the future. That is no problem of the files. Only topics count that have a `retention.ms` of their own.
@@ -206,15 +206,15 @@ pub struct FutureSegment {
     pub timestamp: Timestamp,
 }
 
-/// Goes through a log directory and tells `on_problem` what is not as it should be: checksums, lengths, offsets and records
+/// Goes through a log directory and passes to `on_problem` what is not as it should be: checksums, lengths, offsets and records
 /// of every batch; indexes, snapshots and checkpoints against them; directories against the metadata log; names.
 ///
-/// Works beside a writer, whose latest records may then not be looked at. Kafka has no counterpart for a directory; of its
+/// Works beside a writer, whose latest records may then not be checked. Kafka has no counterpart for a directory; of its
 /// tools `kafka-dump-log` does a part of it file by file.
 ///
 /// # Errors
 /// `Io` if the directory does not exist or cannot be listed, `InvalidInput` if the path is none, `Locked` if it is to be
-/// repaired and somebody holds it. What is found in the directory is no error.
+/// repaired and another process holds it. What is found in the directory is no error.
 ///
 /// ```
 /// use stratalog::inspect::{VerifyOptions, verify};
@@ -255,7 +255,7 @@ pub fn verify(
         now: SystemClock.now().as_millis(),
         report: VerifyReport { clean, ..VerifyReport::default() },
         total: 0,
-        told: 0,
+        reported: 0,
     };
     verifier.directory()?;
     Ok(verifier.report)
@@ -275,7 +275,7 @@ struct Verifier<'v, 'o> {
     decompressed: u32,
     on_progress: Option<Box<Progress<'o>>>,
     on_problem: &'v mut dyn FnMut(&Problem),
-    /// Found in the partition at hand, and not told yet: some may be repaired.
+    /// Found in the partition at hand, and not reported yet: some may be repaired.
     pending: Vec<Problem>,
     /// Where leader epochs begin in the partition at hand, by its batches.
     seen_epochs: Vec<EpochStart>,
@@ -284,8 +284,8 @@ struct Verifier<'v, 'o> {
     now: i64,
     report: VerifyReport,
     total: u64,
-    /// Bytes that progress was last told of.
-    told: u64,
+    /// Bytes that progress was last reported.
+    reported: u64,
 }
 
 impl Verifier<'_, '_> {
@@ -315,13 +315,13 @@ impl Verifier<'_, '_> {
                     outline.as_ref().is_none_or(|outline| outline.may_have_been_compacted(partition.topic()));
                 self.partition(&directory.path, partition, compacted);
             }
-            self.settle();
+            self.finish();
         }
         if let Some(outline) = &outline {
             self.missing_directories(outline);
         }
         self.offset_checkpoints();
-        self.settle();
+        self.finish();
         Ok(())
     }
 
@@ -341,7 +341,7 @@ impl Verifier<'_, '_> {
                 self.problem(ProblemKind::Name, path, reason);
             }
         }
-        self.settle();
+        self.finish();
         Ok(())
     }
 
@@ -352,7 +352,7 @@ impl Verifier<'_, '_> {
             Ok(true) => {}
             Ok(false) if found.is_empty() && !has_metadata => {}
             Ok(false) => {
-                let reason = "the file is missing; without it nobody knows whose directory this is";
+                let reason = "the file is missing; without it the topic of this directory is not known";
                 self.problem(ProblemKind::Catalog, path, reason);
             }
             Err(failure) => self.failure(ProblemKind::Catalog, path, &failure),
@@ -363,35 +363,35 @@ impl Verifier<'_, '_> {
             Ok(Some(_)) => self.snapshot_of_metadata(&bootstrap),
             Err(failure) => self.failure(ProblemKind::Catalog, bootstrap, &failure),
         }
-        self.settle();
+        self.finish();
     }
 
     /// The metadata log, and what it says. `None` if there is none or it cannot be read.
     fn metadata(&mut self, directory: &Path, exists: bool) -> Option<Outline> {
         if !exists {
             if matches!(kind_of(directory), Ok(Some(_))) {
-                let reason = "a link or a file stands where the directory of the metadata log should be; it was not looked at";
+                let reason = "a link or a file is where the directory of the metadata log should be; it was not checked";
                 self.problem(ProblemKind::Unreadable, directory.to_owned(), reason);
-                self.settle();
+                self.finish();
             }
             return None;
         }
         self.partition(directory, &TopicPartition::from((CLUSTER_METADATA, 0)), false);
         let before = self.pending.len();
-        self.settle();
+        self.finish();
         match Outline::read(&self.dir, &self.checkpoints) {
             Ok(outline) => {
                 if let Some(reason) = outline.too_new() {
                     self.problem(ProblemKind::Catalog, directory.to_owned(), reason);
-                    self.settle();
+                    self.finish();
                 }
                 Some(outline)
             }
             Err(failure) => {
-                // Damage to its batches was told already.
+                // Damage to its batches was reported already.
                 if before == 0 {
                     self.failure(ProblemKind::Catalog, directory.to_owned(), &failure);
-                    self.settle();
+                    self.finish();
                 }
                 None
             }
@@ -418,7 +418,7 @@ impl Verifier<'_, '_> {
             Owner::OtherId => {
                 format!("it belongs to another topic than the {:?} there is now", partition.topic())
             }
-            Owner::Nobody => format!("the metadata log knows no partition {partition}"),
+            Owner::None => format!("the metadata log knows no partition {partition}"),
         };
         self.problem(ProblemKind::Catalog, path, reason);
     }
@@ -438,7 +438,8 @@ impl Verifier<'_, '_> {
                 }
             };
             if there.is_some_and(|kind| kind != EntryKind::Directory) {
-                let reason = "a link or a file stands where the directory of a partition should be; it was not looked at";
+                let reason =
+                    "a link or a file is where the directory of a partition should be; it was not checked";
                 self.problem(ProblemKind::Unreadable, path, reason);
                 continue;
             }
@@ -450,7 +451,7 @@ impl Verifier<'_, '_> {
                 self.problem(ProblemKind::Catalog, path, reason);
             }
         }
-        self.settle();
+        self.finish();
     }
 
     /// The checkpoints of the directory, one by one.
@@ -517,16 +518,16 @@ impl Verifier<'_, '_> {
         offset: Option<u64>,
         reason: impl Into<String>,
     ) {
-        let told = self.pending.iter().filter(|problem| problem.path == path).count();
-        let (position, offset, reason) = match told {
-            0..MAX_TOLD_OF_A_FILE => (Some(position), offset, reason.into()),
-            MAX_TOLD_OF_A_FILE => (None, None, "further problems of this file are not listed".to_owned()),
+        let reported = self.pending.iter().filter(|problem| problem.path == path).count();
+        let (position, offset, reason) = match reported {
+            0..MAX_PROBLEMS_OF_A_FILE => (Some(position), offset, reason.into()),
+            MAX_PROBLEMS_OF_A_FILE => (None, None, "further problems of this file are not listed".to_owned()),
             _ => return,
         };
         self.pending.push(Problem { path, position, offset, kind, reason, repaired: false });
     }
 
-    /// A failure to look at something, told as a problem.
+    /// A failure to check something, reported as a problem.
     fn failure(&mut self, kind: ProblemKind, path: PathBuf, failure: &Error) {
         match failure {
             Error::Corrupt(damage) | Error::Unsupported(damage) => {
@@ -535,27 +536,28 @@ impl Verifier<'_, '_> {
                     (damage.path.clone(), damage.position, damage.reason.to_string());
                 self.problem_at(kind, path, position, offset, reason);
             }
-            // It was there when the directory was listed; somebody is at work here.
+            // It was there when the directory was listed; another process is at work here.
             failure if failure.is_file_not_found() && !self.is_clean() => {}
             failure => self.problem(ProblemKind::Unreadable, path, failure.to_string()),
         }
     }
 
-    /// Counts bytes of log, and tells how far the work has come. `Break`: it is to end.
+    /// Counts bytes of log, and reports how far the work has come. `Break`: it is to end.
     fn advance(&mut self, bytes: u64) -> ControlFlow<()> {
         self.report.bytes += bytes;
-        if self.report.bytes - self.told < PROGRESS_STEP {
+        if self.report.bytes - self.reported < PROGRESS_STEP {
             return ControlFlow::Continue(());
         }
-        self.told = self.report.bytes;
-        let total = self.total.max(self.told);
-        let flow = self.on_progress.as_mut().map_or(ControlFlow::Continue(()), |tell| tell(self.told, total));
+        self.reported = self.report.bytes;
+        let total = self.total.max(self.reported);
+        let flow =
+            self.on_progress.as_mut().map_or(ControlFlow::Continue(()), |tell| tell(self.reported, total));
         self.report.interrupted |= flow.is_break();
         flow
     }
 
-    /// Repairs what can be, and tells of everything that was found in the partition at hand.
-    fn settle(&mut self) {
+    /// Repairs what can be, and reports everything that was found in the partition at hand.
+    fn finish(&mut self) {
         self.repair_pending();
         for problem in std::mem::take(&mut self.pending) {
             self.report.problems += 1;

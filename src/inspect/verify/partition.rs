@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::absences::Absences;
-use super::segment::Place;
+use super::segment::SegmentContext;
 use super::{FutureSegment, ProblemKind, Verifier};
 use crate::catalog::metadata_directory;
 use crate::clock::Timestamp;
@@ -15,7 +15,7 @@ use crate::format::header::BatchHeader;
 use crate::format::partition_metadata;
 use crate::format::transaction_index::AbortedTransaction;
 use crate::inspect::MAX_SMALL_BYTES;
-use crate::partition::{Checkpointed, ProducerState, is_always_compacted, is_aside, note_epoch};
+use crate::partition::{Checkpointed, ProducerState, is_always_compacted, is_aside, record_epoch};
 use crate::position::TopicPartition;
 use crate::segment::{
     LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX, base_of, file_name,
@@ -28,7 +28,7 @@ const BY_OFFSET: [&str; 5] = [LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, 
 const LEFTOVERS: [&str; 4] = [DELETED, BEING_CLEANED, SWAP, UNFINISHED];
 
 /// What is known of a partition while its log files are gone through in order.
-pub(super) struct Walk {
+pub(super) struct LogWalk {
     /// The log file at hand.
     pub(super) path: PathBuf,
     directory: PathBuf,
@@ -52,7 +52,7 @@ pub(super) struct Walk {
     newest_past: Option<i64>,
 }
 
-impl Walk {
+impl LogWalk {
     pub(super) fn begin_segment(&mut self, base: u64) {
         self.absences.begin_segment(&self.path, self.expected..base);
         self.path = self.directory.join(file_name(base, LOG));
@@ -64,7 +64,7 @@ impl Walk {
     }
 
     /// Notes the largest timestamp of a batch.
-    pub(super) fn note_time(&mut self, timestamp: i64, now: i64) {
+    pub(super) fn record_time(&mut self, timestamp: i64, now: i64) {
         self.newest = self.newest.max(timestamp);
         if (0..=now).contains(&timestamp) {
             self.newest_past = self.newest_past.max(Some(timestamp));
@@ -88,7 +88,7 @@ impl Walk {
         if epoch < self.epoch {
             return Some(format!("the leader epoch goes back from {} to {epoch}", self.epoch));
         }
-        note_epoch(&mut self.seen, header);
+        record_epoch(&mut self.seen, header);
         self.epoch = epoch;
         let begun = self.epochs.as_ref()?.iter().rev().find(|known| known.start <= first)?;
         (i64::from(begun.epoch) != i64::from(epoch)).then(|| {
@@ -114,7 +114,7 @@ impl Verifier<'_, '_> {
             || is_always_compacted(id.topic())
             || known.cleaned.is_some()
             || names.iter().any(|(name, _)| of_compaction(name));
-        let mut walk = Walk {
+        let mut walk = LogWalk {
             path: directory.to_owned(),
             directory: directory.to_owned(),
             expected: bases.first().copied().unwrap_or(0),
@@ -131,7 +131,7 @@ impl Verifier<'_, '_> {
             newest_past: None,
         };
         for (at, &base) in bases.iter().enumerate() {
-            let place = Place { base, next_base: bases.get(at + 1).copied() };
+            let place = SegmentContext { base, next_base: bases.get(at + 1).copied() };
             let path = directory.join(file_name(base, LOG));
             if let Err(failure) = self.segment(path.clone(), place, &mut walk) {
                 self.failure(ProblemKind::Unreadable, path, &failure);
@@ -143,7 +143,7 @@ impl Verifier<'_, '_> {
         }
         let first_epoch = walk.epochs.as_ref().and_then(|epochs| epochs.first()).map(|first| first.start);
         if let Some(first) = bases.first() {
-            walk.absences.note_front(directory, *first, first_epoch, known.log_start);
+            walk.absences.record_start(directory, *first, first_epoch, known.log_start);
         }
         self.missing_records(id, &walk.absences);
         self.end(directory, &bases, &walk, known);
@@ -152,7 +152,7 @@ impl Verifier<'_, '_> {
     }
 
     /// Whether the log file at hand is kept only because of a timestamp in the future.
-    fn future(&mut self, walk: &Walk) {
+    fn future(&mut self, walk: &LogWalk) {
         let Some(age) = self.retention_ms else { return };
         let is_old = |past: i64| self.now.saturating_sub(past) > age;
         if walk.newest > self.now && walk.newest_past.is_none_or(is_old) {
@@ -162,7 +162,7 @@ impl Verifier<'_, '_> {
     }
 
     /// Whether the log reaches as far as the checkpoints say.
-    fn end(&mut self, directory: &Path, bases: &[u64], walk: &Walk, known: Checkpointed) {
+    fn end(&mut self, directory: &Path, bases: &[u64], walk: &LogWalk, known: Checkpointed) {
         let end = walk.expected;
         // A broker does not keep the recovery point of its metadata log, so that one of ours would be left.
         let closed_at = known.recovery_point.filter(|_| *directory != metadata_directory(self.dir.root()));
@@ -177,21 +177,19 @@ impl Verifier<'_, '_> {
             );
             self.problem(ProblemKind::Log, last, reason);
         } else if self.is_clean() && closed_at.is_some_and(|point| point < end) && !bases.is_empty() {
-            let reason = format!(
-                "the log ends at offset {end}, but it was closed in order at {}",
-                walk.recovery_point
-            );
+            let reason =
+                format!("the log ends at offset {end}, but it was closed cleanly at {}", walk.recovery_point);
             self.problem(ProblemKind::Log, last, reason);
         } else if !bases.is_empty() && end < log_start {
             let reason = format!("the log starts at offset {log_start} by its checkpoint, but ends at {end}");
             self.problem(ProblemKind::Log, last, reason);
         }
         if self.is_clean()
-            && let Some(ahead) =
+            && let Some(later) =
                 walk.epochs.as_ref().and_then(|all| all.last()).filter(|last| last.start > end)
         {
             let reason =
-                format!("epoch {} begins at offset {}, but the log ends at {end}", ahead.epoch, ahead.start);
+                format!("epoch {} begins at offset {}, but the log ends at {end}", later.epoch, later.start);
             self.problem(ProblemKind::Checkpoint, directory.join(LEADER_EPOCHS), reason);
         }
     }
@@ -212,7 +210,7 @@ impl Verifier<'_, '_> {
                     self.problem(ProblemKind::Name, path, reason);
                 }
                 Some(_) if *kind != EntryKind::File => {
-                    let reason = "something else stands where a file of a segment should be";
+                    let reason = "something else is where a file of a segment should be";
                     self.problem(ProblemKind::Name, path, reason);
                 }
                 Some(base)
@@ -282,10 +280,10 @@ impl Verifier<'_, '_> {
                 }
                 Ok(entries) => {
                     self.report.index_entries += entries.len() as u64;
-                    let ahead = |last: i64| u64::try_from(last).is_ok_and(|last| last >= at);
+                    let is_later = |last: i64| u64::try_from(last).is_ok_and(|last| last >= at);
                     if self.is_clean() && at > log_end {
                         format!("the snapshot is of offset {at}, but the log ends at {log_end}")
-                    } else if entries.iter().any(|entry| ahead(entry.last_offset)) {
+                    } else if entries.iter().any(|entry| is_later(entry.last_offset)) {
                         format!("the snapshot is of offset {at}, but speaks of records after it")
                     } else {
                         continue;

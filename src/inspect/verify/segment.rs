@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::indexes::{Indexes, Passed};
-use super::partition::Walk;
+use super::partition::LogWalk;
 use super::{ProblemKind, Verifier};
 use crate::error::Result;
 use crate::format::compression::Unreadable;
@@ -14,9 +14,9 @@ use crate::inspect::log_file::LogFile;
 use crate::segment::{Batches, TRANSACTION_INDEX, relative_in_segment};
 use crate::sys::Tail;
 
-/// Where a log file stands in its partition.
+/// Where a log file is in its partition.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct SegmentContext {
     pub(super) base: u64,
     /// Where the next one begins, if there is one.
     pub(super) next_base: Option<u64>,
@@ -35,7 +35,7 @@ enum Step {
 
 impl Verifier<'_, '_> {
     /// Goes through a log file, its indexes beside it. What is known of the partition so far is in `walk`.
-    pub(super) fn segment(&mut self, path: PathBuf, place: Place, walk: &mut Walk) -> Result<()> {
+    pub(super) fn segment(&mut self, path: PathBuf, place: SegmentContext, walk: &mut LogWalk) -> Result<()> {
         let mut file = LogFile::open(&path)?.max_decompressed_batch_bytes(self.decompressed);
         self.report.segments += 1;
         if file.bytes() > Tail::MAX_POSITION {
@@ -80,7 +80,7 @@ impl Verifier<'_, '_> {
                             reason,
                         );
                         damaged = true;
-                        walk.absences.note_damage();
+                        walk.absences.record_damage();
                     }
                     file.reread(next)?;
                 }
@@ -99,12 +99,12 @@ impl Verifier<'_, '_> {
         Ok(())
     }
 
-    /// Looks at the next batch.
+    /// Checks the next batch.
     fn step(
         &mut self,
         file: &mut LogFile,
-        place: Place,
-        walk: &mut Walk,
+        place: SegmentContext,
+        walk: &mut LogWalk,
         indexes: Option<&mut Indexes>,
     ) -> Result<Step> {
         let position = file.position();
@@ -129,11 +129,11 @@ impl Verifier<'_, '_> {
         &mut self,
         batch: &BatchView<'_>,
         frame: &Frame,
-        place: Place,
-        walk: &mut Walk,
+        place: SegmentContext,
+        walk: &mut LogWalk,
         indexes: Option<&mut Indexes>,
     ) -> Result<()> {
-        walk.absences.note(frame, walk.expected);
+        walk.absences.record(frame, walk.expected);
         let (position, last) = (batch.position(), frame.last_offset());
         let mut first = frame.known_first_offset();
         let mut wrong: Vec<String> = Vec::new();
@@ -172,7 +172,7 @@ impl Verifier<'_, '_> {
         for reason in wrong {
             self.problem_at(ProblemKind::Log, walk.path.clone(), position, Some(first), reason);
         }
-        walk.note_time(frame.indexed_timestamp(), self.now);
+        walk.record_time(frame.indexed_timestamp(), self.now);
         if let Some(indexes) = indexes {
             let (max_timestamp, indexed_timestamp) = (frame.max_timestamp(), frame.indexed_timestamp());
             indexes.pass(Passed {
@@ -191,11 +191,11 @@ impl Verifier<'_, '_> {
         &self,
         file: &mut LogFile,
         position: u64,
-        place: Place,
-        walk: &Walk,
+        place: SegmentContext,
+        walk: &LogWalk,
     ) -> Result<Option<u64>> {
         if !self.is_clean() && place.next_base.is_none() {
-            // Somebody may just have been writing there.
+            // A writer may just have been at work there.
             file.reread(position)?;
             if let Some(batch) = file.next_batch()?
                 && valid_batch_at(batch.frame(), walk.expected).is_ok()
@@ -208,7 +208,14 @@ impl Verifier<'_, '_> {
     }
 
     /// The end of a log file that does not hold a complete batch. Whether that is a problem.
-    fn tail(&mut self, file: &mut LogFile, position: u64, reason: &str, place: Place, walk: &Walk) -> bool {
+    fn tail(
+        &mut self,
+        file: &mut LogFile,
+        position: u64,
+        reason: &str,
+        place: SegmentContext,
+        walk: &LogWalk,
+    ) -> bool {
         let bytes = file.bytes().saturating_sub(position);
         let batches = Batches::new(file.plain(), file.bytes(), position, walk.expected);
         let zero = batches.rest_is_zero().unwrap_or(false);
@@ -228,7 +235,13 @@ impl Verifier<'_, '_> {
     }
 
     /// The index of aborted transactions, against the markers in the log file.
-    fn transactions(&mut self, path: &std::path::Path, place: Place, walk: &mut Walk, complete: bool) {
+    fn transactions(
+        &mut self,
+        path: &std::path::Path,
+        place: SegmentContext,
+        walk: &mut LogWalk,
+        complete: bool,
+    ) {
         let entries = match crate::inspect::transaction_index(path) {
             Ok(entries) => entries,
             Err(failure) if failure.is_file_not_found() => Vec::new(),

@@ -131,7 +131,7 @@ impl Leader {
         self.age_by_batches(asked, |segment| self.claimed_largest(segment), adopt)
     }
 
-    /// Whether a glance at the batches bears out what the index of a segment has as its largest timestamp.
+    /// Whether reading its last batches bears out what the index of a segment has as its largest timestamp.
     pub(crate) fn bears_out_age(&self, base: u64) -> Result<bool> {
         match self.segments().with_base(base) {
             Some(segment) => segment.view()?.bears_out_largest(),
@@ -151,7 +151,7 @@ impl Leader {
 
     /// Makes the index of a segment anew if it turned out to be wrong. A failure is reported, not returned: the caller that
     /// came upon it has its answer from the batches.
-    pub(crate) fn renew_doubted(&self, segment: &Arc<Segment>) {
+    pub(crate) fn rebuild_doubted(&self, segment: &Arc<Segment>) {
         self.renew_by(segment, |review, reason| self.adopt_review(segment, review, reason));
     }
 
@@ -164,7 +164,7 @@ impl Leader {
             review.finish(segment, &segment.open()?)?;
             if !review.times().is_damaged {
                 writer.adopt(review.into_entries(), self.index_interval());
-                self.tell_rebuilt(segment.base(), reason);
+                self.emit_rebuilt(segment.base(), reason);
             }
             return Ok(());
         }
@@ -181,7 +181,7 @@ impl Leader {
             return Ok(());
         }
         self.by_name(|| segment.adopt(entries))?;
-        self.tell_rebuilt(segment.base(), reason);
+        self.emit_rebuilt(segment.base(), reason);
         Ok(())
     }
 
@@ -191,9 +191,9 @@ impl Leader {
     }
 
     /// Tells of it.
-    pub(crate) fn tell_future(&self, base: u64, timestamp: i64) {
+    pub(crate) fn emit_future(&self, base: u64, timestamp: i64) {
         self.ages.0.lock().told = Some(base);
-        self.chores.events.tell(|| Event::KeptByFutureTimestamp {
+        self.chores.events.emit(|| Event::KeptByFutureTimestamp {
             partition: self.id.clone(),
             base_offset: base,
             timestamp: Timestamp::from_millis(timestamp),

@@ -157,7 +157,7 @@ impl Leader {
 
     /// Takes the segments that lie below the log start, which must be in the checkpoint, out of the log. Their files go
     /// some time after `now`. A file that cannot be renamed is an error, but the segment is gone; it is tried again.
-    pub(crate) fn drop_front(&self, now: i64) -> Result<Dropped> {
+    pub(crate) fn delete_head_segments(&self, now: i64) -> Result<Dropped> {
         let mut front = self.cleanup.front.lock();
         if self.has_ended() {
             // The directory may be another's.
@@ -190,7 +190,7 @@ impl Leader {
         if dropped.segments > 0 {
             let Dropped { segments, bytes } = dropped;
             let partition = || self.id().clone();
-            self.chores.events.tell(|| Event::SegmentsDeleted {
+            self.chores.events.emit(|| Event::SegmentsDeleted {
                 partition: partition(),
                 segments,
                 bytes,
@@ -245,7 +245,7 @@ impl Leader {
             for path in self.files_of(next.segment.base()) {
                 self.disk.remove_file(&Standing::Deleted.of(&path))?;
             }
-            self.tell_pinned(std::iter::once(&next.segment));
+            self.emit_pinned(std::iter::once(&next.segment));
             front.doomed.pop_front();
         }
         Ok(front.doomed.front().map(|doomed| doomed.due))

@@ -35,7 +35,7 @@ pub(crate) struct Cleanable {
 
 /// What was found out about a partition.
 #[derive(Debug, Default)]
-pub(crate) struct Judgement {
+pub(crate) struct CompactionPlan {
     /// What is worth going through now.
     pub(crate) cleanable: Option<Cleanable>,
     /// When something may be that is not now, by the log's clock. `None`: not before a segment is sealed.
@@ -85,15 +85,15 @@ impl Leader {
     }
 
     /// What is worth going through at the time `now`.
-    pub(crate) fn judge(self: &Arc<Self>, now: i64) -> Result<Judgement> {
-        let Some(settings) = self.settings.all().compaction else { return Ok(Judgement::default()) };
+    pub(crate) fn plan_compaction(self: &Arc<Self>, now: i64) -> Result<CompactionPlan> {
+        let Some(settings) = self.settings.all().compaction else { return Ok(CompactionPlan::default()) };
         let bounds = self.bounds()?;
         self.finish_swaps(now)?;
         if self.is_kept() {
-            return Ok(Judgement { cleanable: None, next_due: Some(now.saturating_add(KEPT_MS)) });
+            return Ok(CompactionPlan { cleanable: None, next_due: Some(now.saturating_add(KEPT_MS)) });
         }
         if self.cleanup.refused.load(Ordering::Relaxed) == self.view.number() {
-            return Ok(Judgement::default());
+            return Ok(CompactionPlan::default());
         }
         let limit = self.finished_end().min(bounds.durable).min(self.reading.stability().first_unstable());
         let list = self.segments();
@@ -127,7 +127,7 @@ impl Leader {
         let clean_bytes = segments.iter().take(dirty).map(bytes).sum();
         let dirty_bytes = segments.iter().skip(dirty).map(bytes).sum();
         let found = Cleanable { segments, first_dirty, settings, clean_bytes, dirty_bytes, is_overdue };
-        Ok(Judgement { cleanable: Some(found).filter(Cleanable::is_worth_while), next_due })
+        Ok(CompactionPlan { cleanable: Some(found).filter(Cleanable::is_worth_while), next_due })
     }
 
     /// Whether these segments, one behind the other, are part of the log.

@@ -105,8 +105,8 @@ impl Cursor {
     }
 
     /// Learns of transactions that another process has ended, if they matter here.
-    pub(crate) fn follow_transactions(&self) -> Result<()> {
-        if self.committed.is_some() { self.log.follow_transactions() } else { Ok(()) }
+    pub(crate) fn refresh_transactions(&self) -> Result<()> {
+        if self.committed.is_some() { self.log.refresh_transactions() } else { Ok(()) }
     }
 
     pub(crate) fn log(&self) -> &PartitionLog {
@@ -248,7 +248,7 @@ impl Cursor {
         let Some(segment) = list.holding(self.offset) else { return Ok(false) };
         let view = segment.view()?;
         let position = view.position_of(self.offset)?;
-        self.log.renew_doubted(segment);
+        self.log.rebuild_doubted(segment);
         let tail = Arc::clone(segment.tail());
         self.enter(Place { view, tail, position, expected: segment.base() })?;
         Ok(true)
@@ -474,7 +474,7 @@ impl Cursor {
         for segment in view.segments().iter().filter(|segment| segment.next_offset() > from) {
             let view = segment.view()?;
             let found = view.position_of_time(at, from.max(segment.base()))?;
-            log.renew_doubted(segment);
+            log.rebuild_doubted(segment);
             let Some(mut position) = found else { continue };
             let end = segment.end().position;
             while position < end {

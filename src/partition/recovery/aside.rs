@@ -41,7 +41,7 @@ impl PartitionCore {
             let _ = self.disk.remove_file(&prefix).and_then(|_| self.disk.remove_file(&kept));
             return Err(failure);
         }
-        self.tell_kept(&kept);
+        self.emit_kept(&kept);
         Ok(kept)
     }
 
@@ -49,13 +49,13 @@ impl PartitionCore {
     pub(in crate::partition) fn keep_whole(&self, file: &Path, plain: &Path) -> Result<PathBuf> {
         let to = unused(plain, CUT_WHOLE)?;
         self.disk.rename(file, &to)?;
-        self.tell_kept(&to);
+        self.emit_kept(&to);
         Ok(to)
     }
 
-    fn tell_kept(&self, path: &Path) {
+    fn emit_kept(&self, path: &Path) {
         let (partition, path) = (|| self.id.clone(), || path.to_owned());
-        self.chores.events.tell(|| Event::TruncatedBytesKept { partition: partition(), path: path() });
+        self.chores.events.emit(|| Event::TruncatedBytesKept { partition: partition(), path: path() });
     }
 
     /// A copy of a part of a file, on the medium, under the name that unfinished files have.

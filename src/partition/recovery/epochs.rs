@@ -27,7 +27,7 @@ pub(in crate::partition) fn begin_at(epochs: &mut Vec<EpochStart>, start: u64) {
 }
 
 /// Remembers where an epoch begins.
-pub(crate) fn note_epoch(epochs: &mut Vec<EpochStart>, header: &BatchHeader) {
+pub(crate) fn record_epoch(epochs: &mut Vec<EpochStart>, header: &BatchHeader) {
     let (Ok(epoch), Ok(start)) = (u32::try_from(header.leader_epoch), u64::try_from(header.base_offset))
     else {
         return;
@@ -45,7 +45,7 @@ pub(in crate::partition) fn epochs_of(segments: &[Arc<Segment>]) -> Result<Vec<E
         let mut batches = Batches::new(&file, length, 0, segment.base());
         // Behind damage nothing is known of the segment; readers come to the damage themselves.
         while batches.position < length
-            && batches.pass(&mut |header, _| note_epoch(&mut epochs, header))?.is_none()
+            && batches.pass(&mut |header, _| record_epoch(&mut epochs, header))?.is_none()
         {}
     }
     Ok(epochs)
@@ -109,7 +109,7 @@ impl PartitionCore {
             Ok(epochs) => Some(epochs),
             Err(reason) => {
                 let path = self.directory.join(LEADER_EPOCHS);
-                self.chores.events.tell(|| Event::CheckpointUnreadable { path, reason: reason.0.into() });
+                self.chores.events.emit(|| Event::CheckpointUnreadable { path, reason: reason.0.into() });
                 None
             }
         })
@@ -152,7 +152,7 @@ impl Leader {
     }
 
     /// The next batch is of this epoch, unless it would be of a later one. Of a partition that is loaded.
-    pub(crate) fn raise_epoch(&self, to: u32) -> Result<()> {
+    pub(crate) fn bump_epoch(&self, to: u32) -> Result<()> {
         match &mut *self.writer.appender() {
             Appender::Idle { epoch, .. } => *epoch = to.max(*epoch),
             Appender::Active { writer, epoch } if *epoch < to => {

@@ -83,7 +83,7 @@ impl Compacted {
 
 impl PartitionCore {
     /// There is evidence that a compaction may have taken records out.
-    pub(crate) fn note_compacted(&self) {
+    pub(crate) fn record_compacted(&self) {
         self.evidence.compacted.may_have_been.store(true, Ordering::Relaxed);
     }
 
@@ -112,7 +112,7 @@ impl PartitionCore {
     }
 
     /// Tells of what opening found. What was set aside was told when that was done.
-    pub(in crate::partition) fn tell_missing(&self, found: &[MissingRecords]) {
+    pub(in crate::partition) fn emit_missing(&self, found: &[MissingRecords]) {
         for MissingRecords { offsets, maybe_compacted } in found {
             {
                 let mut told = self.evidence.compacted.told.lock();
@@ -122,7 +122,7 @@ impl PartitionCore {
                 told.insert(offsets.end);
             }
             let (partition, offsets) = (|| self.id.clone(), || offsets.clone());
-            self.chores.events.tell(|| Event::RecordsMissing {
+            self.chores.events.emit(|| Event::RecordsMissing {
                 partition: partition(),
                 offsets: offsets(),
                 maybe_compacted: *maybe_compacted,
@@ -149,7 +149,7 @@ impl PartitionCore {
         let maybe_compacted = self.seek_compaction(list.iter().map(open))?;
         let missing = self.missing(from..next);
         if !self.is_told(next) {
-            self.tell_missing(missing.as_slice());
+            self.emit_missing(missing.as_slice());
         }
         Ok((!maybe_compacted).then_some(from..next))
     }
@@ -171,7 +171,7 @@ impl PartitionCore {
         for file in files {
             let (base, file, length) = file?;
             if !is_dense(&file, base, length)? {
-                self.note_compacted();
+                self.record_compacted();
                 return Ok(true);
             }
         }

@@ -244,7 +244,7 @@ impl Loader<'_> {
         self.log.disk.know_partition()?;
         let (names, bases) = self.listed()?;
         if !Swapped::among(&names).is_empty() {
-            self.log.note_compacted();
+            self.log.record_compacted();
         }
         Ok((names, bases))
     }

@@ -68,7 +68,7 @@ impl Loader<'_> {
         let swaps = Swapped::among(&names);
         if !swaps.is_empty() {
             // What is being swapped in is settled by loading, and until then the directory is half of two logs.
-            self.log.note_compacted();
+            self.log.record_compacted();
             return Ok(Vec::new());
         }
         let bases = self.bases(&names)?;

@@ -60,7 +60,7 @@ impl Leader {
                 Appender::Active { writer, epoch }
             }
         };
-        self.tell_missing(&report.missing);
+        self.emit_missing(&report.missing);
         self.cleanup.found_below_start(below_start);
         self.set_producers(producers, next_offset);
         let clean = self.evidence.checkpointed.clean || matches!(state, Appender::Idle { .. });

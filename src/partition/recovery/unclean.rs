@@ -19,7 +19,7 @@
 use crate::error::{Error, Result};
 use crate::format::frame::InvalidBatch;
 use crate::format::header::BatchHeader;
-use crate::partition::recovery::epochs::note_epoch;
+use crate::partition::recovery::epochs::record_epoch;
 use crate::partition::recovery::{Found, Loader, PartitionRecovery, RecoveredSegment};
 use crate::partition::{LastSegment, ScanWatch};
 use crate::segment::{self, Batches, Checked, Indexing, check_batches, skip_batches};
@@ -85,7 +85,7 @@ impl Loader<'_> {
             {
                 watch(std::mem::take(&mut scanned));
             }
-            note_epoch(epochs, header);
+            record_epoch(epochs, header);
             aborted.extend(producers.note(header, control));
         };
         skip_batches(&mut batches, point, &mut index, &mut note)?;
@@ -96,7 +96,7 @@ impl Loader<'_> {
         }
         found.report.bytes_scanned += checked.position - unsynced_from;
         if !batches.dense {
-            self.log.note_compacted();
+            self.log.record_compacted();
         }
         self.refuse_newer(&file, &checked)?;
         let gap = next_base.filter(|next| checked.next_offset < *next);

@@ -33,7 +33,7 @@ use crate::error::Result;
 use crate::format::file_names::LIVE;
 use crate::format::uuid::Uuid;
 use crate::sys::Disk;
-use crate::sys::bell::{ring, wait_at};
+use crate::sys::futex::{notify, wait_at};
 use crate::sys::shared::{PAGE, SharedWords};
 use crate::sys::sync::{AtomicU32, AtomicU64, fence};
 
@@ -98,9 +98,9 @@ impl Board {
         usize::try_from(used).unwrap_or(0).min(self.slots)
     }
 
-    fn ring(&self) {
+    fn notify(&self) {
         if let Some(bell) = self.bell() {
-            ring(bell);
+            notify(bell);
         }
     }
 
@@ -109,7 +109,7 @@ impl Board {
         if let Some(over) = self.words.common(self.common_from + OVER) {
             over.store(1, Ordering::Release);
         }
-        self.ring();
+        self.notify();
     }
 
     fn is_over(&self) -> bool {
@@ -177,7 +177,7 @@ impl LiveWriter {
             && flag.load(Ordering::Relaxed) != 0
         {
             flag.store(0, Ordering::Relaxed);
-            self.board.ring();
+            self.board.notify();
         }
     }
 
@@ -267,7 +267,7 @@ impl LiveWatch {
         });
         if let Some(stale) = stale {
             // Others may be waiting there.
-            stale.board.ring();
+            stale.board.notify();
         }
         if watched.view.is_none() {
             watched.view = open(&self.path, true).map(|board| Arc::new(LiveView { board }));
@@ -276,9 +276,9 @@ impl LiveWatch {
     }
 
     /// Wakes every reader that waits at this file, so that it looks whether it was meant.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn notify(&self) {
         if let Some(view) = &self.watched.lock().view {
-            view.board.ring();
+            view.board.notify();
         }
     }
 }

@@ -162,7 +162,7 @@ impl Tailing {
     }
 
     /// The same, but where a live writer shows that it has appended nothing that is enough.
-    pub(crate) fn glance(&self) -> Result<()> {
+    pub(crate) fn refresh_end(&self) -> Result<()> {
         let view = || self.chores.watch.as_ref()?.view();
         if let Some(watching) = &mut *self.watching.lock()
             && view().is_some_and(|view| watching.shows_nothing_new(&view, self))
@@ -187,12 +187,12 @@ impl Tailing {
         drop(known);
         self.sleepers.wake_all();
         if why == Ended::Deleted {
-            self.tell_pinned(self.segments().iter());
+            self.emit_pinned(self.segments().iter());
         }
     }
 
     /// Makes the index of a segment anew, in memory, if it turned out to be wrong.
-    pub(super) fn renew_doubted(&self, segment: &Arc<Segment>) {
+    pub(super) fn rebuild_doubted(&self, segment: &Arc<Segment>) {
         self.renew_by(segment, |review, reason| self.adopt_review(segment, review, reason));
     }
 
@@ -214,7 +214,7 @@ impl Tailing {
             return Ok(());
         }
         segment.adopt(entries)?;
-        self.tell_rebuilt(segment.base(), reason);
+        self.emit_rebuilt(segment.base(), reason);
         Ok(())
     }
 
@@ -224,11 +224,11 @@ impl Tailing {
     }
 
     /// What the checkpoints say by now.
-    pub(crate) fn raise_marks(&self, found: &Checkpointed) {
-        self.raise_start(found.log_start);
-        self.raise_durable(found.recovery_point.unwrap_or(0));
+    pub(crate) fn advance_checkpoints(&self, found: &Checkpointed) {
+        self.advance_start(found.log_start);
+        self.advance_durable(found.recovery_point.unwrap_or(0));
         if let Some(upto) = found.cleaned {
-            self.note_compacted();
+            self.record_compacted();
             self.set_cleaned(upto);
         }
     }
@@ -247,7 +247,7 @@ impl Tailing {
     /// The first look.
     fn take_first_look(&self, watching: &mut Option<Watching>) -> Result<PartitionRecovery> {
         let report = self.list_anew(&SegmentList::default())?;
-        self.tell_missing(&report.missing);
+        self.emit_missing(&report.missing);
         *watching = Some(Watching::default());
         Ok(report)
     }
@@ -328,7 +328,7 @@ impl Tailing {
         let complete = segments.len().saturating_sub(1);
         let list = SegmentList::of(segments);
         if self.is_loaded() && list.is_same(&self.segments()) {
-            self.raise_start(log_start);
+            self.advance_start(log_start);
             return Ok(report);
         }
         let grown: Vec<_> = list.iter().take(complete).filter(|kept| !kept.end().sealed).cloned().collect();
@@ -430,7 +430,7 @@ impl Loader<'_> {
     fn start_by_index(&self, file: &PlainFile, base: u64, length: u64) -> Result<u64> {
         let start = segment::start_before(&self.log.disk, file, LogBytes { base, length }, u32::MAX)?;
         Ok(start.unwrap_or_else(|wrong| {
-            self.log.tell_rebuilt(base, wrong);
+            self.log.emit_rebuilt(base, wrong);
             0
         }))
     }

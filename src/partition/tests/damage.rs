@@ -111,20 +111,20 @@ fn each_flip(
 }
 
 #[test]
-fn a_damaged_batch_is_told_and_stepped_over() {
+fn a_damaged_batch_is_reported_and_stepped_over() {
     each_flip(&(16..HEADER_BYTES).chain([70, 100, 150]), |log, batch, _, limits| {
         check_damaged(log, batch, true, limits);
     });
 }
 
 #[test]
-fn a_damaged_length_is_told_and_the_index_leads_past_it() {
+fn a_damaged_length_is_reported_and_the_index_leads_past_it() {
     each_flip(&(8..12), |log, batch, _, limits| check_damaged(log, batch, false, limits));
 }
 
 #[test]
-fn an_impossible_offset_is_told_and_stepped_over() {
-    // A smaller change of the offset gives another offset of the segment, which nothing can tell.
+fn an_impossible_offset_is_reported_and_stepped_over() {
+    // A smaller change of the offset gives another offset of the segment, which nothing can show it.
     each_flip(&(0..7), |log, batch, _, limits| check_damaged(log, batch, true, limits));
 }
 

@@ -61,7 +61,7 @@ fn a_tailing_reader_of_committed_records_sees_each_transaction_as_it_ends() {
             fs::write(fixture.log_file(*base), bytes).unwrap();
         }
         log.tailing().unwrap().refresh().unwrap();
-        cursor.follow_transactions().unwrap();
+        cursor.refresh_transactions().unwrap();
         while let Some(fetched) = cursor.fetch(ANY).unwrap() {
             seen.extend(records_of(&fetched).into_iter().map(|(offset, _)| offset));
         }
@@ -80,7 +80,7 @@ fn check_with(model: &Model, change: &dyn Fn(&Fixture)) {
         log.bounds().unwrap();
         let mut cursor =
             Cursor::new(Arc::clone(&log), 0, ReadUpTo::Visible).isolated(IsolationLevel::ReadCommitted);
-        cursor.follow_transactions().unwrap();
+        cursor.refresh_transactions().unwrap();
         // What is open may first be come upon by reading.
         while cursor.fetch(ANY).unwrap().is_some() {}
         model.check(&log);
@@ -146,7 +146,7 @@ fn whatever_is_in_a_snapshot_what_is_seen_is_what_the_markers_say() {
 }
 
 #[test]
-fn a_snapshot_that_lies_is_told_of_and_written_anew() {
+fn a_snapshot_that_lies_is_reported_and_written_anew() {
     let model = entangled();
     let fixture = Fixture::new(POSITIONED, 1 << 20);
     model.write(&fixture, true);

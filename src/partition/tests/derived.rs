@@ -171,7 +171,7 @@ fn whatever_is_in_an_offset_index_nothing_young_is_deleted_and_offsets_are_found
 }
 
 #[test]
-fn an_index_that_disagrees_is_made_anew_and_told_of() {
+fn an_index_that_disagrees_is_made_anew_and_reported() {
     let case = Case::new(POSITIONED);
     for (segment, base) in case.bases.iter().enumerate() {
         for (suffix, width) in [(OFFSET_INDEX, OFFSET_ENTRY), (TIME_INDEX, TIME_ENTRY)] {
@@ -243,16 +243,16 @@ fn what_a_live_file_does_not_show_is_found_in_the_log_all_the_same() {
     fixture.chores.watch = Some(Arc::new(LiveWatch::new(&root)));
     let follower = fixture.follow_with(false);
     follower.tailing().unwrap().refresh().unwrap();
-    follower.glance().unwrap();
+    follower.refresh_end().unwrap();
     let ends = || follower.segments().last().unwrap().next_offset();
     assert_eq!(ends(), 1);
     let before = log.segments().last().unwrap().end_word();
     append(&log, &[value(1)]).unwrap();
     // As if somebody had put the page back.
     log.writer.live_slot().unwrap().publish(before);
-    follower.glance().unwrap();
+    follower.refresh_end().unwrap();
     assert_eq!(ends(), 1, "believed, for a second");
     follower.tailing().unwrap().forget_last_look();
-    follower.glance().unwrap();
+    follower.refresh_end().unwrap();
     assert_eq!(ends(), 2);
 }

@@ -80,7 +80,7 @@ fn links_and_folders_where_files_should_be_are_refused() {
 }
 
 #[test]
-fn the_leader_epoch_goes_on_and_its_checkpoint_follows_the_batches() {
+fn the_leader_epoch_continues_and_its_checkpoint_follows_the_batches() {
     let mut fixture = Fixture::new(POSITIONED, 1 << 20);
     fixture.settings.first_epoch = 4;
     let log = fixture.open_new();
@@ -129,7 +129,7 @@ fn the_leader_epoch_goes_on_and_its_checkpoint_follows_the_batches() {
 }
 
 #[test]
-fn a_leader_epoch_checkpoint_that_makes_no_sense_is_told_of_and_made_anew() {
+fn a_leader_epoch_checkpoint_that_makes_no_sense_is_reported_and_made_anew() {
     let mut fixture = Fixture::new(POSITIONED, 400);
     for (epoch, recovery_point) in [(4, 0), (6, 4), (9, 8)] {
         fixture.settings.first_epoch = epoch;

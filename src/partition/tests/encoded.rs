@@ -174,7 +174,7 @@ fn a_poll_holds_as_many_bytes_as_it_may_and_a_batch_at_least() {
 }
 
 #[test]
-fn a_batch_handed_out_in_part_is_decoded_once() {
+fn a_batch_returned_in_part_is_decoded_once() {
     let Some(codec) = codecs().nth(1) else { return };
     let mut written = Written::default();
     written.batch(3, codec);

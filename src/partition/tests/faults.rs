@@ -196,7 +196,7 @@ fn a_full_disk_never_poisons() {
 }
 
 #[test]
-fn appending_goes_on_when_there_is_space_again() {
+fn appending_continues_when_there_is_space_again() {
     for modes in [POSITIONED, MAPPED] {
         for operation in [Operation::Write, Operation::Allocate, Operation::Create] {
             for n in 0..12 {
@@ -226,7 +226,7 @@ fn appending_goes_on_when_there_is_space_again() {
 }
 
 #[test]
-fn after_a_failed_sync_reading_goes_on_and_nothing_else() {
+fn after_a_failed_sync_reading_continues_and_nothing_else() {
     for modes in [POSITIONED, MAPPED] {
         let fixture = Fixture::new(modes, 1 << 20);
         let log = fixture.open_new();

@@ -318,7 +318,7 @@ pub(super) fn append_numbered(log: &Arc<Leader>, count: u64, bytes: usize) -> Re
 /// Deletes the records below an offset, as a directory does that keeps no checkpoint.
 pub(super) fn delete_records(log: &Arc<Leader>, before: u64) -> Result<u64> {
     log.prepare_start(before)?;
-    log.raise_start(before);
+    log.advance_start(before);
     Ok(log.log_start())
 }
 
@@ -406,7 +406,7 @@ pub(super) fn work_ahead(log: &Leader) {
 #[expect(clippy::unnecessary_wraps, reason = "what is asked for may fail")]
 pub(super) fn raise(raised: &[(Arc<Leader>, u64)]) -> Result<()> {
     for (log, to) in raised {
-        log.raise_start(*to);
+        log.advance_start(*to);
     }
     Ok(())
 }

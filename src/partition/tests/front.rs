@@ -110,7 +110,7 @@ impl Pair {
                 assert_eq!(start, self.log_start);
                 assert!(self.log.durable_end() >= start, "what is hidden is on the medium");
                 self.written = start;
-                self.log.drop_front(0).unwrap();
+                self.log.delete_head_segments(0).unwrap();
             }
             Action::Retain { later } => self.retain(later),
             Action::KeepBytes(bytes) => {
@@ -396,7 +396,7 @@ fn stopped_after_any_number_of_renames_the_log_begins_where_the_checkpoint_says(
             });
             super::fixture::assert_numbered(&reopened, written..20, 100);
             // What lay below goes as if retention had just deleted it.
-            reopened.drop_front(0).unwrap();
+            reopened.delete_head_segments(0).unwrap();
             reopened.remove_due_files(0).unwrap();
             assert!(fixture.bases().iter().all(|base| *base >= written));
             let left = fixture.files().into_keys().filter(|name| name.ends_with(".deleted")).count();
@@ -431,7 +431,7 @@ fn what_could_not_be_renamed_or_removed_is_tried_again() {
 }
 
 #[test]
-fn a_reader_inside_what_is_deleted_is_told_and_keeps_what_it_holds() {
+fn a_reader_inside_what_is_deleted_is_reported_and_keeps_what_it_holds() {
     for modes in Modes::all() {
         let mut fixture = Fixture::new(modes, 300);
         fixture.settings.retention = BY_AGE;
@@ -445,7 +445,7 @@ fn a_reader_inside_what_is_deleted_is_told_and_keeps_what_it_holds() {
         inside.fetch(one).unwrap().unwrap();
         let list = log.segments();
         assert_eq!(delete_records(&log, 13).unwrap(), 13);
-        log.drop_front(0).unwrap();
+        log.delete_head_segments(0).unwrap();
         log.remove_due_files(i64::MAX).unwrap();
         assert_eq!(fixture.bases(), [12, 14, 16, 18]);
         for cursor in [&mut at_end, &mut inside, &mut unopened] {

@@ -61,7 +61,7 @@ fn emptied(evidence: Evidence) -> (Fixture, Vec<u64>, std::sync::Arc<Leader>) {
     }
     let log = fixture.open(checkpointed);
     if evidence == Evidence::History {
-        log.note_compacted();
+        log.record_compacted();
     }
     (fixture, bases, log)
 }

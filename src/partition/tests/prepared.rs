@@ -18,7 +18,7 @@ fn driven(modes: Modes, segment_bytes: u32) -> (Fixture, Alone) {
 }
 
 #[test]
-fn a_segment_begins_in_the_file_that_was_prepared_and_none_is_left_behind() {
+fn a_segment_begins_in_the_file_that_was_prepared_and_none_is_left_after() {
     for modes in Modes::all() {
         let (fixture, work) = driven(modes, 4000);
         let prepared = fixture.directory().join("next.prepared");

@@ -399,7 +399,7 @@ fn without_the_index_aborted_records_stay_hidden() {
 
 /// A damaged header must not make a batch one of an aborted transaction.
 #[test]
-fn damage_is_told_and_not_hidden() {
+fn damage_is_reported_and_not_hidden() {
     let model = Model::of(&[
         Step::Data { producer: 1, count: 2 },
         Step::Data { producer: 2, count: 2 },

@@ -198,7 +198,7 @@ impl Leader {
     pub(in crate::partition) fn decide_anew(&self, reason: &'static str) -> Result<()> {
         let Some((state, end)) = self.state_by_batches()? else { return Ok(()) };
         let at = self.producers.known.lock().loaded.unwrap_or(0);
-        self.tell_snapshot(at, reason);
+        self.emit_snapshot(at, reason);
         self.adopt_producers(state, end)
     }
 }
@@ -207,7 +207,7 @@ impl Tailing {
     /// The same where another process appends.
     pub(in crate::partition) fn decide_anew(&self, reason: &'static str) -> Result<()> {
         let Some((state, end)) = self.state_by_batches()? else { return Ok(()) };
-        self.tell_snapshot(0, reason);
+        self.emit_snapshot(0, reason);
         let first_open = state.first_open().unwrap_or(end);
         *self.decided.lock() = Some(Decided { state, upto: end });
         self.reading.stability.publish_anew(Some(first_open));

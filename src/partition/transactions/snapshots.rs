@@ -223,8 +223,8 @@ impl PartitionCore {
     }
 
     /// The newest snapshot, which is of the offset `at`, was wrong.
-    pub(super) fn tell_snapshot(&self, at: u64, reason: &'static str) {
-        self.chores.events.tell(|| Event::IndexRebuilt {
+    pub(super) fn emit_snapshot(&self, at: u64, reason: &'static str) {
+        self.chores.events.emit(|| Event::IndexRebuilt {
             partition: self.id.clone(),
             path: self.snapshot_path(at),
             reason: reason.into(),

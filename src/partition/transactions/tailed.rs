@@ -19,7 +19,7 @@ pub(in crate::partition) struct Decided {
 impl Tailing {
     /// Goes through what was appended since. From here on the first unstable offset never lies behind what was gone
     /// through: what is not known to be decided counts as open.
-    pub(crate) fn follow_transactions(&self) -> Result<()> {
+    pub(crate) fn refresh_transactions(&self) -> Result<()> {
         let mut decided = self.decided.lock();
         let segments = self.segments();
         let Some(end) = segments.last().map(|last| last.next_offset()) else { return Ok(()) };
@@ -50,7 +50,7 @@ impl Tailing {
             if self.bears_out(&names, Some(upto), &state, upto)? {
                 return Ok(Decided { state, upto });
             }
-            self.tell_snapshot(0, "other transactions are open than it says");
+            self.emit_snapshot(0, "other transactions are open than it says");
         }
         let upto = segments.iter().next().map_or(start, |first| first.base());
         Ok(Decided { state: ProducerState::default(), upto })

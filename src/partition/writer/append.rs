@@ -116,7 +116,7 @@ impl Leader {
         }
         if long {
             self.sync_long_tail();
-            self.wait_behind_a_long_tail();
+            self.wait_while_unsynced_exceeds_limit();
         }
         if self.wants_flush(end) && !matches!(level, Durability::Synced) {
             if waits_here() {
@@ -235,7 +235,7 @@ impl Leader {
             let partition = || self.id.clone();
             self.chores
                 .events
-                .tell(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
+                .emit(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
             let too_many =
                 self.writer.queue_sealed(writer.seal(), directory, self.writer.counters.appended_bytes());
             if !self.chores.finish_sealed(self) || too_many {

@@ -80,7 +80,7 @@ impl Leader {
     /// Returns when no more is unsynced than may be, or nothing more can be done about it. An append that has failed to make
     /// room is in the log all the same: the failure is told by events, and to those who append next.
     #[cold]
-    pub(super) fn wait_behind_a_long_tail(self: &Arc<Self>) {
+    pub(super) fn wait_while_unsynced_exceeds_limit(self: &Arc<Self>) {
         let holding = &self.writer.durable.waiting;
         let appended = self.writer.counters.appended_bytes();
         let is_served = |goal| goal < holding.from() || self.writer.has_failed() || self.has_ended();
@@ -91,7 +91,7 @@ impl Leader {
         holding.turns.until(appended, is_served, || {
             let unsynced = appended.saturating_sub(holding.from().saturating_sub(holding.most));
             let partition = || self.id.clone();
-            self.chores.events.tell(|| Event::AppendsStalled { partition: partition(), unsynced });
+            self.chores.events.emit(|| Event::AppendsStalled { partition: partition(), unsynced });
             // The sync that was asked for may be under way.
             drop(self.writer.finishing());
             if is_served(appended) {
@@ -100,7 +100,7 @@ impl Leader {
             match self.sync() {
                 // Closing syncs. What poisons is told where it does.
                 Ok(()) | Err(Error::Closed | Error::NotFound { .. } | Error::Poisoned(_)) => {}
-                Err(failure) => self.tell_failed("a sync", &failure),
+                Err(failure) => self.emit_failed("a sync", &failure),
             }
         });
     }

@@ -188,7 +188,7 @@ impl Leader {
         });
         // Covers the entry of the segment behind the last of these too: it was made before that one was sealed.
         directory.sync().map_err(FinishFailure::Lost).inspect_err(|failure| self.note_lost(failure))?;
-        self.raise_durable(last.segment().next_offset());
+        self.advance_durable(last.segment().next_offset());
         self.writer.note_covered(appended);
         if let Some(finished) = queue.get(..indexed).and_then(<[_]>::last) {
             self.marks.advance_recovery_point(finished.segment().next_offset());
@@ -216,7 +216,7 @@ impl Leader {
             before => before,
         };
         last.seal_and_sync().inspect_err(|failure| self.note_lost(failure))?;
-        self.raise_durable(next_offset);
+        self.advance_durable(next_offset);
         self.note_synced(self.writer.counters.appended_bytes());
         before?;
         let directory = self.opened_directory().map_err(FinishFailure::Refused)?;

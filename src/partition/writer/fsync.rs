@@ -110,7 +110,7 @@ impl Leader {
     /// The first failure counts.
     fn note_cause(&self, cause: PoisonCause) -> PoisonCause {
         let cause = self.writer.failure.get_or_init(|| {
-            self.chores.events.tell(|| Event::PartitionPoisoned {
+            self.chores.events.emit(|| Event::PartitionPoisoned {
                 partition: cause.partition.clone(),
                 failure: cause.failure.clone(),
             });
@@ -167,7 +167,7 @@ impl Leader {
             // Nothing of it is to be kept, or closing has synced it.
             Ok(()) | Err(Error::NotFound { .. } | Error::Closed) => Ok(()),
             Err(failure) => {
-                self.tell_failed("a sync by flush.messages", &failure);
+                self.emit_failed("a sync by flush.messages", &failure);
                 Ok(())
             }
         }
@@ -251,7 +251,7 @@ impl Leader {
             .inspect_err(|failure| self.note_lost(failure))
             .inspect(|finished| {
                 self.writer.counters.synced();
-                self.raise_durable(next_offset);
+                self.advance_durable(next_offset);
                 if finished.is_ok() {
                     self.marks.advance_recovery_point(next_offset);
                 }
@@ -261,7 +261,7 @@ impl Leader {
         match synced {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(unindexed)) => {
-                self.tell_failed("giving a segment its final form", &unindexed.into_error());
+                self.emit_failed("giving a segment its final form", &unindexed.into_error());
                 Ok(())
             }
             Err(failure) => Err(self.after(&mut self.writer.appender(), failure)),
@@ -299,6 +299,6 @@ impl Leader {
         let (before, _order) = self.end_with_order(Ended::Deleted);
         drop(before);
         self.writer.forget_unfinished();
-        self.tell_pinned(self.segments().iter());
+        self.emit_pinned(self.segments().iter());
     }
 }

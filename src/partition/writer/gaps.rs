@@ -38,7 +38,7 @@ impl Leader {
             return Ok(());
         }
         let reason = format!(
-            "{base} lies {gap} behind the end of {}, but a segment holds fewer than 2³¹ offsets: skip to it first",
+            "{base} lies {gap} past the end of {}, but a segment holds fewer than 2³¹ offsets: advance the log end first",
             self.id
         );
         Err(Error::invalid("record offset", reason))

@@ -159,7 +159,7 @@ impl Leader {
     }
 
     /// Brings the partition to rest if nobody has appended since the mark was last taken away.
-    pub(crate) fn rest_unless_used(self: &Arc<Self>) -> bool {
+    pub(crate) fn close_unless_used(self: &Arc<Self>) -> bool {
         let rests = !self.writer.used.load(Ordering::Relaxed) && self.rest();
         if rests {
             self.chores.actives.round.lock().partitions.retain(|one| one.as_ptr() != Arc::as_ptr(self));

@@ -149,7 +149,7 @@ impl Leader {
         let writer =
             SegmentWriter::reopen(&self.disk, &self.directory, base, found, capacity, interval, entries)?;
         if let Some(wrong) = writer.segment().take_doubt() {
-            self.tell_rebuilt(base, wrong);
+            self.emit_rebuilt(base, wrong);
         }
         Ok(writer)
     }

@@ -20,7 +20,7 @@ impl Leader {
                 _ => unsynced.sync(),
             };
             match synced {
-                Ok(()) => self.raise_durable(end),
+                Ok(()) => self.advance_durable(end),
                 Err(failure) => self.note_lost(&failure),
             }
         }

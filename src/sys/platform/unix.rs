@@ -47,7 +47,7 @@ pub(crate) fn call_in_children(handler: extern "C" fn()) {
     unsafe { libc::pthread_atfork(None, None, Some(handler)) };
 }
 
-/// What tells a file from one that takes its name.
+/// What distinguishes a file from one that takes its name.
 pub(crate) fn file_number(_file: &File, metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
 }
@@ -81,7 +81,7 @@ pub(crate) const MAPS_PIN_FILES: bool = cfg!(held_files);
 pub(crate) const MOVES_OPEN_DIRECTORIES: bool = !cfg!(held_files);
 /// Whether a file that is removed while it is open keeps its name until it is closed.
 pub(crate) const KEEPS_REMOVED_NAMES: bool = cfg!(held_files);
-/// Whether some names mean devices wherever they stand.
+/// Whether some names mean devices wherever they are.
 pub(crate) const HAS_DEVICE_NAMES: bool = false;
 
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
@@ -147,7 +147,7 @@ pub(crate) fn sync_directory(directory: &DirectoryHandle) -> io::Result<()> {
 }
 
 /// Takes the whole file exclusively, in the kind of lock that conflicts with the JVM's and with a second open in this
-/// process. `false`: somebody has it.
+/// process. `false`: another process has it.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     let request = whole_file(libc::F_WRLCK);
@@ -163,7 +163,7 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Releases the lock, whoever holds copies of the descriptor.
+/// Releases the lock, also where other processes hold copies of the descriptor.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(crate) fn unlock(file: &File) {
     let request = whole_file(libc::F_UNLCK);
@@ -195,7 +195,7 @@ pub(crate) fn unlock(file: &File) {
     let _ = file.unlock();
 }
 
-/// The process that holds the lock of `file`. A broker's kind of lock tells its owner; an open-file-description lock
+/// The process that holds the lock of `file`. A broker's kind of lock reports its owner; an open-file-description lock
 /// has no owner but a descriptor, which the process file system shows.
 #[cfg(target_os = "linux")]
 pub(crate) fn lock_holder(file: &File, path: &Path) -> Option<u32> {
@@ -331,7 +331,7 @@ fn populate(raw: &MmapRaw, start: u64, end: u64, advice: memmap2::Advice) -> io:
     if length == 0 { Ok(()) } else { raw.advise_range(advice, start, length) }
 }
 
-/// Brings pages in for reading; a file cut by somebody else, or a device that fails, is an error here instead of a
+/// Brings pages in for reading; a file cut by another program, or a device that fails, is an error here instead of a
 /// signal at the first touch. Kernels before 5.14 cannot: there a touch brings them in.
 #[cfg(target_os = "linux")]
 pub(crate) fn populate_for_reading(raw: &MmapRaw, start: u64, end: u64) -> io::Result<()> {
@@ -405,11 +405,11 @@ pub(crate) fn futex_wait(_word: &std::sync::atomic::AtomicU32, _seen: u32, timeo
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn futex_wake(_word: &std::sync::atomic::AtomicU32) {}
 
-/// Runs `act` in a child made by `fork`, waits for it and tells what it panicked with.
+/// Runs `act` in a child made by `fork`, waits for it and reports what it panicked with.
 #[cfg(test)]
 pub(crate) fn in_child(act: impl FnOnce()) -> Result<(), String> {
     use std::io::{Read, Write};
-    let (mut told, mut tell) = io::pipe().map_err(|e| e.to_string())?;
+    let (mut reported, mut tell) = io::pipe().map_err(|e| e.to_string())?;
     // SAFETY: the child runs in a copy of this process with this thread alone. A lock of the allocator is handled by the
     // C library; whatever else it may wait for, the alarm ends it.
     let child = unsafe { libc::fork() };
@@ -427,7 +427,7 @@ pub(crate) fn in_child(act: impl FnOnce()) -> Result<(), String> {
     }
     drop(tell);
     let mut words = String::new();
-    told.read_to_string(&mut words).map_err(|e| e.to_string())?;
+    reported.read_to_string(&mut words).map_err(|e| e.to_string())?;
     let mut status = 0;
     // SAFETY: `status` is an integer that lives through the call.
     unsafe { libc::waitpid(child, &raw mut status, 0) };

@@ -19,7 +19,7 @@ pub(crate) const MOVES_OPEN_DIRECTORIES: bool = false;
 /// Whether a file that is removed while it is open keeps its name until it is closed: on NTFS since 2018 it does not, but
 /// on FAT, on other machines' disks and before.
 pub(crate) const KEEPS_REMOVED_NAMES: bool = true;
-/// Whether some names mean devices wherever they stand.
+/// Whether some names mean devices wherever they are.
 pub(crate) const HAS_DEVICE_NAMES: bool = true;
 
 const INVALID_FUNCTION: i32 = 1;
@@ -27,7 +27,7 @@ const ACCESS_DENIED: i32 = 5;
 const INVALID_HANDLE: i32 = 6;
 const SHARING_VIOLATION: i32 = 32;
 const NOT_SUPPORTED: i32 = 50;
-/// Somebody who looks at a file, as scanners and indexers do, is given half of this and a bit more to be done with it.
+/// A program that opens a file, as scanners and indexers do, is given half of this and a bit more to be done with it.
 const MAX_PAUSE: Duration = Duration::from_millis(64);
 
 /// Open a link itself instead of what it points to.
@@ -79,7 +79,7 @@ pub(crate) fn refuse_links(options: &mut OpenOptions) {
 /// There is no `fork`.
 pub(crate) fn call_in_children(_handler: extern "C" fn()) {}
 
-/// What tells a file from one that takes its name. 0: the file system has no numbers.
+/// What distinguishes a file from one that takes its name. 0: the file system has no numbers.
 pub(crate) fn file_number(file: &File, _metadata: &fs::Metadata) -> u64 {
     device_and_number(file).map_or(0, |(_, number)| number)
 }
@@ -131,7 +131,7 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], position: u64) -> io::Result<u
 
 /// A file takes the place of another one also while that is open, on newer file systems at once.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    // Whoever has a file of a directory open may well keep it.
+    // A process that has a file of a directory open may well keep it.
     let patient = || fs::symlink_metadata(from).is_ok_and(|metadata| metadata.is_file());
     retried(patient, || fs::rename(from, to))
 }
@@ -140,7 +140,7 @@ pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     retried(|| true, || fs::remove_file(path))
 }
 
-/// Tries again while somebody has the file open in a way that excludes the attempt.
+/// Tries again while another process has the file open in a way that excludes the attempt.
 fn retried(patient: impl Fn() -> bool, attempt: impl Fn() -> io::Result<()>) -> io::Result<()> {
     let mut pause = Duration::from_millis(1);
     loop {
@@ -150,7 +150,7 @@ fn retried(patient: impl Fn() -> bool, attempt: impl Fn() -> io::Result<()>) -> 
                     && pause <= MAX_PAUSE
                     && patient() =>
             {
-                // Nobody raises it.
+                // No limit is raised.
                 Signal::default().wait(Instant::now().checked_add(pause));
                 pause *= 2;
             }
@@ -190,7 +190,7 @@ fn has_no_answer(failure: &io::Error) -> bool {
     failure.raw_os_error().is_some_and(|code| known.contains(&code))
 }
 
-/// Takes the whole file exclusively, as the JVM does. `false`: somebody has it.
+/// Takes the whole file exclusively, as the JVM does. `false`: another process has it.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),

@@ -1,4 +1,4 @@
-//! What cannot be looked at.
+//! What cannot be checked.
 
 use std::fs;
 
@@ -6,10 +6,10 @@ use crate::error::Error;
 use crate::sys::EntryKind;
 use crate::sys::disk::kind_of;
 
-/// A directory that cannot be looked at for a moment is not a directory that is gone: recovery would call it damaged, a
+/// A directory that cannot be checked for a moment is not a directory that is gone: recovery would call it damaged, a
 /// compaction leave files, and what was kept aside be written over.
 #[test]
-fn what_cannot_be_looked_at_is_not_taken_for_missing() {
+fn what_cannot_be_examined_is_not_taken_for_missing() {
     let directory = tempfile::tempdir().unwrap();
     let (file, round) = (directory.path().join("file"), directory.path().join("round"));
     fs::write(&file, "here").unwrap();

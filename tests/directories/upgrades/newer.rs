@@ -116,7 +116,7 @@ enum End {
     Refused,
     /// The same from opening for writing. It can be read, and nothing is missing.
     ReadOnly,
-    /// Nothing is missing: the file is derived, or what is known of it stands where it always did. Told by an event where
+    /// Nothing is missing: the file is derived, or what is known of it is where it always did. Reported by an event where
     /// `true`.
     Same(bool),
 }
@@ -158,7 +158,7 @@ const NEWER: [(&str, &str, Change, End); 23] = [
         |bytes| in_a_record(bytes, |_, value| set(value, 0, 2)),
         End::Refused,
     ),
-    // The level says whether records may be newer than is known; what they add stands after what is known.
+    // The level says whether records may be newer than is known; what they add is after what is known.
     (
         "__cluster_metadata-0/.log",
         "metadata.version",
@@ -175,7 +175,7 @@ const NEWER: [(&str, &str, Change, End); 23] = [
     ("__cluster_metadata-0/.log", "version of a setting", |bytes| later_record(bytes, 4), End::Same(false)),
     ("__consumer_offsets-0/.log", "version of a position", |bytes| later_of_group(bytes, 1), End::Refused),
     ("__consumer_offsets-1/.log", "version of a position", |bytes| later_of_group(bytes, 1), End::Refused),
-    // Positions need it not. Whoever would join the group is refused.
+    // Positions need it not. A consumer that would join the group is refused.
     ("__consumer_offsets-1/.log", "version of a group", |bytes| later_of_group(bytes, 2), End::Same(true)),
 ];
 
@@ -233,7 +233,7 @@ fn is_unsupported(error: &Error) -> bool {
         && error.to_string().contains("version")
 }
 
-fn is_told(events: &Events) -> bool {
+fn is_reported(events: &Events) -> bool {
     std::iter::from_fn(|| events.try_next())
         .any(|event| matches!(event, Event::CheckpointUnreadable { .. } | Event::CommitSkipped { .. }))
 }
@@ -266,15 +266,15 @@ fn a_newer_format_is_refused_or_known_to_say_nothing_new() {
                     (Err(failure), End::Refused) => {
                         assert!(is_unsupported(&failure), "{case}: {failure:?}");
                         let _ = log.close();
-                        // Space that was taken ahead may go.
+                        // Space that was preallocated may go.
                         let now = fs::read(&path).unwrap();
                         let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
                         assert_eq!(now.get(..written), bytes.get(..written), "{case}: it was changed");
                     }
-                    (Ok(found), End::Same(tells)) => {
+                    (Ok(found), End::Same(reports)) => {
                         assert_eq!(found, state.expected, "{case}");
                         // A reader needs no leader epochs.
-                        assert!(!tells || is_told(&events) || read_only, "{case}: no event");
+                        assert!(!reports || is_reported(&events) || read_only, "{case}: no event");
                     }
                     (Ok(found), End::ReadOnly) if read_only => assert_eq!(found, state.expected, "{case}"),
                     (other, _) => panic!("{case}, {read_only}: {:?}", other.err()),
@@ -286,7 +286,7 @@ fn a_newer_format_is_refused_or_known_to_say_nothing_new() {
     }
 }
 
-/// Whoever joins a group whose record is of a later version would write over it.
+/// A member that joins a group whose record is of a later version would write over it.
 #[test]
 fn a_group_of_a_newer_version_takes_no_member() {
     let mut tried = 0;

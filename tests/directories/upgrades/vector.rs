@@ -120,7 +120,7 @@ pub(crate) fn write(version: &Path) {
     log.run_maintenance().unwrap();
     let expected = described(&log).unwrap();
     log.close().unwrap();
-    keep(&version.join("closed"), &root, &expected, 0);
+    save(&version.join("closed"), &root, &expected, 0);
 
     let log = of(clock.clone()).open(&root).unwrap();
     fill(&log, &clock, 20..32);
@@ -131,14 +131,14 @@ pub(crate) fn write(version: &Path) {
     log.topic("altered").unwrap().add_partitions(2).unwrap();
     fill(&log, &clock, 32..36);
     let expected = described(&log).unwrap();
-    keep(&version.join("running"), &root, &expected, 0);
+    save(&version.join("running"), &root, &expected, 0);
 
     // The last batch of a partition as it is when the program is killed while it writes.
     let killed = dir.path().join("killed");
     crate::common::copy(&root, &killed);
     drop(log);
     let torn = tear(&killed.join("plain-1"));
-    keep(&version.join("killed"), &killed, &expected, torn);
+    save(&version.join("killed"), &killed, &expected, torn);
 }
 
 fn make_topics(log: &EventLog) {
@@ -237,7 +237,7 @@ fn complete_batches(bytes: &[u8]) -> usize {
     at
 }
 
-fn keep(state: &Path, root: &Path, expected: &Value, torn: u64) {
+fn save(state: &Path, root: &Path, expected: &Value, torn: u64) {
     let mut lengths = BTreeMap::new();
     for (name, path) in files_below(root) {
         let bytes = fs::read(&path).unwrap();

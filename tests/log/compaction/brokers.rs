@@ -20,7 +20,7 @@ fn options(now: i64) -> OpenOptions {
     EventLog::options().clock(clock).maintenance(Maintenance::Manual)
 }
 
-/// The last value of each key of a topic, by what counts for whoever reads committed records.
+/// The last value of each key of a topic, by what counts for readers of committed records.
 fn state(log: &EventLog, topic: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let config = ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted);
     let mut reader = log.consumer_with(config).unwrap();
@@ -66,11 +66,11 @@ fn topics_of_brokers_stand_for_the_same_afterwards() {
         for _ in 0..3 {
             log.run_maintenance().unwrap();
         }
-        let told = std::iter::from_fn(|| events.try_next());
+        let reported = std::iter::from_fn(|| events.try_next());
         let wrong = |event: &Event| {
             matches!(event, Event::CompactionRefused { .. } | Event::MaintenanceFailed { .. })
         };
-        assert_eq!(told.filter(wrong).collect::<Vec<_>>(), []);
+        assert_eq!(reported.filter(wrong).collect::<Vec<_>>(), []);
         for (topic, before) in topics.iter().zip(before) {
             assert_eq!(state(&log, topic), before, "{topic}");
         }
@@ -93,7 +93,7 @@ fn what_a_broker_compacted_comes_out_byte_for_byte() {
                 fs::rename(partition.join(&name), partition.join(plain)).unwrap();
             }
         }
-        // By what it kept the time of the broker's pass is known.
+        // By what it kept the time of the broker's cleaner run is known.
         let now = horizon_of(&theirs).unwrap() - retention;
         fs::write(dir.path().join("cleaner-offset-checkpoint"), "").unwrap();
         let log = options(now).open(dir.path()).unwrap();

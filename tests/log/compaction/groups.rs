@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stratalog::{Event, EventLog, Position, Record, TopicConfig};
 
-use super::{by_hand, clock, in_memory};
+use super::{clock, in_memory, manual};
 use crate::common::names;
 
 const GROUPS: usize = 6;
@@ -67,7 +67,7 @@ fn size(log: &EventLog) -> u64 {
 #[test]
 fn committed_positions_survive_and_groups_that_went_vanish() {
     let (dir, clock) = (in_memory(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", TopicConfig::new().partitions(PARTITIONS)).unwrap();
     for partition in topic.partitions() {
         for _ in 0..4 {
@@ -79,7 +79,7 @@ fn committed_positions_survive_and_groups_that_went_vanish() {
     log.group(GONE).unwrap().set_committed([Position::new(("t", 0), 7)]).unwrap();
     commit(&log, 0..40);
     log.group(GONE).unwrap().remove_committed([("t", 0)]).unwrap();
-    // The partition that it was in goes on, so that this is in a segment that is complete.
+    // The partition that it was in continues, so that this is in a segment that is complete.
     let other =
         (0..9999).map(|n| format!("other {n}")).find(|name| shard_of(name) == shard_of(GONE)).unwrap();
     for offset in 0..60 {
@@ -94,11 +94,11 @@ fn committed_positions_survive_and_groups_that_went_vanish() {
     assert_eq!(committed(&log), before);
     assert!(size(&log) < large / 2, "{} of {large}", size(&log));
     log.close().unwrap();
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     assert!(log.recovery().clean);
     assert_eq!(committed(&log), before);
 
-    // The pass has given tombstones their time. When it has come the next one takes them out.
+    // The cleaner run has given tombstones their time. When it has come the next one takes them out.
     assert!(holds(dir.path(), GONE));
     let mate = (0..9999).map(|n| format!("mate {n}")).find(|name| shard_of(name) == shard_of(GONE)).unwrap();
     for (hours, is_left) in [(23, true), (2, false)] {
@@ -113,10 +113,10 @@ fn committed_positions_survive_and_groups_that_went_vanish() {
     let before = committed(&log);
     assert_eq!(before.len(), GROUPS + 2, "with the two that shared its partition");
     log.close().unwrap();
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     assert_eq!(committed(&log), before);
-    let told = std::iter::from_fn(|| events.try_next());
+    let reported = std::iter::from_fn(|| events.try_next());
     let wrong =
         |event: &Event| matches!(event, Event::CompactionRefused { .. } | Event::MaintenanceFailed { .. });
-    assert_eq!(told.filter(wrong).count(), 0);
+    assert_eq!(reported.filter(wrong).count(), 0);
 }

@@ -1,4 +1,4 @@
-//! Compaction against a plain list of records: whatever is done to both, both stand for the same.
+//! Compaction against a plain list of records: whatever is done to both, both hold the same.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,10 +29,10 @@ enum Action {
         codec: usize,
         records: Vec<Sent>,
     },
-    /// The clock goes on by milliseconds.
+    /// The clock continues by milliseconds.
     Wait(u16),
     Maintain,
-    /// The reader that is there all the time goes on.
+    /// The reader that is there all the time continues.
     Poll(usize),
     CloseAndReopen,
     /// Neither closed nor synced.
@@ -92,7 +92,7 @@ fn setting() -> impl Strategy<Value = Setting> {
 struct Kept {
     sent: Sent,
     timestamp: i64,
-    /// When a pass came to it first.
+    /// When a cleaner run came to it first.
     passed_at: Option<i64>,
     /// The reader was given it.
     was_read: bool,
@@ -107,12 +107,12 @@ struct Pair {
     events: Events,
     topic: Topic,
     reader: Consumer,
-    read_upto: u64,
+    read_end: u64,
     model: Vec<Kept>,
     /// Everything below was gone through.
-    upto: u64,
-    last_pass: i64,
-    passes: usize,
+    end: u64,
+    last_run: i64,
+    runs: usize,
 }
 
 fn open(dir: &Path, setting: &Setting, clock: &ManualClock) -> EventLog {
@@ -144,11 +144,11 @@ impl Pair {
             events,
             topic,
             reader,
-            read_upto: 0,
+            read_end: 0,
             model: Vec::new(),
-            upto: 0,
-            last_pass: i64::MIN,
-            passes: 0,
+            end: 0,
+            last_run: i64::MIN,
+            runs: 0,
         };
         // A compacted topic takes no records without key; one may become compacted that has some.
         pair.send(0, keyless);
@@ -221,12 +221,12 @@ impl Pair {
         self.log.run_maintenance().unwrap();
         while let Some(event) = self.events.try_next() {
             match event {
-                Event::PartitionCompacted { upto, bytes_before, bytes_after, .. } => {
-                    assert!(upto > self.upto, "each pass comes further");
+                Event::PartitionCompacted { end, bytes_before, bytes_after, .. } => {
+                    assert!(end > self.end, "each run comes further");
                     assert!(bytes_before > 0 && bytes_after > 0);
-                    (self.upto, self.last_pass) = (upto, self.now);
-                    self.passes += 1;
-                    let passed = usize::try_from(upto).unwrap();
+                    (self.end, self.last_run) = (end, self.now);
+                    self.runs += 1;
+                    let passed = usize::try_from(end).unwrap();
                     for kept in &mut self.model[..passed] {
                         kept.passed_at.get_or_insert(self.now);
                     }
@@ -243,12 +243,12 @@ impl Pair {
         for _ in 0..most {
             let records = self.reader.poll(Duration::ZERO).unwrap();
             for record in &records {
-                assert!(record.offset() >= self.read_upto, "in order");
-                self.read_upto = record.offset() + 1;
+                assert!(record.offset() >= self.read_end, "in order");
+                self.read_end = record.offset() + 1;
                 self.compare(record);
                 self.model[usize::try_from(record.offset()).unwrap()].was_read = true;
             }
-            self.read_upto = self.read_upto.max(self.reader.positions()[0].offset());
+            self.read_end = self.read_end.max(self.reader.positions()[0].offset());
         }
     }
 
@@ -270,7 +270,7 @@ impl Pair {
         }
         let mut last = BTreeMap::new();
         for (offset, kept) in (0_u64..).zip(&self.model) {
-            if offset < self.upto
+            if offset < self.end
                 && let Some(key) = kept.sent.key
             {
                 last.insert(key, offset);
@@ -278,12 +278,12 @@ impl Pair {
         }
         for (offset, kept) in (0_u64..).zip(&self.model) {
             let is_there = found.contains_key(&offset);
-            let is_expected = if offset >= self.upto {
+            let is_expected = if offset >= self.end {
                 Some(true)
             } else if kept.sent.key.is_none_or(|key| last[&key] > offset) {
                 Some(false)
             } else if kept.sent.value.is_some()
-                || kept.passed_at.is_none_or(|at| self.last_pass < at + RETENTION_MS)
+                || kept.passed_at.is_none_or(|at| self.last_run < at + RETENTION_MS)
             {
                 Some(true)
             } else {
@@ -291,7 +291,7 @@ impl Pair {
                 Some(false)
             };
             let is_expected = match is_expected {
-                Some(true) if kept.sent.value.is_none() && offset < self.upto => {
+                Some(true) if kept.sent.value.is_none() && offset < self.end => {
                     if self.may_be_gone() {
                         None
                     } else {
@@ -301,8 +301,8 @@ impl Pair {
                 other => other,
             };
             assert!(is_expected.is_none_or(|expected| expected == is_there), "{offset}: {is_there} {kept:?}");
-            // Whoever reads along misses nothing that stays.
-            if is_there && offset < self.read_upto {
+            // A reader beside it misses nothing that stays.
+            if is_there && offset < self.read_end {
                 assert!(kept.was_read, "the reader passed {offset}");
             }
         }
@@ -312,7 +312,7 @@ impl Pair {
 
     /// A tombstone shares the time from which on it may go with its batch: another one in it may have been passed first.
     fn may_be_gone(&self) -> bool {
-        self.model.iter().any(|kept| kept.passed_at.is_some_and(|at| self.last_pass >= at + RETENTION_MS))
+        self.model.iter().any(|kept| kept.passed_at.is_some_and(|at| self.last_run >= at + RETENTION_MS))
     }
 }
 
@@ -333,7 +333,7 @@ fn run(setting: Setting, keyless: Vec<Sent>, actions: Vec<Action>) {
         pair.check();
     }
     pair.log.close().unwrap();
-    eprintln!("{} passes over {} records", pair.passes, pair.model.len());
+    eprintln!("{} runs over {} records", pair.runs, pair.model.len());
 }
 
 proptest! {
@@ -343,7 +343,7 @@ proptest! {
     })]
 
     #[test]
-    fn a_compacted_log_stands_for_the_same_as_all_records(
+    fn a_compacted_log_holds_the_same_as_all_records(
         setting in setting(),
         keyless in vec(sent(true), 0..10),
         actions in vec(action(), 1..40),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stratalog::{CleanupPolicy, Event, EventLog, Maintenance, Position, Record, Records, Topic};
 
-use super::{NOW, SECOND, by_hand, clock, config, fill, filled, in_memory};
+use super::{NOW, SECOND, clock, config, fill, filled, in_memory, manual};
 use crate::common::{names, read};
 
 /// Offsets of what is there.
@@ -29,7 +29,7 @@ fn roll(log: &EventLog, topic: &Topic) {
 }
 
 #[test]
-fn a_pass_is_told_and_counted_and_written_down() {
+fn a_pass_is_reported_and_counted_and_written_down() {
     let (dir, clock) = (in_memory(), clock());
     let (log, topic) = filled(dir.path(), &clock);
     let events = log.events();
@@ -40,22 +40,23 @@ fn a_pass_is_told_and_counted_and_written_down() {
     assert!(report.bytes_before_compaction < size);
     let now = topic.partition(0).unwrap().size().unwrap();
     assert_eq!(size - now, report.bytes_before_compaction - report.bytes_after_compaction);
-    let told = std::iter::from_fn(|| events.try_next());
-    let told: Vec<_> = told.filter(|event| matches!(event, Event::PartitionCompacted { .. })).collect();
+    let reported = std::iter::from_fn(|| events.try_next());
+    let reported: Vec<_> =
+        reported.filter(|event| matches!(event, Event::PartitionCompacted { .. })).collect();
     let segments = topic.partition(0).unwrap().segments().unwrap();
     let active = segments.last().unwrap().offsets.start;
-    assert_eq!(told.len(), 1);
+    assert_eq!(reported.len(), 1);
     assert!(
-        matches!(&told[0], Event::PartitionCompacted { partition, upto, bytes_before, segments_after, .. }
-            if partition.topic() == "t" && *upto == active && *bytes_before == report.bytes_before_compaction
+        matches!(&reported[0], Event::PartitionCompacted { partition, end, bytes_before, segments_after, .. }
+            if partition.topic() == "t" && *end == active && *bytes_before == report.bytes_before_compaction
                 && *segments_after + 1 == segments.len())
     );
     let checkpoint = std::fs::read_to_string(dir.path().join("cleaner-offset-checkpoint")).unwrap();
     assert_eq!(checkpoint, format!("0\n1\nt 0 {active}\n"));
     log.close().unwrap();
-    // A checkpoint that makes no sense is none: everything is gone through again, and nothing changes.
+    // A checkpoint that is invalid is none: everything is gone through again, and nothing changes.
     std::fs::write(dir.path().join("cleaner-offset-checkpoint"), "nonsense").unwrap();
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.topic("t").unwrap();
     let before = offsets(&log, &topic);
     assert_eq!(log.run_maintenance().unwrap().partitions_compacted, 1);
@@ -67,7 +68,7 @@ fn a_pass_is_told_and_counted_and_written_down() {
 #[test]
 fn tombstones_go_when_their_time_has_come_and_not_before() {
     let (dir, clock) = (in_memory(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", config().set("delete.retention.ms", "60000")).unwrap();
     send(&log, &topic, "a", Some(300));
     send(&log, &topic, "a", None);
@@ -89,7 +90,7 @@ fn tombstones_go_when_their_time_has_come_and_not_before() {
 #[test]
 fn records_younger_than_the_least_lag_are_left_alone() {
     let (dir, clock) = (in_memory(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", config().set("min.compaction.lag.ms", "10000")).unwrap();
     fill(&log, &topic, &clock, 24);
     // Four and five to a segment, a second each: the segments up to ten seconds ago.
@@ -108,9 +109,9 @@ fn records_younger_than_the_least_lag_are_left_alone() {
 }
 
 #[test]
-fn a_little_dirt_waits_unless_it_waits_for_too_long() {
+fn a_small_dirty_range_waits_unless_it_waits_for_too_long() {
     let (dir, clock) = (in_memory(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let config = config().set("min.cleanable.dirty.ratio", "0.5").set("max.compaction.lag.ms", "60000");
     let topic = log.create_topic("t", config).unwrap();
     let keys = |from: usize, to: usize| {
@@ -143,9 +144,9 @@ fn without_compact_nothing_is_compacted() {
 #[test]
 fn what_is_compacted_can_be_deleted_too() {
     let (dir, clock) = (in_memory(), clock());
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.create_topic("t", config()).unwrap();
-    // A segment without any record is judged by the time of its file.
+    // A segment without any record is as old as the time of its file.
     for key in ["first", "second"] {
         send(&log, &topic, key, Some(900));
     }
@@ -173,7 +174,7 @@ fn what_is_compacted_can_be_deleted_too() {
     log.run_maintenance().unwrap();
     assert_eq!(topic.partition(0).unwrap().segments().unwrap()[0].offsets.start, second.end);
     log.close().unwrap();
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     let topic = log.topic("t").unwrap();
     assert_eq!(topic.partition(0).unwrap().offsets().unwrap().log_start, second.end);
     assert!(offsets(&log, &topic).iter().all(|at| *at >= second.end));
@@ -185,17 +186,17 @@ fn with_little_memory_several_passes_do_the_same_as_one() {
     let mut left = Vec::new();
     for memory in [0, 16 << 20] {
         let dir = in_memory();
-        let log = by_hand(&clock).compaction_memory(memory).open(dir.path()).unwrap();
+        let log = manual(&clock).compaction_memory(memory).open(dir.path()).unwrap();
         let topic = log.create_topic("t", config()).unwrap();
         fill(&log, &topic, &clock, 200);
-        let passes = log.run_maintenance().unwrap().partitions_compacted;
-        assert!(if memory == 0 { passes > 3 } else { passes == 1 }, "{passes}");
+        let runs = log.run_maintenance().unwrap().partitions_compacted;
+        assert!(if memory == 0 { runs > 3 } else { runs == 1 }, "{runs}");
         left.push(offsets(&log, &topic));
     }
     assert_eq!(left[0], left[1]);
 }
 
-/// A reader stands anywhere while segments become others under it, in every way to read.
+/// A reader is anywhere while segments become others under it, in every way to read.
 #[test]
 fn readers_find_their_place_again() {
     crate::common::in_every_mode(|mode, dir| {
@@ -210,7 +211,7 @@ fn readers_find_their_place_again() {
                 let mut reader = log.standalone_consumer().unwrap();
                 reader.assign([("t", 0)]).unwrap();
                 reader.seek(Position::new(("t", 0), from)).unwrap();
-                // Some stand in the middle of a segment, some have only been sent there.
+                // Some are in the middle of a segment, some have only been sent there.
                 let read =
                     if from % 3 == 0 { reader.poll(Duration::ZERO).unwrap() } else { Records::default() };
                 let seen: Vec<_> = read.iter().map(|record| record.offset()).collect();
@@ -250,7 +251,7 @@ fn deleting_a_topic_ends_its_compaction() {
 
 /// With threads nothing is asked for: a look comes some time after a segment was sealed, or after the open.
 #[test]
-fn damage_ends_a_pass_and_is_told() {
+fn damage_ends_a_pass_and_is_reported() {
     let (dir, clock) = (in_memory(), clock());
     let (log, topic) = filled(dir.path(), &clock);
     topic.alter_config(|config| config.cleanup(CleanupPolicy::Delete).retention(None)).unwrap();
@@ -265,8 +266,8 @@ fn damage_ends_a_pass_and_is_told() {
     let events = log.events();
     assert_eq!(log.run_maintenance().unwrap().partitions_compacted, 0);
     let refused = |events: &stratalog::Events| {
-        let told = std::iter::from_fn(|| events.try_next());
-        told.filter(
+        let reported = std::iter::from_fn(|| events.try_next());
+        reported.filter(
             |event| matches!(event, Event::CompactionRefused { reason, .. } if reason.contains("checksum")),
         )
         .count()

@@ -1,4 +1,4 @@
-//! Stops at each step of a pass: whoever opens the log then has the old segments or the new ones, and never a mix.
+//! Stops at each step of a cleaner run: the next open has the old segments or the new ones, and never a mix.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use stratalog::EventLog;
 
-use super::{by_hand, clock, compacted, fill, filled, in_memory};
+use super::{clock, compacted, fill, filled, in_memory, manual};
 use crate::common::{copy, names, read};
 
 /// Every file of a partition with its bytes.
@@ -32,7 +32,7 @@ fn seen(log: &EventLog) -> Vec<Seen> {
         .collect()
 }
 
-/// A directory before a pass and after it, closed in order; and what is seen in each.
+/// A directory before a cleaner run and after it, closed cleanly; and what is seen in each.
 struct Both {
     is_clean: std::cell::Cell<bool>,
     dir: tempfile::TempDir,
@@ -58,7 +58,7 @@ fn both() -> Both {
 
     let after = in_memory();
     copy(dir.path(), after.path());
-    let log = by_hand(&clock).open(after.path()).unwrap();
+    let log = manual(&clock).open(after.path()).unwrap();
     let topic = log.topic("t").unwrap();
     topic
         .alter_config(|config| config.set("min.compaction.lag.ms", "0").set("file.delete.delay.ms", "0"))
@@ -103,7 +103,7 @@ impl Both {
         reader.close().unwrap();
         assert_eq!(&self::files(&partition), files, "{step}: a reader changes nothing");
         for again in [false, true] {
-            let log = by_hand(&clock()).open(dir.path()).unwrap();
+            let log = manual(&clock()).open(dir.path()).unwrap();
             assert!(log.recovery().failed.is_empty(), "{step}: {:?}", log.recovery().failed);
             assert_eq!(&seen(&log), expected, "{step}, {clean}, {again}");
             log.close().unwrap();
@@ -165,16 +165,16 @@ fn a_stop_after_any_rename_gives_the_old_segments_or_the_new_ones() {
     }
 }
 
-/// What a reader beside a pass may find in the moment between two renames.
+/// What a reader beside a cleaner run may find in the moment between two renames.
 #[test]
-fn whoever_only_reads_takes_what_is_swapped_in() {
+fn a_reader_takes_what_is_swapped_in() {
     let both = both();
     let dir = in_memory();
     copy(both.dir.path(), dir.path());
     let partition = dir.path().join("t-0");
     let log = EventLog::open_read_only(dir.path()).unwrap();
     assert_eq!(seen(&log), both.seen_before);
-    // The segments are exchanged under it.
+    // The segments are replaced under it.
     for name in both.before.keys() {
         fs::rename(partition.join(name), partition.join(format!("{name}.deleted"))).unwrap();
     }
@@ -193,7 +193,7 @@ fn whoever_only_reads_takes_what_is_swapped_in() {
     }
 }
 
-/// A pass that fails anywhere leaves what there was; the next one does it all.
+/// A cleaner run that fails anywhere leaves what there was; the next one does it all.
 #[test]
 fn a_pass_that_cannot_write_leaves_everything_as_it_was() {
     let (dir, clock) = (in_memory(), clock());
@@ -203,17 +203,17 @@ fn a_pass_that_cannot_write_leaves_everything_as_it_was() {
     topic.alter_config(|config| config.set("min.compaction.lag.ms", "0")).unwrap();
     let before = seen(&log);
     let partition = dir.path().join("t-0");
-    // What stands in the way cannot be removed as a file.
+    // What is in the way cannot be removed as a file.
     let in_the_way = partition.join("00000000000000000000.log.cleaned");
     fs::create_dir(&in_the_way).unwrap();
     let present = files(&partition);
     let events = log.events();
     assert!(log.run_maintenance().is_err());
-    let told = std::iter::from_fn(|| events.try_next());
+    let reported = std::iter::from_fn(|| events.try_next());
     let failed = |event: &stratalog::Event| {
         matches!(event, stratalog::Event::MaintenanceFailed { task: "compaction", .. })
     };
-    assert_eq!(told.filter(failed).count(), 1);
+    assert_eq!(reported.filter(failed).count(), 1);
     assert_eq!(seen(&log), before);
     assert_eq!(files(&partition), present);
     fs::remove_dir(&in_the_way).unwrap();
@@ -221,6 +221,6 @@ fn a_pass_that_cannot_write_leaves_everything_as_it_was() {
     assert!(seen(&log).len() < before.len());
     fill(&log, &topic, &clock, 3);
     log.close().unwrap();
-    let log = by_hand(&clock).open(dir.path()).unwrap();
+    let log = manual(&clock).open(dir.path()).unwrap();
     assert!(compacted(&log) && log.recovery().clean);
 }

@@ -33,7 +33,7 @@ fn word(items: impl Iterator<Item = String>) -> String {
 fn case(group: &Group) -> String {
     let mut text = String::new();
     for (name, count) in &group.topics {
-        // Kafka's assignors are only told of topics that somebody subscribes to.
+        // Kafka's assignors are only given topics that a member subscribes to.
         if group.members.iter().any(|member| member.subscribes(name)) {
             writeln!(text, "topic {name} {count}").unwrap();
         }
@@ -92,7 +92,7 @@ fn score(lists: &Lists) -> usize {
     (0..counts.len()).map(of_one).sum()
 }
 
-/// A group without what Kafka's assignors do not stand: members that subscribe to nothing (they may be given something),
+/// A group without what Kafka's assignors do not are: members that subscribe to nothing (they may be given something),
 /// and claims to partitions that do not exist or to the same one twice.
 fn some_tidy_group(dice: &mut Dice, equal: bool, claims: Claims) -> Group {
     let members = 1 + dice.below(12);
@@ -116,7 +116,7 @@ fn some_tidy_groups(equal: bool, claims: Claims) -> Vec<Group> {
 
 /// With equal subscriptions each partition goes where Kafka has it go.
 #[test]
-fn equal_subscriptions_are_dealt_out_exactly_as_by_kafka() {
+fn equal_subscriptions_are_assigned_exactly_as_by_kafka() {
     if kafka_is_not_asked() {
         return;
     }
@@ -135,7 +135,7 @@ fn equal_subscriptions_are_dealt_out_exactly_as_by_kafka() {
 /// is the same no more partitions move. Only where generations are at odds the order of the moves may also be to Kafka's
 /// advantage, as rarely as to ours.
 #[test]
-fn differing_subscriptions_are_dealt_out_as_well_as_by_kafka() {
+fn differing_subscriptions_are_assigned_as_well_as_by_kafka() {
     if kafka_is_not_asked() {
         return;
     }

@@ -72,7 +72,7 @@ impl Group {
         Self { members: members.collect(), topics: self.topics.clone() }
     }
 
-    /// All partitions of existing topics that somebody subscribes to.
+    /// All partitions of existing topics that a member subscribes to.
     fn partitions(&self) -> Vec<TopicPartition> {
         let wanted = self.topics.iter().filter(|(name, _)| self.members.iter().any(|m| m.subscribes(name)));
         wanted
@@ -164,7 +164,7 @@ fn give_history(group: &mut Group, dice: &mut Dice, claims: Claims) {
             if claims == Claims::Wild { 4 + i32::try_from(dice.below(3)).unwrap() } else { 6 };
     }
     let count = group.members.len();
-    // Some members are new; those that are not tend to the ones at the front.
+    // Some members are new; those that are not tend to the ones at the start.
     let (old, skew) = (1 + dice.below(count), 1 + dice.below(3));
     for (name, &partitions) in &group.topics {
         for number in 0..=partitions {

@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_has_two_more_than_another_who_could_take_one(group in groups(9, Claims::Wild)) {
+    fn no_member_has_two_more_than_another_that_could_take_one(group in groups(9, Claims::Wild)) {
         let lists = group.assign(Assignor::Sticky);
         for (richer, list) in lists.iter().enumerate() {
             for (poorer, other) in group.members.iter().enumerate() {
@@ -157,9 +157,9 @@ proptest! {
         }
     }
 
-    /// However members came to their claims, nobody begins with a partition that somebody else may still read.
+    /// However members came to their claims, no member begins with a partition that another one may still read.
     #[test]
-    fn nobody_is_given_what_another_still_holds(group in groups(9, Claims::Wild)) {
+    fn no_member_is_given_what_another_still_holds(group in groups(9, Claims::Wild)) {
         let keepers = group.keepers();
         for (place, list) in group.assign(Assignor::CooperativeSticky).iter().enumerate() {
             for one in list {
@@ -169,7 +169,7 @@ proptest! {
         }
     }
 
-    /// The second round deals out what the first held back, interrupts nobody and holds nothing back; the third changes
+    /// The second round assigns what the first held back, interrupts no member and withholds nothing; the third changes
     /// nothing. Who gets which of them may differ from the first target, as in Kafka.
     #[test]
     fn two_rounds_reach_a_sticky_target(group in equal_groups(9, Claims::Orderly)) {

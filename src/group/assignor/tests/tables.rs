@@ -96,7 +96,7 @@ fn a_claim_of_a_later_generation_wins_and_one_shared_in_a_generation_is_void() {
     let group = Group { members: vec![older.clone(), newer], topics: topics.clone() };
     assert_eq!(group.assign(Assignor::Sticky), [owned(&[0, 3]), owned(&[1, 2])]);
 
-    // 1 is claimed by both in generation 6: neither keeps it, it is dealt out anew, and held back from whoever gets it.
+    // 1 is claimed by both in generation 6: neither keeps it, it is assigned anew, and withheld from its new owner.
     let same = Member { generation: 6, owned: owned(&[1, 2]), id: "b".into(), ..both() };
     let group = Group { members: vec![older, same], topics };
     assert_eq!(group.assign(Assignor::Sticky), [owned(&[0, 1]), owned(&[2, 3])]);
@@ -104,7 +104,7 @@ fn a_claim_of_a_later_generation_wins_and_one_shared_in_a_generation_is_void() {
 }
 
 #[test]
-fn nobody_and_nothing_are_dealt_out_as_well() {
+fn no_members_and_no_partitions_are_assigned_as_well() {
     for assignor in ALL {
         assert_eq!(Group::default().assign(assignor), Lists::new());
         let group =

@@ -2,18 +2,18 @@ use super::*;
 use crate::format::Malformed;
 
 fn skipped(fixture: &Fixture) -> Vec<(u64, String)> {
-    let told = fixture.told().into_iter().map(|event| match event {
+    let reported = fixture.reported().into_iter().map(|event| match event {
         Event::CommitSkipped { partition, offset, reason } => {
             assert_eq!(partition.topic(), TOPIC);
             (offset, reason.into())
         }
         other => panic!("{other:?}"),
     });
-    told.collect()
+    reported.collect()
 }
 
 #[test]
-fn records_that_cannot_be_read_are_told_and_left_out() {
+fn records_that_cannot_be_read_are_reported_and_left_out() {
     let good = |partition| commit("g", "t", partition, 5);
     let (key, value) = good(7);
     let value = value.unwrap();
@@ -34,7 +34,7 @@ fn records_that_cannot_be_read_are_told_and_left_out() {
     let early = [1, 2, 3].map(|offset| (offset, "ends early".to_owned()));
     let expected = [&early[..], &[(5, Malformed::NEWER_COMMIT.0.to_owned())]].concat();
     assert_eq!(skipped(&fixture), expected);
-    // Read once, told once.
+    // Read once, reported once.
     fixture.commit("g", "t", 0, 6);
     assert_eq!(fixture.all_of("g"), ["t-0: 6", "t-1: 5"]);
     assert_eq!(skipped(&fixture), []);
@@ -69,7 +69,7 @@ fn what_lies_around_a_damaged_batch_is_kept() {
     // Closed in order, so that nothing is cut off: the damage came later.
     fs::write(dir.path().join(CLEAN_MARKER), "{}").unwrap();
     let mut log = fs::read(&file).unwrap();
-    // All are of one size; after its header, so that only the checksum tells.
+    // All are of one size; after its header, so that only the checksum reports.
     let batch = log.len() / COMMITS as usize;
     log[batch * COMMITS as usize / 2 + 70] ^= 1;
     fs::write(&file, log).unwrap();
@@ -78,10 +78,10 @@ fn what_lies_around_a_damaged_batch_is_kept() {
     let left: Vec<_> = left.into_iter().map(|(of, _)| of.partition()).collect();
     assert_eq!(left.len(), COMMITS as usize - 1);
     let lost = (0..COMMITS).find(|n| !left.contains(n)).unwrap();
-    let told = skipped(&fixture);
+    let reported = skipped(&fixture);
     assert!(
-        matches!(&told[..], [(at, reason)] if *at == u64::from(lost) && reason.contains("checksum")),
-        "{told:?}"
+        matches!(&reported[..], [(at, reason)] if *at == u64::from(lost) && reason.contains("checksum")),
+        "{reported:?}"
     );
     fixture.commit("g", "t", lost, 6);
     assert_eq!(fixture.offset("g", "t", lost), Some(6));

@@ -57,7 +57,7 @@ fn whatever_fails_the_last_commit_that_succeeded_is_there() {
 }
 
 #[test]
-fn a_full_disk_says_so_and_commits_go_on_when_there_is_space() {
+fn a_full_disk_says_so_and_commits_continue_when_there_is_space() {
     let fixture = Fixture::new();
     fixture.offsets.shards_to_write(NOW).unwrap();
     let dir = Arc::clone(&fixture.dir);

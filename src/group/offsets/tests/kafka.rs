@@ -44,8 +44,8 @@ fn groups_of_brokers_are_where_they_were() {
     for name in ["clean-4.1", "killed-4.1"] {
         let (fixture, expected) = of_broker(name);
         assert_eq!(described(&fixture), expected["groups"], "{name}");
-        assert_eq!(fixture.told(), [], "{name}");
-        // With the broker's five partitions they go on.
+        assert_eq!(fixture.reported(), [], "{name}");
+        // With the broker's five partitions they continue.
         fixture.commit("g-simple", "codecs", 1, 99);
         fixture.commit("ours", "codecs", 0, 1);
         let before = described(&fixture);
@@ -53,7 +53,7 @@ fn groups_of_brokers_are_where_they_were() {
         assert_eq!(described(&fixture), before, "{name}");
         assert_eq!(fixture.offset("g-simple", "codecs", 1), Some(99));
         assert_eq!(fixture.all_of("ours"), ["codecs-0: 1"]);
-        assert_eq!(fixture.told(), []);
+        assert_eq!(fixture.reported(), []);
     }
 }
 
@@ -89,5 +89,5 @@ fn the_sample_partition_is_read() {
     assert_eq!(fixture.all_of("my-group"), ["orders-0: 42"]);
     let record = fixture.offsets.group_record("my-group").unwrap().unwrap();
     assert_eq!((record.generation, &*record.members[0].id), (1, "c-1"));
-    assert_eq!(fixture.told(), []);
+    assert_eq!(fixture.reported(), []);
 }

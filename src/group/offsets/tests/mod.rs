@@ -1,13 +1,13 @@
 //! Committed offsets in a real catalog: against logs of Kafka, against a model, against damage, faults and threads.
 
+mod cleanup;
 mod compacted;
 mod damage;
 mod faults;
-mod following;
 mod kafka;
 mod model;
-mod renewals;
-mod sweeps;
+mod recommits;
+mod tailing;
 mod threads;
 mod transactions;
 mod written;
@@ -152,7 +152,7 @@ impl Fixture {
         shards.of(group).unwrap().log().bounds().unwrap().log_end
     }
 
-    fn told(&self) -> Vec<Event> {
+    fn reported(&self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_next()).collect()
     }
 }

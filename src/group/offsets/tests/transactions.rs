@@ -22,7 +22,7 @@ fn commits_in_a_transaction_count_at_its_commit_only() {
 }
 
 #[test]
-fn whoever_commits_meanwhile_is_not_overwritten() {
+fn a_commit_in_between_is_not_overwritten() {
     let log = [
         in_transaction(0, 7, &[commit("g", "t", 0, 5), commit("g", "t", 1, 5)]),
         plain(2, &[commit("g", "t", 0, 8)]),
@@ -40,11 +40,11 @@ fn an_open_transaction_of_a_killed_broker_hides_nothing_of_ours() {
     assert_eq!(fixture.all_of("g"), ["t-0: 3"]);
     let fixture = fixture.reopened();
     assert_eq!(fixture.all_of("g"), ["t-0: 3"]);
-    // What is pending may yet be decided by a broker, so that its age says nothing.
+    // What is pending may yet be ended by a broker, so that its age says nothing.
     fixture.commit("g", "u", 0, 1);
     let expired = fixture.offsets.expire(NOW + 1000, Duration::from_secs(1), |_, _| false).unwrap();
     assert_eq!((expired, fixture.all_of("g")), (0, vec!["t-0: 3".to_owned(), "u-0: 1".to_owned()]));
-    assert_eq!(fixture.told(), []);
+    assert_eq!(fixture.reported(), []);
 }
 
 #[test]
@@ -59,6 +59,6 @@ fn compressed_batches_count_like_others() {
         ];
         let fixture = Fixture::with_log("g", &log.concat());
         assert_eq!(fixture.all_of("g"), ["t-0: 5", "t-1: 1"], "{codec:?}");
-        assert_eq!(fixture.told(), []);
+        assert_eq!(fixture.reported(), []);
     }
 }

@@ -111,7 +111,7 @@ fn one_call_is_one_batch_and_what_changes_nothing_is_not_written() {
     assert_eq!(commit(&[1, 2, 3], Durability::Buffered), [3]);
     assert_eq!(commit(&[1, 2, 3], Durability::Buffered), [3]);
     assert_eq!(commit(&[1, 5, 3], Durability::Buffered), [3, 1]);
-    // Nobody was promised that the others will be on disk.
+    // It was not promised that the others will be on disk.
     let interval = Durability::Interval(Duration::from_secs(1));
     assert_eq!(commit(&[1, 5, 3], interval), [3, 1, 3]);
     assert_eq!(commit(&[1, 5, 3], interval), [3, 1, 3]);
@@ -201,7 +201,7 @@ fn groups_of_the_newer_protocol_are_there_by_name_and_go_as_a_broker_lets_them_g
     assert!(written.iter().all(|(_, value)| value.is_none()));
     let written: Vec<_> = written.iter().map(|(key, _)| key[1]).collect();
     assert_eq!(written, [1, 16, 8, 7, 6, 5, 4, 3]);
-    assert_eq!(fixture.told(), []);
+    assert_eq!(fixture.reported(), []);
 }
 
 #[test]

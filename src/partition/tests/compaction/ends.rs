@@ -24,7 +24,7 @@ fn dirty() -> (Bench, BTreeMap<String, Vec<u8>>) {
 }
 
 fn open(bench: &Bench, files: &BTreeMap<String, Vec<u8>>) -> Arc<Leader> {
-    bench.work.catalog.hold(Vec::new());
+    bench.work.catalog.set_partitions(Vec::new());
     bench.fixture.restore(files);
     bench.open(&Faults::default(), clean(END))
 }

@@ -50,7 +50,7 @@ fn dirty() -> Dirty {
 
 impl Dirty {
     fn open(&self, faults: &Faults) -> Arc<Leader> {
-        self.bench.work.catalog.hold(Vec::new());
+        self.bench.work.catalog.set_partitions(Vec::new());
         self.bench.fixture.restore(&self.files);
         drop(self.bench.told());
         self.bench.open(faults, clean(self.end))

@@ -99,7 +99,7 @@ fn names_that_come_and_go_do_not_lead_a_follower_astray() {
     log.close().unwrap();
     let (files, end) = (bench.fixture.files(), 42);
     for n in (0..).step_by(STRIDE) {
-        bench.work.catalog.hold(Vec::new());
+        bench.work.catalog.set_partitions(Vec::new());
         bench.fixture.restore(&files);
         let faults = Faults::after(Operation::Rename, n, ErrorKind::Other, true);
         let log = bench.open(&faults, clean(end));

@@ -79,7 +79,7 @@ fn a_swap_that_was_interrupted_is_finished_at_open_while_others_have_the_old_fil
         drop(bench.open(&faults, clean(end)));
         let failed = bench.run().is_err();
         assert_eq!(failed, faults.have_struck());
-        bench.work.catalog.hold(Vec::new());
+        bench.work.catalog.set_partitions(Vec::new());
         // Another process that reads along has all logs open.
         let logs = bench.fixture.files().into_keys().filter(|name| name.contains(".log"));
         let paths = logs.map(|name| bench.fixture.directory().join(name));

@@ -53,7 +53,7 @@ fn write(bench: &Bench, snapshots: bool) {
     let log = bench.open_new();
     append(&log, &[TestRecord::of("first")]).unwrap();
     log.close().unwrap();
-    bench.work.catalog.hold(Vec::new());
+    bench.work.catalog.set_partitions(Vec::new());
     let names = bench.fixture.files().into_keys().filter(|name| name.starts_with("0000"));
     names.for_each(|name| fs::remove_file(bench.fixture.directory().join(name)).unwrap());
     let (mut state, mut next) = (ProducerState::default(), 0);
@@ -180,7 +180,7 @@ fn an_open_transaction_is_not_touched() {
     fs::write(bench.fixture.log_file(5), &changed).unwrap();
     let log = bench.open(&Faults::default(), clean(END));
     assert_eq!(log.bounds().unwrap().last_stable, 6);
-    let judged = log.judge(NOW).unwrap().cleanable.unwrap();
+    let judged = log.plan_compaction(NOW).unwrap().cleanable.unwrap();
     assert_eq!(judged.end(), 5, "only the segment before it");
     pass(&bench);
     assert_eq!(fs::read(bench.fixture.log_file(5)).unwrap(), changed);

@@ -58,10 +58,10 @@ impl Bench {
 
     /// Opens the partition, which is the one that is looked after from now on.
     fn open(&self, faults: &Faults, checkpointed: Checkpointed) -> Arc<Leader> {
-        self.work.catalog.hold(Vec::new());
+        self.work.catalog.set_partitions(Vec::new());
         let log = self.fixture.open_with(faults, checkpointed);
         log.load().unwrap();
-        self.work.catalog.hold(vec![Arc::new(Arc::clone(&log).into())]);
+        self.work.catalog.set_partitions(vec![Arc::new(Arc::clone(&log).into())]);
         log
     }
 

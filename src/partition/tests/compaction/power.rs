@@ -122,7 +122,7 @@ fn a_newer_value_that_is_not_durable_takes_no_older_one_away() {
         append(&log, &[keyed(&format!("often {}", n % 5), Some(&"newer".repeat(30)))]).unwrap();
     }
     assert!(log.durable_end() < log.bounds().unwrap().log_end);
-    let cleanable = log.judge(super::NOW).unwrap().cleanable.unwrap();
+    let cleanable = log.plan_compaction(super::NOW).unwrap().cleanable.unwrap();
     assert!(cleanable.end() <= log.durable_end(), "{} > {durable}", cleanable.end());
     bench.run().unwrap();
     let found: Seen = seen(&log).into_iter().filter(|(at, _)| *at < log.durable_end()).collect();

@@ -21,7 +21,7 @@ fn holding(bench: &Bench, base: u64, bytes: &[u8], newer: &[&str]) -> Arc<Leader
     let log = bench.open_new();
     append(&log, &[TestRecord::of("first")]).unwrap();
     log.close().unwrap();
-    bench.work.catalog.hold(Vec::new());
+    bench.work.catalog.set_partitions(Vec::new());
     let names = bench.fixture.files().into_keys().filter(|name| name.starts_with("0000"));
     names.for_each(|name| fs::remove_file(bench.fixture.directory().join(name)).unwrap());
     let mut end = base;

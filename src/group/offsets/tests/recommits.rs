@@ -26,18 +26,18 @@ fn commits_that_would_be_forgotten_are_written_again_and_no_others() {
     fixture.offsets.write_group("left-long-ago", &record("consumer", Some(NOW - 60_000)), NOW).unwrap();
     commit("left-lately", NOW - 90_000);
     fixture.offsets.write_group("left-lately", &record("consumer", Some(NOW)), NOW).unwrap();
-    let forgettable = |fixture: &Fixture, then| names(fixture.offsets.forgettable(then, RETENTION).unwrap());
-    assert_eq!(forgettable(&fixture, NOW), ["left-long-ago t-0", "old t-0"]);
+    let expiring = |fixture: &Fixture, then| names(fixture.offsets.expiring(then, RETENTION).unwrap());
+    assert_eq!(expiring(&fixture, NOW), ["left-long-ago t-0", "old t-0"]);
     let end = fixture.log_end("young");
-    fixture.offsets.renew(NOW, RETENTION, NOW + 7).unwrap();
+    fixture.offsets.recommit(NOW, RETENTION, NOW + 7).unwrap();
     assert_eq!(fixture.log_end("young"), end);
     for fixture in [&fixture, &Fixture::open(Arc::clone(&fixture.dir))] {
-        let renewed = fixture.offsets.get("old", &("t", 0).into()).unwrap().unwrap();
-        assert_eq!((renewed.offset, renewed.leader_epoch, renewed.at), (5, Some(3), NOW + 7));
+        let recommitted = fixture.offsets.get("old", &("t", 0).into()).unwrap().unwrap();
+        assert_eq!((recommitted.offset, recommitted.leader_epoch, recommitted.at), (5, Some(3), NOW + 7));
         let left = fixture.offsets.group_record("left-long-ago").unwrap().unwrap();
         assert_eq!(left.state_since, Some(NOW + 7));
-        assert_eq!(forgettable(fixture, NOW), [""; 0]);
-        assert_eq!(forgettable(fixture, NOW + 60_007).len(), 4);
+        assert_eq!(expiring(fixture, NOW), [""; 0]);
+        assert_eq!(expiring(fixture, NOW + 60_007).len(), 4);
         // The rules that are applied here are those of expiring.
         assert_eq!(fixture.offsets.expire(NOW + 2, RETENTION, |_, _| false).unwrap(), 1, "the young one");
         assert_eq!(fixture.offset("young", "t", 0), None);
@@ -52,9 +52,9 @@ fn a_commit_keeps_its_metadata_and_one_with_an_expiry_of_its_own_is_left() {
     // Version 3: the metadata comes after version, offset and epoch.
     value.splice(14..16, [0, 2, b'h', b'i']);
     let fixture = Fixture::with_log("g", &plain(0, &[(key, Some(value))]));
-    fixture.offsets.renew(NOW + 90_000, RETENTION, NOW).unwrap();
-    let renewed = fixture.offsets.get("g", &("t", 0).into()).unwrap().unwrap();
-    assert_eq!((renewed.offset, &*renewed.metadata), (10, "hi"));
+    fixture.offsets.recommit(NOW + 90_000, RETENTION, NOW).unwrap();
+    let recommitted = fixture.offsets.get("g", &("t", 0).into()).unwrap().unwrap();
+    assert_eq!((recommitted.offset, &*recommitted.metadata), (10, "hi"));
 
     let (key, _) = commit("h", "t", 0, 10);
     let mut value = vec![0, 1];
@@ -64,5 +64,5 @@ fn a_commit_keeps_its_metadata_and_one_with_an_expiry_of_its_own_is_left() {
     value.extend(2_i64.to_be_bytes());
     let fixture = Fixture::with_log("h", &plain(0, &[(key, Some(value))]));
     assert_eq!(fixture.offset("h", "t", 0), Some(10));
-    assert_eq!(fixture.offsets.forgettable(NOW, RETENTION).unwrap(), []);
+    assert_eq!(fixture.offsets.expiring(NOW, RETENTION).unwrap(), []);
 }

@@ -1,4 +1,4 @@
-//! One directory of several, as that of a node of a stopped cluster: nobody writes to it alone without having said so,
+//! One directory of several, as that of a node of a stopped cluster: it is not written to alone without an option that says so,
 //! and who has is given epochs that no other node can have used.
 
 use std::fs;
@@ -149,14 +149,14 @@ fn what_is_written_alone_has_epochs_that_no_other_node_has_used() {
     assert_eq!(epochs(&metadata(dir.path()))[before.len()..], [1_000_041, 1_000_041]);
     let of = |partition: &str| epochs(&dir.path().join(partition).join("00000000000000000000.log"));
     assert_eq!(of("shared-0"), [0, 1_000_000]);
-    assert_eq!((of("shared-1"), of("own-0")), (vec![0, 0], vec![0]), "nobody else has these");
+    assert_eq!((of("shared-1"), of("own-0")), (vec![0, 0], vec![0]), "no other node has these");
     let noted = fs::read_to_string(dir.path().join("shared-0").join("leader-epoch-checkpoint")).unwrap();
     assert_eq!(noted, "0\n2\n0 0\n1000000 1\n");
     let log = EventLog::open_read_only(dir.path()).unwrap();
     assert_eq!(texts(&log, &log.topic("shared").unwrap()).len(), 4);
 }
 
-/// A directory stays one of several. Who goes on alone goes on in the same epochs, until a broker has run here.
+/// A directory stays one of several. Who continues alone continues in the same epochs, until a broker has run here.
 #[test]
 fn loss_is_accepted_anew_at_each_open() {
     let dir = tempfile::tempdir().unwrap();

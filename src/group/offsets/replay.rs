@@ -1,7 +1,7 @@
 //! What the records of one partition of `__consumer_offsets` add up to: the last write of each key counts.
 //!
-//! Commits in a transaction count at its COMMIT marker, and only where nobody committed meanwhile. Records of kinds and
-//! versions that are not known change nothing here. Pure: whoever reads the log, or has just appended to it, notes each
+//! Commits in a transaction count at its COMMIT marker, and only where no other commit came meanwhile. Records of kinds and
+//! versions that are not known change nothing here. Pure: the code that reads the log, or has just appended to it, adds each
 //! batch.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -21,7 +21,7 @@ use crate::position::TopicPartition;
 
 /// The groups of one partition.
 #[derive(Debug, Default)]
-pub(super) struct Fold {
+pub(super) struct ReplayedGroups {
     groups: BTreeMap<Box<str>, Group>,
     /// Names of topics, each once.
     topics: HashSet<Arc<str>>,
@@ -39,7 +39,7 @@ pub(super) struct Group {
     pub(super) record: Option<GroupMetadata>,
     /// Keys of the records of a group of the "consumer" protocol, which are not read further.
     pub(super) others: BTreeSet<Box<[u8]>>,
-    /// What is written in a version that is not known, and where that stands: positions, and under `None` the record.
+    /// What is written in a version that is not known, and where that is: positions, and under `None` the record.
     newer: BTreeMap<Option<TopicPartition>, u64>,
 }
 
@@ -53,11 +53,11 @@ pub(super) struct Stored {
     pub(super) expires_at: Option<i64>,
     /// Zero: it is about whichever topic has the name.
     pub(super) topic_id: Uuid,
-    /// Where the record stands in `__consumer_offsets`.
+    /// Where the record is in `__consumer_offsets`.
     pub(super) written: u64,
 }
 
-impl Replay for Fold {
+impl Replay for ReplayedGroups {
     fn apply(&mut self, batch: &Batch<'_>, from: u64, skipped: &mut dyn FnMut(Skipped)) {
         let mut records = batch.records();
         if batch.header.is_control() {
@@ -74,7 +74,7 @@ impl Replay for Fold {
             let Ok(record) = RawRecord::take(&mut records) else { return };
             let offset = base.saturating_add(u64::from(record.offset_delta.unsigned_abs()));
             if offset >= from
-                && let Err(reason) = self.note_record(record.key, record.value, offset, producer)
+                && let Err(reason) = self.replay_record(record.key, record.value, offset, producer)
             {
                 skipped(Skipped { offset, reason: reason.0.into() });
             }
@@ -82,7 +82,7 @@ impl Replay for Fold {
     }
 }
 
-impl Fold {
+impl ReplayedGroups {
     /// All groups, sorted.
     pub(super) fn groups(&self) -> impl Iterator<Item = (&str, &Group)> {
         self.groups.iter().map(|(name, group)| (&**name, group))
@@ -100,7 +100,7 @@ impl Fold {
         }
     }
 
-    fn note_record(
+    fn replay_record(
         &mut self,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
@@ -220,24 +220,24 @@ type Record<'r> = (Option<&'r [u8]>, Option<&'r [u8]>, Option<i64>, bool);
 
 /// Folds records, each with the producer of its transaction if it has one; the last field says that it ends that.
 #[cfg(any(fuzzing, test))]
-pub(crate) fn fold(records: Vec<Record<'_>>) {
-    let mut fold = Fold::default();
+pub(crate) fn replay(records: Vec<Record<'_>>) {
+    let mut replay = ReplayedGroups::default();
     for ((key, value, producer, ends), written) in records.into_iter().zip(0..) {
         match producer.filter(|_| ends) {
             Some(producer) if value.is_none() => {
-                fold.end_transaction(producer, ControlRecord::Abort { coordinator_epoch: 0 });
+                replay.end_transaction(producer, ControlRecord::Abort { coordinator_epoch: 0 });
             }
             Some(producer) => {
-                fold.end_transaction(producer, ControlRecord::Commit { coordinator_epoch: 0 });
+                replay.end_transaction(producer, ControlRecord::Commit { coordinator_epoch: 0 });
             }
-            None => drop(fold.note_record(key, value, written, producer)),
+            None => drop(replay.replay_record(key, value, written, producer)),
         }
     }
-    for (name, group) in fold.groups() {
+    for (name, group) in replay.groups() {
         assert!(!group.is_empty(), "{name} has nothing and is kept");
         let _ = (group.since(), group.only_commits(), group.waits_for_topics());
     }
-    assert!(fold.pending.values().all(|pending| !pending.is_empty()));
+    assert!(replay.pending.values().all(|pending| !pending.is_empty()));
 }
 
 impl Group {
@@ -262,12 +262,12 @@ impl Group {
         self.offsets.is_empty() && !self.only_commits() && self.record.as_ref().is_some_and(has_begun)
     }
 
-    /// Where a position stands, or the group's record, if it is of a version that is not known.
+    /// Where a position is, or the group's record, if it is of a version that is not known.
     pub(super) fn newer(&self, of: Option<&TopicPartition>) -> Option<u64> {
         if self.newer.is_empty() { None } else { self.newer.get(&of.cloned()).copied() }
     }
 
-    /// Where the first of such positions stands.
+    /// Where the first of such positions is.
     pub(super) fn newer_position(&self) -> Option<u64> {
         self.newer.iter().filter(|(of, _)| of.is_some()).map(|(_, at)| *at).min()
     }

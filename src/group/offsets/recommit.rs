@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::CommittedOffsets;
+use super::cleanup::CommitChange;
 use super::expiry::Expiry;
-use super::fold::{Fold, Group};
-use super::sweep::Sweep;
+use super::replay::{Group, ReplayedGroups};
 use crate::config::Durability;
 use crate::error::Result;
 use crate::position::TopicPartition;
@@ -22,15 +22,15 @@ pub(crate) struct Commit {
 
 impl CommittedOffsets {
     /// The commits that a broker with this retention would forget at the time `then`, sorted.
-    pub(crate) fn forgettable(&self, then: i64, retention: Duration) -> Result<Vec<Commit>> {
+    pub(crate) fn expiring(&self, then: i64, retention: Duration) -> Result<Vec<Commit>> {
         let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         for shard in &shards.all {
-            let fold = shard.present(&self.events)?;
-            for (name, group) in fold.groups() {
-                let renewals = self.renewals(&fold, name, group, then, retention, then);
-                found.extend(renewals.into_iter().filter_map(|change| match change {
-                    Sweep::Renewed { of, .. } => Some(Commit { group: name.into(), partition: of }),
+            let replay = shard.present(&self.events)?;
+            for (name, group) in replay.groups() {
+                let recommits = self.recommits(&replay, name, group, then, retention, then);
+                found.extend(recommits.into_iter().filter_map(|change| match change {
+                    CommitChange::Renewed { of, .. } => Some(Commit { group: name.into(), partition: of }),
                     _ => None,
                 }));
             }
@@ -39,48 +39,48 @@ impl CommittedOffsets {
         Ok(found)
     }
 
-    /// Writes those commits again as of `now`, and with them the records by whose time a broker would judge them. On the
+    /// Writes those commits again as of `now`, and with them the records by whose time a broker would expire them. On the
     /// disk when it returns.
-    pub(crate) fn renew(&self, then: i64, retention: Duration, now: i64) -> Result<()> {
-        let renewed = self.sweep(now, Durability::Synced, |fold, name, group| {
-            self.renewals(fold, name, group, then, retention, now)
+    pub(crate) fn recommit(&self, then: i64, retention: Duration, now: i64) -> Result<()> {
+        let recommitted = self.change_commits(now, Durability::Synced, |replay, name, group| {
+            self.recommits(replay, name, group, then, retention, now)
         });
-        renewed.map(drop)
+        recommitted.map(drop)
     }
 
-    fn renewals(
+    fn recommits(
         &self,
-        fold: &Fold,
+        replay: &ReplayedGroups,
         name: &str,
         group: &Group,
         then: i64,
         retention: Duration,
         now: i64,
-    ) -> Vec<Sweep> {
+    ) -> Vec<CommitChange> {
         let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
         // What was committed with a time of its own, or of a topic that is gone, is to go.
         let is_kept = |of: &TopicPartition| {
             let stored = group.offsets.get(of);
-            fold.is_pending(name, of)
+            replay.is_pending(name, of)
                 || stored.is_none_or(|stored| stored.expires_at.is_some() || !self.counts(of, stored))
         };
         let due = Expiry { now: then, retention }.due(group, is_kept).into_iter();
         let commits = due.filter_map(|change| match change {
-            Sweep::NoCommit(of) => {
+            CommitChange::NoCommit(of) => {
                 let stored = group.offsets.get(&of)?.clone();
-                Some(Sweep::Renewed { of, stored })
+                Some(CommitChange::Renewed { of, stored })
             }
             _ => None,
         });
-        let mut renewals: Vec<_> = commits.collect();
+        let mut recommits: Vec<_> = commits.collect();
         if let Some(mut record) = group.record.clone()
             && record.members.is_empty()
             && record.state_since.is_some()
-            && !renewals.is_empty()
+            && !recommits.is_empty()
         {
             record.state_since = Some(now);
-            renewals.push(Sweep::RenewedRecord(Box::new(record)));
+            recommits.push(CommitChange::RenewedRecord(Box::new(record)));
         }
-        renewals
+        recommits
     }
 }

@@ -1,15 +1,15 @@
 //! One pass over a partition: the last offset of each key in the part that is dirty, then everything written anew
 //! without what that has overtaken.
 //!
-//! Reads and writes go by system calls in large steps, no lock is held meanwhile, and a pass is done in slices: between
+//! Reads and writes go by system calls in large steps, no lock is held meanwhile, and a run is done in slices: between
 //! two of them its thread has other things to do, and the partition may end or lose segments.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::deciding::{Decided, Deciding};
-use super::markers::{Marker, Markers, Producers, Undecided};
-use super::verdicts::{Seen, Tombstones, Verdicts, Whole};
+use super::decisions::{Decisions, Seen, Tombstones, Whole};
+use super::markers::{Marker, Markers, Producers, UnlistedAbort};
 use crate::error::{Damage, Error, Result};
 use crate::format::compression::Unreadable;
 use crate::format::control::ControlRecord;
@@ -25,15 +25,15 @@ const SLICE: u64 = 4 << 20;
 /// Offsets of a segment stay within this distance of its base.
 const MAX_SPAN: u64 = i32::MAX.unsigned_abs() as u64;
 
-/// A pass that has begun.
+/// A run that has begun.
 #[derive(Debug)]
-pub(crate) struct Pass {
+pub(crate) struct CleanerRun {
     log: Arc<Leader>,
     plan: Cleanable,
     now: i64,
     /// Bytes that the map of keys may take.
     memory: usize,
-    verdicts: Verdicts,
+    decisions: Decisions,
     records: Vec<Seen>,
     markers: Markers,
     producers: Producers,
@@ -41,8 +41,8 @@ pub(crate) struct Pass {
     plain: Vec<u8>,
     /// What segments are read into.
     window: Vec<u8>,
-    at: Place,
-    /// A tombstone was come across that no pass has seen, in the part that is clean by the checkpoint.
+    at: BatchPosition,
+    /// A tombstone was found that no run has seen, in the part that is clean by the checkpoint.
     is_clean_part_dirty: bool,
     stage: Stage,
     summary: Summary,
@@ -50,7 +50,7 @@ pub(crate) struct Pass {
 
 /// Where the next batch begins.
 #[derive(Debug, Default)]
-struct Place {
+struct BatchPosition {
     segment: usize,
     position: u64,
     expected: u64,
@@ -71,17 +71,17 @@ struct Group {
     output: Option<CleanedWriter>,
     made: Vec<CleanedSegment>,
     /// Bytes that a segment made of these may have.
-    most_bytes: u64,
+    max_bytes: u64,
     /// The batch that was taken out last, if none was kept since; and whether it had records.
     dropped: Option<(BatchHeader, bool)>,
     /// Whether anything is not as it was.
     changed: bool,
 }
 
-/// What a pass did.
+/// What a run did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Summary {
-    pub(crate) upto: u64,
+    pub(crate) end: u64,
     pub(crate) segments_before: usize,
     pub(crate) segments_after: usize,
     pub(crate) bytes_before: u64,
@@ -93,7 +93,7 @@ pub(crate) struct Summary {
 pub(crate) enum Step {
     More,
     Done(Summary),
-    /// The partition has ended, or segments were deleted under the pass.
+    /// The partition has ended, or segments were deleted under the run.
     Gone,
 }
 
@@ -105,10 +105,10 @@ struct Piece<'p> {
     timestamp: i64,
 }
 
-impl Pass {
-    /// Begins a pass at the time `now`, whose map of keys takes `memory` bytes at most.
+impl CleanerRun {
+    /// Begins a run at the time `now`, whose map of keys takes `memory` bytes at most.
     pub(super) fn new(log: &Arc<Leader>, plan: Cleanable, memory: usize, now: i64) -> Result<Self> {
-        let verdicts = Verdicts::new(memory, plan.first_dirty, plan.end())?;
+        let decisions = Decisions::new(memory, plan.first_dirty, plan.end())?;
         let producers = Producers::new(log.last_batches());
         let young_from = match plan.settings.min_lag_ms {
             1.. => now.saturating_sub(plan.settings.min_lag_ms).saturating_add(1),
@@ -120,14 +120,14 @@ impl Pass {
             plan,
             now,
             memory,
-            verdicts,
+            decisions,
             records: Vec::new(),
             markers: Markers::default(),
             producers,
             rewriter: Rewriter::new(log.max_decompressed_bytes()),
             plain: Vec::new(),
             window: Vec::new(),
-            at: Place::default(),
+            at: BatchPosition::default(),
             is_clean_part_dirty: false,
             stage: Stage::Deciding(Box::new(deciding)),
             summary: Summary::default(),
@@ -168,16 +168,16 @@ impl Pass {
         let limit = first_open.into_iter().chain(young).min().unwrap_or(u64::MAX);
         let allowed = self.plan.segments.partition_point(|segment| segment.next_offset() <= limit);
         if let Some(young) = young.and_then(|base| self.plan.segments.iter().find(|one| one.base() == base)) {
-            // Its index told otherwise.
+            // Its index said otherwise.
             young.doubt(TIMES_DIFFER);
-            self.log.renew_doubted(young);
+            self.log.rebuild_doubted(young);
         }
         if allowed < self.plan.segments.len() {
             self.plan.segments.truncate(allowed);
             if self.plan.end() <= self.plan.first_dirty {
                 return Ok(Step::Gone);
             }
-            self.verdicts = Verdicts::new(self.memory, self.plan.first_dirty, self.plan.end())?;
+            self.decisions = Decisions::new(self.memory, self.plan.first_dirty, self.plan.end())?;
         }
         self.markers = Markers::new(aborted);
         let first_dirty = self.plan.first_dirty;
@@ -189,7 +189,7 @@ impl Pass {
 
     fn go_to(&mut self, segment: usize) {
         let expected = self.plan.segments.get(segment).map_or(0, |segment| segment.base());
-        self.at = Place { segment, position: 0, expected };
+        self.at = BatchPosition { segment, position: 0, expected };
     }
 
     /// Goes through some batches of the present segment. `false`: `each` has ended it.
@@ -226,9 +226,9 @@ impl Pass {
     }
 
     fn map_slice(&mut self) -> Result<Step> {
-        let went_on = self.slice(Self::note_keys)?;
-        if !went_on || self.at.segment >= self.plan.segments.len() {
-            self.verdicts.settle();
+        let progressed = self.slice(Self::add_keys)?;
+        if !progressed || self.at.segment >= self.plan.segments.len() {
+            self.decisions.flush();
             self.markers.begin_again();
             self.begin_group(0);
         }
@@ -236,13 +236,13 @@ impl Pass {
     }
 
     /// Notes the records of a batch. `false`: there is no room for more.
-    fn note_keys(&mut self, segment: &Segment, position: u64, frame: &Frame, bytes: &[u8]) -> Result<bool> {
+    fn add_keys(&mut self, segment: &Segment, position: u64, frame: &Frame, bytes: &[u8]) -> Result<bool> {
         if let FrameKind::Batch(header) = &frame.kind {
             if header.is_control() {
                 let marker = self.markers.marker(header, ControlRecord::of_batch(bytes));
                 return marker
                     .map(|_| true)
-                    .map_err(|undecided| self.undecided(segment, position, undecided));
+                    .map_err(|unlisted| self.unlisted_abort(segment, position, unlisted));
             }
             if !self.markers.counts(header) {
                 return Ok(true);
@@ -256,13 +256,13 @@ impl Pass {
             FrameKind::Batch(header) if header.has_delete_horizon() => Tombstones::Stay,
             _ => Tombstones::GetTime,
         };
-        let (verdicts, expected) = (&mut self.verdicts, self.at.expected);
+        let (decisions, expected) = (&mut self.decisions, self.at.expected);
         let (mut has_room, mut is_before) = (true, false);
         let limit = self.log.max_decompressed_bytes();
         let went = each_record(bytes, limit, &mut self.plain, |offset, record| {
             // Only decoding shows where a wrapper of legacy messages begins.
             is_before |= offset < expected;
-            has_room = verdicts.note(offset, record, tombstones);
+            has_room = decisions.add(offset, record, tombstones);
         });
         went.map_err(|reason| self.unreadable(segment, position, reason))?;
         if is_before {
@@ -273,7 +273,7 @@ impl Pass {
 
     /// Takes together what fits into one segment, from this segment on.
     fn begin_group(&mut self, first: usize) {
-        let covered = self.plan.segments.partition_point(|segment| segment.base() < self.verdicts.upto());
+        let covered = self.plan.segments.partition_point(|segment| segment.base() < self.decisions.end());
         let limit = self.log.max_segment_bytes();
         let (mut bytes, mut largest, mut end) = (0, 0, first);
         let base = self.plan.segments.get(first).map_or(0, |segment| segment.base());
@@ -287,9 +287,9 @@ impl Pass {
         }
         self.go_to(first);
         if end == first {
-            // What no pass has gone through is for the next one, all of it.
+            // What no run has gone through is for the next one, all of it.
             let first = self.plan.segments.first().filter(|_| self.is_clean_part_dirty);
-            self.summary.upto = first.map_or(self.verdicts.upto(), |first| first.base());
+            self.summary.end = first.map_or(self.decisions.end(), |first| first.base());
             self.stage = Stage::Done;
             return;
         }
@@ -297,15 +297,15 @@ impl Pass {
             segments: first..end,
             output: None,
             made: Vec::new(),
-            most_bytes: limit.max(largest),
+            max_bytes: limit.max(largest),
             dropped: None,
             changed: end - first > 1,
         }));
     }
 
     fn clean_slice(&mut self) -> Result<Step> {
-        self.slice(|pass, segment, position, frame, bytes| {
-            pass.clean(segment, position, frame, bytes).map(|()| true)
+        self.slice(|run, segment, position, frame, bytes| {
+            run.clean(segment, position, frame, bytes).map(|()| true)
         })?;
         match &self.stage {
             Stage::Cleaning(group) if self.at.segment >= group.segments.end => self.end_group(),
@@ -326,7 +326,7 @@ impl Pass {
         let left = match &frame.kind {
             FrameKind::Batch(header) if header.is_control() && header.record_count > 0 => {
                 match self.markers.marker(header, ControlRecord::of_batch(bytes)) {
-                    Err(undecided) => return Err(self.undecided(segment, position, undecided)),
+                    Err(unlisted) => return Err(self.unlisted_abort(segment, position, unlisted)),
                     Ok(Marker::Other) => Ok(Left::All),
                     Ok(Marker::Needed(transaction)) => {
                         aborted = transaction;
@@ -346,14 +346,14 @@ impl Pass {
                     FrameKind::Batch(header) => Some(header),
                     FrameKind::Legacy { .. } => None,
                 };
-                match header.and_then(|header| Some((header, self.verdicts.of_batch(header)?))) {
+                match header.and_then(|header| Some((header, self.decisions.of_batch(header)?))) {
                     Some((_, Whole::Stays)) => Ok(Left::All),
                     Some((header, Whole::Goes)) => Ok(Left::Nothing(*header)),
                     None => {
                         let horizon = Horizon { at: self.horizon(), always: false };
                         let keeps_tombstones = header.is_none_or(|header| !is_past(header, self.now));
-                        let judge = self.verdicts.judge(keeps_tombstones, &mut self.records);
-                        self.rewriter.filter(bytes, horizon, judge)
+                        let decide = self.decisions.decide(keeps_tombstones, &mut self.records);
+                        self.rewriter.filter(bytes, horizon, decide)
                     }
                 }
             }
@@ -376,7 +376,7 @@ impl Pass {
             }
             Ok(Left::Nothing(header)) => {
                 let had_records = bytes.len() > header_only(&header).len();
-                if self.producers.need(&header) || whole.last_offset + 1 == self.verdicts.upto() {
+                if self.producers.need(&header) || whole.last_offset + 1 == self.decisions.end() {
                     group.changed |= had_records;
                     group.push_header(log, &header, &self.plan)?;
                 } else {
@@ -390,18 +390,18 @@ impl Pass {
         Ok(())
     }
 
-    /// Whether passes have gone through what ends at this offset, by the checkpoint. None goes through what lies below the log
+    /// Whether runs have gone through what ends at this offset, by the checkpoint. None goes through what lies below the log
     /// start.
     fn is_clean_part(&self, last_offset: u64) -> bool {
         (self.log.log_start()..self.plan.first_dirty).contains(&last_offset)
     }
 
-    /// From when on a tombstone that is come across now may go.
+    /// From when on a tombstone that is found now may go.
     fn horizon(&self) -> i64 {
         self.now.saturating_add(self.plan.settings.delete_retention_ms)
     }
 
-    /// Puts what was made of the group in its place, and goes on to the next.
+    /// Puts what was made of the group in its place, and continues to the next.
     fn end_group(&mut self) -> Result<Step> {
         let Stage::Cleaning(group) = &mut self.stage else { return Ok(Step::More) };
         if let Some((header, had_records)) = group.dropped.take() {
@@ -448,13 +448,13 @@ impl Pass {
         }
     }
 
-    fn undecided(&self, segment: &Segment, position: u64, _: Undecided) -> Error {
-        let reason = "a transaction was aborted, but no index tells of its records";
+    fn unlisted_abort(&self, segment: &Segment, position: u64, _: UnlistedAbort) -> Error {
+        let reason = "a transaction was aborted, but no index lists its records";
         self.damage(segment, position, self.at.expected, reason)
     }
 }
 
-impl Drop for Pass {
+impl Drop for CleanerRun {
     fn drop(&mut self) {
         if let Stage::Cleaning(group) = &mut self.stage {
             group.discard(&self.log);
@@ -465,7 +465,7 @@ impl Drop for Pass {
 impl Group {
     fn push(&mut self, log: &Leader, piece: &Piece<'_>, plan: &Cleanable) -> Result<()> {
         let more = piece.bytes.len() as u64;
-        if self.output.as_ref().is_some_and(|output| output.bytes() + more > self.most_bytes) {
+        if self.output.as_ref().is_some_and(|output| output.bytes() + more > self.max_bytes) {
             self.finish_output(log, plan, Some(piece.base_offset))?;
         }
         if self.output.is_none() {
@@ -523,7 +523,7 @@ fn is_past(header: &BatchHeader, now: i64) -> bool {
     header.has_delete_horizon() && header.base_timestamp <= now
 }
 
-/// Whether a batch of records is about to be given the time from which on its tombstones may go. Each pass gives it, so that
+/// Whether a batch of records is about to be given the time from which on its tombstones may go. Each run gives it, so that
 /// one without may have older records of the same keys before it. In the part that is clean by the checkpoint these would
 /// stay when the tombstone goes.
 fn is_news_of_tombstones(frame: &Frame, left: &BatchHeader) -> bool {

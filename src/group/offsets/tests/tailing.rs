@@ -15,7 +15,7 @@ fn what_another_process_commits_is_seen() {
     }
     writer.offsets.delete_group("g", NOW).unwrap();
     assert_eq!(reader.offsets.groups().unwrap(), ["before"]);
-    assert_eq!(reader.told(), []);
+    assert_eq!(reader.reported(), []);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_topic_that_another_process_makes_is_seen() {
 }
 
 #[test]
-fn whoever_only_reads_commits_nothing() {
+fn a_reader_commits_nothing() {
     let writer = Fixture::new();
     let reader = Fixture::read_only(Arc::clone(&writer.dir));
     let refused = |result: Result<()>| assert!(matches!(result, Err(Error::ReadOnly)), "{result:?}");

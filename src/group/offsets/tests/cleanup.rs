@@ -29,7 +29,7 @@ fn all_groups_forget_a_topic() {
 }
 
 #[test]
-fn commits_beyond_the_end_are_lowered_and_told() {
+fn commits_beyond_the_end_are_lowered_and_reported() {
     let fixture = Fixture::new();
     let positions = [
         Position::new(("t", 0), 10).with_leader_epoch(3),
@@ -48,9 +48,9 @@ fn commits_beyond_the_end_are_lowered_and_told() {
         from,
         to: 7,
     };
-    let mut told = fixture.told();
-    told.sort_by_key(|event| format!("{event:?}"));
-    assert_eq!(told, [lowered("g", 10), lowered("h", 8)]);
+    let mut reported = fixture.reported();
+    reported.sort_by_key(|event| format!("{event:?}"));
+    assert_eq!(reported, [lowered("g", 10), lowered("h", 8)]);
     assert_eq!(fixture.offsets.clamp(ends, LATER).unwrap(), 0);
     assert_eq!(fixture.all_of("g"), ["gone-0: 10", "t-0: 7", "t-1: 10"]);
     assert_eq!(fixture.reopened().offset("h", "t", 0), Some(7));

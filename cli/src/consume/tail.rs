@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use stratalog::{Consumer, Error, EventLog, Position, Records, TopicPartition};
 
-use super::{Consume, LOOK_AROUND, Printer, Wanted};
+use super::{Consume, Printer, REFRESH_INTERVAL, Selection};
 use crate::progress::Bar;
 use crate::{Failure, Outcome, Stop, output};
 
@@ -13,24 +13,24 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// How long a member waits at the end of the log to find out that it is the end.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-pub(super) struct Follow<'o> {
+pub(super) struct Tail<'o> {
     pub(super) options: &'o Consume,
     pub(super) consumer: Consumer,
     /// Whether it reads as a member of a group.
     pub(super) is_member: bool,
     /// Whether a member commits the positions of what is printed.
     pub(super) commits: bool,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: Selection,
     pub(super) log: EventLog,
     pub(super) stop: Stop,
 }
 
-impl Follow<'_> {
+impl Tail<'_> {
     /// Prints until it is done, and says how many records were printed. What was printed is committed, also when the
     /// printing failed after it.
     pub(super) fn run(mut self, mut printer: Printer) -> Outcome<u64> {
         let mut delivered = Vec::new();
-        let outcome = self.follow(&mut printer, &mut delivered);
+        let outcome = self.tail(&mut printer, &mut delivered);
         if self.is_member {
             // Where nothing was printed, the place where reading begins is remembered too.
             let reached = if outcome.is_ok() { self.consumer.positions() } else { delivered };
@@ -43,7 +43,7 @@ impl Follow<'_> {
         Ok(printer.printed())
     }
 
-    fn follow(&mut self, printer: &mut Printer, delivered: &mut Vec<Position>) -> Outcome {
+    fn tail(&mut self, printer: &mut Printer, delivered: &mut Vec<Position>) -> Outcome {
         let patience = self.options.timeout_ms.map(Duration::from_millis);
         let bar = self.bar();
         let (mut last_record, mut last_look, mut last_commit) =
@@ -57,8 +57,8 @@ impl Follow<'_> {
                         Duration::ZERO
                     }
                 }
-                Some(patience) => patience.saturating_sub(last_record.elapsed()).min(LOOK_AROUND),
-                None => LOOK_AROUND,
+                Some(patience) => patience.saturating_sub(last_record.elapsed()).min(REFRESH_INTERVAL),
+                None => REFRESH_INTERVAL,
             };
             let came = match self.consumer.poll(wait) {
                 Ok(records) => self.print(&records, printer, delivered)?,
@@ -78,9 +78,9 @@ impl Follow<'_> {
                 last_commit = Instant::now();
                 self.commit(std::mem::take(delivered))?;
             }
-            if last_look.elapsed() >= LOOK_AROUND {
+            if last_look.elapsed() >= REFRESH_INTERVAL {
                 last_look = Instant::now();
-                self.look_around()?;
+                self.refresh()?;
             }
         }
         Ok(())
@@ -117,7 +117,7 @@ impl Follow<'_> {
         Ok(count as u64)
     }
 
-    /// What was handed out but not printed is not processed.
+    /// What was returned but not printed is not processed.
     fn give_back(&mut self, records: &Records, printed: usize) -> Outcome {
         let mut seen: Vec<TopicPartition> = Vec::new();
         for record in records.iter().skip(printed) {
@@ -130,7 +130,7 @@ impl Follow<'_> {
         Ok(())
     }
 
-    /// Whether it is to end at the end, and this is it. A member may be told of other things before it is.
+    /// Whether it is to end at the end, and this is it. A member may get other results before it is.
     fn is_at_end(&self) -> Outcome<bool> {
         if !self.options.until_end {
             return Ok(false);
@@ -143,11 +143,11 @@ impl Follow<'_> {
         Ok(true)
     }
 
-    /// What is no reason to end: goes on after it.
+    /// What is no reason to end: continues after it.
     fn recover(&mut self, failure: Error) -> Outcome<u64> {
         match failure {
             Error::OffsetOutOfRange { at, valid } if at.offset() < valid.start => {
-                // Records that were deleted before they were printed are told of, not skipped in silence.
+                // Records that were deleted before they were printed are reported, not skipped in silence.
                 let (from, last, of) = (at.offset(), valid.start - 1, at.topic_partition());
                 if from == last {
                     output::warn(format_args!("offset {from} of {of} was deleted before it was read"));
@@ -169,7 +169,7 @@ impl Follow<'_> {
 
     /// Reads partitions that are new, from their beginning, and no longer those that are gone. A member's group does that
     /// by itself; but when all is gone, there is nothing to wait for.
-    fn look_around(&mut self) -> Outcome {
+    fn refresh(&mut self) -> Outcome {
         let now = self.wanted.partitions(&self.log)?;
         let assigned = self.consumer.assignment();
         let new: Vec<_> = now.iter().filter(|one| !assigned.contains(one)).cloned().collect();
@@ -178,7 +178,7 @@ impl Follow<'_> {
         }
         self.consumer.assign(now)?;
         for partition in new {
-            // Below the beginning of any log, if retention was quick: then the next poll tells where to go on.
+            // Below the beginning of any log, if retention was quick: then the next poll reports where to continue.
             self.consumer.seek(Position::new(partition, 0))?;
         }
         Ok(())

@@ -19,7 +19,7 @@ use crate::partition::Chores;
 use crate::wait::Sleepers;
 
 impl Catalog {
-    /// Reads the catalog of a directory and leaves everything as it is. `NotFound` where no log is yet: whoever makes one
+    /// Reads the catalog of a directory and leaves everything as it is. `NotFound` where no log is yet: a process that makes one
     /// may be about to finish.
     pub(crate) fn open_read_only(
         dir: &LogDir,
@@ -75,11 +75,11 @@ impl Catalog {
     }
 
     /// Takes over where partitions start and what of them is on disk, as the checkpoints have it now.
-    pub(crate) fn raise_marks(&self) -> Result<()> {
+    pub(crate) fn advance_checkpoints(&self) -> Result<()> {
         let checkpoints = Checkpoints::read(&self.dir, false)?;
         for partition in self.partitions() {
             if let Some(tailing) = partition.tailing() {
-                tailing.raise_marks(&checkpoints.of(partition.id()));
+                tailing.advance_checkpoints(&checkpoints.of(partition.id()));
             }
         }
         Ok(())
@@ -115,7 +115,7 @@ impl Catalog {
         };
         let topics: super::Topics = state.topics().map(entry).collect();
         *self.present.write() = Arc::new(topics);
-        self.tell_watchers();
+        self.notify_watchers();
         for gone in before.values().filter(|known| state.topic(known.id()).is_none()) {
             gone.set_deleted();
         }

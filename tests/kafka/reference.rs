@@ -94,7 +94,7 @@ pub(crate) fn is_left_out_but_for(values: &[&str]) -> bool {
     is_left_out || kafka_is_not_asked()
 }
 
-/// The Kafka that judges.
+/// The Kafka that answers.
 pub(crate) fn version() -> String {
     std::env::var("KAFKA_VERSION").unwrap_or_else(|_| "4.1.0".to_owned())
 }
@@ -111,7 +111,7 @@ pub(crate) fn alone_with<R>(act: impl FnOnce() -> R) -> R {
     act()
 }
 
-/// Has Kafka's own tool look at every file of a closed directory. Offsets may have gaps in compacted topics.
+/// Has Kafka's own tool check every file of a closed directory. Offsets may have gaps in compacted topics.
 pub(crate) fn check(dir: &Path) {
     check_compacted(dir, "state,compacted");
 }
@@ -160,7 +160,7 @@ impl Adoption {
         self.option("--properties", file)
     }
 
-    /// Has a member of the group go on with the topic.
+    /// Has a member of the group continue with the topic.
     pub(crate) fn continued(self, group: &str, topic: &str) -> Self {
         self.option("--continue", format!("{group}:{topic}"))
     }
@@ -175,7 +175,7 @@ impl Adoption {
         self.option("--gone", group)
     }
 
-    /// Tells the broker otherwise than is held back here.
+    /// Reports the broker otherwise than is held back here.
     pub(crate) fn extra(mut self, properties: &str) -> Self {
         self.command.env("KAFKA_EXTRA", properties);
         self
@@ -207,7 +207,7 @@ impl Adoption {
     }
 }
 
-/// Has a broker take over a copy of a closed directory, and tells what it serves. The copy, with what the broker wrote,
+/// Has a broker take over a copy of a closed directory, and reports what it serves. The copy, with what the broker wrote,
 /// is left at `keep`.
 pub(crate) fn adopt(dir: &Path, keep: Option<&Path>) -> Served {
     let adoption = Adoption::new();
@@ -283,7 +283,7 @@ fn text(output: &Output) -> String {
     lines[lines.len().saturating_sub(60)..].join("\n")
 }
 
-/// Two ports that nobody listens at.
+/// Two free ports.
 pub(crate) fn free_ports() -> [u16; 2] {
     let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())

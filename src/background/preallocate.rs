@@ -1,4 +1,4 @@
-//! Work in front of writers: batches that have lingered long enough, space in files. Nothing here waits for the disk.
+//! Work before writers: batches that have lingered long enough, space in files. Nothing here waits for the disk.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::attempt::Attempts;
 use crate::clock::{Moment, Pace};
 use crate::partition::AheadChore;
 
-/// How soon lingering records are looked after again after a panic.
+/// How soon lingering records are tried again after a panic.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// Records that wait in memory for more to come, until a moment.
@@ -19,16 +19,16 @@ pub(crate) trait Lingering: Send + Sync + std::fmt::Debug {
     fn log_has_closed(&self);
 }
 
-/// Asks for lingering records to be looked after at a moment.
+/// Asks for lingering records to be written at a moment.
 pub(crate) type Linger = (Moment, Weak<dyn Lingering>);
 
-/// Lingering records that are looked after.
+/// Lingering records to write.
 #[derive(Debug, Default)]
-pub(super) struct Ahead {
+pub(super) struct LingerQueue {
     waiting: Vec<Linger>,
 }
 
-impl Ahead {
+impl LingerQueue {
     /// Writes what has lingered long enough, of what was known and of what is `new`.
     pub(super) fn linger(&mut self, new: impl Iterator<Item = Linger>, pace: &Pace, attempts: &Attempts) {
         self.waiting.extend(new);

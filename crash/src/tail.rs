@@ -15,7 +15,7 @@ use crate::oracle::number_in;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads until `stop`. With `polls` the directory is opened anew after so many. Gives how many records were read.
-pub fn follow(root: &Path, polls: u64, stop: &AtomicBool) -> Result<u64, String> {
+pub fn tail(root: &Path, polls: u64, stop: &AtomicBool) -> Result<u64, String> {
     let mut count = 0;
     while !stop.load(Ordering::Relaxed) {
         // Before the first writer there is no log, or no topic in it.
@@ -89,7 +89,7 @@ fn checked(records: &Records, last: &mut BTreeMap<u32, u64>) -> Result<u64, Stri
     Ok(count)
 }
 
-/// Records that were deleted in front of a reader give an error, and are never skipped.
+/// Records that were deleted before a reader give an error, and are never skipped.
 fn begin_again(
     reader: &mut Consumer,
     at: &Position,

@@ -32,21 +32,21 @@ impl After {
     }
 }
 
-type Verdict<T> = Result<T, String>;
+type Comparison<T> = Result<T, String>;
 
 macro_rules! wrong {
     ($($text:tt)*) => { return Err(format!($($text)*)) };
 }
 
-pub fn judge(log: &EventLog, oracle: &Oracle, after: After) -> Verdict<Oracle> {
+pub fn compare(log: &EventLog, oracle: &Oracle, after: After) -> Comparison<Oracle> {
     let failed: Vec<String> = log.recovery().failed.iter().map(ToString::to_string).collect();
     if !failed.is_empty() {
         wrong!("recovery failed: {failed:?}");
     }
-    judge_served(&Served::of(log, oracle)?, oracle, after)
+    compare_served(&Served::of(log, oracle)?, oracle, after)
 }
 
-pub fn judge_served(served: &Served, oracle: &Oracle, after: After) -> Verdict<Oracle> {
+pub fn compare_served(served: &Served, oracle: &Oracle, after: After) -> Comparison<Oracle> {
     let mut found = oracle.clone();
     found.reopened();
     topics(served, oracle, &mut found, after)?;
@@ -64,7 +64,7 @@ pub fn judge_served(served: &Served, oracle: &Oracle, after: After) -> Verdict<O
     Ok(found)
 }
 
-fn topics(served: &Served, oracle: &Oracle, found: &mut Oracle, after: After) -> Verdict<()> {
+fn topics(served: &Served, oracle: &Oracle, found: &mut Oracle, after: After) -> Comparison<()> {
     let there = &served.topics;
     let known: BTreeSet<&String> = oracle.topics.iter().filter_map(|topic| topic.id.as_ref()).collect();
     let mut expected = BTreeSet::new();
@@ -108,7 +108,7 @@ fn partition_of(
     sort: Sort,
     expected: &Partition,
     after: After,
-) -> Verdict<Partition> {
+) -> Comparison<Partition> {
     let (start, end) = (shown.start, shown.end);
     let least = if after.is_power() { expected.durable } else { expected.acked };
     let most = if expected.open_ended { usize::MAX } else { expected.values.len() };
@@ -133,7 +133,7 @@ fn partition_of(
         // A reader loads partitions when they are used, and reports then.
         let is_reported = |offset: &u64| shown.missing.iter().any(|missing| missing.contains(offset));
         if after.is_ours_to_write() && lost.first().is_some_and(|(offset, _)| !is_reported(offset)) {
-            wrong!("{at}: {lost:?} are lost, in front of the end, and recovery() does not report it");
+            wrong!("{at}: {lost:?} are lost, before the end, and recovery() does not report it");
         }
         for (offset, _) in lost {
             values[offset as usize] = None;
@@ -161,7 +161,7 @@ fn partition_of(
 }
 
 /// Each record must be one that was sent there.
-fn records(shown: &Shown, at: &str, sort: Sort, expected: &Partition) -> Verdict<BTreeMap<u64, Sent>> {
+fn records(shown: &Shown, at: &str, sort: Sort, expected: &Partition) -> Comparison<BTreeMap<u64, Sent>> {
     let mut read = BTreeMap::new();
     for (offset, seen) in &shown.records {
         if (sort == Sort::Compacted) != seen.key.is_some() {
@@ -189,7 +189,7 @@ fn last_values(
     expected: &Partition,
     read: &BTreeMap<u64, Sent>,
     after: After,
-) -> Verdict<Vec<(u64, Sent)>> {
+) -> Comparison<Vec<(u64, Sent)>> {
     let durable = if after.is_power() { expected.durable as u64 } else { range.end };
     let mut last: BTreeMap<u32, (u64, Sent)> = BTreeMap::new();
     let mut last_read: BTreeMap<u32, u64> = BTreeMap::new();
@@ -218,7 +218,7 @@ fn last_values(
     Ok(lost)
 }
 
-fn commits(served: &Served, oracle: &Oracle, found: &mut Oracle, after: After) -> Verdict<()> {
+fn commits(served: &Served, oracle: &Oracle, found: &mut Oracle, after: After) -> Comparison<()> {
     let mut committed = BTreeMap::new();
     for ((group, topic, partition), offset) in &served.commits {
         // Of a topic that is gone: harmless, unless a later one gets it.
@@ -254,7 +254,7 @@ fn commits(served: &Served, oracle: &Oracle, found: &mut Oracle, after: After) -
     Ok(())
 }
 
-fn next_commits(commits: &Commits, committed: Option<u64>, end: u64, after: After) -> Verdict<Commits> {
+fn next_commits(commits: &Commits, committed: Option<u64>, end: u64, after: After) -> Comparison<Commits> {
     let sure = if after.is_power() { commits.durable } else { commits.acked };
     // After a power cut an open for writing lowers a position above the log end to it.
     let lowered = |position: &Option<u64>| position.map(|offset| offset.min(end));

@@ -1,7 +1,7 @@
 //! A directory that is only read, while another process may be writing it.
 //!
 //! Nothing is locked and nothing is changed, but for a flag in `stratalog.live` that asks to be woken. There are no
-//! threads: whoever reads looks what is new.
+//! threads: each reader looks what is new.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ use crate::wait::Sleepers;
 /// Who reads without end looks this often whether topics were made or deleted.
 const CATALOG_LOOKS: Duration = Duration::from_millis(100);
 
-/// When somebody last looked at what belongs to no single partition.
+/// When a reader last checked what belongs to no single partition.
 #[derive(Debug, Default)]
-pub(super) struct Following {
+pub(super) struct Tailing {
     last: Option<Instant>,
     marks: [Option<Stamp>; 2],
 }
@@ -41,12 +41,12 @@ impl OpenDirectory {
         let disk = Disk::for_reading(&root, options.read_mode == ReadMode::Auto);
         let dir = LogDir::new(root, disk);
         let clean = kind_of(&dir.path(CLEAN_MARKER))? == Some(EntryKind::File);
-        let following = Following { last: None, marks: marks(dir.root()) };
-        // Nobody buffers what nobody may write, and nothing is to be done in the background.
+        let tailing = Tailing { last: None, marks: marks(dir.root()) };
+        // There are no producers, and nothing is to be done in the background.
         let mut idle = Channels::new(Pace::default(), options.background_sync);
         idle.chores.events.begin_opening();
         let checkpoints = Checkpoints::read(&dir, clean)?;
-        checkpoints.tell_unreadable(&idle.chores.events);
+        checkpoints.emit_unreadable(&idle.chores.events);
         idle.chores.watch = dir.disk().map_reads.then(|| Arc::new(LiveWatch::new(dir.root())));
         let catalog = Arc::new(Catalog::open_read_only(&dir, &checkpoints, &idle.chores, options.catalog)?);
         let recovery = recovery::of_reader(&catalog, clean);
@@ -70,7 +70,7 @@ impl OpenDirectory {
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
             running: Mutex::new(None),
-            following: Mutex::new(following),
+            tailing: Mutex::new(tailing),
             watch: idle.chores.watch,
             snapshots: Mutex::default(),
         }))
@@ -82,35 +82,35 @@ impl OpenDirectory {
         self.dir.disk().is_read_only()
     }
 
-    /// Where another process tells what it appends.
+    /// Where another process reports what it appends.
     pub(crate) fn watch(&self) -> Option<&Arc<LiveWatch>> {
         self.watch.as_ref()
     }
 
     /// Looks for topics and settings that another process has changed. Of a log of our own there is nothing to learn.
-    pub(crate) fn look_around(&self) -> Result<()> {
+    pub(crate) fn refresh(&self) -> Result<()> {
         if !self.dir.disk().is_read_only() {
             return Ok(());
         }
-        let mut following = self.following.lock();
-        following.last = Some(Instant::now());
+        let mut tailing = self.tailing.lock();
+        tailing.last = Some(Instant::now());
         self.catalog.refresh()?;
         let marks = marks(self.dir.root());
-        if marks != following.marks {
-            self.catalog.raise_marks()?;
-            following.marks = marks;
+        if marks != tailing.marks {
+            self.catalog.advance_checkpoints()?;
+            tailing.marks = marks;
         }
         Ok(())
     }
 
     /// The same for those who ask all the time.
-    pub(crate) fn look_around_at_times(&self) -> Result<()> {
-        let last = self.following.lock().last;
-        if last.is_some_and(|last| last.elapsed() < CATALOG_LOOKS) { Ok(()) } else { self.look_around() }
+    pub(crate) fn refresh_if_due(&self) -> Result<()> {
+        let last = self.tailing.lock().last;
+        if last.is_some_and(|last| last.elapsed() < CATALOG_LOOKS) { Ok(()) } else { self.refresh() }
     }
 }
 
-/// The checkpoints that tell of every partition where it starts and what of it is on disk.
+/// The checkpoints that report every partition where it starts and what of it is on disk.
 fn marks(root: &Path) -> [Option<Stamp>; 2] {
     [LOG_STARTS, RECOVERY_POINTS].map(|name| disk::stamp_of(&root.join(name)))
 }

@@ -1,6 +1,6 @@
 //! How a consumer of a log that is only read learns what another process has appended.
 //!
-//! Nobody publishes anything to it, so it looks by itself: before each fetch in partitions where it has read
+//! No writer of this process publishes to it, so it polls the files: before each fetch in partitions where it has read
 //! everything, and while it waits, closely at first and then once in a while.
 
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use crate::wait::before_parking;
 
 /// Looks in a row before a consumer that may spin goes to sleep.
 const LOOKS_BEFORE_SLEEPING: u32 = 16;
-/// How long it sleeps between two looks if nobody wakes it.
+/// How long it sleeps between two polls of the files if it is not woken.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 impl Consumer {
     /// Looks for topics that another process makes, deletes or alters.
-    pub(super) fn look_around(&self) -> Result<()> {
-        if self.directory.is_read_only() { self.directory.look_around_at_times() } else { Ok(()) }
+    pub(super) fn refresh(&self) -> Result<()> {
+        if self.directory.is_read_only() { self.directory.refresh_if_due() } else { Ok(()) }
     }
 
     /// Looks for more where everything known was read, but for what fails.
-    fn look_further(&self) -> Result<()> {
-        self.look_around()?;
+    fn refresh_end(&self) -> Result<()> {
+        self.refresh()?;
         let mut read = self.assigned.iter().filter(|one| one.is_awake() && !one.trouble.is_known(self.polls));
-        read.try_for_each(Assigned::look_further)
+        read.try_for_each(Assigned::refresh_end)
     }
 
     /// Waits until there may be records or something to announce.
@@ -43,7 +43,7 @@ impl Consumer {
                 return Waited::Woken;
             }
             // What keeps it from looking is for the next fetch to tell.
-            if self.look_further().is_err() || self.may_have_data() {
+            if self.refresh_end().is_err() || self.may_have_data() {
                 return Waited::News;
             }
             let now = Instant::now();
@@ -52,13 +52,13 @@ impl Consumer {
             }
             look = if looks == u32::MAX { 0 } else { look + 1 };
             if look >= looks {
-                self.sleep_until_told(deadline.map(|deadline| deadline - now));
+                self.sleep_until_notified(deadline.map(|deadline| deadline - now));
             }
         }
     }
 
     /// Sleeps until the writer may have appended something, or a moment if it will not tell.
-    fn sleep_until_told(&self, left: Option<Duration>) {
+    fn sleep_until_notified(&self, left: Option<Duration>) {
         let left = left.unwrap_or(Duration::MAX);
         let view = self.directory.watch().and_then(|watch| watch.view());
         let asked = view.as_ref().and_then(|view| {
@@ -72,7 +72,7 @@ impl Consumer {
             return self.wake.park(Instant::now() + left.min(BETWEEN_LOOKS));
         };
         before_parking();
-        if self.look_further().is_ok() && !self.may_have_data() && !self.wake.peek() {
+        if self.refresh_end().is_ok() && !self.may_have_data() && !self.wake.peek() {
             view.wait(seen, left);
         }
     }

@@ -1,7 +1,7 @@
 //! Which records go, by what was seen of the dirty part of a partition.
 //!
 //! Whenever a key comes again, the offset that it overtakes is marked with one bit. So a dirty record needs the map of
-//! keys only once, and many a batch is judged without being decoded again: all of it goes, or nothing does. Where there
+//! keys only once, and many a batch is decided without being decoded again: all of it goes, or nothing does. Where there
 //! are no bits, before the dirty part and after what memory is left for, each key is looked up.
 
 use super::key_map::{Hash, KeyMap, Noted};
@@ -17,12 +17,12 @@ const BITS_PART: usize = 8;
 const WORD_BITS: u64 = u64::BITS as u64;
 
 #[derive(Debug)]
-pub(super) struct Verdicts {
+pub(super) struct Decisions {
     map: KeyMap,
     /// Noted together when there are enough.
     pending: Vec<(Hash, u64)>,
     first_dirty: u64,
-    upto: u64,
+    end: u64,
     is_full: bool,
     going: Bits,
     /// Tombstones that stay but change their batch.
@@ -53,10 +53,10 @@ struct Bits {
     words: Vec<u64>,
 }
 
-/// Judges the records of one batch.
+/// Decides the records of one batch.
 #[derive(Debug)]
-pub(super) struct Judge<'v> {
-    verdicts: &'v Verdicts,
+pub(super) struct BatchDecisions<'v> {
+    decisions: &'v Decisions,
     keeps_tombstones: bool,
     records: &'v mut Vec<Seen>,
 }
@@ -64,11 +64,11 @@ pub(super) struct Judge<'v> {
 /// A record of which it is known whether it stays, or is known how to find out.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Seen {
-    Judged(bool),
+    Known(bool),
     LookUp(Hash, u64),
 }
 
-impl Verdicts {
+impl Decisions {
     /// For offsets from `first_dirty` to before `end`. Takes at most `memory` bytes.
     pub(super) fn new(memory: usize, first_dirty: u64, end: u64) -> Result<Self> {
         let offsets = end.saturating_sub(first_dirty);
@@ -82,22 +82,22 @@ impl Verdicts {
             map: KeyMap::new(left, offsets)?,
             pending: Vec::with_capacity(AT_ONCE),
             first_dirty,
-            upto: end,
+            end,
             is_full: false,
             going,
             changing,
         })
     }
 
-    /// After the last offset that is judged. From here on everything stays.
-    pub(super) fn upto(&self) -> u64 {
-        self.upto
+    /// After the last offset that is decided. From here on everything stays.
+    pub(super) fn end(&self) -> u64 {
+        self.end
     }
 
     /// Notes a record of a batch that counts. They come in the order of their offsets. `false`: there is no room for
     /// more, and no more need come.
     #[inline]
-    pub(super) fn note(&mut self, offset: u64, record: &RawRecord<'_>, tombstones: Tombstones) -> bool {
+    pub(super) fn add(&mut self, offset: u64, record: &RawRecord<'_>, tombstones: Tombstones) -> bool {
         if self.is_full || offset < self.first_dirty {
             return !self.is_full;
         }
@@ -114,31 +114,31 @@ impl Verdicts {
         }
         self.pending.push((self.map.hash(key), offset));
         if self.pending.len() >= AT_ONCE {
-            self.settle();
+            self.flush();
         }
         !self.is_full
     }
 
-    /// Looks up what was noted last: before anything is judged.
-    pub(super) fn settle(&mut self) {
+    /// Looks up what was noted last: before anything is decided.
+    pub(super) fn flush(&mut self) {
         self.map.touch(self.pending.iter().map(|(hash, _)| *hash));
         for (hash, offset) in self.pending.drain(..) {
             match self.map.insert(hash, offset) {
                 Noted::New => {}
                 Noted::Overtakes(before) => self.going.set(before),
                 Noted::Full => {
-                    (self.is_full, self.upto) = (true, offset);
+                    (self.is_full, self.end) = (true, offset);
                     break;
                 }
             }
         }
     }
 
-    /// What becomes of a batch that counts, if that can be told without looking into it: all its records were noted.
+    /// What becomes of a batch that counts, if that is known without looking into it: all its records were noted.
     #[inline]
     pub(super) fn of_batch(&self, header: &BatchHeader) -> Option<Whole> {
         let first = u64::try_from(header.base_offset).ok()?;
-        let last = u64::try_from(header.last_offset()).ok().filter(|last| *last < self.upto)?;
+        let last = u64::try_from(header.last_offset()).ok().filter(|last| *last < self.end)?;
         let going = self.going.count(first, last)?;
         if Ok(going) == u64::try_from(header.record_count) {
             return Some(Whole::Goes);
@@ -146,27 +146,31 @@ impl Verdicts {
         (going == 0 && self.changing.count(first, last)? == 0).then_some(Whole::Stays)
     }
 
-    /// Judges the records of a batch; `records` is memory for it.
-    pub(super) fn judge<'v>(&'v self, keeps_tombstones: bool, records: &'v mut Vec<Seen>) -> Judge<'v> {
+    /// Decides the records of a batch; `records` is memory for it.
+    pub(super) fn decide<'v>(
+        &'v self,
+        keeps_tombstones: bool,
+        records: &'v mut Vec<Seen>,
+    ) -> BatchDecisions<'v> {
         records.clear();
-        Judge { verdicts: self, keeps_tombstones, records }
+        BatchDecisions { decisions: self, keeps_tombstones, records }
     }
 }
 
-impl Keep for Judge<'_> {
+impl Keep for BatchDecisions<'_> {
     #[inline]
     fn see(&mut self, offset: u64, record: &RawRecord<'_>) {
-        let verdicts = self.verdicts;
-        let seen = if offset >= verdicts.upto {
-            Seen::Judged(true)
-        } else if let Some(goes) = verdicts.going.get(offset) {
-            Seen::Judged(!goes)
+        let decisions = self.decisions;
+        let seen = if offset >= decisions.end {
+            Seen::Known(true)
+        } else if let Some(goes) = decisions.going.get(offset) {
+            Seen::Known(!goes)
         } else {
             match record.key {
                 Some(key) if record.value.is_some() || self.keeps_tombstones => {
-                    Seen::LookUp(verdicts.map.hash(key), offset)
+                    Seen::LookUp(decisions.map.hash(key), offset)
                 }
-                _ => Seen::Judged(false),
+                _ => Seen::Known(false),
             }
         };
         self.records.push(seen);
@@ -174,17 +178,17 @@ impl Keep for Judge<'_> {
 
     #[inline]
     fn keeps(&mut self, number: usize) -> bool {
-        let map = &self.verdicts.map;
+        let map = &self.decisions.map;
         if number.is_multiple_of(AT_ONCE) {
             let next = self.records.iter().skip(number).take(AT_ONCE);
             map.touch(next.filter_map(|seen| match seen {
                 Seen::LookUp(hash, _) => Some(*hash),
-                Seen::Judged(_) => None,
+                Seen::Known(_) => None,
             }));
         }
         match self.records.get(number) {
             Some(Seen::LookUp(hash, offset)) => map.get(*hash).is_none_or(|last| last <= *offset),
-            Some(Seen::Judged(stays)) => *stays,
+            Some(Seen::Known(stays)) => *stays,
             None => true,
         }
     }
@@ -284,36 +288,36 @@ mod tests {
         header
     }
 
-    /// Notes all, compares what is said of every record and batch with a plain map, and tells how many batches were
-    /// judged as a whole.
+    /// Notes all, compares what is said of every record and batch with a plain map, and reports how many batches were
+    /// decided as a whole.
     fn check(memory: usize, keys: u64, tombstones: Tombstones) -> (u64, usize) {
         let batches = batches(keys);
         let end = FIRST + ALL;
-        let mut verdicts = Verdicts::new(memory, FIRST_DIRTY, end).unwrap();
+        let mut decisions = Decisions::new(memory, FIRST_DIRTY, end).unwrap();
         for one in batches.iter().flatten() {
-            if !verdicts.note(one.offset, &one.raw(), tombstones) {
+            if !decisions.add(one.offset, &one.raw(), tombstones) {
                 break;
             }
         }
-        verdicts.settle();
-        let upto = verdicts.upto();
-        let noted = batches.iter().flatten().filter(|one| (FIRST_DIRTY..upto).contains(&one.offset));
+        decisions.flush();
+        let end = decisions.end();
+        let noted = batches.iter().flatten().filter(|one| (FIRST_DIRTY..end).contains(&one.offset));
         let last: BTreeMap<_, _> = noted.filter_map(|one| Some((one.key?, one.offset))).collect();
         let stays = |one: &One| {
             let is_kept = one.key.is_some_and(|key| last.get(&key).is_none_or(|last| *last <= one.offset));
-            one.offset >= upto || (is_kept && (one.has_value || tombstones != Tombstones::Go))
+            one.offset >= end || (is_kept && (one.has_value || tombstones != Tombstones::Go))
         };
         let mut whole = 0;
         let mut seen = Vec::new();
         for batch in &batches {
             let expected: Vec<bool> = batch.iter().map(stays).collect();
-            let mut judge = verdicts.judge(tombstones != Tombstones::Go, &mut seen);
+            let mut decide = decisions.decide(tombstones != Tombstones::Go, &mut seen);
             for one in batch {
-                judge.see(one.offset, &one.raw());
+                decide.see(one.offset, &one.raw());
             }
-            let judged: Vec<bool> = (0..batch.len()).map(|number| judge.keeps(number)).collect();
-            assert_eq!(judged, expected, "{memory} {tombstones:?} {}", batch[0].offset);
-            match verdicts.of_batch(&header(batch)) {
+            let decided: Vec<bool> = (0..batch.len()).map(|number| decide.keeps(number)).collect();
+            assert_eq!(decided, expected, "{memory} {tombstones:?} {}", batch[0].offset);
+            match decisions.of_batch(&header(batch)) {
                 Some(Whole::Goes) => assert!(!expected.contains(&true)),
                 Some(Whole::Stays) => {
                     assert!(!expected.contains(&false));
@@ -321,28 +325,28 @@ mod tests {
                 }
                 None => {}
             }
-            whole += usize::from(verdicts.of_batch(&header(batch)).is_some());
+            whole += usize::from(decisions.of_batch(&header(batch)).is_some());
         }
-        (upto - FIRST, whole)
+        (end - FIRST, whole)
     }
 
     #[test]
     fn bits_and_lookups_say_the_same_as_a_plain_map() {
         for tombstones in [Tombstones::Go, Tombstones::Stay, Tombstones::GetTime] {
             // Room for all.
-            let (upto, whole) = check(1 << 20, ALL, tombstones);
-            assert_eq!(upto, ALL);
+            let (end, whole) = check(1 << 20, ALL, tombstones);
+            assert_eq!(end, ALL);
             assert!((60..300).contains(&whole), "{whole}");
             // Neither bits nor, soon, room.
             assert_eq!(check(0, ALL, tombstones).1, 0);
             assert!(check(0, ALL, tombstones).0 < 100);
             // Bits for all, room for a part of the keys.
-            let (upto, whole) = check(8000, ALL, tombstones);
-            assert!((100..ALL).contains(&upto), "{upto}");
+            let (end, whole) = check(8000, ALL, tombstones);
+            assert!((100..ALL).contains(&end), "{end}");
             assert!(whole > 0);
             // Bits for half of the offsets, room for all keys.
-            let (upto, whole) = check(1200, 14, tombstones);
-            assert_eq!(upto, ALL);
+            let (end, whole) = check(1200, 14, tombstones);
+            assert_eq!(end, ALL);
             assert!((1..150).contains(&whole), "{whole}");
         }
     }
