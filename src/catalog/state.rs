@@ -21,7 +21,7 @@ const BROKER_RESOURCE: i8 = 4;
 /// The setting that has a topic compacted, and the one that has all topics of a broker compacted which do not say.
 const CLEANUP_POLICY: &str = "cleanup.policy";
 const BROKER_CLEANUP_POLICY: &str = "log.cleanup.policy";
-/// The feature whose level says which records may are in the log.
+/// The feature whose level says which records may be in the log.
 pub(super) const METADATA_VERSION: &str = "metadata.version";
 
 /// The topics after some prefix of the log.

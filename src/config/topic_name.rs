@@ -43,7 +43,7 @@ pub(crate) fn check(name: &str) -> Result<()> {
 
 /// Checks that a user can create a topic of this name.
 ///
-/// Spellings of a reserved name that differ in case, or in '.' for '_', are refused as well: they would are in the
+/// Spellings of a reserved name that differ in case, or in '.' for '_', are refused as well: they would be in the
 /// way when the topic itself has to be made.
 pub(crate) fn check_new(name: &str) -> Result<()> {
     check(name)?;

@@ -126,7 +126,7 @@ fn legacy(frame: &[u8], magic: i8) -> Result<FrameKind, InvalidBatch> {
     Ok(FrameKind::Legacy { offset, timestamp })
 }
 
-/// The batch at the start of `bytes`, if it may are in a log whose next offset is `expected`.
+/// The batch at the start of `bytes`, if it may be in a log whose next offset is `expected`.
 pub(crate) fn valid_batch_at(bytes: &[u8], expected: u64) -> Result<Frame, InvalidBatch> {
     let frame = frame_at(bytes).map_err(|reason| newer(bytes, expected).unwrap_or(reason))?;
     let (first, last) = match frame.kind {

@@ -185,7 +185,7 @@ impl Reading<'_> {
         ControlFlow::Continue(self.batches.expected)
     }
 
-    /// The batch here, if it is one that can are here.
+    /// The batch here, if it is one that can be here.
     fn take(&mut self) -> Result<Looked> {
         let (position, expected) = (self.batches.position, self.batches.expected);
         match self.batches.next()? {

@@ -98,7 +98,7 @@ impl Rows {
         }
     }
 
-    /// What fits into so many lines, and leaves a few of them where only partitions have to are back for that.
+    /// What fits into so many lines, and leaves a few of them where only partitions have to give way for that.
     fn fitted(mut self, room: usize, spare: usize) -> Vec<String> {
         let mut lines = vec![self.heading];
         if self.topics.is_empty() {

@@ -5,7 +5,7 @@
 //!     kafka_client work data 400                              bill 400 of them, as group "billing"
 //!     kafka_client handover data 4.1 9092 9093 > server.properties
 //!     kafka-server-start.sh server.properties
-//!     kafka_client work 127.0.0.1:9092 600                    bill the rest: the group continues where it was
+//!     kafka_client work 127.0.0.1:9092 600                    bill the rest: the group continues at its committed offsets
 //!
 //! `run` does all of this with a Kafka that it fetches.
 

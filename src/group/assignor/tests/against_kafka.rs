@@ -92,7 +92,7 @@ fn score(lists: &Lists) -> usize {
     (0..counts.len()).map(of_one).sum()
 }
 
-/// A group without what Kafka's assignors do not are: members that subscribe to nothing (they may be given something),
+/// A group without what Kafka's assignors do not accept: members that subscribe to nothing (they may be given something),
 /// and claims to partitions that do not exist or to the same one twice.
 fn some_tidy_group(dice: &mut Dice, equal: bool, claims: Claims) -> Group {
     let members = 1 + dice.below(12);
