@@ -63,6 +63,35 @@ impl Clock for SystemClock {
     }
 }
 
+/// The clock of a log: records without a timestamp of their own take theirs from it. The user's, or the system's.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogClock(Option<Arc<dyn Clock>>);
+
+impl LogClock {
+    pub(crate) fn new(clock: Option<Arc<dyn Clock>>) -> Self {
+        Self(clock)
+    }
+
+    /// Before 1970 it is 1970: Kafka takes nothing earlier.
+    #[inline]
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = match &self.0 {
+            None => SystemClock.now(),
+            Some(clock) => clock.now(),
+        };
+        now.max(Timestamp::from_millis(0))
+    }
+
+    /// The same where the user's clock must not end the work by a panic: it is the system's time then.
+    pub(crate) fn now_unless_panicked(&self) -> Timestamp {
+        time_of(self.0.as_deref()).unwrap_or_else(|| SystemClock.now()).max(Timestamp::from_millis(0))
+    }
+
+    pub(crate) fn is_system(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 /// The time by a user's clock, or by the system's without one. `None`: the user's clock panicked. For threads of the log
 /// and for values that are being dropped, where a panic would end more than the call.
 pub(crate) fn time_of(clock: Option<&dyn Clock>) -> Option<Timestamp> {

@@ -11,6 +11,7 @@ mod group;
 mod metrics;
 mod opening;
 mod options;
+mod producers;
 mod recovery;
 mod tailing;
 #[cfg(test)]
@@ -19,31 +20,31 @@ mod topic;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 
-use crossbeam_channel::Sender;
 use parking_lot::{Mutex, MutexGuard};
 
 pub use group::Group;
 pub use metrics::Metrics;
 use opening::{Claimed, Presence};
 pub use options::{Maintenance, OpenOptions, ReadMode, WriteMode};
+pub(crate) use producers::BufferedProducers;
 use recovery::Watching;
 pub use recovery::{Progress, RecoveryReport};
 pub use topic::{Partition, PartitionOffsets, SegmentInfo, Topic};
 
-use crate::background::{Background, Channels, Linger, Lingering, MaintenanceReport, Subject, Threads};
+use crate::background::{Background, Channels, MaintenanceReport, Subject, Threads};
 use crate::catalog::checkpoints::Checkpoints;
 use crate::catalog::log_dir::LogDir;
 use crate::catalog::{self, Catalog};
-use crate::clock::{Clock, Moment, Pace, SystemClock, Timestamp, time_of};
+use crate::clock::{Clock, LogClock, Moment, Pace, SystemClock, Timestamp};
 use crate::config::{Mismatch, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::format::file_names::CLEAN_MARKER;
 use crate::group::{CommittedOffsets, Coordinator, Deletions};
-use crate::partition::{Leader, LiveWatch};
+use crate::partition::Leader;
 use crate::position::TopicPartition;
 use crate::sys::{Birth, DirectoryLock, Disk, Purpose, Spending};
 use crate::wait::Sleepers;
@@ -52,20 +53,19 @@ use crate::wait::Sleepers;
 const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 
 /// An open directory.
+// One type: open and close are an order over all of these, and each handle asks for some of them.
 pub(crate) struct OpenDirectory {
     dir: LogDir,
     /// Opened by this process, or by one of which this is a child.
     birth: Birth,
-    /// None: the system's.
-    clock: Option<Arc<dyn Clock>>,
+    clock: LogClock,
+    /// By which deadlines of background work go.
+    pace: Pace,
     catalog: Arc<Catalog>,
     groups: Arc<Coordinator>,
     deletions: Arc<Deletions>,
     recovery: RecoveryReport,
-    linger: Sender<Linger>,
-    /// Producers that may hold records when the log is closed, and some that are gone.
-    buffered: Mutex<Vec<Weak<dyn Lingering>>>,
-    pace: Pace,
+    producers: BufferedProducers,
     events: Announcer,
     /// Set first by closing: nothing new begins after it.
     closing: AtomicBool,
@@ -73,9 +73,7 @@ pub(crate) struct OpenDirectory {
     idlers: Sleepers,
     /// Taken by the close; never there in a directory that is only read.
     running: Mutex<Option<Running>>,
-    tailing: Mutex<tailing::Tailing>,
-    /// Where another process reports what it appends.
-    watch: Option<Arc<LiveWatch>>,
+    tailing: tailing::Tailing,
     /// Held while a snapshot is made, and by the close.
     snapshots: Mutex<()>,
 }
@@ -157,21 +155,19 @@ impl OpenDirectory {
         Ok(Arc::new(Self {
             dir,
             birth,
-            clock: options.clock,
+            clock: LogClock::new(options.clock),
+            pace,
             catalog,
             groups,
             deletions,
             recovery,
-            linger,
-            buffered: Mutex::default(),
-            pace,
+            producers: BufferedProducers::new(linger),
             events,
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
             running: Mutex::new(Some(Running { background, threads, presence, _lock: lock })),
-            watch: None,
             snapshots: Mutex::default(),
-            tailing: Mutex::default(),
+            tailing: tailing::Tailing::default(),
         }))
     }
 
@@ -215,29 +211,14 @@ impl OpenDirectory {
         &self.idlers
     }
 
-    /// The time for records that come without. Before 1970 it is 1970: Kafka takes nothing earlier.
+    /// The time for records that come without.
     #[inline]
     pub(crate) fn now(&self) -> Timestamp {
-        Self::time_of(self.clock.as_deref())
+        self.clock.now()
     }
 
-    /// The same by a clock from [`clock`](Self::clock).
-    #[inline]
-    pub(crate) fn time_of(clock: Option<&dyn Clock>) -> Timestamp {
-        let now = match clock {
-            None => SystemClock.now(),
-            Some(clock) => clock.now(),
-        };
-        now.max(Timestamp::from_millis(0))
-    }
-
-    /// The user's clock; `None` is the system's.
-    pub(crate) fn clock(&self) -> Option<Arc<dyn Clock>> {
-        self.clock.clone()
-    }
-
-    pub(crate) fn has_system_clock(&self) -> bool {
-        self.clock.is_none()
+    pub(crate) fn clock(&self) -> &LogClock {
+        &self.clock
     }
 
     /// The time by which deadlines of background work go.
@@ -290,19 +271,9 @@ impl OpenDirectory {
         &self.recovery
     }
 
-    /// Has a producer hear of the close.
-    pub(crate) fn remember_buffered(&self, producer: Weak<dyn Lingering>) {
-        let mut buffered = self.buffered.lock();
-        if buffered.len() == buffered.capacity() {
-            // Those that are gone make room, so that there are never more than twice as many as live.
-            buffered.retain(|producer| producer.strong_count() > 0);
-        }
-        buffered.push(producer);
-    }
-
-    /// The way to have lingering records written out.
-    pub(crate) fn linger(&self) -> &Sender<Linger> {
-        &self.linger
+    /// Producers that may hold records in memory.
+    pub(crate) fn producers(&self) -> &BufferedProducers {
+        &self.producers
     }
 
     pub(crate) fn topic(self: &Arc<Self>, name: &str) -> Result<Topic> {
@@ -433,9 +404,7 @@ impl OpenDirectory {
         if self.is_read_only() {
             self.catalog.partitions().into_iter().try_for_each(|partition| partition.close())?;
         }
-        if let Some(watch) = &self.watch {
-            watch.notify();
-        }
+        self.tailing.wake();
         let Some(Running { background, threads, presence, _lock: lock }) = running.take() else {
             self.events.end();
             return Ok(());
@@ -447,8 +416,7 @@ impl OpenDirectory {
         let _spending = self.dir.disk().spend(Purpose::Positions);
         // While what was committed can still be taken back.
         // A clock of the user's that panics must not keep the rest from being done.
-        let now = time_of(self.clock.as_deref()).unwrap_or_else(|| SystemClock.now());
-        let mut outcome = self.deletions.finish(now.as_millis().max(0));
+        let mut outcome = self.deletions.finish(self.clock.now_unless_panicked().as_millis());
         for partition in self.catalog.partitions() {
             // Every partition is brought as far as it goes; the first failure is reported.
             let closed = partition.close();
@@ -464,8 +432,7 @@ impl OpenDirectory {
         }
         presence.end(self.dir.disk());
         drop(lock);
-        let buffered = std::mem::take(&mut *self.buffered.lock());
-        buffered.iter().filter_map(Weak::upgrade).for_each(|producer| producer.log_has_closed());
+        self.producers.report_closed();
         self.events.end();
         outcome
     }
@@ -483,8 +450,9 @@ impl OpenDirectory {
     fn leave_to_the_parent(&mut self) {
         std::mem::forget(self.running.get_mut().take());
         // One more that hold them than there ever will be: the last one to go drops nothing.
-        std::mem::forget((Arc::clone(&self.catalog), Arc::clone(&self.groups), self.linger.clone()));
-        std::mem::forget((self.events.clone(), self.watch.clone()));
+        std::mem::forget((Arc::clone(&self.catalog), Arc::clone(&self.groups), self.events.clone()));
+        self.producers.forget();
+        self.tailing.forget();
     }
 }
 

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{OpenDirectory, OpenOptions, ReadMode, recovery};
+use super::{BufferedProducers, OpenDirectory, OpenOptions, ReadMode, recovery};
 use crate::background::Channels;
 use crate::catalog::Catalog;
 use crate::catalog::checkpoints::Checkpoints;
 use crate::catalog::log_dir::LogDir;
-use crate::clock::Pace;
+use crate::clock::{LogClock, Pace};
 use crate::error::Result;
 use crate::format::file_names::{CLEAN_MARKER, LOG_STARTS, RECOVERY_POINTS};
 use crate::group::{CommittedOffsets, Coordinator, Deletions};
@@ -28,11 +28,33 @@ use crate::wait::Sleepers;
 /// Who reads without end looks this often whether topics were made or deleted.
 const CATALOG_LOOKS: Duration = Duration::from_millis(100);
 
-/// When a reader last checked what belongs to no single partition.
+/// What tailing the log of another process needs. Empty in a log of our own.
 #[derive(Debug, Default)]
 pub(super) struct Tailing {
+    /// Where the process that writes publishes what it appends.
+    watch: Option<Arc<LiveWatch>>,
+    seen: Mutex<Seen>,
+}
+
+/// When what belongs to no single partition was last read, and how it looked.
+#[derive(Debug, Default)]
+struct Seen {
     last: Option<Instant>,
     marks: [Option<Stamp>; 2],
+}
+
+impl Tailing {
+    /// Wakes readers that wait for the process that writes.
+    pub(super) fn wake(&self) {
+        if let Some(watch) = &self.watch {
+            watch.notify();
+        }
+    }
+
+    /// For a child process: the watch belongs to the parent.
+    pub(super) fn forget(&self) {
+        std::mem::forget(self.watch.clone());
+    }
 }
 
 impl OpenDirectory {
@@ -41,7 +63,7 @@ impl OpenDirectory {
         let disk = Disk::for_reading(&root, options.read_mode == ReadMode::Auto);
         let dir = LogDir::new(root, disk);
         let clean = kind_of(&dir.path(CLEAN_MARKER))? == Some(EntryKind::File);
-        let tailing = Tailing { last: None, marks: marks(dir.root()) };
+        let seen = Seen { last: None, marks: marks(dir.root()) };
         // There are no producers, and nothing is to be done in the background.
         let mut idle = Channels::new(Pace::default(), options.background_sync);
         idle.chores.events.begin_opening();
@@ -58,20 +80,18 @@ impl OpenDirectory {
         Ok(Arc::new(Self {
             dir,
             birth: Birth::now(),
-            clock: options.clock,
+            clock: LogClock::new(options.clock),
+            pace: Pace::default(),
             catalog,
             groups,
             deletions,
             recovery,
-            linger: idle.linger,
-            buffered: Mutex::default(),
-            pace: Pace::default(),
+            producers: BufferedProducers::new(idle.linger),
             events: idle.chores.events,
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
             running: Mutex::new(None),
-            tailing: Mutex::new(tailing),
-            watch: idle.chores.watch,
+            tailing: Tailing { watch: idle.chores.watch, seen: Mutex::new(seen) },
             snapshots: Mutex::default(),
         }))
     }
@@ -84,7 +104,7 @@ impl OpenDirectory {
 
     /// Where another process reports what it appends.
     pub(crate) fn watch(&self) -> Option<&Arc<LiveWatch>> {
-        self.watch.as_ref()
+        self.tailing.watch.as_ref()
     }
 
     /// Looks for topics and settings that another process has changed. Of a log of our own there is nothing to learn.
@@ -92,20 +112,20 @@ impl OpenDirectory {
         if !self.dir.disk().is_read_only() {
             return Ok(());
         }
-        let mut tailing = self.tailing.lock();
-        tailing.last = Some(Instant::now());
+        let mut seen = self.tailing.seen.lock();
+        seen.last = Some(Instant::now());
         self.catalog.refresh()?;
         let marks = marks(self.dir.root());
-        if marks != tailing.marks {
+        if marks != seen.marks {
             self.catalog.advance_checkpoints()?;
-            tailing.marks = marks;
+            seen.marks = marks;
         }
         Ok(())
     }
 
     /// The same for those who ask all the time.
     pub(crate) fn refresh_if_due(&self) -> Result<()> {
-        let last = self.tailing.lock().last;
+        let last = self.tailing.seen.lock().last;
         if last.is_some_and(|last| last.elapsed() < CATALOG_LOOKS) { Ok(()) } else { self.refresh() }
     }
 }

@@ -15,9 +15,9 @@ use super::pending::{Pending, Target, Terms};
 use super::record::Record;
 use crate::background::Lingering;
 use crate::catalog::TopicEntry;
-use crate::clock::{Clock, Moment, Timestamp};
+use crate::clock::{LogClock, Moment, Timestamp};
 use crate::config::Durability;
-use crate::directory::{OpenDirectory, Topic};
+use crate::directory::Topic;
 use crate::error::{Error, Result};
 use crate::events::Event;
 
@@ -56,8 +56,8 @@ impl fmt::Debug for BufferedProducer {
 #[derive(Debug)]
 struct Shared {
     pending: Mutex<Pending>,
-    /// For the preallocation thread, which must not keep the directory. None: the system's.
-    clock: Option<Arc<dyn Clock>>,
+    /// For the preallocation thread, which must not keep the directory.
+    clock: LogClock,
     durability: Durability,
 }
 
@@ -65,10 +65,10 @@ impl BufferedProducer {
     pub(super) fn new(producer: Producer) -> Self {
         let durability = producer.config.durability;
         let pending = Pending::new(&producer.config, producer.directory.announcer());
-        let (clock, pending) = (producer.directory.clock(), Mutex::new(pending));
+        let (clock, pending) = (producer.directory.clock().clone(), Mutex::new(pending));
         let shared = Arc::new(Shared { pending, clock, durability });
         let weak = Arc::downgrade(&shared);
-        producer.directory.remember_buffered(weak);
+        producer.directory.producers().register(weak);
         Self { producer, shared }
     }
 
@@ -93,13 +93,13 @@ impl BufferedProducer {
         if pending.bytes() > producer.config.buffer_bytes {
             pending.write_where(producer.terms(), false, |_| true)?;
         }
-        let timestamp = pending.timestamp_of(&record, topic.entry(), &producer.directory)?.as_millis();
+        let timestamp = pending.timestamp_of(&record, topic.entry(), producer.directory.clock())?.as_millis();
         let to = Target { entry: topic.entry(), partition, log };
         let began = pending.take(to, &record.fields(), timestamp, producer)?;
         if let Some(due) = began.filter(|_| !pending.registered) {
             let shared = Arc::downgrade(&self.shared);
             // Without the thread the log is being closed, and a flush will say so.
-            pending.registered = producer.directory.linger().send((due, shared)).is_ok();
+            pending.registered = producer.directory.producers().write_after((due, shared));
         }
         if pending.bytes() > producer.config.buffer_bytes {
             // This record was taken; if something cannot be written, the next call says so.
@@ -181,7 +181,7 @@ impl Producer {
 
 impl Shared {
     fn terms(&self) -> Terms {
-        Terms { level: self.durability, now: OpenDirectory::time_of(self.clock.as_deref()) }
+        Terms { level: self.durability, now: self.clock.now() }
     }
 }
 
@@ -209,7 +209,7 @@ impl Pending {
         &mut self,
         record: &Record<'_>,
         topic: &TopicEntry,
-        clock: &OpenDirectory,
+        clock: &LogClock,
     ) -> Result<Timestamp> {
         let now = self.stamp.take(clock);
         match record.wanted_timestamp() {

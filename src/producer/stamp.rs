@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::directory::OpenDirectory;
+use crate::clock::{LogClock, Timestamp};
 
 /// The clock is read for the first record of a batch and then as often as the time changes by a millisecond, at least
 /// every 64th record; a clock of the user's is read for every record. When a batch is written the time is forgotten, so
@@ -32,10 +31,10 @@ impl Stamp {
     }
 
     #[inline]
-    pub(super) fn take(&mut self, clock: &OpenDirectory) -> Timestamp {
+    pub(super) fn take(&mut self, clock: &LogClock) -> Timestamp {
         if self.left == 0 {
             let now = clock.now();
-            let slow = now != self.now || !clock.has_system_clock();
+            let slow = now != self.now || !clock.is_system();
             self.stride = if slow { 1 } else { (self.stride * 2).min(self.longest_stride) };
             self.now = now;
             self.left = self.stride;
