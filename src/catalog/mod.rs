@@ -106,6 +106,8 @@ pub(crate) struct CatalogOptions {
 }
 
 /// The topics of an open log directory.
+// One type: lookups read what changes publish, and each kind of change, in a file of its own, is checked, written and published under
+// the same lock.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     dir: LogDir,

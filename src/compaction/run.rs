@@ -26,6 +26,7 @@ const SLICE: u64 = 4 << 20;
 const MAX_SPAN: u64 = i32::MAX.unsigned_abs() as u64;
 
 /// A run that has begun.
+// One type: what is left of a run between two of its slices.
 #[derive(Debug)]
 pub(crate) struct CleanerRun {
     log: Arc<Leader>,

@@ -93,6 +93,7 @@ pub enum UnknownTopics {
 /// let reader = log.consumer_with(ConsumerConfig::new().start_from(StartFrom::End).max_poll_records(500))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+// One type: a field and a method for each setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct ConsumerConfig {

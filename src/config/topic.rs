@@ -39,6 +39,7 @@ use crate::error::{Error, Result};
 ///     ("segment.ms", "3600000"),
 /// ]);
 /// ```
+// One type: a method for each setting.
 #[derive(Debug, Clone, Eq)]
 #[must_use = "a configuration has no effect until a topic is created or altered with it"]
 pub struct TopicConfig {

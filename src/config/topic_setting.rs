@@ -8,6 +8,7 @@ use super::topic::TopicConfig;
 /// A topic's settings in effect: what was set and is valid, and the default for everything else.
 ///
 /// Read once when a topic is opened or altered, so that appending does not parse texts.
+// One type: a field for each setting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TopicSettings {
     /// Whether segments past their retention are deleted. Neither this nor `compacts`: everything is kept.

@@ -55,6 +55,7 @@ use crate::position::{Position, TopicPartition};
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+// One type: to its user it is one thing. Positions, polling, waiting, groups and commits are in files of their own.
 pub struct Consumer {
     directory: Arc<OpenDirectory>,
     config: ConsumerConfig,

@@ -24,7 +24,7 @@ use crate::wait::Sleepers;
 
 /// The part of a partition that does not depend on who appends to it.
 ///
-/// It has more methods than other types: most are one line each, of what both roles and the rooms above ask, and those that
+/// One type: most of its methods are one line each, of what both roles and the rooms above ask, and those that
 /// read files of the directory are in the files of [`recovery`](super::recovery) and [`transactions`](super::transactions).
 pub(crate) struct PartitionCore {
     pub(super) id: TopicPartition,

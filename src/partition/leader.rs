@@ -17,7 +17,7 @@ use crate::error::Result;
 /// A partition that this process appends to. Its directory is made at the first append.
 ///
 /// Its methods are in the files of the parts whose state they change; no file touches the state of another sub-room but by
-/// that part's own methods. They are methods of the whole, because what they do is done under locks of several parts: a
+/// that part's own methods. One type, because what they do is done under locks of several parts: a
 /// roll takes the appender, the queue of sealed segments and the preallocated file; a finished segment needs the state of
 /// producers. The order of these locks is at the head of [`partition`](super).
 #[derive(Debug)]

@@ -81,6 +81,7 @@ impl SegmentEnd {
 }
 
 /// A segment, shared by its writer, its readers and the segment list.
+// One type: writer, readers and recovery ask one file with its indexes, and most of the methods are one line.
 #[derive(Debug)]
 pub(crate) struct Segment {
     base: u64,

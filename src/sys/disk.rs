@@ -20,6 +20,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::file_names::{self, DELETED};
 
 /// How this log reaches the disk: which ways are open to it. Cloned into every room that touches files.
+// One type: a method for each call to the system, so that each can be made to fail and counted.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is something that a system can do or not, by itself")]
 pub(crate) struct Disk {

@@ -6,6 +6,7 @@ mod links;
 mod names;
 mod rooms;
 mod rules;
+mod sizes;
 // Asks cargo and rustc, which are not there under Wine.
 #[cfg(unix)]
 mod sockets;

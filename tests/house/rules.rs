@@ -10,7 +10,7 @@ use crate::source::{files, holds, is_test, shipped};
 const PROGRAM_SYSTEM: [&str; 2] = ["files.rs", "stats/terminal.rs"];
 
 /// The sources of the library and of the program, whose public face alone the program sees.
-fn sources() -> impl Iterator<Item = (&'static str, PathBuf, String)> {
+pub(crate) fn sources() -> impl Iterator<Item = (&'static str, PathBuf, String)> {
     let of = |folder| files(folder).into_iter().map(move |(path, text)| (folder, path, text));
     of("src").chain(of("cli/src"))
 }

@@ -34,6 +34,7 @@ Examples:
   stratalog consume --topic orders --from-beginning --until-end > orders.txt";
 
 /// Print records as lines, and keep printing what is appended, also by other processes.
+// One type: an option each, as clap wants them.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(group = clap::ArgGroup::new("what").required(true))]

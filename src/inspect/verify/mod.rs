@@ -160,6 +160,7 @@ impl<'o> VerifyOptions<'o> {
 }
 
 /// What [`verify`] has checked.
+// One type: a field for each number of the report.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyReport {
@@ -265,6 +266,7 @@ pub fn verify(
 const PROGRESS_STEP: u64 = 4 << 20;
 
 /// One pass over a directory.
+// One type: a file of the directory may need what any other says. Its methods are in a file for each kind of file.
 struct Verifier<'v, 'o> {
     dir: LogDir,
     /// The ways to change something, if that is wanted and the lock is held.

@@ -28,6 +28,7 @@ const BY_OFFSET: [&str; 5] = [LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, 
 const LEFTOVERS: [&str; 4] = [DELETED, BEING_CLEANED, SWAP, UNFINISHED];
 
 /// What is known of a partition while its log files are gone through in order.
+// One type: each segment is compared with what all before it have said.
 pub(super) struct LogWalk {
     /// The log file at hand.
     pub(super) path: PathBuf,

@@ -88,6 +88,7 @@ impl PartitionRecovery {
 }
 
 /// A loaded partition.
+// One type: the takeover publishes all of it at once.
 pub(crate) struct Found {
     /// Segments that need nothing done to them.
     pub(in crate::partition) segments: Vec<Arc<Segment>>,
@@ -150,6 +151,7 @@ pub(in crate::partition) fn find_along(log: &PartitionCore, known: &SegmentList)
     }
 }
 
+// One type: a step of recovery each, in files of their own, about one partition that nobody reads yet.
 pub(in crate::partition) struct Loader<'l> {
     pub(in crate::partition) log: &'l PartitionCore,
     /// For a tailing reader: what another process is about to swap in.
