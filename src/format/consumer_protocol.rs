@@ -2,50 +2,20 @@
 //!
 //! Versions 0 to 3 are read, and of newer ones the fields of version 3: newer versions only append.
 
-use super::Malformed;
-use super::varint::Input;
-
-const NEWEST: i16 = 3;
-/// Fewest bytes of a topic with its partitions: two lengths.
-const MIN_TOPIC: usize = 2 + 4;
+use super::{Malformed, schema};
 
 /// The topics in a member's subscription, all of which must be valid.
 pub(crate) fn subscribed_topics(subscription: &[u8]) -> Result<Vec<&str>, Malformed> {
-    let mut input = Input::new(subscription);
-    let version = input.i16()?;
-    if version < 0 {
-        return Err(Malformed("the version of a member's message is negative"));
+    let fields = schema::subscription(subscription)?;
+    for owned in fields.list("ownedPartitions")?.into_iter().flat_map(schema::List::structs) {
+        let negative = |_| Malformed("a partition's number is negative");
+        owned?
+            .the_list("partitions")?
+            .ints::<u32>()
+            .try_for_each(|number| number.map(drop))
+            .map_err(negative)?;
     }
-    let mut topics = Vec::new();
-    for _ in 0..input.count(2)? {
-        topics.push(input.str()?);
-    }
-    // What the assignor gave along, what the member had, in which generation, and its rack.
-    input.nullable_bytes()?;
-    if version >= 1 {
-        pass_partitions(&mut input)?;
-    }
-    if version >= 2 {
-        input.i32()?;
-    }
-    if version >= 3 {
-        input.nullable_str()?;
-    }
-    // Only newer versions may have more.
-    if version <= NEWEST {
-        input.end()?;
-    }
-    Ok(topics)
-}
-
-fn pass_partitions(input: &mut Input<'_>) -> Result<(), Malformed> {
-    for _ in 0..input.count(MIN_TOPIC)? {
-        input.str()?;
-        for _ in 0..input.count(4)? {
-            u32::try_from(input.i32()?).map_err(|_| Malformed("a partition's number is negative"))?;
-        }
-    }
-    Ok(())
+    fields.the_list("topics")?.texts().collect()
 }
 
 #[cfg(test)]

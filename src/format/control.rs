@@ -4,6 +4,7 @@
 use super::Malformed;
 use super::batch::{Batch, BatchBuilder, FinishedBatch};
 use super::record::{RawRecord, RecordFields};
+use super::schema::{self, Values};
 use super::uuid::Uuid;
 use super::varint::Input;
 use super::wire::{push_i16, push_i32};
@@ -91,28 +92,25 @@ pub(crate) struct Voter {
 
 /// The value of a record of kind [`ControlRecord::KRaftVoters`].
 pub(crate) fn voters(value: &[u8]) -> Result<Vec<Voter>, Malformed> {
-    let mut input = Input::new(value);
-    if input.i16()? < 0 {
-        return Err(Malformed("the voters have a negative version"));
+    schema::kraft_voters(value)?.the_list("voters")?.structs().map(|voter| Voter::of(&voter?)).collect()
+}
+
+impl Voter {
+    fn of(fields: &Values<'_>) -> Result<Self, Malformed> {
+        let endpoint = |fields: Values<'_>| {
+            let text = |name| fields.the_text(name).map(str::to_owned);
+            Ok((text("name")?, text("host")?, fields.the_int("port")?))
+        };
+        Ok(Self {
+            node_id: fields.the_int("voterId")?,
+            directory_id: fields.the_id("voterDirectoryId")?,
+            endpoints: fields
+                .the_list("endpoints")?
+                .structs()
+                .map(|fields| endpoint(fields?))
+                .collect::<Result<_, _>>()?,
+        })
     }
-    let count = input.compact_count(4 + size_of::<Uuid>())?;
-    let voters = (0..count).map(|_| {
-        let (node_id, directory_id) = (input.i32()?, input.uuid()?);
-        let count = input.compact_count(4)?;
-        let endpoints = (0..count).map(|_| {
-            let (name, host) = (input.compact_str()?.to_owned(), input.compact_str()?.to_owned());
-            let port = input.i16()?.cast_unsigned();
-            input.skip_tags()?;
-            Ok((name, host, port))
-        });
-        let endpoints = endpoints.collect::<Result<_, Malformed>>()?;
-        // The range of versions that the node knows, and what was added later.
-        let _versions = (input.i16()?, input.i16()?);
-        input.skip_tags()?;
-        input.skip_tags()?;
-        Ok(Voter { node_id, directory_id, endpoints })
-    });
-    voters.collect()
 }
 
 fn coordinator_epoch(value: Option<&[u8]>) -> Result<i32, Malformed> {

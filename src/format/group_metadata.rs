@@ -3,7 +3,7 @@
 //! Versions 0 to 4 are read. Version 3 is written, as brokers do.
 
 use super::Malformed;
-use super::varint::Input;
+use super::schema::{self, Values};
 use super::wire::{push_bytes, push_count, push_i16, push_i32, push_i64, push_nullable_str, push_str};
 
 /// A group, as it is after a rebalance.
@@ -41,36 +41,23 @@ pub(crate) struct GroupMember {
 const SINCE: &str = "stratalog-since-";
 
 const WRITTEN: i16 = 3;
-const FLEXIBLE: i16 = 4;
-const NEWEST: i16 = 4;
-
-/// Fewest bytes of a member: three strings, a timeout and two byte strings, all empty.
-const MIN_MEMBER: usize = 3 + 4 + 2;
 
 impl GroupMetadata {
     /// Reads any known version. `None`: a newer one.
     pub(crate) fn decode(value: &[u8]) -> Result<Option<Self>, Malformed> {
-        let mut input = Input::new(value);
-        let version = input.i16()?;
-        if version < 0 {
-            return Err(Malformed("the version of a group is negative"));
-        }
-        if version > NEWEST {
-            return Ok(None);
-        }
-        let mut fields = Fields { input, version };
-        let protocol_type = fields.str()?;
-        let generation = fields.input.i32()?;
-        let (protocol, leader) = (fields.nullable_str()?, fields.nullable_str()?);
-        let since = if version >= 2 { fields.input.i64()? } else { -1 };
-        let mut members = Vec::new();
-        for _ in 0..fields.count(MIN_MEMBER)? {
-            members.push(fields.member()?);
-        }
-        fields.end_of_struct()?;
-        fields.input.end()?;
-        let state_since = Some(since).filter(|since| *since >= 0);
-        Ok(Some(Self { protocol_type, generation, protocol, leader, state_since, members }))
+        let Some(fields) = schema::group_metadata(value)? else { return Ok(None) };
+        Ok(Some(Self {
+            protocol_type: fields.the_text("protocolType")?.to_owned(),
+            generation: fields.the_int("generation")?,
+            protocol: fields.text("protocol")?.map(str::to_owned),
+            leader: fields.text("leader")?.map(str::to_owned),
+            state_since: fields.int("currentStateTimestamp")?.filter(|since| *since >= 0),
+            members: fields
+                .the_list("members")?
+                .structs()
+                .map(|member| GroupMember::of(&member?))
+                .collect::<Result<_, _>>()?,
+        }))
     }
 
     /// Since when the group has positions, if that is noted: an offset in the metadata log, after the records of all
@@ -109,6 +96,21 @@ impl GroupMetadata {
 }
 
 impl GroupMember {
+    fn of(fields: &Values<'_>) -> Result<Self, Malformed> {
+        let session_timeout_ms = fields.the_int("sessionTimeout")?;
+        Ok(Self {
+            id: fields.the_text("memberId")?.to_owned(),
+            instance_id: fields.text("groupInstanceId")?.map(str::to_owned),
+            client_id: fields.the_text("clientId")?.to_owned(),
+            client_host: fields.the_text("clientHost")?.to_owned(),
+            // Before there were two timeouts, the one meant both.
+            rebalance_timeout_ms: fields.int("rebalanceTimeout")?.unwrap_or(session_timeout_ms),
+            session_timeout_ms,
+            subscription: fields.bytes("subscription")?.unwrap_or_default().to_vec(),
+            assignment: fields.bytes("assignment")?.unwrap_or_default().to_vec(),
+        })
+    }
+
     fn push(&self, to: &mut Vec<u8>) -> Result<(), Malformed> {
         push_str(&self.id, to)?;
         push_nullable_str(self.instance_id.as_deref(), to)?;
@@ -119,66 +121,6 @@ impl GroupMember {
         push_bytes(&self.subscription, to);
         push_bytes(&self.assignment, to);
         Ok(())
-    }
-}
-
-/// The fields of one version.
-struct Fields<'a> {
-    input: Input<'a>,
-    version: i16,
-}
-
-impl Fields<'_> {
-    fn is_flexible(&self) -> bool {
-        self.version >= FLEXIBLE
-    }
-
-    fn str(&mut self) -> Result<String, Malformed> {
-        let text = if self.is_flexible() { self.input.compact_str()? } else { self.input.str()? };
-        Ok(text.to_owned())
-    }
-
-    fn nullable_str(&mut self) -> Result<Option<String>, Malformed> {
-        let text = if self.is_flexible() {
-            self.input.nullable_compact_str()?
-        } else {
-            self.input.nullable_str()?
-        };
-        Ok(text.map(str::to_owned))
-    }
-
-    fn bytes(&mut self) -> Result<Vec<u8>, Malformed> {
-        let bytes = if self.is_flexible() { self.input.compact_bytes()? } else { self.input.bytes()? };
-        Ok(bytes.to_vec())
-    }
-
-    fn count(&mut self, element: usize) -> Result<usize, Malformed> {
-        if self.is_flexible() { self.input.compact_count(element) } else { self.input.count(element) }
-    }
-
-    fn end_of_struct(&mut self) -> Result<(), Malformed> {
-        if self.is_flexible() { self.input.skip_tags() } else { Ok(()) }
-    }
-
-    fn member(&mut self) -> Result<GroupMember, Malformed> {
-        let id = self.str()?;
-        let instance_id = if self.version >= 3 { self.nullable_str()? } else { None };
-        let (client_id, client_host) = (self.str()?, self.str()?);
-        let rebalance = if self.version >= 1 { Some(self.input.i32()?) } else { None };
-        let session_timeout_ms = self.input.i32()?;
-        let (subscription, assignment) = (self.bytes()?, self.bytes()?);
-        self.end_of_struct()?;
-        Ok(GroupMember {
-            id,
-            instance_id,
-            client_id,
-            client_host,
-            // Before there were two timeouts, the one meant both.
-            rebalance_timeout_ms: rebalance.unwrap_or(session_timeout_ms),
-            session_timeout_ms,
-            subscription,
-            assignment,
-        })
     }
 }
 
@@ -344,7 +286,7 @@ mod tests {
         for cut in 0..whole.len() {
             wrong(&whole[..cut]);
         }
-        assert_eq!(wrong(&[255, 255]), "the version of a group is negative");
+        assert_eq!(wrong(&[255, 255]), "a record has a negative version");
         assert_eq!(wrong(&[&whole[..], &[0]].concat()), "bytes are left after the last field");
         assert_eq!(GroupMetadata::decode(&[0, 5]), Ok(None));
 

@@ -5,6 +5,7 @@
 //! and there are many, is kept as it is.
 
 use super::Malformed;
+use super::schema::{self, Values};
 use super::uuid::Uuid;
 use super::varint::{Input, push_uvarint};
 use super::wire::{
@@ -99,15 +100,18 @@ const ABORT_TRANSACTION: u32 = 25;
 /// tagged fields for a feature that is off.
 const PARTITION_WITH_DIRECTORIES: u32 = 1;
 
-/// Tags of the fields in a change of a partition.
-const CHANGED_LEADER: u32 = 1;
-const CHANGED_REPLICAS: u32 = 2;
-const CHANGED_DIRECTORIES: u32 = 8;
-
-/// The newest version of a record whose fields are all known here, so that nothing may follow them.
-fn newest_known(api_key: u32) -> u32 {
-    if api_key == PARTITION { 2 } else { 0 }
-}
+/// The kinds whose fields a catalog has a use for.
+const DECODED: [u32; 9] = [
+    TOPIC,
+    PARTITION,
+    CONFIG,
+    REMOVE_TOPIC,
+    FEATURE_LEVEL,
+    PRODUCER_IDS,
+    BEGIN_TRANSACTION,
+    END_TRANSACTION,
+    ABORT_TRANSACTION,
+];
 
 impl MetadataRecord {
     /// Reads the value of a record of the metadata log.
@@ -119,25 +123,33 @@ impl MetadataRecord {
             _ => return Err(Malformed::NEWER_METADATA),
         }
         let (api_key, version) = (input.uvarint()?, input.uvarint()?);
-        let record = match api_key {
-            TOPIC => topic(&mut input)?,
-            PARTITION => partition(version, &mut input)?,
-            CONFIG => config(&mut input)?,
-            REMOVE_TOPIC => Self::RemoveTopic { topic_id: input.uuid()? },
-            FEATURE_LEVEL => feature_level(&mut input)?,
-            PRODUCER_IDS => producer_ids(&mut input)?,
+        if !DECODED.contains(&api_key) {
+            return Ok(Self::Other { api_key, version, fields: input.take_rest().to_vec() });
+        }
+        let fields = schema::fields_of(api_key, version, &mut input)?;
+        let text = |name| fields.the_text(name).map(str::to_owned);
+        Ok(match api_key {
+            TOPIC => Self::Topic { name: text("name")?, id: fields.the_id("topicId")? },
+            PARTITION => partition(&fields)?,
+            CONFIG => Self::Config {
+                resource_type: fields.the_int("resourceType")?,
+                resource_name: text("resourceName")?,
+                name: text("name")?,
+                value: fields.text("value")?.map(str::to_owned),
+            },
+            REMOVE_TOPIC => Self::RemoveTopic { topic_id: fields.the_id("topicId")? },
+            FEATURE_LEVEL => {
+                Self::FeatureLevel { name: text("name")?, level: fields.the_int("featureLevel")? }
+            }
+            PRODUCER_IDS => Self::ProducerIds {
+                broker_id: fields.the_int("brokerId")?,
+                broker_epoch: fields.the_int("brokerEpoch")?,
+                next_producer_id: fields.the_int("nextProducerId")?,
+            },
             BEGIN_TRANSACTION => Self::BeginTransaction,
             END_TRANSACTION => Self::EndTransaction,
-            ABORT_TRANSACTION => Self::AbortTransaction,
-            _ => return Ok(Self::Other { api_key, version, fields: input.take_rest().to_vec() }),
-        };
-        if version <= newest_known(api_key) {
-            input.skip_tags()?;
-            if !input.is_empty() {
-                return Err(Malformed("a metadata record has bytes after its fields"));
-            }
-        }
-        Ok(record)
+            _ => Self::AbortTransaction,
+        })
     }
 
     /// The value of the record, without what [`decode`](Self::decode) leaves out.
@@ -159,27 +171,17 @@ impl MetadataRecord {
     /// What is different with a partition from here on, if this is a change of one. Of the kinds of records that are not
     /// decoded it is the only one that is looked into.
     pub(crate) fn partition_change(&self) -> Option<PartitionChange> {
-        let Self::Other { api_key: PARTITION_CHANGE, fields, .. } = self else { return None };
-        let mut input = Input::new(fields);
-        let partition = u32::try_from(input.i32().ok()?).ok()?;
-        let topic_id = input.uuid().ok()?;
-        let mut change =
-            PartitionChange { partition, topic_id, elects: false, replicas: None, directories: None };
-        for _ in 0..input.uvarint().ok()? {
-            let (tag, size) = (input.uvarint().ok()?, input.uvarint().ok()?);
-            let mut field = Input::new(input.take(usize::try_from(size).ok()?).ok()?);
-            match tag {
-                CHANGED_LEADER => change.elects = true,
-                CHANGED_REPLICAS => change.replicas = Some(nodes(&mut field).ok()?),
-                CHANGED_DIRECTORIES => {
-                    let count = field.compact_count(size_of::<Uuid>()).ok()?;
-                    let directories = (0..count).map(|_| field.uuid()).collect::<Result<_, _>>();
-                    change.directories = Some(directories.ok()?);
-                }
-                _ => {}
-            }
-        }
-        Some(change)
+        let Self::Other { api_key: PARTITION_CHANGE, version, fields } = self else { return None };
+        let fields = schema::passed_fields_of(PARTITION_CHANGE, *version, fields).ok()?;
+        let replicas = fields.list("replicas").ok()?.map(|nodes| nodes.ints().collect::<Result<_, _>>());
+        let directories = fields.list("directories").ok()?.map(|ids| ids.ids().collect::<Result<_, _>>());
+        Some(PartitionChange {
+            partition: fields.the_int("partitionId").ok()?,
+            topic_id: fields.the_id("topicId").ok()?,
+            elects: fields.get("leader").ok()?.is_some(),
+            replicas: replicas.transpose().ok()?,
+            directories: directories.transpose().ok()?,
+        })
     }
 
     /// A record that changes nothing. It is in the log.
@@ -256,60 +258,20 @@ impl MetadataRecord {
     }
 }
 
-fn feature_level(input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
-    let name = input.compact_str()?.to_owned();
-    Ok(MetadataRecord::FeatureLevel { name, level: input.i16()? })
-}
-
-fn topic(input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
-    let name = input.compact_str()?.to_owned();
-    Ok(MetadataRecord::Topic { name, id: input.uuid()? })
-}
-
-fn partition(version: u32, input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
-    let partition = u32::try_from(input.i32()?)
-        .map_err(|_| Malformed("a metadata record has a negative partition number"))?;
-    let topic_id = input.uuid()?;
-    let (replicas, isr) = (nodes(input)?, nodes(input)?);
-    let (_removing, _adding) = (nodes(input)?, nodes(input)?);
-    let (leader, leader_epoch, partition_epoch) = (input.i32()?, input.i32()?, input.i32()?);
-    let directories = if version >= PARTITION_WITH_DIRECTORIES {
-        let count = input.compact_count(size_of::<Uuid>())?;
-        (0..count).map(|_| input.uuid()).collect::<Result<_, _>>()?
-    } else {
-        Vec::new()
-    };
+fn partition(fields: &Values<'_>) -> Result<MetadataRecord, Malformed> {
+    let nodes = |name| fields.the_list(name)?.ints().collect::<Result<_, _>>();
+    let partition = fields.the_int::<i32>("partitionId")?;
+    let directories = fields.list("directories")?.map(|ids| ids.ids().collect::<Result<_, _>>());
     Ok(MetadataRecord::Partition {
-        partition,
-        topic_id,
-        replicas,
-        isr,
-        leader,
-        leader_epoch,
-        partition_epoch,
-        directories,
-    })
-}
-
-fn nodes(input: &mut Input<'_>) -> Result<Vec<i32>, Malformed> {
-    let count = input.compact_count(size_of::<i32>())?;
-    (0..count).map(|_| input.i32()).collect()
-}
-
-fn config(input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
-    Ok(MetadataRecord::Config {
-        resource_type: input.i8()?,
-        resource_name: input.compact_str()?.to_owned(),
-        name: input.compact_str()?.to_owned(),
-        value: input.nullable_compact_str()?.map(str::to_owned),
-    })
-}
-
-fn producer_ids(input: &mut Input<'_>) -> Result<MetadataRecord, Malformed> {
-    Ok(MetadataRecord::ProducerIds {
-        broker_id: input.i32()?,
-        broker_epoch: input.i64()?,
-        next_producer_id: input.i64()?,
+        partition: u32::try_from(partition)
+            .map_err(|_| Malformed("a metadata record has a negative partition number"))?,
+        topic_id: fields.the_id("topicId")?,
+        replicas: nodes("replicas")?,
+        isr: nodes("isr")?,
+        leader: fields.the_int("leader")?,
+        leader_epoch: fields.the_int("leaderEpoch")?,
+        partition_epoch: fields.the_int("partitionEpoch")?,
+        directories: directories.transpose()?.unwrap_or_default(),
     })
 }
 
@@ -452,7 +414,9 @@ mod tests {
         assert_eq!(wrong(&[0, 2, 0]), "a metadata record has the frame version 0");
         assert_eq!(wrong(&[2, 2, 0]), Malformed::NEWER_METADATA.0);
         assert_eq!(wrong(&[1, 2, 0, 0]), "a string that must be there is null");
-        assert_eq!(wrong(&[1, 3, 0, 0xff, 0, 0, 0]), "a metadata record has a negative partition number");
+        let mut value = partition_one().encode();
+        value[3] = 0xff;
+        assert_eq!(wrong(&value), "a metadata record has a negative partition number");
         let mut value = partition_one().encode();
         value[23] = 0x70;
         assert_eq!(wrong(&value), "an array has more elements than bytes are left");

@@ -2,8 +2,7 @@
 //!
 //! Only so much of them is read as says for which producers a coordinator will end the transaction.
 
-use super::Malformed;
-use super::varint::Input;
+use super::{Malformed, schema};
 
 /// What is noted of a transactional id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,25 +14,16 @@ pub(crate) struct TransactionState {
 
 /// The transactional id that a record is about. `None`: the record is about something else.
 pub(crate) fn transactional_id(key: &[u8]) -> Result<Option<&[u8]>, Malformed> {
-    let mut key = Input::new(key);
-    if key.i16()? != 0 {
-        return Ok(None);
-    }
-    let length = usize::try_from(key.i16()?).map_err(|_| Malformed("a transactional id is null"))?;
-    key.take(length).map(Some)
+    let Some(fields) = schema::transaction_key(key)? else { return Ok(None) };
+    fields.the_text("transactionalId").map(|id| Some(id.as_bytes()))
 }
 
-/// Reads a value of any version: what is needed is at the same place in all.
+/// Reads a value of any version: what is needed is in all.
 pub(crate) fn decode(value: &[u8]) -> Result<TransactionState, Malformed> {
-    let mut value = Input::new(value);
-    if value.i16()? < 0 {
-        return Err(Malformed("the state of a transaction has a negative version"));
-    }
-    let producer_id = value.i64()?;
-    let (_epoch, _timeout_ms) = (value.i16()?, value.i32()?);
+    let fields = schema::transaction_state(value)?;
     // Ongoing, about to be committed or aborted, or to be aborted because its producer was replaced.
-    let is_open = matches!(value.i8()?, 1 | 2 | 3 | 7);
-    Ok(TransactionState { producer_id, is_open })
+    let is_open = matches!(fields.the_int::<i8>("transactionStatus")?, 1 | 2 | 3 | 7);
+    Ok(TransactionState { producer_id: fields.the_int("producerId")?, is_open })
 }
 
 #[cfg(test)]

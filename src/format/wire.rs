@@ -38,23 +38,27 @@ impl<'a> Input<'a> {
         str::from_utf8(bytes).map(Some).map_err(|_| Malformed("a string is not UTF-8"))
     }
 
-    /// The count of an array whose elements take at least `element` bytes each, checked against the bytes that
-    /// are left: it is safe to allocate for that many.
-    pub(crate) fn compact_count(&mut self, element: usize) -> Result<usize, Malformed> {
-        let count = self.uvarint()?.checked_sub(1).ok_or(Malformed("an array that must be there is null"))?;
-        self.check_count(as_len(count)?, element)
+    /// The count of an array, checked against the bytes that are left: each element takes one at least. `None`: there is no
+    /// array.
+    pub(crate) fn nullable_compact_count(&mut self) -> Result<Option<u32>, Malformed> {
+        let Some(count) = self.uvarint()?.checked_sub(1) else { return Ok(None) };
+        self.check_count(count).map(Some)
     }
 
-    fn check_count(&self, count: usize, element: usize) -> Result<usize, Malformed> {
-        if count.checked_mul(element).is_none_or(|bytes| bytes > self.remaining()) {
+    fn check_count(&self, count: u32) -> Result<u32, Malformed> {
+        if as_len(count)? > self.remaining() {
             return Err(Malformed("an array has more elements than bytes are left"));
         }
         Ok(count)
     }
 
     pub(crate) fn compact_bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let length = self.uvarint()?.checked_sub(1).ok_or(Malformed("bytes that must be there are null"))?;
-        self.take(as_len(length)?)
+        self.nullable_compact_bytes()?.ok_or(Malformed("bytes that must be there are null"))
+    }
+
+    pub(crate) fn nullable_compact_bytes(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        let Some(length) = self.uvarint()?.checked_sub(1) else { return Ok(None) };
+        self.take(as_len(length)?).map(Some)
     }
 
     /// A string of the encoding that is not compact: its length is an i16.
@@ -83,27 +87,15 @@ impl<'a> Input<'a> {
         self.take(length).map(Some)
     }
 
-    /// As [`compact_count`](Self::compact_count), of the encoding that is not compact.
-    pub(crate) fn count(&mut self, element: usize) -> Result<usize, Malformed> {
-        let count = self.i32()?;
-        let count = usize::try_from(count).map_err(|_| Malformed("an array that must be there is null"))?;
-        self.check_count(count, element)
+    /// As [`nullable_compact_count`](Self::nullable_compact_count), of the encoding that is not compact.
+    pub(crate) fn nullable_count(&mut self) -> Result<Option<u32>, Malformed> {
+        let Ok(count) = u32::try_from(self.i32()?) else { return Ok(None) };
+        self.check_count(count).map(Some)
     }
 
     /// Refuses bytes after the last field.
     pub(crate) fn end(&self) -> Result<(), Malformed> {
         if self.is_empty() { Ok(()) } else { Err(Malformed("bytes are left after the last field")) }
-    }
-
-    /// Skips the tagged fields at the end of a struct.
-    pub(crate) fn skip_tags(&mut self) -> Result<(), Malformed> {
-        // A lie in the count ends with the bytes: each field takes two at least.
-        for _ in 0..self.uvarint()? {
-            let _tag = self.uvarint()?;
-            let size = self.uvarint()?;
-            self.take(as_len(size)?)?;
-        }
-        Ok(())
     }
 
     /// Everything that is left.
@@ -205,7 +197,7 @@ mod tests {
         assert_eq!(bytes, [1, 3, 0xc3, 0xa9, 0, 3, 0]);
 
         assert_eq!(Input::new(&[0]).compact_str(), Err(Malformed("a string that must be there is null")));
-        assert_eq!(Input::new(&[0]).compact_count(1), Err(Malformed("an array that must be there is null")));
+        assert_eq!(Input::new(&[0]).nullable_compact_count(), Ok(None));
         assert_eq!(Input::new(&[2, 0xff]).compact_str(), Err(Malformed("a string is not UTF-8")));
         assert_eq!(Input::new(&[4, b'a', b'b']).compact_str(), Err(Malformed("ends early")));
     }
@@ -213,13 +205,10 @@ mod tests {
     #[test]
     fn counts_are_checked_before_use() {
         let lie = [0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2, 3];
-        for element in [1, 4, usize::MAX] {
-            let reason = Malformed("an array has more elements than bytes are left");
-            assert_eq!(Input::new(&lie).compact_count(element), Err(reason));
-        }
-        assert_eq!(Input::new(&[3, 1, 2]).compact_count(1), Ok(2));
-        assert!(Input::new(&[3, 1, 2]).compact_count(2).is_err());
-        assert_eq!(Input::new(&lie).skip_tags(), Err(Malformed("ends early")));
+        let reason = Malformed("an array has more elements than bytes are left");
+        assert_eq!(Input::new(&lie).nullable_compact_count(), Err(reason));
+        assert_eq!(Input::new(&[3, 1, 2]).nullable_compact_count(), Ok(Some(2)));
+        assert_eq!(Input::new(&[4, 1, 2]).nullable_compact_count(), Err(reason));
     }
 
     #[test]
@@ -252,22 +241,14 @@ mod tests {
         assert_eq!(reason(Input::new(&[0, 1, 255]).str()), "a string is not UTF-8");
         let null = [255; 4];
         assert_eq!(Input::new(&null).bytes(), Err(Malformed("bytes that must be there are null")));
-        assert_eq!(Input::new(&null).count(1), Err(Malformed("an array that must be there is null")));
+        assert_eq!(Input::new(&null).nullable_count(), Ok(None));
         assert_eq!(Input::new(&[0]).compact_bytes(), Err(Malformed("bytes that must be there are null")));
         assert_eq!(Input::new(&[128, 0, 0, 0]).bytes(), Err(Malformed("a length is negative")));
         assert_eq!(Input::new(&[0, 0, 0, 2, 1]).bytes(), Err(Malformed("ends early")));
         let reason = Malformed("an array has more elements than bytes are left");
-        assert_eq!(Input::new(&[127, 255, 255, 255, 1, 2]).count(2), Err(reason));
-        assert_eq!(Input::new(&[0, 0, 0, 2, 1, 2]).count(1), Ok(2));
+        assert_eq!(Input::new(&[127, 255, 255, 255, 1, 2]).nullable_count(), Err(reason));
+        assert_eq!(Input::new(&[0, 0, 0, 2, 1, 2]).nullable_count(), Ok(Some(2)));
         assert!(Input::new(&[1]).end().is_err());
-    }
-
-    #[test]
-    fn tags_are_skipped_by_their_size() {
-        let mut input = Input::new(&[2, 0, 1, 7, 0x80, 1, 0, 9]);
-        assert_eq!(input.skip_tags(), Ok(()));
-        assert_eq!(input.take_rest(), [9]);
-        assert!(input.is_empty());
     }
 
     proptest! {
@@ -297,16 +278,15 @@ mod tests {
             prop_assert_eq!(input.uuid(), Ok(Uuid::from_bytes(id)));
             prop_assert_eq!(input.compact_str(), Ok(text.as_str()));
             prop_assert_eq!(input.nullable_compact_str(), Ok(option.as_deref()));
-            prop_assert_eq!(input.skip_tags(), Ok(()));
+            prop_assert_eq!(input.uvarint(), Ok(0));
             prop_assert!(input.is_empty());
         }
 
         #[test]
         fn garbage_is_refused_or_read(bytes: Vec<u8>) {
             let _ = Input::new(&bytes).nullable_compact_str();
-            let _ = Input::new(&bytes).skip_tags();
-            if let Ok(count) = Input::new(&bytes).compact_count(3) {
-                prop_assert!(count * 3 < bytes.len());
+            if let Ok(Some(count)) = Input::new(&bytes).nullable_compact_count() {
+                prop_assert!((count as usize) < bytes.len());
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::Kind::{
     Bytes, I8, I16, I32, I64, Id, List, MaybeList, MaybeStruct, MaybeText, Nested, Struct, Text,
 };
-use super::{Field, Form, field};
+use super::{Field, Form, Values, field, push_values};
 use crate::format::Malformed;
 use crate::format::varint::Input;
 
@@ -14,10 +14,12 @@ struct Record {
     value: &'static [Field],
     /// The first version of the value in flexible form.
     flexible: i16,
+    /// The last version that is listed.
+    newest: i16,
 }
 
 const fn record(kind: i16, key: &'static [Field], value: &'static [Field], flexible: i16) -> Record {
-    Record { kind, key, value, flexible }
+    Record { kind, key, value, flexible, newest: flexible }
 }
 
 const TOPIC_PARTITIONS: &[Field] = &[field("topic", Text), field("partitions", List(&I32))];
@@ -29,6 +31,7 @@ const SUBSCRIPTION: &[Field] = &[
     field("generationId", I32).from(2),
     field("rackId", MaybeText).from(3),
 ];
+const NEWEST_SUBSCRIPTION: i16 = 3;
 /// What a consumer is assigned.
 const ASSIGNMENT: &[Field] = &[
     field("assignedPartitions", List(&Struct(TOPIC_PARTITIONS))),
@@ -87,11 +90,14 @@ const PENDING_PARTITIONS: &[Field] = ID_PARTITIONS;
 const GROUP: &[Field] = &[field("groupId", Text)];
 const GROUP_MEMBER: &[Field] = &[field("groupId", Text), field("memberId", Text)];
 
+const COMMIT: Record = record(1, COMMIT_KEY, OFFSET_COMMIT, 4);
+const GROUP_METADATA: Record = record(2, &[field("group", Text)], CLASSIC_GROUP, 4);
+
 /// Of `__consumer_offsets`.
 const OFFSETS: &[Record] = &[
-    record(0, COMMIT_KEY, OFFSET_COMMIT, 4),
-    record(1, COMMIT_KEY, OFFSET_COMMIT, 4),
-    record(2, &[field("group", Text)], CLASSIC_GROUP, 4),
+    Record { kind: 0, ..COMMIT },
+    COMMIT,
+    GROUP_METADATA,
     record(3, GROUP, &[field("epoch", I32), field("metadataHash", I64).tag(0)], 0),
     record(4, GROUP, &[field("topics", List(&Struct(OLD_TOPIC_METADATA)))], 0),
     record(5, GROUP_MEMBER, MEMBER, 0),
@@ -140,6 +146,79 @@ const TRANSACTION: Record = record(
     1,
 );
 
+impl Record {
+    fn key<'a>(&self, key: &'a [u8]) -> Result<Values<'a>, Malformed> {
+        let mut input = Input::new(key);
+        let version = input.i16()?;
+        // Keys are compared as bytes, so that they never have tagged fields.
+        let values = Form { version, flexible: false }.values(self.key, &mut input)?;
+        input.end()?;
+        Ok(values)
+    }
+
+    /// The version of a value, and its fields. Those of a version that is not listed may be followed by others.
+    fn value<'a>(&self, value: &'a [u8]) -> Result<(i16, Values<'a>), Malformed> {
+        let mut input = Input::new(value);
+        let version = input.i16()?;
+        if version < 0 {
+            return Err(Malformed("a record has a negative version"));
+        }
+        let values = Form { version, flexible: version >= self.flexible }.values(self.value, &mut input)?;
+        if version <= self.newest {
+            input.end()?;
+        }
+        Ok((version, values))
+    }
+
+    /// The fields of a value. `None`: of a version that is not listed.
+    fn listed<'a>(&self, value: &'a [u8]) -> Result<Option<Values<'a>>, Malformed> {
+        if Input::new(value).i16()? > self.newest {
+            return Ok(None);
+        }
+        self.value(value).map(|(_, values)| Some(values))
+    }
+}
+
+/// The key of a record of `__consumer_offsets`, of a kind that is listed.
+pub(in crate::format) fn offsets_key(key: &[u8]) -> Result<Values<'_>, Malformed> {
+    let kind = Input::new(key).i16()?;
+    Coordinator::Groups.record(kind).ok_or(Malformed("a key is of no kind that is listed"))?.key(key)
+}
+
+/// The value of a committed offset. `None`: of a newer version.
+pub(in crate::format) fn offset_commit(value: &[u8]) -> Result<Option<Values<'_>>, Malformed> {
+    COMMIT.listed(value)
+}
+
+/// The same of a group of the classic protocol.
+pub(in crate::format) fn group_metadata(value: &[u8]) -> Result<Option<Values<'_>>, Malformed> {
+    GROUP_METADATA.listed(value)
+}
+
+/// The fields of a member's subscription. A newer version appends to them.
+pub(in crate::format) fn subscription(bytes: &[u8]) -> Result<Values<'_>, Malformed> {
+    let mut input = Input::new(bytes);
+    let version = input.i16()?;
+    if version < 0 {
+        return Err(Malformed("the version of a member's message is negative"));
+    }
+    let values = Form { version, flexible: false }.values(SUBSCRIPTION, &mut input)?;
+    if version <= NEWEST_SUBSCRIPTION {
+        input.end()?;
+    }
+    Ok(values)
+}
+
+/// The key of a record of `__transaction_state`. `None`: of another kind.
+pub(in crate::format) fn transaction_key(key: &[u8]) -> Result<Option<Values<'_>>, Malformed> {
+    if Input::new(key).i16()? == TRANSACTION.kind { TRANSACTION.key(key).map(Some) } else { Ok(None) }
+}
+
+/// The value of one, of any version.
+pub(in crate::format) fn transaction_state(value: &[u8]) -> Result<Values<'_>, Malformed> {
+    TRANSACTION.value(value).map(|(_, values)| values)
+}
+
 /// Which of the two topics a record is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coordinator {
@@ -157,12 +236,10 @@ impl Coordinator {
 
     /// The key of a record as Kafka's tool prints it. `None`: a kind that is not known.
     pub(crate) fn key_words(self, key: &[u8]) -> Result<Option<String>, Malformed> {
-        let mut input = Input::new(key);
-        let kind = input.i16()?;
+        let kind = Input::new(key).i16()?;
         let Some(record) = self.record(kind) else { return Ok(None) };
         let mut words = format!("{{\"type\":\"{kind}\",\"data\":");
-        // Keys are compared as bytes, so that they never have tagged fields.
-        Form { version: kind, flexible: false }.put(record.key, &mut input, 0, &mut words)?;
+        push_values(&record.key(key)?, &mut words)?;
         words.push('}');
         Ok(Some(words))
     }
@@ -170,15 +247,9 @@ impl Coordinator {
     /// The value of a record with this key as Kafka's tool prints it. `None`: a kind that is not known.
     pub(crate) fn value_words(self, key: &[u8], value: &[u8]) -> Result<Option<String>, Malformed> {
         let Some(record) = self.record(Input::new(key).i16()?) else { return Ok(None) };
-        let mut input = Input::new(value);
-        let version = input.i16()?;
+        let (version, values) = record.value(value)?;
         let mut words = format!("{{\"version\":\"{version}\",\"data\":");
-        Form { version, flexible: version >= record.flexible }.put(
-            record.value,
-            &mut input,
-            0,
-            &mut words,
-        )?;
+        push_values(&values, &mut words)?;
         words.push('}');
         Ok(Some(words))
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Kind::{Bool, I8, I16, I32, I64, Id, List, MaybeText, Struct, Text, U16};
-use super::{Field, Form, field};
+use super::{Field, Form, Values, field, push_values};
 use crate::format::Malformed;
 use crate::format::varint::Input;
 
@@ -16,6 +16,46 @@ struct Record {
 
 const fn record(api_key: u32, name: &'static str, newest: i16, fields: &'static [Field]) -> Record {
     Record { api_key, name, newest, fields }
+}
+
+impl Record {
+    /// The fields of a record. Newer versions append to them, so that nothing may follow those of a version that is listed, and
+    /// what is tagged is read of these alone.
+    fn values<'a>(&self, version: i16, input: &mut Input<'a>) -> Result<Values<'a>, Malformed> {
+        let form = Form { version, flexible: true };
+        if version > self.newest {
+            return form.untagged(self.fields, input);
+        }
+        let values = form.values(self.fields, input)?;
+        if !input.is_empty() {
+            return Err(Malformed("a metadata record has bytes after its fields"));
+        }
+        Ok(values)
+    }
+}
+
+/// The fields of a record of the metadata log that is listed.
+pub(in crate::format) fn fields_of<'a>(
+    api_key: u32,
+    version: u32,
+    input: &mut Input<'a>,
+) -> Result<Values<'a>, Malformed> {
+    let record = RECORDS.iter().find(|record| record.api_key == api_key);
+    // The numbers of versions are small; one that is larger is newer than any that is listed.
+    let version = i16::try_from(version).unwrap_or(i16::MAX);
+    record.ok_or(Malformed("a metadata record is of no kind that is listed"))?.values(version, input)
+}
+
+/// The same of any version with its tagged fields: a newer version has no fields before them that are not listed.
+pub(in crate::format) fn passed_fields_of(
+    api_key: u32,
+    version: u32,
+    fields: &[u8],
+) -> Result<Values<'_>, Malformed> {
+    let record = RECORDS.iter().find(|record| record.api_key == api_key);
+    let version = i16::try_from(version).unwrap_or(i16::MAX);
+    let fields_of = record.ok_or(Malformed("a metadata record is of no kind that is listed"))?.fields;
+    Form { version, flexible: true }.values(fields_of, &mut Input::new(fields))
 }
 
 const IDS: super::Kind = List(&Id);
@@ -196,10 +236,7 @@ pub(crate) fn record_words(value: &[u8]) -> Result<String, Malformed> {
         return Ok(words);
     };
     let _ = write!(words, "{{\"type\":\"{}\",\"version\":{version},\"data\":", record.name);
-    Form { version, flexible: true }.put(record.fields, &mut input, 0, &mut words)?;
-    if version <= record.newest && !input.is_empty() {
-        return Err(Malformed("a metadata record has bytes after its fields"));
-    }
+    push_values(&record.values(version, &mut input)?, &mut words)?;
     words.push('}');
     Ok(words)
 }
@@ -224,6 +261,15 @@ const KRAFT_VOTER: &[Field] = &[
 ];
 const KRAFT_VOTERS: &[Field] = &[field("version", I16), field("voters", List(&Struct(KRAFT_VOTER)))];
 
+/// The voters in a control record.
+pub(in crate::format) fn kraft_voters(value: &[u8]) -> Result<Values<'_>, Malformed> {
+    let version = Input::new(value).i16()?;
+    if version < 0 {
+        return Err(Malformed("the voters have a negative version"));
+    }
+    Form { version, flexible: true }.untagged(KRAFT_VOTERS, &mut Input::new(value))
+}
+
 /// A control record of the metadata log, by its kind, as Kafka's tool prints it. `None` for other kinds.
 pub(crate) fn control_words(kind: i16, value: &[u8]) -> Option<String> {
     let (name, fields) = match kind {
@@ -239,7 +285,8 @@ pub(crate) fn control_words(kind: i16, value: &[u8]) -> Option<String> {
     if kind == 2 {
         words.insert(words.len() - 1, ':');
     }
-    Form { version, flexible: true }.put(fields, &mut Input::new(value), 0, &mut words).ok()?;
+    let values = Form { version, flexible: true }.values(fields, &mut Input::new(value)).ok()?;
+    push_values(&values, &mut words).ok()?;
     Some(words)
 }
 

@@ -1,14 +1,21 @@
-//! Records of Kafka's own topics, put into words: any record whose fields are listed here becomes JSON, with the names and
-//! in the form that Kafka's own tools print.
+//! Records of Kafka's own topics, by the lists of their fields: [`Values`] for the codecs, which read from them, and JSON, with
+//! the names and in the form that Kafka's own tools print. The encoders, each of one version, are held against the lists by
+//! what their tests read back.
 //!
 //! A record is a list of fields. Which of them there are depends on its version, and so does how lengths are written: in
 //! flexible versions as small numbers, with tagged fields at the end of every struct.
 
 mod coordinator;
 mod metadata;
+mod value;
 
 pub(crate) use coordinator::Coordinator;
+pub(super) use coordinator::{
+    group_metadata, offset_commit, offsets_key, subscription, transaction_key, transaction_state,
+};
 pub(crate) use metadata::{control_words, record_words};
+pub(super) use metadata::{fields_of, kraft_voters, passed_fields_of};
+pub(super) use value::{List, Value, Values};
 
 use std::fmt::Write as _;
 
@@ -17,7 +24,7 @@ use super::varint::Input;
 
 /// A field of a record or of a struct in it.
 #[derive(Debug, Clone, Copy)]
-struct Field {
+pub(super) struct Field {
     name: &'static str,
     kind: Kind,
     /// The versions that have it.
@@ -29,7 +36,7 @@ struct Field {
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Bool,
     I8,
     I16,
@@ -74,197 +81,76 @@ impl Field {
 
 /// The form in which a record is written.
 #[derive(Debug, Clone, Copy)]
-struct Form {
+pub(super) struct Form {
     version: i16,
     flexible: bool,
 }
 
-/// Structs in structs beyond this are no record of Kafka's.
-const DEEPEST: u32 = 16;
-
-impl Form {
-    /// Appends the fields as one JSON object.
-    fn put(
-        self,
-        fields: &'static [Field],
-        input: &mut Input<'_>,
-        depth: u32,
-        to: &mut String,
-    ) -> Result<(), Malformed> {
-        if depth > DEEPEST {
-            return Err(Malformed("a record is nested too deeply"));
+/// Appends the fields as one JSON object.
+fn push_values(values: &Values<'_>, to: &mut String) -> Result<(), Malformed> {
+    to.push('{');
+    let mut first = true;
+    for (field, value) in values.iter() {
+        let Some(value) = value else { continue };
+        if !std::mem::take(&mut first) {
+            to.push(',');
         }
-        let mut words: Vec<Option<String>> = vec![None; fields.len()];
-        let present = |field: &Field| (field.from..=field.upto).contains(&self.version);
-        for (field, words) in fields.iter().zip(&mut words) {
-            if present(field) && field.tag.is_none() {
-                let mut value = String::new();
-                self.put_value(field.kind, input, depth, &mut value)?;
-                *words = Some(value);
-            }
-        }
-        if self.flexible {
-            for _ in 0..input.uvarint()? {
-                let (tag, size) = (input.uvarint()?, input.uvarint()?);
-                let size = usize::try_from(size).map_err(|_| Malformed("ends early"))?;
-                let mut tagged = Input::new(input.take(size)?);
-                let known = |(_, field): &(usize, &Field)| field.tag == Some(tag) && present(field);
-                if let Some((at, field)) = fields.iter().enumerate().find(known)
-                    && let Some(words) = words.get_mut(at)
-                {
-                    let mut value = String::new();
-                    self.put_tagged(field.kind, &mut tagged, depth, &mut value)?;
-                    *words = Some(value);
-                }
-            }
-        }
-        to.push('{');
-        let mut first = true;
-        for (field, words) in fields.iter().zip(&words) {
-            let Some(words) = words else { continue };
-            if !std::mem::take(&mut first) {
-                to.push(',');
-            }
-            let _ = write!(to, "\"{}\":{words}", field.name);
-        }
-        to.push('}');
-        Ok(())
+        let _ = write!(to, "\"{}\":", field.name);
+        push_value(value, to)?;
     }
-
-    /// Whether a struct is null is reported in another way here.
-    fn put_tagged(
-        self,
-        kind: Kind,
-        input: &mut Input<'_>,
-        depth: u32,
-        to: &mut String,
-    ) -> Result<(), Malformed> {
-        match kind {
-            Kind::MaybeStruct(_) if input.uvarint()? == 0 => {
-                to.push_str("null");
-                Ok(())
-            }
-            Kind::MaybeStruct(fields) => self.put(fields, input, depth + 1, to),
-            kind => self.put_value(kind, input, depth, to),
-        }
-    }
-
-    fn put_value(
-        self,
-        kind: Kind,
-        input: &mut Input<'_>,
-        depth: u32,
-        to: &mut String,
-    ) -> Result<(), Malformed> {
-        let written = match kind {
-            Kind::Bool => write!(to, "{}", input.i8()? != 0),
-            Kind::I8 => write!(to, "{}", input.i8()?),
-            Kind::I16 => write!(to, "{}", input.i16()?),
-            Kind::U16 => write!(to, "{}", input.i16()?.cast_unsigned()),
-            Kind::I32 => write!(to, "{}", input.i32()?),
-            Kind::I64 => write!(to, "{}", input.i64()?),
-            Kind::F64 => match f64::from_be_bytes(input.array()?) {
-                finite if finite.is_finite() => write!(to, "{finite:?}"),
-                other => write!(to, "\"{other}\""),
-            },
-            Kind::Id => write!(to, "\"{}\"", input.uuid()?),
-            Kind::Text => {
-                let text = self.text(input)?.ok_or(Malformed("a string that must be there is null"))?;
-                push_json(text, to);
-                Ok(())
-            }
-            Kind::MaybeText => {
-                match self.text(input)? {
-                    Some(text) => push_json(text, to),
-                    None => to.push_str("null"),
-                }
-                Ok(())
-            }
-            Kind::Bytes => {
-                let bytes = self.bytes(input)?.ok_or(Malformed("bytes that must be there are null"))?;
-                push_base64(bytes, to);
-                Ok(())
-            }
-            Kind::MaybeBytes => {
-                match self.bytes(input)? {
-                    Some(bytes) => push_base64(bytes, to),
-                    None => to.push_str("null"),
-                }
-                Ok(())
-            }
-            Kind::List(element) | Kind::MaybeList(element) => {
-                return self.put_list(*element, matches!(kind, Kind::MaybeList(_)), input, depth, to);
-            }
-            Kind::Struct(fields) => return self.put(fields, input, depth + 1, to),
-            Kind::MaybeStruct(fields) => {
-                if input.i8()? < 0 {
-                    to.push_str("null");
-                    return Ok(());
-                }
-                return self.put(fields, input, depth + 1, to);
-            }
-            Kind::Nested(fields) => {
-                let bytes = self.bytes(input)?.unwrap_or_default();
-                put_nested(fields, bytes, depth, to);
-                Ok(())
-            }
-        };
-        // Writing into a string cannot fail.
-        written.map_err(|_| Malformed("ends early"))
-    }
-
-    fn put_list(
-        self,
-        element: Kind,
-        nullable: bool,
-        input: &mut Input<'_>,
-        depth: u32,
-        to: &mut String,
-    ) -> Result<(), Malformed> {
-        let count =
-            if self.flexible { input.uvarint()?.checked_sub(1) } else { u32::try_from(input.i32()?).ok() };
-        let Some(count) = count else {
-            to.push_str("null");
-            return if nullable { Ok(()) } else { Err(Malformed("an array that must be there is null")) };
-        };
-        to.push('[');
-        for at in 0..count {
-            if at > 0 {
-                to.push(',');
-            }
-            // Every element takes a byte at least, so that a lie in the count ends with the bytes.
-            if input.is_empty() {
-                return Err(Malformed("an array has more elements than bytes are left"));
-            }
-            self.put_value(element, input, depth + 1, to)?;
-        }
-        to.push(']');
-        Ok(())
-    }
-
-    fn text<'a>(self, input: &mut Input<'a>) -> Result<Option<&'a str>, Malformed> {
-        if self.flexible {
-            return input.nullable_compact_str();
-        }
-        let Ok(length) = usize::try_from(input.i16()?) else { return Ok(None) };
-        str::from_utf8(input.take(length)?).map(Some).map_err(|_| Malformed("a string is not UTF-8"))
-    }
-
-    fn bytes<'a>(self, input: &mut Input<'a>) -> Result<Option<&'a [u8]>, Malformed> {
-        let length =
-            if self.flexible { input.uvarint()?.checked_sub(1) } else { u32::try_from(input.i32()?).ok() };
-        let Some(length) = length else { return Ok(None) };
-        input.take(usize::try_from(length).map_err(|_| Malformed("ends early"))?).map(Some)
-    }
+    to.push('}');
+    Ok(())
 }
 
-/// What consumers tell each other through a group. What does not decode stays as it is: it may be another protocol's.
-fn put_nested(fields: &'static [Field], bytes: &[u8], depth: u32, to: &mut String) {
-    let mut input = Input::new(bytes);
+fn push_value(value: Value<'_>, to: &mut String) -> Result<(), Malformed> {
+    // Writing into a string cannot fail.
+    let _ = match value {
+        Value::Bool(is_true) => write!(to, "{is_true}"),
+        Value::Int(number) => write!(to, "{number}"),
+        Value::Float(finite) if finite.is_finite() => write!(to, "{finite:?}"),
+        Value::Float(other) => write!(to, "\"{other}\""),
+        Value::Id(id) => write!(to, "\"{id}\""),
+        Value::Text(None) | Value::Bytes(None) | Value::List(None) | Value::Struct(None) => {
+            write!(to, "null")
+        }
+        Value::Text(Some(text)) => {
+            push_json(text, to);
+            Ok(())
+        }
+        Value::Bytes(Some(bytes)) => {
+            push_base64(bytes, to);
+            Ok(())
+        }
+        Value::Nested(fields, bytes) => {
+            push_nested(fields, bytes, to);
+            Ok(())
+        }
+        Value::Struct(Some(unread)) => return push_values(&unread.values()?, to),
+        Value::List(Some(list)) => return push_list(list, to),
+    };
+    Ok(())
+}
+
+fn push_list(list: List<'_>, to: &mut String) -> Result<(), Malformed> {
+    to.push('[');
+    for (at, value) in list.iter().enumerate() {
+        if at > 0 {
+            to.push(',');
+        }
+        push_value(value?, to)?;
+    }
+    to.push(']');
+    Ok(())
+}
+
+/// What consumers write to each other through a group. What does not decode stays as it is: it may be another protocol's.
+fn push_nested(fields: &'static [Field], bytes: &[u8], to: &mut String) {
     let mut words = String::new();
+    let mut input = Input::new(bytes);
     let decoded = input
         .i16()
-        .and_then(|version| Form { version, flexible: false }.put(fields, &mut input, depth + 1, &mut words));
+        .and_then(|version| Form { version, flexible: false }.values(fields, &mut input))
+        .and_then(|values| push_values(&values, &mut words));
     match decoded {
         Ok(()) => to.push_str(&words),
         Err(_) => push_base64(bytes, to),
@@ -314,6 +200,58 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Whether a codec and the words take bytes for a record.
+    type Taken = fn(&[u8]) -> [bool; 2];
+
+    /// Records that are written here, and whether the codec and the words take bytes for one.
+    fn written() -> Vec<(Vec<u8>, Taken)> {
+        use crate::format::group_metadata::{GroupMember, GroupMetadata};
+        use crate::format::metadata_record::MetadataRecord;
+        use crate::format::offset_commit::OffsetCommit;
+
+        const COMMIT_KEY: [u8; 12] = [0, 1, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 0];
+        const GROUP_KEY: [u8; 5] = [0, 2, 0, 1, b'g'];
+        let (mut commit, mut group) = (Vec::new(), Vec::new());
+        let topic_id = crate::format::uuid::Uuid::ZERO;
+        OffsetCommit {
+            offset: 7,
+            leader_epoch: None,
+            metadata: "m",
+            committed_at: 1,
+            expires_at: None,
+            topic_id,
+        }
+        .encode(&mut commit)
+        .unwrap();
+        GroupMetadata { members: vec![GroupMember::default()], ..GroupMetadata::default() }
+            .encode(&mut group)
+            .unwrap();
+        vec![
+            (commit, |value| {
+                let words = Coordinator::Groups.value_words(&COMMIT_KEY, value);
+                [OffsetCommit::decode(value).is_ok(), words.is_ok()]
+            }),
+            (group, |value| {
+                let words = Coordinator::Groups.value_words(&GROUP_KEY, value);
+                [GroupMetadata::decode(value).is_ok(), words.is_ok()]
+            }),
+            (MetadataRecord::FeatureLevel { name: "f".into(), level: 1 }.encode(), |value| {
+                [MetadataRecord::decode(value).is_ok(), record_words(value).is_ok()]
+            }),
+        ]
+    }
+
+    #[test]
+    fn the_words_take_and_refuse_what_the_codecs_do() {
+        for (record, taken) in written() {
+            assert_eq!(taken(&record), [true; 2]);
+            for cut in 0..record.len() {
+                assert_eq!(taken(&record[..cut]), [false; 2], "{cut} bytes of {record:?}");
+            }
+            assert_eq!(taken(&[&record[..], &[0]].concat()), [false; 2], "a byte after {record:?}");
+        }
+    }
 
     proptest! {
         #![proptest_config(crate::fuzzing::properties())]
