@@ -30,8 +30,8 @@ use crate::format::metadata_record::MetadataRecord;
 use crate::format::record::{RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    Checkpointed, Chores, Cursor, FetchLimits, Flush, PartitionLog, PartitionOpening, PartitionRecovery,
-    PartitionSettings, Retention,
+    AppendRequest, Checkpointed, Chores, Cursor, FetchLimits, Flush, PartitionLog, PartitionOpening,
+    PartitionRecovery, PartitionSettings, Place, Retention,
 };
 use crate::position::TopicPartition;
 use crate::sys::{Disk, EntryKind};
@@ -162,7 +162,8 @@ impl MetadataLog {
             self.builder.push(&fields, measured, now);
         }
         let Some(mut batch) = self.builder.finish() else { return Ok(self.log.bounds()?.log_end) };
-        let base = self.log.leader()?.append(&mut batch, None, Durability::Synced)?;
+        let request = AppendRequest::new(&mut batch, Place::End, Durability::Synced);
+        let base = self.log.leader()?.append(request)?.base_offset;
         let leader = self.log.leader()?;
         if let Err(failure) = leader.sync() {
             // The change is in the log and not acted upon: whatever was refused, nothing may follow it.
@@ -174,12 +175,12 @@ impl MetadataLog {
 
     /// The leader epoch of the next change.
     pub(super) fn epoch(&self) -> u32 {
-        self.log.leader().map_or(0, |leader| leader.epoch())
+        self.log.leader().map_or(0, |leader| leader.leader_epoch())
     }
 
     /// Changes from here on are of this leader epoch.
     pub(super) fn bump_epoch(&self, to: u32) -> Result<()> {
-        self.log.leader()?.bump_epoch(to)
+        self.log.leader()?.bump_leader_epoch(to)
     }
 
     /// Where the log is, for messages about it.

@@ -5,7 +5,7 @@ use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::record::RecordFields;
-use crate::partition::Cursor;
+use crate::partition::{AppendRequest, Appended, Cursor, Place};
 use crate::sys::Purpose;
 
 /// What the buffers of a writer may keep from one append to the next.
@@ -93,15 +93,11 @@ impl<S: Replay> KeyedLog<S> {
 
     fn append(&self, writer: &mut Writer, options: WriteOptions) -> Result<u64> {
         writer.batch.set_append_time(options.append_time.then_some(options.now));
-        let records = u64::from(writer.batch.records());
         // It was not empty.
         let Some(mut batch) = writer.batch.finish() else { return Err(Error::Closed) };
-        let base = if options.atomic {
-            self.log.leader()?.append_whole(&mut batch, options.durability)?
-        } else {
-            self.log.leader()?.append(&mut batch, None, options.durability)?
-        };
-        let end = base + records;
+        let (durability, indivisible) = (options.durability, options.atomic);
+        let request = AppendRequest { batch: &mut batch, place: Place::End, durability, indivisible };
+        let Appended { base_offset: base, next_offset: end } = self.log.leader()?.append(request)?;
         if let (Some(state), Some(batch)) = (&mut *self.state.write(), batch.as_batch()) {
             // What was encoded here can be decoded.
             state.apply(&batch, base, &mut |_| ());

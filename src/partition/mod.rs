@@ -87,6 +87,7 @@ pub(crate) use transactions::follow_producers;
 pub(crate) use transactions::{Aborted, OpenTransaction, ProducerState};
 pub(crate) use view::Ended;
 use view::{LogView, Numbered};
+pub(crate) use writer::append::{AppendRequest, Appended, Place};
 pub(crate) use writer::backpressure::never_wait_here;
 use writer::counters::Counted;
 pub(crate) use writer::idle::Actives;

@@ -10,6 +10,7 @@ use crate::directory::Partition;
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::Encoding;
+use crate::partition::{AppendRequest, Place};
 
 /// A record as stored in another log, to be written with the same offset and timestamp. Made of a
 /// [`RecordView`](crate::RecordView), or of its parts.
@@ -98,9 +99,9 @@ impl Producer {
                 let end = to.log().bounds()?.log_end;
                 return Ok(end..end);
             };
-            let end = base + u64::from(finished.offsets());
-            to.log().leader()?.append_at_or_after(&mut finished, base, self.config.durability)?;
-            Ok(base..end)
+            let place = Place::AtOrAfter(base);
+            let request = AppendRequest::new(&mut finished, place, self.config.durability);
+            Ok(base..to.log().leader()?.append(request)?.next_offset)
         });
         SCRATCH.set(batch);
         let offsets = outcome?;

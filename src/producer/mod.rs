@@ -30,7 +30,7 @@ use crate::directory::{OpenDirectory, Partition, Topic};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::Encoding;
-use crate::partition::PartitionLog;
+use crate::partition::{AppendRequest, Appended, PartitionLog, Place};
 use crate::sys::random_bytes;
 
 /// What a thread's buffer for unbuffered sends may keep.
@@ -307,10 +307,11 @@ fn write_batch(
     encoding: Encoding,
     level: Durability,
 ) -> Result<Range<u64>> {
-    let records = u64::from(batch.records());
     let Some(mut finished) = batch.finish_with(encoding, log.batch_limits()) else { return empty(log, at) };
-    let base = log.leader()?.append(&mut finished, at, level)?;
-    Ok(base..base + records)
+    let place = at.map_or(Place::End, Place::Exactly);
+    let Appended { base_offset, next_offset } =
+        log.leader()?.append(AppendRequest::new(&mut finished, place, level))?;
+    Ok(base_offset..next_offset)
 }
 
 fn empty(log: &Arc<PartitionLog>, at: Option<u64>) -> Result<Range<u64>> {

@@ -40,9 +40,9 @@ pub(crate) struct SegmentWriter {
 /// who may sync the segment, so that none of them counts on a sync before the bytes were written again.
 type Rewrite = Option<u64>;
 
-/// A batch was taken.
+/// What the writer finds out as it takes a batch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Appended {
+pub(crate) struct TakenBatch {
     /// Somebody should work ahead of this writer.
     pub(crate) wants_growth: bool,
 }
@@ -200,7 +200,7 @@ impl SegmentWriter {
         base_offset: u64,
         leader_epoch: u32,
         positioned: bool,
-    ) -> std::result::Result<Appended, PutFailure> {
+    ) -> std::result::Result<TakenBatch, PutFailure> {
         let next_offset = base_offset + u64::from(batch.offsets());
         let position = self.position();
         let (bytes, timestamp) = (batch.len(), batch.max_timestamp());
@@ -224,7 +224,7 @@ impl SegmentWriter {
         self.next_offset = next_offset;
         let end = SegmentEnd { position: position + bytes as u64, relative_next, sealed: false };
         self.log.publish(bytes, end.mark());
-        Ok(Appended { wants_growth })
+        Ok(TakenBatch { wants_growth })
     }
 
     /// A handle for syncing what was appended up to now without holding up appends.

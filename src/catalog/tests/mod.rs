@@ -22,6 +22,7 @@ use crate::format::batch::BatchBuilder;
 use crate::format::file_names::METADATA_DIRECTORY;
 use crate::format::record::RecordFields;
 use crate::format::uuid::Uuid;
+use crate::partition::{AppendRequest, Place};
 use crate::sys::Disk;
 
 /// Exhaustive tests take every n-th step only where a system call takes long, as under Wine.
@@ -112,7 +113,7 @@ fn fill(topic: &TopicEntry) {
         partition
             .leader()
             .unwrap()
-            .append(&mut builder.finish().unwrap(), None, Durability::Buffered)
+            .append(AppendRequest::new(&mut builder.finish().unwrap(), Place::End, Durability::Buffered))
             .unwrap();
     }
 }

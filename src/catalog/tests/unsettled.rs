@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::*;
+use crate::partition::{AppendRequest, Place};
 use crate::sys::faults::{Faults, Operation};
 
 type Change = fn(&Catalog) -> Result<()>;
@@ -24,7 +25,9 @@ fn append(topic: &TopicEntry, partition: usize, level: Durability) -> Result<u64
     let mut builder = BatchBuilder::default();
     let fields = RecordFields { key: None, value: Some(b"v"), headers: &[] };
     builder.push(&fields, builder.measure(&fields, NOW), NOW);
-    topic.partitions()[partition].leader()?.append(&mut builder.finish().unwrap(), None, level)
+    let mut batch = builder.finish().unwrap();
+    let request = AppendRequest::new(&mut batch, Place::End, level);
+    Ok(topic.partitions()[partition].leader()?.append(request)?.base_offset)
 }
 
 fn is_unknown<T: std::fmt::Debug>(outcome: Result<T>) {

@@ -144,15 +144,16 @@ impl Leader {
     }
 
     /// The leader epoch of the next batch, of a partition that is loaded.
-    pub(crate) fn epoch(&self) -> u32 {
+    pub(crate) fn leader_epoch(&self) -> u32 {
         match &*self.writer.appender() {
             Appender::Idle { epoch, .. } | Appender::Active { epoch, .. } => *epoch,
             _ => 0,
         }
     }
 
-    /// The next batch is of this epoch, unless it would be of a later one. Of a partition that is loaded.
-    pub(crate) fn bump_epoch(&self, to: u32) -> Result<()> {
+    /// Has the next batch be of this leader epoch, unless it would be of a later one: an epoch never goes back. Of a partition
+    /// that is loaded.
+    pub(crate) fn bump_leader_epoch(&self, to: u32) -> Result<()> {
         match &mut *self.writer.appender() {
             Appender::Idle { epoch, .. } => *epoch = to.max(*epoch),
             Appender::Active { writer, epoch } if *epoch < to => {

@@ -9,6 +9,7 @@ pub(super) mod epochs;
 pub(super) mod missing;
 pub(super) mod survey;
 mod takeover;
+mod truncate;
 mod unclean;
 
 use std::path::{Path, PathBuf};

@@ -16,30 +16,40 @@
 //! stays as it is. A batch at the very end that was whole and is not any more is the work of a failing device: what was
 //! written stays in the page cache for as long as this boot lasts.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::format::frame::InvalidBatch;
 use crate::format::header::BatchHeader;
+use crate::format::transaction_index::AbortedTransaction;
 use crate::partition::recovery::epochs::record_epoch;
-use crate::partition::recovery::{Found, Loader, PartitionRecovery, RecoveredSegment};
+use crate::partition::recovery::truncate::{LastFile, TruncateTo, Truncated};
+use crate::partition::recovery::{Found, Loader, RecoveredSegment};
 use crate::partition::{LastSegment, ScanWatch};
-use crate::segment::{self, Batches, Checked, Indexing, check_batches, skip_batches};
+use crate::segment::{Batches, Checked, Indexing, Segment, check_batches, skip_batches};
 use crate::sys::PlainFile;
 
 /// Bytes of batches between two words about how far recovery has come.
 const SCAN_STEP: u64 = 64 << 20;
 
+/// A segment that was checked.
+enum Outcome {
+    /// It is part of the log, as far as it holds together.
+    Recovered(RecoveredSegment),
+    /// The same, and the log ends in it.
+    End(RecoveredSegment, Option<LastFile>),
+    /// It lies below the recovery point and is damaged. It is found as it is, for readers to come to the damage.
+    Damaged(Arc<Segment>),
+}
+
 impl Loader<'_> {
-    /// Checks what lies behind the recovery point, cuts what does not hold together.
+    /// Checks what lies past the recovery point, cuts what does not hold together.
     pub(in crate::partition) fn unclean(&self, bases: &[u64], begun: Found) -> Result<Found> {
         let point = self.recovery_point();
         let mut found = Found { epoch: 0, ..begun };
-        let mut cut = false;
         for (at, &base) in bases.iter().enumerate() {
-            let next_base = bases.get(at + 1).copied();
-            if cut {
-                self.set_aside(base, &mut found.report)?;
-                continue;
-            }
+            let after = bases.get(at + 1..).unwrap_or_default();
+            let next_base = after.first().copied();
             if let Some(next) = next_base.filter(|next| *next <= point) {
                 let length = self.length_of(base)?;
                 // The point may have come to the segment's very end before the segment was finished.
@@ -51,32 +61,91 @@ impl Loader<'_> {
             if found.tail.is_empty() {
                 self.load_producers(&mut found, base)?;
             }
-            let Some(recovered) = self.recover(base, next_base, bases, &mut found, &mut cut)? else {
-                continue;
+            let (recovered, last) = match self.recover(base, next_base, bases, &mut found)? {
+                Outcome::Recovered(recovered) => (recovered, None),
+                Outcome::End(recovered, last) => (recovered, Some(last)),
+                Outcome::Damaged(segment) => {
+                    found.segments.push(segment);
+                    continue;
+                }
             };
             found.next_offset = recovered.next_offset;
             found.last = Some(LastSegment { base, position: recovered.position });
             found.tail.push(recovered);
+            if let Some(last) = last {
+                let Truncated { bytes, kept } = self.log.truncate_to(TruncateTo { last, after })?;
+                found.report.bytes_truncated += bytes;
+                found.report.kept.extend(kept);
+                break;
+            }
         }
         Ok(found)
     }
 
-    /// Checks one segment and tells how far it is whole. `None`: it lies below the recovery point and is damaged, and is
-    /// found as it is, for readers to come to the damage.
+    /// Checks one segment.
     fn recover(
         &self,
         base: u64,
         next_base: Option<u64>,
         bases: &[u64],
         found: &mut Found,
-        cut: &mut bool,
-    ) -> Result<Option<RecoveredSegment>> {
+    ) -> Result<Outcome> {
         let point = self.recovery_point();
         let (file, length) = self.open(base)?;
         let mut batches = Batches::new(&file, length, 0, base);
+        let mut aborted = Vec::new();
+        let (checked, unsynced_from) = self.check_tail(&mut batches, base, found, &mut aborted)?;
+        found.report.bytes_scanned += checked.position - unsynced_from;
+        if !batches.dense {
+            self.log.record_compacted();
+        }
+        self.refuse_newer(&file, &checked)?;
+        let gap = next_base.filter(|next| checked.next_offset < *next);
+        let is_complete = checked.position == length;
+        if checked.next_offset < point && !(is_complete && gap.is_some()) {
+            if let Some(next) = gap.filter(|next| *next <= point) {
+                return Ok(Outcome::Damaged(self.segment(base, length, next, true)?));
+            }
+            return Err(self.damage_below(point, &file, base, length)?);
+        }
+        if next_base.is_some_and(|next| next < checked.next_offset) {
+            let reason = "the next segment begins inside this one";
+            return Err(self.corrupt(file.path(), checked.position, reason, base));
+        }
+        let is_cut = !is_complete && !batches.rest_is_zero()?;
+        let holds_more = is_cut && checked.reason != InvalidBatch::End && batches.valid_batch_follows()?;
+        let is_end = match gap {
+            Some(_) if is_cut => true,
+            Some(_) => self.is_loss(checked.next_offset, is_complete, bases)?,
+            None => is_cut,
+        };
+        // What lies below the recovery point was looked at before.
+        if let Some(next) = gap.filter(|next| !is_end && *next > point) {
+            found.report.missing.extend(self.log.missing(checked.next_offset..next));
+        }
+        self.settle_recovered(&mut found.producers, base, &aborted, next_base.filter(|_| !is_end))?;
+        let (position, next_offset) = (checked.position, checked.next_offset);
+        let recovered =
+            RecoveredSegment { base, position, next_offset, entries: checked.entries, unsynced_from };
+        Ok(if is_end {
+            let last = is_cut.then_some(LastFile { file, length, position, holds_more });
+            Outcome::End(recovered, last)
+        } else {
+            Outcome::Recovered(recovered)
+        })
+    }
+
+    /// Goes through the batches of a segment: checks those past the recovery point, and passes over those that are known to be
+    /// on disk, for which only the index is made anew. Returns where the first were found, and what was.
+    fn check_tail(
+        &self,
+        batches: &mut Batches<'_>,
+        base: u64,
+        found: &mut Found,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) -> Result<(Checked, u64)> {
         let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
-        // What is known to be on the medium is passed over: only the index is made anew for it.
-        let (epochs, producers, mut aborted) = (&mut found.epochs, &mut found.producers.state, Vec::new());
+        let (epochs, producers) = (&mut found.epochs, &mut found.producers.state);
         let (watch, mut scanned) = (&self.log.chores.scan_watch, 0);
         let mut note = |header: &BatchHeader, control| {
             scanned += u64::from(header.batch_length.unsigned_abs());
@@ -88,52 +157,13 @@ impl Loader<'_> {
             record_epoch(epochs, header);
             aborted.extend(producers.note(header, control));
         };
-        skip_batches(&mut batches, point, &mut index, &mut note)?;
+        skip_batches(batches, self.recovery_point(), &mut index, &mut note)?;
         let unsynced_from = batches.position;
-        let checked = check_batches(&mut batches, index, &mut note)?;
+        let checked = check_batches(batches, index, &mut note)?;
         if let Some(ScanWatch(watch)) = watch {
             watch(scanned);
         }
-        found.report.bytes_scanned += checked.position - unsynced_from;
-        if !batches.dense {
-            self.log.record_compacted();
-        }
-        self.refuse_newer(&file, &checked)?;
-        let gap = next_base.filter(|next| checked.next_offset < *next);
-        let is_complete = checked.position == length;
-        if checked.next_offset < point && !(is_complete && gap.is_some()) {
-            if let Some(next) = gap.filter(|next| *next <= point) {
-                found.segments.push(self.segment(base, length, next, true)?);
-                return Ok(None);
-            }
-            return Err(self.damage_below(point, &file, base, length)?);
-        }
-        if next_base.is_some_and(|next| next < checked.next_offset) {
-            let reason = "the next segment begins inside this one";
-            return Err(self.corrupt(file.path(), checked.position, reason, base));
-        }
-        if !is_complete && !batches.rest_is_zero()? {
-            *cut = true;
-            found.report.bytes_truncated += length - checked.position;
-            if checked.reason != InvalidBatch::End && batches.valid_batch_follows()? {
-                found.report.kept.push(self.log.cut_off(file, checked.position..length)?);
-            }
-        }
-        if let Some(next) = gap {
-            *cut |= self.is_loss(checked.next_offset, is_complete, bases)?;
-            // What lies below the recovery point was looked at before.
-            if !*cut && next > point {
-                found.report.missing.extend(self.log.missing(checked.next_offset..next));
-            }
-        }
-        self.settle_recovered(&mut found.producers, base, &aborted, next_base.filter(|_| !*cut))?;
-        Ok(Some(RecoveredSegment {
-            base,
-            position: checked.position,
-            next_offset: checked.next_offset,
-            entries: checked.entries,
-            unsynced_from,
-        }))
+        Ok((checked, unsynced_from))
     }
 
     fn recovery_point(&self) -> u64 {
@@ -177,17 +207,5 @@ impl Loader<'_> {
             InvalidBatch::Newer(_) => Err(self.not_whole(file.path(), position, "", reason, next_offset)),
             _ => Ok(()),
         }
-    }
-
-    /// Takes a segment behind a cut out of the log, as a broker does, but keeps its records for inspection.
-    fn set_aside(&self, base: u64, report: &mut PartitionRecovery) -> Result<()> {
-        let path = self.log.directory.join(segment::file_name(base, segment::LOG));
-        let (_, length) = self.open(base)?;
-        report.bytes_truncated += length;
-        report.kept.push(self.log.keep_whole(&path, &path)?);
-        self.log.disk.remove_file(&path.with_extension(segment::OFFSET_INDEX))?;
-        self.log.disk.remove_file(&path.with_extension(segment::TIME_INDEX))?;
-        self.log.disk.remove_file(&path.with_extension(segment::TRANSACTION_INDEX))?;
-        Ok(())
     }
 }

@@ -18,8 +18,8 @@ use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::format::record::{Header, RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, Flush, Leader, PartitionLog,
-    PartitionOpening, PartitionSettings, Retention,
+    AppendRequest, Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, Flush, Leader,
+    PartitionLog, PartitionOpening, PartitionSettings, Place, Retention,
 };
 use crate::segment;
 use crate::sys::faults::Faults;
@@ -305,7 +305,10 @@ pub(super) fn batch(records: &[TestRecord]) -> BatchBuilder {
 }
 
 pub(super) fn append(log: &Arc<Leader>, records: &[TestRecord]) -> Result<u64> {
-    log.append(&mut batch(records).finish().unwrap(), None, Durability::Buffered)
+    let mut builder = batch(records);
+    let mut batch = builder.finish().unwrap();
+    let request = AppendRequest::new(&mut batch, Place::End, Durability::Buffered);
+    log.append(request).map(|appended| appended.base_offset)
 }
 
 /// Appends a batch of `count` records with recognisable values.

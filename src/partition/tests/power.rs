@@ -15,7 +15,7 @@ use super::fixture::{
     EXACT, Fixture, MAPPED, Modes, POSITIONED, append_numbered, assert_numbered, batch, numbered, work_ahead,
 };
 use crate::config::Durability;
-use crate::partition::{Checkpointed, Leader};
+use crate::partition::{AppendRequest, Checkpointed, Leader, Place};
 use crate::sys::faults::{Faults, Observer};
 
 const SECTOR: usize = 512;
@@ -242,7 +242,12 @@ fn step(log: &Arc<Leader>, medium: &Medium, random: &mut u64) {
         4 => {
             medium.image.lock().appended = end + count;
             let records: Vec<_> = (end..end + count).map(|offset| numbered(offset, VALUE)).collect();
-            log.append(&mut batch(&records).finish().unwrap(), None, Durability::Synced).unwrap();
+            log.append(AppendRequest::new(
+                &mut batch(&records).finish().unwrap(),
+                Place::End,
+                Durability::Synced,
+            ))
+            .unwrap();
             log.await_durable(end + count).unwrap();
             assert!(log.durable_end() >= end + count);
         }

@@ -12,16 +12,19 @@ use super::fixture::{
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::partition::{BackgroundSync, Checkpointed, Chore, Leader};
+use crate::partition::{AppendRequest, BackgroundSync, Checkpointed, Chore, Leader, Place};
 use crate::sys::faults::{Faults, Observer, Operation};
 
 const WAITERS: u64 = 8;
 
 fn append_synced(log: &Arc<Leader>) -> Result<u64> {
-    let offset =
-        log.append(&mut batch(&[TestRecord::of("synced")]).finish().unwrap(), None, Durability::Synced)?;
-    log.await_durable(offset + 1)?;
-    Ok(offset)
+    let appended = log.append(AppendRequest::new(
+        &mut batch(&[TestRecord::of("synced")]).finish().unwrap(),
+        Place::End,
+        Durability::Synced,
+    ))?;
+    log.await_durable(appended.next_offset)?;
+    Ok(appended.base_offset)
 }
 
 /// Lets that many threads append and wait while no sync can begin. Their outcomes.

@@ -16,55 +16,63 @@ use crate::partition::{Appender, Leader};
 use crate::segment::{BatchesEnd, IndexEntries, MAX_OFFSET, MAX_OFFSETS, SegmentWriter};
 use crate::sys::{self, PutFailure};
 
+/// A finished batch, and how it is to be appended.
+#[derive(Debug)]
+pub(crate) struct AppendRequest<'r, 'b> {
+    pub(crate) batch: &'r mut FinishedBatch<'b>,
+    pub(crate) place: Place,
+    /// What is promised beyond that the batch is in the log. [`Durability::Synced`] is not waited for: the caller goes on to
+    /// [`await_durable`](Leader::await_durable).
+    pub(crate) durability: Durability,
+    /// The batch must not be split, so it is taken however small the topic wants its batches.
+    pub(crate) indivisible: bool,
+}
+
 /// Where a batch is to go.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::partition) enum Place {
+pub(crate) enum Place {
     /// Wherever the log ends.
     End,
     /// Where the log ends, and that must be here.
     Exactly(u64),
-    /// Here, behind the offsets that the log has; those in between stay out of it.
-    Behind(u64),
+    /// Here, at the log end offset or after it; the offsets in between stay out of the log. A partition that never had
+    /// records begins here.
+    AtOrAfter(u64),
+}
+
+/// A batch that is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: u64,
+    /// Offset after the batch.
+    pub(crate) next_offset: u64,
+}
+
+impl<'r, 'b> AppendRequest<'r, 'b> {
+    pub(crate) fn new(batch: &'r mut FinishedBatch<'b>, place: Place, durability: Durability) -> Self {
+        Self { batch, place, durability, indivisible: false }
+    }
 }
 
 impl Leader {
-    /// Appends one finished batch and returns its base offset. `at`: the log end offset the caller insists on.
-    ///
-    /// What `level` promises beyond that is asked for here, but for [`Durability::Synced`]: the caller goes on to
-    /// [`await_durable`](Self::await_durable).
+    /// Appends one finished batch, with the leader epoch of this partition.
     #[inline]
-    pub(crate) fn append(
-        self: &Arc<Self>,
-        batch: &mut FinishedBatch<'_>,
-        at: Option<u64>,
-        level: Durability,
-    ) -> Result<u64> {
-        self.check_size(batch)?;
-        self.append_to(batch, at.map_or(Place::End, Place::Exactly), level)
-    }
-
-    /// The same at the log end for a batch that must not be split, however small the topic wants its batches.
-    pub(crate) fn append_whole(
-        self: &Arc<Self>,
-        batch: &mut FinishedBatch<'_>,
-        level: Durability,
-    ) -> Result<u64> {
-        self.append_to(batch, Place::End, level)
+    pub(crate) fn append(self: &Arc<Self>, request: AppendRequest<'_, '_>) -> Result<Appended> {
+        if !request.indivisible {
+            self.check_size(request.batch)?;
+        }
+        self.append_checked(request)
     }
 
     #[inline]
-    pub(super) fn check_size(&self, batch: &FinishedBatch<'_>) -> Result<()> {
+    fn check_size(&self, batch: &FinishedBatch<'_>) -> Result<()> {
         let (bytes, limit) = (batch.len() as u64, u64::from(self.max_batch_bytes()));
         if bytes > limit { Err(Error::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
     #[inline]
-    pub(super) fn append_to(
-        self: &Arc<Self>,
-        batch: &mut FinishedBatch<'_>,
-        to: Place,
-        level: Durability,
-    ) -> Result<u64> {
+    fn append_checked(self: &Arc<Self>, request: AppendRequest<'_, '_>) -> Result<Appended> {
+        let AppendRequest { batch, place, durability, .. } = request;
         let bytes = batch.len();
         let mut appender = self.writer.appender();
         let was_idle = !matches!(&*appender, Appender::Active { .. });
@@ -72,21 +80,21 @@ impl Leader {
             self.prepare(&mut appender)?;
         }
         let next_offset = appender.next_offset();
-        let base_offset = match to {
+        let base_offset = match place {
             Place::End => next_offset,
-            Place::Exactly(base) | Place::Behind(base) if base == next_offset => base,
-            Place::Behind(base) if base > next_offset => {
+            Place::Exactly(base) | Place::AtOrAfter(base) if base == next_offset => base,
+            Place::AtOrAfter(base) if base > next_offset => {
                 self.check_gap(&appender, base, batch.offsets())?;
                 base
             }
-            Place::Exactly(expected) | Place::Behind(expected) => {
+            Place::Exactly(expected) | Place::AtOrAfter(expected) => {
                 return Err(Error::Conflict { expected, actual: next_offset });
             }
         };
         self.make_room(&mut appender, batch, base_offset)?;
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         // A store through the map would make the sync that follows write far more than the batch.
-        let positioned = matches!(level, Durability::Synced);
+        let positioned = matches!(durability, Durability::Synced);
         let taken = match writer.append(batch, base_offset, *epoch, positioned) {
             Ok(taken) => taken,
             Err(PutFailure::NothingWritten(failure)) => return Err(failure),
@@ -110,7 +118,7 @@ impl Leader {
         if let Some(live) = live {
             live.wake();
         }
-        self.ask_for_sync(level);
+        self.ask_for_sync(durability);
         if was_idle {
             self.relieve_actives();
         }
@@ -118,14 +126,14 @@ impl Leader {
             self.sync_long_tail();
             self.wait_while_unsynced_exceeds_limit();
         }
-        if self.wants_flush(end) && !matches!(level, Durability::Synced) {
+        if self.wants_flush(end) && !matches!(durability, Durability::Synced) {
             if waits_here() {
                 self.flush_to(end)?;
             } else {
                 self.sync_long_tail();
             }
         }
-        Ok(base_offset)
+        Ok(Appended { base_offset, next_offset: end })
     }
 
     /// Sees to it that the last segment takes the batch, which is to begin at this offset.

@@ -5,27 +5,14 @@ use std::sync::Arc;
 
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::format::batch::{BatchBuilder, FinishedBatch};
-use crate::partition::writer::append::Place;
-use crate::partition::{Appender, Leader};
+use crate::format::batch::BatchBuilder;
+use crate::partition::{AppendRequest, Appender, Leader, Place};
 use crate::segment::MAX_OFFSETS;
 
 /// A batch without records stands for no more offsets than this: whatever else is in its segment, it has room there.
 const MAX_GAP: u64 = MAX_OFFSETS / 2;
 
 impl Leader {
-    /// Appends one finished batch at an offset that may lie behind the log end. A partition that never had records begins
-    /// there.
-    pub(crate) fn append_at_or_after(
-        self: &Arc<Self>,
-        batch: &mut FinishedBatch<'_>,
-        base: u64,
-        level: Durability,
-    ) -> Result<u64> {
-        self.check_size(batch)?;
-        self.append_to(batch, Place::Behind(base), level)
-    }
-
     /// Whether so many offsets may be left out.
     #[cold]
     pub(super) fn check_gap(&self, appender: &Appender, base: u64, offsets: u32) -> Result<()> {
@@ -58,7 +45,7 @@ impl Leader {
                 Some(left) => u32::try_from(left.min(MAX_GAP)).unwrap_or(u32::MAX),
             };
             let Some(mut gap) = builder.finish_gap(left) else { return Ok(()) };
-            self.append(&mut gap, Some(end), level)?;
+            self.append(AppendRequest::new(&mut gap, Place::Exactly(end), level))?;
         }
     }
 
