@@ -128,6 +128,7 @@ impl Unfinished {
             let is_there = |topic: &str, partition| {
                 MetadataLog::is_partition(topic, partition) || state.has_partition(topic, partition)
             };
+            let _writing = dir.lock_checkpoints();
             self.has_unsynced_checkpoints |= checkpoints::retain_entries(dir, is_there)?;
             if self.has_unsynced_checkpoints {
                 dir.sync()?;

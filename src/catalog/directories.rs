@@ -142,6 +142,7 @@ impl Removal {
         }
         dir.sync()?;
         if let Some(name) = &self.forget {
+            let _writing = dir.lock_checkpoints();
             forget_topic(dir, name)?;
         }
         aside.retain(|directory| remove(directory, dir.disk()).is_err());

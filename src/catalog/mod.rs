@@ -294,12 +294,12 @@ impl Catalog {
 
     /// Writes the checkpoint of recovery points, of everything that is in this directory.
     pub(crate) fn write_recovery_points(&self) -> Result<()> {
-        // Held to the end: a topic that is deleted meanwhile must not get back into the file, and two writers must not
-        // meet in it.
-        let changes = self.changes.lock();
+        let metadata = self.changes.lock().log.recovery_point();
+        // Held to the end: two writers must not meet in the file. A topic that is deleted meanwhile is taken out of it after this.
+        let _writing = self.dir.lock_checkpoints();
         let partitions = self.partitions();
         let points = partitions.iter().filter_map(|log| Some((log.id().clone(), log.recovery_point()?)));
-        write_recovery_points(&self.dir, points.chain(changes.log.recovery_point()))
+        write_recovery_points(&self.dir, points.chain(metadata))
     }
 
     /// Writes the checkpoint of log starts; it is on disk when this returns.
@@ -310,7 +310,7 @@ impl Catalog {
     /// Has partitions start at these offsets: in the checkpoint of log starts, on disk, then here. If the checkpoint
     /// cannot be written they start where they did.
     pub(crate) fn advance_log_starts(&self, raised: &[(Arc<Leader>, u64)]) -> Result<()> {
-        let _changes = self.changes.lock();
+        let _writing = self.dir.lock_checkpoints();
         let to: BTreeMap<_, _> = raised.iter().map(|(log, to)| (log.id(), *to)).collect();
         let partitions = self.partitions();
         let starts = partitions.iter().map(|log| {
@@ -326,7 +326,7 @@ impl Catalog {
 
     /// Writes the checkpoint of how far partitions were compacted; it is on disk when this returns.
     pub(crate) fn write_cleaned(&self) -> Result<()> {
-        let _changes = self.changes.lock();
+        let _writing = self.dir.lock_checkpoints();
         let partitions = self.partitions();
         let cleaned = partitions.iter().filter_map(|log| Some((log.id().clone(), log.cleaned()?)));
         write_cleaned(&self.dir, cleaned)

@@ -7,6 +7,7 @@ mod ensuring;
 mod kafka;
 mod refusals;
 mod stops;
+mod strangers;
 mod unsettled;
 
 use std::collections::BTreeMap;
