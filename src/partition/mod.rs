@@ -39,8 +39,17 @@
 //! | 11 | `writer.preallocation` | the next segment's file is made or taken |
 //! | 12 | what waits to be finished | the queue is changed |
 //!
-//! Only a snapshot holds several of 5 at once, of one snapshot at a time ([`point`]). Under a lock that is not listed (the view's
-//! pointer, settings, sleepers, what a segment keeps for itself) none of these is taken.
+//! Only a snapshot holds several of 5 at once, of one snapshot at a time ([`point`]). The other
+//! locks have no rank, for they are leaves: under none of them a listed one is taken.
+//!
+//! | lock without rank | held for |
+//! |---|---|
+//! | the pointer of the view | a copy of it, or making the next view from segments that are there |
+//! | all settings; missing records found by a survey, and those already reported | a copy, or one change |
+//! | `Keeping::place`, where a partition's directory is | one file that a snapshot opens or links by name (read), the move of the directory when its topic is deleted (write); a segment's `standing` is taken under it |
+//! | `LiveWriter::taking`, `LiveWatch::watched` | a slot is taken; the file of the present writer is found |
+//! | what a segment guards ([`segment`](crate::segment)) | one lookup, one rename |
+//! | sleepers and turns | registering, waking |
 
 mod cleanup;
 mod context;

@@ -2,6 +2,29 @@
 //!
 //! A segment grows at its end through its one [`SegmentWriter`] and is sealed once. Readers hold a [`SegmentView`];
 //! what it gives out lies below the published [`SegmentEnd`] and never changes. Other segments are not known here.
+//!
+//! # The end of its life
+//!
+//! | step | said by | set by |
+//! |---|---|---|
+//! | it grows | [`Owner::Writer`], its [`SegmentWriter`] | made or reopened |
+//! | sealed: no more records come | [`SegmentEnd::sealed`], in the word that publishes the end | [`SegmentWriter::seal`], which takes the writer and gives the only [`UnfinishedSegment`] that is queued |
+//! | trimmed: exact length, on disk | `UnfinishedSegment::is_trimmed`, after the file's `Growth` refuses to grow | [`UnfinishedSegment::trim_and_sync`] |
+//! | indexed: the index files are written | [`Index::Stored`] in place of the entries | [`UnfinishedSegment::write_indexes`], or found so |
+//! | finished | the recovery point has passed it | `partition`, once the directory is synced |
+//!
+//! Each step is told by one thing, which only the next line's function changes, in this order, so none can contradict
+//! another: what is trimmed was sealed, because only sealing gives what trims for good, and entries go when the files that
+//! take their place are written. The close of a partition trims and indexes a segment that is not sealed; nothing is
+//! appended to it any more. A segment found on disk has no writer and no entries in memory ([`Owner::Log`]) until a writer
+//! takes it over; one of another process keeps an index of its own, if any, in memory ([`Owner::AnotherProcess`]).
+//!
+//! # Locks
+//!
+//! `standing` is read while a file is opened by name, and written while files are renamed. `index` is held for one lookup or
+//! one new index; a writer that finds it locked leaves an entry out. `doubt`, `mapping` and a writer's `rewrite` guard
+//! themselves. Under `index` and `mapping` only `standing` and `doubt` are taken, under those two nothing, so no thread waits in
+//! a circle; no lock of a partition is taken under any of them.
 
 mod cleaned;
 mod ends;
@@ -31,7 +54,7 @@ pub(crate) use scan::{
     Batches, Checked, Indexing, Note, check_batches, index_anew, is_dense, relative_in_segment, skip_batches,
 };
 pub(crate) use stored_index::{load as stored_entries, start_before};
-pub(crate) use writer::{FinishFailure, SegmentWriter, Unsealed};
+pub(crate) use writer::{FinishFailure, SegmentWriter, UnfinishedSegment};
 
 use crate::error::{Damage, Error, Result};
 pub(crate) use crate::format::file_names::{

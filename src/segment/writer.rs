@@ -228,22 +228,22 @@ impl SegmentWriter {
     }
 
     /// A handle for syncing what was appended up to now without holding up appends.
-    pub(crate) fn unsynced(&self) -> Unsealed {
-        Unsealed {
+    pub(crate) fn unsynced(&self) -> UnfinishedSegment {
+        UnfinishedSegment {
             segment: Arc::clone(&self.segment),
             file: Arc::clone(self.log.file()),
             growth: Arc::clone(self.log.growth()),
             pace_largest: self.pace.largest(),
             position: self.position(),
             rewrite: Arc::clone(&self.rewrite),
-            sealed: AtomicBool::new(false),
+            is_trimmed: AtomicBool::new(false),
         }
     }
 
     /// Nothing more will be appended: readers go on to the next segment, which the segment list must hold already.
-    /// The files get their final form by [`Unsealed::seal_and_sync`] and
-    /// [`Unsealed::write_indexes`].
-    pub(crate) fn seal(mut self) -> Unsealed {
+    /// The files get their final form by [`UnfinishedSegment::trim_and_sync`] and
+    /// [`UnfinishedSegment::write_indexes`].
+    pub(crate) fn seal(mut self) -> UnfinishedSegment {
         if let Some(largest) = self.largest_timestamp() {
             self.segment.largest_timestamp.store(largest, Ordering::Relaxed);
             self.segment.know_largest(largest);
@@ -296,15 +296,15 @@ fn relative(base: u64, next_offset: u64) -> u32 {
 /// A segment whose appended bytes are not on the medium yet. Keeps its descriptor until they are, or the system would
 /// forget to tell of a failure.
 #[derive(Debug)]
-pub(crate) struct Unsealed {
+pub(crate) struct UnfinishedSegment {
     segment: Arc<Segment>,
     file: Arc<PlainFile>,
     growth: Arc<Growth>,
     pace_largest: Option<crate::format::index::TimeEntry>,
     position: u64,
     rewrite: Arc<Mutex<Rewrite>>,
-    /// Has its final length and is on the medium.
-    sealed: AtomicBool,
+    /// It has its final length, and that and its bytes are on disk.
+    is_trimmed: AtomicBool,
 }
 
 /// Why a segment did not get its final form, by the system call that failed.
@@ -332,7 +332,7 @@ impl FinishFailure {
     }
 }
 
-impl Unsealed {
+impl UnfinishedSegment {
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         &self.segment
     }
@@ -360,8 +360,8 @@ impl Unsealed {
 
     /// The final length of a segment nothing is appended to any more, and its bytes on the medium. Once is enough. Where the
     /// length is refused the bytes are on the disk all the same, as after [`Unindexed`](FinishFailure::Unindexed).
-    pub(crate) fn seal_and_sync(&self) -> std::result::Result<(), FinishFailure> {
-        if self.sealed.load(Ordering::Acquire) {
+    pub(crate) fn trim_and_sync(&self) -> std::result::Result<(), FinishFailure> {
+        if self.is_trimmed.load(Ordering::Acquire) {
             return Ok(());
         }
         let length = match self.growth.seal(self.position).map_err(FinishFailure::of_length) {
@@ -370,7 +370,7 @@ impl Unsealed {
         };
         self.sync()?;
         length?;
-        self.sealed.store(true, Ordering::Release);
+        self.is_trimmed.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::partition::recovery::{self, Found, PartitionRecovery, RecoveredSegment};
 use crate::partition::writer::finish::Unfinished;
 use crate::partition::{Appender, Leader, SegmentList};
-use crate::segment::{BatchesEnd, FinishFailure, Segment, SegmentWriter, Unsealed};
+use crate::segment::{BatchesEnd, FinishFailure, Segment, SegmentWriter, UnfinishedSegment};
 
 /// Recovered segments that wait for the background, each with a descriptor.
 const MAX_RECOVERED: usize = 64;
@@ -81,7 +81,7 @@ impl Leader {
         &self,
         tail: Vec<RecoveredSegment>,
         segments: &mut Vec<Arc<Segment>>,
-        sealed: &mut VecDeque<Arc<Unsealed>>,
+        sealed: &mut VecDeque<Arc<UnfinishedSegment>>,
     ) -> Result<Option<Box<SegmentWriter>>> {
         let mut last: Option<SegmentWriter> = None;
         for recovered in tail {
@@ -91,7 +91,7 @@ impl Leader {
             if sealed.len() > MAX_RECOVERED
                 && let Some(oldest) = sealed.pop_front()
             {
-                oldest.seal_and_sync().map_err(FinishFailure::into_error)?;
+                oldest.trim_and_sync().map_err(FinishFailure::into_error)?;
                 self.unless_full("the index of a segment", oldest.write_indexes(&self.disk))?;
             }
             let found = BatchesEnd { position: recovered.position, next_offset: recovered.next_offset };

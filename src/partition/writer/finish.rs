@@ -17,19 +17,19 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::partition::writer::Writer;
 use crate::partition::{Appender, Leader};
-use crate::segment::{FinishFailure, Unsealed};
+use crate::segment::{FinishFailure, UnfinishedSegment};
 use crate::sys::PlainDirectory;
 
 /// Sealed segments that may wait for the background, and the bytes in them; then whoever appends finishes them. The
 /// contract speaks of two segments: two of Kafka's default size. Small ones may be more, or each roll would wait for
 /// the device.
-const MAX_UNSEALED: usize = 64;
-const MAX_UNSEALED_BYTES: u64 = 2 << 30;
+const MAX_UNFINISHED: usize = 64;
+const MAX_UNFINISHED_BYTES: u64 = 2 << 30;
 
 /// Sealed segments that are not in their final form, oldest first, and the directory with their names.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct Unfinished {
-    segments: VecDeque<Arc<Unsealed>>,
+    segments: VecDeque<Arc<UnfinishedSegment>>,
     /// Bytes that were appended since the open when the newest of them was complete.
     appended: u64,
     /// There whenever there are segments.
@@ -38,7 +38,7 @@ pub(in crate::partition) struct Unfinished {
 
 impl Unfinished {
     pub(in crate::partition) fn of(
-        segments: VecDeque<Arc<Unsealed>>,
+        segments: VecDeque<Arc<UnfinishedSegment>>,
         directory: Option<PlainDirectory>,
     ) -> Self {
         let directory = directory.filter(|_| !segments.is_empty()).map(Arc::new);
@@ -50,7 +50,7 @@ impl Unfinished {
         self.segments.front().map(|oldest| oldest.segment().base())
     }
 
-    fn add(&mut self, sealed: Unsealed, directory: Arc<PlainDirectory>, appended: u64) {
+    fn add(&mut self, sealed: UnfinishedSegment, directory: Arc<PlainDirectory>, appended: u64) {
         self.appended = appended;
         self.segments.push_back(Arc::new(sealed));
         self.directory = Some(directory);
@@ -69,15 +69,15 @@ impl Writer {
     /// Leaves a sealed segment to be finished. `true`: the caller has to do it.
     pub(super) fn queue_sealed(
         &self,
-        sealed: Unsealed,
+        sealed: UnfinishedSegment,
         directory: Arc<PlainDirectory>,
         appended: u64,
     ) -> bool {
         let mut unfinished = self.durable.unfinished.lock();
         unfinished.add(sealed, directory, appended);
         let waiting = &unfinished.segments;
-        waiting.len() >= MAX_UNSEALED
-            || waiting.iter().map(|sealed| sealed.bytes()).sum::<u64>() > MAX_UNSEALED_BYTES
+        waiting.len() >= MAX_UNFINISHED
+            || waiting.iter().map(|sealed| sealed.bytes()).sum::<u64>() > MAX_UNFINISHED_BYTES
     }
 
     /// Nothing is to be finished any more: the topic is deleted.
@@ -169,7 +169,7 @@ impl Leader {
         // they were not written.
         let (mut formed, mut unformed) = (queue.len(), Ok(()));
         for (number, sealed) in queue.iter().enumerate() {
-            match sealed.seal_and_sync() {
+            match sealed.trim_and_sync() {
                 Err(FinishFailure::Unindexed(failure)) => {
                     formed = formed.min(number);
                     unformed = unformed.and(Err(failure));
@@ -208,14 +208,14 @@ impl Leader {
     /// under `finishing`, and nothing is appended meanwhile.
     pub(super) fn finish_all(
         &self,
-        last: &Unsealed,
+        last: &UnfinishedSegment,
         next_offset: u64,
     ) -> std::result::Result<(), FinishFailure> {
         let before = match self.finish_queue() {
             Err(failure @ (FinishFailure::Lost(_) | FinishFailure::Refused(_))) => return Err(failure),
             before => before,
         };
-        last.seal_and_sync().inspect_err(|failure| self.note_lost(failure))?;
+        last.trim_and_sync().inspect_err(|failure| self.note_lost(failure))?;
         self.advance_durable(next_offset);
         self.note_synced(self.writer.counters.appended_bytes());
         before?;
