@@ -3,8 +3,10 @@
 //! After an orderly close only the last segment is looked at, behind its last index entry. After an unclean stop
 //! see [`unclean`](crate::partition::recovery::unclean).
 
+mod along;
 pub(super) mod aside;
 pub(super) mod begun;
+mod closed;
 pub(super) mod epochs;
 pub(super) mod missing;
 pub(super) mod survey;
@@ -24,11 +26,12 @@ use crate::partition::recovery::epochs::{begin_at, epochs_of};
 use crate::partition::recovery::missing::MissingRecords;
 use crate::partition::recovery::survey::in_order;
 use crate::partition::transactions::FoundProducers;
-use crate::partition::{LastSegment, PartitionCore, SegmentList};
+use crate::partition::{LastSegment, PartitionCore};
 use crate::position::TopicPartition;
-use crate::segment::{self, Batches, BatchesEnd, IndexEntries, Segment, Standing};
+use crate::segment::{self, BatchesEnd, IndexEntries, Segment, Standing};
 use crate::sys::disk::{kind_of, length_of};
 use crate::sys::{EntryKind, PlainFile, Tail};
+pub(super) use along::find_along;
 use missing::Compacted;
 use parking_lot::Mutex;
 
@@ -135,19 +138,6 @@ fn find(log: &PartitionCore) -> Result<Found> {
             log.clear_begun()?;
             Ok(loader.empty(0))
         }
-        found => found,
-    }
-}
-
-/// The same for a tailing reader, which changes nothing. `known`: segments that it has found before.
-pub(in crate::partition) fn find_along(log: &PartitionCore, known: &SegmentList) -> Result<Found> {
-    let mut loader = Loader { log, swapped: Swapped::default() };
-    if !loader.is_there()? || log.is_only_begun()? {
-        return loader.missing();
-    }
-    let may_be_begun = log.may_be_begun()?;
-    match loader.tailed(known) {
-        Err(Error::Corrupt(_)) if may_be_begun && log.is_begun()? => Ok(loader.empty(0)),
         found => found,
     }
 }
@@ -289,21 +279,6 @@ impl Loader<'_> {
         Ok(found)
     }
 
-    /// What another process has made of the directory so far.
-    fn tailed(&mut self, known: &SegmentList) -> Result<Found> {
-        let (names, bases) = self.first_listed()?;
-        let (names, mut bases) = self.list_again(names, bases)?;
-        self.swapped = Swapped::among(&names);
-        self.with_swapped(&names, &mut bases)?;
-        let Some(&first) = bases.first() else { return self.without_segments(&[]) };
-        let mut missing = self.missing_front(&names, &bases, self.known_start_along()?)?;
-        let mut begun = self.begun(&names, first, &missing);
-        missing.append(&mut self.log.evidence.surveyed.lock());
-        begun.report.missing = in_order(missing);
-        let found = self.complete_segments(&bases, known, begun)?;
-        self.in_bounds(found)
-    }
-
     /// What is known before the segments are looked into, of which the first begins at `first`.
     fn begun(&self, names: &Names, first: u64, missing: &[MissingRecords]) -> Found {
         let log_start = self.start_of(first, missing);
@@ -376,46 +351,6 @@ impl Loader<'_> {
         Ok(bases)
     }
 
-    /// What is renamed while a list is made may be missing in it, and yet a later segment be there. What another process
-    /// renames comes to rest between two lists that are the same; all that came before the last segment of a list are
-    /// in the next one, unless they were replaced.
-    fn list_again(&self, names: Names, bases: Vec<u64>) -> Result<(Names, Vec<u64>)> {
-        let logs = |names: &[(String, EntryKind)]| {
-            let is_log = |name: &str| segment::base_of(Standing::split(name).0, segment::LOG).is_some();
-            names.iter().map(|(name, _)| name).filter(|name| is_log(name)).cloned().collect::<Vec<_>>()
-        };
-        let (mut before, mut last) = (logs(&names), bases.last().copied());
-        let mut listings = 0;
-        loop {
-            listings += 1;
-            let names = self.log.disk.list(&self.log.directory)?;
-            let mut bases = self.bases(&names)?;
-            let now = logs(&names);
-            if now == before || listings == MAX_LISTINGS {
-                bases.retain(|base| Some(*base) <= last);
-                return Ok((names, bases));
-            }
-            (before, last) = (now, bases.last().copied());
-        }
-    }
-
-    /// Behind the last offset of a segment that is being swapped in. It was on the medium before it got its name.
-    pub(in crate::partition) fn end_of_swapped(&self, base: u64) -> Result<u64> {
-        let path = self.log.directory.join(segment::file_name(base, segment::LOG));
-        let file = self.log.disk.open(&Standing::Swap.of(&path), false)?;
-        let length = file.len()?;
-        let mut end = self.walk_to_end(&file, base, length)?;
-        if end.position < length && end.from > 0 {
-            // Perhaps only the index is wrong.
-            end = walk(Batches::new(&file, length, 0, base))?;
-        }
-        if end.position < length {
-            let why = "a compaction wrote this segment, but it is not whole: ";
-            return Err(self.not_whole(file.path(), end.position, why, end.reason, end.next_offset));
-        }
-        Ok(end.next_offset)
-    }
-
     fn path_of(&self, base: u64) -> PathBuf {
         let path = self.log.directory.join(segment::file_name(base, segment::LOG));
         if self.swapped.holds(base) { Standing::Swap.of(&path) } else { path }
@@ -470,66 +405,6 @@ impl Loader<'_> {
         })
     }
 
-    /// After an orderly close: lengths are exact, every segment but the last ends where the next begins.
-    fn clean(&self, bases: &[u64], begun: Found) -> Result<Found> {
-        let mut segments = Vec::with_capacity(bases.len());
-        for (base, next) in bases.iter().zip(bases.iter().skip(1)) {
-            segments.push(self.segment(*base, self.length_of(*base)?, *next, true)?);
-        }
-        let last_base = *bases.last().unwrap_or(&0);
-        let (file, length) = self.open(last_base)?;
-        let (next_offset, epoch) = self.end_of_closed(&file, last_base, length)?;
-        segments.push(self.segment(last_base, length, next_offset, false)?);
-        let last = Some(LastSegment { base: last_base, position: length });
-        let mut found = Found { segments, last, next_offset, epoch, ..begun };
-        self.producers_of_closed(&mut found)?;
-        Ok(found)
-    }
-
-    /// Offset behind the last record of a file that was closed in order, and the epoch it was written in, or 0.
-    fn end_of_closed(&self, file: &PlainFile, base: u64, length: u64) -> Result<(u64, u32)> {
-        let mut end = self.walk_to_end(file, base, length)?;
-        if end.position < length && end.from > 0 {
-            // Perhaps only the index is wrong.
-            end = walk(Batches::new(file, length, 0, base))?;
-        }
-        let Walk { next_offset, position, reason, epoch, .. } = end;
-        match self.log.evidence.checkpointed.recovery_point {
-            _ if position < length => {
-                let why = "the log was closed in order, but does not end in a complete batch: ";
-                Err(self.not_whole(file.path(), position, why, reason, next_offset))
-            }
-            Some(point) if point > next_offset => {
-                let reason = format!("the log was closed at offset {point}, but the file ends before it");
-                Err(self.corrupt(file.path(), position, reason, next_offset))
-            }
-            _ => Ok((next_offset, epoch.unwrap_or(0))),
-        }
-    }
-
-    /// Checks the batches behind the last index entry.
-    fn walk_to_end(&self, file: &PlainFile, base: u64, length: u64) -> Result<Walk> {
-        let entries = segment::stored_entries(&self.log.disk, file.path(), length)?;
-        let from = entries.as_ref().and_then(IndexEntries::last).map_or(0, |entry| u64::from(entry.position));
-        walk(Batches::new(file, length, from, base))
-    }
-
-    /// Whether a segment got its final form: exact length, and indexes that know of its end.
-    pub(in crate::partition) fn is_finished(
-        &self,
-        file: &PlainFile,
-        base: u64,
-        length: u64,
-        next: u64,
-    ) -> Result<bool> {
-        let Some(entries) = segment::stored_entries(&self.log.disk, file.path(), length)? else {
-            return Ok(false);
-        };
-        let end = self.walk_to_end(file, base, length)?;
-        let times_fit = end.timestamp < 0 || entries.largest().is_some_and(|known| known >= end.timestamp);
-        Ok(end.position == length && end.next_offset == next && times_fit)
-    }
-
     /// The epoch to write with, never a lower one than was seen. The file follows the batches where these were checked,
     /// and is cut where the log was cut.
     fn settle_epochs(&self, found: &mut Found, mut epochs: Vec<EpochStart>) -> Result<()> {
@@ -559,31 +434,4 @@ fn check_length(path: &Path, length: u64) -> Result<u64> {
         return Err(Error::Unsupported(Box::new(Damage::new(path, length, reason))));
     }
     Ok(length)
-}
-
-/// What lies at the end of a file.
-struct Walk {
-    from: u64,
-    position: u64,
-    next_offset: u64,
-    reason: InvalidBatch,
-    /// Largest ones of the batches that were passed, −1 if there is none.
-    timestamp: i64,
-    epoch: Option<u32>,
-}
-
-fn walk(mut batches: Batches<'_>) -> Result<Walk> {
-    let (from, mut timestamp, mut epoch) = (batches.position, -1, None);
-    loop {
-        match batches.next()? {
-            Ok((_, frame)) => {
-                timestamp = timestamp.max(frame.indexed_timestamp());
-                epoch = epoch.max(u32::try_from(frame.leader_epoch()).ok());
-            }
-            Err(stop) => {
-                let (position, next_offset) = (batches.position, batches.expected);
-                return Ok(Walk { from, position, next_offset, reason: stop.reason, timestamp, epoch });
-            }
-        }
-    }
 }

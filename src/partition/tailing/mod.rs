@@ -24,25 +24,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::format::frame::{InvalidBatch, MIN_PREFIX, frame_length};
+use crate::format::frame::{MIN_PREFIX, frame_length};
 use crate::partition::core::PartitionCore;
 use crate::partition::locks::{Lock, Rank};
-use crate::partition::recovery::{self, Found, Loader, MAX_LISTINGS, PartitionRecovery};
+use crate::partition::recovery::{self, Found, MAX_LISTINGS, PartitionRecovery};
 use crate::partition::tailing::live_file::{LiveView, Shown};
 use crate::partition::transactions::Decided;
 use crate::partition::view::{LogView, Numbered};
 use crate::partition::{Checkpointed, Ended, PartitionOpening, SegmentList};
-use crate::segment::{
-    self, Batches, Indexing, LogBytes, MAX_OFFSETS, Review, Segment, check_batches, skip_batches,
-};
+use crate::segment::{self, Batches, MAX_OFFSETS, Review, Segment};
 use crate::sys::PlainFile;
 use crate::sys::disk::kind_of;
-
-/// Where a followed segment ends.
-struct End {
-    position: u64,
-    next_offset: u64,
-}
 
 /// What the last segment showed.
 #[derive(PartialEq, Eq)]
@@ -347,110 +339,4 @@ fn something_follows(file: &PlainFile, length: u64, position: u64) -> Result<boo
     let mut prefix = [0; MIN_PREFIX];
     file.read_at(&mut prefix, position)?;
     Ok(frame_length(&prefix).is_ok_and(|needs| position + needs <= length))
-}
-
-impl Loader<'_> {
-    /// The segments with these base offsets, each to its last complete batch.
-    pub(in crate::partition) fn complete_segments(
-        &self,
-        bases: &[u64],
-        known: &SegmentList,
-        begun: Found,
-    ) -> Result<Found> {
-        let mut segments = Vec::with_capacity(bases.len());
-        for (&base, &next) in bases.iter().zip(bases.iter().skip(1)) {
-            let kept = known.with_base(base).filter(|segment| segment.next_offset() == next);
-            segments.push(match kept {
-                Some(segment) => Arc::clone(segment),
-                None => self.complete(base, next)?,
-            });
-        }
-        let last = *bases.last().unwrap_or(&0);
-        let kept = known.with_base(last).filter(|segment| !segment.end().sealed);
-        let last = match kept {
-            Some(segment) => Arc::clone(segment),
-            None => self.growing(last)?,
-        };
-        let next_offset = last.next_offset();
-        segments.push(last);
-        Ok(Found { segments, next_offset, ..begun })
-    }
-
-    /// A segment that others follow. Below the recovery point it has its exact length; else it may still end in space
-    /// that was taken in advance.
-    fn complete(&self, base: u64, next: u64) -> Result<Arc<Segment>> {
-        let (file, length) = self.open(base)?;
-        let mut last_byte = [0];
-        file.read_at(&mut last_byte, length.saturating_sub(1))?;
-        let point = self.log.evidence.checkpointed().recovery_point.unwrap_or(0);
-        let position = if next <= point || last_byte != [0] {
-            length
-        } else {
-            let from = self.start_by_index(&file, base, length)?;
-            let mut batches = Batches::new(&file, length, from, base);
-            while batches.next()?.is_ok() {}
-            if batches.position == from && from > 0 {
-                // Perhaps only the index is wrong.
-                batches = Batches::new(&file, length, 0, base);
-                while batches.next()?.is_ok() {}
-            }
-            // What is not zero is for the reader to stumble over.
-            if batches.rest_is_zero()? { batches.position } else { length }
-        };
-        Ok(Arc::new(self.found_segment(base, position, next, true)?.only_of(&file)))
-    }
-
-    /// The last segment, as far as it is whole.
-    fn growing(&self, base: u64) -> Result<Arc<Segment>> {
-        let (file, length) = self.open(base)?;
-        let point = self.log.evidence.checkpointed().recovery_point.unwrap_or(0);
-        let (end, entries) = if let Some(end) = self.end_by_index(&file, base, length)? {
-            (end, None)
-        } else {
-            let mut batches = Batches::new(&file, length, 0, base);
-            let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
-            skip_batches(&mut batches, point, &mut index, &mut |_, _| ())?;
-            let checked = check_batches(&mut batches, index, &mut |_, _| ())?;
-            self.refuse_newer(&file, &checked)?;
-            let end = End { position: checked.position, next_offset: checked.next_offset };
-            (end, Some(checked.entries.thinned()))
-        };
-        // The checkpoint is of the time of the open. A file that was cut since is another matter, see `refresh`.
-        if end.next_offset < point && !self.log.is_loaded() {
-            return Err(self.damage_below(point, &file, base, length)?);
-        }
-        let segment = self.found_segment(base, end.position, end.next_offset, false)?.only_of(&file);
-        Ok(Arc::new(match entries {
-            Some(entries) => segment.indexed(entries),
-            None => segment,
-        }))
-    }
-
-    /// The last batch that the index of a segment leads to. One that is wrong leads to the first.
-    fn start_by_index(&self, file: &PlainFile, base: u64, length: u64) -> Result<u64> {
-        let start = segment::start_before(&self.log.disk, file, LogBytes { base, length }, u32::MAX)?;
-        Ok(start.unwrap_or_else(|wrong| {
-            self.log.emit_rebuilt(base, wrong);
-            0
-        }))
-    }
-
-    /// The end of a segment whose index leads near to it.
-    fn end_by_index(&self, file: &PlainFile, base: u64, length: u64) -> Result<Option<End>> {
-        let from = self.start_by_index(file, base, length)?;
-        if from == 0 {
-            return Ok(None);
-        }
-        let mut batches = Batches::new(file, length, from, base);
-        let reason = loop {
-            if let Err(stop) = batches.next()? {
-                break stop.reason;
-            }
-        };
-        let end = End { position: batches.position, next_offset: batches.expected };
-        if let InvalidBatch::Newer(_) = reason {
-            return Err(self.not_whole(file.path(), end.position, "", reason, end.next_offset));
-        }
-        Ok((end.position > from).then_some(end))
-    }
 }

@@ -1,0 +1,116 @@
+//! A segment opened for reading: through its map, or by copies of what its file holds.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::{Owner, Segment};
+use crate::error::{Damage, Error, Result};
+use crate::format::frame::frame_length;
+use crate::format::header::HEADER_BYTES;
+use crate::sys::{Confirmed, Mapping, PlainFile};
+
+impl Segment {
+    /// Opens the segment for reading.
+    pub(crate) fn view(self: &Arc<Self>) -> Result<SegmentView> {
+        let (source, warmed) = (self.source()?, AtomicU64::new(0));
+        Ok(SegmentView { segment: Arc::clone(self), source, grown: OnceLock::new(), warmed })
+    }
+
+    fn source(&self) -> Result<Source> {
+        let mut mapping = self.mapping.lock();
+        if let Some(mapping) = mapping.upgrade() {
+            return Ok(Source::Mapped(mapping));
+        }
+        let file = self.open()?;
+        let end = self.end();
+        if file.len()? < end.position {
+            let damage = Damage::new(file.path(), end.position, "the file was cut while the log was open");
+            return Err(Error::Corrupt(Box::new(damage)));
+        }
+        if self.disk.map_reads
+            && (end.sealed || self.owner != Owner::Writer)
+            && end.position > 0
+            && let Some(new) = Mapping::of_sealed(&file, &self.tail, &self.disk.budget)
+        {
+            *mapping = Arc::downgrade(&new);
+            return Ok(Source::Mapped(new));
+        }
+        Ok(Source::File(file))
+    }
+}
+
+/// A segment opened for reading. Keeps the map or the descriptor it reads through.
+#[derive(Debug)]
+pub(crate) struct SegmentView {
+    segment: Arc<Segment>,
+    source: Source,
+    /// The file, once a segment that another process writes has grown behind the map.
+    grown: OnceLock<PlainFile>,
+    /// What was last brought into memory for this reader: from and to, 32 bits each, which positions fit.
+    warmed: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Source {
+    Mapped(Arc<Mapping>),
+    File(PlainFile),
+}
+
+impl SegmentView {
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// The bytes of `range`, which must lie below the segment's end.
+    pub(crate) fn read(&self, range: Range<u64>) -> Result<Confirmed> {
+        let path = &self.segment.path;
+        match &self.source {
+            Source::Mapped(mapping) if range.end > mapping.len() && self.segment.is_anothers() => {
+                if let Some(file) = self.grown.get() {
+                    return self.copied(file, range);
+                }
+                let opened = self.segment.open()?;
+                self.copied(self.grown.get_or_init(|| opened), range)
+            }
+            Source::Mapped(mapping) => {
+                let before = self.warmed.load(Ordering::Relaxed);
+                let mut warmed = before >> 32..before & u64::from(u32::MAX);
+                let confirmed = mapping.confirmed(range.clone(), path, &mut warmed);
+                self.warmed.store(warmed.start << 32 | warmed.end, Ordering::Relaxed);
+                confirmed?.ok_or_else(|| self.behind_end(range))
+            }
+            Source::File(file) => self.copied(file, range),
+        }
+    }
+
+    fn copied(&self, file: &PlainFile, range: Range<u64>) -> Result<Confirmed> {
+        if range.end > self.segment.end().position {
+            return Err(self.behind_end(range));
+        }
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+        #[cfg(test)]
+        crate::format::work::count(length);
+        let mut bytes = vec![0; length];
+        let read = file.read_at(&mut bytes, range.start)?;
+        if read < length {
+            return Err(self.behind_end(range));
+        }
+        Ok(Confirmed::copied(bytes))
+    }
+
+    fn behind_end(&self, range: Range<u64>) -> Error {
+        let reason = format!("the file ends before byte {}, but the log reaches that far", range.end);
+        Error::Corrupt(Box::new(Damage::new(&self.segment.path, range.start, reason)))
+    }
+
+    /// The bytes of the batch at `position` as its length field tells them; `None` if that makes no sense.
+    pub(crate) fn batch_at(&self, position: u64) -> Result<Option<Confirmed>> {
+        let end = self.segment.end().position;
+        let header = self.read(position..end.min(position + HEADER_BYTES as u64))?;
+        match frame_length(header.as_ref()) {
+            Ok(length) if length <= end - position => self.read(position..position + length).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
