@@ -53,8 +53,8 @@ impl EventLog {
     /// A log is made in an empty or absent directory; `lost+found` and names that begin with a dot do not count. It is not
     /// made in the directory of a partition, nor below one. A refused open changes nothing.
     ///
-    /// After an unclean stop (a crash, `kill -9`) what was not known to be on disk is checked first, and a batch
-    /// that was being written is cut off: [`recovery`](Self::recovery) reports it.
+    /// After an unclean stop (a crash, `kill -9`) the batches past the recovery point are checked first, and a torn batch at the
+    /// end is truncated: [`recovery`](Self::recovery) reports it.
     ///
     /// # Errors
     /// `Locked` if another log or a Kafka broker holds the directory, `PartOfCluster` if other nodes of a cluster have a part in
@@ -67,10 +67,10 @@ impl EventLog {
     /// Opens a log to read it, while another process with this crate or a Kafka broker writes it, or none does.
     ///
     /// Takes no lock and changes nothing in the directory, which must be there. Calls that would write or change
-    /// something give [`ReadOnly`](crate::Error::ReadOnly). What the writer appends, and topics it makes and deletes,
-    /// appear as they come; what it is just writing, or was when it died, does not count yet. A consumer that waits
-    /// sees new records about a millisecond after they were appended. How much is on disk is known as far as the
-    /// writer has noted it: at the last roll, checkpoint or close.
+    /// something give [`ReadOnly`](crate::Error::ReadOnly). Records that the writer appends, and topics that it creates and
+    /// deletes, appear as they come; an incomplete batch does not count. A waiting consumer sees new records about a
+    /// millisecond after the append. The durable end is known as far as the writer has recorded it: at the last roll, checkpoint
+    /// or close.
     ///
     /// Kafka has no counterpart: its readers ask a broker.
     ///
@@ -108,9 +108,10 @@ impl EventLog {
         self.directory.recovery()
     }
 
-    /// Makes a topic. It is on disk when this returns; its partitions' directories appear with their first record.
+    /// Creates a topic. The change is fsynced when this returns; the directories of its partitions are created with their first
+    /// record.
     ///
-    /// Nothing of an earlier topic of the name is left then: no record, no setting, no committed position.
+    /// Nothing of an earlier topic of the same name is left: no record, no setting, no committed position.
     ///
     /// # Errors
     /// `AlreadyExists`; `InvalidInput` for a name or a configuration that Kafka would refuse; `StorageFull` and `Io`, also if
@@ -207,10 +208,9 @@ impl EventLog {
     /// stays valid; the next polls of those that were assigned it say `NotFound`, subscribed ones lose its partitions. The
     /// name can be used again at once, for a topic with another id.
     ///
-    /// The topic is deleted once that is in the metadata log, on disk. Its files and what groups have committed go
-    /// after that. If something of that fails the call still returns `Ok`, and an
-    /// [event](crate::Event::MaintenanceFailed) says so: it is done again by maintenance, by the close, before the name is
-    /// used again, and at the next open.
+    /// The topic is deleted once the deletion is fsynced in the metadata log. Its files and committed positions are removed
+    /// after that. If that fails the call still returns `Ok`, and an [event](crate::Event::MaintenanceFailed) reports it.
+    /// Maintenance, the close and the next open try again, and so does the creation of a topic of the same name.
     ///
     /// # Errors
     /// `NotFound`; `InvalidInput` for a topic that Kafka keeps for itself; `StorageFull`, `Io`. Then nothing is deleted,
@@ -305,7 +305,7 @@ impl EventLog {
         self.directory.run_maintenance()
     }
 
-    /// Returns when everything appended before the call is on disk, in all topics.
+    /// Returns when everything appended before the call is fsynced, in all topics.
     ///
     /// A checkpoint of how far that is is written too. Without it the next open has more to check after a crash, so if it
     /// cannot be written that is an [event](crate::Event::MaintenanceFailed) and no error.

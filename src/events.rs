@@ -25,19 +25,19 @@ const QUEUE: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A partition continues in a new segment.
+    /// A partition has begun a new segment.
     SegmentRolled {
         /// The partition.
         partition: TopicPartition,
         /// The new segment's first offset.
         base_offset: u64,
     },
-    /// Appends to a partition wait, because the device is slower than they are: twice as many bytes are unsynced as
-    /// [`OpenOptions::background_sync`](crate::OpenOptions::background_sync) says. Reported each time that one has to wait while none does.
+    /// Appends to a partition wait for an fsync, because the device is slower than they are: twice as many bytes are unsynced
+    /// as [`OpenOptions::background_sync`](crate::OpenOptions::background_sync) allows. Reported each time that one has to wait while none does.
     AppendsStalled {
         /// The partition.
         partition: TopicPartition,
-        /// Bytes that are not on disk.
+        /// Bytes that are not fsynced.
         unsynced: u64,
     },
     /// Old segments of a partition were deleted: by retention, or because their records were.
@@ -51,19 +51,19 @@ pub enum Event {
         /// Where the partition begins now.
         log_start: u64,
     },
-    /// A compaction run over a partition has come to its end.
+    /// A compaction run over a partition has ended.
     PartitionCompacted {
         /// The partition.
         partition: TopicPartition,
-        /// Everything below was gone through.
+        /// All records below this offset were compacted.
         end: u64,
-        /// How many segments there were, and how many have taken their place.
+        /// The number of segments before.
         segments_before: usize,
-        /// See above.
+        /// The number of segments that replaced them.
         segments_after: usize,
-        /// Bytes of the segments that there were.
+        /// The bytes of the segments before.
         bytes_before: u64,
-        /// Bytes of those that have taken their place.
+        /// The bytes of the segments that replaced them.
         bytes_after: u64,
     },
     /// A partition is not compacted, because something in it is damaged, or cannot be read or understood here. Nothing in it
@@ -83,14 +83,14 @@ pub enum Event {
         /// Its bytes.
         bytes: u64,
     },
-    /// A write or sync failed: the partition takes no more records until the log is opened anew.
+    /// A write or fsync failed: the partition refuses appends until the log is reopened.
     PartitionPoisoned {
         /// The partition.
         partition: TopicPartition,
         /// The failure, in words.
         failure: Box<str>,
     },
-    /// A topic was made or altered with a setting that changes nothing here. It is recorded, for a broker that takes the
+    /// A topic was created or altered with a setting that has no effect here. It is recorded for a broker that takes the
     /// directory over.
     SettingWithoutEffect {
         /// The topic's name.
@@ -188,7 +188,7 @@ pub enum Event {
         /// The member's id.
         member: Box<str>,
     },
-    /// A record of the groups' offsets was damaged and is left out: the group continues from what was committed before it.
+    /// A record of `__consumer_offsets` was damaged and is left out: the group continues at its commit before it.
     CommitSkipped {
         /// The partition of `__consumer_offsets`.
         partition: TopicPartition,
@@ -197,8 +197,8 @@ pub enum Event {
         /// What is wrong with it.
         reason: Box<str>,
     },
-    /// After a stop that was not clean, a group had committed more of a partition than is left of it: the commit was
-    /// lowered to the partition's end, where the group continues.
+    /// After an unclean stop, a committed offset was past the end of its partition: it was lowered to the end, where the group
+    /// continues.
     CommitLowered {
         /// The group.
         group: Box<str>,

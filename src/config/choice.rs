@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// What `Ok` from [`Producer::send`](crate::Producer::send) and [`BufferedProducer::flush`](crate::BufferedProducer::flush)
-/// means beyond: the records are in the log, visible, and safe from the death of the process.
+/// What an `Ok` from [`Producer::send`](crate::Producer::send) or
+/// [`BufferedProducer::flush`](crate::BufferedProducer::flush) guarantees. With each level the records are in the log, visible
+/// to consumers, and survive a crash of the process; the levels differ in what survives a power failure.
 ///
 /// ```
 /// use stratalog::{Durability, EventLog, ProducerConfig, Record, TopicConfig};
@@ -17,13 +18,15 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// No more than that. Power loss may take the last seconds: [`OpenOptions::background_sync`](crate::OpenOptions::background_sync).
+    /// Survives a crash of the process. After a power failure, only what was fsynced survives: the background does it by
+    /// [`OpenOptions::background_sync`](crate::OpenOptions::background_sync), after 64 MiB or 5 s by default.
     #[default]
     Buffered,
-    /// A sync begins at most this long after the append, or as soon as the device is done with an earlier one. Kafka's
-    /// counterpart is `flush.ms`.
+    /// As `Buffered`, with an fsync that starts within this time of the append, or immediately after an fsync that is already
+    /// in progress. Kafka's counterpart is `flush.ms`.
     Interval(Duration),
-    /// Safe from power loss: a sync that covers the records has ended. Callers that wait at the same time share one.
+    /// Survives a power failure: an fsync that covers the records has completed. Callers that wait at the same time share one
+    /// fsync (group commit).
     Synced,
 }
 
@@ -70,10 +73,10 @@ pub enum Mismatch {
     Alter,
 }
 
-/// How the partitions of a group's topics are assigned among its members. Kafka's `partition.assignment.strategy`.
+/// How the partitions of a group's topics are assigned to its members. Kafka's `partition.assignment.strategy`.
 ///
-/// With each of them, rebalancing is cooperative: a partition that moves is read on by its owner until the owner has released
-/// it, and only partitions that move are interrupted.
+/// With each of them, rebalancing is cooperative: the owner keeps consuming a partition until it releases it, and only
+/// partitions that move are interrupted.
 ///
 /// ```
 /// use stratalog::{Assignor, ConsumerConfig};

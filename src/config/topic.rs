@@ -66,7 +66,8 @@ impl TopicConfig {
     /// [`topic_defaults`](crate::OpenOptions::topic_defaults) sets anything else. They are Kafka's own but for
     /// `retention.ms`, which is -1 here.
     ///
-    /// For inspection only: a topic that is created with it keeps all of these, whatever a broker's own settings are later.
+    /// For inspection only; do not create topics with it. Such a topic would record all of these settings, and a broker's own
+    /// defaults would have no effect on it.
     ///
     /// ```
     /// use stratalog::TopicConfig;

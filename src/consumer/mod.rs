@@ -192,8 +192,8 @@ impl Consumer {
 
     /// The next records, waiting up to `timeout` for the first. If there are none, [`Records::why_empty`] gives the reason.
     ///
-    /// Every record is checked before it is returned. After damage nothing is skipped in silence: the good records
-    /// before it come first, then a poll gives the error, whose [`resume_at`](crate::Damage::resume_at) can be given to
+    /// Every record is checked before it is returned, and damage is never skipped silently: the records before it come first,
+    /// then a poll returns the error, whose [`resume_at`](crate::Damage::resume_at) can be given to
     /// [`seek`](Self::seek). As long as a partition cannot be read, every n-th poll gives its error, where n partitions are
     /// read: the polls between bring what there is in the others, and wait for it.
     ///
@@ -349,25 +349,24 @@ impl Consumer {
         one.position(one.cursor.offset())
     }
 
-    /// Continues at another offset of an assigned partition. An offset outside the log shows at the next poll.
+    /// Continues at another offset of an assigned partition. The next poll returns an error if the offset is outside the log.
     pub fn seek(&mut self, to: Position) -> Result<()> {
         let at = self.find(to.topic_partition())?;
         self.assigned[at].seek(to.offset());
         Ok(())
     }
 
-    /// Goes to the first record there is, in every assigned partition.
+    /// Seeks to the log start offset of every assigned partition.
     pub fn seek_to_beginning(&mut self) -> Result<()> {
         self.seek_all(|_, cursor| Ok(cursor.log().bounds()?.log_start))
     }
 
-    /// Goes after the last record that this consumer is shown, in every assigned partition.
+    /// Seeks past the last record that this consumer may read, in every assigned partition.
     pub fn seek_to_end(&mut self) -> Result<()> {
         self.seek_all(|config, cursor| Ok(readable_end(cursor.log().bounds()?, config)))
     }
 
-    /// Goes to the first record with a timestamp of `at` or later, in every assigned partition; to the end where there
-    /// is none.
+    /// Seeks to the first record with a timestamp of `at` or later, in every assigned partition; to the end where there is none.
     pub fn seek_to_time(&mut self, at: Timestamp) -> Result<()> {
         let directory = Arc::clone(&self.directory);
         self.seek_all(|config, cursor| {
@@ -390,8 +389,8 @@ impl Consumer {
         Ok(())
     }
 
-    /// How many offsets lie between the position and the end of what this consumer is shown. Below the log start there are
-    /// none: records that were deleted do not count.
+    /// The offsets between the position and the end of what this consumer may read. Deleted records, below the log start, do
+    /// not count.
     pub fn lag(&self, of: impl Into<TopicPartition>) -> Result<u64> {
         self.directory.check_process()?;
         let cursor = &self.assigned[self.find(&of.into())?].cursor;
@@ -399,7 +398,7 @@ impl Consumer {
         Ok(bounds.lag(cursor.offset(), readable_end(bounds, &self.config)))
     }
 
-    /// Returns nothing of these partitions until they are resumed. Positions stay. On an error nothing changes.
+    /// Returns no records of these partitions until they are resumed. Positions stay. On an error nothing changes.
     pub fn pause<P: Into<TopicPartition>>(&mut self, of: impl IntoIterator<Item = P>) -> Result<()> {
         self.set_paused(of.into_iter().map(Into::into), true)
     }

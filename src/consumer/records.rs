@@ -174,18 +174,18 @@ impl Records {
         self.news_of(|news| &news.assigned)
     }
 
-    /// Partitions that go to other members with the consumer's next poll. They are its own until then: positions in them
-    /// can still be committed, but no more of their records are returned. If one stays after all, because the other member
-    /// has left before, the next poll announces it in [`assigned`](Self::assigned) again.
+    /// Partitions that are revoked with the consumer's next poll. The consumer owns them until then: it can still commit
+    /// positions in them, but gets no more of their records. If one stays after all, because the other member has left before,
+    /// the next poll lists it in [`assigned`](Self::assigned) again.
     ///
     /// Kafka's counterpart is the call-back `onPartitionsRevoked`.
     pub fn revoked(&self) -> &[TopicPartition] {
         self.news_of(|news| &news.revoked)
     }
 
-    /// Partitions that the consumer does not have any more and could not release cleanly: their topic was deleted, or
-    /// the consumer was evicted because it did not poll in time. Nothing can be committed for them; those that it gets
-    /// again are in [`assigned`](Self::assigned) too.
+    /// Partitions that the consumer no longer owns and was not asked to release: their topic was deleted, or the consumer was
+    /// evicted because it did not poll in time. Nothing can be committed for them; those that it gets again are in
+    /// [`assigned`](Self::assigned) too.
     ///
     /// Kafka's counterpart is the call-back `onPartitionsLost`.
     pub fn lost(&self) -> &[TopicPartition] {

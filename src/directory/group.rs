@@ -11,7 +11,7 @@ use crate::position::{Position, TopicPartition};
 /// A consumer group of an open log, seen from outside. Cheap to clone, shared by any number of threads.
 ///
 /// A group is there as long as it has members or committed positions, or has begun to read at
-/// [the end](crate::StartFrom::End): it needs not be made.
+/// [the end](crate::StartFrom::End): it need not be created.
 /// [`EventLog::consumer`](crate::EventLog::consumer) makes members.
 ///
 /// ```

@@ -166,22 +166,21 @@ impl OpenOptions {
         self
     }
 
-    /// Who does the work beside the calls. Default: [`Maintenance::Threads`].
+    /// Whether background work is done by threads or by [`run_maintenance`](crate::EventLog::run_maintenance). Default: [`Maintenance::Threads`].
     pub fn maintenance(mut self, by: Maintenance) -> Self {
         self.maintenance = by;
         self
     }
 
-    /// The background fsync policy: records are fsynced as soon as `bytes` of them are unsynced in a
-    /// partition, and at latest `age` after the first; `None` is never. Default: 64 MiB and 5 s. Bounds what is lost with
-    /// the power, and what is checked at the open after a crash. A topic that sets Kafka's `flush.messages` or
-    /// `flush.ms` is synced as these say too, whichever comes first.
+    /// The background fsync policy: after `bytes` unsynced in a partition, or `age` after the first unsynced record, whichever
+    /// comes first; `None` means never. Default: 64 MiB and 5 s. It bounds data loss on power failure, and the time of a
+    /// recovery. The `flush.messages` and `flush.ms` of a topic count too, and the first limit that is reached wins.
     ///
-    /// Where the device is slower than the writers, an append that leaves more than twice `bytes` unsynced in its partition
-    /// waits for a sync before it returns; its records are in the log and seen by readers meanwhile. Other partitions and
+    /// If the device is slower than the writers, an append that leaves more than twice `bytes` unsynced in its partition
+    /// waits for an fsync before it returns. Its records are in the log and visible meanwhile. Other partitions and
     /// readers do not wait. [`Event::AppendsStalled`](crate::Event::AppendsStalled) and
     /// [`Metrics::appends_stalled`](crate::Metrics::appends_stalled) report it. Batches that are written because they have
-    /// lingered are not waited for. Should that sync fail, the append has succeeded all the same, and the next one is
+    /// lingered do not wait. If that fsync fails, the append has succeeded all the same, and the next one returns
     /// [`Poisoned`](crate::Error::Poisoned).
     pub fn background_sync(
         mut self,
@@ -192,10 +191,9 @@ impl OpenOptions {
         self
     }
 
-    /// Bytes that compaction may take for the keys it has found: 24 for each, and a tenth more. Of the same bytes,
-    /// and an eighth of them at most, a bit is taken for each record that was not compacted yet. A partition with more keys
-    /// in that part is gone through several times. The memory is taken while a partition is compacted, and no more than
-    /// its records can need. Default: 16 MiB, at least 550,000 keys. Kafka's counterpart is
+    /// The memory of a compaction, in bytes: about 26 for each key in the dirty part of a partition. At most an eighth of it
+    /// holds one bit for each dirty record. A partition with more keys takes several runs. The memory is allocated while a
+    /// partition is compacted, and no more than its records can need. Default: 16 MiB, at least 550,000 keys. Kafka's counterpart is
     /// `log.cleaner.dedupe.buffer.size`.
     pub fn compaction_memory(mut self, bytes: usize) -> Self {
         self.compaction_memory = bytes;

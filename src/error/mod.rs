@@ -86,7 +86,7 @@ pub enum Error {
     /// topic takes has become smaller since. None of them is in the log; what was enqueued beside them is not affected.
     #[error(transparent)]
     RecordsDropped(Box<DroppedRecords>),
-    /// The position lies outside the log. Data lost to retention is never skipped in silence: seek to continue.
+    /// The position is outside the log. Data lost to retention is never skipped silently: seek to continue.
     #[error("offset {} of {} is outside the log, which holds {} to {}", at.offset(), at.topic_partition(), valid.start, valid.end)]
     OffsetOutOfRange {
         /// The position that was asked for.
@@ -114,9 +114,9 @@ pub enum Error {
         /// The name that means something else now, or nothing.
         path: Box<Path>,
     },
-    /// The directory is that of one node of several: partitions in it have copies on other nodes, or other nodes have a vote
-    /// about its metadata. What is written to this directory alone is lost once a broker of the others has the say, or the
-    /// others lose what they have. Nothing was written. Read it with
+    /// The directory is that of one node of a cluster: its partitions have replicas on other nodes, or other nodes vote on its
+    /// metadata. Records written to this directory alone, or those on the other nodes, are lost when the cluster runs again.
+    /// Nothing was written. Read it with
     /// [`EventLog::open_read_only`](crate::EventLog::open_read_only), or write to it all the same with
     /// [`OpenOptions::accept_data_loss`](crate::OpenOptions::accept_data_loss).
     #[error(
@@ -151,8 +151,8 @@ pub enum Error {
         /// The log end offset there is.
         actual: u64,
     },
-    /// A partition is not this consumer's any more: it was released, or the consumer was evicted from its group because
-    /// it did not poll in time. Nothing was committed. Poll again: the consumer is a member then, with the partitions
+    /// This consumer no longer owns a partition: it was revoked, or the consumer was evicted from its group because it did not
+    /// poll in time. Nothing was committed. Poll again: the consumer is a member then, with the partitions
     /// that its group gives it.
     #[error(
         "a partition is no longer this consumer's in group {group:?}, so nothing was committed; poll again"
@@ -161,11 +161,11 @@ pub enum Error {
         /// The group's name.
         group: Box<str>,
     },
-    /// A write or sync failed, in this call or an earlier one. The partition takes no more records until the log is opened
-    /// anew. What the call that failed wrote may or may not be there then; later calls wrote nothing.
+    /// A write or fsync failed, in this call or an earlier one. The partition refuses appends until the log is reopened. What the
+    /// failed call wrote may or may not be there then; later calls wrote nothing.
     ///
-    /// The same for a change of topics. No topic is made, changed or deleted until the log is opened anew, and the topics
-    /// that the failed change was about take no records and no commits. Others do.
+    /// The same holds for a change of topics: no topic can be created, changed or deleted until the log is reopened, and the
+    /// topics of the failed change take no records and no commits. Others do.
     #[error(transparent)]
     Poisoned(Box<PoisonCause>),
     /// This process is a child, made by `fork`, of the one that opened the log. The log is the parent's: nothing was

@@ -47,7 +47,7 @@ impl<'a> RecordCopy<'a> {
         self.offset
     }
 
-    /// Whether a batch that begins with this record can hold the other one, too: a batch has one kind of timestamps and,
+    /// Whether a batch that begins with this record can hold the other one too: a batch has one kind of timestamps and,
     /// if they are those of appending, one timestamp.
     pub fn shares_batch_with(&self, other: &RecordCopy<'_>) -> bool {
         self.timestamp_type == other.timestamp_type
@@ -109,14 +109,14 @@ impl Producer {
         Ok(BatchMetadata { partition: to.id().partition(), offsets })
     }
 
-    /// Has a partition end at an offset, leaving out those up to it: where a copied log ends in what is not copied. A
-    /// partition that never had records begins there, and stays so when its first record has a larger offset. Where one
-    /// with records ends there already nothing happens.
+    /// Moves the log end offset of a partition forward to `offset` without records, for a mirror of a log whose tail is a gap.
+    /// A partition that never had records then begins there, also if its first record has a larger offset. If the log end
+    /// offset is `offset` already, nothing happens.
     ///
-    /// What is left out is noted as a batch without records, as compactions do.
+    /// The gap is recorded as a batch without records, as a compaction leaves it.
     ///
     /// # Errors
-    /// `Conflict` if the partition ends past the offset. After other errors a part of the offsets may be left out already:
+    /// `Conflict` if the log end offset is past `offset`. After other errors the log end may have moved a part of the way:
     /// call it again.
     ///
     /// ```

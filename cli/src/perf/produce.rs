@@ -24,8 +24,8 @@ Examples:
 
 /// Write records as fast as possible, or at a given rate.
 ///
-/// The latency is that of Kafka's tool: from the call that sends a record to its acknowledgement, which is when the record is
-/// in the log, or with --durability synced when it is on disk. A record waits in its batch until that is full, or for
+/// Latency is measured as by Kafka's tool: from the call that sends a record to its acknowledgement. A record is acknowledged
+/// when it is in the log; with --durability synced, when it is fsynced. A record waits in its batch until that is full, or for
 /// linger.ms; with --sync none waits.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
