@@ -29,7 +29,7 @@ use crate::format::{
     partition_metadata, producer_snapshot, quorum_state, transaction_index, transaction_state,
 };
 use crate::inspect;
-use crate::segment::{self, Standing};
+use crate::segment::{self, FileState};
 
 /// Most bytes that anything here may become.
 const LIMIT: usize = 1 << 20;
@@ -239,8 +239,8 @@ pub fn texts(data: &[u8]) {
     let _ = text.parse::<crate::KafkaVersion>();
     let _ = quorum_state::parse(data);
     crate::catalog::read_name(text);
-    let (plain, standing) = Standing::split(text);
-    assert_eq!(standing.of(Path::new(plain)), Path::new(text));
+    let (plain, file_state) = FileState::split(text);
+    assert_eq!(file_state.of(Path::new(plain)), Path::new(text));
     for suffix in [segment::LOG, segment::OFFSET_INDEX, segment::PRODUCER_SNAPSHOT] {
         if let Some(base) = segment::base_of(plain, suffix) {
             assert_eq!(segment::file_name(base, suffix), plain);

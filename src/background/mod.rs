@@ -42,16 +42,16 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, Pace};
 use crate::error::{Error, Result};
 use crate::group::{Coordinator, Deletions};
-use crate::partition::{AheadChore, BackgroundSync, Chore, Chores};
+use crate::partition::{BackgroundSync, MaintenanceRequest, PartitionContext, PreallocationRequest};
 
 /// Where partitions and producers leave what is to be done, made before there is anything to look after.
 #[derive(Debug)]
 pub(crate) struct Channels {
-    pub(crate) chores: Chores,
+    pub(crate) context: PartitionContext,
     pub(crate) linger: Sender<Linger>,
-    grow: Receiver<AheadChore>,
+    grow: Receiver<PreallocationRequest>,
     lingering: Receiver<Linger>,
-    maintenance: Receiver<Chore>,
+    maintenance: Receiver<MaintenanceRequest>,
 }
 
 /// What a background looks after, and by which rules.
@@ -71,9 +71,9 @@ pub(crate) struct Subject {
 /// Everything that is done in the background of one open log.
 #[derive(Debug)]
 pub(crate) struct Background {
-    grow: Receiver<AheadChore>,
+    grow: Receiver<PreallocationRequest>,
     lingering: Receiver<Linger>,
-    maintenance: Receiver<Chore>,
+    maintenance: Receiver<MaintenanceRequest>,
     pace: Pace,
     attempts: Attempts,
     subject: Subject,
@@ -85,23 +85,29 @@ pub(crate) struct Background {
 
 impl Channels {
     pub(crate) fn new(pace: Pace, background_sync: BackgroundSync) -> Self {
-        let ((ahead, grow), (linger, lingering), (upkeep, maintenance)) =
+        let ((ahead, grow), (linger, lingering), (requests, maintenance)) =
             (unbounded(), unbounded(), unbounded());
-        let (ahead, upkeep) = (Some(ahead), Some(upkeep));
-        let chores = Chores { ahead, upkeep, pace, background_sync, ..Chores::default() };
-        Self { chores, linger, grow, lingering, maintenance }
+        let (ahead, requests) = (Some(ahead), Some(requests));
+        let context = PartitionContext {
+            preallocation: ahead,
+            maintenance: requests,
+            pace,
+            background_sync,
+            ..PartitionContext::default()
+        };
+        Self { context, linger, grow, lingering, maintenance }
     }
 
     /// Begins to work on what is there.
     pub(crate) fn work_on(self, subject: Subject) -> Background {
-        let pace = self.chores.pace;
+        let pace = self.context.pace;
         let tasks = Tasks::new(pace.now(), &subject);
         Background {
             grow: self.grow,
             lingering: self.lingering,
             maintenance: self.maintenance,
             pace,
-            attempts: Attempts::new(self.chores.events),
+            attempts: Attempts::new(self.context.events),
             subject,
             linger_queue: Mutex::default(),
             tasks: Mutex::new(tasks),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::attempt::Attempts;
 use crate::clock::{Moment, Pace};
-use crate::partition::AheadChore;
+use crate::partition::PreallocationRequest;
 
 /// How soon lingering records are tried again after a panic.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
@@ -59,11 +59,11 @@ impl LingerQueue {
 }
 
 /// Makes the space in files that writers have asked for.
-pub(super) fn grow(asked: impl Iterator<Item = AheadChore>, attempts: &Attempts) {
-    for chore in asked {
-        match chore {
-            AheadChore::Grow { growth, tail } => growth.work_ahead(tail.load().position),
-            AheadChore::PrepareSegment(partition) => {
+pub(super) fn grow(asked: impl Iterator<Item = PreallocationRequest>, attempts: &Attempts) {
+    for request in asked {
+        match request {
+            PreallocationRequest::Grow { growth, tail } => growth.preallocate_now(tail.load().position),
+            PreallocationRequest::PrepareSegment(partition) => {
                 let _ = attempts.attempt("preparing a segment", None, || partition.prepare_segment());
             }
         }

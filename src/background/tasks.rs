@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::compaction::{Compaction, Step, Summary};
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::partition::{Actives, Chore, Leader, SyncBy};
+use crate::partition::{Leader, MaintenanceRequest, OpenFiles, SyncBy};
 use crate::sys::Purpose;
 
 /// How long a recovery point may be newer than the file that reports it.
@@ -53,7 +53,7 @@ pub(super) enum Task {
     /// Closes the file of a partition, if it was not appended to since it was synced.
     CloseIdle(Weak<Leader>),
     /// Closes files that are idle, of more partitions than may have theirs open.
-    CloseSurplus(Arc<Actives>),
+    CloseSurplus(Arc<OpenFiles>),
     FindDirty,
     Compact,
     WriteCheckpoints,
@@ -122,13 +122,13 @@ impl Tasks {
     /// A round: does what was asked for and what is due.
     pub(super) fn run(
         &mut self,
-        asked: impl Iterator<Item = Chore>,
+        asked: impl Iterator<Item = MaintenanceRequest>,
         of: &Background,
     ) -> Result<MaintenanceReport> {
         let now = of.pace.now();
         self.schedule.add(now, Task::FillReserve);
-        for chore in asked {
-            self.take(chore, now);
+        for request in asked {
+            self.take(request, now);
         }
         if of.pace.is_manual() {
             self.schedule.add(now, Task::Retain);
@@ -148,13 +148,17 @@ impl Tasks {
         round.done.end()
     }
 
-    /// A chore becomes a task.
-    fn take(&mut self, chore: Chore, now: Moment) {
-        match chore {
-            Chore::FinishSealed(partition) => self.schedule.add(now, Task::FinishSealed(partition)),
-            Chore::Sync(sync) => self.schedule.add(sync.due, Task::Sync(sync)),
-            Chore::Retain => self.schedule_soon(now),
-            Chore::CloseSurplus(actives) => self.schedule.add(now, Task::CloseSurplus(actives)),
+    /// A request becomes a task.
+    fn take(&mut self, request: MaintenanceRequest, now: Moment) {
+        match request {
+            MaintenanceRequest::FinishSealed(partition) => {
+                self.schedule.add(now, Task::FinishSealed(partition));
+            }
+            MaintenanceRequest::Sync(sync) => self.schedule.add(sync.due, Task::Sync(sync)),
+            MaintenanceRequest::Retain => self.schedule_soon(now),
+            MaintenanceRequest::CloseSurplus(open_files) => {
+                self.schedule.add(now, Task::CloseSurplus(open_files));
+            }
         }
     }
 
@@ -194,8 +198,8 @@ impl Tasks {
                 );
                 round.done.report.idle_partitions_closed += usize::from(closed == Some(true));
             }
-            Task::CloseSurplus(actives) => {
-                let close = || actives.close_surplus();
+            Task::CloseSurplus(open_files) => {
+                let close = || open_files.close_surplus();
                 round.of.attempts.unless_panicked("closing the files of idle partitions", None, close);
             }
             Task::FindDirty if self.compaction.is_busy() => {

@@ -60,7 +60,7 @@ struct Scene {
 fn scene() -> Scene {
     let clock = Arc::new(PanicsAtWill::default());
     let channels = Channels::new(Pace::default(), BackgroundSync::default());
-    let (events, inbox) = (channels.chores.events.listen(), channels.linger.clone());
+    let (events, inbox) = (channels.context.events.listen(), channels.linger.clone());
     Scene { alone: alone(channels, Some(Arc::clone(&clock) as _), 1 << 20), clock, events, inbox }
 }
 

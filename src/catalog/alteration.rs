@@ -38,7 +38,7 @@ impl Catalog {
             self.emit_without_effect(topic.name(), &after.without(&before));
             // Partitions may have been added meanwhile; they are not part of the change.
             topic.set_config(after.partitions(topic.partitions().len()));
-            self.chores.retain();
+            self.context.retain();
             Ok(())
         });
         altered.unwrap_or_else(|| {

@@ -86,7 +86,7 @@ impl Catalog {
             self.emit_without_effect(topic.name(), &after.without(&before));
             topic.set_config(after);
             self.take_partitions(&changes, topic);
-            self.chores.retain();
+            self.context.retain();
             Ok(())
         });
         brought.unwrap_or_else(|| {

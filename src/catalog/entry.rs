@@ -15,7 +15,9 @@ use super::state::{PartitionState, TopicState};
 use crate::config::{DefaultRetention, TopicConfig, TopicSettings, topic_name};
 use crate::error::{PoisonCause, SettingMismatch};
 use crate::format::uuid::Uuid;
-use crate::partition::{Checkpointed, Chores, LogLimits, PartitionLog, PartitionOpening, PartitionSettings};
+use crate::partition::{
+    Checkpointed, LogLimits, PartitionContext, PartitionLog, PartitionOpening, PartitionSettings,
+};
 use crate::position::TopicPartition;
 
 /// One topic, from its creation or the open of the log until it is deleted.
@@ -71,7 +73,7 @@ impl Noted {
 /// What the partitions of all topics have in common.
 pub(super) struct Surroundings<'c> {
     pub(super) dir: &'c LogDir,
-    pub(super) chores: &'c Chores,
+    pub(super) context: &'c PartitionContext,
     pub(super) node: i32,
     pub(super) limits: LogLimits,
     /// What topics keep that do not say.
@@ -88,8 +90,8 @@ impl Surroundings<'_> {
         checkpointed: Checkpointed,
     ) -> Arc<PartitionLog> {
         let settings = PartitionSettings::of(settings, self.limits, first_epoch);
-        let (root, disk, chores) = (self.dir.root(), self.dir.disk(), self.chores.clone());
-        PartitionLog::open(PartitionOpening { id: of, topic_id, root, disk, settings, checkpointed, chores })
+        let (root, disk, context) = (self.dir.root(), self.dir.disk(), self.context.clone());
+        PartitionLog::open(PartitionOpening { id: of, topic_id, root, disk, settings, checkpointed, context })
     }
 }
 

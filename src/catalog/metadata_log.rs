@@ -30,8 +30,8 @@ use crate::format::metadata_record::MetadataRecord;
 use crate::format::record::{RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    AppendRequest, Checkpointed, Chores, Cursor, FetchLimits, Flush, PartitionLog, PartitionOpening,
-    PartitionRecovery, PartitionSettings, Place, Retention,
+    AppendAt, AppendRequest, Checkpointed, Cursor, FetchLimits, Flush, PartitionContext, PartitionLog,
+    PartitionOpening, PartitionRecovery, PartitionSettings, Retention,
 };
 use crate::position::TopicPartition;
 use crate::sys::{Disk, EntryKind};
@@ -87,7 +87,7 @@ impl MetadataLog {
         let checkpointed = Checkpointed { clean: false, ..checkpoints.of(&(CLUSTER_METADATA, 0).into()) };
         let (id, topic_id, disk) =
             (TopicPartition::from((CLUSTER_METADATA, 0)), Uuid::METADATA_TOPIC, dir.disk().exact());
-        let chores = Chores { events: events.clone(), ..Chores::default() };
+        let context = PartitionContext { events: events.clone(), ..PartitionContext::default() };
         let opening = PartitionOpening {
             id,
             topic_id,
@@ -95,7 +95,7 @@ impl MetadataLog {
             disk: &disk,
             settings: SETTINGS,
             checkpointed,
-            chores,
+            context,
         };
         let log = PartitionLog::open(opening);
         let recovery = log.load()?;
@@ -162,7 +162,7 @@ impl MetadataLog {
             self.builder.push(&fields, measured, now);
         }
         let Some(mut batch) = self.builder.finish() else { return Ok(self.log.bounds()?.log_end) };
-        let request = AppendRequest::new(&mut batch, Place::End, Durability::Synced);
+        let request = AppendRequest::new(&mut batch, AppendAt::End, Durability::Synced);
         let base = self.log.leader()?.append(request)?.base_offset;
         let leader = self.log.leader()?;
         if let Err(failure) = leader.sync() {
@@ -226,7 +226,7 @@ fn read(log: &Arc<PartitionLog>, from: u64, state: &mut State) -> Result<u64> {
         let mut rest = fetched.bytes.as_ref();
         while let Some((batch, after)) = Batch::take_checked(rest) {
             rest = after;
-            replay(&batch, fetched.from..fetched.upto, None, state).map_err(|(offset, reason)| {
+            replay(&batch, fetched.from..fetched.end_offset, None, state).map_err(|(offset, reason)| {
                 let damage = Damage::new(log.directory(), 0, reason.to_string());
                 reason.error(Box::new(damage.at_offset(log.id(), offset)))
             })?;

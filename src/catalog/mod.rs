@@ -85,7 +85,7 @@ use crate::format::file_names::IDENTITY;
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::properties::MetaProperties;
 use crate::format::uuid::Uuid;
-use crate::partition::{Checkpointed, Chores, Leader, LogLimits, PartitionLog, PartitionRecovery};
+use crate::partition::{Checkpointed, Leader, LogLimits, PartitionContext, PartitionLog, PartitionRecovery};
 use crate::position::TopicPartition;
 use crate::sys::{NameRules, Purpose, Spending};
 use crate::wait::Sleepers;
@@ -111,7 +111,7 @@ pub(crate) struct CatalogOptions {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     dir: LogDir,
-    chores: Chores,
+    context: PartitionContext,
     names: NameRules,
     identity: MetaProperties,
     options: CatalogOptions,
@@ -144,7 +144,7 @@ impl Catalog {
     pub(crate) fn open(
         dir: &LogDir,
         checkpoints: &Checkpoints,
-        chores: &Chores,
+        context: &PartitionContext,
         options: CatalogOptions,
         now: i64,
     ) -> Result<Self> {
@@ -155,7 +155,7 @@ impl Catalog {
             opening::refuse_without_identity(dir, &found)?;
         }
         let metadata_log::Read { log, state, is_new, recovery } =
-            MetadataLog::open(dir, checkpoints, &chores.events)?;
+            MetadataLog::open(dir, checkpoints, &context.events)?;
         let mut changes = Changes { log, state, unfinished: Unfinished::default() };
         if is_new {
             opening::refuse_lost_topics(dir, &found)?;
@@ -174,7 +174,7 @@ impl Catalog {
         let _ = changes.finish_deletions(dir);
         let retention = DefaultRetention::of(&options.topic_defaults);
         let (node, limits) = (identity.node_id, options.limits);
-        let around = Surroundings { dir, chores, node, limits, retention };
+        let around = Surroundings { dir, context, node, limits, retention };
         let topics = changes.state.topics().map(|(id, topic)| {
             let set = changes.state.settings_of(&topic.name);
             let compacted = changes.state.may_have_been_compacted(&topic.name);
@@ -189,7 +189,7 @@ impl Catalog {
         });
         Ok(Self {
             dir: dir.clone(),
-            chores: chores.clone(),
+            context: context.clone(),
             names: dir.disk().name_rules(&dir.path(IDENTITY)),
             identity,
             options,
@@ -334,7 +334,7 @@ impl Catalog {
 
     /// Has retention remove what is due before long.
     pub(crate) fn schedule_retention(&self) {
-        self.chores.retain();
+        self.context.retain();
     }
 
     /// What this thread writes from here on is for, as long as what it returns lives.
@@ -442,7 +442,7 @@ impl Catalog {
     fn emit_without_effect(&self, topic: &str, given: &TopicConfig) {
         for (setting, reason) in given.without_effect() {
             let topic = || topic.into();
-            self.chores.events.emit(|| Event::SettingWithoutEffect { topic: topic(), setting, reason });
+            self.context.events.emit(|| Event::SettingWithoutEffect { topic: topic(), setting, reason });
         }
     }
 
@@ -454,7 +454,7 @@ impl Catalog {
     fn around(&self) -> Surroundings<'_> {
         Surroundings {
             dir: &self.dir,
-            chores: &self.chores,
+            context: &self.context,
             node: self.identity.node_id,
             limits: self.options.limits,
             retention: self.default_retention(),

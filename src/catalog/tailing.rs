@@ -15,7 +15,7 @@ use super::{Catalog, CatalogOptions, Changes, TopicEntry, directories, identity,
 use crate::config::DefaultRetention;
 use crate::error::{Damage, Error, Result};
 use crate::format::file_names::IDENTITY;
-use crate::partition::Chores;
+use crate::partition::PartitionContext;
 use crate::wait::Sleepers;
 
 impl Catalog {
@@ -24,7 +24,7 @@ impl Catalog {
     pub(crate) fn open_read_only(
         dir: &LogDir,
         checkpoints: &Checkpoints,
-        chores: &Chores,
+        context: &PartitionContext,
         options: CatalogOptions,
     ) -> Result<Self> {
         let found = directories::survey(dir)?;
@@ -34,7 +34,7 @@ impl Catalog {
             return Err(not_yet());
         };
         let metadata_log::Read { log, state, is_new, recovery } =
-            MetadataLog::open(dir, checkpoints, &chores.events)?;
+            MetadataLog::open(dir, checkpoints, &context.events)?;
         if is_new {
             opening::refuse_lost_topics(dir, &found)?;
             return Err(not_yet());
@@ -43,7 +43,7 @@ impl Catalog {
         let unknown = opening::leftovers(&state, found, dir.disk())?.unknown;
         let catalog = Self {
             dir: dir.clone(),
-            chores: chores.clone(),
+            context: context.clone(),
             names: dir.disk().name_rules(&dir.path(IDENTITY)),
             identity,
             options,
@@ -90,10 +90,10 @@ impl Catalog {
     fn take_over(&self, changes: &mut Changes, mut state: State, checkpoints: &Checkpoints) {
         state.forget_removed();
         let before = self.snapshot();
-        let (dir, chores, node) = (&self.dir, &self.chores, self.identity.node_id);
+        let (dir, context, node) = (&self.dir, &self.context, self.identity.node_id);
         let retention = DefaultRetention::default();
         let limits = self.options.limits;
-        let around = Surroundings { dir, chores, node, limits, retention };
+        let around = Surroundings { dir, context, node, limits, retention };
         let entry = |(id, topic): (_, &super::state::TopicState)| {
             let known = before.get(topic.name.as_str()).filter(|known| known.id() == id);
             let same = known.filter(|_| {

@@ -95,7 +95,7 @@ pub(super) struct Chunk {
     pub(super) partition: TopicPartition,
     pub(super) bytes: Confirmed,
     from: u64,
-    upto: u64,
+    end_offset: u64,
     records: usize,
     /// Where in the first batch to begin.
     first: Option<Rest>,
@@ -103,9 +103,9 @@ pub(super) struct Chunk {
 
 impl Records {
     pub(super) fn push(&mut self, partition: TopicPartition, fetched: Fetched) {
-        let Fetched { bytes, from, upto, records, first } = fetched;
+        let Fetched { bytes, from, end_offset, records, first } = fetched;
         self.count += records;
-        self.chunks.push(Chunk { partition, bytes, from, upto, records, first });
+        self.chunks.push(Chunk { partition, bytes, from, end_offset, records, first });
     }
 
     pub(super) fn without_any(why: WhyEmpty) -> Self {
@@ -366,7 +366,7 @@ impl RecordWalk {
             if offset < chunk.from {
                 continue;
             }
-            if offset >= chunk.upto {
+            if offset >= chunk.end_offset {
                 return None;
             }
             return Some(RecordView::new(Origin::Chunk(chunk), header, offset, &record));

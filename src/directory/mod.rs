@@ -111,15 +111,15 @@ impl OpenDirectory {
             _ => Pace::default(),
         };
         let mut channels = Channels::new(pace.clone(), options.background_sync);
-        channels.chores.events.begin_opening();
+        channels.context.events.begin_opening();
         let checkpoints = Checkpoints::read(dir, *clean)?;
-        checkpoints.emit_unreadable(&channels.chores.events);
+        checkpoints.emit_unreadable(&channels.context.events);
         let presence = Presence::begin(dir)?;
-        channels.chores.live = presence.live().cloned();
+        channels.context.live = presence.live().cloned();
         let watching = Watching::new(options.on_progress);
-        channels.chores.scan_watch = watching.scan_watch();
+        channels.context.scan_watch = watching.scan_watch();
         let now = options.clock.as_ref().map_or_else(|| SystemClock.now(), |clock| clock.now()).as_millis();
-        let catalog = Catalog::open(dir, &checkpoints, &channels.chores, options.catalog, now)
+        let catalog = Catalog::open(dir, &checkpoints, &channels.context, options.catalog, now)
             .and_then(|catalog| catalog.refuse_newer().map(|()| catalog));
         let catalog = match catalog {
             Ok(catalog) => Arc::new(catalog),
@@ -133,7 +133,7 @@ impl OpenDirectory {
         let Claimed { dir, lock, clean, .. } = claimed;
         dir.disk().space.fill();
         let recovery = recovery::recover(&catalog, clean, &watching);
-        let (linger, events) = (channels.linger.clone(), channels.chores.events.clone());
+        let (linger, events) = (channels.linger.clone(), channels.context.events.clone());
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
         let (reported, clock) = (events.clone(), options.clock.clone());
         let groups = Coordinator::new(Arc::clone(&catalog), offsets, reported, pace.clone(), clock);

@@ -66,17 +66,17 @@ impl OpenDirectory {
         let seen = Seen { last: None, marks: marks(dir.root()) };
         // There are no producers, and nothing is to be done in the background.
         let mut idle = Channels::new(Pace::default(), options.background_sync);
-        idle.chores.events.begin_opening();
+        idle.context.events.begin_opening();
         let checkpoints = Checkpoints::read(&dir, clean)?;
-        checkpoints.emit_unreadable(&idle.chores.events);
-        idle.chores.watch = dir.disk().map_reads.then(|| Arc::new(LiveWatch::new(dir.root())));
-        let catalog = Arc::new(Catalog::open_read_only(&dir, &checkpoints, &idle.chores, options.catalog)?);
+        checkpoints.emit_unreadable(&idle.context.events);
+        idle.context.watch = dir.disk().map_reads.then(|| Arc::new(LiveWatch::new(dir.root())));
+        let catalog = Arc::new(Catalog::open_read_only(&dir, &checkpoints, &idle.context, options.catalog)?);
         let recovery = recovery::of_reader(&catalog, clean);
-        let events = idle.chores.events.clone();
+        let events = idle.context.events.clone();
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
         let groups = Coordinator::new(Arc::clone(&catalog), offsets, events.clone(), Pace::default(), None);
         let deletions = Arc::new(Deletions::new(&catalog, &groups, events, true));
-        idle.chores.events.opened();
+        idle.context.events.opened();
         Ok(Arc::new(Self {
             dir,
             birth: Birth::now(),
@@ -87,11 +87,11 @@ impl OpenDirectory {
             deletions,
             recovery,
             producers: BufferedProducers::new(idle.linger),
-            events: idle.chores.events,
+            events: idle.context.events,
             closing: AtomicBool::new(false),
             idlers: Sleepers::default(),
             running: Mutex::new(None),
-            tailing: Tailing { watch: idle.chores.watch, seen: Mutex::new(seen) },
+            tailing: Tailing { watch: idle.context.watch, seen: Mutex::new(seen) },
             snapshots: Mutex::default(),
         }))
     }

@@ -5,7 +5,7 @@ use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::record::RecordFields;
-use crate::partition::{AppendRequest, Appended, Cursor, Place};
+use crate::partition::{AppendAt, AppendRequest, Appended, Cursor};
 use crate::sys::Purpose;
 
 /// What the buffers of a writer may keep from one append to the next.
@@ -96,7 +96,7 @@ impl<S: Replay> KeyedLog<S> {
         // It was not empty.
         let Some(mut batch) = writer.batch.finish() else { return Err(Error::Closed) };
         let (durability, indivisible) = (options.durability, options.atomic);
-        let request = AppendRequest { batch: &mut batch, place: Place::End, durability, indivisible };
+        let request = AppendRequest { batch: &mut batch, place: AppendAt::End, durability, indivisible };
         let Appended { base_offset: base, next_offset: end } = self.log.leader()?.append(request)?;
         if let (Some(state), Some(batch)) = (&mut *self.state.write(), batch.as_batch()) {
             // What was encoded here can be decoded.

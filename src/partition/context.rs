@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use super::writer::idle::Actives;
+use super::writer::idle::OpenFiles;
 use super::{Leader, LiveWatch, LiveWriter};
 use crate::clock::{Moment, Pace};
 use crate::events::Announcer;
 use crate::sys::{Growth, Tail};
 use crate::wait::Request;
 
-/// Work in front of the writer; must not wait for the disk.
+/// Work before the writer; must not wait for the disk.
 #[derive(Debug)]
-pub(crate) enum AheadChore {
+pub(crate) enum PreallocationRequest {
     /// Space in the active segment.
     Grow { growth: Arc<Growth>, tail: Arc<Tail> },
     /// A file for the next one.
@@ -25,14 +25,14 @@ pub(crate) enum AheadChore {
 
 /// Work that waits for the disk.
 #[derive(Debug)]
-pub(crate) enum Chore {
+pub(crate) enum MaintenanceRequest {
     /// Sealed segments wait for their final form.
     FinishSealed(Arc<Leader>),
     Sync(SyncBy),
     /// Retention may have something to do that it did not count on.
     Retain,
     /// More partitions have their files open than should.
-    CloseSurplus(Arc<Actives>),
+    CloseSurplus(Arc<OpenFiles>),
 }
 
 /// A sync that is to begin at a moment.
@@ -44,7 +44,7 @@ pub(crate) struct SyncBy {
     pub(super) request: Request,
 }
 
-/// When an unsynced tail is synced although nobody asked.
+/// When an unsynced tail is synced without a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BackgroundSync {
     pub(crate) bytes: Option<u64>,
@@ -57,7 +57,7 @@ impl Default for BackgroundSync {
     }
 }
 
-/// Told of bytes of log as recovery has gone through them.
+/// Reported of bytes of log as recovery has gone through them.
 #[derive(Clone)]
 pub(crate) struct ScanWatch(pub(crate) Arc<dyn Fn(u64) + Send + Sync>);
 
@@ -67,71 +67,75 @@ impl fmt::Debug for ScanWatch {
     }
 }
 
-/// Where chores go. Without receivers a partition does what cannot be left out by itself, and leaves out the rest.
+/// Where context go. Without receivers a partition does what cannot be left out by itself, and leaves out the rest.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Chores {
-    pub(crate) ahead: Option<Sender<AheadChore>>,
-    pub(crate) upkeep: Option<Sender<Chore>>,
+pub(crate) struct PartitionContext {
+    pub(crate) preallocation: Option<Sender<PreallocationRequest>>,
+    pub(crate) maintenance: Option<Sender<MaintenanceRequest>>,
     pub(crate) pace: Pace,
     pub(crate) events: Announcer,
     pub(crate) background_sync: BackgroundSync,
     pub(crate) scan_watch: Option<ScanWatch>,
     /// Those of all partitions together.
-    pub(crate) actives: Arc<Actives>,
-    /// Where readers in other processes are told of appends.
+    pub(crate) open_files: Arc<OpenFiles>,
+    /// Where readers in other processes are reported appends.
     pub(crate) live: Option<Arc<LiveWriter>>,
-    /// Where a reader is told of them.
+    /// Where a reader is reported them.
     pub(crate) watch: Option<Arc<LiveWatch>>,
 }
 
-impl Chores {
-    pub(super) fn grow_ahead(&self, growth: &Arc<Growth>, tail: &Arc<Tail>) {
-        if let Some(ahead) = &self.ahead
+impl PartitionContext {
+    pub(super) fn preallocate(&self, growth: &Arc<Growth>, tail: &Arc<Tail>) {
+        if let Some(preallocation) = &self.preallocation
             && growth.request()
         {
-            let chore = AheadChore::Grow { growth: Arc::clone(growth), tail: Arc::clone(tail) };
-            // A thread that has ended means a log that is being closed: nothing to work ahead for.
-            let _ = ahead.try_send(chore);
+            let request = PreallocationRequest::Grow { growth: Arc::clone(growth), tail: Arc::clone(tail) };
+            // A thread that has ended means a log that is being closed: nothing to preallocate for.
+            let _ = preallocation.try_send(request);
         }
     }
 
     /// Has the file of the next segment made.
     pub(super) fn prepare_segment(&self, partition: &Arc<Leader>) {
-        if let Some(ahead) = &self.ahead {
+        if let Some(preallocation) = &self.preallocation {
             // As above.
-            let _ = ahead.try_send(AheadChore::PrepareSegment(Arc::clone(partition)));
+            let _ = preallocation.try_send(PreallocationRequest::PrepareSegment(Arc::clone(partition)));
         }
     }
 
-    /// Has the sealed segments of `partition` finished. `false`: nobody is there to do it.
+    /// Has the sealed segments of `partition` finished. `false`: there is no thread to do it.
     pub(super) fn finish_sealed(&self, partition: &Arc<Leader>) -> bool {
-        let chore = || Chore::FinishSealed(Arc::clone(partition));
-        self.upkeep.as_ref().is_some_and(|upkeep| upkeep.send(chore()).is_ok())
+        let request = || MaintenanceRequest::FinishSealed(Arc::clone(partition));
+        self.maintenance.as_ref().is_some_and(|maintenance| maintenance.send(request()).is_ok())
     }
 
     /// Has retention look again before long.
     pub(crate) fn retain(&self) {
-        if let Some(upkeep) = &self.upkeep {
+        if let Some(maintenance) = &self.maintenance {
             // Without the thread the log is being closed.
-            let _ = upkeep.send(Chore::Retain);
+            let _ = maintenance.send(MaintenanceRequest::Retain);
         }
     }
 
     /// Has the files of idle partitions closed.
     pub(super) fn close_surplus(&self) {
-        if let Some(upkeep) = &self.upkeep {
+        if let Some(maintenance) = &self.maintenance {
             // Without the thread the log is being closed, which closes all files.
-            let _ = upkeep.send(Chore::CloseSurplus(Arc::clone(&self.actives)));
+            let _ = maintenance.send(MaintenanceRequest::CloseSurplus(Arc::clone(&self.open_files)));
         }
     }
 
     /// Has `partition` synced, beginning no later than the request has it.
     pub(super) fn sync_within(&self, partition: &Arc<Leader>, request: Request) {
-        if let Some(upkeep) = &self.upkeep
+        if let Some(maintenance) = &self.maintenance
             && let Some(due) = self.pace.now().after(request.delay)
         {
             // Without the thread the log is being closed, which syncs.
-            let _ = upkeep.send(Chore::Sync(SyncBy { due, partition: Arc::clone(partition), request }));
+            let _ = maintenance.send(MaintenanceRequest::Sync(SyncBy {
+                due,
+                partition: Arc::clone(partition),
+                request,
+            }));
         }
     }
 }

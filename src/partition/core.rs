@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cleanup::Ages;
-use super::context::Chores;
+use super::context::PartitionContext;
 use super::recovery::Evidence;
 use super::settings::{LiveSettings, PartitionSettings, Retention};
 use super::transactions::Reading;
@@ -32,7 +32,7 @@ pub(crate) struct PartitionCore {
     pub(super) directory: PathBuf,
     pub(super) disk: Disk,
     pub(super) settings: LiveSettings,
-    pub(super) chores: Chores,
+    pub(super) context: PartitionContext,
     /// Number 0 until the partition is loaded.
     pub(super) view: Published<LogView>,
     pub(super) sleepers: Sleepers,
@@ -87,7 +87,7 @@ impl fmt::Debug for PartitionCore {
 
 impl PartitionCore {
     pub(super) fn new(opening: PartitionOpening<'_>) -> Arc<Self> {
-        let PartitionOpening { id, topic_id, root, disk, settings, checkpointed, chores } = opening;
+        let PartitionOpening { id, topic_id, root, disk, settings, checkpointed, context } = opening;
         let directory = root.join(id.to_string());
         let compacts = settings.compaction.is_some() || checkpointed.cleaned.is_some();
         Arc::new(Self {
@@ -100,7 +100,7 @@ impl PartitionCore {
             id: id.of_topic(*topic_id.as_bytes()),
             topic_id,
             settings: LiveSettings::new(settings),
-            chores,
+            context,
             view: Published::new(LogView::new(SegmentList::default(), checkpointed.log_start)),
             sleepers: Sleepers::default(),
         })
@@ -265,7 +265,7 @@ impl PartitionCore {
     }
 
     /// Whether another directory has its place, or none, whether the topic is deleted or not. `false`: it is there, or
-    /// cannot be looked at now.
+    /// cannot be checked now.
     pub(crate) fn has_lost_its_place(&self) -> bool {
         matches!(self.disk.check_place(), Err(Error::Replaced { .. }))
     }
@@ -284,11 +284,11 @@ impl PartitionCore {
 
     pub(super) fn emit_failed(&self, task: &'static str, failure: &Error) {
         let failure = failure.to_string().into();
-        self.chores.events.emit(|| Event::MaintenanceFailed { task, failure });
+        self.context.events.emit(|| Event::MaintenanceFailed { task, failure });
     }
 
     /// Makes the index of a segment anew if it turned out to be wrong, and has `adopt` take it over. A failure is reported, not
-    /// returned: whoever came upon it has its answer from the batches.
+    /// returned: the reader that found it has its answer from the batches.
     pub(super) fn renew_by(
         &self,
         segment: &Arc<Segment>,
@@ -308,7 +308,7 @@ impl PartitionCore {
 
     pub(super) fn emit_rebuilt(&self, base: u64, reason: &'static str) {
         let suffix = if reason == TIMES_DIFFER { TIME_INDEX } else { OFFSET_INDEX };
-        self.chores.events.emit(|| Event::IndexRebuilt {
+        self.context.events.emit(|| Event::IndexRebuilt {
             partition: self.id.clone(),
             path: self.directory.join(segment::file_name(base, suffix)),
             reason: reason.into(),
@@ -321,7 +321,7 @@ impl PartitionCore {
             let bytes = segment.pinned();
             if bytes > 0 {
                 let (partition, base_offset) = (self.id.clone(), segment.base());
-                self.chores.events.emit(|| Event::SegmentPinned { partition, base_offset, bytes });
+                self.context.events.emit(|| Event::SegmentPinned { partition, base_offset, bytes });
             }
         }
     }

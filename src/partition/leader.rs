@@ -1,4 +1,4 @@
-//! The leader of a partition: this process appends to it, and nobody else does.
+//! The leader of a partition: this process alone appends to it.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Deref for Leader {
 
 impl Leader {
     pub(crate) fn new(opening: PartitionOpening<'_>) -> Arc<Self> {
-        let writer = Writer::new(opening.chores.background_sync);
+        let writer = Writer::new(opening.context.background_sync);
         let core = PartitionCore::new(opening);
         Arc::new(Self {
             writer,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// Where a lock stands: a lower one is taken first.
+/// Where a lock is: a lower one is taken first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     TransactionEnds,
@@ -36,7 +36,7 @@ pub(super) struct Lock<T> {
 pub(super) struct Guard<'l, T> {
     value: MutexGuard<'l, T>,
     #[cfg(debug_assertions)]
-    _held: held::Held,
+    _held: held::HeldRank,
 }
 
 impl<T> Lock<T> {
@@ -76,7 +76,7 @@ impl<T> Lock<T> {
         Guard {
             value,
             #[cfg(debug_assertions)]
-            _held: held::Held::note(self.rank),
+            _held: held::HeldRank::note(self.rank),
         }
     }
 }
@@ -129,16 +129,16 @@ mod held {
     }
 
     #[derive(Debug)]
-    pub(super) struct Held(Rank);
+    pub(super) struct HeldRank(Rank);
 
-    impl Held {
+    impl HeldRank {
         pub(super) fn note(rank: Rank) -> Self {
             with(|held| held.push(rank));
             Self(rank)
         }
     }
 
-    impl Drop for Held {
+    impl Drop for HeldRank {
         fn drop(&mut self) {
             with(|held| {
                 if let Some(at) = held.iter().rposition(|rank| *rank == self.0) {
@@ -179,7 +179,7 @@ mod tests {
         drop((first.lock(), second.lock()));
         let held = second.lock();
         assert!(catch_unwind(std::panic::AssertUnwindSafe(|| drop(first.lock()))).is_err());
-        assert!(first.try_lock().is_some(), "whoever only tries waits for nothing");
+        assert!(first.try_lock().is_some(), "a thread that only tries waits for nothing");
         drop(held);
         drop(first.lock());
         let other = Lock::new(Rank::Appender, ());

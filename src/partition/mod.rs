@@ -17,7 +17,7 @@
 //! | [`point`] | what a partition holds at a point, for a snapshot |
 //!
 //! Order of an append: bytes, index, end, fence, look for sleepers ([`writer::append`]). Topics, groups and threads are not
-//! known here: work for the background goes through [`Chores`].
+//! known here: work for the background goes through [`PartitionContext`].
 //!
 //! # Locks
 //!
@@ -29,9 +29,9 @@
 //! | 1 | `PartitionCore::reading` (ends of transactions) | a reader of committed records goes through markers |
 //! | 2 | `Tailing::decided` | the same of a log that another process writes |
 //! | 3 | `PartitionCore::ages` | batches are asked how old a segment is |
-//! | 4 | `Tailing::watching` | a tailing reader looks at the directory and publishes what it finds |
+//! | 4 | `Tailing::watching` | a tailing reader checks the directory and publishes what it finds |
 //! | 5 | `writer.appender` | a batch is appended, a segment begins, the partition is loaded, closed or deleted |
-//! | 6 | the open files of all partitions ([`Actives`]) | a partition is taken out of the round, or put into it |
+//! | 6 | the open files of all partitions ([`OpenFiles`]) | a partition is taken out of the round, or put into it |
 //! | 7 | `writer.finishing` | segments are synced and finished, indexes are replaced |
 //! | 8 | `cleanup.front` | files are renamed or removed by their names |
 //! | 9 | `Leader::epochs` | the checkpoint of leader epochs is rewritten |
@@ -46,7 +46,7 @@
 //! |---|---|
 //! | the pointer of the view | a copy of it, or making the next view from segments that are there |
 //! | all settings; missing records found by a survey, and those already reported | a copy, or one change |
-//! | `Keeping::place`, where a partition's directory is | one file that a snapshot opens or links by name (read), the move of the directory when its topic is deleted (write); a segment's `standing` is taken under it |
+//! | `Keeping::place`, where a partition's directory is | one file that a snapshot opens or links by name (read), the move of the directory when its topic is deleted (write); a segment's `file_state` is taken under it |
 //! | `LiveWriter::taking`, `LiveWatch::watched` | a slot is taken; the file of the present writer is found |
 //! | what a segment guards ([`segment`](crate::segment)) | one lookup, one rename |
 //! | sleepers and turns | registering, waking |
@@ -74,7 +74,9 @@ use std::sync::Arc;
 
 pub(crate) use self::core::PartitionCore;
 pub(crate) use cleanup::{Age, AgeQuestion, Cleanable, LastBatch, SegmentFacts};
-pub(crate) use context::{AheadChore, BackgroundSync, Chore, Chores, ScanWatch, SyncBy};
+pub(crate) use context::{
+    BackgroundSync, MaintenanceRequest, PartitionContext, PreallocationRequest, ScanWatch, SyncBy,
+};
 pub(crate) use leader::Leader;
 pub(crate) use point::{Bytes, Kept, PartitionPoint, at_one_point};
 pub(crate) use reader::cursor::{Cursor, FetchLimits, Fetched};
@@ -96,10 +98,10 @@ pub(crate) use transactions::follow_producers;
 pub(crate) use transactions::{Aborted, OpenTransaction, ProducerState};
 pub(crate) use view::Ended;
 use view::{LogView, Numbered};
-pub(crate) use writer::append::{AppendRequest, Appended, Place};
+pub(crate) use writer::append::{AppendAt, AppendRequest, Appended};
 pub(crate) use writer::backpressure::never_wait_here;
 use writer::counters::Counted;
-pub(crate) use writer::idle::Actives;
+pub(crate) use writer::idle::OpenFiles;
 use writer::{Appender, LastSegment};
 
 use crate::error::{Error, Result};
@@ -111,7 +113,7 @@ use crate::sys::{Disk, Right};
 /// What the directory's checkpoints say of a partition.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Checkpointed {
-    /// The directory was closed in order: nothing needs to be scanned.
+    /// The directory was closed cleanly: nothing needs to be scanned.
     pub(crate) clean: bool,
     pub(crate) recovery_point: Option<u64>,
     pub(crate) log_start: u64,
@@ -129,7 +131,7 @@ pub(crate) struct PartitionOpening<'o> {
     pub(crate) disk: &'o Disk,
     pub(crate) settings: PartitionSettings,
     pub(crate) checkpointed: Checkpointed,
-    pub(crate) chores: Chores,
+    pub(crate) context: PartitionContext,
 }
 
 /// A partition of a log directory, as the rooms above it know it: what both roles have in common, by [`Deref`], and the role.
@@ -149,7 +151,7 @@ enum Role {
     Tailing(Arc<Tailing>),
 }
 
-/// One consistent look at a partition's offsets.
+/// One consistent check a partition's offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) log_start: u64,
@@ -232,7 +234,7 @@ impl PartitionLog {
         }
     }
 
-    /// Looks at the directory, unless that was done. A leader recovers it if it was not closed in order. What was found, the
+    /// Checks the directory, unless that was done. A leader recovers it if it was not closed cleanly. What was found, the
     /// first time.
     pub(crate) fn load(&self) -> Result<Option<PartitionRecovery>> {
         match &self.role {
@@ -339,8 +341,8 @@ impl PartitionLog {
 
     /// The aborted transactions with records in `segment` from `from` on.
     fn aborted_in(&self, segment: &Segment, from: u64) -> Result<Aborted> {
-        let (found, is_undecided) = self.core.aborted_in(segment, from)?;
-        if is_undecided {
+        let (found, is_unresolved) = self.core.aborted_in(segment, from)?;
+        if is_unresolved {
             // By what is known otherwise it is decided, but no marker says so.
             let reason = "it lacks a transaction that is open";
             match &self.role {

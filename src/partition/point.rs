@@ -2,7 +2,7 @@
 //!
 //! The point of many partitions is one: the locks of all appenders are held at once, for as long as it takes to write down
 //! where each log ends. What was acknowledged before is below those ends, and nothing that was sent after. From there on
-//! the partitions go on, and their files are copied beside that:
+//! the partitions continue, and their files are copied beside that:
 //!
 //! | meanwhile | so |
 //! |---|---|
@@ -32,8 +32,8 @@ use crate::format::file_names::{LEADER_EPOCHS, PARTITION_METADATA};
 use crate::format::transaction_index;
 use crate::position::TopicPartition;
 use crate::segment::{
-    self, LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, SegmentEnd, Standing, TIME_INDEX, TRANSACTION_INDEX,
-    beside, index_anew,
+    self, FileState, LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, SegmentEnd, TIME_INDEX,
+    TRANSACTION_INDEX, beside, index_anew,
 };
 use crate::sys::{Copied, Copier, PlainFile, Taken};
 
@@ -103,19 +103,19 @@ pub(crate) fn at_one_point(kept: Vec<Kept>) -> Vec<PartitionPoint> {
         let found = held.iter().zip(&kept).map(|(appender, kept)| kept.0.found_under(appender));
         found.collect::<Vec<_>>()
     };
-    let point = |(kept, found): (Kept, Found)| {
+    let point = |(kept, found): (Kept, FoundFile)| {
         let producers = match found.producers {
             Some(state) => state,
             None => ProducerState::default().encode(),
         };
-        let Found { segments, end, log_start, cleaned, .. } = found;
+        let FoundFile { segments, end, log_start, cleaned, .. } = found;
         PartitionPoint { kept, segments, end, log_start, cleaned, producers }
     };
     kept.into_iter().zip(held).map(point).collect()
 }
 
 /// What is written down while nothing can be appended.
-struct Found {
+struct FoundFile {
     segments: Arc<SegmentList>,
     end: SegmentEnd,
     log_start: u64,
@@ -148,7 +148,7 @@ impl Leader {
         self.keeping.snapshots.load(Ordering::SeqCst) > 0
     }
 
-    /// Moves the directory elsewhere: nobody opens or links a file in it meanwhile. `move_it` tells where to, if it did.
+    /// Moves the directory elsewhere: no thread opens or links a file in it meanwhile. `move_it` reports where to, if it did.
     pub(crate) fn leave_place(
         &self,
         move_it: impl FnOnce() -> Result<Option<PathBuf>>,
@@ -161,14 +161,14 @@ impl Leader {
         Ok(moved)
     }
 
-    fn found_under(&self, _appender: &Appender) -> Found {
+    fn found_under(&self, _appender: &Appender) -> FoundFile {
         let view = self.view.present();
         let (segments, log_start) = (Arc::clone(view.segments()), view.log_start());
         let end = segments
             .last()
             .map_or(SegmentEnd { position: 0, relative_next: 0, sealed: false }, |last| last.end());
         let producers = self.producers.encoded();
-        Found { segments, end, log_start, cleaned: self.cleaned(), producers }
+        FoundFile { segments, end, log_start, cleaned: self.cleaned(), producers }
     }
 }
 
@@ -185,23 +185,23 @@ impl PartitionPoint {
         self.log_start
     }
 
-    /// Offset behind the last record.
+    /// Offset after the last record.
     pub(crate) fn log_end(&self) -> u64 {
         let last = self.segments.last().map(|last| last.base() + u64::from(self.end.relative_next));
         last.unwrap_or(0).max(self.log_start)
     }
 
-    /// What the checkpoint of recovery points says of the copy: all of it is on the medium.
+    /// What the checkpoint of recovery points says of the copy: all of it is on disk.
     pub(crate) fn recovery_point(&self) -> Option<u64> {
         self.segments.last().map(|_| self.log_end())
     }
 
     /// Up to where a compaction has gone through what is here.
     pub(crate) fn cleaned(&self) -> Option<u64> {
-        self.cleaned.map(|upto| upto.min(self.log_end()))
+        self.cleaned.map(|end_offset| end_offset.min(self.log_end()))
     }
 
-    /// Makes the directory `to` with what the partition held at the point, on the medium once the parent of `to` is synced. A
+    /// Makes the directory `to` with what the partition held at the point, on disk once the parent of `to` is synced. A
     /// partition that never had a record has no directory. `also` says which other files belong to it.
     pub(crate) fn copy_to(
         &self,
@@ -227,7 +227,7 @@ impl PartitionPoint {
         Ok(bytes)
     }
 
-    /// A segment behind which another one follows.
+    /// A segment after which another one follows.
     fn copy_sealed(
         &self,
         segment: &Segment,
@@ -336,9 +336,9 @@ impl PartitionPoint {
             return Ok(());
         }
         let name = segment::file_name(at, PRODUCER_SNAPSHOT);
-        for standing in [Standing::Plain, Standing::Deleted] {
-            let read =
-                self.in_place(|place| copier.disk().read_small(&standing.of(&place.join(&name)), MAX_BYTES))?;
+        for file_state in [FileState::Plain, FileState::Deleted] {
+            let read = self
+                .in_place(|place| copier.disk().read_small(&file_state.of(&place.join(&name)), MAX_BYTES))?;
             if let Some(bytes) = read {
                 return copier.write(&to.join(name), &bytes);
             }

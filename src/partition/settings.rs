@@ -30,7 +30,7 @@ pub(crate) struct PartitionSettings {
     pub(crate) compaction: Option<Compaction>,
 }
 
-/// What whoever opens a log says of all its partitions, whatever their topics say.
+/// What the options of an open say of all its partitions, whatever their topics say.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogLimits {
     /// Segments do not grow beyond this.
@@ -76,7 +76,7 @@ pub(crate) struct Compaction {
     pub(crate) min_lag_ms: i64,
     /// Records wait no longer than this, however few they are.
     pub(crate) max_lag_ms: i64,
-    /// How long a tombstone is kept after it was first come across.
+    /// How long a tombstone is kept after it was first found.
     pub(crate) delete_retention_ms: i64,
 }
 
@@ -143,7 +143,7 @@ impl PartitionSettings {
     }
 }
 
-/// The settings in effect. What an append looks at is read without a lock.
+/// The settings in effect. What an append checks is read without a lock.
 #[derive(Debug)]
 pub(super) struct LiveSettings {
     /// Largest segment (the upper half) and largest batch, which is no larger than that: one word, for a batch that

@@ -27,7 +27,7 @@
 //! | deletion | view with the higher log start, checkpoint, view without the segments, files |
 //! | a read | view, end, first unstable offset, version of the aborted, aborted transactions |
 //!
-//! A view is a pointer under a mutex, beside it its number: whoever finds the number that it has takes no lock, and who
+//! A view is a pointer under a mutex, beside it its number: a reader that finds the number that it has takes no lock, and one that
 //! does not holds the lock for a copy of the pointer. A lock-free pointer would save that once a roll.
 
 use std::sync::Arc;

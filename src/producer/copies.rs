@@ -10,7 +10,7 @@ use crate::directory::Partition;
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::Encoding;
-use crate::partition::{AppendRequest, Place};
+use crate::partition::{AppendAt, AppendRequest};
 
 /// A record as stored in another log, to be written with the same offset and timestamp. Made of a
 /// [`RecordView`](crate::RecordView), or of its parts.
@@ -99,7 +99,7 @@ impl Producer {
                 let end = to.log().bounds()?.log_end;
                 return Ok(end..end);
             };
-            let place = Place::AtOrAfter(base);
+            let place = AppendAt::AtOrAfter(base);
             let request = AppendRequest::new(&mut finished, place, self.config.durability);
             Ok(base..to.log().leader()?.append(request)?.next_offset)
         });

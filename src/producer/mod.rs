@@ -30,7 +30,7 @@ use crate::directory::{OpenDirectory, Partition, Topic};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::Encoding;
-use crate::partition::{AppendRequest, Appended, PartitionLog, Place};
+use crate::partition::{AppendAt, AppendRequest, Appended, PartitionLog};
 use crate::sys::random_bytes;
 
 /// What a thread's buffer for unbuffered sends may keep.
@@ -308,7 +308,7 @@ fn write_batch(
     level: Durability,
 ) -> Result<Range<u64>> {
     let Some(mut finished) = batch.finish_with(encoding, log.batch_limits()) else { return empty(log, at) };
-    let place = at.map_or(Place::End, Place::Exactly);
+    let place = at.map_or(AppendAt::End, AppendAt::Exactly);
     let Appended { base_offset, next_offset } =
         log.leader()?.append(AppendRequest::new(&mut finished, place, level))?;
     Ok(base_offset..next_offset)

@@ -1,5 +1,5 @@
 //! A segment made of others: written from beginning to end under a name that does not count, with its indexes, and on
-//! the medium before it is renamed.
+//! the disk before it is renamed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use super::names::rename_files;
 use super::scan::Indexing;
 use super::{
-    BatchesEnd, LOG, OFFSET_INDEX, Segment, Standing, TIME_INDEX, TRANSACTION_INDEX, beside, file_name,
+    BatchesEnd, FileState, LOG, OFFSET_INDEX, Segment, TIME_INDEX, TRANSACTION_INDEX, beside, file_name,
 };
 use crate::error::{Error, Result};
 use crate::format::transaction_index::{self, AbortedTransaction};
@@ -43,9 +43,9 @@ pub(crate) struct CleanedSegment {
 
 /// Removes whatever a writer with this base offset has left that does not count.
 pub(crate) fn remove_cleaned(disk: &Disk, directory: &Path, base: u64) -> Result<()> {
-    for standing in [Standing::Swap, Standing::Cleaned] {
+    for file_state in [FileState::Swap, FileState::Cleaned] {
         for suffix in [OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, LOG] {
-            disk.remove_file(&standing.of(&directory.join(file_name(base, suffix))))?;
+            disk.remove_file(&file_state.of(&directory.join(file_name(base, suffix))))?;
         }
     }
     Ok(())
@@ -55,7 +55,7 @@ impl CleanedWriter {
     /// Begins one, in place of what an earlier attempt may have left.
     pub(crate) fn create(disk: &Disk, directory: &Path, base: u64, interval: u32) -> Result<Self> {
         remove_cleaned(disk, directory, base)?;
-        let path = Standing::Cleaned.of(&directory.join(file_name(base, LOG)));
+        let path = FileState::Cleaned.of(&directory.join(file_name(base, LOG)));
         Ok(Self {
             disk: disk.clone(),
             file: disk.create(&path)?,
@@ -76,7 +76,7 @@ impl CleanedWriter {
         self.written + self.buffer.len() as u64
     }
 
-    /// Puts a batch behind the others. `false`: its offsets are too far from the base.
+    /// Puts a batch after the others. `false`: its offsets are too far from the base.
     pub(crate) fn push(&mut self, batch: &[u8], last_offset: u64, timestamp: i64) -> Result<bool> {
         if self.index.note(self.bytes(), batch.len() as u64, last_offset, timestamp).is_err() {
             return Ok(false);
@@ -105,8 +105,8 @@ impl CleanedWriter {
         Ok(())
     }
 
-    /// All batches onto the medium; no more come. The file counts as changed when `like` was, so that what has no
-    /// timestamps is judged by the same time as before.
+    /// All batches onto the disk; no more come. The file counts as changed when `like` was, so that what has no
+    /// timestamps is aged by the same time as before.
     pub(crate) fn settle(&mut self, like: &PlainFile) -> Result<()> {
         self.flush()?;
         self.file.set_changed_as(like)?;
@@ -132,7 +132,7 @@ impl CleanedWriter {
             true,
         );
         Ok(found.map(|segment| {
-            let segment = Segment { standing: RwLock::new(Standing::Cleaned), ..segment };
+            let segment = Segment { file_state: RwLock::new(FileState::Cleaned), ..segment };
             CleanedSegment { segment: Arc::new(segment) }
         }))
     }
@@ -146,5 +146,5 @@ fn write_beside(disk: &Disk, log: &Path, suffix: &str, bytes: &[u8]) -> Result<(
 
 /// Makes the files of an interrupted swap, whose old segments are gone, part of the log.
 pub(crate) fn admit_swapped(disk: &Disk, directory: &Path, base: u64) -> Result<()> {
-    rename_files(disk, &directory.join(file_name(base, LOG)), Standing::Swap, Standing::Plain)
+    rename_files(disk, &directory.join(file_name(base, LOG)), FileState::Swap, FileState::Plain)
 }

@@ -16,11 +16,11 @@ pub(crate) struct LogBytes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BatchesEnd {
     pub(crate) position: u64,
-    /// Offset behind the last batch.
+    /// Offset after the last batch.
     pub(crate) next_offset: u64,
 }
 
-/// Whether every batch of a log file is whole, and its indexes know of none behind them. Offset behind the
+/// Whether every batch of a log file is whole, and its indexes know of none after them. Offset after the
 /// last one; `None` if not so.
 pub(crate) fn whole_to_the_end(disk: &Disk, file: &PlainFile, bytes: LogBytes) -> Result<Option<u64>> {
     let mut batches = Batches::new(file, bytes.length, 0, bytes.base);
@@ -29,7 +29,7 @@ pub(crate) fn whole_to_the_end(disk: &Disk, file: &PlainFile, bytes: LogBytes) -
     Ok(Some(batches.expected).filter(|_| is_whole))
 }
 
-/// Whether the indexes of a log file, which ends before offset `next`, know of batches behind.
+/// Whether the indexes of a log file, which ends before offset `next`, know of batches after.
 pub(crate) fn knows_more(disk: &Disk, file: &PlainFile, bytes: LogBytes, next: u64) -> Result<bool> {
     let LogBytes { base, length } = bytes;
     let by_offset = stored_index::last_position(disk, file.path())?.is_some_and(|last| last >= length);
@@ -55,7 +55,7 @@ pub(crate) fn end_of_batches(
     match from {
         Some(from) if from < length => {
             let end = walk(from)?;
-            // Else the index is wrong, or there is damage behind where it leads.
+            // Else the index is wrong, or there is damage after where it leads.
             if end.position == length {
                 return Ok(Some(end));
             }

@@ -29,8 +29,8 @@ impl IndexEntries {
 
     /// The entry with the largest offset that is not above `relative`.
     pub(crate) fn entry_before(&self, relative: u32) -> Option<OffsetEntry> {
-        let behind = self.offsets.partition_point(|entry| entry.relative_offset <= relative);
-        behind.checked_sub(1).and_then(|at| self.offsets.get(at)).copied()
+        let after = self.offsets.partition_point(|entry| entry.relative_offset <= relative);
+        after.checked_sub(1).and_then(|at| self.offsets.get(at)).copied()
     }
 
     /// The entry with the largest timestamp below `at`, and the one before it.
@@ -43,9 +43,9 @@ impl IndexEntries {
         self.times_ending(self.times.len())
     }
 
-    fn times_ending(&self, behind: usize) -> Option<TimePair> {
-        let entry = behind.checked_sub(1).and_then(|at| self.times.get(at)).copied()?;
-        let before = behind.checked_sub(2).and_then(|at| self.times.get(at)).copied();
+    fn times_ending(&self, after: usize) -> Option<TimePair> {
+        let entry = after.checked_sub(1).and_then(|at| self.times.get(at)).copied()?;
+        let before = after.checked_sub(2).and_then(|at| self.times.get(at)).copied();
         Some(TimePair { before, entry })
     }
 
@@ -59,7 +59,7 @@ impl IndexEntries {
         self.offsets.last().copied()
     }
 
-    pub(crate) fn positions_behind(&self, position: u64) -> Vec<u64> {
+    pub(crate) fn positions_after(&self, position: u64) -> Vec<u64> {
         let positions = self.offsets.iter().map(|entry| u64::from(entry.position));
         positions.filter(|at| *at > position).collect()
     }
@@ -72,7 +72,7 @@ impl IndexEntries {
         self.times.iter().flat_map(|entry| entry.encode()).collect()
     }
 
-    /// Adds a time entry if it tells something new.
+    /// Adds a time entry if it reports something new.
     pub(crate) fn add_time(&mut self, largest: Option<TimeEntry>) {
         let Some(largest) = largest else { return };
         if largest.timestamp >= 0 && self.times.last().is_none_or(|last| last.timestamp < largest.timestamp) {

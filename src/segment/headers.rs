@@ -1,6 +1,6 @@
 //! The headers of a segment, one after another along their length fields, without the records between them.
 //!
-//! Checksums are not looked at, so a header may lie.
+//! Checksums are not checked, so a header may lie.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -10,9 +10,9 @@ use crate::format::frame::{MIN_PREFIX, frame_length, max_timestamp_of};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::sys::{Confirmed, PlainFile};
 
-/// Bytes looked at in one step.
+/// Bytes checked in one step.
 const WINDOW: u64 = 64 << 10;
-/// Behind a batch of as many bytes, the header alone is read of a file: the next one is most likely as far away.
+/// After a batch of as many bytes, the header alone is read of a file: the next one is most likely as far away.
 const FAR: u64 = 8 << 10;
 
 /// Where headers are read.
@@ -20,8 +20,8 @@ pub(super) trait Source {
     /// The bytes of a range below the end of the segment.
     fn bytes(&self, range: Range<u64>) -> Result<Confirmed>;
 
-    /// How many bytes to read for a header that comes behind a batch of so many.
-    fn window_behind(&self, batch: u64) -> u64;
+    /// How many bytes to read for a header that comes after a batch of so many.
+    fn window_after(&self, batch: u64) -> u64;
 }
 
 impl Source for SegmentView {
@@ -29,7 +29,7 @@ impl Source for SegmentView {
         self.read(range)
     }
 
-    fn window_behind(&self, _batch: u64) -> u64 {
+    fn window_after(&self, _batch: u64) -> u64 {
         WINDOW
     }
 }
@@ -42,7 +42,7 @@ impl Source for PlainFile {
         Ok(Confirmed::copied(bytes))
     }
 
-    fn window_behind(&self, batch: u64) -> u64 {
+    fn window_after(&self, batch: u64) -> u64 {
         if batch < FAR { WINDOW } else { HEADER_BYTES as u64 }
     }
 }
@@ -53,7 +53,7 @@ pub(super) struct Headers<'s, S> {
     base: u64,
     pub(super) end: SegmentEnd,
     window: Option<(u64, Confirmed)>,
-    /// Bytes of the batch that was looked at last.
+    /// Bytes of the batch that was checked last.
     before: u64,
     /// Bytes that were read, and how often.
     pub(super) bytes_read: u64,
@@ -61,13 +61,13 @@ pub(super) struct Headers<'s, S> {
 }
 
 /// A header whose length field leads to the next one or to the end of the segment.
-pub(super) struct Found {
+pub(super) struct FoundBatch {
     pub(super) header: BatchHeader,
     pub(super) max_timestamp: i64,
-    pub(super) behind: u64,
+    pub(super) after: u64,
 }
 
-impl Found {
+impl FoundBatch {
     /// As [`Frame::indexed_timestamp`](crate::format::frame::Frame::indexed_timestamp).
     pub(super) fn indexed_timestamp(&self) -> i64 {
         if self.header.magic == 2 && self.header.record_count == 0 { -1 } else { self.max_timestamp }
@@ -80,13 +80,13 @@ impl<'s, S: Source> Headers<'s, S> {
     }
 
     /// The header at a position, if there can be one.
-    pub(super) fn at(&mut self, position: u64) -> Result<Option<Found>> {
+    pub(super) fn at(&mut self, position: u64) -> Result<Option<FoundBatch>> {
         let left = self.end.position.saturating_sub(position);
         if left < MIN_PREFIX as u64 {
             return Ok(None);
         }
         if self.in_window(position).is_none() {
-            let wanted = left.min(self.source.window_behind(self.before));
+            let wanted = left.min(self.source.window_after(self.before));
             self.window = Some((position, self.source.bytes(position..position + wanted)?));
             self.bytes_read += wanted;
             self.reads += 1;
@@ -100,7 +100,7 @@ impl<'s, S: Source> Headers<'s, S> {
         let length = frame_length(bytes).ok().filter(fits);
         let max_timestamp = max_timestamp_of(bytes);
         self.before = length.unwrap_or(0);
-        Ok(length.map(|length| Found { header, max_timestamp, behind: position + length }))
+        Ok(length.map(|length| FoundBatch { header, max_timestamp, after: position + length }))
     }
 
     /// The bytes of a header at a position, or as many as there are.
@@ -128,21 +128,20 @@ impl<'s, S: Source> Headers<'s, S> {
         Ok(self.at(position)?.and_then(|found| self.offsets_of(&found.header)))
     }
 
-    /// Whether the way can go on behind a header that does not look like one.
-    pub(super) fn goes_on_at(&mut self, position: u64) -> Result<bool> {
+    /// Whether the way can continue after a header that does not look like one.
+    pub(super) fn continues_at(&mut self, position: u64) -> Result<bool> {
         Ok(position == self.end.position || self.offsets_at(position)?.is_some())
     }
 
-    /// Whether a batch begins at `position` that starts at or before offset `upto`, ends at or before offset `last` and is
+    /// Whether a batch begins at `position` that starts at or before offset `end_offset`, ends at or before offset `last` and is
     /// followed by another one: what an index entry claims that leads there.
-    pub(super) fn bear_out(&mut self, position: u64, last: u64, upto: u64) -> Result<bool> {
+    pub(super) fn bear_out(&mut self, position: u64, last: u64, end_offset: u64) -> Result<bool> {
         let Some(found) = self.at(position)? else { return Ok(false) };
         let Some(offsets) = self.offsets_of(&found.header) else { return Ok(false) };
-        if *offsets.start() > upto || *offsets.end() > last {
+        if *offsets.start() > end_offset || *offsets.end() > last {
             return Ok(false);
         }
-        let next =
-            if found.behind == self.end.position { None } else { Some(self.offsets_at(found.behind)?) };
+        let next = if found.after == self.end.position { None } else { Some(self.offsets_at(found.after)?) };
         Ok(next.is_none_or(|next| next.is_some_and(|next| next.start() > offsets.end())))
     }
 }

@@ -1,7 +1,7 @@
 //! One segment: the log file that begins at a base offset, and its two indexes.
 //!
 //! A segment grows at its end through its one [`SegmentWriter`] and is sealed once. Readers hold a [`SegmentView`];
-//! what it gives out lies below the published [`SegmentEnd`] and never changes. Other segments are not known here.
+//! what it returns lies below the published [`SegmentEnd`] and never changes. Other segments are not known here.
 //!
 //! # The end of its life
 //!
@@ -13,7 +13,7 @@
 //! | indexed: the index files are written | [`Index::Stored`] in place of the entries | [`UnfinishedSegment::write_indexes`], or found so |
 //! | finished | the recovery point has passed it | `partition`, once the directory is synced |
 //!
-//! Each step is told by one thing, which only the next line's function changes, in this order, so none can contradict
+//! Each step is reported by one thing, which only the next line's function changes, in this order, so none can contradict
 //! another: what is trimmed was sealed, because only sealing gives what trims for good, and entries go when the files that
 //! take their place are written. The close of a partition trims and indexes a segment that is not sealed; nothing is
 //! appended to it any more. A segment found on disk has no writer and no entries in memory ([`Owner::Log`]) until a writer
@@ -21,9 +21,9 @@
 //!
 //! # Locks
 //!
-//! `standing` is read while a file is opened by name, and written while files are renamed. `index` is held for one lookup or
+//! `file_state` is read while a file is opened by name, and written while files are renamed. `index` is held for one lookup or
 //! one new index; a writer that finds it locked leaves an entry out. `doubt`, `mapping` and a writer's `rewrite` guard
-//! themselves. Under `index` and `mapping` only `standing` and `doubt` are taken, under those two nothing, so no thread waits in
+//! themselves. Under `index` and `mapping` only `file_state` and `doubt` are taken, under those two nothing, so no thread waits in
 //! a circle; no lock of a partition is taken under any of them.
 
 mod cleaned;
@@ -48,7 +48,7 @@ use parking_lot::{Mutex, RwLock};
 pub(crate) use cleaned::{CleanedSegment, CleanedWriter, admit_swapped, remove_cleaned};
 pub(crate) use ends::{BatchesEnd, LogBytes, end_of_batches, knows_more, whole_to_the_end};
 pub(crate) use entries::IndexEntries;
-pub(crate) use names::{Standing, beside};
+pub(crate) use names::{FileState, beside};
 pub(crate) use review::Review;
 pub(crate) use scan::{
     Batches, Checked, Indexing, Note, check_batches, index_anew, is_dense, relative_in_segment, skip_batches,
@@ -83,7 +83,7 @@ pub(crate) fn base_of(name: &str, suffix: &str) -> Option<u64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentEnd {
     pub(crate) position: u64,
-    /// Offset behind the last record, relative to the base; at most 2³¹.
+    /// Offset after the last record, relative to the base; at most 2³¹.
     pub(crate) relative_next: u32,
     /// No more will come; the segment list has the next segment.
     pub(crate) sealed: bool,
@@ -109,16 +109,16 @@ pub(crate) struct Segment {
     base: u64,
     /// The log file's own name, in its directory.
     path: PathBuf,
-    /// What is appended to the names of all its files at present. Whoever opens one by name holds this for as long, so
-    /// that nobody opens a file that has taken the place of this segment's.
-    standing: RwLock<Standing>,
+    /// What is appended to the names of all its files at present. Code that opens one by name holds this for as long, so
+    /// that it opens no file that has taken the place of this segment's.
+    file_state: RwLock<FileState>,
     disk: Disk,
     tail: Arc<Tail>,
     owner: Owner,
     /// The map in use, if anybody uses one.
     mapping: Mutex<Weak<Mapping>>,
     index: Mutex<Index>,
-    /// Largest timestamp of a sealed segment by its index, once somebody asked.
+    /// Largest timestamp of a sealed segment by its index, once it was needed.
     largest_timestamp: AtomicI64,
     /// The same, where the batches bear it out.
     known_largest: AtomicI64,
@@ -188,7 +188,7 @@ impl Segment {
         Self {
             base,
             path,
-            standing: RwLock::default(),
+            file_state: RwLock::default(),
             disk: disk.clone(),
             tail,
             owner: Owner::Writer,
@@ -202,10 +202,10 @@ impl Segment {
 
     /// The same, found under the names of a swap that is under way.
     pub(crate) fn in_swap(self) -> Self {
-        Self { standing: RwLock::new(Standing::Swap), ..self }
+        Self { file_state: RwLock::new(FileState::Swap), ..self }
     }
 
-    /// The same, for as long as this file is what its name stands for.
+    /// The same, for as long as this file is what its name means.
     pub(crate) fn only_of(self, file: &PlainFile) -> Self {
         Self { owner: Owner::AnotherProcess(file.identity()), ..self }
     }
@@ -215,7 +215,7 @@ impl Segment {
         Self { index: Mutex::new(Index::Growing(entries)), ..self }
     }
 
-    /// For whoever follows a segment that another process writes: publishes what was found whole behind the end. One
+    /// For a reader that tails a segment that another process writes: publishes what was found whole past the end. One
     /// caller at a time; the end of a segment never goes back.
     pub(crate) fn follow_to(&self, position: u64, relative_next: u32, sealed: bool) {
         let end = SegmentEnd { position, relative_next, sealed };
@@ -228,7 +228,7 @@ impl Segment {
 
     /// Where the log file is, or was a moment ago: to be named, not to be opened.
     pub(crate) fn path(&self) -> PathBuf {
-        self.standing.read().of(&self.path)
+        self.file_state.read().of(&self.path)
     }
 
     #[inline]
@@ -241,32 +241,32 @@ impl Segment {
         &self.tail
     }
 
-    /// What [`end`](Self::end) tells, as one number to be compared.
+    /// What [`end`](Self::end) reports, as one number to be compared.
     #[inline]
     pub(crate) fn end_word(&self) -> u64 {
         self.tail.word()
     }
 
-    /// Offset behind the segment's last record.
+    /// Offset after the segment's last record.
     #[inline]
     pub(crate) fn next_offset(&self) -> u64 {
         self.base + u64::from(self.end().relative_next)
     }
 
-    /// Its files were deleted. Tells how many bytes somebody who reads them keeps on the device.
+    /// Its files were deleted. Reports how many bytes its readers keep on the device.
     pub(crate) fn pinned(&self) -> u64 {
         self.mapping.lock().upgrade().map_or(0, |mapping| mapping.pin())
     }
 
-    /// Starts of batches behind `position`, as far as the index knows them.
-    pub(crate) fn positions_behind(&self, position: u64) -> Vec<u64> {
+    /// Starts of batches after `position`, as far as the index knows them.
+    pub(crate) fn positions_after(&self, position: u64) -> Vec<u64> {
         match &*self.index.lock() {
-            Index::Growing(entries) => entries.positions_behind(position),
+            Index::Growing(entries) => entries.positions_after(position),
             Index::Stored => self
                 .by_name(|path| stored_index::load(&self.disk, path, self.end().position))
                 .ok()
                 .flatten()
-                .map(|entries| entries.positions_behind(position))
+                .map(|entries| entries.positions_after(position))
                 .unwrap_or_default(),
         }
     }
@@ -357,7 +357,7 @@ impl Segment {
         matches!(*self.index.lock(), Index::Stored)
     }
 
-    /// Whether the index is to be made anew, and why. Tells one caller; what it can do about it is done then.
+    /// Whether the index is to be rebuilt, and why. Reports one caller; what it can do about it is done then.
     pub(crate) fn take_doubt(&self) -> Option<&'static str> {
         let mut doubt = self.doubt.lock();
         let Doubt::Raised(reason) = *doubt else { return None };
@@ -382,7 +382,7 @@ impl Segment {
         })
     }
 
-    /// Whether its index was made anew from all of its batches, the last one included.
+    /// Whether its index was rebuilt from all of its batches, the last one included.
     fn has_adopted(&self) -> bool {
         *self.doubt.lock() == Doubt::Adopted
     }
@@ -396,7 +396,7 @@ impl Segment {
         stored(OFFSET_INDEX, entries.offset_file()) && stored(TIME_INDEX, entries.time_file())
     }
 
-    /// The time by which a segment that is not written to is judged, as its index has it: its largest timestamp or, if no
+    /// The time by which a segment that is not written to has its age, as its index has it: its largest timestamp or, if no
     /// record has one, when its file was last changed.
     pub(crate) fn newest(&self) -> Result<i64> {
         match self.claimed_largest()? {

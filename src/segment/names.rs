@@ -9,9 +9,9 @@ use crate::format::file_names::{BEING_CLEANED, DELETED, SWAP, with_ending};
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, PlainFile};
 
-/// What stands behind the names of a segment's files.
+/// What comes after the names of a segment's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Standing {
+pub(crate) enum FileState {
     /// Nothing: the segment is part of the log.
     #[default]
     Plain,
@@ -23,7 +23,7 @@ pub(crate) enum Standing {
     Deleted,
 }
 
-impl Standing {
+impl FileState {
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Plain => "",
@@ -38,7 +38,7 @@ impl Standing {
         with_ending(plain, self.suffix())
     }
 
-    /// What a name is without what stands behind it, and what that is.
+    /// What a name is without what comes after it, and what that is.
     pub(crate) fn split(name: &str) -> (&str, Self) {
         let ending = [Self::Cleaned, Self::Swap, Self::Deleted];
         let found = ending.into_iter().find_map(|one| Some((name.strip_suffix(one.suffix())?, one)));
@@ -46,11 +46,11 @@ impl Standing {
     }
 }
 
-/// The file with this suffix beside a log file, which may have any standing.
+/// The file with this suffix beside a log file, which may be in any state.
 pub(crate) fn beside(log: &Path, suffix: &str) -> PathBuf {
     let name = log.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let (plain, standing) = Standing::split(name);
-    standing.of(&log.with_file_name(plain).with_extension(suffix))
+    let (plain, file_state) = FileState::split(name);
+    file_state.of(&log.with_file_name(plain).with_extension(suffix))
 }
 
 impl Segment {
@@ -68,45 +68,45 @@ impl Segment {
 
     /// Does what needs the name of the log file or, by [`beside`], of one of the others. It stays what it is until then.
     pub(crate) fn by_name<T>(&self, look: impl FnOnce(&Path) -> T) -> T {
-        let standing = self.standing.read();
-        look(&standing.of(&self.path))
+        let file_state = self.file_state.read();
+        look(&file_state.of(&self.path))
     }
 
     /// The same where the directory of the segment has been moved.
     pub(crate) fn by_name_in<T>(&self, directory: &Path, look: impl FnOnce(&Path) -> T) -> T {
-        let standing = self.standing.read();
-        look(&standing.of(&directory.join(self.path.file_name().unwrap_or_default())))
+        let file_state = self.file_state.read();
+        look(&file_state.of(&directory.join(self.path.file_name().unwrap_or_default())))
     }
 
-    /// Renames all files of the segment, or none. Where not even what was begun can be undone, the segment stands where
+    /// Renames all files of the segment, or none. Where not even what was begun can be undone, the segment is where
     /// its log file does, and the next attempt does the rest.
     ///
-    /// Where that is follows from the renames that succeeded: the names cannot always be looked at.
-    pub(crate) fn set_standing(&self, to: Standing) -> Result<()> {
-        let mut standing = self.standing.write();
-        let from = if to == Standing::Plain && *standing == to { Standing::Swap } else { *standing };
+    /// Where that is follows from the renames that succeeded: the names cannot always be checked.
+    pub(crate) fn set_file_state(&self, to: FileState) -> Result<()> {
+        let mut file_state = self.file_state.write();
+        let from = if to == FileState::Plain && *file_state == to { FileState::Swap } else { *file_state };
         let (renamed, log_has_moved) = rename_what_is_there(&self.disk, &self.path, from, to);
         if renamed.is_ok() || log_has_moved {
-            *standing = to;
+            *file_state = to;
         }
         renamed
     }
 }
 
-/// Gives all files of a segment another standing. The log goes first when the segment becomes part of its log: without
-/// it the others are nobody's. It goes last when the segment leaves, so that whoever opens the log in between knows of
+/// Puts all files of a segment into another state. The log goes first when the segment becomes part of its log: without
+/// it the others have no owner. It goes last when the segment leaves, so that an open in between knows of
 /// the others. After a failure all are what they were, unless that fails too.
-pub(super) fn rename_files(disk: &Disk, plain: &Path, from: Standing, to: Standing) -> Result<()> {
+pub(super) fn rename_files(disk: &Disk, plain: &Path, from: FileState, to: FileState) -> Result<()> {
     rename_what_is_there(disk, plain, from, to).0
 }
 
 /// The same. With the outcome comes whether the log has got its new name and kept it.
-fn rename_what_is_there(disk: &Disk, plain: &Path, from: Standing, to: Standing) -> (Result<()>, bool) {
+fn rename_what_is_there(disk: &Disk, plain: &Path, from: FileState, to: FileState) -> (Result<()>, bool) {
     if from == to {
         return (Ok(()), false);
     }
     let mut suffixes = [LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX];
-    if to != Standing::Plain {
+    if to != FileState::Plain {
         suffixes.reverse();
     }
     let mut done: Vec<(PathBuf, PathBuf)> = Vec::new();
@@ -137,15 +137,15 @@ mod tests {
 
     #[test]
     fn names_come_apart_and_together() {
-        for (name, plain, standing) in [
-            ("00000000000000000007.log", "00000000000000000007.log", Standing::Plain),
-            ("00000000000000000007.log.swap", "00000000000000000007.log", Standing::Swap),
-            ("00000000000000000007.log.cleaned", "00000000000000000007.log", Standing::Cleaned),
-            ("00000000000000000007.log.deleted", "00000000000000000007.log", Standing::Deleted),
+        for (name, plain, file_state) in [
+            ("00000000000000000007.log", "00000000000000000007.log", FileState::Plain),
+            ("00000000000000000007.log.swap", "00000000000000000007.log", FileState::Swap),
+            ("00000000000000000007.log.cleaned", "00000000000000000007.log", FileState::Cleaned),
+            ("00000000000000000007.log.deleted", "00000000000000000007.log", FileState::Deleted),
         ] {
-            assert_eq!(Standing::split(name), (plain, standing));
-            assert_eq!(standing.of(Path::new(plain)), Path::new(name));
-            let index = plain.replace("log", "index") + standing.suffix();
+            assert_eq!(FileState::split(name), (plain, file_state));
+            assert_eq!(file_state.of(Path::new(plain)), Path::new(name));
+            let index = plain.replace("log", "index") + file_state.suffix();
             assert_eq!(beside(&Path::new("d").join(name), "index"), Path::new("d").join(index));
         }
     }

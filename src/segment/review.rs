@@ -1,4 +1,4 @@
-//! Going through all headers of a segment, in slices: the truth about its times, and its indexes made anew.
+//! Going through all headers of a segment, in slices: the truth about its times, and its indexes rebuilt.
 
 use super::headers::Headers;
 use super::scan::Indexing;
@@ -10,7 +10,7 @@ use crate::sys::PlainFile;
 const SLICE_BYTES: u64 = 8 << 20;
 const SLICE_READS: u64 = 2048;
 
-/// A walk over the headers of a segment that can be gone on with.
+/// A walk over the headers of a segment that can be continued.
 #[derive(Debug)]
 pub(crate) struct Review {
     base: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Review {
     /// Above it lies the future, and the largest timestamp that does not.
     now: i64,
     largest_past: Option<i64>,
-    /// It came upon a header that makes no sense.
+    /// It came upon a header that is invalid.
     is_damaged: bool,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Times {
     pub(crate) largest: Option<i64>,
     /// The same without what was the future at the time of the review.
     pub(crate) largest_past: Option<i64>,
-    /// Not all of the segment could be looked at.
+    /// Not all of the segment could be checked.
     pub(crate) is_damaged: bool,
 }
 
@@ -67,11 +67,11 @@ impl Review {
                 break;
             };
             let timestamp = found.indexed_timestamp();
-            let bytes = found.behind - self.position;
+            let bytes = found.after - self.position;
             self.is_damaged = self.index.note(self.position, bytes, *offsets.end(), timestamp).is_err();
             self.note_time(timestamp);
             self.largest_header = self.largest_header.max(found.max_timestamp);
-            self.position = found.behind;
+            self.position = found.after;
         }
         Ok(true)
     }
@@ -89,12 +89,12 @@ impl Review {
         }
     }
 
-    /// The time that it tells the past from the future by.
+    /// The time that it reports the past from the future by.
     pub(crate) fn began_at(&self) -> i64 {
         self.now
     }
 
-    /// Behind the last batch that was looked at.
+    /// After the last batch that was checked.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }

@@ -27,7 +27,7 @@ pub(crate) struct Batches<'f> {
     buffered_from: u64,
 }
 
-/// Is told of every batch that is passed, and of the control record in it.
+/// Is reported every batch that is passed, and of the control record in it.
 pub(crate) type Note<'n> = &'n mut dyn FnMut(&BatchHeader, Option<ControlRecord>);
 
 /// Why a scan ended.
@@ -99,7 +99,7 @@ impl<'f> Batches<'f> {
         range.and_then(|range| self.buffer.get(range)).unwrap_or_default()
     }
 
-    /// Skips the batch here by its header alone. `None` if the header makes no sense.
+    /// Skips the batch here by its header alone. `None` if the header is invalid.
     pub(crate) fn skip(&mut self) -> Result<Option<(u64, BatchHeader, u64)>> {
         let (position, expected) = (self.position, self.expected);
         let left = self.length.saturating_sub(position);
@@ -127,15 +127,15 @@ impl<'f> Batches<'f> {
         if !header.is_control() || length > STEP as u64 {
             return Ok(None);
         }
-        let behind = std::mem::replace(&mut self.position, position);
+        let after = std::mem::replace(&mut self.position, position);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let bytes = self.bytes(length).map(|bytes| bytes.get(..length));
         let control = bytes.map(|frame| frame.and_then(ControlRecord::of_batch));
-        self.position = behind;
+        self.position = after;
         control
     }
 
-    /// Passes the batch here by its header alone if that makes sense, else if it is whole, and tells of it.
+    /// Passes the batch here by its header alone if that is valid, else if it is whole, and reports it.
     /// `Some`: why it is neither.
     pub(crate) fn pass(&mut self, note: Note<'_>) -> Result<Option<InvalidBatch>> {
         if let Some((position, header, length)) = self.skip()? {
@@ -145,7 +145,7 @@ impl<'f> Batches<'f> {
         Ok(self.next()?.err().map(|stop| stop.reason))
     }
 
-    /// Passes the batch here if it is whole, checksum included, and tells of it. `Some`: why it is not.
+    /// Passes the batch here if it is whole, checksum included, and reports it. `Some`: why it is not.
     pub(crate) fn pass_whole(&mut self, note: Note<'_>) -> Result<Option<InvalidBatch>> {
         match self.next()? {
             Err(stop) => Ok(Some(stop.reason)),
@@ -175,7 +175,7 @@ impl<'f> Batches<'f> {
         Ok(true)
     }
 
-    /// Whether a complete batch that fits behind this position follows somewhere: a hole in the middle, not a torn end.
+    /// Whether a complete batch that fits after this position follows somewhere: a hole in the middle, not a torn end.
     pub(crate) fn valid_batch_follows(&mut self) -> Result<bool> {
         const MAGIC: usize = 16;
         while self.position + (HEADER_BYTES as u64) < self.length {
@@ -256,17 +256,17 @@ impl Indexing {
     }
 }
 
-/// Passes over batches by their headers alone, except the last one that ends at or before offset `upto`: whether the
-/// way led along real batches shows where it ends. Stops before a header that makes no sense.
+/// Passes over batches by their headers alone, except the last one that ends at or before offset `end_offset`: whether the
+/// way led along real batches shows where it ends. Stops before a header that is invalid.
 pub(crate) fn skip_batches(
     batches: &mut Batches<'_>,
-    upto: u64,
+    end_offset: u64,
     index: &mut Indexing,
     note: Note<'_>,
 ) -> Result<()> {
-    while batches.expected < upto {
+    while batches.expected < end_offset {
         let before = (batches.position, batches.expected, batches.dense);
-        let skipped = batches.skip()?.filter(|_| batches.expected < upto);
+        let skipped = batches.skip()?.filter(|_| batches.expected < end_offset);
         let skipped = skipped.filter(|(position, header, length)| {
             let timestamp = if header.record_count == 0 { -1 } else { header.max_timestamp };
             index.note(*position, *length, batches.expected - 1, timestamp).is_ok()
@@ -280,7 +280,7 @@ pub(crate) fn skip_batches(
     Ok(())
 }
 
-/// Index entries of `length` bytes of complete batches that end before offset `next`, made anew.
+/// Index entries of `length` bytes of complete batches that end before offset `next`, rebuilt.
 pub(crate) fn make_entries(
     file: &PlainFile,
     length: u64,
@@ -291,7 +291,7 @@ pub(crate) fn make_entries(
     Ok(index_anew(file, length, base, next, interval)?.entries)
 }
 
-/// Makes the index of `length` bytes of batches that end before offset `next`, and tells where the way from batch to batch
+/// Makes the index of `length` bytes of batches that end before offset `next`, and reports where the way from batch to batch
 /// ends.
 pub(crate) fn index_anew(
     file: &PlainFile,
@@ -315,7 +315,7 @@ pub(crate) struct Checked {
     pub(crate) reason: InvalidBatch,
 }
 
-/// Checks batches from where `batches` stands to the first that is not complete or cannot belong to the segment.
+/// Checks batches from where `batches` is to the first that is not complete or cannot belong to the segment.
 pub(crate) fn check_batches(
     batches: &mut Batches<'_>,
     mut index: Indexing,

@@ -1,10 +1,10 @@
 //! Finding the batch with an offset or a time along the headers of batches, which may be damaged.
 //!
-//! Checksums are not looked at on the way, so a header may lie. What a damaged one can do is bounded: a search ends at the
-//! right batch, or at a batch not behind the damage, so that reading on from there tells of it. It never ends behind
-//! records that were not looked at.
+//! Checksums are not checked on the way, so a header may lie. What a damaged one can do is bounded: a search ends at the
+//! right batch, or at a batch not after the damage, so that reading on from there reports it. It never ends after
+//! records that were not checked.
 
-use super::headers::{Found, Headers};
+use super::headers::{FoundBatch, Headers};
 use super::stored_index::TimePair;
 use super::times::{self, Claim};
 use super::{POSITIONS_DIFFER, SegmentView, TIMES_DIFFER};
@@ -46,9 +46,9 @@ impl SegmentView {
         search(headers, from, offset)
     }
 
-    /// Position of the first batch at or behind `offset` that has a record at `at` or later, if there is one.
+    /// Position of the first batch at or after `offset` that has a record at `at` or later, if there is one.
     pub(crate) fn position_of_time(&self, at: i64, offset: u64) -> Result<Option<u64>> {
-        // What is looked at lies close together, in one window most often.
+        // What is checked lies close together, in one window most often.
         let headers = &mut self.headers();
         if self.is_before(headers, at)? {
             return Ok(None);
@@ -57,14 +57,14 @@ impl SegmentView {
         let mut position = self.position_along(headers, from)?;
         while position < headers.end.position {
             match headers.at(position)? {
-                Some(found) if found.max_timestamp < at => position = found.behind,
+                Some(found) if found.max_timestamp < at => position = found.after,
                 _ => return Ok(Some(position)),
             }
         }
         Ok(None)
     }
 
-    /// Whether every record of this sealed segment is older than `at`, as the time index tells and the batches bear out.
+    /// Whether every record of this sealed segment is older than `at`, as the time index reports and the batches bear out.
     fn is_before(&self, headers: &mut Headers<'_, Self>, at: i64) -> Result<bool> {
         // Where another process writes, the index may not have its final form yet.
         if !self.segment().end().sealed || self.segment().is_anothers() {
@@ -85,8 +85,8 @@ impl SegmentView {
         Ok(is_before)
     }
 
-    /// Whether the batches bear out what the files of the index have as the largest timestamp, as far as looking behind the
-    /// last two entries tells. An index in memory was made from the batches.
+    /// Whether the batches bear out what the files of the index have as the largest timestamp, as far as looking after the
+    /// last two entries reports. An index in memory was made from the batches.
     pub(crate) fn bears_out_largest(&self) -> Result<bool> {
         let segment = self.segment();
         if segment.known_largest().is_some() || segment.end().position == 0 || !segment.has_index_files() {
@@ -133,38 +133,38 @@ fn search(headers: &mut Headers<'_, SegmentView>, from: u64, offset: u64) -> Res
     let mut position = from;
     // The last batch that made sense and ends before the offset, and where it ends.
     let mut before: Option<(u64, u64)> = None;
-    // Where to read on from to be told of damage that may hide the offset.
+    // Where to read on from to be reported damage that may hide the offset.
     let mut hidden = None;
     while position < headers.end.position {
-        let told_at = before.map_or(position, |(before, _)| before);
-        let Some(Found { header, behind, .. }) = headers.at(position)? else {
-            return Ok(indexed(headers, from, offset)?.unwrap_or(told_at));
+        let reported_at = before.map_or(position, |(before, _)| before);
+        let Some(FoundBatch { header, after, .. }) = headers.at(position)? else {
+            return Ok(indexed(headers, from, offset)?.unwrap_or(reported_at));
         };
         match headers.offsets_of(&header) {
             // Either this header is damaged, or the length of the batch before.
             None => {
-                if !(0..=2).contains(&header.magic) && !headers.goes_on_at(behind)? {
-                    return Ok(indexed(headers, from, offset)?.unwrap_or(told_at));
+                if !(0..=2).contains(&header.magic) && !headers.continues_at(after)? {
+                    return Ok(indexed(headers, from, offset)?.unwrap_or(reported_at));
                 }
-                hidden.get_or_insert(told_at);
+                hidden.get_or_insert(reported_at);
             }
             Some(offsets) => {
                 let overlaps = before.is_some_and(|(_, next)| *offsets.start() < next);
-                if overlaps && headers.is_whole(told_at)? {
-                    hidden.get_or_insert(told_at);
+                if overlaps && headers.is_whole(reported_at)? {
+                    hidden.get_or_insert(reported_at);
                 } else if *offsets.end() < offset {
                     // What made no sense before this batch does not hold the offset.
                     (before, hidden) = (Some((position, *offsets.end() + 1)), None);
                 } else if *offsets.start() > offset {
                     return Ok(hidden.unwrap_or(position));
-                } else if !only_pretends(headers, position, behind, offset)? {
+                } else if !only_pretends(headers, position, after, offset)? {
                     return Ok(position);
                 } else {
                     hidden.get_or_insert(position);
                 }
             }
         }
-        position = behind;
+        position = after;
     }
     Ok(hidden.unwrap_or(headers.end.position))
 }
@@ -174,18 +174,18 @@ fn search(headers: &mut Headers<'_, SegmentView>, from: u64, offset: u64) -> Res
 fn only_pretends(
     headers: &mut Headers<'_, SegmentView>,
     position: u64,
-    behind: u64,
+    after: u64,
     offset: u64,
 ) -> Result<bool> {
-    let next = headers.offsets_at(behind)?;
+    let next = headers.offsets_at(after)?;
     Ok(next.is_some_and(|next| *next.start() <= offset) && !headers.is_whole(position)?)
 }
 
-/// Position of the batch with `offset`, if an index entry behind `from` points to it: a way past damage.
+/// Position of the batch with `offset`, if an index entry after `from` points to it: a way past damage.
 fn indexed(headers: &mut Headers<'_, SegmentView>, from: u64, offset: u64) -> Result<Option<u64>> {
-    for position in headers.source.segment().positions_behind(from) {
+    for position in headers.source.segment().positions_after(from) {
         let holds = headers.offsets_at(position)?.is_some_and(|offsets| offsets.contains(&offset));
-        // A batch may stand in the value of a record, where an index that is wrong may lead.
+        // A batch may are in the value of a record, where an index that is wrong may lead.
         if holds && headers.is_whole(position)? {
             return Ok(Some(position));
         }

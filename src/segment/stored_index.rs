@@ -1,4 +1,4 @@
-//! Index files of sealed segments. They are derived: one that is missing or makes no sense costs a longer scan.
+//! Index files of sealed segments. They are derived: one that is missing or is invalid costs a longer scan.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ impl<const N: usize> Entries<N> {
 /// The last entry for an offset that is not above `relative`.
 pub(super) fn entry_before(disk: &Disk, log: &Path, relative: u32, end: u64) -> Result<Option<OffsetEntry>> {
     let Some(entries) = Entries::<OFFSET_ENTRY>::open(disk, log, OFFSET_INDEX)? else { return Ok(None) };
-    // Zeros behind the last entry, as a killed broker leaves them, end the ascending part.
+    // Zeros after the last entry, as a killed broker leaves them, end the ascending part.
     let found = entries.last_where(|entry| {
         let entry = OffsetEntry::decode(entry);
         entry.relative_offset <= relative && entry.position != 0
@@ -68,7 +68,7 @@ pub(super) fn last_position(disk: &Disk, log: &Path) -> Result<Option<u64>> {
         Some(last) => entries.get(last)?.filter(|last| position(last) > 0),
         None => return Ok(None),
     };
-    // Zeros behind the last entry are what a killed broker leaves.
+    // Zeros after the last entry are what a killed broker leaves.
     let last = match last {
         Some(last) => Some(last),
         None => entries.last_where(|entry| position(entry) > 0)?.map(|(_, last)| last),
@@ -99,7 +99,7 @@ pub(crate) fn start_before(
     Ok(if is_it { Ok(position) } else { Err(POSITIONS_DIFFER) })
 }
 
-/// Two entries of a time index, one behind the other: what the second one says is known to be new since the first.
+/// Two entries of a time index, one after the other: what the second one says is known to be new since the first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TimePair {
     pub(super) before: Option<TimeEntry>,
@@ -132,7 +132,7 @@ pub(super) fn times_before(disk: &Disk, log: &Path, at: i64) -> Result<Option<Ti
 /// The last entry, which has the largest timestamp.
 pub(super) fn last_times(disk: &Disk, log: &Path) -> Result<Option<TimePair>> {
     let Some(entries) = Entries::<TIME_ENTRY>::open(disk, log, TIME_INDEX)? else { return Ok(None) };
-    // Zeros behind the last entry are what a killed broker leaves; the first entry may hold a zero that is meant.
+    // Zeros after the last entry are what a killed broker leaves; the first entry may hold a zero that is meant.
     let found = match entries.last_where(|entry| TimeEntry::decode(entry).timestamp > 0)? {
         Some(found) => Some(found),
         None => entries.get(0)?.map(|first| (0, first)),

@@ -16,11 +16,11 @@ use crate::sys::PlainFile;
 pub(super) enum Claim {
     Holds,
     Wrong,
-    /// A header on the way makes no sense: nothing is known of what comes behind it.
+    /// A header on the way is invalid: nothing is known of what comes after it.
     Unclear,
 }
 
-/// Looks at the batches from position `from` on to the one with the entry's offset, which is relative to the base beside
+/// Checks the batches from position `from` on to the one with the entry's offset, which is relative to the base beside
 /// it; and, if the entry is to be the last one, on to the end.
 pub(super) fn check<S: Source>(
     headers: &mut Headers<'_, S>,
@@ -46,12 +46,12 @@ pub(super) fn check<S: Source>(
                 break;
             }
         }
-        position = found.behind;
+        position = found.after;
     }
     Ok(if is_borne_out { Claim::Holds } else { Claim::Wrong })
 }
 
-/// What is wrong with the last entries of an index that is to be gone on with, if anything is: what comes later would
+/// What is wrong with the last entries of an index that is to be continued, if anything is: what comes later would
 /// bear out what was wrong before.
 pub(super) fn refute_last(
     file: &PlainFile,
@@ -67,12 +67,12 @@ pub(super) fn refute_last(
         }
     }
     let Some(TimePair { before, entry: last }) = entries.last_times() else { return Ok(Some(TIMES_DIFFER)) };
-    let behind = before.map_or(0, |before| before.relative_offset.saturating_add(1));
-    let start = entries.entry_before(behind).filter(|_| before.is_some());
+    let after = before.map_or(0, |before| before.relative_offset.saturating_add(1));
+    let start = entries.entry_before(after).filter(|_| before.is_some());
     let from = match start {
         Some(entry) => {
             let (position, last) = (u64::from(entry.position), base + u64::from(entry.relative_offset));
-            if headers.bear_out(position, last, base + u64::from(behind))? { position } else { 0 }
+            if headers.bear_out(position, last, base + u64::from(after))? { position } else { 0 }
         }
         None => 0,
     };

@@ -45,7 +45,7 @@ impl Segment {
 pub(crate) struct SegmentView {
     segment: Arc<Segment>,
     source: Source,
-    /// The file, once a segment that another process writes has grown behind the map.
+    /// The file, once a segment that another process writes has grown after the map.
     grown: OnceLock<PlainFile>,
     /// What was last brought into memory for this reader: from and to, 32 bits each, which positions fit.
     warmed: AtomicU64,
@@ -78,7 +78,7 @@ impl SegmentView {
                 let mut warmed = before >> 32..before & u64::from(u32::MAX);
                 let confirmed = mapping.confirmed(range.clone(), path, &mut warmed);
                 self.warmed.store(warmed.start << 32 | warmed.end, Ordering::Relaxed);
-                confirmed?.ok_or_else(|| self.behind_end(range))
+                confirmed?.ok_or_else(|| self.after_end(range))
             }
             Source::File(file) => self.copied(file, range),
         }
@@ -86,7 +86,7 @@ impl SegmentView {
 
     fn copied(&self, file: &PlainFile, range: Range<u64>) -> Result<Confirmed> {
         if range.end > self.segment.end().position {
-            return Err(self.behind_end(range));
+            return Err(self.after_end(range));
         }
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
         #[cfg(test)]
@@ -94,17 +94,17 @@ impl SegmentView {
         let mut bytes = vec![0; length];
         let read = file.read_at(&mut bytes, range.start)?;
         if read < length {
-            return Err(self.behind_end(range));
+            return Err(self.after_end(range));
         }
         Ok(Confirmed::copied(bytes))
     }
 
-    fn behind_end(&self, range: Range<u64>) -> Error {
+    fn after_end(&self, range: Range<u64>) -> Error {
         let reason = format!("the file ends before byte {}, but the log reaches that far", range.end);
         Error::Corrupt(Box::new(Damage::new(&self.segment.path, range.start, reason)))
     }
 
-    /// The bytes of the batch at `position` as its length field tells them; `None` if that makes no sense.
+    /// The bytes of the batch at `position` as its length field reports them; `None` if that is invalid.
     pub(crate) fn batch_at(&self, position: u64) -> Result<Option<Confirmed>> {
         let end = self.segment.end().position;
         let header = self.read(position..end.min(position + HEADER_BYTES as u64))?;

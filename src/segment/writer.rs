@@ -25,7 +25,7 @@ pub(crate) struct SegmentWriter {
     log: LogWriter,
     pace: IndexPace,
     next_offset: u64,
-    /// How many offsets fit behind the base.
+    /// How many offsets fit after the base.
     most_offsets: u64,
     /// Bytes that can ever be in the file: as many as were asked for when it was begun, if the process may write as many.
     capacity: u64,
@@ -36,14 +36,14 @@ pub(crate) struct SegmentWriter {
     rewrite: Arc<Mutex<Rewrite>>,
 }
 
-/// Behind this position a file may differ from the medium although the kernel holds its pages for clean. Shared by all
+/// After this position a file may differ from the disk although the kernel holds its pages for clean. Shared by all
 /// who may sync the segment, so that none of them counts on a sync before the bytes were written again.
 type Rewrite = Option<u64>;
 
 /// What the writer finds out as it takes a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TakenBatch {
-    /// Somebody should work ahead of this writer.
+    /// Space should be preallocated for this writer.
     pub(crate) wants_growth: bool,
 }
 
@@ -76,7 +76,7 @@ impl SegmentWriter {
         LogWriter::prepare(disk, path, u64::from(capacity))
     }
 
-    /// Goes on with a segment found on disk, whose batches end there. What lies after them is cut off.
+    /// Continues with a segment found on disk, whose batches end there. What lies after them is cut off.
     pub(crate) fn reopen(
         disk: &Disk,
         directory: &Path,
@@ -150,7 +150,7 @@ impl SegmentWriter {
         self.segment.end().position
     }
 
-    /// After an unclean stop: the bytes behind `position` must be written again before a sync means anything.
+    /// After an unclean stop: the bytes after `position` must be written again before a sync means anything.
     pub(crate) fn rewrite_from(&mut self, position: u64) {
         *self.rewrite.lock() = Some(position);
     }
@@ -171,7 +171,7 @@ impl SegmentWriter {
         self.pace.largest().map(|largest| largest.timestamp).filter(|timestamp| *timestamp >= 0)
     }
 
-    /// Takes an index that was made from all batches so far in place of the one it has, and goes on with it.
+    /// Takes an index that was made from all batches so far in place of the one it has, and continues with it.
     pub(crate) fn adopt(&mut self, entries: IndexEntries, interval: u32) {
         let entries = entries.thinned();
         self.pace = IndexPace::new(interval, &entries);
@@ -191,7 +191,7 @@ impl SegmentWriter {
             && timestamp.saturating_sub(self.first_timestamp) > segment_ms.saturating_sub(self.jitter_ms)
     }
 
-    /// Puts the batch behind the last one and publishes it. It begins at `base_offset`, the next offset or one behind it.
+    /// Puts the batch after the last one and publishes it. It begins at `base_offset`, the next offset or one after it.
     /// `positioned`: by system call, not through the map.
     #[inline]
     pub(crate) fn append(
@@ -240,7 +240,7 @@ impl SegmentWriter {
         }
     }
 
-    /// Nothing more will be appended: readers go on to the next segment, which the segment list must hold already.
+    /// Nothing more will be appended: readers continue to the next segment, which the segment list must hold already.
     /// The files get their final form by [`UnfinishedSegment::trim_and_sync`] and
     /// [`UnfinishedSegment::write_indexes`].
     pub(crate) fn seal(mut self) -> UnfinishedSegment {
@@ -264,8 +264,8 @@ fn first_timestamp(file: &PlainFile, position: u64) -> Result<i64> {
     Ok(if header.magic == 2 { header.max_timestamp } else { -1 })
 }
 
-/// The index entries of a segment that was closed in order. Files that are missing or do not agree with the batches are
-/// made anew, which is told beside. So is a time index without entries: without the largest timestamp so far it would
+/// The index entries of a segment that was closed cleanly. Files that are missing or do not agree with the batches are
+/// rebuilt, which is reported beside. So is a time index without entries: without the largest timestamp so far it would
 /// become wrong.
 fn stored_or_made(
     disk: &Disk,
@@ -293,8 +293,8 @@ fn relative(base: u64, next_offset: u64) -> u32 {
     u32::try_from(next_offset.saturating_sub(base)).unwrap_or(u32::MAX)
 }
 
-/// A segment whose appended bytes are not on the medium yet. Keeps its descriptor until they are, or the system would
-/// forget to tell of a failure.
+/// A segment whose appended bytes are not on disk yet. Keeps its descriptor until they are, or the system would
+/// forget to report a failure.
 #[derive(Debug)]
 pub(crate) struct UnfinishedSegment {
     segment: Arc<Segment>,
@@ -312,7 +312,7 @@ pub(crate) struct UnfinishedSegment {
 pub(crate) enum FinishFailure {
     /// A write or a sync, or the file was cut by another program. Bytes may be lost, and no later sync reports that.
     Lost(Error),
-    /// Any other call before the bytes were durable: an open, a look at a file, a cut. No mark moved, and all of it can be
+    /// Any other call before the bytes were durable: an open, a check a file, a cut. No mark moved, and all of it can be
     /// done again later.
     Refused(Error),
     /// The bytes are on the disk; the indexes are not, or the file has not its final length: that can be done again later.
@@ -320,7 +320,7 @@ pub(crate) enum FinishFailure {
 }
 
 impl FinishFailure {
-    /// A look at the length of a file, or a cut of it, failed; `Corrupt` is one that has not the bytes that it had.
+    /// A check the length of a file, or a cut of it, failed; `Corrupt` is one that has not the bytes that it had.
     fn of_length(failure: Error) -> Self {
         if matches!(failure, Error::Corrupt(_)) { Self::Lost(failure) } else { Self::Refused(failure) }
     }
@@ -337,7 +337,7 @@ impl UnfinishedSegment {
         &self.segment
     }
 
-    /// Bytes on the medium.
+    /// Bytes on disk.
     pub(crate) fn sync(&self) -> std::result::Result<(), FinishFailure> {
         match self.growth.check_whole(self.position).map_err(FinishFailure::of_length) {
             // The records are there to be read, so this is no reason to call them unwritten. The next sync looks again.
@@ -358,7 +358,7 @@ impl UnfinishedSegment {
         self.position
     }
 
-    /// The final length of a segment nothing is appended to any more, and its bytes on the medium. Once is enough. Where the
+    /// The final length of a segment nothing is appended to any more, and its bytes on disk. Once is enough. Where the
     /// length is refused the bytes are on the disk all the same, as after [`Unindexed`](FinishFailure::Unindexed).
     pub(crate) fn trim_and_sync(&self) -> std::result::Result<(), FinishFailure> {
         if self.is_trimmed.load(Ordering::Acquire) {
@@ -374,7 +374,7 @@ impl UnfinishedSegment {
         Ok(())
     }
 
-    /// The index files of such a segment, each on the medium; their names are once the directory is synced.
+    /// The index files of such a segment, each on disk; their names are once the directory is synced.
     pub(crate) fn write_indexes(&self, disk: &Disk) -> Result<()> {
         let (offsets, times) = match &mut *self.segment.index.lock() {
             Index::Stored => return Ok(()),

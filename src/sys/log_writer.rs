@@ -311,7 +311,7 @@ impl Growth {
 
     /// Allocates and makes ready what the writer, now at `position`, will need in the next moments at its own pace.
     /// Stops in silence at a full disk: the writer will find out by itself, and say so.
-    pub(crate) fn work_ahead(&self, position: u64) {
+    pub(crate) fn preallocate_now(&self, position: u64) {
         self.requested.store(false, Ordering::Relaxed);
         let Ok(_entered) = self.file.enter() else {
             // As below.

@@ -231,7 +231,7 @@ fn defaults_of_the_log_are_written_down_with_new_topics() {
         Catalog::open(
             &LogDir::new(dir.path().to_owned(), disk.clone()),
             &checkpoints,
-            &Chores::default(),
+            &PartitionContext::default(),
             options,
             NOW,
         )

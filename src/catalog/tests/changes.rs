@@ -56,11 +56,11 @@ fn an_open_catalog_keeps_nothing_of_topics_that_were_deleted() {
 
     let disk = Disk::for_reading(dir.path(), true);
     let checkpoints = Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), false).unwrap();
-    let (chores, options) = (Chores::default(), CatalogOptions::default());
+    let (context, options) = (PartitionContext::default(), CatalogOptions::default());
     let tailing = Catalog::open_read_only(
         &LogDir::new(dir.path().to_owned(), disk.clone()),
         &checkpoints,
-        &chores,
+        &context,
         options,
     )
     .unwrap();

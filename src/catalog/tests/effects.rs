@@ -74,7 +74,7 @@ fn each_topic_setting_of_kafka_works_or_says_that_it_does_not_or_is_refused() {
     let taken: Vec<_> = KAFKA.iter().filter(|(_, class)| *class != Refused).map(|(name, _)| *name).collect();
     assert!(TopicConfig::defaults().entries().map(|(name, _)| name).eq(taken));
     let (_dir, catalog) = fresh(&["t"]);
-    let events = catalog.chores.events.listen();
+    let events = catalog.context.events.listen();
     for (at, (name, class)) in KAFKA.into_iter().enumerate() {
         let new = format!("new-{at}");
         let reported = |value: &str| {

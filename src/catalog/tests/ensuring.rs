@@ -55,7 +55,7 @@ fn defaults_of_the_log_are_not_asked_for() {
     let catalog = Catalog::open(
         &LogDir::new(dir.path().to_owned(), disk.clone()),
         &checkpoints,
-        &Chores::default(),
+        &PartitionContext::default(),
         options,
         NOW,
     )

@@ -23,7 +23,7 @@ use crate::format::batch::BatchBuilder;
 use crate::format::file_names::METADATA_DIRECTORY;
 use crate::format::record::RecordFields;
 use crate::format::uuid::Uuid;
-use crate::partition::{AppendRequest, Place};
+use crate::partition::{AppendAt, AppendRequest};
 use crate::sys::Disk;
 
 /// Exhaustive tests take every n-th step only where a system call takes long, as under Wine.
@@ -61,7 +61,7 @@ fn open_on(root: &Path, disk: &Disk) -> Result<Catalog> {
     Catalog::open(
         &LogDir::new(root.to_owned(), disk.clone()),
         &checkpoints,
-        &Chores::default(),
+        &PartitionContext::default(),
         CatalogOptions::default(),
         NOW,
     )
@@ -114,7 +114,7 @@ fn fill(topic: &TopicEntry) {
         partition
             .leader()
             .unwrap()
-            .append(AppendRequest::new(&mut builder.finish().unwrap(), Place::End, Durability::Buffered))
+            .append(AppendRequest::new(&mut builder.finish().unwrap(), AppendAt::End, Durability::Buffered))
             .unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::*;
-use crate::partition::{AppendRequest, Place};
+use crate::partition::{AppendAt, AppendRequest};
 use crate::sys::faults::{Faults, Operation};
 
 type Change = fn(&Catalog) -> Result<()>;
@@ -26,7 +26,7 @@ fn append(topic: &TopicEntry, partition: usize, level: Durability) -> Result<u64
     let fields = RecordFields { key: None, value: Some(b"v"), headers: &[] };
     builder.push(&fields, builder.measure(&fields, NOW), NOW);
     let mut batch = builder.finish().unwrap();
-    let request = AppendRequest::new(&mut batch, Place::End, level);
+    let request = AppendRequest::new(&mut batch, AppendAt::End, level);
     Ok(topic.partitions()[partition].leader()?.append(request)?.base_offset)
 }
 

@@ -1,7 +1,7 @@
 //! The age of segments by their batches, and indexes that turn out to disagree with these.
 //!
 //! An index is made from the batches and carries no checksum, so it decides nothing here. It says where to look, and what
-//! is found there must be what it says: else the answer comes from the batches, and the index is made anew. Before a
+//! is found there must be what it says: else the answer comes from the batches, and the index is rebuilt. Before a
 //! segment goes because it is old, all its headers are read; a slice at a time, without a lock that anybody who appends
 //! or reads would wait for.
 
@@ -14,7 +14,7 @@ use crate::partition::locks::{Lock, Rank};
 use crate::partition::{Appender, Leader, PartitionCore, Tailing};
 use crate::segment::{Review, Segment, TIMES_DIFFER};
 
-/// What is known of the oldest segments that somebody asked about.
+/// What is known of the oldest segments that retention asked about.
 #[derive(Debug)]
 pub(in crate::partition) struct Ages(Lock<Known>);
 
@@ -28,13 +28,13 @@ impl Default for Ages {
 struct Known {
     /// A review that is under way.
     review: Option<(Arc<Segment>, Review)>,
-    judged: Option<Judged>,
-    /// Base offset of the segment that was last told of because of a timestamp in the future.
-    told: Option<u64>,
+    checked: Option<CheckedAge>,
+    /// Base offset of the segment that was last reported because of a timestamp in the future.
+    reported: Option<u64>,
 }
 
 #[derive(Debug)]
-struct Judged {
+struct CheckedAge {
     segment: Weak<Segment>,
     /// Where the segment ended then.
     position: u64,
@@ -79,11 +79,11 @@ impl PartitionCore {
             return Ok(Some(Age { newest: i64::MAX, newest_past: None, at: now }));
         };
         let known = &mut *self.ages.0.lock();
-        if let Some(judged) = &known.judged
-            && judged.is_of(segment)
-            && judged.age.at >= since
+        if let Some(checked) = &known.checked
+            && checked.is_of(segment)
+            && checked.age.at >= since
         {
-            return Ok(Some(judged.age));
+            return Ok(Some(checked.age));
         }
         let begun = known.review.take();
         let begun = begun.filter(|(of, review)| Arc::ptr_eq(of, segment) && review.began_at() >= since);
@@ -104,7 +104,8 @@ impl PartitionCore {
             largest => file.changed_at()?.max(largest.unwrap_or(i64::MIN)),
         };
         let age = Age { newest, newest_past: times.largest_past, at: review.began_at() };
-        known.judged = Some(Judged { segment: Arc::downgrade(segment), position: review.position(), age });
+        known.checked =
+            Some(CheckedAge { segment: Arc::downgrade(segment), position: review.position(), age });
         if !review.agrees_with(claimed(segment)?) {
             adopt(segment, review)?;
         }
@@ -185,15 +186,15 @@ impl Leader {
         Ok(())
     }
 
-    /// Whether nobody was told yet that this segment is kept only because of a timestamp in the future.
+    /// Whether it was not reported yet that this segment is kept only because of a timestamp in the future.
     pub(crate) fn is_news_of_future(&self, base: u64) -> bool {
-        self.ages.0.lock().told != Some(base)
+        self.ages.0.lock().reported != Some(base)
     }
 
-    /// Tells of it.
+    /// Reports it.
     pub(crate) fn emit_future(&self, base: u64, timestamp: i64) {
-        self.ages.0.lock().told = Some(base);
-        self.chores.events.emit(|| Event::KeptByFutureTimestamp {
+        self.ages.0.lock().reported = Some(base);
+        self.context.events.emit(|| Event::KeptByFutureTimestamp {
             partition: self.id.clone(),
             base_offset: base,
             timestamp: Timestamp::from_millis(timestamp),
@@ -201,7 +202,7 @@ impl Leader {
     }
 }
 
-impl Judged {
+impl CheckedAge {
     fn is_of(&self, segment: &Arc<Segment>) -> bool {
         std::ptr::eq(self.segment.as_ptr(), Arc::as_ptr(segment)) && self.position == segment.end().position
     }

@@ -1,9 +1,9 @@
 //! The front of a partition: what is deleted there, and the files that go.
 //!
-//! Segments leave in four steps, each safe to stop behind: the log start rises, here and, by the caller, in the
-//! checkpoint on the medium; the segment list ends with them; their files are renamed to `.deleted`; the files go.
-//! Whoever opens the log in between removes what lies below the checkpoint. Readers keep what they hold; one that comes
-//! to an offset below the log start is told so, since the start rises before anything is gone.
+//! Segments leave in four steps, each safe to stop after: the log start rises, here and, by the caller, in the
+//! checkpoint on disk; the segment list ends with them; their files are renamed to `.deleted`; the files go.
+//! An open in between removes what lies below the checkpoint. Readers keep what they hold; one that comes
+//! to an offset below the log start is reported so, since the start rises before anything is gone.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use crate::events::Event;
 use crate::partition::cleanup::replace::Swap;
 use crate::partition::{Appender, Leader, LogView};
 use crate::position::Position;
-use crate::segment::{self, BatchesEnd, PRODUCER_SNAPSHOT, Segment, Standing, TRANSACTION_INDEX};
+use crate::segment::{self, BatchesEnd, FileState, PRODUCER_SNAPSHOT, Segment, TRANSACTION_INDEX};
 use crate::sys::disk;
 
-/// Files that a segment may have. The log last: while it is there, whoever opens the log knows of the others.
+/// Files that a segment may have. The log last: while it is there, the next open knows of the others.
 const SUFFIXES: [&str; 5] =
     [segment::OFFSET_INDEX, segment::TIME_INDEX, TRANSACTION_INDEX, PRODUCER_SNAPSHOT, segment::LOG];
 
@@ -25,18 +25,18 @@ const SUFFIXES: [&str; 5] =
 pub(in crate::partition) fn is_deleted(name: &str) -> bool {
     let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
     disk::is_removed(name)
-        || matches!(Standing::split(name), (plain, Standing::Deleted) if is_segments(plain))
+        || matches!(FileState::split(name), (plain, FileState::Deleted) if is_segments(plain))
 }
 
-/// How long files wait that a snapshot keeps, before it is looked at again whether they can go.
+/// How long files wait that a snapshot keeps, before it is checked again whether they can go.
 const KEPT_MS: i64 = 1000;
 
 /// Segments that have left the list and whose files are still there, oldest first.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct Front {
-    pub(super) doomed: VecDeque<Doomed>,
+    pub(super) expiring: VecDeque<PendingDeletion>,
     /// Segments that lay below the log start when the log was opened: their base offsets, and where they end. The log start
-    /// is one number in a file without a checksum, so they go no sooner than what retention deletes, and are told of.
+    /// is one number in a file without a checksum, so they go no sooner than what retention deletes, and are reported.
     pub(super) below_start: Vec<(u64, u64)>,
     /// Exchanged segments whose files do not have their names yet, oldest first.
     pub(in crate::partition) swaps: VecDeque<Swap>,
@@ -45,7 +45,7 @@ pub(in crate::partition) struct Front {
 }
 
 #[derive(Debug)]
-pub(super) struct Doomed {
+pub(super) struct PendingDeletion {
     pub(in crate::partition) segment: Arc<Segment>,
     /// When to remove the files, by the log's clock.
     pub(in crate::partition) due: i64,
@@ -115,7 +115,7 @@ impl Leader {
     }
 
     /// Makes ready for a log start at `before`, which the caller writes to the checkpoint and then raises it to. What is to
-    /// be hidden is on the medium when this returns: else the log could end below its start after a power failure.
+    /// be hidden is on disk when this returns: else the log could end below its start after a power failure.
     pub(crate) fn prepare_start(self: &Arc<Self>, before: u64) -> Result<()> {
         let bounds = self.bounds()?;
         self.check_place()?;
@@ -127,7 +127,7 @@ impl Leader {
         if before > bounds.durable { self.sync() } else { Ok(()) }
     }
 
-    /// Begins a new segment if the log still ends at `end`, so that all before can go. Tells whether it did.
+    /// Begins a new segment if the log still ends at `end`, so that all before can go. Returns whether it did.
     pub(crate) fn roll_at(self: &Arc<Self>, end: u64) -> Result<bool> {
         let mut appender = self.writer.appender();
         if matches!(&*appender, Appender::Idle { last: Some(_), next_offset, .. } if *next_offset == end) {
@@ -143,11 +143,11 @@ impl Leader {
     }
 
     /// Brings the segments before `offset`, which are to leave the log, to their final form, if they have not got it yet.
-    /// Tells whether they have.
+    /// Returns whether they have.
     pub(crate) fn finish_before(self: &Arc<Self>, offset: u64) -> Result<bool> {
         if !self.is_finished(offset) {
             match self.finish_to_leave(offset) {
-                // Those behind, which stay, wait for space.
+                // Those after, which stay, wait for space.
                 Ok(_) | Err(Error::StorageFull { .. }) => {}
                 Err(failure) => return Err(failure),
             }
@@ -166,7 +166,7 @@ impl Leader {
         self.finish_swaps_of(&mut front, now)?;
         let log_start = self.log_start();
         if self.segments().iter().nth(1).is_some_and(|next| next.base() <= log_start) {
-            // The checkpoint of log starts tells the same; this one is for when that is lost.
+            // The checkpoint of log starts reports the same; this one is for when that is lost.
             let _ = self.begin_epochs_at(log_start);
         }
         let mut dropped = self.doom_below_start(&mut front, now);
@@ -180,7 +180,7 @@ impl Leader {
             });
         }
         let due = now.saturating_add(self.retention().file_delete_delay_ms);
-        front.doomed.extend(gone.iter().map(|segment| Doomed {
+        front.expiring.extend(gone.iter().map(|segment| PendingDeletion {
             segment: Arc::clone(segment),
             due,
             renamed: false,
@@ -190,14 +190,14 @@ impl Leader {
         if dropped.segments > 0 {
             let Dropped { segments, bytes } = dropped;
             let partition = || self.id().clone();
-            self.chores.events.emit(|| Event::SegmentsDeleted {
+            self.context.events.emit(|| Event::SegmentsDeleted {
                 partition: partition(),
                 segments,
                 bytes,
                 log_start,
             });
         }
-        self.rename_doomed(&mut front)?;
+        self.rename_expiring(&mut front)?;
         Ok(dropped)
     }
 
@@ -216,7 +216,7 @@ impl Leader {
                 true,
             );
             if let Some(segment) = found.map(Arc::new) {
-                front.doomed.push_back(Doomed { segment, due, renamed: false });
+                front.expiring.push_back(PendingDeletion { segment, due, renamed: false });
                 dropped.segments += 1;
                 dropped.bytes += bytes;
             }
@@ -235,27 +235,27 @@ impl Leader {
         if self.has_ended() {
             return Ok(None);
         }
-        self.rename_doomed(&mut front)?;
+        self.rename_expiring(&mut front)?;
         if self.is_kept() {
             // A snapshot may need them yet.
-            let later = |doomed: &Doomed| doomed.due.max(now.saturating_add(KEPT_MS));
-            return Ok(front.doomed.front().map(later));
+            let later = |expiring: &PendingDeletion| expiring.due.max(now.saturating_add(KEPT_MS));
+            return Ok(front.expiring.front().map(later));
         }
-        while let Some(next) = front.doomed.front().filter(|doomed| doomed.due <= now) {
+        while let Some(next) = front.expiring.front().filter(|expiring| expiring.due <= now) {
             for path in self.files_of(next.segment.base()) {
-                self.disk.remove_file(&Standing::Deleted.of(&path))?;
+                self.disk.remove_file(&FileState::Deleted.of(&path))?;
             }
             self.emit_pinned(std::iter::once(&next.segment));
-            front.doomed.pop_front();
+            front.expiring.pop_front();
         }
-        Ok(front.doomed.front().map(|doomed| doomed.due))
+        Ok(front.expiring.front().map(|expiring| expiring.due))
     }
 
-    fn rename_doomed(&self, front: &mut Front) -> Result<()> {
-        for doomed in front.doomed.iter_mut().filter(|doomed| !doomed.renamed) {
-            self.doom_snapshot(doomed.segment.base())?;
-            doomed.segment.set_standing(Standing::Deleted)?;
-            doomed.renamed = true;
+    fn rename_expiring(&self, front: &mut Front) -> Result<()> {
+        for expiring in front.expiring.iter_mut().filter(|expiring| !expiring.renamed) {
+            self.doom_snapshot(expiring.segment.base())?;
+            expiring.segment.set_file_state(FileState::Deleted)?;
+            expiring.renamed = true;
         }
         Ok(())
     }

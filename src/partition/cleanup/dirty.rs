@@ -1,7 +1,7 @@
 //! What compaction asks of a partition: how much of it is worth going through, what it must know of transactions, and
 //! files to write to. It reads segments by itself, and puts others in their place through [`swap`](crate::partition::cleanup::replace).
 //!
-//! Only segments that nothing will change any more are shown: sealed, in their final form on the medium, and without
+//! Only segments that nothing will change any more are shown: sealed, in their final form on disk, and without
 //! records of transactions that are open.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::partition::{Leader, SegmentList};
 use crate::segment::{CleanedWriter, Segment, remove_cleaned};
 use crate::sys;
 
-/// How long a partition waits that a snapshot keeps as it is, before it is looked at again.
+/// How long a partition waits that a snapshot keeps as it is, before it is checked again.
 const KEPT_MS: i64 = 1000;
 
 /// The part of a partition that can be gone through.
@@ -45,7 +45,7 @@ pub(crate) struct CompactionPlan {
 /// The last batch of records of a producer with an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LastBatch {
-    /// Below 0 if there is none, and only a marker tells of the producer.
+    /// Below 0 if there is none, and only a marker reports the producer.
     pub(crate) last_offset: i64,
     pub(crate) epoch: i16,
 }
@@ -72,14 +72,14 @@ impl Cleanable {
         self.segments.get(from..).unwrap_or_default()
     }
 
-    /// Behind the last offset that can be gone through.
+    /// After the last offset that can be gone through.
     pub(crate) fn end(&self) -> u64 {
         self.segments.last().map_or(0, |last| last.next_offset())
     }
 }
 
 impl Leader {
-    /// Compaction came upon something that it cannot judge. It is not tried again before the segments change.
+    /// Compaction came upon something that it cannot process. It is not tried again before the segments change.
     pub(crate) fn refuse_compaction(&self) {
         self.cleanup.refused.store(self.view.number(), Ordering::Relaxed);
     }
@@ -99,7 +99,7 @@ impl Leader {
         let list = self.segments();
         let mut segments = finished_below(&list, limit);
         let first_dirty = self.cleaned().unwrap_or(0).max(bounds.log_start);
-        // A checkpoint that tells of more than there is was of another log.
+        // A checkpoint that reports more than there is was of another log.
         let first_dirty = if first_dirty > bounds.log_end { bounds.log_start } else { first_dirty };
         let dirty = segments.partition_point(|segment| segment.next_offset() <= first_dirty);
         let mut next_due = None;
@@ -130,7 +130,7 @@ impl Leader {
         Ok(CompactionPlan { cleanable: Some(found).filter(Cleanable::is_worth_while), next_due })
     }
 
-    /// Whether these segments, one behind the other, are part of the log.
+    /// Whether these segments, one after the other, are part of the log.
     pub(crate) fn has_segments(&self, run: &[Arc<Segment>]) -> bool {
         run.is_empty() || self.segments().contains_run(run)
     }
@@ -167,8 +167,8 @@ impl Leader {
 
 /// The segments from the first on that end at or below an offset and are not written to.
 fn finished_below(list: &SegmentList, limit: u64) -> Vec<Arc<Segment>> {
-    let behind = list.iter().skip(1);
-    let pairs = list.iter().zip(behind);
+    let after = list.iter().skip(1);
+    let pairs = list.iter().zip(after);
     let finished = pairs.take_while(|(segment, next)| segment.end().sealed && next.base() <= limit);
     finished.map(|(segment, _)| Arc::clone(segment)).collect()
 }

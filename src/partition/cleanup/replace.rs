@@ -1,8 +1,8 @@
 //! Cleaned segments take the place of those they were made of.
 //!
-//! In this order, each step safe to stop behind:
+//! In this order, each step safe to stop after:
 //!
-//! | step | whoever opens the log then has |
+//! | step | the next open has |
 //! |---|---|
 //! | `.cleaned` files, written and synced | the old segments; the new files go |
 //! | renamed to `.swap`, the highest base offset first; directory synced | the old ones, if any is still `.cleaned`; else the new |
@@ -15,7 +15,7 @@
 //! the swap of the list on nothing is undone; what fails is tried again, and until then the new segments are read under
 //! the names they have.
 //!
-//! What is `.swap` was whole and on the medium before it got that name. Should it be empty, cut or damaged all the same, it
+//! What is `.swap` was whole and on disk before it got that name. Should it be empty, cut or damaged all the same, it
 //! never replaces segments that are still there: as long as none of them is `.deleted`, and what is left of the `.swap`
 //! files is in them, they are all of the log.
 
@@ -25,10 +25,10 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::partition::Leader;
-use crate::partition::cleanup::delete::{Doomed, Front};
+use crate::partition::cleanup::delete::{Front, PendingDeletion};
 use crate::partition::recovery::Loader;
 use crate::segment::{
-    self, Batches, CleanedSegment, LogBytes, PRODUCER_SNAPSHOT, Segment, Standing, admit_swapped,
+    self, Batches, CleanedSegment, FileState, LogBytes, PRODUCER_SNAPSHOT, Segment, admit_swapped,
     end_of_batches, remove_cleaned, whole_to_the_end,
 };
 use crate::sys::disk::kind_of;
@@ -72,7 +72,7 @@ impl Leader {
     }
 
     fn name_swap(&self, new: &[CleanedSegment]) -> Result<()> {
-        new.iter().rev().try_for_each(|one| one.segment.set_standing(Standing::Swap))?;
+        new.iter().rev().try_for_each(|one| one.segment.set_file_state(FileState::Swap))?;
         self.disk.sync_directory(&self.directory)
     }
 
@@ -92,17 +92,18 @@ impl Leader {
                 if swap.new.iter().all(|new| new.base() != old.base()) {
                     self.doom_snapshot(old.base())?;
                 }
-                old.set_standing(Standing::Deleted)?;
+                old.set_file_state(FileState::Deleted)?;
             }
             // The old names are gone before the new ones are there, whatever order a power cut leaves of renames: a `.swap` says
             // what to do about old segments that are still there, a plain segment does not.
             self.disk.sync_directory(&self.directory)?;
-            swap.new.iter().try_for_each(|new| new.set_standing(Standing::Plain))?;
+            swap.new.iter().try_for_each(|new| new.set_file_state(FileState::Plain))?;
             self.disk.sync_directory(&self.directory)?;
             let Some(swap) = front.swaps.pop_front() else { return Ok(()) };
             let due = now.saturating_add(self.retention().file_delete_delay_ms);
-            let doomed = swap.old.into_iter().map(|segment| Doomed { segment, due, renamed: true });
-            front.doomed.extend(doomed);
+            let expiring =
+                swap.old.into_iter().map(|segment| PendingDeletion { segment, due, renamed: true });
+            front.expiring.extend(expiring);
         }
         Ok(())
     }
@@ -113,14 +114,14 @@ impl Leader {
         if kind_of(&path)?.is_none() {
             return Ok(());
         }
-        self.disk.rename(&path, &Standing::Deleted.of(&path))
+        self.disk.rename(&path, &FileState::Deleted.of(&path))
     }
 }
 
 /// Runs of offsets that are kept in mind to see whether nothing is missing: a limit on memory.
 const MAX_HELD: usize = 1 << 20;
 
-/// The segments that stand in a directory, and under which names.
+/// The segments that are in a directory, and under which names.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct Swapped {
     /// Base offsets of segments that are `.swap` and count.
@@ -137,11 +138,11 @@ impl Swapped {
         let mut found = Self::default();
         let suffixes = [segment::LOG, segment::OFFSET_INDEX, segment::TIME_INDEX, segment::TRANSACTION_INDEX];
         for (name, _) in names.iter().filter(|(_, kind)| *kind == EntryKind::File) {
-            let (plain, standing) = Standing::split(name);
+            let (plain, file_state) = FileState::split(name);
             let base = suffixes.iter().find_map(|suffix| segment::base_of(plain, suffix));
-            match (standing, base) {
-                (Standing::Cleaned, Some(base)) => drop(found.cleaned.insert(base)),
-                (Standing::Swap, Some(base)) => {
+            match (file_state, base) {
+                (FileState::Cleaned, Some(base)) => drop(found.cleaned.insert(base)),
+                (FileState::Swap, Some(base)) => {
                     found.files.insert(base);
                     found.logs.extend(segment::base_of(plain, segment::LOG));
                 }
@@ -165,7 +166,7 @@ impl Swapped {
 }
 
 impl Loader<'_> {
-    /// Finishes or undoes a swap that was interrupted. Tells whether there was one.
+    /// Finishes or undoes a swap that was interrupted. Returns whether there was one.
     pub(in crate::partition) fn settle_swap(
         &self,
         names: &[(String, EntryKind)],
@@ -177,11 +178,11 @@ impl Loader<'_> {
         }
         let (disk, directory) = (&self.log.disk, &self.log.directory);
         // While any file is `.cleaned` the others do not count: it is removed last.
-        found.void.iter().try_for_each(|base| remove_cleaned_as(self, *base, Standing::Swap))?;
+        found.void.iter().try_for_each(|base| remove_cleaned_as(self, *base, FileState::Swap))?;
         if !found.void.is_empty() {
             disk.sync_directory(directory)?;
         }
-        found.cleaned.iter().try_for_each(|base| remove_cleaned_as(self, *base, Standing::Cleaned))?;
+        found.cleaned.iter().try_for_each(|base| remove_cleaned_as(self, *base, FileState::Cleaned))?;
         if self.is_to_be_undone(&found, names, bases)? {
             self.undo(&found)?;
             disk.sync_directory(directory)?;
@@ -189,7 +190,7 @@ impl Loader<'_> {
         }
         let replaced = self.replaced(&found)?;
         for base in bases.iter().filter(|base| replaced.contains(base)) {
-            remove_cleaned_as(self, *base, Standing::Plain)?;
+            remove_cleaned_as(self, *base, FileState::Plain)?;
         }
         disk.sync_directory(directory)?;
         found.files.iter().try_for_each(|base| admit_swapped(disk, directory, *base))?;
@@ -197,7 +198,7 @@ impl Loader<'_> {
         Ok(true)
     }
 
-    /// Whether the log is the segments that were to be replaced, and what was to replace them is not whole.
+    /// Whether the log is the segments that were to be replaced, and what was to replace them is incomplete.
     fn is_to_be_undone(&self, found: &Swapped, names: &[(String, EntryKind)], bases: &[u64]) -> Result<bool> {
         let Some(&first) = found.logs.first() else { return Ok(false) };
         if bases.binary_search(&first).is_err() {
@@ -213,28 +214,28 @@ impl Loader<'_> {
         if is_empty {
             return Ok(true);
         }
-        if is_whole && !self.reaches_behind(bases, end)? {
+        if is_whole && !self.reaches_after(bases, end)? {
             return Ok(false);
         }
-        let is_doomed = |name: &str| match Standing::split(name) {
-            (plain, Standing::Deleted) => {
+        let is_expiring = |name: &str| match FileState::split(name) {
+            (plain, FileState::Deleted) => {
                 segment::base_of(plain, segment::LOG).is_some_and(|base| base >= first)
             }
             _ => false,
         };
-        Ok(!names.iter().any(|(name, _)| is_doomed(name)) && self.holds_all_of(found, bases)?)
+        Ok(!names.iter().any(|(name, _)| is_expiring(name)) && self.holds_all_of(found, bases)?)
     }
 
     fn open_swapped(&self, base: u64) -> Result<(PlainFile, u64)> {
         let path = self.log.directory.join(segment::file_name(base, segment::LOG));
-        let file = self.log.disk.open(&Standing::Swap.of(&path), false)?;
+        let file = self.log.disk.open(&FileState::Swap.of(&path), false)?;
         let length = file.len()?;
         Ok((file, length))
     }
 
     /// Whether the last segment that begins before `end` has batches from there on: a compaction of ours keeps the last
     /// batch of what it goes through, so something was cut off its work. One of a broker may have dropped it.
-    fn reaches_behind(&self, bases: &[u64], end: u64) -> Result<bool> {
+    fn reaches_after(&self, bases: &[u64], end: u64) -> Result<bool> {
         let Some(last) = bases.iter().rfind(|base| **base < end) else { return Ok(false) };
         let (file, length) = self.open(*last)?;
         let known = end_of_batches(&self.log.disk, &file, LogBytes { base: *last, length }, u64::MAX)?;
@@ -258,8 +259,8 @@ impl Loader<'_> {
             }
         }
         let is_held = |batch: &Range<u64>| {
-            let behind = held.partition_point(|known| known.start <= batch.start);
-            behind.checked_sub(1).and_then(|at| held.get(at)).is_some_and(|known| batch.end <= known.end)
+            let after = held.partition_point(|known| known.start <= batch.start);
+            after.checked_sub(1).and_then(|at| held.get(at)).is_some_and(|known| batch.end <= known.end)
         };
         for &base in &found.logs {
             let (file, length) = self.open_swapped(base)?;
@@ -282,7 +283,7 @@ impl Loader<'_> {
                 self.log.keep_whole(file.path(), &plain)?;
             }
         }
-        found.files.iter().try_for_each(|base| remove_cleaned_as(self, *base, Standing::Swap))
+        found.files.iter().try_for_each(|base| remove_cleaned_as(self, *base, FileState::Swap))
     }
 
     /// The offsets that swapped segments reach over.
@@ -295,7 +296,7 @@ impl Loader<'_> {
         Ok(first..end)
     }
 
-    /// What whoever only reads takes for the segments of the log.
+    /// What a reader takes for the segments of the log.
     pub(in crate::partition) fn with_swapped(
         &mut self,
         names: &[(String, EntryKind)],
@@ -317,11 +318,11 @@ impl Loader<'_> {
     }
 }
 
-/// Removes the files of one standing, the log last: while it is there the others are known.
-fn remove_cleaned_as(loader: &Loader<'_>, base: u64, standing: Standing) -> Result<()> {
+/// Removes the files in one state, the log last: while it is there the others are known.
+fn remove_cleaned_as(loader: &Loader<'_>, base: u64, file_state: FileState) -> Result<()> {
     let suffixes = [segment::OFFSET_INDEX, segment::TIME_INDEX, segment::TRANSACTION_INDEX, segment::LOG];
     suffixes.iter().try_for_each(|suffix| {
         let name = loader.log.directory.join(segment::file_name(base, suffix));
-        loader.log.disk.remove_file(&standing.of(&name)).map(drop)
+        loader.log.disk.remove_file(&file_state.of(&name)).map(drop)
     })
 }

@@ -14,7 +14,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::frame::{frame_length, valid_batch_at};
 use crate::format::header::HEADER_BYTES;
 use crate::partition::PartitionLog;
-use crate::partition::reader::decompress::{Held, first_at, first_offset, take_decoded};
+use crate::partition::reader::decompress::{DecodedBatch, first_at, first_offset, take_decoded};
 use crate::partition::reader::fetch::{Problem, Rest, Taken, Within, batch_end, count_from, take};
 use crate::partition::recovery::survey::words;
 use crate::partition::transactions::{Aborted, Front};
@@ -29,14 +29,14 @@ pub(crate) struct Cursor {
     log: PartitionLog,
     offset: u64,
     level: ReadUpTo,
-    /// What was looked at last. `None`: nothing yet for this offset.
+    /// What was checked last. `None`: nothing yet for this offset.
     view: Option<Numbered<LogView>>,
-    at: Option<Place>,
+    at: Option<CursorPosition>,
     /// Batches of control records are wanted as well.
     markers: bool,
     committed: Option<Committed>,
-    /// The batch at the place, if it was handed out in part.
-    held: Option<Held>,
+    /// The batch at the place, if it was returned in part.
+    held: Option<DecodedBatch>,
 }
 
 /// Only committed records are wanted.
@@ -50,16 +50,16 @@ struct Committed {
 
 /// Where the batch with the cursor's offset begins, or will begin.
 #[derive(Debug)]
-struct Place {
+struct CursorPosition {
     view: SegmentView,
-    /// The segment's, held here to be looked at without a detour: many cursors are asked whether there is anything.
+    /// The segment's, held here to be checked without a detour: many cursors are asked whether there is anything.
     tail: Arc<Tail>,
     position: u64,
-    /// The batch there begins at this offset or behind it.
+    /// The batch there begins at this offset or after it.
     expected: u64,
 }
 
-impl Place {
+impl CursorPosition {
     #[inline]
     fn end(&self) -> SegmentEnd {
         SegmentEnd::of(self.tail.load())
@@ -72,7 +72,7 @@ pub(crate) struct Fetched {
     pub(crate) bytes: Confirmed,
     /// Records below and from these offsets on are not meant.
     pub(crate) from: u64,
-    pub(crate) upto: u64,
+    pub(crate) end_offset: u64,
     pub(crate) records: usize,
     /// Where in the first batch the records that are meant begin. `None`: not known, so not before its beginning.
     pub(crate) first: Option<Rest>,
@@ -91,7 +91,7 @@ impl Cursor {
         Self { log, offset, level, view: None, at: None, markers: false, committed: None, held: None }
     }
 
-    /// Hands out control batches too, each as one record: for those who keep the ends of transactions in mind
+    /// Returns control batches too, each as one record: for those who keep the ends of transactions in mind
     /// themselves.
     pub(crate) fn with_markers(mut self) -> Self {
         self.markers = true;
@@ -126,10 +126,10 @@ impl Cursor {
         }
     }
 
-    /// Whether a fetch may find something: two loads if the cursor stands at the end of a growing segment.
+    /// Whether a fetch may find something: two loads if the cursor is at the end of a growing segment.
     #[inline]
     pub(crate) fn may_have_data(&self) -> bool {
-        let is_ahead = |place: &Place| {
+        let is_ahead = |place: &CursorPosition| {
             let end = place.end();
             (end.position > place.position || end.sealed)
                 && self.offset < self.bound(self.log.reading.stability().first_unstable())
@@ -150,7 +150,7 @@ impl Cursor {
         }
     }
 
-    /// Whether there is another view than the one that was looked at last. One load.
+    /// Whether there is another view than the one that was checked last. One load.
     #[inline]
     fn is_view_replaced(&self) -> bool {
         self.view.as_ref().map_or(0, Numbered::number) != self.log.view.number()
@@ -250,11 +250,11 @@ impl Cursor {
         let position = view.position_of(self.offset)?;
         self.log.rebuild_doubted(segment);
         let tail = Arc::clone(segment.tail());
-        self.enter(Place { view, tail, position, expected: segment.base() })?;
+        self.enter(CursorPosition { view, tail, position, expected: segment.base() })?;
         Ok(true)
     }
 
-    fn enter(&mut self, place: Place) -> Result<()> {
+    fn enter(&mut self, place: CursorPosition) -> Result<()> {
         if let Some(committed) = &mut self.committed {
             // Looked up when a batch of a transaction is come to.
             committed.aborted = Aborted::default();
@@ -286,18 +286,18 @@ impl Cursor {
         let view = next.view()?;
         self.offset = self.offset.max(next.base());
         let tail = Arc::clone(next.tail());
-        self.enter(Place { view, tail, position: 0, expected: next.base() })?;
+        self.enter(CursorPosition { view, tail, position: 0, expected: next.base() })?;
         Ok(true)
     }
 
     /// The batches that were seen of a segment end before the next one begins. That is all right where a compaction may have
-    /// been, and where the rest of the segment was not looked at.
+    /// been, and where the rest of the segment was not checked.
     #[cold]
-    fn refuse_loss(&self, place: &Place, next: u64) -> Result<()> {
+    fn refuse_loss(&self, place: &CursorPosition, next: u64) -> Result<()> {
         let segment = place.view.segment();
-        let Some(lost) = self.log.lost_behind(segment, next)? else { return Ok(()) };
+        let Some(lost) = self.log.lost_after(segment, next)? else { return Ok(()) };
         let reason =
-            format!("{}: this segment ends before them, and the next one begins behind", words(&lost));
+            format!("{}: this segment ends before them, and the next one begins after", words(&lost));
         Err(self.loss(segment.path(), segment.end().position, &lost, reason))
     }
 
@@ -364,13 +364,13 @@ impl Cursor {
         }
         if let (Some(split_at), Some(rest)) = (taken.split_at, taken.rest) {
             let frame = position + split_at as u64..position + taken.bytes as u64;
-            self.held = Some(Held::new(window.part(split_at..taken.bytes), base, frame, rest));
+            self.held = Some(DecodedBatch::new(window.part(split_at..taken.bytes), base, frame, rest));
         }
-        Ok(self.hand_out(&taken, None, || window.truncated(taken.bytes)))
+        Ok(self.deliver(&taken, None, || window.truncated(taken.bytes)))
     }
 
-    /// Goes behind what was taken, and hands it out if there is anything for users in it.
-    fn hand_out(
+    /// Goes after what was taken, and hands it out if there is anything for users in it.
+    fn deliver(
         &mut self,
         taken: &Taken,
         first: Option<Rest>,
@@ -384,7 +384,7 @@ impl Cursor {
         (taken.records > 0).then(|| Fetched {
             bytes: bytes(),
             from,
-            upto: self.offset,
+            end_offset: self.offset,
             records: taken.records,
             first,
         })
@@ -408,26 +408,26 @@ impl Cursor {
         let made = Bytes::from(made);
         if let (Some(split_at), Some(rest)) = (taken.split_at, taken.rest) {
             let frame = position + split_at as u64..position + taken.bytes as u64;
-            self.held = Held::last_of(&made, base, frame, rest);
+            self.held = DecodedBatch::last_of(&made, base, frame, rest);
         }
-        Ok(self.hand_out(&taken, None, || Confirmed::copied(made)))
+        Ok(self.deliver(&taken, None, || Confirmed::copied(made)))
     }
 
-    /// Hands out more of a batch that was handed out in part before.
-    fn fetch_held(&mut self, held: Held, most: usize) -> Option<Fetched> {
+    /// Returns more of a batch that was returned in part before.
+    fn fetch_held(&mut self, held: DecodedBatch, most: usize) -> Option<Fetched> {
         let (batch, first) = (held.batch()?, held.rest());
         let counted = count_from(&batch, first, self.offset, most);
-        let behind = batch_end(&batch) + 1;
-        let mut taken = Taken::none(self.offset, behind);
+        let after = batch_end(&batch) + 1;
+        let mut taken = Taken::none(self.offset, after);
         taken.bytes = held.frame_bytes();
-        (taken.records, taken.next_offset) = (counted.records, behind);
+        (taken.records, taken.next_offset) = (counted.records, after);
         let bytes = held.confirmed();
         if let Some((next, rest)) = counted.left {
             (taken.split_at, taken.next_offset) = (Some(0), next);
             taken.expected = self.at.as_ref()?.expected;
             self.held = Some(held.with_rest(rest));
         }
-        self.hand_out(&taken, Some(first), || bytes)
+        self.deliver(&taken, Some(first), || bytes)
     }
 
     fn damage(&self, problem: &Problem, window: &[u8]) -> Error {
@@ -442,7 +442,7 @@ impl Cursor {
         problem.error(damage)
     }
 
-    /// The first offset behind unreadable bytes from which reading can go on.
+    /// The first offset after unreadable bytes from which reading can continue.
     fn resume_at(&self, window: &[u8]) -> Option<u64> {
         let place = self.at.as_ref()?;
         let segment = place.view.segment();
@@ -454,18 +454,18 @@ impl Cursor {
             first_offset(bytes.as_ref(), self.log.max_decompressed_bytes())
         };
         // The damage may have left the length alone; else the index knows where a later batch begins.
-        let behind = frame_length(window).ok().map(|length| position + length);
-        if behind == Some(end.position) {
+        let after = frame_length(window).ok().map(|length| position + length);
+        if after == Some(end.position) {
             return Some(segment.next_offset());
         }
-        let behind = behind.filter(|behind| *behind < end.position);
-        behind
+        let after = after.filter(|after| *after < end.position);
+        after
             .and_then(readable)
-            .or_else(|| segment.positions_behind(position).into_iter().find_map(readable))
+            .or_else(|| segment.positions_after(position).into_iter().find_map(readable))
             .or_else(|| Some(segment.next_offset()).filter(|next| *next > self.offset))
     }
 
-    /// The offset of the first record at or behind `from` with a timestamp of `at` or later.
+    /// The offset of the first record at or after `from` with a timestamp of `at` or later.
     pub(crate) fn offset_for_time(log: &PartitionLog, at: i64, from: u64) -> Result<Option<u64>> {
         log.in_present_view(|view| Self::offset_for_time_in(log, view, at, from))
     }

@@ -1,5 +1,5 @@
 //! Reading batches that are compressed or older than format 2: they are decoded into a buffer of batches that are
-//! neither, which is handed out in place of the segment's own bytes.
+//! neither, which is returned in place of the segment's own bytes.
 
 use std::ops::Range;
 
@@ -15,10 +15,10 @@ use crate::partition::reader::cursor::FetchLimits;
 use crate::partition::reader::fetch::{Problem, Rest, Taken, Within, batch_end, count_from, next_frame};
 use crate::sys::Confirmed;
 
-/// A batch that was checked, and decoded if need be, and handed out in part, so that none of that is done for each part
+/// A batch that was checked, and decoded if need be, and returned in part, so that none of that is done for each part
 /// anew.
 #[derive(Debug)]
-pub(in crate::partition) struct Held {
+pub(in crate::partition) struct DecodedBatch {
     bytes: Confirmed,
     /// Base offset of the segment, and where the batch lies in it.
     base: u64,
@@ -27,7 +27,7 @@ pub(in crate::partition) struct Held {
     is_decoded: bool,
 }
 
-impl Held {
+impl DecodedBatch {
     /// A batch that lies at `frame` of the segment that begins at `base`, and what is left of it.
     pub(in crate::partition) fn new(bytes: Confirmed, base: u64, frame: Range<u64>, rest: Rest) -> Self {
         Self { bytes, base, frame, rest, is_decoded: false }
@@ -42,12 +42,12 @@ impl Held {
     ) -> Option<Self> {
         let mut rest = &made[..];
         loop {
-            let (_, behind) = Batch::take_checked(rest)?;
-            if behind.is_empty() {
+            let (_, after) = Batch::take_checked(rest)?;
+            if after.is_empty() {
                 let bytes = Confirmed::copied(made.slice_ref(rest));
                 return Some(Self { bytes, base, frame, rest: left, is_decoded: true });
             }
-            rest = behind;
+            rest = after;
         }
     }
 
@@ -55,7 +55,7 @@ impl Held {
         (self.base, self.frame.start) == (base, position)
     }
 
-    /// Whether so many records are better taken from here than from the segment, where more follow behind this batch: to
+    /// Whether so many records are better taken from here than from the segment, where more follow after this batch: to
     /// decode it again would cost more than a poll that returns fewer than it may.
     pub(in crate::partition) fn serves(&self, most: usize) -> bool {
         self.is_decoded || usize::try_from(self.rest.records).is_ok_and(|left| most <= left)
@@ -92,20 +92,20 @@ pub(super) fn take_decoded(window: &[u8], within: &Within, limits: FetchLimits) 
     while let Some(rest) = window.get(taken.bytes..).filter(|rest| !rest.is_empty()) {
         let start = made.len();
         let stepped = next_frame(rest, &mut taken, within).and_then(|found| {
-            let Some((bytes, behind)) = found else { return Ok(false) };
+            let Some((bytes, after)) = found else { return Ok(false) };
             let frame = rest.get(..bytes).unwrap_or_default();
             if is_control(frame) && !within.markers {
-                taken.step_behind(bytes, behind);
+                taken.step_after(bytes, after);
                 return Ok(true);
             }
             if !is_encoded(frame) && start + bytes > limits.bytes {
-                // Too large to be copied for company: it is handed out by itself, as it lies in the segment.
+                // Too large to be copied for company: it is returned by itself, as it lies in the segment.
                 return Ok(false);
             }
             let batch = decode_checked(frame, taken.expected, within.decompressed, &mut made)
                 .map_err(Problem::Unreadable)?;
-            let counted = count_from(&batch, Rest::whole(&batch), from, most - taken.records);
-            Ok(taken.step(bytes, &counted, behind) && taken.records < most)
+            let counted = count_from(&batch, Rest::all(&batch), from, most - taken.records);
+            Ok(taken.step(bytes, &counted, after) && taken.records < most)
         });
         match stepped {
             Ok(true) if made.len() + (made.len() - start) <= limits.bytes => {}
@@ -154,7 +154,7 @@ pub(in crate::partition) fn first_offset(frame: &[u8], limit: usize) -> Option<u
     u64::try_from(base).ok()
 }
 
-/// Offset of the first record in the batch in `frame` at or behind `from` with a timestamp of `at` or later.
+/// Offset of the first record in the batch in `frame` at or after `from` with a timestamp of `at` or later.
 pub(super) fn first_at(frame: &[u8], at: i64, from: u64, limit: usize) -> Result<Option<u64>, Unreadable> {
     if max_timestamp_of(frame) < at || is_control(frame) {
         return Ok(None);

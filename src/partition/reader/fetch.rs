@@ -12,7 +12,7 @@ use crate::format::record::RawRecord;
 
 /// What may be taken off the front of a window.
 pub(super) struct Within {
-    /// The first batch begins at this offset or behind it.
+    /// The first batch begins at this offset or after it.
     pub(in crate::partition) expected: u64,
     /// Records from the first of these offsets on are meant; at the last the segment ends.
     pub(in crate::partition) offsets: Range<u64>,
@@ -24,12 +24,12 @@ pub(super) struct Within {
     pub(in crate::partition) decompressed: usize,
 }
 
-/// What was found at the front of a window.
+/// What was found at the start of a window.
 pub(in crate::partition) struct Taken {
     pub(in crate::partition) bytes: usize,
     pub(in crate::partition) records: usize,
     pub(in crate::partition) next_offset: u64,
-    /// Where the batch behind those taken to their end begins, at least.
+    /// Where the batch after those taken to their end begins, at least.
     pub(in crate::partition) expected: u64,
     /// The last batch was not taken to its end.
     pub(in crate::partition) split_at: Option<usize>,
@@ -40,8 +40,8 @@ pub(in crate::partition) struct Taken {
     pub(super) problem: Option<Problem>,
 }
 
-/// Records at the end of a batch that was checked: where the first of them lies, in bytes behind the batch's header, and how
-/// many they are. So that a batch that is handed out in parts is gone through once, and not once for each part.
+/// Records at the end of a batch that was checked: where the first of them lies, in bytes after the batch's header, and how
+/// many they are. So that a batch that is returned in parts is gone through once, and not once for each part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rest {
     pub(crate) position: usize,
@@ -56,7 +56,7 @@ pub(in crate::partition) struct Counted {
 
 impl Rest {
     /// All of a batch.
-    pub(in crate::partition) fn whole(batch: &Batch<'_>) -> Self {
+    pub(in crate::partition) fn all(batch: &Batch<'_>) -> Self {
         Self { position: 0, records: batch.header.record_count }
     }
 }
@@ -81,7 +81,7 @@ pub(super) fn batch_end(batch: &Batch<'_>) -> u64 {
 }
 
 impl Taken {
-    /// Nothing yet of what begins at `expected` or behind it and is meant from an offset on.
+    /// Nothing yet of what begins at `expected` or after it and is meant from an offset on.
     pub(in crate::partition) fn none(from: u64, expected: u64) -> Self {
         Self {
             bytes: 0,
@@ -96,10 +96,10 @@ impl Taken {
     }
 
     /// A batch of this many bytes has these records. `true`: it was taken to its end.
-    pub(in crate::partition) fn step(&mut self, bytes: usize, counted: &Counted, behind: u64) -> bool {
+    pub(in crate::partition) fn step(&mut self, bytes: usize, counted: &Counted, after: u64) -> bool {
         self.records += counted.records;
         let Some((next, rest)) = counted.left else {
-            self.step_behind(bytes, behind);
+            self.step_after(bytes, after);
             return true;
         };
         (self.split_at, self.rest) = (Some(self.bytes), Some(rest));
@@ -109,7 +109,7 @@ impl Taken {
     }
 
     /// A batch was taken to its end.
-    pub(super) fn step_behind(&mut self, bytes: usize, next_offset: u64) {
+    pub(super) fn step_after(&mut self, bytes: usize, next_offset: u64) {
         self.bytes += bytes;
         self.expected = next_offset;
         self.next_offset = self.next_offset.max(next_offset);
@@ -121,7 +121,7 @@ pub(super) fn take(window: &[u8], within: &Within, most: usize) -> Taken {
     let from = within.offsets.start;
     let mut taken = Taken::none(from, within.expected);
     while let Some(rest) = window.get(taken.bytes..).filter(|rest| !rest.is_empty()) {
-        let (bytes, behind) = match next_frame(rest, &mut taken, within) {
+        let (bytes, after) = match next_frame(rest, &mut taken, within) {
             Ok(Some(found)) => found,
             Ok(None) => break,
             Err(problem) => {
@@ -136,22 +136,22 @@ pub(super) fn take(window: &[u8], within: &Within, most: usize) -> Taken {
         }
         let Some(batch) = Batch::of_frame(frame) else { break };
         if batch.header.is_control() && !within.markers {
-            taken.step_behind(bytes, behind);
+            taken.step_after(bytes, after);
             continue;
         }
         if let Err(reason) = batch.check_records() {
             taken.problem = Some(Problem::Unreadable(reason.into()));
             break;
         }
-        let counted = count_from(&batch, Rest::whole(&batch), from, most - taken.records);
-        if !taken.step(bytes, &counted, behind) || taken.records >= most {
+        let counted = count_from(&batch, Rest::all(&batch), from, most - taken.records);
+        if !taken.step(bytes, &counted, after) || taken.records >= most {
             break;
         }
     }
     taken
 }
 
-/// Bytes of the batch at the front of `rest`, which follows what was taken, and the offset behind it. `None`: what was
+/// Bytes of the batch at the start of `rest`, which follows what was taken, and the offset after it. `None`: what was
 /// taken is all that is to be.
 #[inline]
 pub(super) fn next_frame(
@@ -166,7 +166,7 @@ pub(super) fn next_frame(
     };
     if frame.last_offset() >= within.offsets.end {
         // The checksum does not cover the offset.
-        let reason = Malformed("the offset lies behind the segment's end");
+        let reason = Malformed("the offset lies past the segment's end");
         return Err(Problem::InvalidBatch(reason.into()));
     }
     if frame.known_first_offset() >= within.bound {
@@ -177,7 +177,7 @@ pub(super) fn next_frame(
     Ok(Some((frame.bytes, frame.last_offset() + 1)))
 }
 
-/// Records among these at the end of a batch that are at or behind `from`, at most `most`.
+/// Records among these at the end of a batch that are at or after `from`, at most `most`.
 pub(super) fn count_from(batch: &Batch<'_>, among: Rest, from: u64, most: usize) -> Counted {
     let count = usize::try_from(among.records).unwrap_or(0);
     let base = u64::try_from(batch.header.base_offset).unwrap_or(0);

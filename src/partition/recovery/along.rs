@@ -8,8 +8,8 @@ use crate::partition::SegmentList;
 use crate::partition::cleanup::Swapped;
 use crate::partition::core::PartitionCore;
 use crate::partition::recovery::survey::in_order;
-use crate::partition::recovery::{Found, Loader, MAX_LISTINGS, Names};
-use crate::segment::{self, Batches, Indexing, LogBytes, Segment, Standing, check_batches, skip_batches};
+use crate::partition::recovery::{Loader, MAX_LISTINGS, Names, RecoveredLog};
+use crate::segment::{self, Batches, FileState, Indexing, LogBytes, Segment, check_batches, skip_batches};
 use crate::sys::{EntryKind, PlainFile};
 
 /// Where a followed segment ends.
@@ -19,7 +19,7 @@ struct End {
 }
 
 /// What is in a partition's directory, for a tailing reader, which changes nothing. `known`: segments that it has found before.
-pub(in crate::partition) fn find_along(log: &PartitionCore, known: &SegmentList) -> Result<Found> {
+pub(in crate::partition) fn find_along(log: &PartitionCore, known: &SegmentList) -> Result<RecoveredLog> {
     let mut loader = Loader { log, swapped: Swapped::default() };
     if !loader.is_there()? || log.is_only_begun()? {
         return loader.missing();
@@ -33,7 +33,7 @@ pub(in crate::partition) fn find_along(log: &PartitionCore, known: &SegmentList)
 
 impl Loader<'_> {
     /// What another process has made of the directory so far.
-    fn tailed(&mut self, known: &SegmentList) -> Result<Found> {
+    fn tailed(&mut self, known: &SegmentList) -> Result<RecoveredLog> {
         let (names, bases) = self.first_listed()?;
         let (names, mut bases) = self.list_again(names, bases)?;
         self.swapped = Swapped::among(&names);
@@ -52,7 +52,7 @@ impl Loader<'_> {
     /// in the next one, unless they were replaced.
     fn list_again(&self, names: Names, bases: Vec<u64>) -> Result<(Names, Vec<u64>)> {
         let logs = |names: &[(String, EntryKind)]| {
-            let is_log = |name: &str| segment::base_of(Standing::split(name).0, segment::LOG).is_some();
+            let is_log = |name: &str| segment::base_of(FileState::split(name).0, segment::LOG).is_some();
             names.iter().map(|(name, _)| name).filter(|name| is_log(name)).cloned().collect::<Vec<_>>()
         };
         let (mut before, mut last) = (logs(&names), bases.last().copied());
@@ -75,8 +75,8 @@ impl Loader<'_> {
         &self,
         bases: &[u64],
         known: &SegmentList,
-        begun: Found,
-    ) -> Result<Found> {
+        begun: RecoveredLog,
+    ) -> Result<RecoveredLog> {
         let mut segments = Vec::with_capacity(bases.len());
         for (&base, &next) in bases.iter().zip(bases.iter().skip(1)) {
             let kept = known.with_base(base).filter(|segment| segment.next_offset() == next);
@@ -93,7 +93,7 @@ impl Loader<'_> {
         };
         let next_offset = last.next_offset();
         segments.push(last);
-        Ok(Found { segments, next_offset, ..begun })
+        Ok(RecoveredLog { segments, next_offset, ..begun })
     }
 
     /// A segment that others follow. Below the recovery point it has its exact length; else it may still end in space
@@ -169,7 +169,7 @@ impl Loader<'_> {
         };
         let end = End { position: batches.position, next_offset: batches.expected };
         if let InvalidBatch::Newer(_) = reason {
-            return Err(self.not_whole(file.path(), end.position, "", reason, end.next_offset));
+            return Err(self.invalid_batch(file.path(), end.position, "", reason, end.next_offset));
         }
         Ok((end.position > from).then_some(end))
     }

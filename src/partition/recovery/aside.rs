@@ -4,7 +4,7 @@
 //! | name | holds |
 //! |---|---|
 //! | `BASE.log.cut-at-N` | the bytes of a log file from position N on |
-//! | `BASE.log.cut-whole` | a whole log file that lay behind a cut, or one that was not to be part of the log |
+//! | `BASE.log.cut-whole` | a whole log file that lay after a cut, or one that was not to be part of the log |
 //!
 //! From the second file of a name on a number follows: `BASE.log.cut-whole-2`.
 
@@ -55,10 +55,10 @@ impl PartitionCore {
 
     fn emit_kept(&self, path: &Path) {
         let (partition, path) = (|| self.id.clone(), || path.to_owned());
-        self.chores.events.emit(|| Event::TruncatedBytesKept { partition: partition(), path: path() });
+        self.context.events.emit(|| Event::TruncatedBytesKept { partition: partition(), path: path() });
     }
 
-    /// A copy of a part of a file, on the medium, under the name that unfinished files have.
+    /// A copy of a part of a file, on disk, under the name that unfinished files have.
     fn copy_beside(&self, file: &PlainFile, part: Range<u64>) -> Result<PathBuf> {
         let beside = unfinished(file.path());
         self.disk.remove_file(&beside)?;

@@ -1,4 +1,4 @@
-//! The directory of a partition and what stands in it beside segments: topic id and leader epochs.
+//! The directory of a partition and what is in it beside segments: topic id and leader epochs.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub(in crate::partition) fn epochs_of(segments: &[Arc<Segment>]) -> Result<Vec<E
     for segment in segments {
         let (file, length) = (segment.open()?, segment.end().position);
         let mut batches = Batches::new(&file, length, 0, segment.base());
-        // Behind damage nothing is known of the segment; readers come to the damage themselves.
+        // After damage nothing is known of the segment; readers come to the damage themselves.
         while batches.position < length
             && batches.pass(&mut |header, _| record_epoch(&mut epochs, header))?.is_none()
         {}
@@ -97,19 +97,19 @@ impl PartitionCore {
         Err(damaged(format!("the directory belongs to topic id {id}, but {} has {}", self.id, self.topic_id)))
     }
 
-    /// Where leader epochs begin, by the checkpoint. `Err` in the result: it makes no sense.
+    /// Where leader epochs begin, by the checkpoint. `Err` in the result: it is invalid.
     pub(super) fn stored_epochs(&self) -> Result<std::result::Result<Vec<EpochStart>, Malformed>> {
         let bytes = self.disk.read_small(&self.directory.join(LEADER_EPOCHS), MAX_BYTES)?;
         Ok(parse_epochs(&bytes.unwrap_or_default()))
     }
 
-    /// The same. `None`: it makes no sense, which is told.
+    /// The same. `None`: it is invalid, which is reported.
     pub(super) fn read_epochs(&self) -> Result<Option<Vec<EpochStart>>> {
         Ok(match self.stored_epochs()? {
             Ok(epochs) => Some(epochs),
             Err(reason) => {
                 let path = self.directory.join(LEADER_EPOCHS);
-                self.chores.events.emit(|| Event::CheckpointUnreadable { path, reason: reason.0.into() });
+                self.context.events.emit(|| Event::CheckpointUnreadable { path, reason: reason.0.into() });
                 None
             }
         })
@@ -122,7 +122,7 @@ impl PartitionCore {
 
 impl Leader {
     /// Has the checkpoint say where the log starts now, before files of what lies below are gone: where the checkpoint of
-    /// log starts is lost, it tells that they were not.
+    /// log starts is lost, it reports that they were not.
     pub(in crate::partition) fn begin_epochs_at(&self, start: u64) -> Result<()> {
         let _order = self.epochs.lock();
         let Ok(mut epochs) = self.stored_epochs()? else { return Ok(()) };

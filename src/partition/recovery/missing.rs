@@ -1,18 +1,18 @@
 //! Offsets without records: a compaction took them out, or they are lost.
 //!
 //! Where a partition was never compacted, each sealed segment ends where the next one begins, and an offset without a
-//! record is a loss. Where it was, nothing tells a loss from a superseded record, so what Kafka reads is read. Evidence:
+//! record is a loss. Where it was, nothing reports a loss from a superseded record, so what Kafka reads is read. Evidence:
 //!
 //! | what | known |
 //! |---|---|
-//! | `cleanup.policy` holds `compact`, or did by the metadata log | before the directory is looked at |
+//! | `cleanup.policy` holds `compact`, or did by the metadata log | before the directory is checked |
 //! | the metadata log does not reach back to the topic's creation | the same: it may have been |
 //! | a line in `cleaner-offset-checkpoint` | the same |
 //! | the topic is one that Kafka compacts for itself | the same |
 //! | `.cleaned` and `.swap` files | when the directory is listed |
 //! | offsets are missing between or in the batches of a segment | when batches are checked; looked for before a gap between segments counts as a loss |
 //!
-//! A gap is explained if a compaction has gone through all of it, by its checkpoint. One that is not is told.
+//! A gap is explained if a compaction has gone through all of it, by its checkpoint. One that is not is reported.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -55,13 +55,13 @@ pub(super) struct Compacted {
     may_have_been: AtomicBool,
     /// Below it a compaction has gone through the log; [`NEVER`](Self::NEVER) if none has.
     cleaned: AtomicU64,
-    /// The batches were looked at for what a compaction leaves.
+    /// The batches were checked for what a compaction leaves.
     sought: AtomicBool,
-    /// Where gaps end that were told, so that each is told once. The first are forgotten when there are many.
-    told: Mutex<BTreeSet<u64>>,
+    /// Where gaps end that were reported, so that each is reported once. The first are forgotten when there are many.
+    reported: Mutex<BTreeSet<u64>>,
 }
 
-const MAX_TOLD: usize = 1024;
+const MAX_REPORTED: usize = 1024;
 
 impl Compacted {
     const NEVER: u64 = u64::MAX;
@@ -76,7 +76,7 @@ impl Compacted {
             may_have_been: AtomicBool::new(may_have_been),
             cleaned: AtomicU64::new(cleaned.unwrap_or(Self::NEVER)),
             sought: AtomicBool::new(false),
-            told: Mutex::default(),
+            reported: Mutex::default(),
         }
     }
 }
@@ -103,7 +103,7 @@ impl PartitionCore {
         self.evidence.compacted.cleaned.store(to, Ordering::Relaxed);
     }
 
-    /// What is to be told of a gap: nothing, as far as a compaction has gone through it.
+    /// What is to be reported a gap: nothing, as far as a compaction has gone through it.
     pub(in crate::partition) fn missing(&self, offsets: Range<u64>) -> Option<MissingRecords> {
         let maybe_compacted = self.may_have_been_compacted();
         let cleaned = self.cleaned().filter(|_| maybe_compacted).unwrap_or(0);
@@ -111,18 +111,18 @@ impl PartitionCore {
         (!offsets.is_empty()).then_some(MissingRecords { offsets, maybe_compacted })
     }
 
-    /// Tells of what opening found. What was set aside was told when that was done.
+    /// Reports what opening found. What was set aside was reported when that was done.
     pub(in crate::partition) fn emit_missing(&self, found: &[MissingRecords]) {
         for MissingRecords { offsets, maybe_compacted } in found {
             {
-                let mut told = self.evidence.compacted.told.lock();
-                if told.len() == MAX_TOLD {
-                    told.pop_first();
+                let mut reported = self.evidence.compacted.reported.lock();
+                if reported.len() == MAX_REPORTED {
+                    reported.pop_first();
                 }
-                told.insert(offsets.end);
+                reported.insert(offsets.end);
             }
             let (partition, offsets) = (|| self.id.clone(), || offsets.clone());
-            self.chores.events.emit(|| Event::RecordsMissing {
+            self.context.events.emit(|| Event::RecordsMissing {
                 partition: partition(),
                 offsets: offsets(),
                 maybe_compacted: *maybe_compacted,
@@ -131,13 +131,13 @@ impl PartitionCore {
     }
 
     /// The records that are lost between the end of a segment and the next one, which begins at `next`. What compactions may
-    /// have taken out is not lost, but told, unless a compaction has gone through it.
-    pub(in crate::partition) fn lost_behind(
+    /// have taken out is not lost, but reported, unless a compaction has gone through it.
+    pub(in crate::partition) fn lost_after(
         &self,
         segment: &Segment,
         next: u64,
     ) -> Result<Option<Range<u64>>> {
-        if self.may_have_been_compacted() && (self.cleaned() >= Some(next) || self.is_told(next)) {
+        if self.may_have_been_compacted() && (self.cleaned() >= Some(next) || self.is_reported(next)) {
             return Ok(None);
         }
         let (file, length) = (segment.open()?, segment.end().position);
@@ -148,18 +148,18 @@ impl PartitionCore {
         let open = |segment: &Arc<Segment>| Ok((segment.base(), segment.open()?, segment.end().position));
         let maybe_compacted = self.seek_compaction(list.iter().map(open))?;
         let missing = self.missing(from..next);
-        if !self.is_told(next) {
+        if !self.is_reported(next) {
             self.emit_missing(missing.as_slice());
         }
         Ok((!maybe_compacted).then_some(from..next))
     }
 
-    /// Whether the gap before an offset was told.
-    fn is_told(&self, next: u64) -> bool {
-        self.evidence.compacted.told.lock().contains(&next)
+    /// Whether the gap before an offset was reported.
+    fn is_reported(&self, next: u64) -> bool {
+        self.evidence.compacted.reported.lock().contains(&next)
     }
 
-    /// Looks at the batches of all segments for what a compaction leaves, once. `files` opens them, each with its base
+    /// Checks the batches of all segments for what a compaction leaves, once. `files` opens them, each with its base
     /// offset and length.
     pub(super) fn seek_compaction(
         &self,
@@ -189,7 +189,7 @@ impl Loader<'_> {
 }
 
 /// Whether each batch of a file begins where the one before it ends and has a record for each of its offsets, up to the
-/// first that makes no sense.
+/// first that is invalid.
 fn is_dense(file: &PlainFile, base: u64, length: u64) -> Result<bool> {
     let mut batches = Batches::new(file, length, 0, base);
     while batches.dense && batches.position < length {

@@ -1,6 +1,6 @@
 //! Looking at a partition's directory: what segments there are, where the log ends, and recovery after an unclean stop.
 //!
-//! After an orderly close only the last segment is looked at, behind its last index entry. After an unclean stop
+//! After an orderly close only the last segment is checked, after its last index entry. After an unclean stop
 //! see [`unclean`](crate::partition::recovery::unclean).
 
 mod along;
@@ -28,14 +28,14 @@ use crate::partition::recovery::survey::in_order;
 use crate::partition::transactions::FoundProducers;
 use crate::partition::{LastSegment, PartitionCore};
 use crate::position::TopicPartition;
-use crate::segment::{self, BatchesEnd, IndexEntries, Segment, Standing};
+use crate::segment::{self, BatchesEnd, FileState, IndexEntries, Segment};
 use crate::sys::disk::{kind_of, length_of};
 use crate::sys::{EntryKind, PlainFile, Tail};
 pub(super) use along::find_along;
 use missing::Compacted;
 use parking_lot::Mutex;
 
-/// What was known of a partition before its directory was looked at, and what is known of records that are missing.
+/// What was known of a partition before its directory was checked, and what is known of records that are missing.
 #[derive(Debug)]
 pub(super) struct Evidence {
     checkpointed: Checkpointed,
@@ -62,7 +62,7 @@ impl Evidence {
 /// What is in a directory.
 pub(in crate::partition) type Names = Vec<(String, EntryKind)>;
 
-/// How often whoever follows another process lists a directory until what is renamed has come to rest.
+/// How often a tailing reader lists a directory until what is renamed is complete.
 pub(in crate::partition) const MAX_LISTINGS: usize = 8;
 
 /// What opening a directory found in one partition.
@@ -73,7 +73,7 @@ pub struct PartitionRecovery {
     pub partition: TopicPartition,
     /// Bytes of log that were read and checked.
     pub bytes_scanned: u64,
-    /// Bytes behind the last complete batch that were cut off: a batch that was being written.
+    /// Bytes after the last complete batch that were cut off: a batch that was being written.
     pub bytes_truncated: u64,
     /// Files in which bytes were kept that were cut although complete batches are among them: copies of parts, and whole
     /// segments that were set aside. No file of an earlier incident was written over.
@@ -85,7 +85,7 @@ pub struct PartitionRecovery {
 }
 
 impl PartitionRecovery {
-    /// Whether anything was looked at or found that is worth telling.
+    /// Whether anything was checked or found that is worth telling.
     pub(crate) fn is_worth_telling(&self) -> bool {
         self.bytes_scanned + self.bytes_truncated > 0 || !self.kept.is_empty() || !self.missing.is_empty()
     }
@@ -93,14 +93,14 @@ impl PartitionRecovery {
 
 /// A loaded partition.
 // One type: the takeover publishes all of it at once.
-pub(crate) struct Found {
+pub(crate) struct RecoveredLog {
     /// Segments that need nothing done to them.
     pub(in crate::partition) segments: Vec<Arc<Segment>>,
     pub(in crate::partition) log_start: u64,
     pub(in crate::partition) last: Option<LastSegment>,
     pub(in crate::partition) next_offset: u64,
     pub(in crate::partition) epoch: u32,
-    /// Segments behind those that were checked and still have to be synced.
+    /// Segments after those that were checked and still have to be synced.
     pub(in crate::partition) tail: Vec<RecoveredSegment>,
     /// Where leader epochs begin by the batches that were checked.
     pub(in crate::partition) epochs: Vec<EpochStart>,
@@ -116,12 +116,12 @@ pub(in crate::partition) struct RecoveredSegment {
     pub(in crate::partition) position: u64,
     pub(in crate::partition) next_offset: u64,
     pub(in crate::partition) entries: IndexEntries,
-    /// Bytes behind this position may not be on the medium.
+    /// Bytes after this position may not be on disk.
     pub(in crate::partition) unsynced_from: u64,
 }
 
 /// What is in a partition's directory, for a leader: whatever a stop has left unfinished is brought to its end.
-fn find(log: &PartitionCore) -> Result<Found> {
+fn find(log: &PartitionCore) -> Result<RecoveredLog> {
     let loader = Loader { log, swapped: Swapped::default() };
     if !loader.is_there()? {
         return loader.missing();
@@ -142,7 +142,7 @@ fn find(log: &PartitionCore) -> Result<Found> {
     }
 }
 
-// One type: a step of recovery each, in files of their own, about one partition that nobody reads yet.
+// One type: a step of recovery each, in files of their own, about one partition without readers yet.
 pub(in crate::partition) struct Loader<'l> {
     pub(in crate::partition) log: &'l PartitionCore,
     /// For a tailing reader: what another process is about to swap in.
@@ -161,7 +161,7 @@ impl Loader<'_> {
     }
 
     /// No complete batch begins where one must. `why` says how that is known.
-    pub(in crate::partition) fn not_whole(
+    pub(in crate::partition) fn invalid_batch(
         &self,
         path: &Path,
         position: u64,
@@ -173,7 +173,7 @@ impl Loader<'_> {
         reason.error(Box::new(damage))
     }
 
-    fn missing(&self) -> Result<Found> {
+    fn missing(&self) -> Result<RecoveredLog> {
         let (start, point) =
             (self.log.evidence.checkpointed.log_start, self.log.evidence.checkpointed.recovery_point);
         match point {
@@ -185,8 +185,8 @@ impl Loader<'_> {
         }
     }
 
-    pub(in crate::partition) fn empty(&self, next_offset: u64) -> Found {
-        Found {
+    pub(in crate::partition) fn empty(&self, next_offset: u64) -> RecoveredLog {
+        RecoveredLog {
             segments: Vec::new(),
             log_start: next_offset,
             last: None,
@@ -217,8 +217,7 @@ impl Loader<'_> {
             None => Ok(false),
             Some(EntryKind::Directory) => Ok(true),
             Some(_) => {
-                let reason =
-                    "something else stands where the partition's directory should be; it is left alone";
+                let reason = "something else is where the partition's directory should be; it is left alone";
                 Err(Error::Unsupported(Box::new(Damage::new(&self.log.directory, 0, reason))))
             }
         }
@@ -243,7 +242,7 @@ impl Loader<'_> {
     }
 
     /// What the leader takes over: after an orderly close as it is, else what recovery leaves of it.
-    fn recovered(&self) -> Result<Found> {
+    fn recovered(&self) -> Result<RecoveredLog> {
         let (mut names, mut bases) = self.first_listed()?;
         if self.settle_swap(&names, &bases)? {
             (names, bases) = self.listed()?;
@@ -262,7 +261,7 @@ impl Loader<'_> {
         if is_clean {
             missing.append(&mut self.log.evidence.surveyed.lock());
         } else {
-            missing.extend(self.missing_behind(&names, &bases)?);
+            missing.extend(self.missing_after(&names, &bases)?);
         }
         begun.report.missing = missing;
         let found = if is_clean { self.clean(&bases, begun)? } else { self.unclean(&bases, begun)? };
@@ -280,13 +279,13 @@ impl Loader<'_> {
     }
 
     /// What is known before the segments are looked into, of which the first begins at `first`.
-    fn begun(&self, names: &Names, first: u64, missing: &[MissingRecords]) -> Found {
+    fn begun(&self, names: &Names, first: u64, missing: &[MissingRecords]) -> RecoveredLog {
         let log_start = self.start_of(first, missing);
-        Found { producers: FoundProducers::among(names), log_start, ..self.empty(0) }
+        RecoveredLog { producers: FoundProducers::among(names), log_start, ..self.empty(0) }
     }
 
     /// Refuses a log that ends before it starts.
-    fn in_bounds(&self, mut found: Found) -> Result<Found> {
+    fn in_bounds(&self, mut found: RecoveredLog) -> Result<RecoveredLog> {
         if found.log_start > found.next_offset {
             let reason = format!(
                 "the log starts at offset {} by log-start-offset-checkpoint, but ends at {}: if no records are missing, \
@@ -319,7 +318,7 @@ impl Loader<'_> {
     }
 
     /// A directory that was made, but no record was appended.
-    fn without_segments(&self, epochs: &[EpochStart]) -> Result<Found> {
+    fn without_segments(&self, epochs: &[EpochStart]) -> Result<RecoveredLog> {
         let start = self.log.evidence.checkpointed.log_start;
         if let Some(point) = self.log.evidence.checkpointed.recovery_point.filter(|point| *point > start) {
             let reason = format!("there is no segment, but records below offset {point} were in one");
@@ -336,15 +335,15 @@ impl Loader<'_> {
         for (name, kind) in names {
             let path = || self.log.directory.join(name);
             let unsupported = |reason: &str| Error::Unsupported(Box::new(Damage::new(path(), 0, reason)));
-            let (plain, standing) = Standing::split(name);
+            let (plain, file_state) = FileState::split(name);
             let Some(base) = segment::base_of(plain, segment::LOG) else { continue };
-            if !matches!(standing, Standing::Plain | Standing::Swap) {
+            if !matches!(file_state, FileState::Plain | FileState::Swap) {
                 continue;
             }
             if *kind != EntryKind::File {
-                return Err(unsupported("something else stands where a segment should be; it is left alone"));
+                return Err(unsupported("something else is where a segment should be; it is left alone"));
             }
-            if standing == Standing::Plain {
+            if file_state == FileState::Plain {
                 bases.push(base);
             }
         }
@@ -353,7 +352,7 @@ impl Loader<'_> {
 
     fn path_of(&self, base: u64) -> PathBuf {
         let path = self.log.directory.join(segment::file_name(base, segment::LOG));
-        if self.swapped.holds(base) { Standing::Swap.of(&path) } else { path }
+        if self.swapped.holds(base) { FileState::Swap.of(&path) } else { path }
     }
 
     pub(in crate::partition) fn open(&self, base: u64) -> Result<(PlainFile, u64)> {
@@ -362,7 +361,7 @@ impl Loader<'_> {
         Ok((file, length))
     }
 
-    /// The length of a segment. It is not opened: one that cannot be read keeps nobody from what comes after it.
+    /// The length of a segment. It is not opened: one that cannot be read keeps no reader from what comes after it.
     pub(in crate::partition) fn length_of(&self, base: u64) -> Result<u64> {
         let path = self.path_of(base);
         check_length(&path, length_of(&path)?)
@@ -407,7 +406,7 @@ impl Loader<'_> {
 
     /// The epoch to write with, never a lower one than was seen. The file follows the batches where these were checked,
     /// and is cut where the log was cut.
-    fn settle_epochs(&self, found: &mut Found, mut epochs: Vec<EpochStart>) -> Result<()> {
+    fn settle_epochs(&self, found: &mut RecoveredLog, mut epochs: Vec<EpochStart>) -> Result<()> {
         let before = epochs.clone();
         let highest = epochs.last().map(|last| last.epoch);
         epochs.retain(|known| known.start < found.next_offset || known.start == found.log_start);

@@ -1,14 +1,14 @@
-//! What the names, lengths and ends of files tell of records that are missing, without loading the partition or reading what
+//! What the names, lengths and ends of files report records that are missing, without loading the partition or reading what
 //! lies in the middle of segments.
 //!
-//! | told by | what |
+//! | reported by | what |
 //! |---|---|
 //! | lengths of log files | a segment without bytes, of the last 64 |
 //! | ends of log files, where the offset index leads | a segment that ends before the next one begins, of the last 8; a last one that ends before the log was closed |
-//! | indexes without a log file, snapshots of producers | a segment of which something is left, in a log that was closed in order |
-//! | the log start by its checkpoint, the first leader epoch | segments at the front |
+//! | indexes without a log file, snapshots of producers | a segment of which something is left, in a log that was closed cleanly |
+//! | the log start by its checkpoint, the first leader epoch | segments at the start |
 //!
-//! What is older is come upon by reading, and by `verify`. Segments that are not finished are left to recovery.
+//! What is older is found by reading, and by `verify`. Segments that are not finished are left to recovery.
 
 use std::ops::Range;
 
@@ -18,12 +18,12 @@ use crate::partition::recovery::missing::MissingRecords;
 use crate::partition::recovery::{Loader, Names};
 use crate::partition::{Leader, PartitionCore, Tailing};
 use crate::segment::{
-    self, LogBytes, OFFSET_INDEX, PRODUCER_SNAPSHOT, Standing, TIME_INDEX, TRANSACTION_INDEX, end_of_batches,
-    knows_more,
+    self, FileState, LogBytes, OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX,
+    end_of_batches, knows_more,
 };
 use crate::sys::disk::kind_of;
 
-/// Segments whose length is looked at, and those whose end is, from the last one back: what an open costs has a limit.
+/// Segments whose length is checked, and those whose end is, from the last one back: what an open costs has a limit.
 const MAX_LENGTHS: usize = 64;
 const MAX_ENDS: usize = 8;
 /// Bytes that are gone through for an end where there is no index.
@@ -73,7 +73,7 @@ impl Loader<'_> {
         }
         let bases = self.bases(&names)?;
         let mut missing = self.missing_front(&names, &bases, known_start)?;
-        missing.extend(self.missing_behind(&names, &bases)?);
+        missing.extend(self.missing_after(&names, &bases)?);
         Ok(missing)
     }
 
@@ -99,7 +99,7 @@ impl Loader<'_> {
             remains.filter(|base| (start..first).contains(base) && has_index(base)).min()
         };
         let Some(known) = known.or_else(left) else { return Ok(Vec::new()) };
-        // This is rare, so all batches are looked at for what a compaction leaves.
+        // This is rare, so all batches are checked for what a compaction leaves.
         let maybe_compacted = self.may_have_been_compacted(bases)?;
         Ok(vec![MissingRecords { offsets: known..first, maybe_compacted }])
     }
@@ -117,8 +117,8 @@ impl Loader<'_> {
         if self.log.evidence.checkpointed.clean { self.known_start() } else { Ok(None) }
     }
 
-    /// What is missing between segments that are finished, and behind the last one of a log that was closed in order.
-    pub(super) fn missing_behind(&self, names: &Names, bases: &[u64]) -> Result<Vec<MissingRecords>> {
+    /// What is missing between segments that are finished, and after the last one of a log that was closed cleanly.
+    pub(super) fn missing_after(&self, names: &Names, bases: &[u64]) -> Result<Vec<MissingRecords>> {
         let known = &self.log.evidence.checkpointed;
         let point = if known.clean { u64::MAX } else { known.recovery_point.unwrap_or(0) };
         let remains = self.remains(names, bases);
@@ -129,8 +129,8 @@ impl Loader<'_> {
             let next = bases.get(at + 1).copied();
             let remains = remains.iter().filter(|of| **of > base && next.is_none_or(|next| **of < next));
             let remains = remains.max().copied();
-            let upto = match next {
-                // Behind the recovery point the batches are checked one by one.
+            let end_offset = match next {
+                // After the recovery point the batches are checked one by one.
                 Some(next) if next > point && remains.is_none() => continue,
                 Some(next) => Some(next),
                 None if known.clean => known.recovery_point.max(remains),
@@ -139,10 +139,10 @@ impl Loader<'_> {
             if at < first_length && remains.is_none() {
                 continue;
             }
-            if let Some(upto) = upto
-                && let Some(end) = self.end_of(base, upto, at >= first_end || remains.is_some())?
+            if let Some(end_offset) = end_offset
+                && let Some(end) = self.end_of(base, end_offset, at >= first_end || remains.is_some())?
             {
-                let offsets = end.offset..upto;
+                let offsets = end.offset..end_offset;
                 if end.is_cut || remains.is_some() {
                     // A compaction leaves indexes that fit, and none of what it has taken away.
                     let maybe_compacted = self.log.may_have_been_compacted();
@@ -155,19 +155,21 @@ impl Loader<'_> {
         Ok(missing)
     }
 
-    /// Where the batches of a segment end, if that is before `upto` and can be found with little reading.
-    fn end_of(&self, base: u64, upto: u64, reads: bool) -> Result<Option<End>> {
+    /// Where the batches of a segment end, if that is before `end_offset` and can be found with little reading.
+    fn end_of(&self, base: u64, end_offset: u64, reads: bool) -> Result<Option<End>> {
         if !reads {
             let is_empty = self.length_of(base).is_ok_and(|length| length == 0);
-            return Ok((is_empty && base < upto).then_some(End { offset: base, is_cut: false }));
+            return Ok((is_empty && base < end_offset).then_some(End { offset: base, is_cut: false }));
         }
         let (file, length) = match self.open(base) {
-            // Reading comes to it. What is known of the rest of the log is enough to go on with.
+            // Reading comes to it. What is known of the rest of the log is enough to continue with.
             Err(Error::Io(_)) => return Ok(None),
             opened => opened?,
         };
         let end = end_of_batches(&self.log.disk, &file, LogBytes { base, length }, MAX_BYTES)?;
-        let Some(offset) = end.map(|end| end.next_offset).filter(|end| *end < upto) else { return Ok(None) };
+        let Some(offset) = end.map(|end| end.next_offset).filter(|end| *end < end_offset) else {
+            return Ok(None);
+        };
         let is_cut = knows_more(&self.log.disk, &file, LogBytes { base, length }, offset)?;
         Ok(Some(End { offset, is_cut }))
     }
@@ -177,13 +179,14 @@ impl Loader<'_> {
         let kinds = [OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, PRODUCER_SNAPSHOT];
         // Where segments were put together, a snapshot that belonged to one of them may be left, and a stop may leave one
         // that is ahead of the log.
-        let are_snapshots_told = self.log.evidence.checkpointed.clean && !self.log.may_have_been_compacted();
-        let kinds = if are_snapshots_told { &kinds[..] } else { &kinds[..3] };
+        let are_snapshots_reported =
+            self.log.evidence.checkpointed.clean && !self.log.may_have_been_compacted();
+        let kinds = if are_snapshots_reported { &kinds[..] } else { &kinds[..3] };
         let is_deleted = |base: u64, suffix: &str| {
             let plain = segment::file_name(base, suffix);
-            names.iter().any(|(name, _)| Standing::split(name) == (plain.as_str(), Standing::Deleted))
+            names.iter().any(|(name, _)| FileState::split(name) == (plain.as_str(), FileState::Deleted))
         };
-        // A broker that is stopped while it takes a segment out leaves its indexes behind its log file.
+        // A broker that is stopped while it takes a segment out leaves its indexes after its log file.
         let of = |name: &str| {
             let (base, suffix) =
                 kinds.iter().find_map(|suffix| Some((segment::base_of(name, suffix)?, suffix)))?;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::partition::recovery::{self, Found, PartitionRecovery, RecoveredSegment};
+use crate::partition::recovery::{self, PartitionRecovery, RecoveredLog, RecoveredSegment};
 use crate::partition::writer::finish::Unfinished;
 use crate::partition::{Appender, Leader, SegmentList};
 use crate::segment::{BatchesEnd, FinishFailure, Segment, SegmentWriter, UnfinishedSegment};
@@ -13,7 +13,7 @@ use crate::segment::{BatchesEnd, FinishFailure, Segment, SegmentWriter, Unfinish
 const MAX_RECOVERED: usize = 64;
 
 impl Leader {
-    /// Looks at the directory, and recovers it if it was not closed in order. Cheap when that is done.
+    /// Checks the directory, and recovers it if it was not closed cleanly. Cheap when that is done.
     pub(crate) fn load(self: &Arc<Self>) -> Result<Option<PartitionRecovery>> {
         let mut appender = self.writer.appender();
         match &*appender {
@@ -31,7 +31,7 @@ impl Leader {
         if !self.evidence.checkpointed.clean {
             self.remove_prepared();
         }
-        let Found {
+        let RecoveredLog {
             mut segments,
             log_start,
             last,
@@ -53,10 +53,10 @@ impl Leader {
                 self.unless_full("a checkpoint", self.begin_epoch(epoch, next_offset))?;
                 self.writer.expect_roll_at(self.settings.segment_bytes(), writer.position());
                 self.show(&writer);
-                // Entries and names may be as little on the medium as the records are.
+                // Entries and names may be as little on disk as the records are.
                 opened.sync()?;
                 directory = Some(opened);
-                self.enter_actives();
+                self.enter_open_files();
                 Appender::Active { writer, epoch }
             }
         };
@@ -69,7 +69,7 @@ impl Leader {
         self.view.replace(|view| view.with_segments(SegmentList::of(segments)).starting_at(log_start));
         *appender = if self.writer.has_failed() { Appender::Poisoned } else { state };
         if !clean {
-            // Served at once; on the medium soon.
+            // Served at once; on disk soon.
             self.sync_long_tail();
         }
         Ok(report)

@@ -2,7 +2,7 @@
 //!
 //! Readers keep what they have, in this process and in others: a file in which complete batches follow the new end is not cut
 //! but replaced by a shorter one, and stays as it is for those who have it open. Where nothing complete follows no reader has
-//! seen a byte, and whoever opens the file for writing cuts it in place. Segments after the new end leave the log. Nothing that
+//! seen a byte, and the next open for writing truncates the file in place. Segments after the new end leave the log. Nothing that
 //! may be a record is lost: it is kept beside the log, see [`aside`](super::aside).
 
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Recovery after an unclean stop.
 //!
-//! Everything behind the recovery point is checked batch by batch, by reading, never by mapping. A tail that does not
+//! Everything after the recovery point is checked batch by batch, by reading, never by mapping. A tail that does not
 //! hold together is cut; damage below the recovery point is an error and nothing is touched. Nothing may follow a cut:
 //! what comes later is set aside.
 //!
@@ -8,11 +8,11 @@
 //!
 //! | | the partition may have been compacted | it was never |
 //! |---|---|---|
-//! | the gap begins at or above the recovery point | it stays; told, unless a compaction went through it | the log ends there, the rest is set aside |
-//! | it begins below | the same | it stays; told; reading stops there |
+//! | the gap begins at or above the recovery point | it stays; reported, unless a compaction went through it | the log ends there, the rest is set aside |
+//! | it begins below | the same | it stays; reported; reading stops there |
 //!
 //! Processes that read along may have maps of a file and have shown their users every batch that was ever whole in it.
-//! So a file is cut in place only where nothing behind the cut is whole; else a shorter file takes its name, and theirs
+//! So a file is cut in place only where nothing after the cut is whole; else a shorter file takes its name, and theirs
 //! stays as it is. A batch at the very end that was whole and is not any more is the work of a failing device: what was
 //! written stays in the page cache for as long as this boot lasts.
 
@@ -24,7 +24,7 @@ use crate::format::header::BatchHeader;
 use crate::format::transaction_index::AbortedTransaction;
 use crate::partition::recovery::epochs::record_epoch;
 use crate::partition::recovery::truncate::{LastFile, TruncateTo, Truncated};
-use crate::partition::recovery::{Found, Loader, RecoveredSegment};
+use crate::partition::recovery::{Loader, RecoveredLog, RecoveredSegment};
 use crate::partition::{LastSegment, ScanWatch};
 use crate::segment::{Batches, Checked, Indexing, Segment, check_batches, skip_batches};
 use crate::sys::PlainFile;
@@ -44,9 +44,9 @@ enum Outcome {
 
 impl Loader<'_> {
     /// Checks what lies past the recovery point, cuts what does not hold together.
-    pub(in crate::partition) fn unclean(&self, bases: &[u64], begun: Found) -> Result<Found> {
+    pub(in crate::partition) fn unclean(&self, bases: &[u64], begun: RecoveredLog) -> Result<RecoveredLog> {
         let point = self.recovery_point();
-        let mut found = Found { epoch: 0, ..begun };
+        let mut found = RecoveredLog { epoch: 0, ..begun };
         for (at, &base) in bases.iter().enumerate() {
             let after = bases.get(at + 1..).unwrap_or_default();
             let next_base = after.first().copied();
@@ -88,7 +88,7 @@ impl Loader<'_> {
         base: u64,
         next_base: Option<u64>,
         bases: &[u64],
-        found: &mut Found,
+        found: &mut RecoveredLog,
     ) -> Result<Outcome> {
         let point = self.recovery_point();
         let (file, length) = self.open(base)?;
@@ -119,7 +119,7 @@ impl Loader<'_> {
             Some(_) => self.is_loss(checked.next_offset, is_complete, bases)?,
             None => is_cut,
         };
-        // What lies below the recovery point was looked at before.
+        // What lies below the recovery point was checked before.
         if let Some(next) = gap.filter(|next| !is_end && *next > point) {
             found.report.missing.extend(self.log.missing(checked.next_offset..next));
         }
@@ -136,17 +136,17 @@ impl Loader<'_> {
     }
 
     /// Goes through the batches of a segment: checks those past the recovery point, and passes over those that are known to be
-    /// on disk, for which only the index is made anew. Returns where the first were found, and what was.
+    /// on disk, for which only the index is rebuilt. Returns where the first were found, and what was.
     fn check_tail(
         &self,
         batches: &mut Batches<'_>,
         base: u64,
-        found: &mut Found,
+        found: &mut RecoveredLog,
         aborted: &mut Vec<AbortedTransaction>,
     ) -> Result<(Checked, u64)> {
         let mut index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
         let (epochs, producers) = (&mut found.epochs, &mut found.producers.state);
-        let (watch, mut scanned) = (&self.log.chores.scan_watch, 0);
+        let (watch, mut scanned) = (&self.log.context.scan_watch, 0);
         let mut note = |header: &BatchHeader, control| {
             scanned += u64::from(header.batch_length.unsigned_abs());
             if let Some(ScanWatch(watch)) = watch
@@ -171,8 +171,8 @@ impl Loader<'_> {
     }
 
     /// Whether what follows a gap between two segments must not be served as what comes next: the records in the gap were
-    /// being written when the process stopped. What was on the medium once is not cut because of what is missing before
-    /// it, and a compaction leaves gaps, but only behind files of exact length.
+    /// being written when the process stopped. What was on disk once is not cut because of what is missing before
+    /// it, and a compaction leaves gaps, but only after files of exact length.
     fn is_loss(&self, from: u64, is_complete: bool, bases: &[u64]) -> Result<bool> {
         if !is_complete {
             return Ok(true);
@@ -180,7 +180,7 @@ impl Loader<'_> {
         Ok(from >= self.recovery_point() && !self.may_have_been_compacted(bases)?)
     }
 
-    /// Records that were on the medium are not there: looks from the beginning where the damage is.
+    /// Records that were on disk are not there: looks from the beginning where the damage is.
     pub(in crate::partition) fn damage_below(
         &self,
         point: u64,
@@ -192,9 +192,9 @@ impl Loader<'_> {
         let index = Indexing::new(base, self.log.settings.all().index_interval_bytes);
         let checked = check_batches(&mut batches, index, &mut |_, _| ())?;
         let (position, offset) = (checked.position, checked.next_offset);
-        let why = format!("records below offset {point} were on the medium, but: ");
+        let why = format!("records below offset {point} were on disk, but: ");
         Ok(if position < length {
-            self.not_whole(file.path(), position, &why, checked.reason, offset)
+            self.invalid_batch(file.path(), position, &why, checked.reason, offset)
         } else {
             self.corrupt(file.path(), position, why + "the file ends before", offset)
         })
@@ -204,7 +204,7 @@ impl Loader<'_> {
     pub(in crate::partition) fn refuse_newer(&self, file: &PlainFile, checked: &Checked) -> Result<()> {
         let Checked { position, next_offset, reason, .. } = *checked;
         match reason {
-            InvalidBatch::Newer(_) => Err(self.not_whole(file.path(), position, "", reason, next_offset)),
+            InvalidBatch::Newer(_) => Err(self.invalid_batch(file.path(), position, "", reason, next_offset)),
             _ => Ok(()),
         }
     }

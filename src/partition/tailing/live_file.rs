@@ -1,26 +1,26 @@
-//! `stratalog.live`: how a writer tells readers in other processes where partitions end, and wakes them.
+//! `stratalog.live`: how a writer reports readers in other processes where partitions end, and wakes them.
 //!
 //! A volatile file beside the log. No format holds data in it: deleting it loses nothing, a broker ignores it, and
-//! without it readers look at the files again and again.
+//! without it readers check the files again and again.
 //!
 //! | part | who writes | what |
 //! |---|---|---|
 //! | header | writer | magic and layout, slots in all, slots in use |
 //! | slot | writer | topic id, partition, base of the active segment, its published word |
-//! | pages of their own | all | the bell; per slot, and one for the header, whether somebody waits; whether all is over |
+//! | pages of their own | all | the futex; per slot, and one for the header, whether a reader waits; whether all is over |
 //!
 //! Writer and sleeper follow the protocol of [`wait`](crate::wait) with a flag instead of a count, which the writer
 //! clears: a reader that was killed costs one call.
 //!
 //! | writer | sleeper |
 //! |---|---|
-//! | publish in the slot | raise the flags, load the bell |
+//! | publish in the slot | set the flags, load the futex |
 //! | full fence | full fence |
-//! | look at the flag; lower it and ring if it is up | look at the slots again; wait at the bell if nothing is new |
+//! | check the flag; clear it and notify if it is set | check the slots again; wait at the futex if nothing is new |
 //!
 //! loom checks both protocols, this one and the order of the words of a slot, by the shipped code: `tests/live_file.rs`.
 //!
-//! A slot is a hint. Where it differs from what a reader knows, the reader goes and looks at the file.
+//! A slot is a hint. Where it differs from what a reader knows, the reader goes and checks the file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ const ID: usize = 0;
 const PARTITION: usize = 16;
 const BASE: usize = 24;
 const WORD: usize = 32;
-/// Words of the common part: the bell at its beginning, then
+/// Words of the common part: the futex at its beginning, then
 const HEADER_FLAG: usize = 4;
 const OVER: usize = 8;
 const FLAGS: usize = 16;
@@ -61,7 +61,7 @@ const FLAGS: usize = 16;
 const NOTHING: u64 = u64::MAX;
 const MIN_SLOTS: usize = 500;
 const MAX_SLOTS: usize = 200_000;
-/// How often readers check that the file they look at is still the writer's.
+/// How often readers check that the file they check is still the writer's.
 const BETWEEN_CHECKS: Duration = Duration::from_millis(100);
 
 /// Where the common part begins, and the length of the whole.
@@ -70,24 +70,24 @@ fn shape(slots: usize) -> (usize, usize) {
     (common_from, common_from + (FLAGS + slots * 4).next_multiple_of(PAGE))
 }
 
-/// The words of a live file, whoever made it.
+/// The words of a live file, of whichever process.
 #[derive(Debug)]
-struct Board {
+struct SharedPage {
     words: SharedWords,
     slots: usize,
     common_from: usize,
 }
 
-impl Board {
+impl SharedPage {
     fn word(&self, slot: usize, field: usize) -> Option<&AtomicU64> {
         if slot < self.slots { self.words.word(HEADER + slot * SLOT + field) } else { None }
     }
 
-    fn bell(&self) -> Option<&AtomicU32> {
+    fn futex(&self) -> Option<&AtomicU32> {
         self.words.common(self.common_from)
     }
 
-    /// Whether somebody waits for news of a slot; `None`: of slots that come into use.
+    /// Whether a reader waits for news of a slot; `None`: of slots that come into use.
     fn flag(&self, slot: Option<usize>) -> Option<&AtomicU32> {
         let at = slot.map_or(HEADER_FLAG, |slot| FLAGS + slot * 4);
         self.words.common(self.common_from + at)
@@ -99,8 +99,8 @@ impl Board {
     }
 
     fn notify(&self) {
-        if let Some(bell) = self.bell() {
-            notify(bell);
+        if let Some(futex) = self.futex() {
+            notify(futex);
         }
     }
 
@@ -120,7 +120,7 @@ impl Board {
 /// The writer's side.
 #[derive(Debug)]
 pub(crate) struct LiveWriter {
-    board: Board,
+    page: SharedPage,
     path: PathBuf,
     /// Held while a slot comes into use.
     taking: Mutex<()>,
@@ -142,7 +142,7 @@ impl LiveWriter {
         let slots = partitions.saturating_mul(2).clamp(MIN_SLOTS, MAX_SLOTS);
         let (common_from, length) = shape(slots);
         let path = root.join(LIVE);
-        // What another writer has left behind, which nobody holds any more.
+        // What another writer has left after, which no process holds any more.
         let before = open(&path, false);
         let made = SharedWords::make(disk, &path, length, common_from, |words| {
             for (at, value) in [(SLOTS_IN_ALL, slots as u64), (0, MAGIC)] {
@@ -151,50 +151,50 @@ impl LiveWriter {
                 }
             }
         })?;
-        // Whoever waits at the file of a writer that died is to find this one.
+        // A reader that waits at the file of a writer that died is to find this one.
         if let Some(before) = before {
             before.end();
         }
-        let board = made.map(|words| Board { words, slots, common_from });
-        Ok(board.map(|board| Arc::new(Self { board, path, taking: Mutex::default() })))
+        let page = made.map(|words| SharedPage { words, slots, common_from });
+        Ok(page.map(|page| Arc::new(Self { page, path, taking: Mutex::default() })))
     }
 
     /// A slot for a partition that begins to be written. `None`: all are taken.
     pub(in crate::partition) fn take(self: &Arc<Self>, id: Uuid, partition: u32) -> Option<LiveSlot> {
         let _taking = self.taking.lock();
-        let slot = self.board.in_use();
+        let slot = self.page.in_use();
         let (high, low) = halves(id);
         let fields = [(ID, high), (ID + 8, low), (PARTITION, u64::from(partition)), (WORD, NOTHING)];
         for (field, value) in fields {
-            self.board.word(slot, field)?.store(value, Ordering::Relaxed);
+            self.page.word(slot, field)?.store(value, Ordering::Relaxed);
         }
-        self.board.words.word(SLOTS_IN_USE)?.store(slot as u64 + 1, Ordering::Release);
+        self.page.words.word(SLOTS_IN_USE)?.store(slot as u64 + 1, Ordering::Release);
         Some(LiveSlot { live: Arc::clone(self), slot })
     }
 
     fn wake(&self, slot: Option<usize>) {
-        if let Some(flag) = self.board.flag(slot)
+        if let Some(flag) = self.page.flag(slot)
             && flag.load(Ordering::Relaxed) != 0
         {
             flag.store(0, Ordering::Relaxed);
-            self.board.notify();
+            self.page.notify();
         }
     }
 
     /// The writer ends: readers look by themselves from here on.
     pub(crate) fn end(&self, disk: &Disk) {
-        // One that is left over tells nobody anything: nobody holds it.
+        // One that is left over has no meaning: no process holds it.
         let _ = disk.remove_file(&self.path);
-        self.board.end();
-        self.board.words.release();
+        self.page.end();
+        self.page.words.release();
     }
 }
 
 impl LiveSlot {
     /// Another segment is appended to. Under the partition's lock.
     pub(in crate::partition) fn begin(&self, base: u64, word: u64) {
-        let board = &self.live.board;
-        let (Some(base_word), Some(end_word)) = (board.word(self.slot, BASE), board.word(self.slot, WORD))
+        let page = &self.live.page;
+        let (Some(base_word), Some(end_word)) = (page.word(self.slot, BASE), page.word(self.slot, WORD))
         else {
             return;
         };
@@ -210,12 +210,12 @@ impl LiveSlot {
     /// The segment's published word, after it was published here. Under the partition's lock.
     #[inline]
     pub(in crate::partition) fn publish(&self, word: u64) {
-        if let Some(end) = self.live.board.word(self.slot, WORD) {
+        if let Some(end) = self.live.page.word(self.slot, WORD) {
             end.store(word, Ordering::Release);
         }
     }
 
-    /// Wakes who waits for this partition, after a full fence behind [`publish`](Self::publish).
+    /// Wakes who waits for this partition, after a full fence after [`publish`](Self::publish).
     #[inline]
     pub(in crate::partition) fn wake(&self) {
         self.live.wake(Some(self.slot));
@@ -242,10 +242,10 @@ struct Watched {
     checked: Option<Instant>,
 }
 
-/// One writer's file, looked at by a reader.
+/// One writer's file, checked by a reader.
 #[derive(Debug)]
 pub(crate) struct LiveView {
-    board: Board,
+    page: SharedPage,
 }
 
 impl LiveWatch {
@@ -256,21 +256,21 @@ impl LiveWatch {
     /// The file of a writer that lives, or lived a moment ago.
     pub(crate) fn view(&self) -> Option<Arc<LiveView>> {
         let mut watched = self.watched.lock();
-        let is_over = watched.view.as_ref().is_some_and(|view| view.board.is_over());
+        let is_over = watched.view.as_ref().is_some_and(|view| view.page.is_over());
         if !is_over && watched.checked.is_some_and(|at| at.elapsed() < BETWEEN_CHECKS) {
             return watched.view.clone();
         }
         watched.checked = Some(Instant::now());
         let stale = watched.view.take_if(|view| {
-            let words = &view.board.words;
+            let words = &view.page.words;
             is_over || !words.is_held() || !words.is_at(&self.path)
         });
         if let Some(stale) = stale {
             // Others may be waiting there.
-            stale.board.notify();
+            stale.page.notify();
         }
         if watched.view.is_none() {
-            watched.view = open(&self.path, true).map(|board| Arc::new(LiveView { board }));
+            watched.view = open(&self.path, true).map(|page| Arc::new(LiveView { page }));
         }
         watched.view.clone()
     }
@@ -278,13 +278,13 @@ impl LiveWatch {
     /// Wakes every reader that waits at this file, so that it looks whether it was meant.
     pub(crate) fn notify(&self) {
         if let Some(view) = &self.watched.lock().view {
-            view.board.notify();
+            view.page.notify();
         }
     }
 }
 
 /// The file at `path`, if it is one that this version understands and, if it is to be `held`, a writer has.
-fn open(path: &Path, held: bool) -> Option<Board> {
+fn open(path: &Path, held: bool) -> Option<SharedPage> {
     let mut found = None;
     let words = SharedWords::open(path, held, |head| {
         let (words, _) = head.as_chunks();
@@ -295,7 +295,7 @@ fn open(path: &Path, held: bool) -> Option<Board> {
         Some((common_from, length)).filter(|_| word(0) == Some(MAGIC))
     })?;
     let (slots, common_from) = found?;
-    Some(Board { words, slots, common_from })
+    Some(SharedPage { words, slots, common_from })
 }
 
 impl LiveView {
@@ -305,26 +305,26 @@ impl LiveView {
         let wanted = [(ID, high), (ID + 8, low), (PARTITION, u64::from(partition))];
         let is_it = |slot: usize| {
             wanted.iter().all(|(field, value)| {
-                self.board.word(slot, *field).is_some_and(|word| word.load(Ordering::Relaxed) == *value)
+                self.page.word(slot, *field).is_some_and(|word| word.load(Ordering::Relaxed) == *value)
             })
         };
         (from..self.in_use()).find(|slot| is_it(*slot))
     }
 
     pub(super) fn in_use(&self) -> usize {
-        self.board.in_use()
+        self.page.in_use()
     }
 
     /// Whether partitions may be written that have no slot.
     pub(in crate::partition) fn is_full(&self) -> bool {
-        self.board.in_use() == self.board.slots
+        self.page.in_use() == self.page.slots
     }
 
     /// What a slot says now; `None` in the moment between two segments.
     pub(in crate::partition) fn shown(&self, slot: usize) -> Option<Shown> {
-        let base_word = self.board.word(slot, BASE)?;
+        let base_word = self.page.word(slot, BASE)?;
         let base = base_word.load(Ordering::Acquire);
-        let word = self.board.word(slot, WORD)?.load(Ordering::Acquire);
+        let word = self.page.word(slot, WORD)?.load(Ordering::Acquire);
         (word != NOTHING && base_word.load(Ordering::Acquire) == base).then_some(Shown { base, word })
     }
 
@@ -335,34 +335,34 @@ impl LiveView {
 
     /// Asks to be woken by news of a slot, or of slots that come into use.
     pub(in crate::partition) fn raise(&self, slot: Option<usize>) {
-        if let Some(flag) = self.board.flag(slot) {
+        if let Some(flag) = self.page.flag(slot) {
             flag.store(1, Ordering::Relaxed);
         }
     }
 
-    /// Begins to wait: what the bell shows. After it come the flags, a full fence and another look. `None`: nobody can
+    /// Begins to wait: the value of the futex. After it come the flags, a full fence and another look. `None`: no process can
     /// wake this process.
     pub(crate) fn seen(&self) -> Option<u32> {
-        Some(self.board.bell()?.load(Ordering::SeqCst))
+        Some(self.page.futex()?.load(Ordering::SeqCst))
     }
 
-    /// Waits until the bell rings again, at most for `timeout` and never so long that the end of the writer would go
+    /// Waits until the futex is notified again, at most for `timeout` and never so long that the end of the writer would go
     /// unnoticed.
     pub(crate) fn wait(&self, seen: u32, timeout: Duration) {
-        if let Some(bell) = self.board.bell() {
-            wait_at(bell, seen, timeout.min(BETWEEN_CHECKS));
+        if let Some(futex) = self.page.futex() {
+            wait_at(futex, seen, timeout.min(BETWEEN_CHECKS));
         }
     }
 }
 
-/// Looks at every slot of a file that no process holds, as a reader does.
+/// Checks every slot of a file that no process holds, as a reader does.
 #[cfg(any(fuzzing, test))]
 pub(crate) fn look_at_live(path: &Path) {
-    let Some(view) = open(path, false).map(|board| LiveView { board }) else { return };
+    let Some(view) = open(path, false).map(|page| LiveView { page }) else { return };
     let in_use = view.in_use();
-    assert!(in_use <= view.board.slots && view.is_full() == (in_use == view.board.slots));
+    assert!(in_use <= view.page.slots && view.is_full() == (in_use == view.page.slots));
     for slot in 0..in_use + 2 {
-        assert!(view.shown(slot).is_none() || slot < view.board.slots);
+        assert!(view.shown(slot).is_none() || slot < view.page.slots);
         let bytes = [(); 2].map(|()| slot as u64).map(u64::to_be_bytes).concat();
         let id = Uuid::from_bytes(bytes.try_into().unwrap_or_default());
         assert!(view.slot_of(id, 0, slot).is_none_or(|found| found >= slot && found < in_use));
@@ -441,7 +441,7 @@ mod tests {
         view.ask_for_new_slots();
         live.take(A, 2).unwrap().begin(0, 0);
         assert_ne!(view.seen(), Some(seen));
-        // The bell has rung since: no wait.
+        // The futex was notified since: no wait.
         view.wait(seen, Duration::MAX);
     }
 
@@ -492,7 +492,7 @@ mod tests {
         // A count that cannot be is bounded by the slots there are.
         fs::remove_file(&path).unwrap();
         fs::write(&path, changed(SLOTS_IN_USE, &u64::MAX.to_le_bytes())).unwrap();
-        let view = LiveView { board: open(&path, false).unwrap() };
+        let view = LiveView { page: open(&path, false).unwrap() };
         assert_eq!((view.in_use(), view.slot_of(A, 0, 0)), (MIN_SLOTS, None));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();

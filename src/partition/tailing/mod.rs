@@ -1,19 +1,19 @@
-//! Following a partition that another process may be writing: a stratalog, a Kafka broker, or nobody.
+//! Tailing a partition that another process may be writing: a stratalog, a Kafka broker, or none.
 //!
 //! Nothing is written, cut or locked here. What counts is found by reading the files, never by mapping them:
 //!
 //! | found | means |
 //! |---|---|
-//! | a complete batch at the expected offset behind the last one | it belongs to the log |
-//! | anything else behind the last batch of the last segment | not yet |
+//! | a complete batch at the expected offset after the last one | it belongs to the log |
+//! | anything else after the last batch of the last segment | not yet |
 //! | the same, but a later segment exists, or it lies below the recovery point | damage |
 //! | a file named by the next offset | the last segment is complete |
 //! | the first segment is gone | the log starts later now |
-//! | the last segment is shorter than what was read of it | it was replaced: everything is looked at anew |
-//! | the name of a segment stands for another file, when it is opened | the same: a compaction keeps base offsets, and may keep lengths |
+//! | the last segment is shorter than what was read of it | it was replaced: everything is checked anew |
+//! | the name of a segment means another file, when it is opened | the same: a compaction keeps base offsets, and may keep lengths |
 //!
 //! What is found is published in the same words as a writer's, so readers notice no difference. [`refresh`] looks
-//! further, as often as somebody wants to know; between two calls nothing is open.
+//! further, as often as a caller asks; between two calls nothing is open.
 //!
 //! [`refresh`]: Tailing::refresh
 
@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::format::frame::{MIN_PREFIX, frame_length};
 use crate::partition::core::PartitionCore;
 use crate::partition::locks::{Lock, Rank};
-use crate::partition::recovery::{self, Found, MAX_LISTINGS, PartitionRecovery};
+use crate::partition::recovery::{self, MAX_LISTINGS, PartitionRecovery, RecoveredLog};
 use crate::partition::tailing::live_file::{LiveView, Shown};
 use crate::partition::transactions::Decided;
 use crate::partition::view::{LogView, Numbered};
@@ -39,7 +39,7 @@ use crate::sys::disk::kind_of;
 /// What the last segment showed.
 #[derive(PartialEq, Eq)]
 enum Look {
-    /// It has grown, or stands still.
+    /// It has grown, or is stopped.
     Seen,
     /// It is complete, and another one follows.
     Rolled,
@@ -54,18 +54,18 @@ pub(in crate::partition) struct Watching {
     slot: Option<usize>,
     /// Slots before this one are not it.
     searched: usize,
-    /// When the files were looked at last.
+    /// When the files were checked last.
     pub(in crate::partition) looked: Option<Instant>,
 }
 
-/// For so long nobody looks at files of which the live writer's says that they have not grown: it lies in a file that
+/// For so long no reader checks files of which the live writer's says that they have not grown: it lies in a file that
 /// anybody may have damaged.
 const BELIEVED: Duration = Duration::from_secs(1);
 
 impl Watching {
     fn shows_nothing_new(&mut self, view: &Arc<LiveView>, log: &PartitionCore) -> bool {
         if self.view.as_ref().is_none_or(|known| !Arc::ptr_eq(known, view)) {
-            // From here on it tells of every append; what came before shows in the files.
+            // From here on it reports every append; what came before shows in the files.
             *self = Self { view: Some(Arc::clone(view)), ..Self::default() };
             return false;
         }
@@ -94,7 +94,7 @@ impl Watching {
 #[derive(Debug)]
 pub(crate) struct Tailing {
     core: Arc<PartitionCore>,
-    /// Held while the directory is looked at: everything that is published here is published under it. `None`: not loaded.
+    /// Held while the directory is checked: everything that is published here is published under it. `None`: not loaded.
     watching: Lock<Option<Watching>>,
     /// Which transactions are open, once a reader wants to know.
     pub(super) decided: Lock<Option<Decided>>,
@@ -155,7 +155,7 @@ impl Tailing {
 
     /// The same, but where a live writer shows that it has appended nothing that is enough.
     pub(crate) fn refresh_end(&self) -> Result<()> {
-        let view = || self.chores.watch.as_ref()?.view();
+        let view = || self.context.watch.as_ref()?.view();
         if let Some(watching) = &mut *self.watching.lock()
             && view().is_some_and(|view| watching.shows_nothing_new(&view, self))
             && watching.looked.is_some_and(|looked| looked.elapsed() < BELIEVED)
@@ -219,9 +219,9 @@ impl Tailing {
     pub(crate) fn advance_checkpoints(&self, found: &Checkpointed) {
         self.advance_start(found.log_start);
         self.advance_durable(found.recovery_point.unwrap_or(0));
-        if let Some(upto) = found.cleaned {
+        if let Some(end_offset) = found.cleaned {
             self.record_compacted();
-            self.set_cleaned(upto);
+            self.set_cleaned(end_offset);
         }
     }
 
@@ -248,14 +248,14 @@ impl Tailing {
     fn look_further(&self) -> Result<()> {
         let known = self.segments();
         let Some(last) = known.last() else {
-            // Until there is a first segment there is nothing but the directory to look at.
+            // Until there is a first segment there is nothing but the directory to check.
             return if kind_of(&self.directory)?.is_some() {
                 self.list_anew(&known).map(drop)
             } else {
                 Ok(())
             };
         };
-        let look = self.look_behind(last)?;
+        let look = self.look_after(last)?;
         let first_is_gone = || match known.first() {
             None => Ok(false),
             Some(first) => Ok::<_, Error>(first.by_name(kind_of)?.is_none()),
@@ -268,8 +268,8 @@ impl Tailing {
         }
     }
 
-    /// Publishes the complete batches behind the end of the last segment.
-    fn look_behind(&self, last: &Segment) -> Result<Look> {
+    /// Publishes the complete batches past the end of the last segment.
+    fn look_after(&self, last: &Segment) -> Result<Look> {
         let end = last.end();
         let file = match last.open() {
             Ok(file) => file,
@@ -298,13 +298,13 @@ impl Tailing {
                 return Ok(if later { Look::Rolled } else { Look::Seen });
             }
         }
-        // A segment is complete when the next one exists, which is named by the offset behind it.
+        // A segment is complete when the next one exists, which is named by the offset after it.
         let next = self.directory.join(segment::file_name(last.next_offset(), segment::LOG));
         let rolled = last.next_offset() > last.base() && kind_of(&next)?.is_some();
         Ok(if rolled { Look::Rolled } else { Look::Seen })
     }
 
-    /// Lists the directory and publishes what stands in it. Segments of `known` that are still the same are kept, with
+    /// Lists the directory and publishes what is in it. Segments of `known` that are still the same are kept, with
     /// their maps.
     fn list_anew(&self, known: &SegmentList) -> Result<PartitionRecovery> {
         let mut listings = 0;
@@ -316,7 +316,7 @@ impl Tailing {
                 found => break found?,
             }
         };
-        let Found { segments, log_start, report, .. } = found;
+        let RecoveredLog { segments, log_start, report, .. } = found;
         let complete = segments.len().saturating_sub(1);
         let list = SegmentList::of(segments);
         if self.is_loaded() && list.is_same(&self.segments()) {

@@ -5,7 +5,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::fixture::{ANY, Fixture, MAPPED, TestRecord, append_numbered, numbered, records_of, work_ahead};
+use super::fixture::{
+    ANY, Fixture, MAPPED, TestRecord, append_numbered, numbered, preallocate_now, records_of,
+};
 use crate::config::ReadUpTo;
 use crate::partition::{Cursor, Fetched, Leader};
 use crate::sys::mapping::MapBudget;
@@ -41,7 +43,7 @@ fn files_are_trimmed_moved_and_removed_with_no_map_of_them() {
     let log = fixture.open_new();
     for _ in 0..40 {
         append_numbered(&log, 2, BYTES).unwrap();
-        work_ahead(&log);
+        preallocate_now(&log);
     }
     assert!(fixture.bases().len() > 3);
     let (cursor, held) = hold(&log);

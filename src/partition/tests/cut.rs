@@ -46,7 +46,7 @@ fn a_cut_is_noticed_at_the_sync_the_seal_and_the_close() {
                 assert!(append_numbered(&log, 1, BYTES).is_err() && log.sync().is_err(), "{what}");
                 assert!(log.close().is_err(), "{what}");
                 drop(log);
-                // What was durable is missing, which is told, or what is left is a prefix.
+                // What was durable is missing, which is reported, or what is left is a prefix.
                 let log = fixture.open_unclean(2);
                 match read(&log, 0, ANY) {
                     Err(damage) => {

@@ -55,7 +55,7 @@ fn read_on(cursor: &mut Cursor, limits: FetchLimits) -> Result<(), Box<Damage>> 
     }
 }
 
-/// Reads the log with a damaged batch; `length_is_right`: the way behind it can be found from the batch itself.
+/// Reads the log with a damaged batch; `length_is_right`: the way after it can be found from the batch itself.
 fn check_damaged(log: &Arc<Leader>, batch: &At, length_is_right: bool, limits: FetchLimits) {
     let (first, next) =
         (batch.header.base_offset.unsigned_abs(), batch.header.last_offset().unsigned_abs() + 1);
@@ -67,7 +67,7 @@ fn check_damaged(log: &Arc<Leader>, batch: &At, length_is_right: bool, limits: F
         "{damage}"
     );
     assert_eq!(cursor.offset(), first, "everything before it was read");
-    let resume = damage.resume_at().expect("the log goes on behind it").offset();
+    let resume = damage.resume_at().expect("the log continues after it").offset();
     // An index entry comes at least every fourth batch here.
     assert!(if length_is_right { resume == next } else { (next..=next + 12).contains(&resume) }, "{resume}");
     cursor.seek(resume);
@@ -145,7 +145,7 @@ fn nothing_panics_or_hangs_whatever_is_flipped() {
 }
 
 #[test]
-fn a_file_cut_by_somebody_else_is_damage() {
+fn a_file_truncated_by_another_program_is_damage() {
     for modes in [MAPPED, POSITIONED] {
         let (fixture, log) = three_segments(modes);
         let path = fixture.log_file(0);

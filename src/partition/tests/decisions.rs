@@ -81,7 +81,7 @@ fn check_with(model: &Model, change: &dyn Fn(&Fixture)) {
         let mut cursor =
             Cursor::new(Arc::clone(&log), 0, ReadUpTo::Visible).isolated(IsolationLevel::ReadCommitted);
         cursor.refresh_transactions().unwrap();
-        // What is open may first be come upon by reading.
+        // What is open may first be found by reading.
         while cursor.fetch(ANY).unwrap().is_some() {}
         model.check(&log);
     }
@@ -155,11 +155,11 @@ fn a_snapshot_that_lies_is_reported_and_written_anew() {
     // That of an earlier offset, where others were open.
     fs::write(&newest, &model.snapshots[0].1).unwrap();
     let log = fixture.open(clean(&model));
-    let events = fixture.chores.events.listen();
+    let events = fixture.context.events.listen();
     log.bounds().unwrap();
     log.prove_open().unwrap();
-    let told = events.try_next();
-    assert!(matches!(&told, Some(Event::IndexRebuilt { path, .. }) if *path == newest), "{told:?}");
+    let reported = events.try_next();
+    assert!(matches!(&reported, Some(Event::IndexRebuilt { path, .. }) if *path == newest), "{reported:?}");
     assert_eq!(fs::read(&newest).unwrap(), right);
     assert_eq!(Some(log.bounds().unwrap().last_stable), model.first_open());
 }
@@ -173,7 +173,7 @@ fn an_offset_index_that_leads_nowhere_hides_no_transaction() {
                 let path = file(fixture, *base, segment::OFFSET_INDEX);
                 fs::write(path, [&[0; 4], &position.to_be_bytes()[..]].concat()).unwrap();
             }
-            // Without the last of them the batches behind the one before are gone through.
+            // Without the last of them the batches after the one before are gone through.
             fs::remove_file(file(fixture, model.next, segment::PRODUCER_SNAPSHOT)).unwrap();
         });
     }

@@ -57,7 +57,7 @@ impl Case {
         }
         let checkpointed = Checkpointed { clean, recovery_point: Some(RECORDS), ..Checkpointed::default() };
         let log = self.fixture.open(checkpointed);
-        let events = self.fixture.chores.events.listen();
+        let events = self.fixture.context.events.listen();
         log.bounds().unwrap();
         (log, events)
     }
@@ -108,7 +108,7 @@ fn check_lookups(log: &Arc<Leader>, from: u64, first: usize, context: &str) {
     assert_eq!(Cursor::offset_for_time(&as_log(log), i64::MAX, from).unwrap(), None, "{context}");
 }
 
-fn told(events: &Events) -> Vec<String> {
+fn reported(events: &Events) -> Vec<String> {
     let rebuilt = std::iter::from_fn(|| events.try_next()).filter_map(|event| match event {
         Event::IndexRebuilt { path, .. } => Some(path.file_name().unwrap().to_str().unwrap().to_owned()),
         _ => None,
@@ -126,8 +126,8 @@ fn contents(case: &Case, segment: usize, suffix: &str, width: usize) -> Vec<(Str
         ("zeros".into(), Some(vec![0; right.len()])),
         ("ones".into(), Some(vec![0xff; right.len()])),
         ("another segment's".into(), Some(file((segment + 1) % 3))),
-        ("behind zeros".into(), Some([&[0; 12][..width], &right].concat())),
-        ("with zeros behind".into(), Some([&right[..], &vec![0; 40 * width]].concat())),
+        ("after zeros".into(), Some([&[0; 12][..width], &right].concat())),
+        ("with zeros after".into(), Some([&right[..], &vec![0; 40 * width]].concat())),
         ("backwards".into(), Some(right.chunks(width).rev().flatten().copied().collect())),
     ];
     found.extend(
@@ -181,25 +181,28 @@ fn an_index_that_disagrees_is_made_anew_and_reported() {
             let mut flipped = right.clone();
             flipped[right.len() - width + 3] ^= 1;
             for bytes in [Some(another), Some(vec![0xff; right.len()]), Some(flipped), None] {
-                // Entries of an offset index that lead behind the log, or are not there, only cost time.
-                let is_told = suffix == TIME_INDEX || bytes.is_none();
+                // Entries of an offset index that lead after the log, or are not there, only cost time.
+                let is_reported = suffix == TIME_INDEX || bytes.is_none();
                 let (log, events) = case.opened(&name, bytes.as_deref(), true);
                 (0..3).for_each(|first| check_lookups(&log, 0, first, &name));
                 if segment == 2 {
                     append(&log, &[value(RECORDS)]).unwrap();
                 }
-                let told = told(&events);
-                assert!(told.len() <= 1, "{told:?}");
-                assert!(!told.is_empty() || !is_told || segment == 2, "{name}");
+                let reported = reported(&events);
+                assert!(reported.len() <= 1, "{reported:?}");
+                assert!(!reported.is_empty() || !is_reported || segment == 2, "{name}");
                 log.close().unwrap();
-                assert!(told.is_empty() || segment == 2 || case.fixture.files()[&name] == right, "{name}");
+                assert!(
+                    reported.is_empty() || segment == 2 || case.fixture.files()[&name] == right,
+                    "{name}"
+                );
                 case_is_right(&case);
             }
         }
     }
 }
 
-/// The indexes that are there say the truth, whoever wrote them.
+/// The indexes that are there say the truth, whichever process wrote them.
 fn case_is_right(case: &Case) {
     let files = case.fixture.files();
     for base in &case.bases {
@@ -212,7 +215,7 @@ fn case_is_right(case: &Case) {
 }
 
 #[test]
-fn an_index_that_was_cut_is_not_gone_on_with() {
+fn an_index_that_was_truncated_is_not_continued() {
     let case = Case::new(POSITIONED);
     let name = file_name(case.bases[2], TIME_INDEX);
     let right = &case.whole[&name];
@@ -223,7 +226,7 @@ fn an_index_that_was_cut_is_not_gone_on_with() {
             let timestamp = timestamp(case.bases[2]) + at * 15;
             append(&log, &[TestRecord { timestamp, ..value(RECORDS) }]).unwrap();
         }
-        assert_eq!(told(&events).first(), Some(&name), "cut to {cut} entries");
+        assert_eq!(reported(&events).first(), Some(&name), "cut to {cut} entries");
         let largest = log.segments().last().unwrap().base();
         assert_eq!(largest, case.bases[2], "all in the same segment");
         (0..3).for_each(|first| check_lookups(&log, 0, first, &name));
@@ -236,11 +239,11 @@ fn what_a_live_file_does_not_show_is_found_in_the_log_all_the_same() {
     let root = fixture.directory().parent().unwrap().to_owned();
     // Without shared memory there is no such file.
     let Some(live) = LiveWriter::make(&fixture.disk, &root, 1).unwrap() else { return };
-    fixture.chores.live = Some(live);
+    fixture.context.live = Some(live);
     let log = fixture.open_new();
     append(&log, &[value(0)]).unwrap();
-    fixture.chores.live = None;
-    fixture.chores.watch = Some(Arc::new(LiveWatch::new(&root)));
+    fixture.context.live = None;
+    fixture.context.watch = Some(Arc::new(LiveWatch::new(&root)));
     let follower = fixture.follow_with(false);
     follower.tailing().unwrap().refresh().unwrap();
     follower.refresh_end().unwrap();
@@ -248,7 +251,7 @@ fn what_a_live_file_does_not_show_is_found_in_the_log_all_the_same() {
     assert_eq!(ends(), 1);
     let before = log.segments().last().unwrap().end_word();
     append(&log, &[value(1)]).unwrap();
-    // As if somebody had put the page back.
+    // As if another program had put the page back.
     log.writer.live_slot().unwrap().publish(before);
     follower.refresh_end().unwrap();
     assert_eq!(ends(), 1, "believed, for a second");

@@ -1,4 +1,4 @@
-//! What stands in a partition's directory beside segments, or in their place.
+//! What is in a partition's directory beside segments, or in their place.
 
 use std::fs;
 
@@ -88,7 +88,7 @@ fn the_leader_epoch_continues_and_its_checkpoint_follows_the_batches() {
     log.close().unwrap();
     let checkpoint = fixture.directory().join("leader-epoch-checkpoint");
     assert_eq!(fs::read_to_string(&checkpoint).unwrap(), "0\n1\n4 0\n");
-    // A broker went on in epoch 7 and was killed.
+    // A broker continued in epoch 7 and was killed.
     let mut theirs = batch(&[TestRecord::of("theirs")]);
     let mut file = fs::read(fixture.log_file(0)).unwrap();
     file.extend_from_slice(theirs.finish().unwrap().placed_at(3, 7));
@@ -103,7 +103,7 @@ fn the_leader_epoch_continues_and_its_checkpoint_follows_the_batches() {
         batches_of(&file, base).iter().map(|batch| batch.header.leader_epoch).collect::<Vec<_>>()
     };
     assert_eq!(epochs(0), [4, 7, 7]);
-    // Without the checkpoint the last batch still tells, whether it was closed in order or not.
+    // Without the checkpoint the last batch still reports, whether it was closed cleanly or not.
     for clean in [true, false] {
         fs::remove_file(&checkpoint).unwrap();
         let log = fixture.open(Checkpointed {
@@ -153,12 +153,12 @@ fn a_leader_epoch_checkpoint_that_makes_no_sense_is_reported_and_made_anew() {
             fs::write(&checkpoint, wrong).unwrap();
             let log =
                 fixture.open(Checkpointed { clean, recovery_point: Some(12), ..Checkpointed::default() });
-            let events = fixture.chores.events.listen();
+            let events = fixture.context.events.listen();
             assert_eq!(log.bounds().unwrap().log_end, 12);
-            let told = events.try_next();
+            let reported = events.try_next();
             assert!(
-                matches!(&told, Some(crate::events::Event::CheckpointUnreadable { path, .. }) if *path == checkpoint),
-                "{told:?}"
+                matches!(&reported, Some(crate::events::Event::CheckpointUnreadable { path, .. }) if *path == checkpoint),
+                "{reported:?}"
             );
             assert_eq!(fs::read_to_string(&checkpoint).unwrap(), right, "{wrong}");
         }

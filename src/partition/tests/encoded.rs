@@ -1,5 +1,5 @@
 //! A log of compressed batches and legacy messages beside plain ones: everything is read, in whatever pieces, and what
-//! cannot be decoded is told like other damage.
+//! cannot be decoded is reported like other damage.
 
 use std::fs;
 use std::path::Path;
@@ -60,14 +60,14 @@ impl Written {
         let (mut rest, first) = (&bytes[..], self.next);
         while !rest.is_empty() {
             let frame = frame_at(rest).unwrap();
-            let (message, behind) = rest.split_at(frame.bytes);
+            let (message, after) = rest.split_at(frame.bytes);
             assert!(is_legacy(message));
             let offset = first + frame.last_offset() - 1000;
             self.starts.push((self.file.len() as u64, self.next));
             self.file.extend_from_slice(&offset.to_be_bytes());
             self.file.extend_from_slice(&message[8..]);
             self.next = offset + 1;
-            rest = behind;
+            rest = after;
         }
         assert_eq!(self.next, first + count);
     }
@@ -150,8 +150,8 @@ fn times_are_found_inside_compressed_batches() {
     let (_fixture, log) = written.open(MAPPED, false);
     for (offset, record) in &written.records {
         assert_eq!(Cursor::offset_for_time(&as_log(&log), record.timestamp, 0).unwrap(), Some(*offset));
-        let behind = Cursor::offset_for_time(&as_log(&log), record.timestamp, offset + 1).unwrap();
-        assert_eq!(behind, Some(offset + 1).filter(|next| *next < written.next));
+        let after = Cursor::offset_for_time(&as_log(&log), record.timestamp, offset + 1).unwrap();
+        assert_eq!(after, Some(offset + 1).filter(|next| *next < written.next));
     }
 }
 
@@ -186,7 +186,7 @@ fn a_batch_returned_in_part_is_decoded_once() {
     let first = fetch(&mut cursor).unwrap();
     let second = fetch(&mut cursor).unwrap();
     let third = fetch(&mut cursor).unwrap();
-    // The same buffer: the batch stands in the first piece behind another.
+    // The same buffer: the batch is in the first piece after another.
     let whole = first.bytes.as_ref().as_ptr_range();
     assert!(whole.contains(&second.bytes.as_ref().as_ptr()));
     assert_eq!(second.bytes.as_ref().as_ptr(), third.bytes.as_ref().as_ptr());
@@ -238,7 +238,7 @@ fn messages_of_older_formats_are_read_beside_batches() {
     }
 }
 
-/// Reads up to the damage in the second of three batches and goes on behind it.
+/// Reads up to the damage in the second of three batches and continues after it.
 fn damage_of(written: &Written, count: u64) -> (bool, Box<Damage>) {
     let (_fixture, log) = written.open(MAPPED, false);
     let mut cursor = Cursor::new(Arc::clone(&log), 0, VISIBLE);
@@ -252,11 +252,11 @@ fn damage_of(written: &Written, count: u64) -> (bool, Box<Damage>) {
     };
     assert_eq!((damage.position, 3), written.starts[1]);
     assert_eq!(damage.offset.as_ref().unwrap().offset(), 3);
-    // It stays as it is until somebody seeks.
+    // It stays as it is until a seek.
     assert!(cursor.fetch(ANY).is_err());
-    let behind = damage.resume_at().unwrap().offset();
-    assert_eq!(behind, 3 + count);
-    cursor.seek(behind);
+    let after = damage.resume_at().unwrap().offset();
+    assert_eq!(after, 3 + count);
+    cursor.seek(after);
     assert_eq!(records_of(&cursor.fetch(ANY).unwrap().unwrap()), written.records[3..]);
     (is_corrupt, damage)
 }

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::fixture::{
-    ANY, Fixture, MAPPED, Modes, POSITIONED, STRIDE, append_numbered, assert_numbered, numbered, read,
-    work_ahead,
+    ANY, Fixture, MAPPED, Modes, POSITIONED, STRIDE, append_numbered, assert_numbered, numbered,
+    preallocate_now, read,
 };
 use crate::error::{Error, Result};
 use crate::partition::Leader;
@@ -39,7 +39,7 @@ struct Run {
     acknowledged: u64,
     /// Offsets below were acknowledged as durable.
     durable: u64,
-    /// The recovery point when the partition refused to go on.
+    /// The recovery point when the partition refused to continue.
     poisoned_at: Option<u64>,
     failures: Vec<Error>,
 }
@@ -61,7 +61,7 @@ impl Run {
             let base = self.acknowledged;
             match append_numbered(&self.log, 2, BYTES) {
                 Ok(offset) => {
-                    assert_eq!(offset, base, "offsets go on where they were");
+                    assert_eq!(offset, base, "offsets continue where they were");
                     self.acknowledged += 2;
                     assert!(self.poisoned_at.is_none(), "poisoned once, poisoned for good");
                 }
@@ -70,7 +70,7 @@ impl Run {
             self.check_content();
             let synced = match step % 5 {
                 1 => {
-                    work_ahead(&self.log);
+                    preallocate_now(&self.log);
                     continue;
                 }
                 2 => self.log.sync().map(|()| self.durable = self.acknowledged),
@@ -296,8 +296,8 @@ const CALLS: [(&str, Call); 7] = [
     ("finish", |run| run.log.finish_sealed().map(drop)),
     ("roll", |run| run.log.roll_at(run.log.bounds()?.log_end).map(drop)),
     ("delete records", |run| {
-        let upto = run.log.bounds()?.log_end.min(3);
-        super::fixture::delete_records(&run.log, upto).map(drop)
+        let end_offset = run.log.bounds()?.log_end.min(3);
+        super::fixture::delete_records(&run.log, end_offset).map(drop)
     }),
     ("read", |run| read(&run.log, run.log.log_start(), ANY).map(drop)),
 ];
@@ -322,7 +322,7 @@ const STATES: [(&str, Prepare); 4] = [
         fill(run);
         let unclean = crate::partition::Checkpointed { recovery_point: Some(3), ..Default::default() };
         run.log = run.fixture.open_with(&run.faults, unclean);
-        // What is looked at is what a later call finds.
+        // What is checked is what a later call finds.
         run.log.load().unwrap();
     }),
 ];

@@ -18,8 +18,8 @@ use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::format::record::{Header, RawRecord, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
-    AppendRequest, Appender, Checkpointed, Chore, Chores, Cursor, FetchLimits, Fetched, Flush, Leader,
-    PartitionLog, PartitionOpening, PartitionSettings, Place, Retention,
+    AppendAt, AppendRequest, Appender, Checkpointed, Cursor, FetchLimits, Fetched, Flush, Leader,
+    MaintenanceRequest, PartitionContext, PartitionLog, PartitionOpening, PartitionSettings, Retention,
 };
 use crate::segment;
 use crate::sys::faults::Faults;
@@ -58,9 +58,9 @@ pub(super) struct Fixture {
     root: TempDir,
     pub(super) disk: Disk,
     pub(super) settings: PartitionSettings,
-    pub(super) chores: Chores,
-    /// Keeps the chores of a background that never gets to them.
-    waiting: Option<Receiver<Chore>>,
+    pub(super) context: PartitionContext,
+    /// Keeps the context of a background that never gets to them.
+    waiting: Option<Receiver<MaintenanceRequest>>,
 }
 
 impl Fixture {
@@ -82,13 +82,13 @@ impl Fixture {
             retention: Retention::NEVER,
             compaction: None,
         };
-        Self { root, disk, settings, chores: Chores::default(), waiting: None }
+        Self { root, disk, settings, context: PartitionContext::default(), waiting: None }
     }
 
     /// Leaves sealed segments to a background that never gets to them.
     pub(super) fn finish_late(&mut self) {
         let (finish, waiting) = crossbeam_channel::unbounded();
-        self.chores.upkeep = Some(finish);
+        self.context.maintenance = Some(finish);
         self.waiting = Some(waiting);
     }
 
@@ -115,8 +115,8 @@ impl Fixture {
 
     fn opening<'o>(&'o self, disk: &'o Disk, checkpointed: Checkpointed) -> PartitionOpening<'o> {
         let (id, topic_id, root) = (("orders", 0).into(), Self::topic_id(), self.root.path());
-        let (settings, chores) = (self.settings.clone(), self.chores.clone());
-        PartitionOpening { id, topic_id, root, disk, settings, checkpointed, chores }
+        let (settings, context) = (self.settings.clone(), self.context.clone());
+        PartitionOpening { id, topic_id, root, disk, settings, checkpointed, context }
     }
 
     fn open_on(&self, disk: &Disk, checkpointed: Checkpointed) -> Arc<Leader> {
@@ -183,14 +183,14 @@ impl Fixture {
         replaced
     }
 
-    /// Drops the chores that wait: they keep files open, and on some systems an open file keeps its name.
-    pub(super) fn forget_chores(&self) {
+    /// Drops the context that wait: they keep files open, and on some systems an open file keeps its name.
+    pub(super) fn forget_requests(&self) {
         self.waiting.iter().for_each(|waiting| waiting.try_iter().for_each(drop));
     }
 
-    /// Removes the directory. Nothing but chores may have files in it open.
+    /// Removes the directory. Nothing but context may have files in it open.
     pub(super) fn remove(&self) {
-        self.forget_chores();
+        self.forget_requests();
         let _ = fs::remove_dir_all(self.directory());
         assert!(!self.directory().exists());
     }
@@ -264,8 +264,8 @@ fn check_closed_segment(fixture: &Fixture, base: u64) {
     let times = entries.time_file();
     let times: Vec<_> = times.as_chunks::<TIME_ENTRY>().0.iter().map(TimeEntry::decode).collect();
     for entry in &times {
-        let upto = base + i64::from(entry.relative_offset);
-        let before = batches.iter().filter(|batch| batch.header.base_offset <= upto);
+        let end_offset = base + i64::from(entry.relative_offset);
+        let before = batches.iter().filter(|batch| batch.header.base_offset <= end_offset);
         assert_eq!(before.map(|batch| batch.header.max_timestamp).max(), Some(entry.timestamp));
     }
     let largest = batches.iter().map(|batch| batch.header.max_timestamp).max();
@@ -307,7 +307,7 @@ pub(super) fn batch(records: &[TestRecord]) -> BatchBuilder {
 pub(super) fn append(log: &Arc<Leader>, records: &[TestRecord]) -> Result<u64> {
     let mut builder = batch(records);
     let mut batch = builder.finish().unwrap();
-    let request = AppendRequest::new(&mut batch, Place::End, Durability::Buffered);
+    let request = AppendRequest::new(&mut batch, AppendAt::End, Durability::Buffered);
     log.append(request).map(|appended| appended.base_offset)
 }
 
@@ -334,14 +334,14 @@ pub(super) fn numbered(offset: u64, bytes: usize) -> TestRecord {
 /// The records of one fetch, with their offsets.
 pub(super) fn records_of(fetched: &Fetched) -> Vec<(u64, TestRecord)> {
     let (mut rest, mut found) = (fetched.bytes.as_ref(), Vec::new());
-    while let Some((batch, behind)) = Batch::take_checked(rest) {
-        rest = behind;
+    while let Some((batch, after)) = Batch::take_checked(rest) {
+        rest = after;
         let mut input = batch.records();
         let count = if batch.header.is_control() { 0 } else { batch.header.record_count };
         for _ in 0..count {
             let record = RawRecord::take(&mut input).unwrap();
             let offset = u64::try_from(batch.header.base_offset + i64::from(record.offset_delta)).unwrap();
-            if (fetched.from..fetched.upto).contains(&offset) {
+            if (fetched.from..fetched.end_offset).contains(&offset) {
                 found.push((offset, owned(&record, batch.timestamp_of(&record))));
             }
         }
@@ -381,7 +381,7 @@ where
     while let Some(fetched) = cursor.fetch(limits)? {
         assert!(fetched.records > 0 && fetched.records <= limits.records);
         found.extend(records_of(&fetched));
-        assert_eq!(cursor.offset(), fetched.upto);
+        assert_eq!(cursor.offset(), fetched.end_offset);
     }
     Ok(found)
 }
@@ -398,10 +398,10 @@ where
 }
 
 /// What the thread ahead does, at once.
-pub(super) fn work_ahead(log: &Leader) {
+pub(super) fn preallocate_now(log: &Leader) {
     if let Appender::Active { writer, .. } = &*log.writer.appender() {
         let (growth, tail) = writer.growth();
-        growth.work_ahead(tail.load().position);
+        growth.preallocate_now(tail.load().position);
     }
 }
 

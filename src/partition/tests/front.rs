@@ -1,4 +1,4 @@
-//! Records that are deleted: none that should stay goes, none that went comes back, whoever reads is told.
+//! Records that are deleted: none that should stay goes, none that went comes back, and each reader gets the error.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ struct Pair {
     written: u64,
     retention: Retention,
     readers: Vec<Cursor>,
-    /// What was handed out, with the records that it must hold as long as it lives.
+    /// What was returned, with the records that it must hold as long as it lives.
     held: Vec<(Fetched, Vec<(u64, TestRecord)>)>,
 }
 
@@ -108,7 +108,7 @@ impl Pair {
                 let start = delete_records(&self.log, before).unwrap();
                 self.log_start = self.log_start.max(before);
                 assert_eq!(start, self.log_start);
-                assert!(self.log.durable_end() >= start, "what is hidden is on the medium");
+                assert!(self.log.durable_end() >= start, "what is hidden is on disk");
                 self.written = start;
                 self.log.delete_head_segments(0).unwrap();
             }
@@ -229,8 +229,8 @@ impl Pair {
         self.log = self.fixture.open(checkpointed);
         self.log.load().unwrap();
         self.place_readers();
-        // The readers of before had files open that were to go: on some systems their names go now.
-        self.fixture.forget_chores();
+        // The readers of before had files open that were to be removed: on some systems their names are removed now.
+        self.fixture.forget_requests();
         if self.fixture.directory().exists() {
             for (name, _) in self.fixture.disk.list(&self.fixture.directory()).unwrap() {
                 assert!(!name.ends_with(".deleted"), "{name} is still there");
@@ -242,7 +242,7 @@ impl Pair {
         let bounds = self.log.bounds().unwrap();
         assert_eq!((bounds.log_start, bounds.log_end), (self.log_start, self.model.len() as u64));
         for (fetched, records) in &self.held {
-            assert_eq!(records_of(fetched), *records, "what was handed out stays");
+            assert_eq!(records_of(fetched), *records, "what was returned stays");
         }
     }
 
@@ -458,7 +458,7 @@ fn a_reader_inside_what_is_deleted_is_reported_and_keeps_what_it_holds() {
             assert_eq!(cursor.fetch(one).unwrap().unwrap().from, 13);
         }
         assert_eq!(records_of(&held), [(0, numbered(0, 100)), (1, numbered(1, 100))]);
-        // Whoever had taken the list before finds files missing, and no more than that.
+        // A reader that had taken the list before finds files missing, and no more than that.
         assert!(list.holding(4).unwrap().view().is_err());
         let found = delete_records(&log, 21).unwrap_err();
         assert!(matches!(&found, Error::OffsetOutOfRange { valid, .. } if *valid == (13..20)), "{found}");

@@ -22,7 +22,7 @@ enum Evidence {
 const COMPACTION: Compaction =
     Compaction { min_dirty_ratio: 0.5, min_lag_ms: 0, max_lag_ms: i64::MAX, delete_retention_ms: 0 };
 
-/// Several segments, the second of them empty, and what tells.
+/// Several segments, the second of them empty, and what reports.
 fn emptied(evidence: Evidence) -> (Fixture, Vec<u64>, std::sync::Arc<Leader>) {
     let mut fixture = Fixture::new(POSITIONED, 1500);
     let log = fixture.open_new();
@@ -55,8 +55,8 @@ fn emptied(evidence: Evidence) -> (Fixture, Vec<u64>, std::sync::Arc<Leader>) {
             empty[57..61].copy_from_slice(&0_i32.to_be_bytes());
             let crc = crc32c::crc32c(&empty[21..]);
             empty[17..21].copy_from_slice(&crc.to_be_bytes());
-            let (front, behind) = (batches[1].position, batches[2].position);
-            fs::write(&third, [&bytes[..front], &empty[..], &bytes[behind..]].concat()).unwrap();
+            let (front, after) = (batches[1].position, batches[2].position);
+            fs::write(&third, [&bytes[..front], &empty[..], &bytes[after..]].concat()).unwrap();
         }
     }
     let log = fixture.open(checkpointed);

@@ -18,11 +18,11 @@ mod lookups;
 mod missing;
 mod model;
 // Holds every file open.
+mod idle;
 #[cfg(all(target_os = "linux", not(held_files)))]
 mod power;
 mod prepared;
 mod recovery;
-mod resting;
 mod swapped;
 mod synced;
 mod threads;

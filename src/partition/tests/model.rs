@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::fixture::{Fixture, Modes, TestRecord, append, as_log, batch, read, work_ahead};
+use super::fixture::{Fixture, Modes, TestRecord, append, as_log, batch, preallocate_now, read};
 use crate::error::Error;
 use crate::partition::{Cursor, FetchLimits, Leader};
 
@@ -69,11 +69,11 @@ impl Pair {
             Action::Append(records) => self.append(records),
             Action::Read { from, limits } => self.check_reading(part(from), limits),
             Action::Time { from, at } => self.check_time(part(from), at),
-            Action::WorkAhead => work_ahead(&self.log),
+            Action::WorkAhead => preallocate_now(&self.log),
             Action::Sync => {
                 self.log.sync().unwrap();
                 let end = self.model.len() as u64;
-                assert_eq!(self.log.recovery_point().unwrap_or(0), end, "all of it is on the medium");
+                assert_eq!(self.log.recovery_point().unwrap_or(0), end, "all of it is on disk");
             }
             Action::CloseAndReopen => self.close_and_reopen(),
             Action::DropAndReopen => {

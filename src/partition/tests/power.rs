@@ -1,6 +1,6 @@
-//! Power loss: a partition is built again from what had reached the medium, with any part of the rest.
+//! Power loss: a partition is built again from what had reached the disk, with any part of the rest.
 //!
-//! A file is on the medium as it was at its last sync; of what was written since, any sectors may be there, and the
+//! A file is on disk as it was at its last sync; of what was written since, any sectors may be there, and the
 //! length of then or of now. A directory is as it was at its last sync or after any change since.
 
 use std::collections::BTreeMap;
@@ -12,33 +12,34 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::fixture::{
-    EXACT, Fixture, MAPPED, Modes, POSITIONED, append_numbered, assert_numbered, batch, numbered, work_ahead,
+    EXACT, Fixture, MAPPED, Modes, POSITIONED, append_numbered, assert_numbered, batch, numbered,
+    preallocate_now,
 };
 use crate::config::Durability;
-use crate::partition::{AppendRequest, Checkpointed, Leader, Place};
+use crate::partition::{AppendAt, AppendRequest, Checkpointed, Leader};
 use crate::sys::faults::{Faults, Observer};
 
 const SECTOR: usize = 512;
 const VALUE: usize = 300;
 const SEGMENT_BYTES: u32 = 6000;
 
-/// Names in a directory, and which file each stands for.
+/// Names in a directory, and which file each means.
 type Listing = BTreeMap<String, u64>;
 
 #[derive(Debug, Default)]
 struct Image {
     /// Files by their numbers, which are not given away while they are open, and their content at the last sync.
     files: BTreeMap<u64, (File, Vec<u8>)>,
-    /// As of the last sync of the directory, and after renames since. The first is on the medium.
+    /// As of the last sync of the directory, and after renames since. The first is on disk.
     listings: Vec<Listing>,
     /// Whether the directory itself is.
     has_name: bool,
-    /// Marks that somebody was told.
+    /// Marks that were acknowledged.
     durable: u64,
     recovery_point: u64,
     appended: u64,
     random: u64,
-    /// What was built and is to be looked at.
+    /// What was built and is to be checked.
     crashes: Vec<Crash>,
 }
 
@@ -62,7 +63,7 @@ enum Kept {
 }
 
 #[derive(Debug)]
-pub(super) struct Medium {
+pub(super) struct SimulatedDisk {
     directory: PathBuf,
     image: Mutex<Image>,
 }
@@ -87,7 +88,7 @@ impl Crash {
     }
 }
 
-impl Observer for Medium {
+impl Observer for SimulatedDisk {
     fn file_synced(&self, file: &File) {
         let mut image = self.image.lock();
         let (number, content) = (file.metadata().unwrap().ino(), content_of(file));
@@ -116,22 +117,22 @@ impl Observer for Medium {
     }
 }
 
-impl Medium {
-    /// All that is in the directory now is on the medium.
+impl SimulatedDisk {
+    /// All that is in the directory now is on disk.
     pub(super) fn of(fixture: &Fixture, crash: &Crash, random: u64) -> Arc<Self> {
         let Crash { durable, recovery_point, appended, .. } = *crash;
         let image = Image { durable, recovery_point, appended, random, ..Image::default() };
-        let medium = Self { directory: fixture.directory(), image: Mutex::new(image) };
+        let simulated = Self { directory: fixture.directory(), image: Mutex::new(image) };
         {
-            let image = &mut *medium.image.lock();
-            image.has_name = medium.directory.exists();
-            let listing = medium.list(image);
+            let image = &mut *simulated.image.lock();
+            image.has_name = simulated.directory.exists();
+            let listing = simulated.list(image);
             for (file, content) in image.files.values_mut() {
                 *content = content_of(file);
             }
             image.listings.push(listing);
         }
-        Arc::new(medium)
+        Arc::new(simulated)
     }
 
     /// What is in the directory now.
@@ -176,7 +177,7 @@ impl Medium {
         }
     }
 
-    /// Somebody is told now what is durable.
+    /// What is durable is acknowledged now.
     pub(super) fn note(&self, log: &Arc<Leader>) {
         let mut image = self.image.lock();
         image.durable = image.durable.max(log.durable_end());
@@ -195,7 +196,7 @@ fn content_of(file: &File) -> Vec<u8> {
     content
 }
 
-/// A file of which only some sectors have reached the medium since it was synced.
+/// A file of which only some sectors have reached the disk since it was synced.
 fn mixed(synced: &[u8], now: &[u8], kept: Kept, random: &mut u64) -> Vec<u8> {
     match (kept, draw(random) % 4) {
         (Kept::Least, _) | (Kept::Some, 0) => return synced.to_vec(),
@@ -229,22 +230,22 @@ fn fixture(modes: Modes, late: bool) -> Fixture {
 }
 
 /// One thing that is done to a log. Values are those of [`append_numbered`].
-fn step(log: &Arc<Leader>, medium: &Medium, random: &mut u64) {
+fn step(log: &Arc<Leader>, simulated: &SimulatedDisk, random: &mut u64) {
     let end = log.bounds().unwrap().log_end;
     let count = draw(random) % 4 + 1;
     match draw(random) % 8 {
         0 => log.sync().unwrap(),
         // Asked for once there is a segment.
-        1 if medium.directory.exists() => log.prepare_segment().unwrap(),
+        1 if simulated.directory.exists() => log.prepare_segment().unwrap(),
         1 => {}
-        2 => work_ahead(log),
+        2 => preallocate_now(log),
         3 => drop(log.finish_sealed().unwrap()),
         4 => {
-            medium.image.lock().appended = end + count;
+            simulated.image.lock().appended = end + count;
             let records: Vec<_> = (end..end + count).map(|offset| numbered(offset, VALUE)).collect();
             log.append(AppendRequest::new(
                 &mut batch(&records).finish().unwrap(),
-                Place::End,
+                AppendAt::End,
                 Durability::Synced,
             ))
             .unwrap();
@@ -252,14 +253,14 @@ fn step(log: &Arc<Leader>, medium: &Medium, random: &mut u64) {
             assert!(log.durable_end() >= end + count);
         }
         _ => {
-            medium.image.lock().appended = end + count;
+            simulated.image.lock().appended = end + count;
             append_numbered(log, count, VALUE).unwrap();
         }
     }
-    medium.note(log);
+    simulated.note(log);
 }
 
-/// Opens what the power left and goes on with it. Returns what a second loss may leave.
+/// Opens what the power left and continues with it. Returns what a second loss may leave.
 fn survive(crash: &Crash, (modes, late): (Modes, bool), random: &mut u64) -> Vec<Crash> {
     let fixture = fixture(modes, late);
     if let Some(files) = &crash.files {
@@ -268,30 +269,30 @@ fn survive(crash: &Crash, (modes, late): (Modes, bool), random: &mut u64) -> Vec
             fs::write(fixture.directory().join(name), content).unwrap();
         }
     }
-    let medium = Medium::of(&fixture, crash, *random | 1);
+    let simulated = SimulatedDisk::of(&fixture, crash, *random | 1);
     let recovery_point = Some(crash.recovery_point).filter(|point| *point > 0);
     let checkpointed = Checkpointed { clean: false, recovery_point, log_start: 0, ..Checkpointed::default() };
-    let log = fixture.open_with(&Faults::observed(Arc::clone(&medium) as Arc<dyn Observer>), checkpointed);
+    let log = fixture.open_with(&Faults::observed(Arc::clone(&simulated) as Arc<dyn Observer>), checkpointed);
     log.load().unwrap();
     let end = log.bounds().unwrap().log_end;
     assert!((crash.durable..=crash.appended).contains(&end), "{end} of {crash:?}");
     assert_numbered(&log, 0..end, VALUE);
     {
-        let mut image = medium.image.lock();
+        let mut image = simulated.image.lock();
         assert!(log.durable_end() <= end);
         image.appended = end;
     }
     for _ in 0..3 {
-        step(&log, &medium, random);
+        step(&log, &simulated, random);
     }
-    medium.take()
+    simulated.take()
 }
 
 fn run(modes: Modes, late: bool, seed: u64) -> usize {
     let (mut random, mut survived) = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, 0);
     let fixture = fixture(modes, late);
-    let medium = Medium::of(&fixture, &Crash::nothing(), random);
-    let faults = Faults::observed(Arc::clone(&medium) as Arc<dyn Observer>);
+    let simulated = SimulatedDisk::of(&fixture, &Crash::nothing(), random);
+    let faults = Faults::observed(Arc::clone(&simulated) as Arc<dyn Observer>);
     let log = fixture.open_with(&faults, Checkpointed::default());
     log.load().unwrap();
     let mut look_at = |crashes: Vec<Crash>, random: &mut u64| {
@@ -307,17 +308,17 @@ fn run(modes: Modes, late: bool, seed: u64) -> usize {
         }
     };
     for _ in 0..25 {
-        step(&log, &medium, &mut random);
-        look_at(medium.take(), &mut random);
+        step(&log, &simulated, &mut random);
+        look_at(simulated.take(), &mut random);
     }
     append_numbered(&log, 1, VALUE).unwrap();
     let end = log.bounds().unwrap().log_end;
-    medium.image.lock().appended = end;
+    simulated.image.lock().appended = end;
     log.close().unwrap();
-    look_at(medium.take(), &mut random);
+    look_at(simulated.take(), &mut random);
     // After the close the least is everything, and the marker may say so.
-    medium.note(&log);
-    let least = medium.take().swap_remove(0);
+    simulated.note(&log);
+    let least = simulated.take().swap_remove(0);
     fs::remove_dir_all(fixture.directory()).unwrap();
     fs::create_dir(fixture.directory()).unwrap();
     for (name, content) in least.files.unwrap() {

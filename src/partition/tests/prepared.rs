@@ -13,7 +13,7 @@ use crate::sys::faults::{Faults, Operation};
 fn driven(modes: Modes, segment_bytes: u32) -> (Fixture, Alone) {
     let mut fixture = Fixture::new(modes, segment_bytes);
     let channels = Channels::new(Pace::default(), BackgroundSync::default());
-    fixture.chores = channels.chores.clone();
+    fixture.context = channels.context.clone();
     (fixture, alone(channels, None, 0))
 }
 
@@ -48,7 +48,7 @@ fn a_segment_begins_in_the_file_that_was_prepared_and_none_is_left_after() {
 }
 
 #[test]
-fn a_chore_that_comes_after_the_partition_has_come_to_rest_makes_no_file() {
+fn a_request_that_comes_after_the_partition_is_idle_makes_no_file() {
     for rests in [false, true] {
         let (fixture, work) = driven(MAPPED, 4000);
         let prepared = fixture.directory().join("next.prepared");
@@ -76,10 +76,10 @@ fn what_a_crash_leaves_is_removed_and_holds_nothing() {
     let log = fixture.open_new();
     append_numbered(&log, 2, 100).unwrap();
     log.prepare_segment().unwrap();
-    // Not every system lets go of a file's name while somebody has it open.
+    // Not every system releases a file's name while another process has it open.
     drop((log, work));
     let prepared = fixture.directory().join("next.prepared");
-    fs::write(&prepared, "somebody wrote into it").unwrap();
+    fs::write(&prepared, "another program wrote into it").unwrap();
     let log = fixture.open_unclean(0);
     assert_numbered(&log, 0..2, 100);
     assert!(!prepared.exists());

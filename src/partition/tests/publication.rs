@@ -83,7 +83,7 @@ struct Log {
     stability: Stability,
 }
 
-#[expect(unsafe_code, reason = "the cells stand for mapped memory, and loom checks every access to them")]
+#[expect(unsafe_code, reason = "the cells mean mapped memory, and loom checks every access to them")]
 // SAFETY: loom fails the test if an access to a cell is not ordered.
 unsafe impl Sync for Log {}
 
@@ -95,7 +95,7 @@ impl Log {
 
     fn append(&self, position: usize) {
         self.bytes[position].with_mut(|byte| {
-            #[expect(unsafe_code, reason = "the cell stands for mapped memory")]
+            #[expect(unsafe_code, reason = "the cell represents mapped memory")]
             // SAFETY: no reader reads before the tail is published; loom checks it.
             unsafe {
                 *byte = 7;
@@ -106,7 +106,7 @@ impl Log {
 
     fn read(&self, position: usize) -> u8 {
         self.bytes[position].with(|byte| {
-            #[expect(unsafe_code, reason = "the cell stands for mapped memory")]
+            #[expect(unsafe_code, reason = "the cell represents mapped memory")]
             // SAFETY: the tail was published after the byte was written; loom checks it.
             unsafe {
                 *byte

@@ -175,7 +175,7 @@ fn a_hole_with_records_after_it_is_cut_but_kept_aside() {
     let log = fixture.open_unclean(0);
     let report = log.load().unwrap().unwrap();
     assert_eq!((report.log_end, report.bytes_truncated), (3, (file.len() - hole.position) as u64));
-    // Whoever has maps of the file keeps all of it.
+    // A reader with maps of the file keeps all of it.
     if let Some(mut of_another_process) = of_another_process {
         let mut still = Vec::new();
         std::io::Read::read_to_end(&mut of_another_process, &mut still).unwrap();
@@ -256,7 +256,7 @@ fn nothing_follows_a_cut_in_the_middle_and_what_did_is_kept_aside() {
                 fixture.check_closed();
                 let asides = bases[2..].iter().map(|base| format!("{base:020}.log.cut-whole"));
                 let asides: Vec<_> = asides.map(|name| fixture.directory().join(name)).collect();
-                assert_eq!(report.kept, asides, "each is told");
+                assert_eq!(report.kept, asides, "each is reported");
                 for (base, aside) in bases[2..].iter().zip(asides) {
                     assert!(fs::read(aside).unwrap() == files[&format!("{base:020}.log")]);
                 }
@@ -321,7 +321,7 @@ fn a_recovery_point_at_the_end_of_an_unfinished_segment_does_not_vouch_for_it() 
         let (point, end) = (log.recovery_point().unwrap(), log.bounds().unwrap().log_end);
         assert_eq!(point, fixture.bases()[1]);
         drop(log);
-        fixture.chores = crate::partition::Chores::default();
+        fixture.context = crate::partition::PartitionContext::default();
         let log = fixture.open_unclean(point);
         assert_numbered(&log, 0..end, 100);
         log.close().unwrap();
@@ -342,7 +342,7 @@ fn what_is_missing_below_the_recovery_point_is_damage() {
         fs::remove_file(fixture.log_file(*base)).unwrap();
     }
     assert!(matches!(unclean(end), Err(Error::Corrupt(_))), "no segment");
-    assert!(matches!(fixture.open_clean(end).load(), Err(Error::Corrupt(_))), "no segment, closed in order");
+    assert!(matches!(fixture.open_clean(end).load(), Err(Error::Corrupt(_))), "no segment, closed cleanly");
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn a_value_that_looks_like_a_batch_is_a_value() {
     let fixture = Fixture::new(POSITIONED, 1 << 20);
     let log = fixture.open_new();
     append_numbered(&log, 3, 20).unwrap();
-    // An image of the batch that could stand behind the one it is in.
+    // An image of the batch that could comes after the one it is in.
     let mut image = batch(&[TestRecord::of("not appended")]);
     let image = image.finish().unwrap().placed_at(4, 0).to_vec();
     let record = TestRecord::of([&image[..], &image[..]].concat());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::fixture::{ANY, Fixture, POSITIONED, append_numbered, assert_numbered, batches_of, read};
-use crate::segment::{Batches, Standing};
+use crate::segment::{Batches, FileState};
 
 const RECORDS: u64 = 36;
 
@@ -32,7 +32,7 @@ fn interrupted() -> (Fixture, Vec<u64>, BTreeMap<String, Vec<u8>>) {
     let like = fixture.disk.open(&fixture.log_file(bases[0]), false).unwrap();
     writer.settle(&like).unwrap();
     let made = writer.finish(bases[2]).unwrap().unwrap();
-    made.segment.set_standing(Standing::Swap).unwrap();
+    made.segment.set_file_state(FileState::Swap).unwrap();
     drop((made, like));
     log.close().unwrap();
     let files = fixture.files();
@@ -97,7 +97,7 @@ fn a_swap_replaces_what_is_left_where_some_of_it_is_on_its_way_out() {
     fixture.restore(&files);
     // The swap had come so far that the second segment was renamed; then the first batch was lost.
     let path = fixture.log_file(bases[1]);
-    fs::rename(&path, Standing::Deleted.of(&path)).unwrap();
+    fs::rename(&path, FileState::Deleted.of(&path)).unwrap();
     let log = fixture.open_unclean(0);
     log.load().unwrap();
     let offsets: Vec<_> = read(&log, 0, ANY).unwrap().into_iter().map(|(offset, _)| offset).collect();

@@ -1,4 +1,4 @@
-//! Syncs that somebody waits for: shared, in order, and final when they fail.
+//! Syncs that a caller waits for: shared, in order, and final when they fail.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::fixture::{
-    Fixture, MAPPED, POSITIONED, TestRecord, append_numbered, assert_numbered, batch, work_ahead,
+    Fixture, MAPPED, POSITIONED, TestRecord, append_numbered, assert_numbered, batch, preallocate_now,
 };
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::events::Event;
-use crate::partition::{AppendRequest, BackgroundSync, Checkpointed, Chore, Leader, Place};
+use crate::partition::{AppendAt, AppendRequest, BackgroundSync, Checkpointed, Leader, MaintenanceRequest};
 use crate::sys::faults::{Faults, Observer, Operation};
 
 const WAITERS: u64 = 8;
@@ -20,7 +20,7 @@ const WAITERS: u64 = 8;
 fn append_synced(log: &Arc<Leader>) -> Result<u64> {
     let appended = log.append(AppendRequest::new(
         &mut batch(&[TestRecord::of("synced")]).finish().unwrap(),
-        Place::End,
+        AppendAt::End,
         Durability::Synced,
     ))?;
     log.await_durable(appended.next_offset)?;
@@ -67,7 +67,7 @@ fn a_failed_sync_is_final_for_all_who_wait_and_ever_after() {
             &faults,
             Checkpointed { clean: true, recovery_point: Some(1), log_start: 0, ..Checkpointed::default() },
         );
-        let events = fixture.chores.events.listen();
+        let events = fixture.context.events.listen();
         while !faults.have_struck() {
             let durable = log.durable_end();
             let outcomes = together(&log);
@@ -86,7 +86,7 @@ fn a_failed_sync_is_final_for_all_who_wait_and_ever_after() {
         assert!(matches!(log.close(), Err(Error::Poisoned(_))), "never in order");
         assert_eq!(log.durable_end(), durable, "the next sync would have succeeded, and counts for nothing");
         assert!(matches!(events.try_next(), Some(Event::PartitionPoisoned { .. })));
-        assert_eq!(events.try_next(), None, "told once");
+        assert_eq!(events.try_next(), None, "reported once");
     }
 }
 
@@ -125,7 +125,7 @@ fn a_synced_append_never_goes_through_the_map() {
     if !log.disk.map_writes {
         return;
     }
-    work_ahead(&log);
+    preallocate_now(&log);
     for _ in 0..5 {
         offset = append_numbered(&log, 1, 10).unwrap();
     }
@@ -165,7 +165,7 @@ fn what_is_published_is_never_changed() {
             }
             if step % 7 == 6 {
                 log.sync().unwrap();
-                work_ahead(&log);
+                preallocate_now(&log);
             }
             for (base, before) in &known {
                 let now = std::fs::read(fixture.log_file(*base)).unwrap();
@@ -209,16 +209,16 @@ impl Observer for AppendsMeanwhile {
 #[test]
 fn a_long_tail_is_synced_also_if_its_segment_began_during_a_sync() {
     let mut fixture = Fixture::new(POSITIONED, 1000);
-    let (upkeep, asked) = crossbeam_channel::unbounded();
-    fixture.chores.upkeep = Some(upkeep);
-    fixture.chores.background_sync = BackgroundSync { bytes: Some(700), age: None };
+    let (maintenance, asked) = crossbeam_channel::unbounded();
+    fixture.context.maintenance = Some(maintenance);
+    fixture.context.background_sync = BackgroundSync { bytes: Some(700), age: None };
     let meanwhile = Arc::new(AppendsMeanwhile::default());
     let log = fixture.open_with(&Faults::observed(Arc::clone(&meanwhile) as _), Checkpointed::default());
     append_numbered(&log, 1, 700).unwrap();
     meanwhile.0.set(Arc::clone(&log)).unwrap();
     log.sync().unwrap();
     assert_eq!(log.segments().iter().count(), 2, "the sync came to its end in another segment");
-    let syncs = || asked.try_iter().filter(|chore| matches!(chore, Chore::Sync(_))).count();
+    let syncs = || asked.try_iter().filter(|request| matches!(request, MaintenanceRequest::Sync(_))).count();
     syncs();
     append_numbered(&log, 1, 400).unwrap();
     assert_eq!(syncs(), 1, "700 bytes of the new segment are in the log");

@@ -19,7 +19,7 @@ use crate::wait::{Parker, before_parking};
 
 const APPENDERS: u64 = 3;
 const BATCHES: u64 = 400;
-/// Far longer than any wait takes: whoever waits so long was forgotten.
+/// Far longer than any wait takes: a thread that waits so long was forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(20);
 
 /// A record that says who wrote it, as which one, and is long or short.
@@ -54,7 +54,7 @@ fn wait(cursor: &Cursor) {
     if !cursor.may_have_data() {
         let since = Instant::now();
         parker.park(Some(since + FORGOTTEN));
-        assert!(since.elapsed() < FORGOTTEN, "nobody woke the reader at {}", cursor.offset());
+        assert!(since.elapsed() < FORGOTTEN, "the reader was not woken at {}", cursor.offset());
     }
     cursor.log().sleepers().leave(ticket);
 }
@@ -102,7 +102,7 @@ fn disturb(log: &Arc<Leader>, end: u64) {
 fn run(modes: Modes) {
     let mut fixture = Fixture::new(modes, 30_000);
     let channels = Channels::new(Pace::default(), BackgroundSync::default());
-    fixture.chores = channels.chores.clone();
+    fixture.context = channels.context.clone();
     let alone = alone(channels, None, 0);
     let background = Threads::start(&alone.background).unwrap();
     let log = fixture.open_new();

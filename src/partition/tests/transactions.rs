@@ -182,7 +182,7 @@ impl Model {
         self.aborted.iter().filter(|one| range.contains(&one.last_offset)).copied().collect()
     }
 
-    /// The files that a broker leaves behind, with or without what can be made again.
+    /// The files that a broker leaves after, with or without what can be made again.
     pub(super) fn write(&self, fixture: &Fixture, derived: bool) {
         // Made by us, so that the id and the epochs are there.
         let log = fixture.open_new();
@@ -286,7 +286,7 @@ proptest! {
         if model.segments.len() == 1 && model.next == 0 {
             return Ok(());
         }
-        // Closed in order, by a broker or by somebody who leaves the bare logs.
+        // Closed in order, by a broker or by a program that leaves the bare logs.
         for derived in [true, false] {
             model.write(&fixture, derived);
             model.check(&fixture.open(clean(&model)));
@@ -315,13 +315,13 @@ proptest! {
         let log = fixture.open(clean(&model));
         model.check(&log);
 
-        // Our own records go behind it, roll, and change nothing in it.
-        fixture.check_goes_on(&log, &model);
+        // Our own records go after it, roll, and change nothing in it.
+        fixture.check_continues(&log, &model);
     }
 }
 
 impl Fixture {
-    fn check_goes_on(&self, log: &Arc<Leader>, model: &Model) {
+    fn check_continues(&self, log: &Arc<Leader>, model: &Model) {
         let ours = |offset: u64| TestRecord::of(offset.to_string());
         let mut expected = Model { ..Model::default() };
         expected.segments.clone_from(&model.segments);
@@ -361,7 +361,7 @@ fn the_sample_partition_hides_its_aborted_records() {
         while let Some(fetched) = cursor.fetch(ANY).unwrap() {
             found.extend(records_of(&fetched).into_iter().map(|(offset, _)| offset));
         }
-        assert_eq!(cursor.offset(), 11, "behind the marker at the end");
+        assert_eq!(cursor.offset(), 11, "after the marker at the end");
         found
     };
     assert_eq!(read(&fixture.open_clean(11)), committed);
@@ -415,7 +415,7 @@ fn damage_is_reported_and_not_hidden() {
             for bit in [0, 3, 7] {
                 let mut damaged = bytes.clone();
                 damaged[byte] ^= 1 << bit;
-                // Behind the last index entry everything is checked at open; so let that be all.
+                // After the last index entry everything is checked at open; so let that be all.
                 fs::write(fixture.log_file(0), bytes).unwrap();
                 let log = fixture.open(clean(&model));
                 log.bounds().unwrap();
@@ -430,7 +430,7 @@ fn damage_is_reported_and_not_hidden() {
                         Err(failure) => break Err(failure),
                     }
                 };
-                // The checksum does not cover what stands before it, the offset among that.
+                // The checksum does not cover what is before it, the offset among that.
                 if byte - at.position >= CHECKSUMMED {
                     assert!(found.iter().all(|at| [2, 3].contains(at)), "{found:?}");
                     assert!(outcome.is_err() || found == [2, 3], "byte {byte}, bit {bit}");

@@ -1,4 +1,4 @@
-//! A segment that cannot be opened: whoever reads it is told, and nobody else is stopped.
+//! A segment that cannot be opened: its readers get the error, and no other is stopped.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,9 +43,9 @@ fn one_unreadable_old_segment_stops_no_append() {
         let (files, bases) = (fixture.files(), fixture.bases());
         assert!(bases.len() > 3);
         for (&base, &next) in bases.iter().zip(bases.iter().skip(1)) {
-            // Closed in order; or killed, with a recovery point at the end, or a segment behind the one in question.
-            let behind = bases.iter().copied().find(|other| *other > next).unwrap_or(40);
-            for (clean, point) in [(true, 40), (false, 40), (false, behind)] {
+            // Closed in order; or killed, with a recovery point at the end, or a segment after the one in question.
+            let after = bases.iter().copied().find(|other| *other > next).unwrap_or(40);
+            for (clean, point) in [(true, 40), (false, 40), (false, after)] {
                 fixture.restore(&files);
                 let what = format!("{modes:?} {base} {clean} {point}");
                 let faults = Faults::by_names(Arc::new(Closed(fixture.log_file(base))));

@@ -1,4 +1,4 @@
-//! Ending transactions that nobody else will ever end: markers of our own, when a log is handed to a broker.
+//! Ending transactions that no coordinator will ever end: markers of our own, when a log is handed to a broker.
 //!
 //! Readers that wait before such a transaction pass it: its end is published after the marker.
 
@@ -52,7 +52,7 @@ impl Leader {
             Err(PutFailure::NothingWritten(failure)) => return Err(failure),
             Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
         }
-        // Before anybody can sync the marker, or recovery would not look at it any more: the lock is still held.
+        // Before anybody can sync the marker, or recovery would not check it any more: the lock is still held.
         if let Some(beside) = &noted.index
             && let Err(failure) = self.disk.rename(beside, &segment.path().with_extension(TRANSACTION_INDEX))
         {
@@ -61,7 +61,7 @@ impl Leader {
         let first_open = noted.state.first_open();
         {
             let mut producers = self.producers.known.lock();
-            (producers.state, producers.upto) = (noted.state, segment.next_offset());
+            (producers.state, producers.end_offset) = (noted.state, segment.next_offset());
         }
         self.reading.stability.publish(first_open);
         self.writer.publish_live(&segment);

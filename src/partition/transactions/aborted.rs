@@ -15,13 +15,13 @@ use crate::segment::{Segment, TRANSACTION_INDEX, beside};
 pub(crate) struct Aborted {
     sorted: Vec<AbortedTransaction>,
     /// Of batches from this offset on nothing is known.
-    known_upto: u64,
+    known_below: u64,
 }
 
-/// What stands at the front of a window of batches, as far as it is of one kind.
+/// What is at the start of a window of batches, as far as it is of one kind.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::partition) enum Front {
-    /// So many bytes may be given out, and may be anything.
+    /// So many bytes may be returned, and may be anything.
     Shown(usize),
     /// Complete batches of aborted transactions.
     Hidden { bytes: usize, next_offset: u64 },
@@ -32,36 +32,36 @@ pub(in crate::partition) enum Front {
 impl Aborted {
     pub(crate) fn of(mut found: Vec<AbortedTransaction>) -> Self {
         found.sort_unstable_by_key(|one| (one.producer_id, one.first_offset));
-        Self { sorted: found, known_upto: 0 }
+        Self { sorted: found, known_below: 0 }
     }
 
     /// The same, where they are all there are below this offset.
-    pub(super) fn known_upto(self, offset: u64) -> Self {
-        Self { known_upto: offset, ..self }
+    pub(super) fn known_below(self, offset: u64) -> Self {
+        Self { known_below: offset, ..self }
     }
 
-    /// Looks at the headers in `window`, whose first batch begins at the first of `offsets` or behind it; at the last the
+    /// Checks the headers in `window`, whose first batch begins at the first of `offsets` or after it; at the last the
     /// segment ends. Batches from offset `bound` on are neither shown beside others nor left out. Only what is whole is
     /// left out: a damaged header hides nothing.
     pub(in crate::partition) fn front(&self, window: &[u8], offsets: Range<u64>, bound: u64) -> Front {
         let (mut shown, mut hidden, mut expected) = (0_usize, 0_usize, offsets.start);
-        if self.sorted.is_empty() && bound == u64::MAX && self.known_upto >= offsets.end {
+        if self.sorted.is_empty() && bound == u64::MAX && self.known_below >= offsets.end {
             return Front::Shown(window.len());
         }
         while let Some(rest) = window.get(shown + hidden..).filter(|rest| !rest.is_empty()) {
             let (Ok(bytes), Some(header)) = (frame_length(rest), rest.first_chunk()) else { break };
             let header = BatchHeader::read(header);
             let is_batch = header.magic == 2;
-            let is_behind = is_batch && u64::try_from(header.base_offset).is_ok_and(|base| base >= bound);
-            if is_batch && !is_behind && self.asks_about(&header) {
+            let is_before = is_batch && u64::try_from(header.base_offset).is_ok_and(|base| base >= bound);
+            if is_batch && !is_before && self.asks_about(&header) {
                 match (shown, hidden) {
                     (0, 0) => return Front::Unknown,
                     (0, _) => break,
                     _ => return Front::Shown(shown),
                 }
             }
-            let is_hidden = is_batch && !is_behind && self.hides(&header);
-            if shown > 0 && (is_behind || is_hidden) {
+            let is_hidden = is_batch && !is_before && self.hides(&header);
+            if shown > 0 && (is_before || is_hidden) {
                 return Front::Shown(shown);
             }
             if is_hidden {
@@ -69,7 +69,7 @@ impl Aborted {
                 let Some(frame) = whole.filter(|frame| frame.last_offset() < offsets.end) else { break };
                 hidden += frame.bytes;
                 expected = frame.last_offset() + 1;
-            } else if is_behind || hidden > 0 {
+            } else if is_before || hidden > 0 {
                 break;
             } else {
                 shown = shown.saturating_add(usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -85,7 +85,7 @@ impl Aborted {
     fn asks_about(&self, header: &BatchHeader) -> bool {
         header.is_transactional()
             && !header.is_control()
-            && u64::try_from(header.base_offset).is_ok_and(|base| base >= self.known_upto)
+            && u64::try_from(header.base_offset).is_ok_and(|base| base >= self.known_below)
     }
 
     /// Whether the batch belongs to a transaction that was aborted. Those of one producer do not overlap.
@@ -95,27 +95,27 @@ impl Aborted {
             return false;
         }
         let at = (header.producer_id, base);
-        let behind = self.sorted.partition_point(|one| (one.producer_id, one.first_offset) <= at);
-        let before = behind.checked_sub(1).and_then(|before| self.sorted.get(before));
+        let after = self.sorted.partition_point(|one| (one.producer_id, one.first_offset) <= at);
+        let before = after.checked_sub(1).and_then(|before| self.sorted.get(before));
         before.is_some_and(|one| one.producer_id == header.producer_id && base <= one.last_offset)
     }
 
     /// The transaction that the marker in a batch ended.
     pub(crate) fn ended_by(&self, header: &BatchHeader) -> Option<AbortedTransaction> {
         let at = u64::try_from(header.base_offset).ok()?;
-        let behind = self
+        let after = self
             .sorted
             .partition_point(|one| (one.producer_id, one.first_offset) <= (header.producer_id, at));
-        let before = behind.checked_sub(1).and_then(|before| self.sorted.get(before)).copied();
+        let before = after.checked_sub(1).and_then(|before| self.sorted.get(before)).copied();
         before.filter(|one| one.producer_id == header.producer_id && one.last_offset == at)
     }
 }
 
 impl PartitionCore {
-    /// An index that makes no sense is made anew from the batches, in memory.
+    /// An index that is invalid is rebuilt from the batches, in memory.
     pub(in crate::partition) fn index_of(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>> {
         let most = segment.end().position;
-        // An entry is smaller than the marker it stands for.
+        // An entry is smaller than the marker it means.
         let read = |log: &Path| self.disk.read_small(&beside(log, TRANSACTION_INDEX), most);
         let bytes = match segment.by_name(read) {
             Ok(None) => return Ok(Vec::new()),

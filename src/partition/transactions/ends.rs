@@ -1,7 +1,7 @@
 //! What the markers in a log say of transactions, for readers that want committed records only.
 //!
-//! A transaction is decided by the next marker of its producer behind its records, and by nothing else. The indexes of aborted
-//! transactions are kept for brokers, and asked only about what lies behind damage. Snapshots of producers say which
+//! A transaction is decided by the next marker of its producer after its records, and by nothing else. The indexes of aborted
+//! transactions are kept for brokers, and asked only about what lies after damage. Snapshots of producers say which
 //! transactions are open: they are held against the batches before a reader goes by them.
 //!
 //! Markers are looked for when a reader comes to the first batch of a transaction, from there on and no further than it
@@ -21,15 +21,15 @@ use crate::partition::transactions::tailed::Decided;
 use crate::partition::{Leader, PartitionCore, Tailing};
 use crate::segment::Segment;
 
-/// With more than so many, what is behind a reader is forgotten.
+/// With more than so many, what is after a reader is forgotten.
 const MAX_ABORTED: usize = 1 << 16;
 
 /// How transactions end, by the batches from one offset to another.
 #[derive(Debug)]
 pub(super) struct Ends {
     from: u64,
-    upto: u64,
-    /// Of transactions that have not ended: producer, and the first offset that was come across.
+    end_offset: u64,
+    /// Of transactions that have not ended: producer, and the first offset that was found.
     open: BTreeMap<i64, u64>,
     aborted: Vec<AbortedTransaction>,
     /// Where batches were last found to be damaged.
@@ -38,13 +38,19 @@ pub(super) struct Ends {
 
 impl Ends {
     fn from(offset: u64) -> Self {
-        Self { from: offset, upto: offset, open: BTreeMap::new(), aborted: Vec::new(), damaged_at: None }
+        Self {
+            from: offset,
+            end_offset: offset,
+            open: BTreeMap::new(),
+            aborted: Vec::new(),
+            damaged_at: None,
+        }
     }
 
-    /// Whether they tell of batches of `segment` from this offset on, or can be brought to do so.
+    /// Whether they report batches of `segment` from this offset on, or can be brought to do so.
     fn are_of(&self, segment: &Segment, from: u64) -> bool {
         let is_damaged = self.damaged_at.is_some_and(|at| (segment.base()..from).contains(&at));
-        (self.from..=self.upto).contains(&from) && !is_damaged && self.aborted.len() <= MAX_ABORTED
+        (self.from..=self.end_offset).contains(&from) && !is_damaged && self.aborted.len() <= MAX_ABORTED
     }
 
     /// Notes the next batch.
@@ -68,10 +74,10 @@ impl Ends {
         }
     }
 
-    /// The batches from `at` to before `upto` are damaged: what their index says of them is all there is. What it does not
-    /// tell of counts as committed, as for a broker.
-    fn skip_damage(&mut self, at: u64, upto: u64, index: Vec<AbortedTransaction>) {
-        for mut ended in index.into_iter().filter(|one| (at..upto).contains(&one.last_offset)) {
+    /// The batches from `at` to before `end_offset` are damaged: what their index says of them is all there is. What it does not
+    /// report counts as committed, as for a broker.
+    fn skip_damage(&mut self, at: u64, end_offset: u64, index: Vec<AbortedTransaction>) {
+        for mut ended in index.into_iter().filter(|one| (at..end_offset).contains(&one.last_offset)) {
             let first = self.open.remove(&ended.producer_id);
             ended.first_offset = first.map_or(ended.first_offset, |first| first.min(ended.first_offset));
             self.aborted.push(ended);
@@ -93,47 +99,47 @@ impl PartitionCore {
         let mut known = self.reading.ends.lock();
         let list = self.segments();
         let (next, log_end) = (segment.next_offset(), list.last().map_or(0, |last| last.next_offset()));
-        let usable = known.take().filter(|ends| ends.are_of(segment, from) && ends.upto <= log_end);
+        let usable = known.take().filter(|ends| ends.are_of(segment, from) && ends.end_offset <= log_end);
         let mut ends = usable.unwrap_or_else(|| Ends::from(from));
         // What begins past the first unstable offset is not shown, whether it has ended or not.
         let shown = next.min(self.reading.stability.first_unstable());
-        let is_undecided = |ends: &Ends| ends.first_open().is_some_and(|first| first < shown);
+        let is_unresolved = |ends: &Ends| ends.first_open().is_some_and(|first| first < shown);
         for one in list.iter().filter(|one| one.next_offset() > from) {
-            if ends.upto >= next && !is_undecided(&ends) {
+            if ends.end_offset >= next && !is_unresolved(&ends) {
                 break;
             }
             self.note_ends(one, &mut ends)?;
         }
-        let undecided = is_undecided(&ends);
+        let unresolved = is_unresolved(&ends);
         let aborted = ends.aborted.iter().filter(|one| one.last_offset >= from && one.first_offset < next);
-        let found = Aborted::of(aborted.copied().collect()).known_upto(ends.upto.min(next));
+        let found = Aborted::of(aborted.copied().collect()).known_below(ends.end_offset.min(next));
         *known = Some(ends);
-        Ok((found, undecided))
+        Ok((found, unresolved))
     }
 
     fn note_ends(&self, segment: &Segment, ends: &mut Ends) -> Result<()> {
-        let (from, upto) = (ends.upto, segment.next_offset());
-        if upto <= from {
+        let (from, end_offset) = (ends.end_offset, segment.next_offset());
+        if end_offset <= from {
             return Ok(());
         }
         let mut note = |header: &BatchHeader, control| ends.note(header, control);
         // Of a damaged header another transaction could be made.
-        let damaged = self.pass_batches(segment, from..upto, Passing::Checked, &mut note)?;
+        let damaged = self.pass_batches(segment, from..end_offset, Passing::Checked, &mut note)?;
         if let Some(at) = damaged {
-            ends.skip_damage(at, upto, self.index_of(segment)?);
+            ends.skip_damage(at, end_offset, self.index_of(segment)?);
         }
-        ends.upto = upto;
+        ends.end_offset = end_offset;
         Ok(())
     }
 
-    /// Whether the batches behind the snapshot before the one of offset `snapshot` lead to the same open transactions at
-    /// `upto`. Where neither knows of a producer, that is believed: a log without transactions is not gone through.
+    /// Whether the batches after the snapshot before the one of offset `snapshot` lead to the same open transactions at
+    /// `end_offset`. Where neither knows of a producer, that is believed: a log without transactions is not gone through.
     pub(super) fn bears_out(
         &self,
         names: &FoundProducers,
         snapshot: Option<u64>,
         claimed: &ProducerState,
-        upto: u64,
+        end_offset: u64,
     ) -> Result<bool> {
         let start = self.log_start();
         let before = names.newest_snapshot_of(self, start, snapshot.unwrap_or(0).saturating_sub(1))?;
@@ -142,7 +148,7 @@ impl PartitionCore {
             return Ok(true);
         }
         for segment in self.segments().iter() {
-            if self.replay(segment, from..upto, &mut state, &mut |_| ())?.is_some() {
+            if self.replay(segment, from..end_offset, &mut state, &mut |_| ())?.is_some() {
                 // Damage: the batches prove nothing.
                 return Ok(true);
             }
@@ -166,20 +172,20 @@ impl PartitionCore {
 }
 
 impl Leader {
-    /// Holds the transactions that are open by the newest snapshot against the batches behind the one before it, once.
+    /// Holds the transactions that are open by the newest snapshot against the batches after the one before it, once.
     pub(in crate::partition) fn prove_open(&self) -> Result<()> {
         if self.producers.are_proven.load(Ordering::Acquire) {
             return Ok(());
         }
-        let (claimed, snapshot, upto) = {
+        let (claimed, snapshot, end_offset) = {
             let producers = self.producers.known.lock();
-            (producers.state.clone(), producers.loaded, producers.upto)
+            (producers.state.clone(), producers.loaded, producers.end_offset)
         };
-        if upto == 0 {
+        if end_offset == 0 {
             return Ok(());
         }
         let names = FoundProducers::among(&self.disk.list(&self.directory)?);
-        if !self.bears_out(&names, snapshot, &claimed, upto)? {
+        if !self.bears_out(&names, snapshot, &claimed, end_offset)? {
             self.decide_anew("other transactions are open than it says")?;
         }
         self.producers.are_proven.store(true, Ordering::Release);
@@ -209,7 +215,7 @@ impl Tailing {
         let Some((state, end)) = self.state_by_batches()? else { return Ok(()) };
         self.emit_snapshot(0, reason);
         let first_open = state.first_open().unwrap_or(end);
-        *self.decided.lock() = Some(Decided { state, upto: end });
+        *self.decided.lock() = Some(Decided { state, end_offset: end });
         self.reading.stability.publish_anew(Some(first_open));
         Ok(())
     }

@@ -24,7 +24,7 @@ use super::view::Stability;
 use ends::Ends;
 use snapshots::KnownProducers;
 
-/// What readers of committed records go by, whoever appends.
+/// What readers of committed records go by, whichever process appends.
 #[derive(Debug)]
 pub(super) struct Reading {
     stability: Stability,

@@ -1,6 +1,6 @@
-//! The producers that write with ids, and their transactions, as the batches of a partition tell of them.
+//! The producers that write with ids, and their transactions, as the batches of a partition report them.
 //!
-//! Pure bookkeeping: whoever goes through batches in order notes each here. Only brokers write such batches; a batch of
+//! Pure bookkeeping: code that goes through batches in order records each here. Only brokers write such batches; a batch of
 //! ours never has a producer id, so that appending changes nothing here, but for the markers of a handover.
 
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ impl ProducerState {
         self.entries.is_empty()
     }
 
-    /// Whether it speaks of no record at or behind an offset.
+    /// Whether it speaks of no record at or after an offset.
     pub(super) fn is_before(&self, offset: u64) -> bool {
         let is_below = |at: i64| u64::try_from(at).map_or(true, |at| at < offset);
         self.entries.values().all(|entry| is_below(entry.last_offset) && is_below(entry.transaction_start))

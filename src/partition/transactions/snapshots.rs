@@ -1,8 +1,8 @@
-//! What stands on disk about producers and transactions: snapshots of their state, indexes of aborted transactions.
+//! What is on disk about producers and transactions: snapshots of their state, indexes of aborted transactions.
 //!
 //! Kept as a broker keeps them. A snapshot is written where a segment begins and where the log is closed, also when there
 //! are no producers with ids; `NNN.snapshot` is the state before offset NNN. Loading takes the newest one that holds
-//! together and goes through the batches behind it. All of it can be made from the batches again, and is whenever batches
+//! together and goes through the batches after it. All of it can be made from the batches again, and is whenever batches
 //! are checked after an unclean stop.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::events::Event;
 use crate::format::header::BatchHeader;
 use crate::format::transaction_index::{self, AbortedTransaction};
-use crate::partition::recovery::{Found, Loader};
+use crate::partition::recovery::{Loader, RecoveredLog};
 use crate::partition::transactions::producer_state::ProducerState;
 use crate::partition::{Appender, Leader, PartitionCore};
 use crate::segment::{
@@ -25,7 +25,7 @@ use crate::sys::EntryKind;
 /// How a batch is passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passing {
-    /// By its header, as long as that makes sense.
+    /// By its header, as long as that is valid.
     Skipped,
     /// Only if it is whole, checksum included.
     Checked,
@@ -39,15 +39,15 @@ const MAX_SNAPSHOT_BYTES: u64 = 256 << 20;
 pub(in crate::partition) struct KnownProducers {
     /// Our own appends have no producers, so this stays as it was found, until a handover ends transactions.
     pub(in crate::partition) state: ProducerState,
-    /// Up to where batches were found, or behind the last marker of ours.
-    pub(in crate::partition) upto: u64,
+    /// Up to where batches were found, or after the last marker of ours.
+    pub(in crate::partition) end_offset: u64,
     /// Offset of the newest snapshot; without one, the log start.
     snapshot: u64,
     /// Offset of the snapshot that it was loaded from, if there was one.
     pub(in crate::partition) loaded: Option<u64>,
 }
 
-/// Names in the directory that tell of producers, and what was found out by them.
+/// Names in the directory that report producers, and what was found out by them.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct FoundProducers {
     /// Offsets in the names of snapshots, ascending.
@@ -78,14 +78,14 @@ impl FoundProducers {
         found
     }
 
-    /// The newest snapshot above `start` that does not go past `upto` and holds together.
+    /// The newest snapshot above `start` that does not go past `end_offset` and holds together.
     pub(super) fn newest_snapshot_of(
         &self,
         log: &PartitionCore,
         start: u64,
-        upto: u64,
+        end_offset: u64,
     ) -> Result<Option<(u64, ProducerState)>> {
-        log.newest_snapshot(&self.snapshots, start, upto)
+        log.newest_snapshot(&self.snapshots, start, end_offset)
     }
 
     /// A segment without an offset index has lost its other indexes too, for a broker.
@@ -95,33 +95,37 @@ impl FoundProducers {
 }
 
 impl Loader<'_> {
-    /// The state of producers at the end of a log that was closed in order. Without any snapshot there are none, as a
-    /// broker takes it: whoever writes with producer ids leaves one, or no offset indexes.
-    pub(in crate::partition) fn producers_of_closed(&self, found: &mut Found) -> Result<()> {
+    /// The state of producers at the end of a log that was closed cleanly. Without any snapshot there are none, as a
+    /// broker takes it: a program that writes with producer ids leaves one, or no offset indexes.
+    pub(in crate::partition) fn producers_of_closed(&self, found: &mut RecoveredLog) -> Result<()> {
         found.producers.newest = found.log_start;
         let producers = &found.producers;
         if producers.snapshots.is_empty() && found.segments.iter().all(|one| producers.is_indexed(one)) {
             return Ok(());
         }
-        let upto = found.next_offset;
-        self.load_producers(found, upto)
+        let end_offset = found.next_offset;
+        self.load_producers(found, end_offset)
     }
 
-    /// The state of producers before offset `upto`: by the newest snapshot, and by the batches behind it, which lie in
+    /// The state of producers before offset `end_offset`: by the newest snapshot, and by the batches after it, which lie in
     /// the segments found so far.
-    pub(in crate::partition) fn load_producers(&self, found: &mut Found, upto: u64) -> Result<()> {
+    pub(in crate::partition) fn load_producers(
+        &self,
+        found: &mut RecoveredLog,
+        end_offset: u64,
+    ) -> Result<()> {
         let (log, start) = (self.log, found.log_start);
         let producers = &mut found.producers;
-        let snapshot = log.newest_snapshot(&producers.snapshots, start, upto)?;
+        let snapshot = log.newest_snapshot(&producers.snapshots, start, end_offset)?;
         let from = snapshot.as_ref().map_or(start, |(at, _)| *at);
-        (producers.newest, producers.loaded) = (from, from..upto);
+        (producers.newest, producers.loaded) = (from, from..end_offset);
         producers.had_snapshot = snapshot.is_some();
         producers.state = snapshot.map(|(_, state)| state).unwrap_or_default();
-        for segment in behind(&found.segments, from) {
-            // Readers come to damage themselves; what is behind it in the segment is not known.
-            log.replay(segment, from..upto, &mut producers.state, &mut |_| ())?;
+        for segment in after(&found.segments, from) {
+            // Readers come to damage themselves; what is after it in the segment is not known.
+            log.replay(segment, from..end_offset, &mut producers.state, &mut |_| ())?;
         }
-        producers.unsaved = (from < upto).then(|| producers.state.encode());
+        producers.unsaved = (from < end_offset).then(|| producers.state.encode());
         Ok(())
     }
 
@@ -174,7 +178,7 @@ impl Loader<'_> {
 
     /// Brings the files to what a broker would leave: no snapshot outside the log, of those that belong to no segment only
     /// the newest, and an index of transactions for each segment that lost its other indexes.
-    pub(in crate::partition) fn settle_producers(&self, found: &mut Found) -> Result<()> {
+    pub(in crate::partition) fn settle_producers(&self, found: &mut RecoveredLog) -> Result<()> {
         let mut known = None;
         for segment in &found.segments {
             if found.producers.is_indexed(segment) {
@@ -207,8 +211,8 @@ impl Loader<'_> {
     }
 }
 
-/// The segments with offsets from `from` on, and those behind them.
-fn behind(segments: &[Arc<Segment>], from: u64) -> &[Arc<Segment>] {
+/// The segments with offsets from `from` on, and those after them.
+fn after(segments: &[Arc<Segment>], from: u64) -> &[Arc<Segment>] {
     let first = segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
     segments.get(first..).unwrap_or_default()
 }
@@ -224,24 +228,24 @@ impl PartitionCore {
 
     /// The newest snapshot, which is of the offset `at`, was wrong.
     pub(super) fn emit_snapshot(&self, at: u64, reason: &'static str) {
-        self.chores.events.emit(|| Event::IndexRebuilt {
+        self.context.events.emit(|| Event::IndexRebuilt {
             partition: self.id.clone(),
             path: self.snapshot_path(at),
             reason: reason.into(),
         });
     }
 
-    /// The newest snapshot above `start` that does not go past `upto` and holds together.
+    /// The newest snapshot above `start` that does not go past `end_offset` and holds together.
     fn newest_snapshot(
         &self,
         offsets: &[u64],
         start: u64,
-        upto: u64,
+        end_offset: u64,
     ) -> Result<Option<(u64, ProducerState)>> {
-        for at in offsets.iter().rev().filter(|at| **at > start && **at <= upto) {
+        for at in offsets.iter().rev().filter(|at| **at > start && **at <= end_offset) {
             let bytes = self.read_snapshot(*at)?;
             let state = bytes.and_then(|bytes| ProducerState::decode(&bytes).ok());
-            // What speaks of records behind its offset is the snapshot of another one.
+            // What speaks of records after its offset is the snapshot of another one.
             if let Some(state) = state.filter(|state| state.is_before(*at)) {
                 return Ok(Some((*at, state)));
             }
@@ -265,15 +269,15 @@ impl PartitionCore {
         })
     }
 
-    /// Tells of the batches of a segment in a range of offsets. `Some`: the way ended before, at this offset.
+    /// Reports the batches of a segment in a range of offsets. `Some`: the way ended before, at this offset.
     pub(super) fn pass_batches(
         &self,
         segment: &Segment,
-        Range { start: from, end: upto }: Range<u64>,
+        Range { start: from, end: end_offset }: Range<u64>,
         passing: Passing,
         note: Note<'_>,
     ) -> Result<Option<u64>> {
-        if segment.base() >= upto || segment.next_offset() <= from {
+        if segment.base() >= end_offset || segment.next_offset() <= from {
             return Ok(None);
         }
         let (file, length) = (segment.open()?, segment.end().position);
@@ -285,7 +289,7 @@ impl PartitionCore {
             0
         });
         let mut batches = Batches::new(&file, length, position, segment.base());
-        while batches.position < length && batches.expected < upto {
+        while batches.position < length && batches.expected < end_offset {
             let expected = batches.expected;
             let mut note = |header: &BatchHeader, control| {
                 if u64::try_from(header.last_offset()).is_ok_and(|last| last >= from) {
@@ -304,7 +308,7 @@ impl PartitionCore {
     }
 
     /// The transactions that were aborted by markers in `segment`, as its batches tell. Begins at one of the snapshots, or
-    /// at the state `known` before an offset, which is then that behind the segment.
+    /// at the state `known` before an offset, which is then that after the segment.
     fn aborted_by_scan(
         &self,
         segments: &[Arc<Segment>],
@@ -312,15 +316,15 @@ impl PartitionCore {
         snapshots: &[u64],
         known: &mut Option<(u64, ProducerState)>,
     ) -> Result<Vec<AbortedTransaction>> {
-        let upto = segment.base();
-        let snapshot = self.newest_snapshot(snapshots, 0, upto)?;
+        let end_offset = segment.base();
+        let snapshot = self.newest_snapshot(snapshots, 0, end_offset)?;
         let nearest = snapshot.into_iter().chain(known.take()).max_by_key(|(at, _)| *at);
         let (from, mut state) = nearest.unwrap_or_default();
-        for before in behind(segments, from) {
-            self.replay(before, from..upto, &mut state, &mut |_| ())?;
+        for before in after(segments, from) {
+            self.replay(before, from..end_offset, &mut state, &mut |_| ())?;
         }
         let mut aborted = Vec::new();
-        self.replay(segment, upto..u64::MAX, &mut state, &mut |transaction| aborted.push(transaction))?;
+        self.replay(segment, end_offset..u64::MAX, &mut state, &mut |transaction| aborted.push(transaction))?;
         *known = Some((segment.next_offset(), state));
         Ok(aborted)
     }
@@ -334,24 +338,24 @@ impl PartitionCore {
 
 impl Leader {
     /// Takes over what loading found out.
-    pub(in crate::partition) fn set_producers(&self, found: FoundProducers, upto: u64) {
+    pub(in crate::partition) fn set_producers(&self, found: FoundProducers, end_offset: u64) {
         let first_open = found.state.first_open();
         let loaded = found.had_snapshot.then_some(found.loaded.start);
         *self.producers.known.lock() =
-            KnownProducers { state: found.state, upto, snapshot: found.newest, loaded };
+            KnownProducers { state: found.state, end_offset, snapshot: found.newest, loaded };
         self.reading.stability.publish(first_open);
     }
 
-    /// Takes over what all batches below `upto` tell of producers in place of what a snapshot did, and writes that down where
+    /// Takes over what all batches below `end_offset` report producers in place of what a snapshot did, and writes that down where
     /// the log ends or, while it is appended to, where its segment will end.
-    pub(super) fn adopt_producers(&self, state: ProducerState, upto: u64) -> Result<()> {
+    pub(super) fn adopt_producers(&self, state: ProducerState, end_offset: u64) -> Result<()> {
         let first_open = state.first_open();
         let is_active = matches!(&*self.writer.appender(), Appender::Active { .. });
         let _order = self.writer.finishing();
         let bytes = state.encode();
         {
             let mut producers = self.producers.known.lock();
-            producers.upto = producers.upto.max(upto);
+            producers.end_offset = producers.end_offset.max(end_offset);
             (producers.state, producers.snapshot) = (state, self.log_start());
         }
         self.reading.stability.publish_anew(first_open);
@@ -359,8 +363,8 @@ impl Leader {
         if is_active {
             return Ok(());
         }
-        self.by_name(|| self.disk.replace(&self.snapshot_path(upto), &bytes))?;
-        self.producers.known.lock().snapshot = upto;
+        self.by_name(|| self.disk.replace(&self.snapshot_path(end_offset), &bytes))?;
+        self.producers.known.lock().snapshot = end_offset;
         Ok(())
     }
 
@@ -369,7 +373,7 @@ impl Leader {
         let bytes = {
             let producers = self.producers.known.lock();
             // Recovery wrote those of segments that it went through, each with the state of then.
-            if at < producers.upto || at <= producers.snapshot {
+            if at < producers.end_offset || at <= producers.snapshot {
                 return Ok(());
             }
             producers.state.encode()

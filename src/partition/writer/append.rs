@@ -1,7 +1,7 @@
-//! Appending: a batch behind the last one, into a new segment where the present one has no room.
+//! Appending: a batch after the last one, into a new segment where the present one has no room.
 //!
 //! The order: bytes, index, end, fence, look for sleepers. At a roll the list gets the new segment before the old one is
-//! sealed, so whoever finds a sealed segment finds the next one in the list.
+//! sealed, so a reader that finds a sealed segment finds the next one in the list.
 
 use std::io;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::sys::{self, PutFailure};
 #[derive(Debug)]
 pub(crate) struct AppendRequest<'r, 'b> {
     pub(crate) batch: &'r mut FinishedBatch<'b>,
-    pub(crate) place: Place,
-    /// What is promised beyond that the batch is in the log. [`Durability::Synced`] is not waited for: the caller goes on to
+    pub(crate) place: AppendAt,
+    /// What is promised beyond that the batch is in the log. [`Durability::Synced`] is not waited for: the caller continues to
     /// [`await_durable`](Leader::await_durable).
     pub(crate) durability: Durability,
     /// The batch must not be split, so it is taken however small the topic wants its batches.
@@ -30,7 +30,7 @@ pub(crate) struct AppendRequest<'r, 'b> {
 
 /// Where a batch is to go.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
+pub(crate) enum AppendAt {
     /// Wherever the log ends.
     End,
     /// Where the log ends, and that must be here.
@@ -49,7 +49,7 @@ pub(crate) struct Appended {
 }
 
 impl<'r, 'b> AppendRequest<'r, 'b> {
-    pub(crate) fn new(batch: &'r mut FinishedBatch<'b>, place: Place, durability: Durability) -> Self {
+    pub(crate) fn new(batch: &'r mut FinishedBatch<'b>, place: AppendAt, durability: Durability) -> Self {
         Self { batch, place, durability, indivisible: false }
     }
 }
@@ -81,13 +81,13 @@ impl Leader {
         }
         let next_offset = appender.next_offset();
         let base_offset = match place {
-            Place::End => next_offset,
-            Place::Exactly(base) | Place::AtOrAfter(base) if base == next_offset => base,
-            Place::AtOrAfter(base) if base > next_offset => {
+            AppendAt::End => next_offset,
+            AppendAt::Exactly(base) | AppendAt::AtOrAfter(base) if base == next_offset => base,
+            AppendAt::AtOrAfter(base) if base > next_offset => {
                 self.check_gap(&appender, base, batch.offsets())?;
                 base
             }
-            Place::Exactly(expected) | Place::AtOrAfter(expected) => {
+            AppendAt::Exactly(expected) | AppendAt::AtOrAfter(expected) => {
                 return Err(Error::Conflict { expected, actual: next_offset });
             }
         };
@@ -102,7 +102,7 @@ impl Leader {
         };
         if taken.wants_growth {
             let (growth, tail) = writer.growth();
-            self.chores.grow_ahead(growth, tail);
+            self.context.preallocate(growth, tail);
         }
         let live = self.writer.live_slot();
         if let Some(live) = live {
@@ -120,7 +120,7 @@ impl Leader {
         }
         self.ask_for_sync(durability);
         if was_idle {
-            self.relieve_actives();
+            self.limit_open_files();
         }
         if long {
             self.sync_long_tail();
@@ -176,7 +176,7 @@ impl Leader {
                 self.writer.expect_roll_at(self.settings.segment_bytes(), writer.position());
                 self.show(&writer);
                 *appender = Appender::Active { writer: Box::new(writer), epoch };
-                self.enter_actives();
+                self.enter_open_files();
                 Ok(())
             }
         }
@@ -226,7 +226,7 @@ impl Leader {
         if first {
             let synced = directory.sync().and_then(|()| root.map_or(Ok(()), |root| root.sync()));
             synced.map_err(|failure| self.poison(appender, &failure))?;
-            self.chores.retain();
+            self.context.retain();
         }
         self.view.replace(|view| {
             let view = view.with(writer.segment());
@@ -237,17 +237,17 @@ impl Leader {
         self.show(&writer);
         let before = std::mem::replace(appender, Appender::Active { writer: Box::new(writer), epoch });
         if first {
-            self.enter_actives();
+            self.enter_open_files();
         }
         if let Appender::Active { writer, .. } = before {
             let partition = || self.id.clone();
-            self.chores
+            self.context
                 .events
                 .emit(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
             let too_many =
                 self.writer.queue_sealed(writer.seal(), directory, self.writer.counters.appended_bytes());
-            if !self.chores.finish_sealed(self) || too_many {
-                // Nobody else does it, or not as fast as segments fill up.
+            if !self.context.finish_sealed(self) || too_many {
+                // No thread does it, or not as fast as segments fill up.
                 self.finish_at_roll(appender, too_many)?;
             }
         }
@@ -264,7 +264,7 @@ impl Leader {
         })
     }
 
-    /// Makes room in a segment without records that was begun when segments were to be smaller. There is none behind it
+    /// Makes room in a segment without records that was begun when segments were to be smaller. There is none after it
     /// to roll to: it would have the same name.
     pub(super) fn widen(&self, appender: &mut Appender, capacity: u32) -> Result<()> {
         if let Appender::Active { writer, .. } = appender {

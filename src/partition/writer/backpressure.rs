@@ -2,7 +2,7 @@
 //!
 //! A sync is asked for when as many bytes are unsynced as [`BackgroundSync`] says. Beyond twice as many an append, which
 //! is in the log by then, does not return before a sync has covered enough: the one under way, or one of its own. So what
-//! is not on the medium, and has to be checked after a crash, is bounded also where the device cannot keep up. Readers are
+//! is not on disk, and has to be checked after a crash, is bounded also where the device cannot keep up. Readers are
 //! woken before, and no lock of the partition is held meanwhile.
 //!
 //! An append finds out by the comparison that it makes anyway to ask for the sync.
@@ -39,7 +39,7 @@ pub(super) struct Holding {
     /// Unsynced bytes beyond which they do.
     most: u64,
     /// The number of appended bytes from which on they do, counted since the open. Never goes back: raised when bytes
-    /// are on the medium.
+    /// are on disk.
     from: AtomicU64,
     turns: Turns,
     /// Appends that have waited.
@@ -47,8 +47,8 @@ pub(super) struct Holding {
 }
 
 impl Holding {
-    pub(in crate::partition) fn new(behind: BackgroundSync) -> Self {
-        let most = behind.bytes.map_or(u64::MAX, |bytes| bytes.saturating_mul(2));
+    pub(in crate::partition) fn new(after: BackgroundSync) -> Self {
+        let most = after.bytes.map_or(u64::MAX, |bytes| bytes.saturating_mul(2));
         Self { most, from: AtomicU64::new(most), turns: Turns::default(), count: AtomicU64::new(0) }
     }
 
@@ -58,7 +58,7 @@ impl Holding {
 }
 
 impl Writer {
-    /// What was appended when there were so many bytes is on the medium.
+    /// What was appended when there were so many bytes is on disk.
     pub(super) fn note_covered(&self, appended: u64) {
         let holding = &self.durable.waiting;
         holding.from.fetch_max(appended.saturating_add(holding.most), Ordering::AcqRel);
@@ -78,7 +78,7 @@ impl Leader {
     }
 
     /// Returns when no more is unsynced than may be, or nothing more can be done about it. An append that has failed to make
-    /// room is in the log all the same: the failure is told by events, and to those who append next.
+    /// room is in the log all the same: the failure is reported by events, and to those who append next.
     #[cold]
     pub(super) fn wait_while_unsynced_exceeds_limit(self: &Arc<Self>) {
         let holding = &self.writer.durable.waiting;
@@ -91,14 +91,14 @@ impl Leader {
         holding.turns.until(appended, is_served, || {
             let unsynced = appended.saturating_sub(holding.from().saturating_sub(holding.most));
             let partition = || self.id.clone();
-            self.chores.events.emit(|| Event::AppendsStalled { partition: partition(), unsynced });
+            self.context.events.emit(|| Event::AppendsStalled { partition: partition(), unsynced });
             // The sync that was asked for may be under way.
             drop(self.writer.finishing());
             if is_served(appended) {
                 return;
             }
             match self.sync() {
-                // Closing syncs. What poisons is told where it does.
+                // Closing syncs. What poisons is reported where it does.
                 Ok(()) | Err(Error::Closed | Error::NotFound { .. } | Error::Poisoned(_)) => {}
                 Err(failure) => self.emit_failed("a sync", &failure),
             }

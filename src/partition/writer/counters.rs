@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::partition::{Leader, PartitionCore};
 
-/// Counted by whoever holds the lock that the counted thing needs, so that plain loads and stores do.
+/// Counted by the holder of the lock that the counted thing needs, so that plain loads and stores do.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     batches: AtomicU64,
@@ -13,7 +13,7 @@ pub(super) struct Counters {
     syncs: AtomicU64,
 }
 
-/// One look at the counters. Each is right, but they need not be of one moment.
+/// One check the counters. Each is right, but they need not be of one moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counted {
     pub(crate) batches: u64,

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | a write or a sync | the partition is poisoned: what the kernel could not write once it takes for written |
 //! | an open | no mark moves, and the same is tried again |
-//! | a look at a file, a cut, anything about an index file | the records are durable; the rest is done another time |
+//! | a check a file, a cut, anything about an index file | the records are durable; the rest is done another time |
 //!
 //! The directory is opened before a segment is made in it and kept open as long as segments wait, so that a process
 //! without descriptors gets its error where nothing has changed yet, and never between an append and its sync.
@@ -20,7 +20,7 @@ use crate::partition::{Appender, Leader};
 use crate::segment::{FinishFailure, UnfinishedSegment};
 use crate::sys::PlainDirectory;
 
-/// Sealed segments that may wait for the background, and the bytes in them; then whoever appends finishes them. The
+/// Sealed segments that may wait for the background, and the bytes in them; then the next append finishes them. The
 /// contract speaks of two segments: two of Kafka's default size. Small ones may be more, or each roll would wait for
 /// the device.
 const MAX_UNFINISHED: usize = 64;
@@ -186,7 +186,7 @@ impl Leader {
             indexed += 1;
             Ok(())
         });
-        // Covers the entry of the segment behind the last of these too: it was made before that one was sealed.
+        // Covers the entry of the segment after the last of these too: it was made before that one was sealed.
         directory.sync().map_err(FinishFailure::Lost).inspect_err(|failure| self.note_lost(failure))?;
         self.advance_durable(last.segment().next_offset());
         self.writer.note_covered(appended);

@@ -1,11 +1,11 @@
-//! Getting a partition's records onto the medium: syncs, finished segments, the marks, the close.
+//! Getting a partition's records onto the disk: syncs, finished segments, the marks, the close.
 //!
 //! | mark | below it |
 //! |---|---|
-//! | durable end | every record is on the medium, and every directory entry it needs |
-//! | recovery point | the same, and indexes are in their final form: nobody needs to look at it again |
+//! | durable end | every record is on disk, and every directory entry it needs |
+//! | recovery point | the same, and indexes are in their final form: it need not be checked again |
 //!
-//! A failed sync is final: the system takes the pages for written and tells one caller only. So all syncs of a partition
+//! A failed sync is final: the system takes the pages for written and reports one caller only. So all syncs of a partition
 //! run under one lock, the first failure is noted before the lock is released, and none succeeds after it. What can be
 //! done again is no such failure: see [`finishing`](crate::partition::writer::finish).
 
@@ -42,11 +42,11 @@ pub(in crate::partition) struct Durable {
 }
 
 impl Durable {
-    pub(in crate::partition) fn new(behind: BackgroundSync) -> Self {
+    pub(in crate::partition) fn new(after: BackgroundSync) -> Self {
         Self {
             requests: Requests::default(),
             long_from: AtomicU64::new(0),
-            waiting: Holding::new(behind),
+            waiting: Holding::new(after),
             commits: Turns::default(),
             unfinished: Lock::new(Rank::Unfinished, Unfinished::default()),
         }
@@ -94,7 +94,7 @@ impl Leader {
 
     pub(super) fn poison_by(&self, appender: &mut Appender, cause: PoisonCause) -> Error {
         let cause = self.note_cause(cause);
-        // What was not looked at yet can be read all the same: looking at it ends in the same state.
+        // What was not checked yet can be read all the same: looking at it ends in the same state.
         if !matches!(appender, Appender::Unloaded | Appender::Ended) {
             *appender = Appender::Poisoned;
         }
@@ -110,7 +110,7 @@ impl Leader {
     /// The first failure counts.
     fn note_cause(&self, cause: PoisonCause) -> PoisonCause {
         let cause = self.writer.failure.get_or_init(|| {
-            self.chores.events.emit(|| Event::PartitionPoisoned {
+            self.context.events.emit(|| Event::PartitionPoisoned {
                 partition: cause.partition.clone(),
                 failure: cause.failure.clone(),
             });
@@ -127,13 +127,13 @@ impl Leader {
         PoisonCause::new(self.id.clone(), failure)
     }
 
-    /// Asks for what a record that was just appended is promised beyond being in the log, as far as nobody has to wait
+    /// Asks for what a record that was just appended is promised beyond being in the log, as far as no caller has to wait
     /// for it.
     #[inline]
     pub(super) fn ask_for_sync(self: &Arc<Self>, level: Durability) {
         let promised = match level {
             Durability::Interval(delay) => Some(delay),
-            Durability::Buffered => self.chores.background_sync.age,
+            Durability::Buffered => self.context.background_sync.age,
             Durability::Synced => return,
         };
         let Some(delay) = promised.into_iter().chain(self.settings.flush_after()).min() else { return };
@@ -182,20 +182,20 @@ impl Leader {
     #[cold]
     fn schedule_sync(self: &Arc<Self>, delay: Duration) {
         if let Some(request) = self.writer.durable.requests.ask(delay) {
-            self.chores.sync_within(self, request);
+            self.context.sync_within(self, request);
         }
     }
 
     /// The tail begins anew where so many bytes were appended since the open. A sync that ends after the next segment
-    /// has begun changes nothing: the count goes on from segment to segment, as a position would not.
+    /// has begun changes nothing: the count continues from segment to segment, as a position would not.
     pub(super) fn expect_long_tail(&self, appended: u64) {
-        let bytes = self.chores.background_sync.bytes.unwrap_or(u64::MAX);
-        // Where appends wait is looked at again, however short the segments are.
+        let bytes = self.context.background_sync.bytes.unwrap_or(u64::MAX);
+        // Where appends wait is checked again, however short the segments are.
         let long_from = appended.saturating_add(bytes).min(self.writer.durable.waiting.from());
         self.writer.durable.long_from.fetch_max(long_from, Ordering::Relaxed);
     }
 
-    /// Does a sync that was asked for, unless one has begun since. Tells whether it did.
+    /// Does a sync that was asked for, unless one has begun since. Returns whether it did.
     pub(crate) fn sync_as_asked(self: &Arc<Self>, asked: &SyncBy) -> Result<bool> {
         if !self.writer.durable.requests.is_open(asked.request) {
             return Ok(false);
@@ -208,7 +208,7 @@ impl Leader {
         }
     }
 
-    /// Returns when everything below `end` is on the medium; one sync serves all who wait.
+    /// Returns when everything below `end` is on disk; one sync serves all who wait.
     pub(crate) fn await_durable(self: &Arc<Self>, end: u64) -> Result<()> {
         let mut outcome = Ok(());
         let is_served = |end| self.marks.reaches(end) || self.writer.has_failed();
@@ -226,7 +226,7 @@ impl Leader {
         self.writer.refuse_failed().and(outcome)
     }
 
-    /// Everything appended before the call on the medium. Appends go on meanwhile. An error other than `Poisoned` leaves
+    /// Everything appended before the call on disk. Appends continue meanwhile. An error other than `Poisoned` leaves
     /// the partition as it is: the same call can succeed later, and the background tries it too.
     pub(crate) fn sync(self: &Arc<Self>) -> Result<()> {
         // First: what is appended from here on may not be covered, and asks anew.
@@ -285,7 +285,7 @@ impl Leader {
                     self.writer.failure.get_or_init(|| self.cause(failure));
                 })
             }
-            // Never looked at, or it could not be loaded, which whoever opened the directory knows.
+            // Never checked, or it could not be loaded, which the open has reported.
             (Appender::Unloaded | Appender::Idle { .. } | Appender::Poisoned | Appender::Ended, _) => {
                 self.writer.refuse_failed()
             }

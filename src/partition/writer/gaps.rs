@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
-use crate::partition::{AppendRequest, Appender, Leader, Place};
+use crate::partition::{AppendAt, AppendRequest, Appender, Leader};
 use crate::segment::MAX_OFFSETS;
 
-/// A batch without records stands for no more offsets than this: whatever else is in its segment, it has room there.
+/// A batch without records means no more offsets than this: whatever else is in its segment, it has room there.
 const MAX_GAP: u64 = MAX_OFFSETS / 2;
 
 impl Leader {
@@ -45,7 +45,7 @@ impl Leader {
                 Some(left) => u32::try_from(left.min(MAX_GAP)).unwrap_or(u32::MAX),
             };
             let Some(mut gap) = builder.finish_gap(left) else { return Ok(()) };
-            self.append(AppendRequest::new(&mut gap, Place::Exactly(end), level))?;
+            self.append(AppendRequest::new(&mut gap, AppendAt::Exactly(end), level))?;
         }
     }
 

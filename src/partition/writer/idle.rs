@@ -1,4 +1,4 @@
-//! Partitions that nobody appends to hold neither a descriptor nor a map.
+//! Idle partitions hold neither a descriptor nor a map.
 //!
 //! A partition that is appended to keeps its file open, and mapped where that is safe. How many may do so at a time is
 //! limited, by the descriptors that the process may have: past that, whichever was left alone for a round is brought to
@@ -20,11 +20,11 @@ use crate::sys;
 
 /// Of the descriptors that a process may have: one of so many.
 const SHARE: usize = 4;
-const FEWEST: usize = 16;
+const MIN_OPEN: usize = 16;
 
 /// The partitions of a log that are appended to.
 #[derive(Debug)]
-pub(crate) struct Actives {
+pub(crate) struct OpenFiles {
     most: usize,
     round: Lock<Round>,
 }
@@ -34,32 +34,32 @@ pub(crate) struct Actives {
 #[derive(Debug, Default)]
 struct Round {
     partitions: VecDeque<Weak<Leader>>,
-    before_sweep: usize,
+    before_cleanup: usize,
 }
 
 impl Round {
-    /// As many come between two sweeps as the first one left, so each costs as much as a few pushes.
+    /// As many come between two cleanups as the first one left, so each costs as much as a few pushes.
     fn push(&mut self, partition: Weak<Leader>) {
-        if self.before_sweep == 0 {
+        if self.before_cleanup == 0 {
             self.partitions.retain(|one| one.strong_count() > 0);
-            self.before_sweep = self.partitions.len().max(FEWEST);
+            self.before_cleanup = self.partitions.len().max(MIN_OPEN);
         }
-        self.before_sweep -= 1;
+        self.before_cleanup -= 1;
         self.partitions.push_back(partition);
     }
 }
 
-impl Default for Actives {
+impl Default for OpenFiles {
     fn default() -> Self {
         Self {
-            most: (sys::descriptor_limit() / SHARE).max(FEWEST),
+            most: (sys::descriptor_limit() / SHARE).max(MIN_OPEN),
             round: Lock::new(Rank::OpenFiles, Round::default()),
         }
     }
 }
 
-impl Actives {
-    /// One more. Tells whether there are more than should be.
+impl OpenFiles {
+    /// One more. Returns whether there are more than should be.
     fn admit(&self, partition: &Arc<Leader>) -> bool {
         let mut round = self.round.lock();
         round.push(Arc::downgrade(partition));
@@ -82,7 +82,7 @@ impl Actives {
 
     /// The lock is held only to take a partition out or to put it back: other partitions begin while one is synced.
     fn close_down_to(&self, most: usize) {
-        // Each is looked at twice at most: the first look may only take its mark away.
+        // Each is checked twice at most: the first look may only take its mark away.
         let mut looks = 2 * self.round.lock().partitions.len();
         while looks > 0 {
             looks -= 1;
@@ -115,21 +115,21 @@ impl Actives {
 
 impl Leader {
     /// The partition has its file open from now on.
-    pub(in crate::partition) fn enter_actives(self: &Arc<Self>) {
-        if self.chores.actives.admit(self) {
-            self.chores.close_surplus();
+    pub(in crate::partition) fn enter_open_files(self: &Arc<Self>) {
+        if self.context.open_files.admit(self) {
+            self.context.close_surplus();
         }
     }
 
     /// After the first append of a partition that was idle.
     #[cold]
-    pub(super) fn relieve_actives(&self) {
+    pub(super) fn limit_open_files(&self) {
         if waits_here() {
-            self.chores.actives.relieve();
+            self.context.open_files.relieve();
         }
     }
 
-    /// Brings the partition to rest, unless it is in use this moment. Tells whether it rests now.
+    /// Brings the partition to rest, unless it is in use this moment. Returns whether it rests now.
     pub(crate) fn rest(&self) -> bool {
         let Some(mut appender) = self.writer.appender.try_lock() else { return false };
         let Appender::Active { writer, epoch } = &*appender else { return true };
@@ -148,7 +148,7 @@ impl Leader {
                 self.poison(&mut appender, &failure);
                 true
             }
-            // It goes on as it is, and may come to rest another time.
+            // It continues as it is, and may come to rest another time.
             Err(FinishFailure::Refused(_) | FinishFailure::Unindexed(_)) => false,
         }
     }
@@ -158,11 +158,11 @@ impl Leader {
         self.writer.used.store(false, Ordering::Relaxed);
     }
 
-    /// Brings the partition to rest if nobody has appended since the mark was last taken away.
+    /// Closes the file of the partition if nothing was appended since the mark was last taken away.
     pub(crate) fn close_unless_used(self: &Arc<Self>) -> bool {
         let rests = !self.writer.used.load(Ordering::Relaxed) && self.rest();
         if rests {
-            self.chores.actives.round.lock().partitions.retain(|one| one.as_ptr() != Arc::as_ptr(self));
+            self.context.open_files.round.lock().partitions.retain(|one| one.as_ptr() != Arc::as_ptr(self));
         }
         rests
     }
@@ -172,10 +172,10 @@ impl Leader {
         let (last, next_offset) = (writer.unsynced(), writer.next_offset());
         self.remove_prepared();
         self.finish_all(&last, next_offset)?;
-        self.resting_segment(last.segment(), next_offset).map_err(FinishFailure::Unindexed)
+        self.idle_segment(last.segment(), next_offset).map_err(FinishFailure::Unindexed)
     }
 
-    fn resting_segment(&self, of: &Segment, next_offset: u64) -> Result<Arc<Segment>> {
+    fn idle_segment(&self, of: &Segment, next_offset: u64) -> Result<Arc<Segment>> {
         let end = BatchesEnd { position: of.end().position, next_offset };
         let found = Segment::found(&self.disk, &self.directory, of.base(), end, false);
         found.map(Arc::new).ok_or_else(|| Error::invalid("segment", "its offsets do not fit it"))

@@ -37,7 +37,7 @@ pub(super) struct Writer {
     durable: Durable,
     preallocation: Preallocation,
     counters: Counters,
-    /// Appended to since it was last looked at whether the partition is idle.
+    /// Appended to since it was last checked whether the partition is idle.
     used: AtomicBool,
     /// Where readers in other processes look. `None` inside: nothing is shown to them.
     live: OnceLock<Option<LiveSlot>>,
@@ -45,9 +45,9 @@ pub(super) struct Writer {
 
 #[derive(Debug)]
 pub(super) enum Appender {
-    /// The directory was not looked at yet.
+    /// The directory was not checked yet.
     Unloaded,
-    /// Looked at; nothing appended since. The last segment, if there is one, is as it was found.
+    /// Loaded; nothing appended since. The last segment, if there is one, is as it was found.
     Idle {
         next_offset: u64,
         epoch: u32,
@@ -154,9 +154,9 @@ impl Leader {
         Ok(writer)
     }
 
-    /// Tells readers in other processes which segment grows now.
+    /// Reports readers in other processes which segment grows now.
     pub(super) fn show(&self, writer: &SegmentWriter) {
-        let take = || self.chores.live.as_ref()?.take(self.topic_id, self.id.partition());
+        let take = || self.context.live.as_ref()?.take(self.topic_id, self.id.partition());
         if let Some(live) = self.writer.live.get_or_init(take) {
             live.begin(writer.segment().base(), writer.segment().end_word());
         }

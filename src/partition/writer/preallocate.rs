@@ -1,6 +1,6 @@
 //! The file of the next segment, made before it is needed: a roll is a rename then.
 //!
-//! It has a name of its own that no broker looks at, holds nothing, and is made anew after a crash.
+//! It has a name of its own that no broker checks, holds nothing, and is rebuilt after a crash.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,7 +85,7 @@ impl Leader {
     pub(super) fn ask_for_next(self: &Arc<Self>, from: u64, to: u64) {
         let asked_at = self.writer.preallocation.asked_at.load(Ordering::Relaxed);
         if from < asked_at && asked_at <= to {
-            self.chores.prepare_segment(self);
+            self.context.prepare_segment(self);
         }
     }
 
@@ -101,7 +101,7 @@ impl Leader {
     }
 
     /// Removes the file, of this life of the partition or of one before. The partition has ended, is idle, or has no writer
-    /// yet; a chore that comes late makes none.
+    /// yet; a request that comes late makes none.
     pub(in crate::partition) fn remove_prepared(&self) {
         let mut next = self.writer.preallocation.next.lock();
         *next = Next::Unwanted;

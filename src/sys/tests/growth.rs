@@ -46,7 +46,7 @@ fn what_is_stored_while_pages_are_made_ready_is_in_the_file() {
         let faults = Faults::after(Operation::Allocate, i64::MAX, io::ErrorKind::Other, false);
         let (_dir, mut writer) = made(faults);
         let growth = Arc::clone(writer.growth());
-        let ahead = thread::spawn(move || growth.work_ahead(0));
+        let ahead = thread::spawn(move || growth.preallocate_now(0));
         append(&mut writer, 1);
         append(&mut writer, 2);
         ahead.join().unwrap();
@@ -61,7 +61,7 @@ fn a_write_that_is_taken_back_beside_the_thread_ahead_leaves_nothing() {
         let faults = Faults::after(Operation::Write, 1, io::ErrorKind::StorageFull, false);
         let (_dir, mut writer) = made(faults);
         let growth = Arc::clone(writer.growth());
-        let ahead = thread::spawn(move || growth.work_ahead(0));
+        let ahead = thread::spawn(move || growth.preallocate_now(0));
         writer.put(&[1; 100], true).unwrap();
         writer.publish(100, 0);
         let failed = writer.put(&[2; 100], true).unwrap_err();
@@ -79,7 +79,7 @@ fn a_sealed_file_keeps_its_length_whatever_comes_late() {
         let (_dir, mut writer) = made(Faults::default());
         append(&mut writer, 1);
         let growth = Arc::clone(writer.growth());
-        let ahead = thread::spawn(move || growth.work_ahead(100));
+        let ahead = thread::spawn(move || growth.preallocate_now(100));
         writer.growth().seal(100).unwrap();
         ahead.join().unwrap();
         assert_eq!(writer.file().len().unwrap(), 100);

@@ -34,7 +34,7 @@ fn whatever_fails_the_last_commit_that_succeeded_is_there() {
                 let catalog = Catalog::open(
                     &LogDir::new(dir.path().to_owned(), disk.clone()),
                     &checkpoints,
-                    &Chores::default(),
+                    &PartitionContext::default(),
                     options,
                     NOW,
                 );

@@ -30,7 +30,7 @@ use crate::format::coordinator_record::CoordinatorKey;
 use crate::format::crc::crc32c;
 use crate::format::header::{BatchHeader, CHECKSUMMED, Codec};
 use crate::format::record::RecordFields;
-use crate::partition::Chores;
+use crate::partition::PartitionContext;
 use crate::sys::Disk;
 
 const LOG_FILE: &str = "00000000000000000000.log";
@@ -76,7 +76,7 @@ impl Fixture {
         let catalog = Catalog::open(
             &LogDir::new(dir.path().to_owned(), disk.clone()),
             &checkpoints,
-            &Chores::default(),
+            &PartitionContext::default(),
             options,
             NOW,
         )
@@ -89,9 +89,13 @@ impl Fixture {
         let disk = Disk::for_reading(dir.path(), true);
         let log_dir = LogDir::new(dir.path().to_owned(), disk);
         let checkpoints = Checkpoints::read(&log_dir, false).unwrap();
-        let catalog =
-            Catalog::open_read_only(&log_dir, &checkpoints, &Chores::default(), CatalogOptions::default())
-                .unwrap();
+        let catalog = Catalog::open_read_only(
+            &log_dir,
+            &checkpoints,
+            &PartitionContext::default(),
+            CatalogOptions::default(),
+        )
+        .unwrap();
         Self::of(dir, Arc::new(catalog))
     }
 

@@ -19,9 +19,9 @@ fn empty() -> (Arc<LiveWriter>, LiveView) {
         [SLOTS_IN_ALL, SLOTS_IN_USE].into_iter().chain(slot),
         [0, HEADER_FLAG, OVER, FLAGS].map(|at| common_from + at),
     );
-    let board = || Board { words: words.clone(), slots: 1, common_from };
-    let live = LiveWriter { board: board(), path: PathBuf::new(), taking: Mutex::default() };
-    (Arc::new(live), LiveView { board: board() })
+    let page = || SharedPage { words: words.clone(), slots: 1, common_from };
+    let live = LiveWriter { page: page(), path: PathBuf::new(), taking: Mutex::default() };
+    (Arc::new(live), LiveView { page: page() })
 }
 
 /// The same after the writer has taken the slot.
@@ -142,8 +142,8 @@ fn the_end_of_a_writer_wakes_its_readers() {
     loom::model(|| {
         let (slot, view) = one_slot();
         slot.begin(0, 0);
-        let writer = thread::spawn(move || slot.live.board.end());
-        wait_until(&view, || view.board.is_over());
+        let writer = thread::spawn(move || slot.live.page.end());
+        wait_until(&view, || view.page.is_over());
         writer.join().unwrap();
     });
 }

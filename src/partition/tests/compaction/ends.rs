@@ -50,7 +50,7 @@ fn begun(log: &Arc<Leader>, slices: usize) -> Option<Compaction> {
     Some(compaction)
 }
 
-/// Runs `check` with a pass that is stopped behind each of its slices.
+/// Runs `check` with a pass that is stopped after each of its slices.
 fn at_each_slice(check: impl Fn(&Bench, &Arc<Leader>, Compaction, &Stop)) {
     let (bench, files) = dirty();
     let log = open(&bench, &files);
@@ -67,7 +67,7 @@ fn at_each_slice(check: impl Fn(&Bench, &Arc<Leader>, Compaction, &Stop)) {
     assert!(stopped > 5, "{stopped}");
 }
 
-/// Goes on with a pass until it ends, which it does soon.
+/// Continues with a pass until it ends, which it does soon.
 fn run_out(pass: &mut Compaction, log: &Arc<Leader>) -> Result<Step> {
     for _ in 0..100 {
         match pass.step(log, NOW) {
@@ -92,15 +92,15 @@ fn a_close_in_between_leaves_a_log_that_opens_and_can_be_compacted() {
         let before = seen(log);
         log.close().unwrap();
         let closed = bench.fixture.files();
-        // Nothing is touched any more: the directory may be somebody else's.
-        assert!(is_over(&run_out(&mut pass, log), stop), "behind {}", stop.slices);
+        // Nothing is touched any more: the directory may be another process's.
+        assert!(is_over(&run_out(&mut pass, log), stop), "after {}", stop.slices);
         drop(pass);
         bench.fixture.assert_files(&closed);
         let log = bench.open(&Faults::default(), clean(END));
-        assert_eq!(seen(&log), before, "behind {}", stop.slices);
+        assert_eq!(seen(&log), before, "after {}", stop.slices);
         assert_eq!(bench.unfinished(), [""; 0]);
         bench.run().unwrap();
-        assert_eq!(last_of(&seen(&log)), last_of(&before), "behind {}", stop.slices);
+        assert_eq!(last_of(&seen(&log)), last_of(&before), "after {}", stop.slices);
     });
 }
 
@@ -109,10 +109,10 @@ fn a_deletion_in_between_ends_the_pass() {
     at_each_slice(|bench, log, mut pass, stop| {
         log.delete();
         let deleted = bench.fixture.files();
-        assert!(is_over(&run_out(&mut pass, log), stop), "behind {}", stop.slices);
+        assert!(is_over(&run_out(&mut pass, log), stop), "after {}", stop.slices);
         drop(pass);
         bench.fixture.assert_files(&deleted);
-        // By whoever looks for something to do it is passed over.
+        // The search for something to do passes it over.
         assert_eq!(bench.run().unwrap().partitions_compacted, 0);
     });
 }
@@ -122,7 +122,7 @@ fn segments_that_are_deleted_in_between_stay_deleted() {
     for start in [7, 20, 31, END] {
         at_each_slice(|bench, log, mut pass, stop| {
             let before = seen(log);
-            let context = format!("{start} behind {}", stop.slices);
+            let context = format!("{start} after {}", stop.slices);
             delete_records(log, start).unwrap();
             retain(slice::from_ref(log), NOW, Stint::Whole, raise).1.unwrap();
             let check = |found: &Seen| {

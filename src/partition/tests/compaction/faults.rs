@@ -21,7 +21,7 @@ const OPERATIONS: [Operation; 6] = [
     Operation::Remove,
 ];
 
-/// A partition of which several groups of segments are to be compacted, closed in order.
+/// A partition of which several groups of segments are to be compacted, closed cleanly.
 struct Dirty {
     bench: Bench,
     files: BTreeMap<String, Vec<u8>>,
@@ -52,17 +52,17 @@ impl Dirty {
     fn open(&self, faults: &Faults) -> Arc<Leader> {
         self.bench.work.catalog.set_partitions(Vec::new());
         self.bench.fixture.restore(&self.files);
-        drop(self.bench.told());
+        drop(self.bench.reported());
         self.bench.open(faults, clean(self.end))
     }
 
-    /// Up to some offset the log is as after the pass, and behind it as before: groups are exchanged one by one, each
+    /// Up to some offset the log is as after the pass, and after it as before: groups are exchanged one by one, each
     /// as a whole.
     fn assert_some_groups(&self, found: &Seen, context: &str) {
-        let behind = |all: &Seen, from: u64| all.iter().filter(|(at, _)| *at >= from).cloned().collect();
+        let after = |all: &Seen, from: u64| all.iter().filter(|(at, _)| *at >= from).cloned().collect();
         let is_mix = |from: u64| {
             let front = self.after.iter().filter(|(at, _)| *at < from).cloned();
-            let back: Seen = behind(&self.before, from);
+            let back: Seen = after(&self.before, from);
             front.chain(back).eq(found.iter().cloned())
         };
         let mut begins = self.files.keys().filter_map(|name| name.strip_suffix(".log")?.parse().ok());
@@ -71,16 +71,16 @@ impl Dirty {
     }
 
     /// A pass over what is there leaves what a pass without a fault had left.
-    fn assert_goes_on(&self, log: &Arc<Leader>, context: &str) {
+    fn assert_continues(&self, log: &Arc<Leader>, context: &str) {
         self.bench.run().unwrap_or_else(|failure| panic!("{context}: {failure}"));
         assert_eq!(seen(log), self.after, "{context}");
         assert_eq!(self.bench.unfinished(), [""; 0], "{context}");
-        append(log, &[keyed("behind", Some("it"))]).unwrap_or_else(|failure| panic!("{context}: {failure}"));
+        append(log, &[keyed("after", Some("it"))]).unwrap_or_else(|failure| panic!("{context}: {failure}"));
         log.sync().unwrap_or_else(|failure| panic!("{context}: {failure}"));
         log.close().unwrap();
         let log = self.bench.open(&Faults::default(), clean(self.end + 1));
         let mut expected = self.after.clone();
-        expected.push((self.end, keyed("behind", Some("it"))));
+        expected.push((self.end, keyed("after", Some("it"))));
         assert_eq!(seen(&log), expected, "{context}: opened again");
     }
 }
@@ -116,7 +116,7 @@ fn whatever_fails_in_a_pass_is_made_good_by_the_next() {
                     assert!(matches!(failure, Error::Io(_)), "{context}: {failure}");
                     let failed =
                         |event: &Event| matches!(event, Event::MaintenanceFailed { task: "compaction", .. });
-                    assert!(dirty.bench.told().iter().any(failed), "{context}");
+                    assert!(dirty.bench.reported().iter().any(failed), "{context}");
                 }
                 let found = seen(&log);
                 dirty.assert_some_groups(&found, &context);
@@ -132,7 +132,7 @@ fn whatever_fails_in_a_pass_is_made_good_by_the_next() {
                 if found.len() < dirty.before.len() {
                     assert_eq!(seen(&log), found, "{context}: what was read stays");
                 }
-                dirty.assert_goes_on(&log, &context);
+                dirty.assert_continues(&log, &context);
             }
             if is_over {
                 break;
@@ -142,7 +142,7 @@ fn whatever_fails_in_a_pass_is_made_good_by_the_next() {
     }
 }
 
-/// As long as the disk is full nothing changes; it is told, and later made good.
+/// As long as the disk is full nothing changes; it is reported, and later made good.
 #[test]
 fn a_full_disk_leaves_everything_as_it_was() {
     let dirty = dirty();
@@ -155,14 +155,14 @@ fn a_full_disk_leaves_everything_as_it_was() {
             for _ in 0..2 {
                 let failure = dirty.bench.run().unwrap_err();
                 assert!(matches!(failure, Error::StorageFull { .. }), "{context}: {failure}");
-                let told = dirty.bench.told();
+                let reported = dirty.bench.reported();
                 let failed = |event: &&Event| matches!(event, Event::MaintenanceFailed { task: "compaction", failure } if !failure.is_empty());
-                assert_eq!(told.iter().filter(failed).count(), 1, "{context}: {told:?}");
+                assert_eq!(reported.iter().filter(failed).count(), 1, "{context}: {reported:?}");
                 dirty.bench.fixture.assert_files(&dirty.files);
                 assert_eq!(seen(&log), dirty.before);
             }
             faults.heal();
-            dirty.assert_goes_on(&log, &context);
+            dirty.assert_continues(&log, &context);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whoever follows a log while somebody else compacts it: nothing that stays is skipped, nothing comes twice, and no
+//! A reader that tails a log while another process compacts it: nothing that stays is skipped, nothing comes twice, and no
 //! file is taken for the one that had its name before.
 
 use std::io::ErrorKind;
@@ -90,7 +90,7 @@ fn a_follower_keeps_its_place_through_one_pass_after_the_other() {
     }
 }
 
-/// The writer is stopped behind any rename and stays there: the follower copes with each state, and with the rest.
+/// The writer is stopped after any rename and stays there: the follower copes with each state, and with the rest.
 #[test]
 fn names_that_come_and_go_do_not_lead_a_follower_astray() {
     let bench = Bench::new(2000);
@@ -110,7 +110,7 @@ fn names_that_come_and_go_do_not_lead_a_follower_astray() {
         assert_eq!(failed, faults.have_struck());
         let left = seen(&log);
         for reader in first {
-            reader.check(&before, &left, &format!("stopped behind {n}"));
+            reader.check(&before, &left, &format!("stopped after {n}"));
         }
         assert_eq!(seen(&follow(&bench.fixture, true)), left, "{n}: begun now");
         let second = readers(&follower, end, 5);
@@ -118,7 +118,7 @@ fn names_that_come_and_go_do_not_lead_a_follower_astray() {
         bench.run().unwrap();
         let left = seen(&log);
         for reader in second {
-            reader.check(&before, &left, &format!("went on behind {n}"));
+            reader.check(&before, &left, &format!("continued after {n}"));
         }
         if !failed {
             assert!(n > 8, "{n}");
@@ -159,6 +159,6 @@ fn a_file_with_the_same_name_and_length_is_another_file() {
         let expected = if maps { &new } else { &old };
         let found: Vec<_> = seen(&follower).into_iter().take(4).map(|(_, record)| record).collect();
         assert_eq!(&found, expected);
-        assert!(follower.segments().first().unwrap().open().is_ok(), "it was looked at anew");
+        assert!(follower.segments().first().unwrap().open().is_ok(), "it was checked anew");
     }
 }

@@ -1,5 +1,5 @@
 //! Transactions in a compacted log: what was aborted goes, markers stay for as long as they are needed, and a log that
-//! cannot be judged is left alone.
+//! cannot be processed is left alone.
 
 use std::fs;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ fn write(bench: &Bench, snapshots: bool) {
 fn left(bench: &Bench) -> Vec<(i64, i32)> {
     let files = bench.fixture.files();
     let of = |base: u64| batches_of(&files[&segment::file_name(base, segment::LOG)], base);
-    // The last segment may have space behind its end.
+    // The last segment may have space past its end.
     let mut sealed = bench.fixture.bases();
     sealed.pop();
     let batches = sealed.into_iter().flat_map(of);
@@ -119,7 +119,7 @@ fn pass(bench: &Bench) {
     assert_eq!(bench.run().unwrap().partitions_compacted, 1);
     let wrong =
         |event: &Event| matches!(event, Event::CompactionRefused { .. } | Event::MaintenanceFailed { .. });
-    assert!(!bench.told().iter().any(wrong));
+    assert!(!bench.reported().iter().any(wrong));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn markers_go_after_their_records_and_no_sooner_than_tombstones() {
     pass(&bench);
     assert_eq!(committed(&log), [4, 5, 6, 8, 9, 10]);
     let front = |bench: &Bench| left(bench).into_iter().take_while(|(at, _)| *at < 10).collect::<Vec<_>>();
-    // What was aborted and what is overtaken has gone; the markers were behind it when the pass came by.
+    // What was aborted and what is overtaken has gone; the markers were after it when the pass came by.
     assert_eq!(front(&bench), [1, 3, 4, 5, 6, 7, 8, 9].map(|at| (at, 1)));
     assert!(has_transaction_index(&bench));
 
@@ -165,7 +165,7 @@ fn markers_go_after_their_records_and_no_sooner_than_tombstones() {
     }
 }
 
-/// The records of an open transaction, and all behind them, are not gone over.
+/// The records of an open transaction, and all after them, are not gone over.
 #[test]
 fn an_open_transaction_is_not_touched() {
     let bench = Bench::new(2000);
@@ -180,8 +180,8 @@ fn an_open_transaction_is_not_touched() {
     fs::write(bench.fixture.log_file(5), &changed).unwrap();
     let log = bench.open(&Faults::default(), clean(END));
     assert_eq!(log.bounds().unwrap().last_stable, 6);
-    let judged = log.plan_compaction(NOW).unwrap().cleanable.unwrap();
-    assert_eq!(judged.end(), 5, "only the segment before it");
+    let planned = log.plan_compaction(NOW).unwrap().cleanable.unwrap();
+    assert_eq!(planned.end(), 5, "only the segment before it");
     pass(&bench);
     assert_eq!(fs::read(bench.fixture.log_file(5)).unwrap(), changed);
 }

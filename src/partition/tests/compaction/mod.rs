@@ -50,13 +50,13 @@ impl Bench {
         let clock = ManualClock::new(Timestamp::from_millis(NOW));
         let pace = Pace::Clock(Arc::new(clock.clone()));
         let channels = Channels::new(pace, BackgroundSync::default());
-        fixture.chores = channels.chores.clone();
-        let events = fixture.chores.events.listen();
+        fixture.context = channels.context.clone();
+        let events = fixture.context.events.listen();
         let work = alone(channels, Some(Arc::new(clock.clone())), 1 << 16);
         Self { fixture, work, clock, events }
     }
 
-    /// Opens the partition, which is the one that is looked after from now on.
+    /// Opens the partition, which is the one that is maintained from now on.
     fn open(&self, faults: &Faults, checkpointed: Checkpointed) -> Arc<Leader> {
         self.work.catalog.set_partitions(Vec::new());
         let log = self.fixture.open_with(faults, checkpointed);
@@ -73,8 +73,8 @@ impl Bench {
         self.work.background.run()
     }
 
-    /// What was told since the last call.
-    fn told(&self) -> Vec<Event> {
+    /// What was reported since the last call.
+    fn reported(&self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_next()).collect()
     }
 

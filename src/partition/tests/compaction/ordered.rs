@@ -8,12 +8,12 @@ use parking_lot::Mutex;
 
 use super::{Bench, fill};
 use crate::partition::Checkpointed;
-use crate::segment::Standing;
+use crate::segment::FileState;
 use crate::sys::faults::{Faults, Observer};
 
-/// How the segments that are renamed between two syncs of the directory stand after it.
+/// How the segments that are renamed between two syncs of the directory are after it.
 #[derive(Debug, Default)]
-struct Standings(Mutex<Vec<Vec<Standing>>>);
+struct Standings(Mutex<Vec<Vec<FileState>>>);
 
 impl Observer for Standings {
     fn file_synced(&self, _file: &File) {}
@@ -24,9 +24,9 @@ impl Observer for Standings {
 
     fn renamed(&self, to: &Path) {
         let name = to.file_name().unwrap_or_default().to_string_lossy();
-        let (plain, standing) = Standing::split(&name);
+        let (plain, file_state) = FileState::split(&name);
         if plain.ends_with(".log") {
-            self.0.lock().last_mut().map(|between| between.push(standing)).unwrap_or_default();
+            self.0.lock().last_mut().map(|between| between.push(file_state)).unwrap_or_default();
         }
     }
 }
@@ -41,8 +41,8 @@ fn old_segments_are_gone_for_certain_before_new_ones_have_their_names() {
     log.sync().unwrap();
     bench.run().unwrap();
     let between = standings.0.lock();
-    let is_there = |standing| between.iter().flatten().any(|other| *other == standing);
-    assert!(is_there(Standing::Deleted) && is_there(Standing::Swap) && is_there(Standing::Plain));
+    let is_there = |file_state| between.iter().flatten().any(|other| *other == file_state);
+    assert!(is_there(FileState::Deleted) && is_there(FileState::Swap) && is_there(FileState::Plain));
     for renamed in between.iter() {
         assert!(renamed.windows(2).all(|two| two[0] == two[1]), "{renamed:?}");
     }

@@ -1,10 +1,10 @@
-//! Power loss in a pass and behind it: what the medium holds is the old segments or the new ones, group by group, and
+//! Power loss in a pass and after it: what the disk holds is the old segments or the new ones, group by group, and
 //! the last durable value of each key.
 
 use std::sync::Arc;
 
 use super::super::fixture::{Fixture, append};
-use super::super::power::{Crash, Medium};
+use super::super::power::{Crash, SimulatedDisk};
 use super::{Bench, Seen, fill, keyed, last_of, seen, unclean};
 use crate::partition::Checkpointed;
 use crate::sys::faults::{Faults, Observer};
@@ -71,34 +71,35 @@ fn the_power_leaves_old_segments_or_new_ones_and_every_durable_value() {
     for seed in 1..4_u64 {
         let bench = bench();
         let nothing = Crash::nothing();
-        let medium = Medium::of(&bench.fixture, &nothing, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let faults = Faults::observed(Arc::clone(&medium) as Arc<dyn Observer>);
+        let simulated =
+            SimulatedDisk::of(&bench.fixture, &nothing, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let faults = Faults::observed(Arc::clone(&simulated) as Arc<dyn Observer>);
         let log = bench.open(&faults, Checkpointed::default());
         fill(&log, 16);
         log.finish_sealed().unwrap();
-        // Behind what is durable: newer values of all keys, which may be lost.
+        // After what is durable: newer values of all keys, which may be lost.
         log.sync().unwrap();
         for n in 0..5 {
             append(&log, &[keyed(&format!("often {n}"), Some("newer"))]).unwrap();
         }
-        medium.note(&log);
-        drop(medium.take());
+        simulated.note(&log);
+        drop(simulated.take());
         let mut known = Known { before: seen(&log), after: Seen::new() };
         let point = log.recovery_point().unwrap();
         (known.after, _) = passed_over(point, &bench.fixture.files());
         bench.run().unwrap();
-        medium.note(&log);
+        simulated.note(&log);
         assert!(seen(&log).len() < known.before.len() * 9 / 10);
         let fresh = self::bench();
-        for crash in medium.take() {
+        for crash in simulated.take() {
             known.survive(&fresh, &crash);
             survived += 1;
         }
-        // Later the old files go and appending goes on.
+        // Later the old files go and appending continues.
         bench.clock.advance(std::time::Duration::from_mins(10));
         bench.run().unwrap();
-        medium.note(&log);
-        for crash in medium.take() {
+        simulated.note(&log);
+        for crash in simulated.take() {
             known.survive(&fresh, &crash);
             survived += 1;
         }
@@ -106,7 +107,7 @@ fn the_power_leaves_old_segments_or_new_ones_and_every_durable_value() {
     assert!(survived > 200, "{survived}");
 }
 
-/// Values that are not on the medium yet are no reason to take out older ones: the segments that hold them are not
+/// Values that are not on disk yet are no reason to take out older ones: the segments that hold them are not
 /// finished, however many there are.
 #[test]
 fn a_newer_value_that_is_not_durable_takes_no_older_one_away() {
@@ -134,6 +135,6 @@ fn a_newer_value_that_is_not_durable_takes_no_older_one_away() {
 
 impl Crash {
     fn put_into(&self, fixture: &Fixture) {
-        fixture.restore(self.files().expect("the directory was on the medium"));
+        fixture.restore(self.files().expect("the directory was on disk"));
     }
 }

@@ -30,8 +30,8 @@ fn holding(bench: &Bench, base: u64, bytes: &[u8], newer: &[&str]) -> Arc<Leader
     }
     fs::write(bench.fixture.log_file(base), bytes).unwrap();
     let newer: Vec<_> = newer.iter().map(|key| keyed(key, Some("newer"))).collect();
-    let behind = bytes_at(end, &newer, |_| ());
-    fs::write(bench.fixture.log_file(end), behind).unwrap();
+    let after = bytes_at(end, &newer, |_| ());
+    fs::write(bench.fixture.log_file(end), after).unwrap();
     let active = end + newer.len() as u64;
     fs::write(bench.fixture.log_file(active), bytes_at(active, &[keyed("active", Some("it"))], |_| ()))
         .unwrap();
@@ -44,7 +44,7 @@ fn holding(bench: &Bench, base: u64, bytes: &[u8], newer: &[&str]) -> Arc<Leader
     bench.open(&Faults::default(), clean)
 }
 
-/// What is left at the front of the segment.
+/// What is left at the start of the segment.
 fn left(bench: &Bench, base: u64) -> (Vec<u8>, Vec<At>) {
     let bytes = fs::read(bench.fixture.log_file(base)).unwrap();
     let batches = batches_of(&bytes, base);
@@ -112,7 +112,7 @@ fn a_tombstone_goes_at_the_time_that_another_has_given_it() {
     }
 }
 
-/// A batch without records tells of its producer as long as that has no later one.
+/// A batch without records reports its producer as long as that has no later one.
 #[test]
 fn the_header_of_a_producer_stays_as_long_as_it_is_the_last() {
     let (bench, bytes) = (Bench::new(2000), vector("gen_empty_batch.bin"));
@@ -129,6 +129,6 @@ fn the_header_of_a_producer_stays_as_long_as_it_is_the_last() {
     let log = holding(&bench, 600, &both, &["other"]);
     bench.run().unwrap();
     let (_, batches) = left(&bench, 600);
-    assert_eq!(batches[0].header.base_offset, 605, "the later one tells the same");
+    assert_eq!(batches[0].header.base_offset, 605, "the later one reports the same");
     assert_eq!(log.bounds().unwrap().log_start, 600);
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::fixture::{Fixture, POSITIONED, append_numbered};
-use crate::partition::{Actives, Appender, Checkpointed, Chore, Leader};
+use crate::partition::{Appender, Checkpointed, Leader, MaintenanceRequest, OpenFiles};
 use crate::sys::gate::{Gate, OpenedAtLast};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,18 +22,19 @@ fn partitions_that_are_gone_do_not_add_up() {
         append_numbered(&log, 1, 10).unwrap();
         drop(log);
         fixture.remove();
-        let known = stays.chores.actives.known();
+        let known = stays.context.open_files.known();
         assert!((1..=40).contains(&known), "{known}");
     }
 }
 
 /// Fixtures of one log that should have the files of so many partitions open.
-fn fixtures(count: usize, most: usize) -> (Vec<Fixture>, crossbeam_channel::Receiver<Chore>) {
-    let (upkeep, asked) = crossbeam_channel::unbounded();
-    let actives = Arc::new(Actives::of(most));
+fn fixtures(count: usize, most: usize) -> (Vec<Fixture>, crossbeam_channel::Receiver<MaintenanceRequest>) {
+    let (maintenance, asked) = crossbeam_channel::unbounded();
+    let open_files = Arc::new(OpenFiles::of(most));
     let fixtures = (0..count).map(|_| {
         let mut fixture = Fixture::new(POSITIONED, 1000);
-        (fixture.chores.actives, fixture.chores.upkeep) = (Arc::clone(&actives), Some(upkeep.clone()));
+        (fixture.context.open_files, fixture.context.maintenance) =
+            (Arc::clone(&open_files), Some(maintenance.clone()));
         fixture
     });
     (fixtures.collect(), asked)
@@ -47,14 +48,15 @@ fn partitions_begin_while_the_file_of_an_idle_one_is_synced() {
     append_numbered(&slow, 1, 10).unwrap();
     let others: Vec<_> = fixtures[1..].iter().map(Fixture::open_new).collect();
     append_numbered(&others[0], 1, 10).unwrap();
-    let is_asked = || asked.try_iter().filter(|chore| matches!(chore, Chore::CloseSurplus(_))).count();
+    let is_asked =
+        || asked.try_iter().filter(|request| matches!(request, MaintenanceRequest::CloseSurplus(_))).count();
     assert_eq!(is_asked(), 0);
     append_numbered(&others[1], 1, 10).unwrap();
     assert_eq!(is_asked(), 1, "three are too many");
     thread::scope(|scope| {
         let _opened = OpenedAtLast(&gate);
         gate.shut_syncs();
-        let closes = scope.spawn(|| slow.chores.actives.close_surplus());
+        let closes = scope.spawn(|| slow.context.open_files.close_surplus());
         gate.await_one_inside();
         let (done, is_done) = mpsc::channel();
         let other = &others[2];
@@ -71,7 +73,7 @@ fn files_are_closed_where_no_background_does_it() {
     for round in 0..2 {
         for log in &logs {
             append_numbered(log, 1, 10).unwrap();
-            let known = log.chores.actives.known();
+            let known = log.context.open_files.known();
             assert!(known <= 6, "{known} in round {round}");
         }
     }
