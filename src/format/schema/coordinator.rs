@@ -179,18 +179,7 @@ impl Record {
     }
 }
 
-/// The key of a record of `__consumer_offsets`, of a kind that is listed.
-pub(in crate::format) fn offsets_key(key: &[u8]) -> Result<Values<'_>, Malformed> {
-    let kind = Input::new(key).i16()?;
-    Coordinator::Groups.record(kind).ok_or(Malformed("a key is of no kind that is listed"))?.key(key)
-}
-
-/// The value of a committed offset. `None`: of a newer version.
-pub(in crate::format) fn offset_commit(value: &[u8]) -> Result<Option<Values<'_>>, Malformed> {
-    COMMIT.listed(value)
-}
-
-/// The same of a group of the classic protocol.
+/// The value of a group of the classic protocol. `None`: of a newer version.
 pub(in crate::format) fn group_metadata(value: &[u8]) -> Result<Option<Values<'_>>, Malformed> {
     GROUP_METADATA.listed(value)
 }

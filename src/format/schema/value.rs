@@ -15,7 +15,7 @@ pub(in crate::format) enum Value<'a> {
     Text(Option<&'a str>),
     Bytes(Option<&'a [u8]>),
     List(Option<List<'a>>),
-    Struct(Option<Unread<'a>>),
+    Struct(Option<Values<'a>>),
     /// Bytes that hold a record by themselves, or should.
     Nested(&'static [Field], &'a [u8]),
 }
@@ -28,22 +28,15 @@ pub(in crate::format) struct List<'a> {
     bytes: &'a [u8],
 }
 
-/// A struct in a record.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::format) struct Unread<'a> {
-    fields: &'static [Field],
-    form: Form,
-    bytes: &'a [u8],
-}
-
-/// More fields than any record of Kafka's has.
-const MAX_FIELDS: usize = 16;
-
-/// The values of a struct. A field that the version does not have, or that is tagged and was left out, has none.
+/// The values of a struct, all of which were checked. They stay bytes, and one that is asked for is read again: copies of all of
+/// them would take longer.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::format) struct Values<'a> {
     fields: &'static [Field],
-    values: [Option<Value<'a>>; MAX_FIELDS],
+    form: Form,
+    /// Whether the tagged fields follow the others.
+    tagged: bool,
+    bytes: &'a [u8],
 }
 
 impl<'a> List<'a> {
@@ -54,7 +47,7 @@ impl<'a> List<'a> {
 
     pub(in crate::format) fn structs(self) -> impl Iterator<Item = Result<Values<'a>, Malformed>> {
         self.iter().map(|value| match value? {
-            Value::Struct(Some(unread)) => unread.values(),
+            Value::Struct(Some(values)) => Ok(values),
             _ => Err(OTHER_KIND),
         })
     }
@@ -81,24 +74,38 @@ impl<'a> List<'a> {
     }
 }
 
-impl<'a> Unread<'a> {
-    pub(super) fn values(self) -> Result<Values<'a>, Malformed> {
-        self.form.values(self.fields, &mut Input::new(self.bytes))
-    }
-}
-
 /// A codec asks for a field that its list does not have, or that is of another kind there: its tests find it.
 const OTHER_KIND: Malformed = Malformed("a field of a record is of another kind than its reader expects");
 
 impl<'a> Values<'a> {
-    /// Fields and values in the order of the list.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static Field, Option<Value<'a>>)> {
-        self.fields.iter().zip(self.values)
+    /// Fields and values in the order of the list. A field that the version does not have, or that is tagged and was left
+    /// out, has none.
+    pub(super) fn iter(self) -> impl Iterator<Item = (&'static Field, Result<Option<Value<'a>>, Malformed>)> {
+        self.fields.iter().enumerate().map(move |(at, field)| (field, self.at(at, field)))
     }
 
     pub(in crate::format) fn get(&self, name: &str) -> Result<Option<Value<'a>>, Malformed> {
-        let at = self.fields.iter().position(|field| field.name == name).ok_or(OTHER_KIND)?;
-        Ok(self.values.get(at).copied().flatten())
+        let mut fields = self.fields.iter().enumerate();
+        let (at, field) = fields.find(|(_, field)| field.name == name).ok_or(OTHER_KIND)?;
+        self.at(at, field)
+    }
+
+    /// The value of the field that has this place in the list.
+    fn at(&self, at: usize, field: &Field) -> Result<Option<Value<'a>>, Malformed> {
+        if !self.form.has(field) {
+            return Ok(None);
+        }
+        let mut input = Input::new(self.bytes);
+        for before in self.fields.iter().take(if field.tag.is_none() { at } else { self.fields.len() }) {
+            if self.form.has(before) && before.tag.is_none() {
+                self.form.pass(before.kind, &mut input)?;
+            }
+        }
+        match field.tag {
+            None => self.form.value(field.kind, &mut input).map(Some),
+            Some(tag) if self.tagged => self.form.tagged(tag, field.kind, &mut input),
+            Some(_) => Ok(None),
+        }
     }
 
     /// A number that fits the type; `None` without the field.
@@ -170,11 +177,12 @@ impl Form {
         fields: &'static [Field],
         input: &mut Input<'a>,
     ) -> Result<Values<'a>, Malformed> {
-        let mut values = self.untagged(fields, input)?;
+        let before = *input;
+        self.untagged(fields, input)?;
         if self.flexible {
-            self.tagged(fields, input, &mut values)?;
+            self.check_tagged(fields, input)?;
         }
-        Ok(values)
+        Ok(Values { fields, form: self, tagged: self.flexible, bytes: passed(before, *input) })
     }
 
     /// The fields that are not tagged. A newer version may have more after them.
@@ -183,33 +191,40 @@ impl Form {
         fields: &'static [Field],
         input: &mut Input<'a>,
     ) -> Result<Values<'a>, Malformed> {
-        let mut read = Values { fields, values: [None; MAX_FIELDS] };
-        for (field, value) in fields.iter().zip(&mut read.values) {
-            if self.has(field) && field.tag.is_none() {
-                *value = Some(self.value(field.kind, input)?);
-            }
+        let before = *input;
+        for field in fields.iter().filter(|field| self.has(field) && field.tag.is_none()) {
+            self.value(field.kind, input)?;
         }
-        Ok(read)
+        Ok(Values { fields, form: self, tagged: false, bytes: passed(before, *input) })
     }
 
-    fn tagged<'a>(
-        self,
-        fields: &'static [Field],
-        input: &mut Input<'a>,
-        read: &mut Values<'a>,
-    ) -> Result<(), Malformed> {
+    fn check_tagged(self, fields: &'static [Field], input: &mut Input<'_>) -> Result<(), Malformed> {
         // A lie in the count ends with the bytes: each field takes two at least.
         for _ in 0..input.uvarint()? {
-            let (tag, size) = (input.uvarint()?, input.uvarint()?);
-            let size = usize::try_from(size).map_err(|_| Malformed("ends early"))?;
-            let mut bytes = Input::new(input.take(size)?);
-            let mut known = fields.iter().zip(&mut read.values);
-            if let Some((field, value)) = known.find(|(field, _)| field.tag == Some(tag) && self.has(field)) {
-                *value = Some(self.tagged_value(field.kind, &mut bytes)?);
+            let (tag, mut bytes) = tagged_bytes(input)?;
+            if let Some(field) = fields.iter().find(|field| field.tag == Some(tag) && self.has(field)) {
+                self.tagged_value(field.kind, &mut bytes)?;
                 bytes.end()?;
             }
         }
         Ok(())
+    }
+
+    /// The last value with this tag, which was checked.
+    fn tagged<'a>(
+        self,
+        wanted: u32,
+        kind: Kind,
+        input: &mut Input<'a>,
+    ) -> Result<Option<Value<'a>>, Malformed> {
+        let mut value = None;
+        for _ in 0..input.uvarint()? {
+            let (tag, mut bytes) = tagged_bytes(input)?;
+            if tag == wanted {
+                value = Some(self.tagged_value(kind, &mut bytes)?);
+            }
+        }
+        Ok(value)
     }
 
     fn has(self, field: &Field) -> bool {
@@ -250,14 +265,26 @@ impl Form {
         })
     }
 
+    /// Passes over a value that was checked.
+    fn pass(self, kind: Kind, input: &mut Input<'_>) -> Result<(), Malformed> {
+        let bytes = match kind {
+            Kind::Bool | Kind::I8 => 1,
+            Kind::I16 | Kind::U16 => 2,
+            Kind::I32 => 4,
+            Kind::I64 | Kind::F64 => 8,
+            Kind::Id => size_of::<Uuid>(),
+            Kind::Text | Kind::MaybeText if !self.flexible => usize::try_from(input.i16()?).unwrap_or(0),
+            _ => return self.value(kind, input).map(drop),
+        };
+        input.take(bytes).map(drop)
+    }
+
     fn bytes<'a>(self, input: &mut Input<'a>) -> Result<&'a [u8], Malformed> {
         if self.flexible { input.compact_bytes() } else { input.bytes() }
     }
 
     fn structure<'a>(self, fields: &'static [Field], input: &mut Input<'a>) -> Result<Value<'a>, Malformed> {
-        let before = *input;
-        self.values(fields, input)?;
-        Ok(Value::Struct(Some(Unread { fields, form: self, bytes: passed(before, *input) })))
+        Ok(Value::Struct(Some(self.values(fields, input)?)))
     }
 
     fn list<'a>(self, element: Kind, input: &mut Input<'a>) -> Result<Option<List<'a>>, Malformed> {
@@ -269,6 +296,13 @@ impl Form {
         }
         Ok(Some(List { element, form: self, count, bytes: passed(before, *input) }))
     }
+}
+
+/// A tag and the bytes of its value.
+fn tagged_bytes<'a>(input: &mut Input<'a>) -> Result<(u32, Input<'a>), Malformed> {
+    let (tag, size) = (input.uvarint()?, input.uvarint()?);
+    let size = usize::try_from(size).map_err(|_| Malformed("ends early"))?;
+    Ok((tag, Input::new(input.take(size)?)))
 }
 
 const NO_LIST: Malformed = Malformed("an array that must be there is null");
