@@ -50,7 +50,7 @@
 
 // The published package has no tests of its own, and under `cfg(test)` there is nothing then: see `build.rs`.
 #![cfg(any(not(test), doctest, unit_tests))]
-#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(docsrs, feature(doc_cfg), doc(auto_cfg = false))]
 
 mod background;
 mod catalog;
