@@ -81,9 +81,11 @@ mod wait;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 
+#[allow(rustdoc::broken_intra_doc_links, reason = "brackets hold names of tests")]
 #[doc = include_str!("../docs/durability.md")]
 pub mod durability {}
 
+#[allow(rustdoc::broken_intra_doc_links, reason = "brackets hold names of tests")]
 #[doc = include_str!("../docs/kafka.md")]
 pub mod kafka {}
 
