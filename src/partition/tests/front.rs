@@ -406,6 +406,25 @@ fn stopped_after_any_number_of_renames_the_log_begins_where_the_checkpoint_says(
 }
 
 #[test]
+fn files_that_wait_to_be_removed_bring_no_segment_below_the_log_start_back() {
+    for clean in [false, true] {
+        let (fixture, log) = ten_segments(&Faults::default());
+        log.close().unwrap();
+        let waits = fixture.directory().join(format!("{}.deleted", segment::file_name(2, segment::LOG)));
+        std::fs::write(&waits, [0; 100]).unwrap();
+        let checkpointed =
+            Checkpointed { clean, recovery_point: Some(20), log_start: 8, ..Checkpointed::default() };
+        let log = fixture.open(checkpointed);
+        super::fixture::assert_numbered(&log, 8..20, 100);
+        assert_eq!(log.facts().unwrap()[0].base, 8);
+        log.delete_head_segments(0).unwrap();
+        log.remove_due_files(i64::MAX).unwrap();
+        assert_eq!(fixture.bases(), [8, 10, 12, 14, 16, 18]);
+        assert!(!waits.exists());
+    }
+}
+
+#[test]
 fn what_could_not_be_renamed_or_removed_is_tried_again() {
     for operation in [Operation::Rename, Operation::Remove] {
         let (mut fixture, log) = ten_segments(&Faults::default());
