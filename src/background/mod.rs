@@ -62,7 +62,7 @@ pub(crate) struct Subject {
     pub(crate) deletions: Arc<Deletions>,
     /// How long committed positions are kept. `None`: for ever.
     pub(crate) offsets_retention: Option<Duration>,
-    /// By which records are old. `None`: the system's.
+    /// The clock by which records are old. `None`: the system's.
     pub(crate) clock: Option<Arc<dyn Clock>>,
     /// Bytes that the map of keys may take in a compaction.
     pub(crate) compaction_memory: usize,

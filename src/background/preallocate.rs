@@ -1,4 +1,4 @@
-//! Work before writers: batches that have lingered long enough, space in files. Nothing here waits for the disk.
+//! Work ahead of writers: lingering batches are written, space in files is preallocated. Nothing here waits for the disk.
 
 use std::sync::Weak;
 use std::time::Duration;

@@ -6,9 +6,9 @@
 //! | `retention.bytes` | without it there is still as much as that |
 //! | `retention.ms` | its newest record is older |
 //!
-//! Place and size are those of the log files. Of the age the index of a segment has an opinion, but only its batches
-//! decide. The last two count where the cleanup policy holds `delete`. Each continues until a segment stays. If all go, an empty
-//! one is begun first. A record from the future keeps its segment, and so all after it.
+//! Place and size are those of the log files. The index of a segment claims an age, but only the batches decide it. The
+//! last two rules count where the cleanup policy holds `delete`. Each rule deletes from the oldest segment on until one
+//! stays. If all go, an empty one is begun first. A record from the future keeps its segment, and so all after it.
 
 use std::sync::Arc;
 
@@ -166,7 +166,7 @@ impl Witness for Batches<'_> {
     }
 }
 
-/// The age of a segment as its batches tell it. Reports, once, if the segment stays for a timestamp in the future alone.
+/// The age of a segment by its batches. Emits an event, once, if only a timestamp in the future keeps the segment.
 fn age_by_batches(partition: &Leader, base: u64, age: i64, now: i64, stint: Stint) -> Result<Option<Age>> {
     let whole = stint == Stint::Whole;
     let age_of = |since| partition.age_of(AgeQuestion { base, now, whole, since });
@@ -182,7 +182,7 @@ fn age_by_batches(partition: &Leader, base: u64, age: i64, now: i64, stint: Stin
 }
 
 /// The same, as of now: what was the future when the segment was gone through may be the past by now, and young.
-/// `age_of` reports what was found out since a time.
+/// `age_of` returns what was found out since a time.
 fn age_now(age_of: impl Fn(i64) -> Result<Option<Age>>, age: i64, now: i64) -> Result<Option<Age>> {
     let known = age_of(i64::MIN)?;
     match known.map(|known| (known, known.newest_past)) {

@@ -1,8 +1,8 @@
 //! The tasks, each done when it is due. A new one is a variant of [`Task`], its rank, and an arm of [`Tasks::do_task`].
 //!
 //! Within a round those of lesser rank are done first: sealed segments → syncs → retention → committed positions → idle
-//! files → compaction → checkpoints. By hand whatever could be due is looked for at each call, and done as a whole. The
-//! thread comes when something may be due, and does long tasks in slices, so that what is due meanwhile does not wait.
+//! files → compaction → checkpoints. A call by hand looks for everything that could be due, and does all of it. The thread
+//! wakes when something may be due, and does long tasks in slices, so that what is due meanwhile does not wait.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,20 +18,20 @@ use crate::events::Event;
 use crate::partition::{Leader, MaintenanceRequest, OpenFiles, SyncBy};
 use crate::sys::Purpose;
 
-/// How long a recovery point may be newer than the file that reports it.
+/// How long after a recovery point has moved its checkpoint is written, at the latest.
 const CHECKPOINT_DELAY: Duration = Duration::from_secs(60);
 /// When retention is first checked after an open, and how long it may take to notice what is due. Kafka's
 /// `log.initial.task.delay.ms` and `log.retention.check.interval.ms`.
 const FIRST_RETENTION: Duration = Duration::from_secs(30);
 const RETENTION_INTERVAL: Duration = Duration::from_secs(300);
-/// The least time between two looks of the thread.
+/// The least time between two checks by the thread.
 const RETENTION_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often the thread looks whether there is space again for what was taken of the reserve.
 const RESERVE_PAUSE: Duration = Duration::from_secs(10);
 /// How often it looks for committed positions that are too old. Kafka's `offsets.retention.check.interval.ms`.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
-/// The least time between two looks for what is to be compacted. Kafka's `log.cleaner.backoff.ms`.
+/// The least time between two searches for what is to be compacted. Kafka's `log.cleaner.backoff.ms`.
 const COMPACTION_PAUSE: Duration = Duration::from_secs(15);
 
 /// How long after its last sync a partition that is not appended to gives up its descriptor and map.
@@ -322,7 +322,7 @@ impl Tasks {
         }
     }
 
-    /// A slice of a pass over this partition.
+    /// A slice of a cleaner run over this partition.
     fn compact(&mut self, partition: &Arc<Leader>, round: &mut InRound<'_>) {
         let Some(now) = round.time() else {
             // The cleaner run is begun anew when the time can be known.

@@ -1,8 +1,9 @@
 //! The two background threads of an open log.
 //!
-//! The preallocation thread (`stratalog-alloc`) makes space past the end for writers and writes out batches that have lingered; it never waits for the disk.
-//! The maintenance thread (`stratalog-maint`) does the tasks that are due; it waits for the disk. Neither holds anything that keeps the log open,
-//! and an idle log wakes neither. A panic, in a clock of the user's for one, is an event and ends neither.
+//! The preallocation thread (`stratalog-alloc`) makes space past the end for writers and writes out batches that have
+//! lingered; it never waits for the disk. The maintenance thread (`stratalog-maint`) does the tasks that are due; it waits
+//! for the disk. Neither holds anything that keeps the log open, and an idle log wakes neither. A panic, in a clock of the
+//! user's for one, is an event and ends neither.
 
 use std::path::Path;
 use std::sync::Arc;

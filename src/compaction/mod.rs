@@ -95,7 +95,7 @@ impl Compaction {
         None
     }
 
-    /// Does a slice of a pass over the [`present`](Self::present) partition, and begins with it if need be.
+    /// Does a slice of the run over the [`present`](Self::present) partition, and begins the run if need be.
     pub(crate) fn step(&mut self, partition: &Arc<Leader>, now: i64) -> Result<Step> {
         let mut run = if let Some(run) = self.run.take() {
             run

@@ -1,5 +1,5 @@
-//! One pass over a partition: the last offset of each key in the part that is dirty, then everything written anew
-//! without what that has overtaken.
+//! One run over a partition: it collects the last offset of each key in the dirty part, then writes everything anew
+//! without the records that these supersede.
 //!
 //! Reads and writes go by system calls in large steps, no lock is held meanwhile, and a run is done in slices: between
 //! two of them its thread has other things to do, and the partition may end or lose segments.
@@ -402,7 +402,7 @@ impl CleanerRun {
         self.now.saturating_add(self.plan.settings.delete_retention_ms)
     }
 
-    /// Puts what was made of the group in its place, and continues to the next.
+    /// Puts what was made of the group in its place, and continues with the next.
     fn end_group(&mut self) -> Result<Step> {
         let Stage::Cleaning(group) = &mut self.stage else { return Ok(Step::More) };
         if let Some((header, had_records)) = group.dropped.take() {

@@ -9,7 +9,7 @@
 //! | `state` | the same, once the records are in the log | any thread; it waits for no append |
 //!
 //! `writer` is locked before `state` and before the locks of the partition. A log that this process writes is replayed once, and
-//! each append updates the state. A log that another process may write is replayed further at each question.
+//! each append updates the state. A log that another process may write is replayed further at each call for the state.
 //!
 //! What the records mean is not known here: [`Replay`] adds them up, [`Entry`] encodes them.
 

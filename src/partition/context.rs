@@ -1,4 +1,4 @@
-//! What a partition leaves to the background: working ahead of its writer, finishing sealed segments, syncs that are
+//! What a partition leaves to the background: preallocating for its writer, finishing sealed segments, syncs that are
 //! not waited for.
 
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::events::Announcer;
 use crate::sys::{Growth, Tail};
 use crate::wait::Request;
 
-/// Work before the writer; must not wait for the disk.
+/// Work ahead of the writer. It must not wait for the disk.
 #[derive(Debug)]
 pub(crate) enum PreallocationRequest {
     /// Space in the active segment.
@@ -57,7 +57,7 @@ impl Default for BackgroundSync {
     }
 }
 
-/// Reported of bytes of log as recovery has gone through them.
+/// Called with numbers of bytes of log, as recovery has gone through them.
 #[derive(Clone)]
 pub(crate) struct ScanWatch(pub(crate) Arc<dyn Fn(u64) + Send + Sync>);
 
@@ -67,7 +67,8 @@ impl fmt::Debug for ScanWatch {
     }
 }
 
-/// Where context go. Without receivers a partition does what cannot be left out by itself, and leaves out the rest.
+/// Where requests to the background go. Without receivers a partition does what cannot be left out by itself, and leaves
+/// out the rest.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PartitionContext {
     pub(crate) preallocation: Option<Sender<PreallocationRequest>>,
@@ -78,9 +79,9 @@ pub(crate) struct PartitionContext {
     pub(crate) scan_watch: Option<ScanWatch>,
     /// Those of all partitions together.
     pub(crate) open_files: Arc<OpenFiles>,
-    /// Where readers in other processes are reported appends.
+    /// By which readers in other processes are notified of appends.
     pub(crate) live: Option<Arc<LiveWriter>>,
-    /// Where a reader is reported them.
+    /// By which a reader learns of the appends of another process.
     pub(crate) watch: Option<Arc<LiveWatch>>,
 }
 

@@ -151,7 +151,7 @@ enum Role {
     Tailing(Arc<Tailing>),
 }
 
-/// One consistent check a partition's offsets.
+/// A partition's offsets, read consistently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) log_start: u64,
@@ -196,7 +196,7 @@ impl From<Arc<Self>> for PartitionLog {
 }
 
 impl PartitionLog {
-    /// By a disk that may be written this process leads; by one that may not it reads along.
+    /// This process leads if the disk may be written to. If it may not, it tails what another process writes.
     pub(crate) fn open(opening: PartitionOpening<'_>) -> Arc<Self> {
         Arc::new(match opening.disk.right {
             Right::ReadWrite => Leader::new(opening).into(),
@@ -234,8 +234,8 @@ impl PartitionLog {
         }
     }
 
-    /// Checks the directory, unless that was done. A leader recovers it if it was not closed cleanly. What was found, the
-    /// first time.
+    /// Checks the directory, unless that was done. A leader recovers it if it was not closed cleanly. Returns what was found,
+    /// the first time.
     pub(crate) fn load(&self) -> Result<Option<PartitionRecovery>> {
         match &self.role {
             Role::Leader(leader) => leader.load(),
@@ -249,7 +249,7 @@ impl PartitionLog {
         self.tailing().map_or(Ok(()), |tailing| tailing.refresh_end())
     }
 
-    /// Asks the process that appends to ring when it does. `false`: it will not, for what is known of it.
+    /// Asks the process that appends to notify this one when it does. `false`: as far as is known, it will not.
     pub(crate) fn ask_to_be_woken(&self, view: &Arc<LiveView>) -> bool {
         self.tailing().is_some_and(|tailing| tailing.ask_to_be_woken(view))
     }

@@ -148,7 +148,7 @@ impl Leader {
         self.keeping.snapshots.load(Ordering::SeqCst) > 0
     }
 
-    /// Moves the directory elsewhere: no thread opens or links a file in it meanwhile. `move_it` reports where to, if it did.
+    /// Moves the directory elsewhere: no thread opens or links a file in it meanwhile. `move_it` returns where to, if it did.
     pub(crate) fn leave_place(
         &self,
         move_it: impl FnOnce() -> Result<Option<PathBuf>>,
@@ -227,7 +227,7 @@ impl PartitionPoint {
         Ok(bytes)
     }
 
-    /// A segment after which another one follows.
+    /// A segment that another one follows.
     fn copy_sealed(
         &self,
         segment: &Segment,

@@ -76,7 +76,7 @@ pub(crate) struct Compaction {
     pub(crate) min_lag_ms: i64,
     /// Records wait no longer than this, however few they are.
     pub(crate) max_lag_ms: i64,
-    /// How long a tombstone is kept after it was first found.
+    /// How long a tombstone is kept after a cleaner run first found it.
     pub(crate) delete_retention_ms: i64,
 }
 

@@ -20,7 +20,7 @@ const STEP: usize = 1 << 20;
 /// Bytes after which what was written is synced: the sync at the end must not hold up others for long.
 const SYNC_STEP: u64 = 64 << 20;
 
-/// Writes one. Dropped before [`finish`](Self::finish), its descriptor goes and its file stays; see
+/// Writes one. Dropped before [`finish`](Self::finish), it closes its descriptor and leaves its file; see
 /// [`remove_cleaned`].
 #[derive(Debug)]
 pub(crate) struct CleanedWriter {
@@ -105,8 +105,8 @@ impl CleanedWriter {
         Ok(())
     }
 
-    /// All batches onto the disk; no more come. The file counts as changed when `like` was, so that what has no
-    /// timestamps is aged by the same time as before.
+    /// Syncs all batches; no more come. The file gets the modification time of `like`, so that a segment without
+    /// timestamps has the same age as before.
     pub(crate) fn settle(&mut self, like: &PlainFile) -> Result<()> {
         self.flush()?;
         self.file.set_changed_as(like)?;

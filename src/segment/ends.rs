@@ -20,8 +20,8 @@ pub(crate) struct BatchesEnd {
     pub(crate) next_offset: u64,
 }
 
-/// Whether every batch of a log file is whole, and its indexes know of none after them. Offset after the
-/// last one; `None` if not so.
+/// The offset after the last batch of a log file, if all of its batches are complete and its indexes lead to none past
+/// them; else `None`.
 pub(crate) fn whole_to_the_end(disk: &Disk, file: &PlainFile, bytes: LogBytes) -> Result<Option<u64>> {
     let mut batches = Batches::new(file, bytes.length, 0, bytes.base);
     while batches.next()?.is_ok() {}
@@ -29,7 +29,7 @@ pub(crate) fn whole_to_the_end(disk: &Disk, file: &PlainFile, bytes: LogBytes) -
     Ok(Some(batches.expected).filter(|_| is_whole))
 }
 
-/// Whether the indexes of a log file, which ends before offset `next`, know of batches after.
+/// Whether the indexes of a log file, which ends before offset `next`, have entries for batches past its end.
 pub(crate) fn knows_more(disk: &Disk, file: &PlainFile, bytes: LogBytes, next: u64) -> Result<bool> {
     let LogBytes { base, length } = bytes;
     let by_offset = stored_index::last_position(disk, file.path())?.is_some_and(|last| last >= length);
@@ -37,8 +37,8 @@ pub(crate) fn knows_more(disk: &Disk, file: &PlainFile, bytes: LogBytes, next: u
     Ok(by_offset || by_time.is_some_and(|last| base + u64::from(last) >= next))
 }
 
-/// Where the batches of a log file end. `most`: so many bytes are gone through where the index is of no
-/// help and gives no reason for doubt; `None` if that is not enough.
+/// Where the batches of a log file end. `most` limits the bytes that are scanned where the index does not help and
+/// gives no reason for doubt; `None` if that is not enough.
 pub(crate) fn end_of_batches(
     disk: &Disk,
     file: &PlainFile,

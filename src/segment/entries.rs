@@ -72,7 +72,7 @@ impl IndexEntries {
         self.times.iter().flat_map(|entry| entry.encode()).collect()
     }
 
-    /// Adds a time entry if it reports something new.
+    /// Adds a time entry if its timestamp is larger than that of the last entry.
     pub(crate) fn add_time(&mut self, largest: Option<TimeEntry>) {
         let Some(largest) = largest else { return };
         if largest.timestamp >= 0 && self.times.last().is_none_or(|last| last.timestamp < largest.timestamp) {

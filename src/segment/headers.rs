@@ -1,6 +1,6 @@
 //! The headers of a segment, one after another along their length fields, without the records between them.
 //!
-//! Checksums are not checked, so a header may lie.
+//! Checksums are not verified, so a header may lie.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -10,9 +10,10 @@ use crate::format::frame::{MIN_PREFIX, frame_length, max_timestamp_of};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::sys::{Confirmed, PlainFile};
 
-/// Bytes checked in one step.
+/// Bytes read in one step.
 const WINDOW: u64 = 64 << 10;
-/// After a batch of as many bytes, the header alone is read of a file: the next one is most likely as far away.
+/// After a batch of this many bytes only the next header is read from the file: the one after it is most likely as far
+/// away.
 const FAR: u64 = 8 << 10;
 
 /// Where headers are read.
@@ -53,7 +54,7 @@ pub(super) struct Headers<'s, S> {
     base: u64,
     pub(super) end: SegmentEnd,
     window: Option<(u64, Confirmed)>,
-    /// Bytes of the batch that was checked last.
+    /// Size of the batch whose header was read last.
     before: u64,
     /// Bytes that were read, and how often.
     pub(super) bytes_read: u64,
@@ -128,7 +129,7 @@ impl<'s, S: Source> Headers<'s, S> {
         Ok(self.at(position)?.and_then(|found| self.offsets_of(&found.header)))
     }
 
-    /// Whether the way can continue after a header that does not look like one.
+    /// Whether the walk over the headers can continue at `position`: a batch of this segment, or its end, is there.
     pub(super) fn continues_at(&mut self, position: u64) -> Result<bool> {
         Ok(position == self.end.position || self.offsets_at(position)?.is_some())
     }

@@ -13,11 +13,12 @@
 //! | indexed: the index files are written | [`Index::Stored`] in place of the entries | [`UnfinishedSegment::write_indexes`], or found so |
 //! | finished | the recovery point has passed it | `partition`, once the directory is synced |
 //!
-//! Each step is reported by one thing, which only the next line's function changes, in this order, so none can contradict
-//! another: what is trimmed was sealed, because only sealing gives what trims for good, and entries go when the files that
-//! take their place are written. The close of a partition trims and indexes a segment that is not sealed; nothing is
-//! appended to it any more. A segment found on disk has no writer and no entries in memory ([`Owner::Log`]) until a writer
-//! takes it over; one of another process keeps an index of its own, if any, in memory ([`Owner::AnotherProcess`]).
+//! Each step is recorded in one place, which only the function in its row changes. The steps come in this order, so no two
+//! records contradict each other: a trimmed segment was sealed, because only `seal` returns the value that trims for good;
+//! the entries in memory are dropped when the index files that replace them are written. The close of a partition trims and
+//! indexes a segment that is not sealed; nothing is appended to it any more. A segment found on disk has no writer and no
+//! entries in memory ([`Owner::Log`]) until a writer takes it over; one of another process keeps an index of its own, if
+//! any, in memory ([`Owner::AnotherProcess`]).
 //!
 //! # Locks
 //!
@@ -115,7 +116,7 @@ pub(crate) struct Segment {
     disk: Disk,
     tail: Arc<Tail>,
     owner: Owner,
-    /// The map in use, if anybody uses one.
+    /// The map, as long as a reader or the writer uses it.
     mapping: Mutex<Weak<Mapping>>,
     index: Mutex<Index>,
     /// Largest timestamp of a sealed segment by its index, once it was needed.
@@ -132,7 +133,7 @@ enum Owner {
     Writer,
     /// This process, but it has no writer.
     Log,
-    /// Another process, which does not say when a file takes the name of another: the file that this is.
+    /// Another process, which does not say when another file takes this one's name. Identifies the file of this segment.
     AnotherProcess(Identity),
 }
 
@@ -205,7 +206,7 @@ impl Segment {
         Self { file_state: RwLock::new(FileState::Swap), ..self }
     }
 
-    /// The same, for as long as this file is what its name means.
+    /// The same, but it opens its file only as long as the name means this very file.
     pub(crate) fn only_of(self, file: &PlainFile) -> Self {
         Self { owner: Owner::AnotherProcess(file.identity()), ..self }
     }
@@ -215,8 +216,8 @@ impl Segment {
         Self { index: Mutex::new(Index::Growing(entries)), ..self }
     }
 
-    /// For a reader that tails a segment that another process writes: publishes what was found whole past the end. One
-    /// caller at a time; the end of a segment never goes back.
+    /// For a reader that tails a segment that another process writes: publishes the complete batches found past the end.
+    /// One caller at a time; the end of a segment never goes back.
     pub(crate) fn follow_to(&self, position: u64, relative_next: u32, sealed: bool) {
         let end = SegmentEnd { position, relative_next, sealed };
         self.tail.publish(position, end.mark());
@@ -241,7 +242,7 @@ impl Segment {
         &self.tail
     }
 
-    /// What [`end`](Self::end) reports, as one number to be compared.
+    /// What [`end`](Self::end) returns, as one number to be compared.
     #[inline]
     pub(crate) fn end_word(&self) -> u64 {
         self.tail.word()
@@ -253,7 +254,7 @@ impl Segment {
         self.base + u64::from(self.end().relative_next)
     }
 
-    /// Its files were deleted. Reports how many bytes its readers keep on the device.
+    /// To be called when its files were deleted. Returns how many bytes its readers keep on the device.
     pub(crate) fn pinned(&self) -> u64 {
         self.mapping.lock().upgrade().map_or(0, |mapping| mapping.pin())
     }
@@ -357,7 +358,7 @@ impl Segment {
         matches!(*self.index.lock(), Index::Stored)
     }
 
-    /// Whether the index is to be rebuilt, and why. Reports one caller; what it can do about it is done then.
+    /// Why the index is to be rebuilt, if it is. Only the first caller gets the reason, and does what can be done about it.
     pub(crate) fn take_doubt(&self) -> Option<&'static str> {
         let mut doubt = self.doubt.lock();
         let Doubt::Raised(reason) = *doubt else { return None };
@@ -365,8 +366,8 @@ impl Segment {
         Some(reason)
     }
 
-    /// Takes an index that was made from all batches of the segment, to which nothing is added, in place of what it had:
-    /// in its files, or in memory where they are not its own or not written yet.
+    /// Replaces the index of a segment, to which nothing is added, by one that was made from all of its batches: in its
+    /// files, or in memory where the files are another process's or not written yet.
     pub(crate) fn adopt(&self, entries: IndexEntries) -> Result<()> {
         let mut index = self.index.lock();
         *self.doubt.lock() = Doubt::Adopted;
@@ -396,8 +397,8 @@ impl Segment {
         stored(OFFSET_INDEX, entries.offset_file()) && stored(TIME_INDEX, entries.time_file())
     }
 
-    /// The time by which a segment that is not written to has its age, as its index has it: its largest timestamp or, if no
-    /// record has one, when its file was last changed.
+    /// The time from which the age of a segment counts that is not written to, as its index has it: its largest timestamp
+    /// or, if no record has one, when its file was last changed.
     pub(crate) fn newest(&self) -> Result<i64> {
         match self.claimed_largest()? {
             Some(largest) => Ok(largest),

@@ -9,7 +9,7 @@ use crate::format::file_names::{BEING_CLEANED, DELETED, SWAP, with_ending};
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, PlainFile};
 
-/// What comes after the names of a segment's files.
+/// The state of a segment, which the suffix of its files' names says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum FileState {
     /// Nothing: the segment is part of the log.
@@ -38,7 +38,7 @@ impl FileState {
         with_ending(plain, self.suffix())
     }
 
-    /// What a name is without what comes after it, and what that is.
+    /// A name without the suffix of a state, and that state.
     pub(crate) fn split(name: &str) -> (&str, Self) {
         let ending = [Self::Cleaned, Self::Swap, Self::Deleted];
         let found = ending.into_iter().find_map(|one| Some((name.strip_suffix(one.suffix())?, one)));
@@ -66,7 +66,7 @@ impl Segment {
         Ok(file)
     }
 
-    /// Does what needs the name of the log file or, by [`beside`], of one of the others. It stays what it is until then.
+    /// Does what needs the name of the log file or, by [`beside`], of one of the others. No file is renamed until `look` returns.
     pub(crate) fn by_name<T>(&self, look: impl FnOnce(&Path) -> T) -> T {
         let file_state = self.file_state.read();
         look(&file_state.of(&self.path))
@@ -78,10 +78,10 @@ impl Segment {
         look(&file_state.of(&directory.join(self.path.file_name().unwrap_or_default())))
     }
 
-    /// Renames all files of the segment, or none. Where not even what was begun can be undone, the segment is where
-    /// its log file does, and the next attempt does the rest.
+    /// Renames all files of the segment, or none. If a rename fails and those before it cannot be undone, the segment is in
+    /// the state that the name of its log file says, and the next attempt renames the rest.
     ///
-    /// Where that is follows from the renames that succeeded: the names cannot always be checked.
+    /// That state is derived from the renames that succeeded: the names cannot always be read back.
     pub(crate) fn set_file_state(&self, to: FileState) -> Result<()> {
         let mut file_state = self.file_state.write();
         let from = if to == FileState::Plain && *file_state == to { FileState::Swap } else { *file_state };
@@ -95,7 +95,7 @@ impl Segment {
 
 /// Puts all files of a segment into another state. The log goes first when the segment becomes part of its log: without
 /// it the others have no owner. It goes last when the segment leaves, so that an open in between knows of
-/// the others. After a failure all are what they were, unless that fails too.
+/// the others. After a failure all have their old names, unless undoing fails too.
 pub(super) fn rename_files(disk: &Disk, plain: &Path, from: FileState, to: FileState) -> Result<()> {
     rename_what_is_there(disk, plain, from, to).0
 }

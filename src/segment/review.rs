@@ -33,7 +33,7 @@ pub(crate) struct Times {
     pub(crate) largest: Option<i64>,
     /// The same without what was the future at the time of the review.
     pub(crate) largest_past: Option<i64>,
-    /// Not all of the segment could be checked.
+    /// Not all of the segment could be read.
     pub(crate) is_damaged: bool,
 }
 
@@ -89,12 +89,12 @@ impl Review {
         }
     }
 
-    /// The time that it reports the past from the future by.
+    /// The time that separates past timestamps from future ones.
     pub(crate) fn began_at(&self) -> i64 {
         self.now
     }
 
-    /// After the last batch that was checked.
+    /// Position after the last batch that was read.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
@@ -107,8 +107,8 @@ impl Review {
         }
     }
 
-    /// Whether an index that has this as its largest timestamp agrees. One of a broker's may count batches of which only
-    /// the header is left.
+    /// Whether an index that has this as its largest timestamp agrees. The index of a broker may count batches of which
+    /// only the header is left.
     pub(crate) fn agrees_with(&self, largest: Option<i64>) -> bool {
         let largest = largest.unwrap_or(-1);
         self.is_damaged || largest == self.largest || largest == self.largest_header

@@ -27,7 +27,7 @@ pub(crate) struct Batches<'f> {
     buffered_from: u64,
 }
 
-/// Is reported every batch that is passed, and of the control record in it.
+/// Called with each batch that is passed, and with the control record in it.
 pub(crate) type Note<'n> = &'n mut dyn FnMut(&BatchHeader, Option<ControlRecord>);
 
 /// Why a scan ended.

@@ -1,8 +1,8 @@
 //! Finding the batch with an offset or a time along the headers of batches, which may be damaged.
 //!
-//! Checksums are not checked on the way, so a header may lie. What a damaged one can do is bounded: a search ends at the
+//! Checksums are not verified on the way, so a header may lie. What a damaged one can do is bounded: a search ends at the
 //! right batch, or at a batch not after the damage, so that reading on from there reports it. It never ends after
-//! records that were not checked.
+//! records that were not read.
 
 use super::headers::{FoundBatch, Headers};
 use super::stored_index::TimePair;
@@ -48,7 +48,7 @@ impl SegmentView {
 
     /// Position of the first batch at or after `offset` that has a record at `at` or later, if there is one.
     pub(crate) fn position_of_time(&self, at: i64, offset: u64) -> Result<Option<u64>> {
-        // What is checked lies close together, in one window most often.
+        // The headers that are read lie close together, in one window most often.
         let headers = &mut self.headers();
         if self.is_before(headers, at)? {
             return Ok(None);
@@ -64,7 +64,7 @@ impl SegmentView {
         Ok(None)
     }
 
-    /// Whether every record of this sealed segment is older than `at`, as the time index reports and the batches bear out.
+    /// Whether every record of this sealed segment is older than `at`, as the time index says and the batches bear out.
     fn is_before(&self, headers: &mut Headers<'_, Self>, at: i64) -> Result<bool> {
         // Where another process writes, the index may not have its final form yet.
         if !self.segment().end().sealed || self.segment().is_anothers() {
@@ -85,8 +85,8 @@ impl SegmentView {
         Ok(is_before)
     }
 
-    /// Whether the batches bear out what the files of the index have as the largest timestamp, as far as looking after the
-    /// last two entries reports. An index in memory was made from the batches.
+    /// Whether the batches bear out what the files of the index have as the largest timestamp, as far as the batches after
+    /// the last two entries show. An index in memory was made from the batches.
     pub(crate) fn bears_out_largest(&self) -> Result<bool> {
         let segment = self.segment();
         if segment.known_largest().is_some() || segment.end().position == 0 || !segment.has_index_files() {
@@ -133,7 +133,7 @@ fn search(headers: &mut Headers<'_, SegmentView>, from: u64, offset: u64) -> Res
     let mut position = from;
     // The last batch that made sense and ends before the offset, and where it ends.
     let mut before: Option<(u64, u64)> = None;
-    // Where to read on from to be reported damage that may hide the offset.
+    // Where to read on from, so that damage that may hide the offset is reported.
     let mut hidden = None;
     while position < headers.end.position {
         let reported_at = before.map_or(position, |(before, _)| before);
@@ -185,7 +185,7 @@ fn only_pretends(
 fn indexed(headers: &mut Headers<'_, SegmentView>, from: u64, offset: u64) -> Result<Option<u64>> {
     for position in headers.source.segment().positions_after(from) {
         let holds = headers.offsets_at(position)?.is_some_and(|offsets| offsets.contains(&offset));
-        // A batch may are in the value of a record, where an index that is wrong may lead.
+        // The value of a record may hold the bytes of a batch, where an index that is wrong may lead.
         if holds && headers.is_whole(position)? {
             return Ok(Some(position));
         }

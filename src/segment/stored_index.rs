@@ -1,4 +1,4 @@
-//! Index files of sealed segments. They are derived: one that is missing or is invalid costs a longer scan.
+//! Index files of sealed segments. They are derived: one that is missing or invalid costs a longer scan.
 
 use std::path::Path;
 

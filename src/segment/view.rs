@@ -45,7 +45,7 @@ impl Segment {
 pub(crate) struct SegmentView {
     segment: Arc<Segment>,
     source: Source,
-    /// The file, once a segment that another process writes has grown after the map.
+    /// The file, once a segment that another process writes has grown past the end of the map.
     grown: OnceLock<PlainFile>,
     /// What was last brought into memory for this reader: from and to, 32 bits each, which positions fit.
     warmed: AtomicU64,
@@ -104,7 +104,7 @@ impl SegmentView {
         Error::Corrupt(Box::new(Damage::new(&self.segment.path, range.start, reason)))
     }
 
-    /// The bytes of the batch at `position` as its length field reports them; `None` if that is invalid.
+    /// The bytes of the batch at `position`, as many as its length field says; `None` if that is invalid.
     pub(crate) fn batch_at(&self, position: u64) -> Result<Option<Confirmed>> {
         let end = self.segment.end().position;
         let header = self.read(position..end.min(position + HEADER_BYTES as u64))?;

@@ -36,8 +36,8 @@ pub(crate) struct SegmentWriter {
     rewrite: Arc<Mutex<Rewrite>>,
 }
 
-/// After this position a file may differ from the disk although the kernel holds its pages for clean. Shared by all
-/// who may sync the segment, so that none of them counts on a sync before the bytes were written again.
+/// From this position on the disk may hold other bytes than the page cache, although the kernel takes the pages for clean.
+/// Shared by all who may sync the segment, so that none of them counts on a sync before the bytes were written again.
 type Rewrite = Option<u64>;
 
 /// What the writer finds out as it takes a batch.
@@ -265,8 +265,8 @@ fn first_timestamp(file: &PlainFile, position: u64) -> Result<i64> {
 }
 
 /// The index entries of a segment that was closed cleanly. Files that are missing or do not agree with the batches are
-/// rebuilt, which is reported beside. So is a time index without entries: without the largest timestamp so far it would
-/// become wrong.
+/// rebuilt, and the reason is returned with the entries. So is a time index without entries: without the largest timestamp
+/// so far it would become wrong.
 fn stored_or_made(
     disk: &Disk,
     path: &Path,
@@ -312,15 +312,15 @@ pub(crate) struct UnfinishedSegment {
 pub(crate) enum FinishFailure {
     /// A write or a sync, or the file was cut by another program. Bytes may be lost, and no later sync reports that.
     Lost(Error),
-    /// Any other call before the bytes were durable: an open, a check a file, a cut. No mark moved, and all of it can be
-    /// done again later.
+    /// Any other call before the bytes were durable: an open, a query of a file's length, a cut. No mark moved, and all of it
+    /// can be done again later.
     Refused(Error),
-    /// The bytes are on the disk; the indexes are not, or the file has not its final length: that can be done again later.
+    /// The bytes are on disk. The indexes are not, or the file does not have its final length: that can be done again later.
     Unindexed(Error),
 }
 
 impl FinishFailure {
-    /// A check the length of a file, or a cut of it, failed; `Corrupt` is one that has not the bytes that it had.
+    /// Reading the length of a file, or cutting it, failed. `Corrupt`: the file does not have all of its bytes any more.
     fn of_length(failure: Error) -> Self {
         if matches!(failure, Error::Corrupt(_)) { Self::Lost(failure) } else { Self::Refused(failure) }
     }
@@ -337,10 +337,10 @@ impl UnfinishedSegment {
         &self.segment
     }
 
-    /// Bytes on disk.
+    /// Makes the bytes durable.
     pub(crate) fn sync(&self) -> std::result::Result<(), FinishFailure> {
         match self.growth.check_whole(self.position).map_err(FinishFailure::of_length) {
-            // The records are there to be read, so this is no reason to call them unwritten. The next sync looks again.
+            // The records are there to be read, so this is no reason to call them unwritten. The next sync checks again.
             Err(FinishFailure::Refused(_)) => {}
             whole => whole?,
         }
@@ -358,7 +358,7 @@ impl UnfinishedSegment {
         self.position
     }
 
-    /// The final length of a segment nothing is appended to any more, and its bytes on disk. Once is enough. Where the
+    /// Gives a segment that nothing is appended to any more its final length, and makes its bytes durable, once. Where the
     /// length is refused the bytes are on the disk all the same, as after [`Unindexed`](FinishFailure::Unindexed).
     pub(crate) fn trim_and_sync(&self) -> std::result::Result<(), FinishFailure> {
         if self.is_trimmed.load(Ordering::Acquire) {
@@ -374,7 +374,7 @@ impl UnfinishedSegment {
         Ok(())
     }
 
-    /// The index files of such a segment, each on disk; their names are once the directory is synced.
+    /// Writes and syncs the index files of such a segment. Their names are durable once the directory is synced.
     pub(crate) fn write_indexes(&self, disk: &Disk) -> Result<()> {
         let (offsets, times) = match &mut *self.segment.index.lock() {
             Index::Stored => return Ok(()),

@@ -57,7 +57,7 @@ impl<'c> Copier<'c> {
     }
 
     /// Copies a file of `length` bytes, which is not written to any more and is on disk, without going through
-    /// its bytes. Where that is no way it is opened. `name` must stay what it is until this returns. The copy is on the
+    /// its bytes. Where that is not possible it is opened instead. `name` must stay what it is until this returns. The copy is on the
     /// disk once its directory is synced.
     pub(crate) fn take(&mut self, name: &Path, length: u64, to: &Path) -> Result<Taken> {
         (self.may_continue)()?;

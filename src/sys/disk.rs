@@ -133,7 +133,7 @@ impl Disk {
         Self { right: Right::ReadOnly, ..Self::of(directory, false, map_reads) }
     }
 
-    /// Refuses if the directories are not where they were. For what is done by descriptors, where nothing else would tell.
+    /// Refuses if the directories are not where they were. For what is done by descriptors, which would not notice.
     pub(crate) fn check_place(&self) -> Result<()> {
         self.anchors.check()
     }
@@ -363,8 +363,8 @@ impl Disk {
     }
 }
 
-/// What the name of a file ends with that is removed and may still be open, if there is such a thing. No two files get
-/// the same, whatever process removes them. Kafka removes files with this ending too.
+/// The ending that a file gets when it is removed while it may still be open. No two files get the same, whatever process
+/// removes them. Kafka removes files with this ending too.
 fn name_of_removed() -> String {
     static REMOVED: AtomicU64 = AtomicU64::new(0);
     let (process, number) = (std::process::id(), REMOVED.fetch_add(1, Ordering::Relaxed));

@@ -29,7 +29,7 @@ pub(crate) enum Operation {
     Share,
 }
 
-/// Gets what has succeeded, before the caller does. What it does must not come back to the log.
+/// Is notified of each operation that has succeeded, before its caller is. It must not call into the log.
 pub(crate) trait Observer: std::fmt::Debug + Send + Sync {
     fn file_synced(&self, file: &File);
     fn directory_synced(&self, directory: &Path);
@@ -86,7 +86,7 @@ impl Faults {
         Self { plan: Some(Arc::new(plan)), ..Self::default() }
     }
 
-    /// Nothing fails, and all is reported.
+    /// Nothing fails, and the observer is notified of everything.
     #[cfg(test)]
     pub(crate) fn observed(observer: Arc<dyn Observer>) -> Self {
         Self { observer: Some(observer), ..Self::default() }

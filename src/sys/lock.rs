@@ -63,7 +63,7 @@ impl SecondLock {
     /// Takes it in a directory whose lock is held.
     pub(crate) fn take(disk: &Disk, directory: &Path) -> Result<Self> {
         let path = directory.join(LIVE);
-        // What another writer has left holds its words, of which no reader is to believe one.
+        // A file that another writer has left holds the words of that writer, and no reader is to believe them.
         disk.remove_file(&path)?;
         let file = disk.create(&path)?.file;
         match platform::try_lock(&file) {

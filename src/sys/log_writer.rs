@@ -9,7 +9,7 @@
 //! [`publish`](LogWriter::publish). A store through the map leaves byte 16 for last, as an atomic release store: it
 //! is 0 in a zero tail, not 0 in a batch, and cannot tear, so no reader of the raw file takes a half batch for whole.
 //!
-//! loom checks the writer beside the thread ahead and the one that seals, by this code: `tests/growth.rs`.
+//! loom checks this code with three threads, the writer, the preallocation thread and the one that seals: `tests/growth.rs`.
 
 use std::io;
 use std::path::Path;
@@ -278,7 +278,7 @@ impl Growth {
         self.check_length(written)
     }
 
-    /// The same for who holds `steps`, and before the file is made longer.
+    /// The same for a caller that holds `steps`, and before the file is made longer.
     fn check_length(&self, written: u64) -> Result<()> {
         let (length, least) = (self.file.len()?, written.max(self.allocated.load(Ordering::Relaxed)));
         if length >= least {

@@ -8,10 +8,10 @@
 //! | `Positions` | free space, then the upper half of the reserve |
 //! | `Freeing` | free space, then all of the reserve |
 //!
-//! So the reserve is full, or no other write takes space: what is cut from its file is there for the call that had it cut. It is
-//! filled again when that thread is done, with each round of the background, and before records get space. A log that has
-//! never had one, because its disk was full all the time, first fills it. Where the file cannot be had for other reasons
-//! there is none, and all take what there is.
+//! So as long as the reserve is not full, no other write takes space, and what is cut from its file is there for the call
+//! that had it cut. It is filled again when that thread is done, with each round of the background, and before records get
+//! space. A log that has never had one, because its disk was full all the time, first fills it. Where the file cannot be
+//! had for other reasons there is none, and all take what there is.
 //!
 //! The file is not held open: a program that removes it gets its space, and the next to fill it makes another.
 
@@ -68,7 +68,7 @@ pub(crate) struct Spending {
     _thread: PhantomData<*const ()>,
 }
 
-/// Lets in one who takes free space.
+/// Held by a caller that takes free space.
 pub(super) type Entered<'s> = Option<RwLockReadGuard<'s, ()>>;
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ struct Reserve {
     anchors: Anchors,
     /// Or there is none. Cleared before something is cut off, set when all is there again.
     is_full: AtomicBool,
-    /// Shared by those who take free space because the reserve was whole.
+    /// Shared by those who take free space because the reserve was full.
     taking: RwLock<()>,
     kept: Mutex<Kept>,
 }
@@ -204,7 +204,7 @@ impl Reserve {
         cut.is_ok()
     }
 
-    /// Takes what there is of what is missing. Returns whether the reserve is whole, or there is none.
+    /// Fills the missing part as far as the disk has space. Returns whether the reserve is full, or there is none.
     fn fill(&self) -> bool {
         let mut kept = self.kept.lock();
         if kept.spenders > 0 {

@@ -62,8 +62,8 @@ impl SharedWords {
         Ok(Some(words))
     }
 
-    /// The file that another process has made. `shape` reports from its first bytes where the common part begins and how
-    /// long the whole must be. `None` if there is none like that, or, if it is to be `held`, no process holds it.
+    /// The file that another process has made. `shape` computes from its first bytes where the common part begins and how
+    /// long the whole must be. `None` if there is no such file, or if it is to be `held` and no process holds it.
     pub(crate) fn open(
         path: &Path,
         held: bool,

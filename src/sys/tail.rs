@@ -49,7 +49,7 @@ impl Tail {
         TailWord::unpack(self.0.load(Ordering::Acquire))
     }
 
-    /// What was published, as one number that distinguished any two states of a file.
+    /// What was published, as one number that distinguishes any two states of a file.
     #[inline]
     pub(crate) fn word(&self) -> u64 {
         self.0.load(Ordering::Acquire)

@@ -2,8 +2,8 @@
 //!
 //! An index is made from the batches and carries no checksum, so it decides nothing here. It says where to look, and what
 //! is found there must be what it says: else the answer comes from the batches, and the index is rebuilt. Before a
-//! segment goes because it is old, all its headers are read; a slice at a time, without a lock that anybody who appends
-//! or reads would wait for.
+//! segment goes because it is old, all its headers are read; a slice at a time, without a lock that an append or a read
+//! would wait for.
 
 use std::sync::{Arc, Weak};
 
@@ -36,7 +36,7 @@ struct Known {
 #[derive(Debug)]
 struct CheckedAge {
     segment: Weak<Segment>,
-    /// Where the segment ended then.
+    /// Where the segment ended when it was gone through.
     position: u64,
     age: Age,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Age {
     pub(crate) newest: i64,
     /// Largest timestamp that was not in the future when the segment was gone through.
     pub(crate) newest_past: Option<i64>,
-    /// Then.
+    /// When it was gone through, by the log's clock.
     pub(crate) at: i64,
 }
 
@@ -169,7 +169,7 @@ impl Leader {
             }
             return Ok(());
         }
-        // Those who finish segments write the same files.
+        // Finishing a segment writes the same files.
         let _order = self.writer.finishing();
         let is_ours =
             self.segments().with_base(segment.base()).is_some_and(|ours| Arc::ptr_eq(ours, segment));
@@ -186,7 +186,7 @@ impl Leader {
         Ok(())
     }
 
-    /// Whether it was not reported yet that this segment is kept only because of a timestamp in the future.
+    /// Whether it is still to be reported that this segment is kept only because of a timestamp in the future.
     pub(crate) fn is_news_of_future(&self, base: u64) -> bool {
         self.ages.0.lock().reported != Some(base)
     }

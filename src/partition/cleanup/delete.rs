@@ -1,9 +1,9 @@
-//! The front of a partition: what is deleted there, and the files that go.
+//! The head of a partition: segments that are deleted, and the removal of their files.
 //!
-//! Segments leave in four steps, each safe to stop after: the log start rises, here and, by the caller, in the
-//! checkpoint on disk; the segment list ends with them; their files are renamed to `.deleted`; the files go.
-//! An open in between removes what lies below the checkpoint. Readers keep what they hold; one that comes
-//! to an offset below the log start is reported so, since the start rises before anything is gone.
+//! Segments leave in four steps, each safe to stop after: the log start rises, in the checkpoint on disk by the caller and
+//! then here; the segments leave the list; their files are renamed to `.deleted`; the files go. An open in between removes
+//! what lies below the checkpoint. Readers keep the segments that they hold. A reader that comes to an offset below the log
+//! start gets `OffsetOutOfRange`, since the start rises before any file is gone.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -21,14 +21,14 @@ use crate::sys::disk;
 const SUFFIXES: [&str; 5] =
     [segment::OFFSET_INDEX, segment::TIME_INDEX, TRANSACTION_INDEX, PRODUCER_SNAPSHOT, segment::LOG];
 
-/// Whether a file of this name was deleted and only its name has changed yet.
+/// Whether a file of this name is one that was deleted: it has been renamed, and is still to be removed.
 pub(in crate::partition) fn is_deleted(name: &str) -> bool {
     let is_segments = |name: &str| SUFFIXES.iter().any(|suffix| segment::base_of(name, suffix).is_some());
     disk::is_removed(name)
         || matches!(FileState::split(name), (plain, FileState::Deleted) if is_segments(plain))
 }
 
-/// How long files wait that a snapshot keeps, before it is checked again whether they can go.
+/// How often it is checked whether files that a snapshot keeps can go.
 const KEPT_MS: i64 = 1000;
 
 /// Segments that have left the list and whose files are still there, oldest first.
@@ -114,8 +114,8 @@ impl Leader {
         )
     }
 
-    /// Makes ready for a log start at `before`, which the caller writes to the checkpoint and then raises it to. What is to
-    /// be hidden is on disk when this returns: else the log could end below its start after a power failure.
+    /// Prepares for a log start at `before`. The caller then writes it to the checkpoint, and then raises the log start. The
+    /// records below it are on disk when this returns: else the log could end below its start after a power failure.
     pub(crate) fn prepare_start(self: &Arc<Self>, before: u64) -> Result<()> {
         let bounds = self.bounds()?;
         self.check_place()?;
@@ -147,7 +147,7 @@ impl Leader {
     pub(crate) fn finish_before(self: &Arc<Self>, offset: u64) -> Result<bool> {
         if !self.is_finished(offset) {
             match self.finish_to_leave(offset) {
-                // Those after, which stay, wait for space.
+                // The segments after those, which stay, wait for space.
                 Ok(_) | Err(Error::StorageFull { .. }) => {}
                 Err(failure) => return Err(failure),
             }
@@ -166,7 +166,7 @@ impl Leader {
         self.finish_swaps_of(&mut front, now)?;
         let log_start = self.log_start();
         if self.segments().iter().nth(1).is_some_and(|next| next.base() <= log_start) {
-            // The checkpoint of log starts reports the same; this one is for when that is lost.
+            // The checkpoint of log starts says the same; the one of leader epochs is for when that is lost.
             let _ = self.begin_epochs_at(log_start);
         }
         let mut dropped = self.doom_below_start(&mut front, now);
@@ -174,7 +174,7 @@ impl Leader {
             .segments()
             .split_head(|segment, next| next.base() <= log_start && self.is_finished(segment.next_offset()));
         if let Some(last) = gone.last().map(|last| last.base()) {
-            // Only who holds `front` changes the list before its last segment.
+            // The list before its last segment changes only under `front`.
             self.view.replace(|view| {
                 view.with_segments(view.segments().split_head(|segment, _| segment.base() <= last).1)
             });

@@ -16,7 +16,7 @@ use crate::partition::{Leader, SegmentList};
 use crate::segment::{CleanedWriter, Segment, remove_cleaned};
 use crate::sys;
 
-/// How long a partition waits that a snapshot keeps as it is, before it is checked again.
+/// How often a partition that a snapshot keeps as it is is checked again.
 const KEPT_MS: i64 = 1000;
 
 /// The part of a partition that can be gone through.
@@ -45,7 +45,7 @@ pub(crate) struct CompactionPlan {
 /// The last batch of records of a producer with an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LastBatch {
-    /// Below 0 if there is none, and only a marker reports the producer.
+    /// Below 0 if there is none, and the producer is known by a marker only.
     pub(crate) last_offset: i64,
     pub(crate) epoch: i16,
 }
@@ -99,7 +99,7 @@ impl Leader {
         let list = self.segments();
         let mut segments = finished_below(&list, limit);
         let first_dirty = self.cleaned().unwrap_or(0).max(bounds.log_start);
-        // A checkpoint that reports more than there is was of another log.
+        // A checkpoint past the end of the log was of another log.
         let first_dirty = if first_dirty > bounds.log_end { bounds.log_start } else { first_dirty };
         let dirty = segments.partition_point(|segment| segment.next_offset() <= first_dirty);
         let mut next_due = None;

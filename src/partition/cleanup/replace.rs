@@ -108,7 +108,7 @@ impl Leader {
         Ok(())
     }
 
-    /// The snapshot of where a segment began that begins there no more.
+    /// Marks for deletion the snapshot of producers at an offset where no segment begins any more.
     pub(super) fn doom_snapshot(&self, base: u64) -> Result<()> {
         let path = self.directory.join(segment::file_name(base, PRODUCER_SNAPSHOT));
         if kind_of(&path)?.is_none() {
@@ -296,7 +296,7 @@ impl Loader<'_> {
         Ok(first..end)
     }
 
-    /// What a reader takes for the segments of the log.
+    /// What a tailing reader takes for the segments of the log.
     pub(in crate::partition) fn with_swapped(
         &mut self,
         names: &[(String, EntryKind)],

@@ -29,7 +29,7 @@ pub(crate) struct Cursor {
     log: PartitionLog,
     offset: u64,
     level: ReadUpTo,
-    /// What was checked last. `None`: nothing yet for this offset.
+    /// The view that was used last. `None`: none yet for this offset.
     view: Option<Numbered<LogView>>,
     at: Option<CursorPosition>,
     /// Batches of control records are wanted as well.
@@ -52,7 +52,7 @@ struct Committed {
 #[derive(Debug)]
 struct CursorPosition {
     view: SegmentView,
-    /// The segment's, held here to be checked without a detour: many cursors are asked whether there is anything.
+    /// The segment's, held here so that it is loaded without a detour: many cursors are asked whether there is anything.
     tail: Arc<Tail>,
     position: u64,
     /// The batch there begins at this offset or after it.
@@ -150,7 +150,7 @@ impl Cursor {
         }
     }
 
-    /// Whether there is another view than the one that was checked last. One load.
+    /// Whether there is another view than the one that was used last. One load.
     #[inline]
     fn is_view_replaced(&self) -> bool {
         self.view.as_ref().map_or(0, Numbered::number) != self.log.view.number()
@@ -369,7 +369,7 @@ impl Cursor {
         Ok(self.deliver(&taken, None, || window.truncated(taken.bytes)))
     }
 
-    /// Goes after what was taken, and hands it out if there is anything for users in it.
+    /// Moves past what was taken, and returns it if there is anything for users in it.
     fn deliver(
         &mut self,
         taken: &Taken,

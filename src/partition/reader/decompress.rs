@@ -99,7 +99,7 @@ pub(super) fn take_decoded(window: &[u8], within: &Within, limits: FetchLimits) 
                 return Ok(true);
             }
             if !is_encoded(frame) && start + bytes > limits.bytes {
-                // Too large to be copied for company: it is returned by itself, as it lies in the segment.
+                // Too large to be copied: it is returned by itself, as it lies in the segment.
                 return Ok(false);
             }
             let batch = decode_checked(frame, taken.expected, within.decompressed, &mut made)

@@ -70,7 +70,7 @@ fn look_for_records(disk: &Disk, directory: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Epochs that the file reports. One that is invalid reports none.
+/// How many epochs the file lists. One that is invalid lists none.
 fn epochs_in(disk: &Disk, path: &Path) -> Result<usize> {
     let bytes = disk.read_small(path, MAX_BYTES)?.unwrap_or_default();
     Ok(parse_epochs(&bytes).map_or(0, |epochs| epochs.len()))

@@ -121,8 +121,8 @@ impl PartitionCore {
 }
 
 impl Leader {
-    /// Has the checkpoint say where the log starts now, before files of what lies below are gone: where the checkpoint of
-    /// log starts is lost, it reports that they were not.
+    /// Has the checkpoint of leader epochs say where the log starts now, before the files of what lies below are gone. If the
+    /// checkpoint of log starts is lost, this one shows that the records below were deleted, not lost.
     pub(in crate::partition) fn begin_epochs_at(&self, start: u64) -> Result<()> {
         let _order = self.epochs.lock();
         let Ok(mut epochs) = self.stored_epochs()? else { return Ok(()) };

@@ -1,7 +1,8 @@
 //! Offsets without records: a compaction took them out, or they are lost.
 //!
 //! Where a partition was never compacted, each sealed segment ends where the next one begins, and an offset without a
-//! record is a loss. Where it was, nothing reports a loss from a superseded record, so what Kafka reads is read. Evidence:
+//! record is a loss. Where it was, nothing distinguishes a lost record from a superseded one, so what Kafka reads is read.
+//! Evidence that it was:
 //!
 //! | what | known |
 //! |---|---|
@@ -103,7 +104,7 @@ impl PartitionCore {
         self.evidence.compacted.cleaned.store(to, Ordering::Relaxed);
     }
 
-    /// What is to be reported a gap: nothing, as far as a compaction has gone through it.
+    /// What is to be reported of a gap: nothing, as far as a compaction has gone through it.
     pub(in crate::partition) fn missing(&self, offsets: Range<u64>) -> Option<MissingRecords> {
         let maybe_compacted = self.may_have_been_compacted();
         let cleaned = self.cleaned().filter(|_| maybe_compacted).unwrap_or(0);

@@ -62,7 +62,7 @@ impl Evidence {
 /// What is in a directory.
 pub(in crate::partition) type Names = Vec<(String, EntryKind)>;
 
-/// How often a tailing reader lists a directory until what is renamed is complete.
+/// How often at most a tailing reader lists a directory again while files in it are being renamed.
 pub(in crate::partition) const MAX_LISTINGS: usize = 8;
 
 /// What opening a directory found in one partition.

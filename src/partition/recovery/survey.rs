@@ -1,7 +1,7 @@
-//! What the names, lengths and ends of files report records that are missing, without loading the partition or reading what
-//! lies in the middle of segments.
+//! Finds missing records by the names, lengths and ends of files, without loading the partition or reading what lies in the
+//! middle of segments.
 //!
-//! | reported by | what |
+//! | found by | what is missing |
 //! |---|---|
 //! | lengths of log files | a segment without bytes, of the last 64 |
 //! | ends of log files, where the offset index leads | a segment that ends before the next one begins, of the last 8; a last one that ends before the log was closed |
@@ -67,7 +67,7 @@ impl Loader<'_> {
         let names = self.log.disk.list(&self.log.directory)?;
         let swaps = Swapped::among(&names);
         if !swaps.is_empty() {
-            // What is being swapped in is settled by loading, and until then the directory is half of two logs.
+            // Loading finishes or undoes the swap; until then the directory is half of two logs.
             self.log.record_compacted();
             return Ok(Vec::new());
         }
@@ -77,8 +77,8 @@ impl Loader<'_> {
         Ok(missing)
     }
 
-    /// Records missing where the log starts although no segment does. `known_start`: where the log starts by what is written
-    /// of it.
+    /// Records that are missing because the log starts before its first segment does. `known_start`: where the log starts by
+    /// what is written of it.
     pub(super) fn missing_front(
         &self,
         names: &Names,

@@ -69,7 +69,7 @@ impl Leader {
         self.view.replace(|view| view.with_segments(SegmentList::of(segments)).starting_at(log_start));
         *appender = if self.writer.has_failed() { Appender::Poisoned } else { state };
         if !clean {
-            // Served at once; on disk soon.
+            // Readers get the records at once; they are on disk soon.
             self.sync_long_tail();
         }
         Ok(report)

@@ -29,7 +29,7 @@ use crate::partition::{LastSegment, ScanWatch};
 use crate::segment::{Batches, Checked, Indexing, Segment, check_batches, skip_batches};
 use crate::sys::PlainFile;
 
-/// Bytes of batches between two words about how far recovery has come.
+/// Bytes of batches between two reports of how far recovery has come.
 const SCAN_STEP: u64 = 64 << 20;
 
 /// A segment that was checked.
@@ -38,7 +38,7 @@ enum Outcome {
     Recovered(RecoveredSegment),
     /// The same, and the log ends in it.
     End(RecoveredSegment, Option<LastFile>),
-    /// It lies below the recovery point and is damaged. It is found as it is, for readers to come to the damage.
+    /// It lies below the recovery point and is damaged. It stays as it is, for readers to come to the damage.
     Damaged(Arc<Segment>),
 }
 
@@ -136,7 +136,7 @@ impl Loader<'_> {
     }
 
     /// Goes through the batches of a segment: checks those past the recovery point, and passes over those that are known to be
-    /// on disk, for which only the index is rebuilt. Returns where the first were found, and what was.
+    /// on disk, for which only the index is rebuilt. Returns what was found, and from which position on it was checked.
     fn check_tail(
         &self,
         batches: &mut Batches<'_>,

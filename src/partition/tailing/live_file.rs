@@ -1,7 +1,7 @@
-//! `stratalog.live`: how a writer reports readers in other processes where partitions end, and wakes them.
+//! `stratalog.live`: how a writer shows readers in other processes where partitions end, and wakes them.
 //!
 //! A volatile file beside the log. No format holds data in it: deleting it loses nothing, a broker ignores it, and
-//! without it readers check the files again and again.
+//! without it readers poll the log files.
 //!
 //! | part | who writes | what |
 //! |---|---|---|
@@ -61,7 +61,7 @@ const FLAGS: usize = 16;
 const NOTHING: u64 = u64::MAX;
 const MIN_SLOTS: usize = 500;
 const MAX_SLOTS: usize = 200_000;
-/// How often readers check that the file they check is still the writer's.
+/// How often readers check that the live file they have is still the writer's.
 const BETWEEN_CHECKS: Duration = Duration::from_millis(100);
 
 /// Where the common part begins, and the length of the whole.
@@ -142,7 +142,7 @@ impl LiveWriter {
         let slots = partitions.saturating_mul(2).clamp(MIN_SLOTS, MAX_SLOTS);
         let (common_from, length) = shape(slots);
         let path = root.join(LIVE);
-        // What another writer has left after, which no process holds any more.
+        // The file that an earlier writer has left, which no process holds any more.
         let before = open(&path, false);
         let made = SharedWords::make(disk, &path, length, common_from, |words| {
             for (at, value) in [(SLOTS_IN_ALL, slots as u64), (0, MAGIC)] {
@@ -215,7 +215,7 @@ impl LiveSlot {
         }
     }
 
-    /// Wakes who waits for this partition, after a full fence after [`publish`](Self::publish).
+    /// Wakes who waits for this partition. The caller makes a full fence between [`publish`](Self::publish) and this.
     #[inline]
     pub(in crate::partition) fn wake(&self) {
         self.live.wake(Some(self.slot));
@@ -242,7 +242,7 @@ struct Watched {
     checked: Option<Instant>,
 }
 
-/// One writer's file, checked by a reader.
+/// One writer's file, as a reader has it.
 #[derive(Debug)]
 pub(crate) struct LiveView {
     page: SharedPage,

@@ -39,7 +39,7 @@ use crate::sys::disk::kind_of;
 /// What the last segment showed.
 #[derive(PartialEq, Eq)]
 enum Look {
-    /// It has grown, or is stopped.
+    /// It has grown, or is as it was.
     Seen,
     /// It is complete, and another one follows.
     Rolled,
@@ -47,7 +47,7 @@ enum Look {
     Lost,
 }
 
-/// What a follower knows of the live writer's file.
+/// What a tailing reader knows of the live writer's file.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct Watching {
     view: Option<Arc<LiveView>>,
@@ -58,14 +58,14 @@ pub(in crate::partition) struct Watching {
     pub(in crate::partition) looked: Option<Instant>,
 }
 
-/// For so long no reader checks files of which the live writer's says that they have not grown: it lies in a file that
-/// anybody may have damaged.
+/// How long a reader believes the live file when it says that the log has not grown, before it checks the log files itself:
+/// another program may have damaged the live file.
 const BELIEVED: Duration = Duration::from_secs(1);
 
 impl Watching {
     fn shows_nothing_new(&mut self, view: &Arc<LiveView>, log: &PartitionCore) -> bool {
         if self.view.as_ref().is_none_or(|known| !Arc::ptr_eq(known, view)) {
-            // From here on it reports every append; what came before shows in the files.
+            // From here on the live file shows every append; what came before shows in the log files.
             *self = Self { view: Some(Arc::clone(view)), ..Self::default() };
             return false;
         }
@@ -210,7 +210,7 @@ impl Tailing {
         Ok(())
     }
 
-    /// Asks the writer to ring when it appends. `false`: it will not, for what is known of it.
+    /// Asks the writer to notify this process when it appends. `false`: as far as is known, it will not.
     pub(crate) fn ask_to_be_woken(&self, view: &Arc<LiveView>) -> bool {
         self.watching.lock().as_ref().is_some_and(|watching| watching.ask(view))
     }
@@ -225,8 +225,8 @@ impl Tailing {
         }
     }
 
-    /// After reading has failed: whether that is because the files were exchanged under the reader, who then should
-    /// try again.
+    /// After reading has failed: whether that is because the files were exchanged under the reader, which should then try
+    /// again.
     pub(in crate::partition) fn has_moved_on(&self, failure: &Error) -> bool {
         let may_have = failure.is_file_not_found() || matches!(failure, Error::Corrupt(_));
         if !may_have {

@@ -124,7 +124,7 @@ fn a_damaged_length_is_reported_and_the_index_leads_past_it() {
 
 #[test]
 fn an_impossible_offset_is_reported_and_stepped_over() {
-    // A smaller change of the offset gives another offset of the segment, which nothing can show it.
+    // A smaller change of the offset gives another offset of the segment, which nothing can detect.
     each_flip(&(0..7), |log, batch, _, limits| check_damaged(log, batch, true, limits));
 }
 

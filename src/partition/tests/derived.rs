@@ -181,7 +181,7 @@ fn an_index_that_disagrees_is_made_anew_and_reported() {
             let mut flipped = right.clone();
             flipped[right.len() - width + 3] ^= 1;
             for bytes in [Some(another), Some(vec![0xff; right.len()]), Some(flipped), None] {
-                // Entries of an offset index that lead after the log, or are not there, only cost time.
+                // Entries of an offset index that lead past the end of the log, or are not there, only cost time.
                 let is_reported = suffix == TIME_INDEX || bytes.is_none();
                 let (log, events) = case.opened(&name, bytes.as_deref(), true);
                 (0..3).for_each(|first| check_lookups(&log, 0, first, &name));

@@ -103,7 +103,7 @@ fn the_leader_epoch_continues_and_its_checkpoint_follows_the_batches() {
         batches_of(&file, base).iter().map(|batch| batch.header.leader_epoch).collect::<Vec<_>>()
     };
     assert_eq!(epochs(0), [4, 7, 7]);
-    // Without the checkpoint the last batch still reports, whether it was closed cleanly or not.
+    // Without the checkpoint the last batch still shows the epoch, whether the log was closed cleanly or not.
     for clean in [true, false] {
         fs::remove_file(&checkpoint).unwrap();
         let log = fixture.open(Checkpointed {

@@ -59,7 +59,7 @@ pub(super) struct Fixture {
     pub(super) disk: Disk,
     pub(super) settings: PartitionSettings,
     pub(super) context: PartitionContext,
-    /// Keeps the context of a background that never gets to them.
+    /// Keeps the requests to a background that never gets to them.
     waiting: Option<Receiver<MaintenanceRequest>>,
 }
 
@@ -183,12 +183,12 @@ impl Fixture {
         replaced
     }
 
-    /// Drops the context that wait: they keep files open, and on some systems an open file keeps its name.
+    /// Drops the requests that wait: they keep files open, and on some systems an open file keeps its name.
     pub(super) fn forget_requests(&self) {
         self.waiting.iter().for_each(|waiting| waiting.try_iter().for_each(drop));
     }
 
-    /// Removes the directory. Nothing but context may have files in it open.
+    /// Removes the directory. Nothing but requests may have files in it open.
     pub(super) fn remove(&self) {
         self.forget_requests();
         let _ = fs::remove_dir_all(self.directory());
@@ -397,7 +397,7 @@ where
     assert_eq!(read(log, offsets.start, ANY).unwrap(), expected);
 }
 
-/// What the thread ahead does, at once.
+/// What the preallocation thread does, at once.
 pub(super) fn preallocate_now(log: &Leader) {
     if let Appender::Active { writer, .. } = &*log.writer.appender() {
         let (growth, tail) = writer.growth();

@@ -6,7 +6,7 @@ use super::fixture::{ANY, Fixture, POSITIONED, append_numbered, batches_of, read
 use crate::partition::settings::Compaction;
 use crate::partition::{Checkpointed, Leader, MissingRecords};
 
-/// What may tell that a partition was compacted.
+/// What may show that a partition was compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Evidence {
     None,
@@ -22,7 +22,7 @@ enum Evidence {
 const COMPACTION: Compaction =
     Compaction { min_dirty_ratio: 0.5, min_lag_ms: 0, max_lag_ms: i64::MAX, delete_retention_ms: 0 };
 
-/// Several segments, the second of them empty, and what reports.
+/// Several segments, the second of them empty, with this evidence of a compaction.
 fn emptied(evidence: Evidence) -> (Fixture, Vec<u64>, std::sync::Arc<Leader>) {
     let mut fixture = Fixture::new(POSITIONED, 1500);
     let log = fixture.open_new();

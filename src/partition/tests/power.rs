@@ -177,7 +177,7 @@ impl SimulatedDisk {
         }
     }
 
-    /// What is durable is acknowledged now.
+    /// From here on what is durable counts as acknowledged.
     pub(super) fn note(&self, log: &Arc<Leader>) {
         let mut image = self.image.lock();
         image.durable = image.durable.max(log.durable_end());

@@ -182,7 +182,7 @@ impl Model {
         self.aborted.iter().filter(|one| range.contains(&one.last_offset)).copied().collect()
     }
 
-    /// The files that a broker leaves after, with or without what can be made again.
+    /// The files that a broker leaves, with or without what can be made again.
     pub(super) fn write(&self, fixture: &Fixture, derived: bool) {
         // Made by us, so that the id and the epochs are there.
         let log = fixture.open_new();
@@ -286,7 +286,7 @@ proptest! {
         if model.segments.len() == 1 && model.next == 0 {
             return Ok(());
         }
-        // Closed in order, by a broker or by a program that leaves the bare logs.
+        // Closed cleanly, by a broker or by a program that leaves the bare logs.
         for derived in [true, false] {
             model.write(&fixture, derived);
             model.check(&fixture.open(clean(&model)));

@@ -52,7 +52,7 @@ impl Leader {
             Err(PutFailure::NothingWritten(failure)) => return Err(failure),
             Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
         }
-        // Before anybody can sync the marker, or recovery would not check it any more: the lock is still held.
+        // Before a sync can cover the marker, or recovery would not check it any more: the lock is still held.
         if let Some(beside) = &noted.index
             && let Err(failure) = self.disk.rename(beside, &segment.path().with_extension(TRANSACTION_INDEX))
         {

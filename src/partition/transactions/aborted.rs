@@ -115,7 +115,7 @@ impl PartitionCore {
     /// An index that is invalid is rebuilt from the batches, in memory.
     pub(in crate::partition) fn index_of(&self, segment: &Segment) -> Result<Vec<AbortedTransaction>> {
         let most = segment.end().position;
-        // An entry is smaller than the marker it means.
+        // An entry is smaller than the marker that it was made from.
         let read = |log: &Path| self.disk.read_small(&beside(log, TRANSACTION_INDEX), most);
         let bytes = match segment.by_name(read) {
             Ok(None) => return Ok(Vec::new()),

@@ -21,7 +21,8 @@ use crate::partition::transactions::tailed::Decided;
 use crate::partition::{Leader, PartitionCore, Tailing};
 use crate::segment::Segment;
 
-/// With more than so many, what is after a reader is forgotten.
+/// With more aborted transactions than this, those before the reader's offset are forgotten: markers are looked for anew
+/// from there on.
 const MAX_ABORTED: usize = 1 << 16;
 
 /// How transactions end, by the batches from one offset to another.
@@ -47,7 +48,7 @@ impl Ends {
         }
     }
 
-    /// Whether they report batches of `segment` from this offset on, or can be brought to do so.
+    /// Whether they cover the batches of `segment` from this offset on, or can be extended to do so.
     fn are_of(&self, segment: &Segment, from: u64) -> bool {
         let is_damaged = self.damaged_at.is_some_and(|at| (segment.base()..from).contains(&at));
         (self.from..=self.end_offset).contains(&from) && !is_damaged && self.aborted.len() <= MAX_ABORTED
@@ -74,8 +75,8 @@ impl Ends {
         }
     }
 
-    /// The batches from `at` to before `end_offset` are damaged: what their index says of them is all there is. What it does not
-    /// report counts as committed, as for a broker.
+    /// The batches from `at` to before `end_offset` are damaged: what their index says of them is all there is. A transaction
+    /// that it does not list counts as committed, as for a broker.
     fn skip_damage(&mut self, at: u64, end_offset: u64, index: Vec<AbortedTransaction>) {
         for mut ended in index.into_iter().filter(|one| (at..end_offset).contains(&one.last_offset)) {
             let first = self.open.remove(&ended.producer_id);

@@ -47,7 +47,7 @@ pub(in crate::partition) struct KnownProducers {
     pub(in crate::partition) loaded: Option<u64>,
 }
 
-/// Names in the directory that report producers, and what was found out by them.
+/// The files of the directory that are about producers, by their names, and what was found out by them.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct FoundProducers {
     /// Offsets in the names of snapshots, ascending.
@@ -346,8 +346,8 @@ impl Leader {
         self.reading.stability.publish(first_open);
     }
 
-    /// Takes over what all batches below `end_offset` report producers in place of what a snapshot did, and writes that down where
-    /// the log ends or, while it is appended to, where its segment will end.
+    /// Replaces the state of producers by a snapshot with the one by all batches below `end_offset`, and writes that to a
+    /// snapshot where the log ends or, while it is appended to, where its segment will end.
     pub(super) fn adopt_producers(&self, state: ProducerState, end_offset: u64) -> Result<()> {
         let first_open = state.first_open();
         let is_active = matches!(&*self.writer.appender(), Appender::Active { .. });

@@ -39,7 +39,7 @@ impl Tailing {
         Ok(())
     }
 
-    /// What the newest snapshot reports, where the batches bear it out; else it is to be found from the first batch on.
+    /// What the newest snapshot says, where the batches bear it out; else it is to be found from the first batch on.
     fn decided_by_files(&self, end: u64) -> Result<Decided> {
         let start = self.log_start();
         let names = FoundProducers::among(&self.disk.list(&self.directory)?);

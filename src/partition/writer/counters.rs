@@ -13,7 +13,7 @@ pub(super) struct Counters {
     syncs: AtomicU64,
 }
 
-/// One check the counters. Each is right, but they need not be of one moment.
+/// The counters, read once. Each is right, but they need not be of one moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counted {
     pub(crate) batches: u64,

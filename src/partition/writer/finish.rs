@@ -6,7 +6,7 @@
 //! |---|---|
 //! | a write or a sync | the partition is poisoned: what the kernel could not write once it takes for written |
 //! | an open | no mark moves, and the same is tried again |
-//! | a check a file, a cut, anything about an index file | the records are durable; the rest is done another time |
+//! | a query of a file, a cut, anything about an index file | the records are durable; the rest is done another time |
 //!
 //! The directory is opened before a segment is made in it and kept open as long as segments wait, so that a process
 //! without descriptors gets its error where nothing has changed yet, and never between an append and its sync.

@@ -5,9 +5,9 @@
 //! | durable end | every record is on disk, and every directory entry it needs |
 //! | recovery point | the same, and indexes are in their final form: it need not be checked again |
 //!
-//! A failed sync is final: the system takes the pages for written and reports one caller only. So all syncs of a partition
-//! run under one lock, the first failure is noted before the lock is released, and none succeeds after it. What can be
-//! done again is no such failure: see [`finishing`](crate::partition::writer::finish).
+//! A failed sync is final: the system takes the pages for written and reports the failure to one caller only. So all syncs
+//! of a partition run under one lock, the first failure is noted before the lock is released, and none succeeds after it.
+//! What can be done again is no such failure: see [`finishing`](crate::partition::writer::finish).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,7 +94,7 @@ impl Leader {
 
     pub(super) fn poison_by(&self, appender: &mut Appender, cause: PoisonCause) -> Error {
         let cause = self.note_cause(cause);
-        // What was not checked yet can be read all the same: looking at it ends in the same state.
+        // A partition that is not loaded yet can be read all the same: loading it ends in the same state.
         if !matches!(appender, Appender::Unloaded | Appender::Ended) {
             *appender = Appender::Poisoned;
         }
@@ -226,7 +226,7 @@ impl Leader {
         self.writer.refuse_failed().and(outcome)
     }
 
-    /// Everything appended before the call on disk. Appends continue meanwhile. An error other than `Poisoned` leaves
+    /// Makes everything durable that was appended before the call. Appends continue meanwhile. An error other than `Poisoned` leaves
     /// the partition as it is: the same call can succeed later, and the background tries it too.
     pub(crate) fn sync(self: &Arc<Self>) -> Result<()> {
         // First: what is appended from here on may not be covered, and asks anew.
@@ -285,7 +285,7 @@ impl Leader {
                     self.writer.failure.get_or_init(|| self.cause(failure));
                 })
             }
-            // Never checked, or it could not be loaded, which the open has reported.
+            // Never loaded, or loading failed, which the open has reported.
             (Appender::Unloaded | Appender::Idle { .. } | Appender::Poisoned | Appender::Ended, _) => {
                 self.writer.refuse_failed()
             }

@@ -9,7 +9,7 @@ use crate::format::batch::BatchBuilder;
 use crate::partition::{AppendAt, AppendRequest, Appender, Leader};
 use crate::segment::MAX_OFFSETS;
 
-/// A batch without records means no more offsets than this: whatever else is in its segment, it has room there.
+/// A batch without records covers no more offsets than this: whatever else is in its segment, it has room there.
 const MAX_GAP: u64 = MAX_OFFSETS / 2;
 
 impl Leader {

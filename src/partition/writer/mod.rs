@@ -154,7 +154,7 @@ impl Leader {
         Ok(writer)
     }
 
-    /// Reports readers in other processes which segment grows now.
+    /// Shows readers in other processes which segment grows now.
     pub(super) fn show(&self, writer: &SegmentWriter) {
         let take = || self.context.live.as_ref()?.take(self.topic_id, self.id.partition());
         if let Some(live) = self.writer.live.get_or_init(take) {

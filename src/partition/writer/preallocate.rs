@@ -1,6 +1,6 @@
 //! The file of the next segment, made before it is needed: a roll is a rename then.
 //!
-//! It has a name of its own that no broker checks, holds nothing, and is rebuilt after a crash.
+//! It has a name of its own that no broker reads, holds no records, and is made anew after a crash.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -27,7 +27,8 @@ const ACCESS_DENIED: i32 = 5;
 const INVALID_HANDLE: i32 = 6;
 const SHARING_VIOLATION: i32 = 32;
 const NOT_SUPPORTED: i32 = 50;
-/// A program that opens a file, as scanners and indexers do, is given half of this and a bit more to be done with it.
+/// The last and longest pause. A program that has opened a file, as scanners and indexers do, gets nearly twice as long to
+/// close it.
 const MAX_PAUSE: Duration = Duration::from_millis(64);
 
 /// Open a link itself instead of what it points to.
@@ -150,7 +151,7 @@ fn retried(patient: impl Fn() -> bool, attempt: impl Fn() -> io::Result<()>) -> 
                     && pause <= MAX_PAUSE
                     && patient() =>
             {
-                // No limit is raised.
+                // No thread sets this signal: a pause.
                 Signal::default().wait(Instant::now().checked_add(pause));
                 pause *= 2;
             }

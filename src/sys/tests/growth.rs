@@ -1,5 +1,5 @@
-//! loom runs every interleaving of the writer of a growing file with the thread that works ahead of it and the one that seals
-//! it: the shipped code, over real files, which each run makes anew. Run with
+//! loom runs every interleaving of the writer of a growing file with the preallocation thread and the thread that seals the
+//! file: the shipped code, over real files, which each run makes anew. Run with
 //! `RUSTFLAGS="--cfg loom" cargo test --no-default-features --lib log_writer::model::`.
 
 use loom::thread;

@@ -1,4 +1,4 @@
-//! What cannot be checked.
+//! Paths of which the system does not say what is there.
 
 use std::fs;
 
@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::sys::EntryKind;
 use crate::sys::disk::kind_of;
 
-/// A directory that cannot be checked for a moment is not a directory that is gone: recovery would call it damaged, a
-/// compaction leave files, and what was kept aside be written over.
+/// A directory that cannot be examined for a moment must not be taken for one that is gone: recovery would call it damaged,
+/// a compaction would leave files, and files that were set aside would be written over.
 #[test]
 fn what_cannot_be_examined_is_not_taken_for_missing() {
     let directory = tempfile::tempdir().unwrap();

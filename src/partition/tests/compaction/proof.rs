@@ -1,4 +1,4 @@
-//! What a pass is reported by checkpoints and indexes, which may be wrong: nothing goes, and nothing comes back, for that.
+//! Checkpoints and indexes that a run goes by may be wrong: nothing goes, and nothing comes back, for that.
 
 use std::fs;
 use std::time::Duration;

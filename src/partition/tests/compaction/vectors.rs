@@ -112,7 +112,7 @@ fn a_tombstone_goes_at_the_time_that_another_has_given_it() {
     }
 }
 
-/// A batch without records reports its producer as long as that has no later one.
+/// A batch without records keeps its producer known as long as that has no later one.
 #[test]
 fn the_header_of_a_producer_stays_as_long_as_it_is_the_last() {
     let (bench, bytes) = (Bench::new(2000), vector("gen_empty_batch.bin"));
