@@ -57,9 +57,9 @@ impl EventLog {
     /// end is truncated: [`recovery`](Self::recovery) reports it.
     ///
     /// # Errors
-    /// `Locked` if another log or a Kafka broker holds the directory, `PartOfCluster` if other nodes of a cluster have a part in
-    /// it, `InvalidInput` if the path is not a directory, leads
-    /// through a link to nothing, or if the directory is not a log's and none can be made in it, `Corrupt` if what describes the log as a whole is damaged, `Io`.
+    /// `Locked` if another log or a Kafka broker holds the directory, `PartOfCluster` if other nodes of a cluster share it,
+    /// `InvalidInput` if the path is not a directory, leads through a link to nothing, or if the directory is not a log's and
+    /// none can be made in it, `Corrupt` if what describes the log as a whole is damaged, `Io`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::options().open(path)
     }
@@ -281,9 +281,9 @@ impl EventLog {
         self.directory.metrics()
     }
 
-    /// Does everything that is due in the background by now, in a fixed order: lingering batches, space before
-    /// writers, final forms of sealed segments, syncs, retention, checkpoints. With [`Maintenance::Manual`](crate::Maintenance::Manual)
-    /// nothing else does it; beside running threads it is merely early.
+    /// Does everything that is due in the background by now, in a fixed order: lingering batches, preallocation, final forms of
+    /// sealed segments, syncs, retention, checkpoints. With [`Maintenance::Manual`](crate::Maintenance::Manual) nothing else
+    /// does it; beside running threads it is merely early.
     ///
     /// ```
     /// use std::time::Duration;
@@ -307,8 +307,8 @@ impl EventLog {
 
     /// Returns when everything appended before the call is fsynced, in all topics.
     ///
-    /// A checkpoint of how far that is is written too. Without it the next open has more to check after a crash, so if it
-    /// cannot be written that is an [event](crate::Event::MaintenanceFailed) and no error.
+    /// The recovery points are written to their checkpoint too. Without them the next open has more to check after a crash, so
+    /// if they cannot be written that is an [event](crate::Event::MaintenanceFailed) and no error.
     ///
     /// After an error the partition that failed takes no more records until the log is opened anew. The others are synced
     /// all the same.
@@ -316,7 +316,7 @@ impl EventLog {
         self.directory.sync()
     }
 
-    /// Makes a copy of the log as it is now, in a directory of its own, while the log is used: a backup.
+    /// Makes a copy of the log as it is now, in a directory of its own, while the log is in use: a backup.
     ///
     /// The snapshot is the log at one point. Everything that was acknowledged before the call is in it; a record that was
     /// sent after another one was acknowledged is not in it without the other, whatever partitions they are of. The same
@@ -328,12 +328,13 @@ impl EventLog {
     /// A hard link is the same file: what damages it on the disk damages both. A backup that is to outlive the disk has to be on
     /// another one. Neither log ever writes to a file that the other has too.
     ///
-    /// Appends wait while the point is written down, for which no file is touched. Everything else happens beside them. Deleted records and topics keep their space until the snapshot is made, and no compaction ends.
-    /// One snapshot is made at a time; the next one waits for it.
+    /// Appends wait while the point is recorded, which touches no file. Everything else is done while appends continue. Deleted
+    /// records and topics keep their space until the snapshot is made, and no compaction ends before that. One snapshot is made
+    /// at a time; the next one waits for it.
     ///
     /// `to` must be absent or an empty directory, outside of every log, and its parent must be there. The snapshot is made in
     /// `to` with the ending `.stratalog-snapshot-unfinished` and renamed at the end. After an error, the death of the process
-    /// or a power failure `to` is absent or empty, or the whole snapshot. What is left of one that was not finished is removed
+    /// or a power failure `to` is absent, empty, or the complete snapshot. What is left of one that was not finished is removed
     /// by the next one to the same directory.
     ///
     /// The snapshot has the ids of the log (`cluster.id`, `node.id`, `directory.id`, topic ids), so that it can take its place.
@@ -360,20 +361,21 @@ impl EventLog {
     ///
     /// # Errors
     /// `InvalidInput` for a `to` that is not as described, which says what would be right; `ReadOnly` if the log is only read:
-    /// a reader cannot make the writer wait. `Locked` if another process is making a snapshot there. `Corrupt` if
-    /// a partition cannot be opened or the end of one does not hold together; older segments are not read, and what is damaged
-    /// in them is damaged in the snapshot. [`Poisoned`](crate::Error::Poisoned) after a change of topics whose outcome is
-    /// unknown. `Closed` if the log is closed meanwhile. `StorageFull` and `Io`. After all of them the log is what it was.
+    /// a reader cannot make the writer wait. `Locked` if another process is making a snapshot there. `Corrupt` if a partition
+    /// cannot be opened or the end of one is inconsistent; older segments are not read, and what is damaged in them is damaged
+    /// in the snapshot. [`Poisoned`](crate::Error::Poisoned) after a change of topics whose outcome is unknown. `Closed` if the
+    /// log is closed meanwhile. `StorageFull` and `Io`. After all of them the log is what it was.
     pub fn snapshot_to(&self, to: impl AsRef<Path>) -> Result<Snapshot> {
         snapshot::snapshot_to(&self.directory, to.as_ref())
     }
 
     /// Makes the directory ready for a Kafka broker, closes the log, and says what was done and how to start the broker.
     ///
-    /// A closed directory is one that a broker takes over as it is. What this does beyond [`close`](Self::close) concerns
-    /// what shows only later: it aborts transactions that no coordinator knows of, so that readers of committed records
-    /// do not wait for ever; it writes committed offsets again that the broker would forget for their age; it has the broker return producer ids above all in use, so that it does not take new
-    /// records for old ones; and it warns of records that the broker would delete for their age.
+    /// A closed directory is one that a broker takes over as it is. What this does beyond [`close`](Self::close) concerns what
+    /// shows only later: it aborts transactions that no coordinator knows of, so that readers of committed records do not wait
+    /// for ever; it commits again the offsets that the broker would expire for their age; it has the broker assign producer ids
+    /// above all that are in use, so that the broker does not take new records for old ones; and it warns of records that the
+    /// broker would delete for their age.
     ///
     /// Producers and consumers get [`Closed`](crate::Error::Closed) afterwards, as with [`close`](Self::close). Should
     /// the process die meanwhile, the directory is as good as before: call it again.

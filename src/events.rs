@@ -33,7 +33,8 @@ pub enum Event {
         base_offset: u64,
     },
     /// Appends to a partition wait for an fsync, because the device is slower than they are: twice as many bytes are unsynced
-    /// as [`OpenOptions::background_sync`](crate::OpenOptions::background_sync) allows. Reported each time that one has to wait while none does.
+    /// as [`OpenOptions::background_sync`](crate::OpenOptions::background_sync) allows. Reported each time that an append has
+    /// to wait while no other one waits.
     AppendsStalled {
         /// The partition.
         partition: TopicPartition,
@@ -141,12 +142,12 @@ pub enum Event {
         partition: TopicPartition,
         /// The offsets.
         offsets: Range<u64>,
-        /// The partition was compacted, or may have been, so they are lost only if no compaction took them out; they are
-        /// passed over when the partition is read. `false`: they are lost, and reading stops there with `Corrupt`.
+        /// The partition was compacted, or may have been, so they are lost only if no compaction took them out; readers pass
+        /// over them. `false`: they are lost, and reading stops there with `Corrupt`.
         maybe_compacted: bool,
     },
-    /// An index or a snapshot of producers did not agree with the batches it was made from. What was asked of it was
-    /// answered from the batches; the index was made from them anew.
+    /// An index or a snapshot of producers did not agree with the batches it was made from. The call that used it was answered
+    /// from the batches; the file was rebuilt from them.
     IndexRebuilt {
         /// The partition.
         partition: TopicPartition,
@@ -214,7 +215,7 @@ pub enum Event {
 }
 
 /// What happens in the background of a log, from the call of [`EventLog::events`](crate::EventLog::events) on. The first
-/// listener of a log also gets what its opening had to tell.
+/// listener of a log also gets the events of its opening.
 ///
 /// Keeps the log neither open nor waiting: up to 1,024 events are held, then [`Event::Missed`] counts. As an iterator
 /// it waits for the next event and ends when the log is closed.
@@ -235,7 +236,7 @@ pub struct Events {
     missed: Arc<AtomicU64>,
 }
 
-/// The side that shows it. Cloned into the rooms where things happen.
+/// The emitting side. Cloned into the modules where things happen.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Announcer(Arc<Listeners>);
 
@@ -288,7 +289,7 @@ impl Announcer {
         Events { queue: events, missed }
     }
 
-    /// Reports every listener.
+    /// Sends an event to every listener.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
         if self.0.count.load(Ordering::Relaxed) == 0 {
             return;

@@ -8,7 +8,7 @@ use stratalog::Error;
 
 use super::output::complain;
 
-/// A process whose number the system does not tell.
+/// A process whose number the system does not report.
 const ANOTHER: &str = "another process";
 
 /// How a command ends.
@@ -51,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// Reports the user, and says what the program exits with.
+    /// Reports the failure to the user, and returns the exit code.
     pub(super) fn report(self) -> ExitCode {
         match self {
             Self::Usage(what) => {

@@ -33,9 +33,9 @@ impl Stop {
         Self(Arc::default())
     }
 
-    /// From now on a first Ctrl-C, a hang-up or a polite kill is only noted. A command that never looks is not to call
-    /// this, and others not before the log is open: such a signal ends the process then, as is usual, and a recovery that
-    /// is ended that way begins anew the next time.
+    /// From now on a first Ctrl-C, a hang-up or a SIGTERM is only recorded. A command that never checks for it must not call
+    /// this, and no command before the log is open: such a signal ends the process then, as is usual, and a recovery that is
+    /// ended that way begins anew the next time.
     pub(super) fn on_signals() -> Outcome<Self> {
         let stop = Self(Arc::default());
         let noted = stop.clone();

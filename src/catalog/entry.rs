@@ -38,7 +38,7 @@ pub(crate) struct TopicEntry {
     /// By partition.
     noted: RwLock<Vec<Noted>>,
     limits: LogLimits,
-    /// What the topic keeps if its settings do not say.
+    /// The topic's retention if its settings record none.
     retention: DefaultRetention,
     /// Held while a user's function makes a new configuration from the present one.
     altering: ReentrantMutex<RefCell<()>>,
@@ -76,7 +76,7 @@ pub(super) struct Surroundings<'c> {
     pub(super) context: &'c PartitionContext,
     pub(super) node: i32,
     pub(super) limits: LogLimits,
-    /// What topics keep that do not say.
+    /// The retention of topics that record none.
     pub(super) retention: DefaultRetention,
 }
 

@@ -22,7 +22,7 @@ impl Catalog {
         self.changes.lock().state.next_producer_id()
     }
 
-    /// Sees to it that a broker returns no producer id below `next`. Returns whether that had to be written.
+    /// Sees to it that a broker assigns no producer id below `next`. Returns whether that had to be written.
     pub(crate) fn reserve_producer_ids(&self, next: i64, now: i64) -> Result<bool> {
         let mut changes = self.changes.lock();
         // A broker that finds the number going down dies of it.

@@ -297,7 +297,7 @@ pub(super) fn snapshot_name(name: &str) -> Option<(u64, u32)> {
 }
 
 impl Snapshot {
-    /// Replays all of the snapshot. It was renamed into place when it was complete, so all of it must be whole.
+    /// Replays all of the snapshot. It was renamed into place when it was complete, so all of it must be valid.
     fn read(&self, disk: &Disk, state: &mut State) -> Result<()> {
         let file = disk.read_small(&self.path, MAX_SNAPSHOT_BYTES)?.unwrap_or_default();
         let (mut position, mut expected) = (0, 0);

@@ -275,8 +275,8 @@ impl Catalog {
         }
     }
 
-    /// Offset in the metadata log after the records of all partitions that are there. Those that are made later are noted
-    /// there or further on.
+    /// Offset in the metadata log after the records of all partitions that are there. Partitions that are made later have their
+    /// records at this offset or after it.
     pub(crate) fn end_of_partitions(&self) -> u64 {
         let newest = |topic: &Arc<TopicEntry>| topic.made_at(topic.partitions().len().checked_sub(1)?);
         self.snapshot().values().filter_map(newest).max().map_or(0, |newest| newest + 1)
@@ -337,7 +337,7 @@ impl Catalog {
         self.context.retain();
     }
 
-    /// What this thread writes from here on is for, as long as what it returns lives.
+    /// Says what the writes of this thread are for, as long as the returned guard lives.
     pub(crate) fn spend(&self, purpose: Purpose) -> Spending {
         self.dir.disk().spend(purpose)
     }
@@ -446,7 +446,7 @@ impl Catalog {
         }
     }
 
-    /// What topics keep that do not say.
+    /// The retention of topics that record none.
     pub(crate) fn default_retention(&self) -> DefaultRetention {
         DefaultRetention::of(&self.options.topic_defaults)
     }

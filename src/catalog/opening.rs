@@ -202,7 +202,7 @@ pub(super) struct Leftovers {
     pub(super) unknown: Vec<PathBuf>,
 }
 
-/// Reports directories of topics from those of deleted topics and from others.
+/// Separates directories of topics from those of deleted topics and from others.
 pub(super) fn leftovers(state: &State, found: Vec<FoundDirectory>, disk: &Disk) -> Result<Leftovers> {
     let mut leftovers = Leftovers::default();
     let mut removals: BTreeMap<Uuid, Removal> = BTreeMap::new();

@@ -32,9 +32,9 @@ pub(super) struct State {
     /// Names that may be too much like each other.
     alike: BTreeMap<String, BTreeSet<String>>,
     settings: BTreeMap<String, BTreeMap<String, String>>,
-    /// Names of topics that were to be compacted at some time, or of whose time so far the log does not tell.
+    /// Names of topics that were to be compacted at some time, or whose earlier settings the log does not show.
     compacted: BTreeSet<String>,
-    /// A broker was to compact whatever topic does not say otherwise.
+    /// A broker was configured to compact every topic that does not say otherwise.
     brokers_compact: bool,
     removed: Removed,
     features: BTreeMap<String, i16>,

@@ -59,7 +59,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Looks what another process has changed. Of a log of our own there is nothing to learn.
+    /// Looks for what another process has changed. In a log that this process writes there is nothing to find.
     pub(crate) fn refresh(&self) -> Result<()> {
         if !self.dir.disk().is_read_only() {
             return Ok(());

@@ -69,7 +69,7 @@ pub enum Mismatch {
     Fail,
     /// The topic stays as it is.
     Keep,
-    /// The topic gets what the call names: settings, and more partitions. Fewer than there are cannot be had.
+    /// The topic gets what the call names: settings, and more partitions. Their number cannot be lowered.
     Alter,
 }
 

@@ -38,8 +38,8 @@ pub enum ReadUpTo {
     /// Everything that is in the log.
     #[default]
     Visible,
-    /// Only what is on disk, so that what is done about a record never outlives the record. Wakes up when a sync has
-    /// ended: have producers sync, or set [`OpenOptions::background_sync`](crate::OpenOptions::background_sync).
+    /// Only what is fsynced, so that the effects of a record never outlive the record. A waiting poll wakes when an fsync has
+    /// completed: have producers sync, or set [`OpenOptions::background_sync`](crate::OpenOptions::background_sync).
     Durable,
 }
 
@@ -52,8 +52,8 @@ pub enum IsolationLevel {
     /// All records are returned. Kafka: `read_uncommitted`.
     #[default]
     ReadUncommitted,
-    /// Records of aborted transactions are left out, and nothing is read from the first record of a transaction on that
-    /// is still open, the [last stable offset](crate::PartitionOffsets::last_stable). Kafka: `read_committed`.
+    /// Records of aborted transactions are left out, and nothing is read from the first record of a still open transaction on,
+    /// the [last stable offset](crate::PartitionOffsets::last_stable). Kafka: `read_committed`.
     ReadCommitted,
 }
 
@@ -211,14 +211,15 @@ impl ConsumerConfig {
     }
 
     /// Whether each `poll` first commits what the one before returned, and `close` what the last one did. At least once:
-    /// what is being worked on when the program dies comes again. Default: `false`. Kafka: `enable.auto.commit`.
+    /// records that were being processed when the program died are delivered again. Default: `false`. Kafka:
+    /// `enable.auto.commit`.
     pub fn commit_on_poll(mut self, commit: bool) -> Self {
         self.commit_on_poll = commit;
         self
     }
 
-    /// What `Ok` from a commit means beyond that it is remembered, as for records that are sent. Default:
-    /// [`Durability::Buffered`]. A commit that is lost with the power makes records come again. Kafka: a broker's matter.
+    /// The durability of a commit that returned `Ok`, as for records that are sent. Default: [`Durability::Buffered`]. If a
+    /// power failure loses a commit, records are delivered again. Kafka: the broker decides it.
     pub fn commit_durability(mut self, level: Durability) -> Self {
         self.commit_durability = level;
         self
@@ -230,11 +231,11 @@ impl ConsumerConfig {
         self
     }
 
-    /// A member of a group that does not poll for this long is evicted: others get its partitions, its commits are
-    /// refused, and it joins anew at its next poll. That holds from [`subscribe`](crate::Consumer::subscribe) on, however
-    /// its last poll ended. The polls of other members notice it, so a member that is alone keeps its partitions until
-    /// another has joined or the group's positions are changed by hand. `None`: members are never evicted. Default: 5 minutes. Kafka: `max.poll.interval.ms`, with the same
-    /// default.
+    /// A member of a group that does not poll for this long is evicted: others get its partitions, its commits are refused, and
+    /// it joins anew at its next poll. That holds from [`subscribe`](crate::Consumer::subscribe) on, however its last poll
+    /// ended. The polls of other members notice it, so a member that is alone keeps its partitions until another has joined or
+    /// the group's positions are set or removed. `None`: members are never evicted. Default: 5 minutes. Kafka:
+    /// `max.poll.interval.ms`, with the same default.
     pub fn max_poll_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.max_poll_interval = interval.into();
         self

@@ -220,7 +220,7 @@ impl TopicConfig {
         TopicSettings::of(self)
     }
 
-    /// The same in a log that has a retention of its own for topics that do not say.
+    /// The same in a log that has a retention of its own for topics that record none.
     pub(crate) fn settings_with(&self, retention: DefaultRetention) -> TopicSettings {
         retention.complete(self)
     }

@@ -14,7 +14,7 @@ pub(crate) const RESERVED: [&str; 4] =
 
 /// What groups have committed.
 pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
-/// What transactions have come to.
+/// The states of transactions.
 pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
 /// Topics, partitions and their settings.
 pub(crate) const CLUSTER_METADATA: &str = "__cluster_metadata";

@@ -80,7 +80,7 @@ impl TopicSettings {
     }
 }
 
-/// What a topic keeps that does not say, in a log that is open: everything, unless the one who opened it says otherwise.
+/// The retention of topics that record none, in an open log: everything is kept, unless the options of the open say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct DefaultRetention {
     /// `None` is no limit.

@@ -1,4 +1,4 @@
-//! How a consumer remembers, in its group's name, how far it has come.
+//! How a consumer commits its positions for its group.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ impl Consumer {
     /// never released by a commit. Of a topic that was deleted nothing is remembered. Kafka's counterpart is `commitSync`.
     ///
     /// `Ok` means: remembered, safe from the death of the process, and from power loss as
-    /// [`ConsumerConfig::commit_durability`](crate::ConsumerConfig::commit_durability) says. It is in
-    /// `__consumer_offsets`, where a broker finds it. With [`ReadUpTo::Durable`] no position after what is durable is
-    /// committed: it is lowered to that.
+    /// [`ConsumerConfig::commit_durability`](crate::ConsumerConfig::commit_durability) says. It is in `__consumer_offsets`,
+    /// where a broker finds it. With [`ReadUpTo::Durable`] no position past the durable end is committed: it is lowered to that
+    /// end.
     ///
     /// # Errors
     /// `InvalidInput` without a group; `FencedGeneration` if the consumer was evicted from its group; `GroupNotEmpty` if
@@ -199,7 +199,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// The position that was committed last for the consumer's group in this partition, by whomever; `None` if there is
+    /// The position that was committed last for the consumer's group in this partition, also by others; `None` if there is
     /// none. Kafka's counterpart has the same name.
     ///
     /// # Errors

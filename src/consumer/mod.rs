@@ -478,7 +478,7 @@ fn readable_end(bounds: Bounds, config: &ConsumerConfig) -> u64 {
     }
 }
 
-/// A file that is missing, for one, because the topic was just deleted: then that is what there is to tell.
+/// A failure may come of a topic that was just deleted, as when its file is missing: then that is the error.
 fn cause_of(directory: &OpenDirectory, cursor: &Cursor, failure: Error) -> Error {
     match directory.refresh() {
         Ok(()) => cursor.log().refuse_ended().err().unwrap_or(failure),

@@ -122,9 +122,9 @@ impl Subscription {
 impl Consumer {
     /// Reads these topics as a member of the consumer's group: each poll says which of their partitions it has.
     ///
-    /// The group deals the partitions out among its members by [`ConsumerConfig::assignor`]; each partition is read by one
-    /// of them. Topics and partitions that are made later are read when they are there. Subscribing again changes what is
-    /// read. Kafka's counterpart has the same name.
+    /// The group assigns the partitions to its members by [`ConsumerConfig::assignor`]; each partition is read by one of them.
+    /// Topics and partitions that are made later are read when they are there. Subscribing again changes what is read. Kafka's
+    /// counterpart has the same name.
     ///
     /// # Errors
     /// `InvalidInput` without a group, without topics, after [`assign`](Self::assign), for what cannot be a topic's name
@@ -217,7 +217,7 @@ impl Consumer {
         match self.commit_processed() {
             // Evicted: others have these partitions, and this poll joins anew.
             Err(Error::FencedGeneration { .. }) => Ok(()),
-            // Deleted just now: this poll reports, and the next one commits the rest.
+            // Deleted just now: this poll reports it, and the next one commits the rest.
             Err(Error::NotFound { .. }) if self.subscription.is_some() => Ok(()),
             committed => committed,
         }

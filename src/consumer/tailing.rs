@@ -42,7 +42,7 @@ impl Consumer {
             if self.wake.take() {
                 return Waited::Woken;
             }
-            // What keeps it from looking is for the next fetch to tell.
+            // If the look fails, the next fetch returns the error.
             if self.refresh_end().is_err() || self.may_have_data() {
                 return Waited::News;
             }
@@ -57,7 +57,7 @@ impl Consumer {
         }
     }
 
-    /// Sleeps until the writer may have appended something, or a moment if it will not tell.
+    /// Sleeps until the writer may have appended something, or for a moment if the writer does not notify.
     fn sleep_until_notified(&self, left: Option<Duration>) {
         let left = left.unwrap_or(Duration::MAX);
         let view = self.directory.watch().and_then(|watch| watch.view());

@@ -373,7 +373,7 @@ impl OpenDirectory {
         self.dir.disk()
     }
 
-    /// What this thread writes from here on frees space in the end, as long as what it returns lives.
+    /// As long as the returned guard lives, what this thread writes counts as freeing space in the end.
     pub(crate) fn spend_for_freeing(&self) -> Spending {
         self.dir.disk().spend(Purpose::Freeing)
     }

@@ -113,16 +113,16 @@ impl OpenOptions {
         self
     }
 
-    /// Whether a directory is opened for writing although it belongs to one node of several, as that of a broker of a
-    /// stopped cluster: otherwise that is [`Error::PartOfCluster`](crate::Error::PartOfCluster). Default: `false`. Reading needs no
-    /// such word.
+    /// Whether a directory is opened for writing although it belongs to one node of several, as that of a broker of a stopped
+    /// cluster: otherwise that is [`Error::PartOfCluster`](crate::Error::PartOfCluster). Default: `false`. Reading does not
+    /// need this option.
     ///
     /// What is written then is in this directory alone. The open first raises the leader epoch of the metadata log by a
-    /// million, and with it those of the partitions that have copies elsewhere, of which this node becomes the leader and
-    /// only in-sync replica. No other node can have used these epochs for other bytes, so brokers that run on all the
-    /// directories later agree on one history, and cut the other one off. As a rule that is the one of this directory,
-    /// whose epochs are the higher ones: what the others have written since it was last with them is lost.
-    /// `docs/kafka.md` says how to start them. Kafka's counterpart is an unclean leader election.
+    /// million, and with it those of the partitions that have copies elsewhere, of which this node becomes the leader and only
+    /// in-sync replica. No other node can have used these epochs for other bytes, so brokers that run on all the directories
+    /// later agree on one history, and cut the other one off. As a rule they agree on the history of this directory, whose
+    /// epochs are higher: what the others have written since this node last ran with them is lost. `docs/kafka.md` says how to
+    /// start them. Kafka's counterpart is an unclean leader election.
     ///
     /// ```no_run
     /// use stratalog::EventLog;
@@ -166,7 +166,8 @@ impl OpenOptions {
         self
     }
 
-    /// Whether background work is done by threads or by [`run_maintenance`](crate::EventLog::run_maintenance). Default: [`Maintenance::Threads`].
+    /// Whether background work is done by threads or by [`run_maintenance`](crate::EventLog::run_maintenance). Default:
+    /// [`Maintenance::Threads`].
     pub fn maintenance(mut self, by: Maintenance) -> Self {
         self.maintenance = by;
         self
@@ -201,14 +202,13 @@ impl OpenOptions {
     }
 
     /// The number of partitions and the settings of topics that are made while the log is open, where
-    /// [`create_topic`](crate::EventLog::create_topic) is not given others. They are written down with the topic, so a
-    /// topic keeps them, and what is recorded of topics that exist stays as it is. Default: those of
-    /// [`TopicConfig::defaults`].
+    /// [`create_topic`](crate::EventLog::create_topic) is not given others. They are recorded with the topic, so a topic keeps
+    /// them, and what is recorded of topics that exist stays as it is. Default: those of [`TopicConfig::defaults`].
     ///
-    /// `retention.ms` and `retention.bytes` given here count besides for each topic that records none of its own, as long
-    /// as the log is open: Kafka's counterparts are `log.retention.ms` and `log.retention.bytes` of a broker. Without them
-    /// such a topic keeps everything, whatever broker made it. Topics that are made here record `retention.ms`, and Kafka's
-    /// internal topics are not affected.
+    /// `retention.ms` and `retention.bytes` given here also apply to each topic that records none of its own, as long as the
+    /// log is open: Kafka's counterparts are `log.retention.ms` and `log.retention.bytes` of a broker. Without them such a
+    /// topic keeps everything, whatever broker made it. Topics that are made here record `retention.ms`, and Kafka's internal
+    /// topics are not affected.
     ///
     /// Opening gives `InvalidInput` for what Kafka would refuse.
     ///
@@ -235,11 +235,10 @@ impl OpenOptions {
     }
 
     /// Bytes that the records of one batch may take when they are decompressed. A batch that takes more is not read:
-    /// [`Error::Unsupported`](crate::Error::Unsupported) names the limit. Nor is one written: a larger batch goes into the
-    /// log as it is, if `max.message.bytes` lets it, and is [`TooLarge`](crate::Error::TooLarge) otherwise. Bounds the
-    /// memory that a small file from another source can take. Raise it to read larger batches that a broker took. Batches
-    /// that are not compressed are read at any size. Holds while the log is open and is written nowhere. Default: 64 MiB; at most
-    /// 2 GiB.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) names the limit. Nor is one written: a larger batch goes into the log
+    /// uncompressed, if `max.message.bytes` allows it, and is [`TooLarge`](crate::Error::TooLarge) otherwise. Bounds the memory
+    /// that a small file from another source can take. Raise it to read larger batches that a broker took. Batches that are not
+    /// compressed are read at any size. Holds while the log is open and is written nowhere. Default: 64 MiB; at most 2 GiB.
     ///
     /// Kafka's consumers have no such limit.
     ///

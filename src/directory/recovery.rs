@@ -76,9 +76,8 @@ pub struct RecoveryReport {
     /// Whether the directory had been closed cleanly. Then nothing was scanned, and partitions are loaded when they are
     /// first used. So are those of a log that is only read, in any case.
     pub clean: bool,
-    /// Partitions that were scanned after an unclean stop, and those in which records are missing, as far as the names,
-    /// lengths and ends of files report that. What they do not tell is found by reading, and by
-    /// [`verify`](crate::inspect::verify).
+    /// Partitions that were scanned after an unclean stop, and those in which records are missing, as far as the names, lengths
+    /// and ends of files show it. What they do not show is found by reading, and by [`verify`](crate::inspect::verify).
     pub partitions: Vec<PartitionRecovery>,
     /// Partitions that could not be recovered, because what is damaged in them was safe before. Every use of them
     /// fails with the same error; nothing in them was touched.
@@ -112,7 +111,7 @@ pub(super) fn of_reader(catalog: &Catalog, clean: bool) -> RecoveryReport {
     report
 }
 
-/// Looks whether records are missing, by what reports that at little cost. Where there are, the partition is loaded.
+/// Looks for missing records, where that costs little. If there are any, the partition is loaded.
 fn survey(catalog: &Catalog, report: &mut RecoveryReport) {
     for partition in catalog.partitions() {
         // A failure to look is reported by the first use of the partition.

@@ -1,7 +1,7 @@
 //! A directory that is only read, while another process may be writing it.
 //!
-//! Nothing is locked and nothing is changed, but for a flag in `stratalog.live` that asks to be woken. There are no
-//! threads: each reader looks what is new.
+//! Nothing is locked and nothing is changed, but for a flag in `stratalog.live` that asks to be woken. There are no threads:
+//! each reader looks for what is new.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl OpenDirectory {
         self.tailing.watch.as_ref()
     }
 
-    /// Looks for topics and settings that another process has changed. Of a log of our own there is nothing to learn.
+    /// Looks for topics and settings that another process has changed. In a log that this process writes there are none.
     pub(crate) fn refresh(&self) -> Result<()> {
         if !self.dir.disk().is_read_only() {
             return Ok(());
@@ -130,7 +130,7 @@ impl OpenDirectory {
     }
 }
 
-/// The checkpoints that report every partition where it starts and what of it is on disk.
+/// The checkpoints that record where each partition starts, and up to where it is on disk.
 fn marks(root: &Path) -> [Option<Stamp>; 2] {
     [LOG_STARTS, RECOVERY_POINTS].map(|name| disk::stamp_of(&root.join(name)))
 }

@@ -269,11 +269,11 @@ impl Partition {
 
     /// Deletes all records below an offset and returns where the partition begins now.
     ///
-    /// They cannot be read from then on, also after a crash or a power failure: when this returns the new beginning is on
-    /// the disk, and so is what lies below it. Segments that hold nothing else are removed from the disk after
-    /// `file.delete.delay.ms`; what shares a segment with records that stay is removed with it. A consumer that is
-    /// before the new beginning gets [`Error::OffsetOutOfRange`]. An offset at or below the present beginning changes
-    /// nothing. Kafka's counterpart has the same name.
+    /// They cannot be read from then on, also after a crash or a power failure: when this returns, the new log start is
+    /// fsynced, and so are the records below it. Segments that hold nothing else are removed from the disk after
+    /// `file.delete.delay.ms`; what shares a segment with records that stay is removed with it. A consumer whose position is
+    /// below the new log start gets [`Error::OffsetOutOfRange`]. An offset at or below the present log start changes nothing.
+    /// Kafka's counterpart has the same name.
     ///
     /// # Errors
     /// `OffsetOutOfRange` past the high watermark, `StorageFull`, `Poisoned` if the partition takes no more writes; then
@@ -327,7 +327,7 @@ impl Partition {
     /// it all later segments stay. `None` if there is none such, and where time is no limit.
     ///
     /// The log's clock says what is the future; [`Event::KeptByFutureTimestamp`](crate::Event::KeptByFutureTimestamp) reports
-    /// of it once. A broker writes a warning.
+    /// it once. A broker writes a warning.
     ///
     /// ```
     /// # use std::time::Duration;

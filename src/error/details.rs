@@ -47,11 +47,11 @@ impl fmt::Display for TopicMismatch {
 pub struct DroppedRecords {
     /// The partition of the first of them.
     pub partition: TopicPartition,
-    /// Which of all records that `enqueue` took was the first of them; the producer's first record is 1.
+    /// The number of the first of them among all records that `enqueue` took; the producer's first record is 1.
     pub first: u64,
-    /// How many were dropped since a flush last said so.
+    /// How many were dropped since a flush last reported any.
     pub records: u64,
-    /// Why the first was: [`Error::TooLarge`] with the size of a batch of it alone.
+    /// Why the first was dropped: [`Error::TooLarge`] with the size of a batch of it alone.
     pub failure: Error,
 }
 

@@ -69,8 +69,8 @@ pub enum Error {
     ReadOnly,
     /// A record or batch is larger than the topic takes. Nothing was written.
     ///
-    /// What counts is the batch as it is written, compressed or not. One that is too large before it is compressed is not
-    /// tried where it is larger than what is read of a compressed batch, too:
+    /// What counts is the batch as it is written, compressed or not. A batch that is too large before it is compressed is not
+    /// compressed at all if it is also larger than what a compressed batch may decompress to:
     /// [`OpenOptions::max_decompressed_batch_bytes`](crate::OpenOptions::max_decompressed_batch_bytes).
     #[error(
         "{bytes} bytes in one batch, but the limit is {limit} (max.message.bytes of the topic, segment.bytes; before \
@@ -182,8 +182,8 @@ pub enum Error {
     /// A file holds bytes that cannot be what was written.
     #[error("{0}")]
     Corrupt(Box<Damage>),
-    /// A file holds something that this version does not read or write: a newer format, a codec whose cargo feature is
-    /// off, a batch that decompresses to more than is read of one.
+    /// A file holds something that this version does not read or write: a newer format, a codec whose cargo feature is off, a
+    /// batch that decompresses to more than the limit.
     #[error("{0}")]
     Unsupported(Box<Damage>),
     /// The operating system refused an operation: no descriptor was free, a permission was missing, a name was taken. Nothing
@@ -198,7 +198,7 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// The call was wrong; nothing was written, after [`Error::RecordsDropped`] nothing of those records.
+    /// The call was wrong. Nothing was written; after [`Error::RecordsDropped`], none of those records was.
     FixTheCall,
     /// The same call may succeed later; nothing was written.
     Retry,

@@ -15,7 +15,7 @@ const ABORT: i16 = 0;
 /// A record of a batch that is marked as a control batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ControlRecord {
-    /// The transaction of the batch's producer ends here, and its records do not count.
+    /// The transaction of the batch's producer ends here: it is aborted, and its records do not count.
     Abort {
         coordinator_epoch: i32,
     },

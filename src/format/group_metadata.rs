@@ -60,9 +60,9 @@ impl GroupMetadata {
         }))
     }
 
-    /// Since when the group has positions, if that is noted: an offset in the metadata log, after the records of all
-    /// partitions that were there. It is in place of the assignor, which a group without members has none of: brokers
-    /// read the record, choose an assignor when members come, and forget this.
+    /// Since when the group has positions, if that is noted: an offset in the metadata log, after the records of all partitions
+    /// that were there. It is in the field of the assignor, which a group without members does not need: brokers read the
+    /// record, choose an assignor when members come, and forget this.
     pub(crate) fn since(&self) -> Option<u64> {
         let protocol = self.protocol.as_deref().filter(|_| self.members.is_empty())?;
         protocol.strip_prefix(SINCE)?.parse().ok()

@@ -18,7 +18,7 @@ pub(crate) struct OffsetCommit<'a> {
     pub(crate) metadata: &'a str,
     /// When it was committed, in milliseconds since 1970.
     pub(crate) committed_at: i64,
-    /// The commit was to be forgotten then. Version 1 only.
+    /// When the commit expires. Version 1 only.
     pub(crate) expires_at: Option<i64>,
     /// Of the topic; zero if the commit is about whichever topic has the name. Version 4 only.
     pub(crate) topic_id: Uuid,
@@ -31,8 +31,8 @@ const TOPIC_ID_TAG: u32 = 0;
 
 impl<'a> OffsetCommit<'a> {
     /// Reads any known version. `None`: a newer one. A log with many positions is loaded by this, so that it does not go by the
-    /// list of fields in [`schema`](super::schema), which takes twice the time (measured); the tests of `schema` hold it against
-    /// the list.
+    /// list of fields in [`schema`](super::schema), which takes twice the time (measured); the tests of `schema` compare it
+    /// with the list.
     pub(crate) fn decode(value: &'a [u8]) -> Result<Option<Self>, Malformed> {
         let mut input = Input::new(value);
         let version = input.i16()?;

@@ -10,7 +10,7 @@ pub(crate) struct QuorumState {
     pub(crate) voters: Vec<i32>,
 }
 
-/// Reads the file. `None` if it does not tell an epoch; then nothing of it can be relied on.
+/// Reads the file. `None` if it names no epoch; then nothing in it can be relied on.
 pub(crate) fn parse(file: &[u8]) -> Option<QuorumState> {
     let text = str::from_utf8(file).ok()?;
     let leader_epoch = numbers(text, "leaderEpoch").next()?;

@@ -1,4 +1,5 @@
-//! How many bytes a thread has read, checked or gone through: what tests hold against what they should cost, in place of time.
+//! How many bytes a thread has read, checked or gone through: tests compare them with what a call should cost, instead of
+//! measuring time.
 
 use std::cell::Cell;
 

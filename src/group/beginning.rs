@@ -107,8 +107,8 @@ fn without_members(record: GroupMetadata) -> GroupMetadata {
 }
 
 impl GroupMember {
-    /// Where a partition begins that has no committed position: where its first owner has begun, or else at `place`, which
-    /// gets to know whether the partition was there when the group took its first position.
+    /// Where a partition begins that has no committed position: where its first owner has begun, or else at `place`, which is
+    /// passed whether the partition was there when the group took its first position.
     pub(crate) fn start(&self, of: &TopicPartition, place: impl FnOnce(bool) -> u64) -> Result<u64> {
         let mut state = self.group.state.lock();
         let was_there = self.coordinator.was_there(of, state.since)?;

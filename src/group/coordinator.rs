@@ -219,7 +219,7 @@ impl Coordinator {
         })
     }
 
-    /// Lets members go that had to poll by now.
+    /// Evicts members whose poll is overdue.
     fn evict(&self, group: &LiveGroup, state: &mut State, now: Moment) {
         let overdue = |shared: &MemberState| shared.due(now).is_some_and(|by| by <= now);
         let overdue =
@@ -240,7 +240,7 @@ impl Coordinator {
         state.remove(id);
         group.finish_change(&mut state, now);
         if state.membership.is_empty() && !state.is_gone {
-            // Only the age of what it committed goes by it, and without it by the last commit.
+            // Only the expiry of its commits depends on it; without it, they expire by the last commit.
             let _ = self.record_empty(group, &state);
             self.registry.remove(group, &mut state);
         }

@@ -103,7 +103,7 @@ impl Membership {
         self.rebalance();
     }
 
-    /// Lets a member go, whether it wants to or is evicted.
+    /// Removes a member that leaves or is evicted.
     pub(crate) fn leave(&mut self, id: &str) {
         if let Some(gone) = self.members.remove(id) {
             for partition in &gone.owned {

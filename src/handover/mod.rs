@@ -1,8 +1,8 @@
 //! Making a log ready for a Kafka broker, and saying what was done.
 //!
-//! A directory of ours is one that a broker takes over as it is. What is done here is what only shows later: a
-//! transaction that never ends, producer ids that are assigned twice, committed offsets that a broker takes for
-//! forgotten, settings that it refuses to start with.
+//! A directory of ours is one that a broker takes over as it is. What is done here is what only shows later: a transaction that
+//! never ends, producer ids that are assigned twice, committed offsets that a broker would expire, settings that it refuses to
+//! start with.
 //!
 //! | file | what |
 //! |---|---|

@@ -49,8 +49,8 @@ impl HandoverOptions {
         self
     }
 
-    /// Host and port of the controller, which is part of the same process. Default: `localhost` and 9093. A directory
-    /// whose quorum is noted in it keeps the address that is noted.
+    /// Host and port of the controller, which is part of the same process. Default: `localhost` and 9093. A directory in which
+    /// the quorum is recorded keeps the recorded address.
     pub fn controller(mut self, host: &str, port: u16) -> Self {
         self.controller = (host.to_owned(), port);
         self

@@ -20,7 +20,7 @@ pub struct OngoingTransaction {
     pub first_offset: u64,
 }
 
-/// A committed offset that a broker would have taken for forgotten.
+/// A committed offset that a broker would have expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecommittedOffset {

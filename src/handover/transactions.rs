@@ -1,7 +1,7 @@
 //! Which of the open transactions a coordinator will end.
 //!
-//! A broker ends those that its `__transaction_state` reports, when their time has passed. All others are unknown to it,
-//! and a reader that wants committed records would wait before them for ever.
+//! A broker ends those that its `__transaction_state` lists, when their time has passed. All others are unknown to it, and a
+//! reader that wants committed records would wait before them for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

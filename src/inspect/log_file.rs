@@ -12,7 +12,7 @@ use crate::sys::{Disk, PlainFile};
 /// Bytes read in one step. A larger batch gets a larger buffer, never more than the file holds.
 const STEP: usize = 1 << 20;
 
-/// A `.log` file, or a `.checkpoint` file of Kafka's metadata, opened to check its batches.
+/// A `.log` file, or a `.checkpoint` file of Kafka's metadata, opened to read its batches.
 ///
 /// Batches are returned as they lie there, whether their checksums match or not, as far as their lengths lead from one
 /// to the next: [`bytes_left`](Self::bytes_left) reports what cannot be a batch.

@@ -19,7 +19,7 @@ pub fn decode_control_record(key: &[u8], value: &[u8]) -> Option<String> {
     schema::control_words(kind, value)
 }
 
-/// Which records [`decode_coordinator_record`] is to put into words.
+/// Which records [`decode_coordinator_record`] is to decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CoordinatorTopic {

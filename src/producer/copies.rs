@@ -60,18 +60,18 @@ impl<'a> RecordCopy<'a> {
 }
 
 impl Producer {
-    /// Writes records with the offsets and timestamps that they have in another log, as one batch: all of them or none
-    /// are in the log. Offsets ascend, and may leave some out, before the first record, too: compactions do so. A partition
-    /// that never had records begins at the first one.
+    /// Writes records with the offsets and timestamps that they have in another log, as one batch: all of them or none are in
+    /// the log. Offsets ascend. They may have gaps, also before the first record, as compactions leave them. A partition that
+    /// never had records begins at the first of these offsets.
     ///
     /// For copies only: what the topic demands of new records, keys and timestamps near the clock, does not apply. Kafka
     /// has no counterpart for clients; its followers copy like this.
     ///
     /// # Errors
     /// `Conflict` if the first offset lies before the log end; `InvalidInput` if offsets do not ascend or are too far apart
-    /// (2³¹), if a record names another partition, or does not [go with](RecordCopy::shares_batch_with) the first one; `TooLarge`.
-    /// Then nothing was written. Nor was a record after `StorageFull` and `Io`, but a partition that never had records may
-    /// begin at the first offset then.
+    /// (2³¹), if a record names another partition, or does not [go with](RecordCopy::shares_batch_with) the first one;
+    /// `TooLarge`. Then nothing was written. After `StorageFull` and `Io` no record was written either, but a partition that
+    /// never had records may begin at the first offset.
     ///
     /// ```
     /// use stratalog::{EventLog, Record, RecordCopy, TopicConfig};

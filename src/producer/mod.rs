@@ -44,12 +44,12 @@ thread_local! {
 /// Writes records. Cheap to clone, shared by any number of threads; each thread's records keep their order within a
 /// partition.
 ///
-/// `Ok` means: in the log, visible to consumers, and safe from the death of the process. What more it means
-/// [`Durability`] says; the default is no more. With [`Durability::Synced`], or where the topic's `flush.messages` asks for
-/// a sync, an [`Error::Poisoned`] means that the outcome is unknown: the records may or may not be there when the log is
-/// opened again. In one case [`Error::Io`] does not mean that nothing was written: the log was found after a crash, and what
-/// was found cannot be read for its sync. Then the records are in the log and not yet durable, and the background continues
-/// trying to sync them.
+/// `Ok` means: in the log, visible to consumers, and safe from the death of the process. [`Durability`] can ask for more; the
+/// default does not. With [`Durability::Synced`], or where the topic's `flush.messages` asks for a sync, an [`Error::Poisoned`]
+/// means that the outcome is unknown: the records may or may not be there when the log is opened again. In one case
+/// [`Error::Io`] does not mean that nothing was written: the partition was recovered after a crash, and the recovered bytes,
+/// which are written again before an fsync of them counts, cannot be read. Then the records are in the log and not yet durable,
+/// and the background continues trying to sync them.
 ///
 /// ```
 /// use stratalog::{EventLog, Record, TopicConfig};

@@ -152,7 +152,7 @@ impl Pending {
         let before = batch.held();
         batch.builder.push(record, measured, timestamp);
         if batch.builder.bytes() > limits.written {
-            // Compressed it may have its place, and only writing it shows whether it has.
+            // Compressed it may fit, and only writing it shows whether it does.
             let outcome = batch.put(entry, log, encoding, producer.terms());
             batch.forget_records();
             self.taken += u64::from(outcome.is_ok());

@@ -1,9 +1,9 @@
 //! The directory that a snapshot is to be: where it may be, where it is made, and how it gets its name.
 //!
-//! It is made in a directory beside it, whose name says what it is, and is renamed when all of it is on disk. So
-//! after any stop the target is absent or whole. What a stop has left is removed by the next snapshot to the same target: a
-//! directory of that name is ours if nothing is in it but what is made there, the words that say so first. It is locked
-//! meanwhile, so no snapshot takes one that is being made for a leftover.
+//! It is made in a directory beside it, whose name says what it is, and is renamed when all of it is on disk. So after any stop
+//! the target is absent or complete. What a stop has left is removed by the next snapshot to the same target: a directory of
+//! that name is ours if nothing is in it but what is made there, the words that say so first. It is locked meanwhile, so no
+//! snapshot takes one that is being made for a leftover.
 
 use std::path::{Path, PathBuf};
 

@@ -122,7 +122,7 @@ fn formatter(class: &str) -> Result<Formatter, String> {
     }
 }
 
-/// Fewer system calls than the default of the library costs nothing here: what is read is printed at once.
+/// Larger than the library's default: it saves system calls and costs nothing here, since what is read is printed at once.
 const POLL_BYTES: usize = 1 << 20;
 /// How often it looks for new topics and partitions while it waits for records.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);

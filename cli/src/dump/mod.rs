@@ -189,7 +189,7 @@ pub(super) fn run(options: &Dump, session: &Session) -> Outcome {
         };
         let dumped = dumping.file(path, kind, options);
         if dumped.is_err() {
-            // What was printed before comes before the word about what was not.
+            // What was printed comes before the report of what was not.
             dumping.out.flush()?;
         }
         dumped?;
@@ -282,7 +282,7 @@ impl Dumping {
         let records = match batch.records() {
             Ok(records) => records,
             Err(failure) => {
-                // What was printed before comes before the word about it.
+                // What was printed comes before the report of it.
                 self.put()?;
                 self.out.flush()?;
                 output::complain(failure);

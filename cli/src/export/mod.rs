@@ -1,5 +1,5 @@
 //! `export`: everything in the directory as lines of JSON, those that `kafka-adopt` prints of what a broker serves. So two
-//! directories, or a directory and a broker's word, can be compared line by line.
+//! directories, or a directory and a broker, can be compared line by line.
 
 pub(super) mod groups;
 

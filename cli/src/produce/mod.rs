@@ -330,7 +330,7 @@ impl Writer {
 
     /// A failure, and what it means for the lines so far: how many of them are in the log.
     fn explain(&mut self, failure: Failure) -> Failure {
-        // What can still be written is; what cannot is counted and let go, so that the end does not try again.
+        // What can still be written is; what cannot is counted and dropped, so that the end does not try again.
         let rest = self.buffered.flush();
         if let Err(Error::RecordsDropped(more)) = &rest {
             self.dropped += more.records;

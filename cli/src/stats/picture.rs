@@ -104,7 +104,7 @@ impl Rows {
         if self.topics.is_empty() {
             lines.push(Style::new().dim().apply_to("no topics").to_string());
         }
-        // The heading, and the line that shows it what was left out.
+        // The heading, and the line that says what was left out.
         let room = room.saturating_sub(2);
         self.kept.truncate(usize::from(room > 1));
         let room = room.saturating_sub(self.kept.len());

@@ -77,7 +77,7 @@ impl Stats {
         }
     }
 
-    /// Checks all topics of a pattern, those that Kafka keeps for itself left out unless they are asked for by name.
+    /// Samples all topics of a pattern, those that Kafka keeps for itself left out unless they are asked for by name.
     pub(super) fn look(&mut self, log: &EventLog, pattern: Option<&Pattern>) -> Outcome {
         let time = self.looked.elapsed();
         self.looked = Instant::now();

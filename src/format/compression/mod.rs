@@ -235,8 +235,8 @@ impl<'a> Growing<'a> {
         Self { start: to.len(), to, limit }
     }
 
-    /// Makes room for the next piece. One byte more than the limit may come, so that what ends exactly there is reported
-    /// from what continues.
+    /// Makes room for the next piece. One byte more than the limit may come, so that output that ends exactly there is
+    /// distinguished from output that continues.
     fn with_room(&mut self, compressed: usize) -> std::result::Result<&mut Vec<u8>, Unreadable> {
         let produced = self.to.len() - self.start;
         if produced > self.limit {

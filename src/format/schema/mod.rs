@@ -1,7 +1,7 @@
 //! Records of Kafka's own topics, by the lists of their fields: [`Values`] for the codecs, which read from them, and JSON, with
-//! the names and in the form that Kafka's own tools print. The encoders, each of one version, are held against the lists by
+//! the names and in the form that Kafka's own tools print. The encoders, each of one version, are compared with the lists by
 //! what their tests read back. Committed offsets and their keys are the exception, for their number: they have decoders of
-//! their own, which a test here holds against the lists.
+//! their own, which a test here compares with the lists.
 //!
 //! A record is a list of fields. Which of them there are depends on its version, and so does how lengths are written: in
 //! flexible versions as small numbers, with tagged fields at the end of every struct.

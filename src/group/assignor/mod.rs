@@ -41,10 +41,11 @@ pub(crate) struct Claimant<'a> {
 /// One list of partitions per member, in the order of the members given; each sorted by topic, then number.
 pub(crate) type Assignment = Vec<Vec<TopicPartition>>;
 
-/// What Kafka's assignor of that name answers, against which tests hold [`target`] and the rounds that lead to it; `topics` gives each topic's number of partitions.
+/// What Kafka's assignor of that name answers. Tests compare [`target`], and the rounds that lead to it, with this; `topics`
+/// gives each topic's number of partitions.
 ///
-/// [`Assignor::CooperativeSticky`] holds back, for this round, the partitions that would pass from one member to another:
-/// they have no owner in the result. Once their owners have released them, the next round deals them out.
+/// [`Assignor::CooperativeSticky`] holds back, for this round, the partitions that would pass from one member to another: they
+/// have no owner in the result. Once their owners have released them, the next round assigns them.
 #[cfg(test)]
 pub(crate) fn assign(
     assignor: Assignor,

@@ -133,7 +133,7 @@ impl CommittedOffsets {
         shard.refuse_newer(replay.group(group).and_then(Group::newer_position))?;
         let offsets = replay.group(group).into_iter().flat_map(|group| &group.offsets);
         let counting = offsets.filter(|(of, stored)| self.counts(of, stored));
-        // As long as what is stored can be checked it is about a topic that was not rebuilt.
+        // `counts` has just shown that the commits are about the topics that have the names now.
         Ok(counting.map(|(of, stored)| (self.catalog.present(of), stored.committed())).collect())
     }
 
@@ -343,8 +343,8 @@ impl CommittedOffsets {
             .set("compression.type", "producer")
     }
 
-    /// Refuses partitions of topics that were deleted, or of which it is not known whether they were. The caller holds the shard's writer: what follows from a deletion
-    /// needs it too, and comes after what the caller writes.
+    /// Refuses partitions of topics that were deleted, or that may have been. The caller holds the shard's writer: what follows
+    /// from a deletion needs it too, and comes after what the caller writes.
     fn refuse_others<'p>(&self, partitions: impl IntoIterator<Item = &'p TopicPartition>) -> Result<()> {
         let mut known = None;
         partitions.into_iter().try_for_each(|of| {

@@ -1,6 +1,6 @@
-//! Committing again what a broker would take for forgotten.
+//! Committing again what a broker would expire.
 //!
-//! Offsets do not expire here unless that is asked for: a program may be off for a month. A broker forgets those of groups
+//! Offsets do not expire here unless that is asked for: a program may be off for a month. A broker expires those of groups
 //! without members after `offsets.retention.minutes`, within minutes of its start.
 
 use std::time::Duration;

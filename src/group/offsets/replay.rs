@@ -218,7 +218,7 @@ impl ReplayedGroups {
 #[cfg(any(fuzzing, test))]
 type Record<'r> = (Option<&'r [u8]>, Option<&'r [u8]>, Option<i64>, bool);
 
-/// Folds records, each with the producer of its transaction if it has one; the last field says that it ends that.
+/// Replays records, each with the producer of its transaction if it has one; the last field says whether the record ends it.
 #[cfg(any(fuzzing, test))]
 pub(crate) fn replay(records: Vec<Record<'_>>) {
     let mut replay = ReplayedGroups::default();

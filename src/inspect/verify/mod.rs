@@ -137,7 +137,7 @@ impl<'o> VerifyOptions<'o> {
         self
     }
 
-    /// Checks the partitions of these topics only, and at what belongs to no topic.
+    /// Checks the partitions of these topics only, and what belongs to no topic.
     pub fn topics<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.topics = Some(names.into_iter().map(Into::into).collect());
         self
@@ -262,7 +262,7 @@ pub fn verify(
     Ok(verifier.report)
 }
 
-/// Bytes of log between two words about progress.
+/// Bytes of log between two reports of progress.
 const PROGRESS_STEP: u64 = 4 << 20;
 
 /// One pass over a directory.
@@ -286,7 +286,7 @@ struct Verifier<'v, 'o> {
     now: i64,
     report: VerifyReport,
     total: u64,
-    /// Bytes that progress was last reported.
+    /// Bytes of log that had been checked when progress was last reported.
     reported: u64,
 }
 

@@ -5,7 +5,7 @@
 //! | an index | the three indexes of its log file | without the offset index, a broker and this crate make all three anew |
 //! | a snapshot of producers | it, and the mark of an orderly close | without the mark the state is made from the batches |
 //! | a checkpoint of offsets | it | without it more is checked |
-//! | a checkpoint of leader epochs | nothing: it is written anew | the batches tell |
+//! | a checkpoint of leader epochs | nothing: it is written anew | the batches show where epochs begin |
 //!
 //! Where batches are damaged nothing is taken away: what is beside them may help to repair them by hand.
 

@@ -25,7 +25,7 @@ pub(super) struct SegmentContext {
 /// What a batch came to.
 enum Step {
     Whole,
-    /// Nothing that is whole begins at this position.
+    /// No complete batch begins at this position.
     Broken {
         position: u64,
         reason: String,
