@@ -7,7 +7,7 @@
 //!
 //! | what | where it is | from when on |
 //! |---|---|---|
-//! | since when the group has positions | in the group's record in `__consumer_offsets`, as [`GroupMetadata::since`] | the group's first commit |
+//! | since when the group has positions | in its record in `__consumer_offsets`, as [`GroupMetadata::since`] | its first commit |
 //! | where a partition begins, with `End` | a commit like any other | before its first record is returned |
 //! | the same without `End` | in memory, while the group has members | the same |
 //!

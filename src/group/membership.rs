@@ -2,8 +2,8 @@
 //!
 //! | event | what changes |
 //! |---|---|
-//! | [`join`](Membership::join), [`leave`](Membership::leave), [`subscribe`](Membership::subscribe) | the target: generation + 1, computed at once |
-//! | [`reconcile`](Membership::reconcile), a member's poll | ownership, towards the target |
+//! | [`Membership::join`], [`Membership::leave`], [`Membership::subscribe`] | the target: generation + 1, computed at once |
+//! | [`Membership::reconcile`], a member's poll | ownership, towards the target |
 //!
 //! Ownership moves only when a member reconciles, in a poll. A member learns in one poll that a partition is revoked,
 //! still owns it until its next one, and releases it then; the member that the target gives it to takes it in a poll after
