@@ -87,6 +87,7 @@ pub(crate) use recovery::begun::holds_no_record;
 pub(crate) use recovery::epochs::record_epoch;
 pub use recovery::missing::MissingRecords;
 pub(crate) use recovery::missing::is_always_compacted;
+pub(crate) use recovery::unclean::SegmentEnd;
 pub(crate) use segments::SegmentList;
 pub(crate) use settings::{Flush, LogLimits, PartitionSettings, Retention};
 pub(crate) use tailing::Tailing;

@@ -11,6 +11,7 @@ use crate::format::control::ControlRecord;
 use crate::format::frame::{Frame, valid_batch_at};
 use crate::inspect::batch::BatchView;
 use crate::inspect::log_file::LogFile;
+use crate::partition::SegmentEnd;
 use crate::segment::{Batches, TRANSACTION_INDEX, relative_in_segment};
 use crate::sys::Tail;
 
@@ -219,9 +220,11 @@ impl Verifier<'_, '_> {
         let bytes = file.bytes().saturating_sub(position);
         let batches = Batches::new(file.plain(), file.bytes(), position, walk.expected);
         let zero = batches.rest_is_zero().unwrap_or(false);
-        // Known to have been on disk, or followed by more: then it is not what was just being written.
-        let lost = walk.expected < walk.recovery_point || place.next_base.is_some_and(|_| !zero);
-        if !self.is_clean() && !lost {
+        // Known to have been on disk, or followed by segments that recovery would take out of the log: then it is not what was just
+        // being written.
+        let end = SegmentEnd { next_offset: walk.expected, is_complete: false, next_base: place.next_base };
+        let is_lost = end.is_damaged(walk.recovery_point) || end.ends_log(zero);
+        if !self.is_clean() && !is_lost {
             self.report.tail_bytes += bytes;
             return false;
         }

@@ -12,7 +12,7 @@ pub(super) mod missing;
 pub(super) mod survey;
 mod takeover;
 mod truncate;
-mod unclean;
+pub(super) mod unclean;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

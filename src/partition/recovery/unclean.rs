@@ -32,6 +32,35 @@ use crate::sys::PlainFile;
 /// Bytes of batches between two reports of how far recovery has come.
 const SCAN_STEP: u64 = 64 << 20;
 
+/// Where the complete batches of a segment end, and what is after them: by these rules recovery decides about it, and `verify` says
+/// what recovery would do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SegmentEnd {
+    /// The offset after the last complete batch.
+    pub(crate) next_offset: u64,
+    /// The file ends there.
+    pub(crate) is_complete: bool,
+    /// Base offset of the next segment.
+    pub(crate) next_base: Option<u64>,
+}
+
+impl SegmentEnd {
+    /// The base offset of the next segment, if offsets are missing before it.
+    fn gap(&self) -> Option<u64> {
+        self.next_base.filter(|next| self.next_offset < *next)
+    }
+
+    /// Records that were on disk are not there. A gap after a complete file is no damage of the file.
+    pub(crate) fn is_damaged(&self, recovery_point: u64) -> bool {
+        self.next_offset < recovery_point && !(self.is_complete && self.gap().is_some())
+    }
+
+    /// Whether segments after it leave the log, because it ends in what is neither a complete batch nor preallocated space.
+    pub(crate) fn ends_log(&self, rest_is_zero: bool) -> bool {
+        !self.is_complete && !rest_is_zero && self.next_base.is_some()
+    }
+}
+
 /// A segment that was checked.
 enum Outcome {
     /// It is part of the log, as far as it holds together.
@@ -100,9 +129,13 @@ impl Loader<'_> {
             self.log.record_compacted();
         }
         self.refuse_newer(&file, &checked)?;
-        let gap = next_base.filter(|next| checked.next_offset < *next);
-        let is_complete = checked.position == length;
-        if checked.next_offset < point && !(is_complete && gap.is_some()) {
+        let end = SegmentEnd {
+            next_offset: checked.next_offset,
+            is_complete: checked.position == length,
+            next_base,
+        };
+        let gap = end.gap();
+        if end.is_damaged(point) {
             if let Some(next) = gap.filter(|next| *next <= point) {
                 return Ok(Outcome::Damaged(self.segment(base, length, next, true)?));
             }
@@ -112,11 +145,12 @@ impl Loader<'_> {
             let reason = "the next segment begins inside this one";
             return Err(self.corrupt(file.path(), checked.position, reason, base));
         }
-        let is_cut = !is_complete && !batches.rest_is_zero()?;
+        let rest_is_zero = end.is_complete || batches.rest_is_zero()?;
+        let is_cut = !rest_is_zero;
         let holds_more = is_cut && checked.reason != InvalidBatch::End && batches.valid_batch_follows()?;
         let is_end = match gap {
-            Some(_) if is_cut => true,
-            Some(_) => self.is_loss(checked.next_offset, is_complete, bases)?,
+            Some(_) if end.ends_log(rest_is_zero) => true,
+            Some(_) => self.is_loss(checked.next_offset, end.is_complete, bases)?,
             None => is_cut,
         };
         // What lies below the recovery point was checked before.
