@@ -227,14 +227,7 @@ fn defaults_of_the_log_are_written_down_with_new_topics() {
             limits: LogLimits { segment_bytes: 5000, ..LogLimits::default() },
             ..CatalogOptions::default()
         };
-        let checkpoints = Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), false)?;
-        Catalog::open(
-            &LogDir::new(dir.path().to_owned(), disk.clone()),
-            &checkpoints,
-            &PartitionContext::default(),
-            options,
-            NOW,
-        )
+        open_with(dir.path(), &disk, false, options)
     };
     let catalog = open(TopicConfig::new().partitions(3).retention(None).set("segment.ms", "5")).unwrap();
     let given = TopicConfig::new().set("segment.ms", "6");

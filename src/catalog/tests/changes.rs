@@ -54,16 +54,7 @@ fn an_open_catalog_keeps_nothing_of_topics_that_were_deleted() {
     let catalog = open(dir.path()).unwrap();
     assert!(!is_kept(&catalog));
 
-    let disk = Disk::for_reading(dir.path(), true);
-    let checkpoints = Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), false).unwrap();
-    let (context, options) = (PartitionContext::default(), CatalogOptions::default());
-    let tailing = Catalog::open_read_only(
-        &LogDir::new(dir.path().to_owned(), disk.clone()),
-        &checkpoints,
-        &context,
-        options,
-    )
-    .unwrap();
+    let tailing = open_to_tail(dir.path()).unwrap();
     assert!(!is_kept(&tailing));
     catalog.create(&[("second", TopicConfig::new())], NOW).unwrap();
     delete(&catalog, "second");

@@ -51,15 +51,7 @@ fn defaults_of_the_log_are_not_asked_for() {
         ..CatalogOptions::default()
     };
     open(dir.path()).unwrap().create(&[("a", TopicConfig::new())], NOW).unwrap();
-    let checkpoints = Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), false).unwrap();
-    let catalog = Catalog::open(
-        &LogDir::new(dir.path().to_owned(), disk.clone()),
-        &checkpoints,
-        &PartitionContext::default(),
-        options,
-        NOW,
-    )
-    .unwrap();
+    let catalog = open_with(dir.path(), &disk, false, options).unwrap();
     for name in ["a", "b", "b"] {
         catalog.ensure(name, &TopicConfig::new(), Mismatch::Fail, NOW).unwrap();
     }

@@ -57,14 +57,19 @@ fn open(root: &Path) -> Result<Catalog> {
 
 fn open_on(root: &Path, disk: &Disk) -> Result<Catalog> {
     let clean = root.join(".kafka_cleanshutdown").exists();
-    let checkpoints = Checkpoints::read(&LogDir::new(root.to_owned(), disk.clone()), clean)?;
-    Catalog::open(
-        &LogDir::new(root.to_owned(), disk.clone()),
-        &checkpoints,
-        &PartitionContext::default(),
-        CatalogOptions::default(),
-        NOW,
-    )
+    open_with(root, disk, clean, CatalogOptions::default())
+}
+
+pub(crate) fn open_with(root: &Path, disk: &Disk, clean: bool, options: CatalogOptions) -> Result<Catalog> {
+    let dir = LogDir::new(root.to_owned(), disk.clone());
+    Catalog::open(&dir, &Checkpoints::read(&dir, clean)?, &PartitionContext::default(), options, NOW)
+}
+
+/// The directory as another process sees it.
+pub(crate) fn open_to_tail(root: &Path) -> Result<Catalog> {
+    let dir = LogDir::new(root.to_owned(), Disk::for_reading(root, true));
+    let checkpoints = Checkpoints::read(&dir, false)?;
+    Catalog::open_read_only(&dir, &checkpoints, &PartitionContext::default(), CatalogOptions::default())
 }
 
 /// A new directory with an open catalog, and these topics of one partition each.

@@ -1,7 +1,6 @@
 use std::io;
 
 use super::*;
-use crate::catalog::log_dir::LogDir;
 use crate::sys::faults::{Faults, Operation};
 
 /// Commits that are not covered by one sync, one create, one write and so on.
@@ -28,17 +27,9 @@ fn whatever_fails_the_last_commit_that_succeeded_is_there() {
                 let faults = Faults::after(operation, nth, io::ErrorKind::Other, false);
                 // Without maps every append is an operation that can fail.
                 let disk = Disk { faults: faults.clone(), ..Disk::of(dir.path(), false, true) };
-                let checkpoints =
-                    Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), false).unwrap();
-                let options = CatalogOptions::default();
-                let catalog = Catalog::open(
-                    &LogDir::new(dir.path().to_owned(), disk.clone()),
-                    &checkpoints,
-                    &PartitionContext::default(),
-                    options,
-                    NOW,
-                );
-                let Ok(catalog) = catalog else { continue };
+                let Ok(catalog) = open_with(dir.path(), &disk, false, CatalogOptions::default()) else {
+                    continue;
+                };
                 let fixture = Fixture::of(dir, Arc::new(catalog));
                 let (failed_at, outcome) = commit_some(&fixture, level);
                 if !faults.have_struck() {

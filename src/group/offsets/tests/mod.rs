@@ -21,8 +21,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::CatalogOptions;
-use crate::catalog::checkpoints::Checkpoints;
-use crate::catalog::log_dir::LogDir;
+use crate::catalog::tests::{open_to_tail, open_with};
 use crate::events::{Event, Events};
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::{BatchLimits, Encoding};
@@ -30,7 +29,6 @@ use crate::format::coordinator_record::CoordinatorKey;
 use crate::format::crc::crc32c;
 use crate::format::header::{BatchHeader, CHECKSUMMED, Codec};
 use crate::format::record::RecordFields;
-use crate::partition::PartitionContext;
 use crate::sys::Disk;
 
 const LOG_FILE: &str = "00000000000000000000.log";
@@ -70,32 +68,13 @@ impl Fixture {
 
     fn open_on(dir: Arc<TempDir>, disk: &Disk) -> Self {
         let clean = fs::remove_file(dir.path().join(CLEAN_MARKER)).is_ok();
-        let checkpoints =
-            Checkpoints::read(&LogDir::new(dir.path().to_owned(), disk.clone()), clean).unwrap();
-        let options = CatalogOptions::default();
-        let catalog = Catalog::open(
-            &LogDir::new(dir.path().to_owned(), disk.clone()),
-            &checkpoints,
-            &PartitionContext::default(),
-            options,
-            NOW,
-        )
-        .unwrap();
+        let catalog = open_with(dir.path(), disk, clean, CatalogOptions::default()).unwrap();
         Self::of(dir, Arc::new(catalog))
     }
 
     /// The directory as another process sees it.
     fn read_only(dir: Arc<TempDir>) -> Self {
-        let disk = Disk::for_reading(dir.path(), true);
-        let log_dir = LogDir::new(dir.path().to_owned(), disk);
-        let checkpoints = Checkpoints::read(&log_dir, false).unwrap();
-        let catalog = Catalog::open_read_only(
-            &log_dir,
-            &checkpoints,
-            &PartitionContext::default(),
-            CatalogOptions::default(),
-        )
-        .unwrap();
+        let catalog = open_to_tail(dir.path()).unwrap();
         Self::of(dir, Arc::new(catalog))
     }
 
