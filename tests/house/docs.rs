@@ -104,3 +104,57 @@ fn exist(names: &[&str]) {
         assert!(source.contains(&format!("#[test]\nfn {test}()")), "{name} does not exist");
     }
 }
+
+/// What a text has in single backquotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// Names in backquotes that look like paths and lead nowhere, from the root or from `src`. Rooms that are still to come are named as
+/// such.
+fn dead_paths(text: &str) -> Vec<String> {
+    const TO_COME: [&str; 4] = ["transaction/", "replica/", "stream/", "share/"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (source, heart) = (root.join("src"), root.join("src/partition"));
+    let is_path = |name: &&str| name.ends_with(".rs") || name.ends_with('/');
+    let leads_nowhere = |name: &&str| {
+        let of_format = source.join("format");
+        ![root, &source, &heart, &of_format].iter().any(|folder| folder.join(name).exists())
+    };
+    let paths = quoted(text).into_iter().filter(is_path).filter(|name| !TO_COME.contains(name));
+    paths.filter(leads_nowhere).map(str::to_owned).collect()
+}
+
+/// Rooms and files of `src`, and the files of `partition/`, that a text does not name.
+fn unnamed(text: &str) -> Vec<String> {
+    let names = quoted(text);
+    let (_, heart) = text.split_once("## In `partition/`").expect("a section about the heart");
+    let of_heart = quoted(heart);
+    let mut found = Vec::new();
+    for (path, _) in crate::source::files("src").into_iter().filter(|(path, _)| !crate::source::is_test(path))
+    {
+        let mut parts = path.components().map(|part| part.as_os_str().to_str().unwrap());
+        let first = parts.next().unwrap();
+        let room = if first.ends_with(".rs") { first.to_owned() } else { format!("{first}/") };
+        let of_tests = room == "fuzzing.rs";
+        if !names.contains(&&*room) && !of_tests && !found.contains(&room) {
+            found.push(room);
+        }
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        if first == "partition" && stem != "mod" && !of_heart.contains(&stem) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_architecture_names_each_room_and_each_file_of_the_heart_and_none_that_is_not_there() {
+    let text = include_str!("../../ARCHITECTURE.md");
+    assert_eq!(dead_paths(text), Vec::<String>::new());
+    assert_eq!(unnamed(text), Vec::<String>::new());
+    // Both are found where they are planted.
+    assert_eq!(dead_paths("| `heart/` | see `partition/lost.rs` |"), ["heart/", "partition/lost.rs"]);
+    let without = text.replace("`keyed/`", "keyed").replace("`along`", "along");
+    assert_eq!(unnamed(&without), ["keyed/", "partition/recovery/along.rs"]);
+}
