@@ -193,7 +193,7 @@ impl SegmentWriter {
 
     /// Puts the batch after the last one and publishes it. It begins at `base_offset`, the next offset or one after it.
     /// `positioned`: by system call, not through the map.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append(
         &mut self,
         batch: &mut FinishedBatch<'_>,

@@ -61,7 +61,8 @@ impl Leader {
         if !request.indivisible {
             self.check_size(request.batch)?;
         }
-        self.append_checked(request)
+        let AppendRequest { batch, place, durability, .. } = request;
+        self.append_checked(batch, place, durability)
     }
 
     #[inline]
@@ -70,9 +71,13 @@ impl Leader {
         if bytes > limit { Err(Error::TooLarge { bytes, limit }) } else { Ok(()) }
     }
 
-    #[inline]
-    fn append_checked(self: &Arc<Self>, request: AppendRequest<'_, '_>) -> Result<Appended> {
-        let AppendRequest { batch, place, durability, .. } = request;
+    /// A function of its own, and the request is taken apart before it, so that what is asked for is passed in registers.
+    fn append_checked(
+        self: &Arc<Self>,
+        batch: &mut FinishedBatch<'_>,
+        place: AppendAt,
+        durability: Durability,
+    ) -> Result<Appended> {
         let bytes = batch.len();
         let mut appender = self.writer.appender();
         let was_idle = !matches!(&*appender, Appender::Active { .. });
