@@ -37,6 +37,19 @@ macro_rules! test_path {
 }
 pub(crate) use test_path;
 
+/// Starts a process. Wine on a busy machine at times loses one before it has begun, and `CreateProcess` fails with
+/// `ERROR_INTERNAL_ERROR`: nothing of the program has run, so it is started again.
+pub(crate) fn started<T>(mut start: impl FnMut() -> std::io::Result<T>) -> T {
+    const ERROR_INTERNAL_ERROR: i32 = 1359;
+    for _ in 0..10 {
+        match start() {
+            Err(lost) if cfg!(windows) && lost.raw_os_error() == Some(ERROR_INTERNAL_ERROR) => (),
+            result => return result.unwrap(),
+        }
+    }
+    start().unwrap()
+}
+
 /// One of the ways in and out of files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mode(pub(crate) WriteMode, pub(crate) ReadMode);

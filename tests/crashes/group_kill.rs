@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::common::{campaign, copy, end, test_path};
+use crate::common::{campaign, copy, end, started, test_path};
 use stratalog::{EventLog, Record, Topic, TopicConfig};
 
 const PARTITIONS: u32 = 4;
@@ -61,7 +61,8 @@ fn child() {
 fn run_and_kill(path: &Path, lifetime: Duration, least: usize) -> BTreeMap<u32, u64> {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", test_path!(child), "--nocapture", "--test-threads=1"]).env(DIRECTORY, path);
-    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    child.stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = started(|| child.spawn());
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let (mut committed, mut count, mut begun, mut killed) = (BTreeMap::new(), 0, None, false);
     let mut line = String::new();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::common::{Dice, MODES, Mode, campaign, copy, end, names, read, test_path};
+use crate::common::{Dice, MODES, Mode, campaign, copy, end, names, read, started, test_path};
 use stratalog::{Durability, EventLog, Producer, Record, Topic, TopicConfig};
 
 const PARTITIONS: u32 = 3;
@@ -109,7 +109,8 @@ fn start(path: &Path, round: usize) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", test_path!(child), "--nocapture", "--test-threads=1"]);
     child.env(DIRECTORY, path).env(ROUND, round.to_string());
-    child.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap()
+    child.stdout(Stdio::piped()).stderr(Stdio::inherit());
+    started(|| child.spawn())
 }
 
 /// Runs the child, kills it after `lifetime` from its first word on and at least so many words, which a slow system takes

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{MODES, test_path, texts};
+use crate::common::{MODES, started, test_path, texts};
 use stratalog::{Error, EventLog, Record, Remedy, TopicConfig};
 
 const DIRECTORY: &str = "STRATALOG_LOCKED_DIRECTORY";
@@ -37,13 +37,10 @@ fn child() {
 #[test]
 fn by_another_process() {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test_path!(child), "--nocapture"])
-        .env(DIRECTORY, dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test_path!(child), "--nocapture"]).env(DIRECTORY, dir.path());
+    child.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = started(|| child.spawn());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == "held"));
     is_held(dir.path(), child.id());

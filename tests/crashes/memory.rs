@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{self, test_path};
+use crate::common::{self, started, test_path};
 use stratalog::{EventLog, Record, TopicConfig};
 
 const CHILD: &str = "STRATALOG_MEMORY_CHILD";
@@ -77,5 +77,5 @@ fn write_and_replay() {
 fn writing_and_replaying_a_large_log_takes_little_memory() {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", test_path!(write_and_replay), "--nocapture"]).env(CHILD, "yes");
-    assert!(child.status().unwrap().success());
+    assert!(started(|| child.status()).success());
 }

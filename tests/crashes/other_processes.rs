@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{self, Dice, MODES, Mode, PATIENCE, end, test_path, until};
+use crate::common::{self, Dice, MODES, Mode, PATIENCE, end, started, test_path, until};
 use stratalog::{Consumer, Error, EventLog, Position, Record, TopicConfig};
 
 const DIRECTORY: &str = "STRATALOG_OTHER_DIRECTORY";
@@ -61,14 +61,11 @@ struct Writer {
 
 impl Writer {
     fn start(path: &Path, mode: usize) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test_path!(child), "--nocapture", "--test-threads=1"])
-            .env(DIRECTORY, path)
-            .env(MODE, mode.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process = Command::new(std::env::current_exe().unwrap());
+        process.args(["--exact", test_path!(child), "--nocapture", "--test-threads=1"]);
+        process.env(DIRECTORY, path).env(MODE, mode.to_string());
+        process.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = started(|| process.spawn());
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == "writing"));
         Self { process, lines }

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use stratalog::{EventLog, Record, Timestamp, TopicConfig};
 
 use crate::common::expected::Expected;
-use crate::program::Program;
+use crate::program::{Program, ended};
 
 /// Three records with all that a record can have.
 fn filled() -> Program {
@@ -29,18 +29,18 @@ fn columns_are_in_kafkas_order() {
     let program = filled();
     let mut arguments =
         vec!["consume", "--topic", "t", "--partition", "0", "--from-beginning", "--until-end"];
-    assert_eq!(program.command(&arguments).unwrap().stdout, b"first\nnull\n");
+    assert_eq!(ended(&mut program.command(&arguments)).success().get_output().stdout, b"first\nnull\n");
     for column in ["timestamp", "partition", "offset", "epoch", "headers", "key"] {
         arguments.extend(["--property", format!("print.{column}=true").leak()]);
     }
     let expected = b"CreateTime:1700000000000\tPartition:0\tOffset:0\tEpoch:0\ta:1,b:\xff\tk\tfirst\n\
                      CreateTime:1700000000000\tPartition:0\tOffset:1\tEpoch:0\tNO_HEADERS\tk\tnull\n";
-    assert_eq!(program.command(&arguments).unwrap().stdout, expected);
+    assert_eq!(ended(&mut program.command(&arguments)).success().get_output().stdout, expected);
     arguments.extend(["--property", "print.value=false", "--formatter-property", "key.separator=|"]);
     arguments.extend(["--property", "line.separator=;", "--property", "headers.separator=&"]);
     let expected = b"CreateTime:1700000000000|Partition:0|Offset:0|Epoch:0|a:1&b:\xff|k;\
                      CreateTime:1700000000000|Partition:0|Offset:1|Epoch:0|NO_HEADERS|k;";
-    assert_eq!(program.command(&arguments).unwrap().stdout, expected);
+    assert_eq!(ended(&mut program.command(&arguments)).success().get_output().stdout, expected);
 }
 
 #[test]

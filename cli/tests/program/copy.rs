@@ -3,7 +3,7 @@
 use serde_json::Value;
 use stratalog::{EventLog, Header, Position, Record};
 
-use crate::program::Program;
+use crate::program::{Program, ended};
 use crate::{common, fill, vectors};
 
 /// What must be the same in a copy: everything but the ids of topics, the terms of leaders, and what is in Kafka's own
@@ -325,15 +325,15 @@ fn what_is_damaged_is_skipped_and_listed() {
             "{reported}"
         );
         assert!(reported.contains("1 damaged range was left out"), "{reported}");
-        let exported = program.command(&["export", "--skip-damage"]).output().unwrap();
-        assert_eq!(exported.status.code(), Some(3));
+        let exported = ended(&mut program.command(&["export", "--skip-damage"])).code(3).get_output().clone();
         let lines = |text: &[u8], kind: &str| -> Vec<String> {
             let of_kind = format!("{{\"type\":\"{kind}\"");
             let lines = std::str::from_utf8(text).unwrap().lines();
             lines.filter(|line| line.starts_with(&of_kind)).map(str::to_owned).collect()
         };
         assert_eq!(common::tree(&program.log()), before, "reading has changed something");
-        let copied = program.command(&["export", "--dir", to]).output().unwrap().stdout;
+        let copied =
+            ended(&mut program.command(&["export", "--dir", to])).success().get_output().stdout.clone();
         assert_eq!(lines(&exported.stdout, "record").len(), 8);
         assert_eq!(lines(&copied, "record").len(), 8);
         assert!(lines(&copied, "record").iter().zip(lines(&exported.stdout, "record")).all(|(a, b)| {

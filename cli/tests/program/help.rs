@@ -1,6 +1,6 @@
 //! What the program says about itself.
 
-use crate::program::Program;
+use crate::program::{Program, ended};
 
 const COMMANDS: [&str; 19] = [
     "groups",
@@ -79,12 +79,12 @@ fn the_directory_is_named_before_or_after_the_command_or_in_the_environment() {
     let dir = program.log().display().to_string();
     for arguments in [&["--dir", &dir, "topics", "--list"][..], &["topics", "--list", "--dir", &dir]] {
         let mut command = program.command(arguments);
-        command.env_remove("STRATALOG_DIR").assert().success().stdout("t\n");
+        ended(command.env_remove("STRATALOG_DIR")).success().stdout("t\n");
         // What is named with the command counts.
-        command.env("STRATALOG_DIR", "/nowhere").assert().success().stdout("t\n");
+        ended(command.env("STRATALOG_DIR", "/nowhere")).success().stdout("t\n");
     }
     let mut command = program.command(&["topics", "--list"]);
-    let assert = command.env_remove("STRATALOG_DIR").assert().code(2);
+    let assert = ended(command.env_remove("STRATALOG_DIR")).code(2);
     let reported = crate::program::text(&assert.get_output().stderr);
     assert!(reported.contains("which directory? name it with --dir DIR, or in STRATALOG_DIR"), "{reported}");
 }

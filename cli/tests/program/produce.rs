@@ -3,7 +3,7 @@ use std::fs;
 use stratalog::inspect::LogFile;
 
 use crate::cutting;
-use crate::program::Program;
+use crate::program::{Program, ended};
 
 const ALL: [&str; 5] = ["consume", "--topic", "t", "--from-beginning", "--until-end"];
 
@@ -27,9 +27,9 @@ fn lines_become_records_and_are_counted() {
 fn bytes_that_are_no_text_stay_as_they_are() {
     let program = Program::with_topic("t", 1);
     let mut command = program.command(&["produce", "--topic", "t", "--property", "parse.key=true"]);
-    command.write_stdin(b"\xff\t\xc3\n".to_vec()).assert().success();
+    ended(command.write_stdin(b"\xff\t\xc3\n".to_vec())).success();
     let mut consume = program.command(&[&ALL[..], &["--property", "print.key=true"]].concat());
-    consume.assert().success().stdout(b"\xff\t\xc3\n".to_vec());
+    ended(&mut consume).success().stdout(b"\xff\t\xc3\n".to_vec());
 }
 
 #[test]
@@ -100,10 +100,10 @@ fn any_bytes_get_in_and_out_unchanged() {
     let bytes: Vec<u8> =
         (0..100_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).chain([b'\n']).collect();
     let mut command = program.command(&["produce", "--topic", "t", "--binary"]);
-    command.write_stdin(bytes.clone()).assert().success();
-    program.command(&ALL).assert().success().stdout(bytes.clone());
+    ended(command.write_stdin(bytes.clone())).success();
+    ended(&mut program.command(&ALL)).success().stdout(bytes.clone());
 
-    let assert = program.command(&["produce", "--topic", "t"]).write_stdin(bytes).assert().code(1);
+    let assert = ended(program.command(&["produce", "--topic", "t"]).write_stdin(bytes)).code(1);
     let reported = crate::program::text(&assert.get_output().stderr);
     assert!(reported.contains("the input is no text: byte 0 is 0; with --binary"), "{reported}");
 }

@@ -11,6 +11,8 @@ use assert_cmd::assert::Assert;
 use stratalog::{EventLog, Maintenance, Record, Timestamp, TopicConfig};
 use tempfile::TempDir;
 
+use crate::common::started;
+
 pub(crate) struct Program {
     pub(crate) dir: TempDir,
 }
@@ -58,7 +60,7 @@ impl Program {
     }
 
     pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Assert {
-        self.command(arguments).write_stdin(input).assert()
+        ended(self.command(arguments).write_stdin(input))
     }
 
     /// What it prints when all goes well.
@@ -78,8 +80,14 @@ impl Program {
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let mut process = Process::new(EXE);
         process.env("STRATALOG_DIR", self.log()).args(arguments);
-        process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        started(|| process.spawn())
     }
+}
+
+/// Runs the command to its end.
+pub(crate) fn ended(command: &mut Command) -> Assert {
+    Assert::new(started(|| command.output())).append_context("command", format!("{command:?}"))
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

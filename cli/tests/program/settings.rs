@@ -3,7 +3,7 @@
 use serde_json::Value;
 use stratalog::{EventLog, Record, Timestamp, TopicConfig};
 
-use crate::program::Program;
+use crate::program::{Program, ended};
 
 /// Ten records in each of two partitions, a second between.
 fn filled() -> Program {
@@ -192,7 +192,7 @@ fn a_list_that_is_none_is_refused_before_anything_is_deleted() {
         assert!(reported.contains(reason), "{input}: {reported}");
     }
     let mut binary = program.command(&["delete-records", "--offset-json-file", "-"]);
-    let assert = binary.write_stdin(b"\xff\xfe".to_vec()).assert().code(1);
+    let assert = ended(binary.write_stdin(b"\xff\xfe".to_vec())).code(1);
     assert!(crate::program::text(&assert.get_output().stderr).contains("is no text: byte 0 is not UTF-8"));
     assert!(program.fails(2, &["delete-records"], "").contains("--offset-json-file"));
     assert!(
