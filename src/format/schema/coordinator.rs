@@ -52,7 +52,7 @@ const OFFSET_COMMIT: &[Field] = &[
     field("leaderEpoch", I32).from(3),
     field("metadata", Text),
     field("commitTimestamp", I64),
-    field("expireTimestamp", I64).from(1).upto(1),
+    field("expireTimestamp", I64).from(1).through(1),
     field("topicId", Id).from(4).tag(0),
 ];
 const CLASSIC_GROUP: &[Field] = &[

@@ -28,7 +28,7 @@ pub(super) struct Field {
     kind: Kind,
     /// The versions that have it.
     from: i16,
-    upto: i16,
+    through: i16,
     /// In the tagged fields, under this number.
     tag: Option<u32>,
 }
@@ -61,7 +61,7 @@ pub(super) enum Kind {
 }
 
 const fn field(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, from: 0, upto: i16::MAX, tag: None }
+    Field { name, kind, from: 0, through: i16::MAX, tag: None }
 }
 
 impl Field {
@@ -69,8 +69,8 @@ impl Field {
         Self { from, ..self }
     }
 
-    const fn upto(self, upto: i16) -> Self {
-        Self { upto, ..self }
+    const fn through(self, through: i16) -> Self {
+        Self { through, ..self }
     }
 
     const fn tag(self, tag: u32) -> Self {

@@ -228,7 +228,7 @@ impl Form {
     }
 
     fn has(self, field: &Field) -> bool {
-        (field.from..=field.upto).contains(&self.version)
+        (field.from..=field.through).contains(&self.version)
     }
 
     /// Whether a struct is null is said in another way here.
