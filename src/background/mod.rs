@@ -35,6 +35,7 @@ use attempt::Attempts;
 use preallocate::LingerQueue;
 pub(crate) use preallocate::{Linger, Lingering};
 pub use report::MaintenanceReport;
+pub(crate) use tasks::RETENTION_INTERVAL;
 use tasks::Tasks;
 pub(crate) use threads::Threads;
 
@@ -62,6 +63,8 @@ pub(crate) struct Subject {
     pub(crate) deletions: Arc<Deletions>,
     /// How long committed positions are kept. `None`: for ever.
     pub(crate) offsets_retention: Option<Duration>,
+    /// How long retention may take to notice what no roll and no deadline announces.
+    pub(crate) retention_check_interval: Duration,
     /// The clock by which records are old. `None`: the system's.
     pub(crate) clock: Option<Arc<dyn Clock>>,
     /// Bytes that the map of keys may take in a compaction.

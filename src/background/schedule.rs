@@ -56,6 +56,11 @@ impl Schedule {
         self.single.contains_key(&task.rank())
     }
 
+    #[cfg(test)]
+    pub(super) fn due(&self, task: &Task) -> Option<Moment> {
+        self.single.get(&task.rank()).copied()
+    }
+
     /// When the next task is due.
     pub(super) fn next(&mut self) -> Option<Moment> {
         while self.deadlines.peek().is_some_and(|Reverse(first)| self.is_void(first)) {

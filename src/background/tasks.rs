@@ -1,7 +1,7 @@
 //! The tasks, each done when it is due. A new one is a variant of [`Task`], its rank, and an arm of [`Tasks::do_task`].
 //!
-//! Within a round those of lesser rank are done first: sealed segments → syncs → retention → committed positions → idle
-//! files → compaction → checkpoints. A call by hand looks for everything that could be due, and does all of it. The thread
+//! Within a round those of lesser rank are done first: retention of what has rolled → sealed segments → syncs → retention →
+//! committed positions → idle files → compaction → checkpoints. A call by hand looks for everything that could be due, and does all of it. The thread
 //! wakes when something may be due, and does long tasks in slices, so that what is due meanwhile does not wait.
 
 use std::sync::{Arc, Weak};
@@ -20,12 +20,15 @@ use crate::sys::Purpose;
 
 /// How long after a recovery point has moved its checkpoint is written, at the latest.
 const CHECKPOINT_DELAY: Duration = Duration::from_secs(60);
-/// When retention is first checked after an open, and how long it may take to notice what is due. Kafka's
-/// `log.initial.task.delay.ms` and `log.retention.check.interval.ms`.
+/// When retention is first checked after an open, at the latest. Kafka's `log.initial.task.delay.ms`.
 const FIRST_RETENTION: Duration = Duration::from_secs(30);
-const RETENTION_INTERVAL: Duration = Duration::from_secs(300);
-/// The least time between two checks by the thread.
+/// How long it may take, unless the options say otherwise, to notice what is due that no roll and no deadline announces.
+/// Kafka's `log.retention.check.interval.ms`.
+pub(crate) const RETENTION_INTERVAL: Duration = Duration::from_secs(300);
+/// The least time between two checks by the thread that no roll asks for, unless the interval is shorter.
 const RETENTION_PAUSE: Duration = Duration::from_secs(1);
+/// When a search for what is to be compacted is tried again that has failed.
+const COMPACTION_RETRY: Duration = Duration::from_secs(300);
 
 /// How often the thread looks whether there is space again for what was taken of the reserve.
 const RESERVE_PAUSE: Duration = Duration::from_secs(10);
@@ -42,6 +45,8 @@ const CLOSE_IDLE_AFTER: Duration = Duration::from_secs(60);
 pub(super) enum Task {
     /// Fills the space that is kept for a full disk.
     FillReserve,
+    /// Deletes what the partitions do not keep in which a segment has begun.
+    RetainRolled,
     /// Brings sealed segments to their final form.
     FinishSealed(Arc<Leader>),
     Sync(SyncBy),
@@ -64,16 +69,17 @@ impl Task {
     pub(super) fn rank(&self) -> u8 {
         match self {
             Self::FillReserve => 0,
-            Self::FinishSealed(_) => 1,
-            Self::Sync(_) => 2,
-            Self::RetainFurther => 3,
-            Self::Retain => 4,
-            Self::ExpireOffsets => 5,
-            Self::CloseIdle(_) => 6,
-            Self::CloseSurplus(_) => 7,
-            Self::FindDirty => 8,
-            Self::Compact => 9,
-            Self::WriteCheckpoints => 10,
+            Self::RetainRolled => 1,
+            Self::FinishSealed(_) => 2,
+            Self::Sync(_) => 3,
+            Self::RetainFurther => 4,
+            Self::Retain => 5,
+            Self::ExpireOffsets => 6,
+            Self::CloseIdle(_) => 7,
+            Self::CloseSurplus(_) => 8,
+            Self::FindDirty => 9,
+            Self::Compact => 10,
+            Self::WriteCheckpoints => 11,
         }
     }
 
@@ -87,25 +93,36 @@ impl Task {
 #[derive(Debug)]
 pub(super) struct Tasks {
     schedule: Schedule,
+    /// Partitions in which a segment has begun since retention last checked them.
+    rolled: Vec<Arc<Leader>>,
     /// Partitions whose oldest segments are being checked.
     ageing: Vec<Weak<Leader>>,
+    /// How long it may take to notice what is due.
+    retention_interval: Duration,
     compaction: Compaction,
 }
 
 impl Tasks {
     pub(super) fn new(now: Moment, subject: &Subject) -> Self {
         let mut schedule = Schedule::default();
-        schedule.add(now.after(FIRST_RETENTION), Task::Retain);
+        let retention_interval = subject.retention_check_interval;
+        schedule.add(now.after(FIRST_RETENTION.min(retention_interval)), Task::Retain);
         schedule.add(now.after(COMPACTION_PAUSE), Task::FindDirty);
         if subject.offsets_retention.is_some() {
             schedule.add(now.after(EXPIRY_INTERVAL), Task::ExpireOffsets);
         }
-        Self { schedule, ageing: Vec::new(), compaction: Compaction::new(subject.compaction_memory) }
+        let compaction = Compaction::new(subject.compaction_memory);
+        Self { schedule, rolled: Vec::new(), ageing: Vec::new(), retention_interval, compaction }
     }
 
     /// When a task is due next.
     pub(super) fn next(&mut self) -> Option<Moment> {
         self.schedule.next()
+    }
+
+    #[cfg(test)]
+    pub(super) fn retention_due(&self) -> Option<Moment> {
+        self.schedule.due(&Task::Retain)
     }
 
     #[cfg(test)]
@@ -152,6 +169,8 @@ impl Tasks {
     fn take(&mut self, request: MaintenanceRequest, now: Moment) {
         match request {
             MaintenanceRequest::FinishSealed(partition) => {
+                self.schedule.add(now, Task::RetainRolled);
+                self.rolled.push(Arc::clone(&partition));
                 self.schedule.add(now, Task::FinishSealed(partition));
             }
             MaintenanceRequest::Sync(sync) => self.schedule.add(sync.due, Task::Sync(sync)),
@@ -164,7 +183,7 @@ impl Tasks {
 
     /// There may be something to delete or to compact before long.
     fn schedule_soon(&mut self, now: Moment) {
-        self.schedule.add(now.after(RETENTION_INTERVAL), Task::Retain);
+        self.schedule.add(now.after(self.retention_interval), Task::Retain);
         self.schedule.add(now.after(COMPACTION_PAUSE), Task::FindDirty);
     }
 
@@ -175,6 +194,7 @@ impl Tasks {
                     self.schedule.add(round.now.after(RESERVE_PAUSE), Task::FillReserve);
                 }
             }
+            Task::RetainRolled => self.retain_rolled(round),
             Task::FinishSealed(partition) => self.finish_sealed(&partition, round),
             Task::Sync(sync) => self.sync(&sync, round),
             Task::RetainFurther => {
@@ -182,7 +202,7 @@ impl Tasks {
                 let ageing: Vec<_> = ageing.iter().filter_map(Weak::upgrade).collect();
                 match round.time() {
                     Some(now) => self.retain(&ageing, now, round),
-                    None => self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain),
+                    None => self.schedule.add(round.now.after(self.retention_interval), Task::Retain),
                 }
             }
             Task::Retain => self.retain_all(round),
@@ -249,16 +269,32 @@ impl Tasks {
         }
     }
 
+    /// Before sealed segments are synced: those that go now need not be.
+    fn retain_rolled(&mut self, round: &mut InRound<'_>) {
+        let mut rolled = std::mem::take(&mut self.rolled);
+        rolled.sort_by_key(|partition| Arc::as_ptr(partition).addr());
+        rolled.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        rolled.retain(|partition| partition.retention().has_limit());
+        let rolled = round.of.subject.catalog.settled_of(rolled);
+        if rolled.is_empty() {
+            return;
+        }
+        match round.time() {
+            Some(now) => self.retain(&rolled, now, round),
+            None => self.schedule.add(round.now.after(self.retention_interval), Task::Retain),
+        }
+    }
+
     fn retain_all(&mut self, round: &mut InRound<'_>) {
         let Some(now) = round.time() else {
-            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain);
+            return self.schedule.add(round.now.after(self.retention_interval), Task::Retain);
         };
         let Subject { catalog, deletions, .. } = &round.of.subject;
         let _spending = catalog.spend(Purpose::Freeing);
         let finish = || deletions.finish(now);
         let finished = round.of.attempts.attempt("finishing the deletion of a topic", None, finish);
         if round.done.record(finished).is_none() {
-            self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain);
+            self.schedule.add(round.now.after(self.retention_interval), Task::Retain);
         }
         // All that it did not get to is checked again.
         self.ageing.clear();
@@ -284,10 +320,11 @@ impl Tasks {
             self.schedule.add(round.now, Task::RetainFurther);
         }
         if round.done.record(outcome).is_none() {
-            self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::Retain);
+            self.schedule.add(round.now.after(self.retention_interval), Task::Retain);
         }
         if let Some(due) = done.next_due {
-            self.schedule.add(round.now.after(wait(now, due).max(RETENTION_PAUSE)), Task::Retain);
+            let pause = RETENTION_PAUSE.min(self.retention_interval);
+            self.schedule.add(round.now.after(wait(now, due).max(pause)), Task::Retain);
         }
     }
 
@@ -304,7 +341,7 @@ impl Tasks {
     fn find_dirty(&mut self, round: &mut InRound<'_>) {
         const TASK: &str = "looking for what is to be compacted";
         let Some(now) = round.time() else {
-            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::FindDirty);
+            return self.schedule.add(round.now.after(COMPACTION_RETRY), Task::FindDirty);
         };
         let Background { attempts, subject, .. } = round.of;
         let look = || self.compaction.look(&subject.catalog.settled_partitions(), now);
@@ -312,7 +349,7 @@ impl Tasks {
         if let Some(failure) = look.failure {
             let reported = attempts.attempt::<()>(TASK, None, || Err(failure));
             round.done.record(reported);
-            self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::FindDirty);
+            self.schedule.add(round.now.after(COMPACTION_RETRY), Task::FindDirty);
         }
         if let Some(due) = look.next_due {
             self.schedule.add(round.now.after(wait(now, due).max(COMPACTION_PAUSE)), Task::FindDirty);
@@ -327,7 +364,7 @@ impl Tasks {
         let Some(now) = round.time() else {
             // The cleaner run is begun anew when the time can be known.
             self.compaction.end();
-            return self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::FindDirty);
+            return self.schedule.add(round.now.after(COMPACTION_RETRY), Task::FindDirty);
         };
         let attempts = &round.of.attempts;
         let step = || self.compaction.step(partition, now);
@@ -342,7 +379,7 @@ impl Tasks {
             Some(Err(failure)) => {
                 // It had what it needed to fail; the directory is as it was.
                 round.done.record(attempts.attempt::<()>("compaction", Some(partition), || Err(failure)));
-                self.schedule.add(round.now.after(RETENTION_INTERVAL), Task::FindDirty);
+                self.schedule.add(round.now.after(COMPACTION_RETRY), Task::FindDirty);
             }
             None | Some(Ok(Step::Gone)) => {}
         }

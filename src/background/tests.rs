@@ -33,6 +33,15 @@ pub(crate) struct Alone {
 }
 
 pub(crate) fn alone(channels: Channels, clock: Option<Arc<dyn Clock>>, compaction_memory: usize) -> Alone {
+    alone_checking(channels, clock, compaction_memory, super::RETENTION_INTERVAL)
+}
+
+fn alone_checking(
+    channels: Channels,
+    clock: Option<Arc<dyn Clock>>,
+    compaction_memory: usize,
+    retention_check_interval: Duration,
+) -> Alone {
     let (root, catalog) = holding(Vec::new());
     let offsets = CommittedOffsets::new(Arc::clone(&catalog), Announcer::default(), 1);
     let groups =
@@ -44,6 +53,7 @@ pub(crate) fn alone(channels: Channels, clock: Option<Arc<dyn Clock>>, compactio
         groups,
         deletions,
         offsets_retention,
+        retention_check_interval,
         clock,
         compaction_memory,
     };
@@ -144,4 +154,25 @@ fn a_panic_that_no_task_catches_is_reported_and_leaves_the_round_to_be_done_agai
     assert_eq!(survive(|| panic!("made to panic by a test: {}", 7)), None);
     assert_eq!(failures(&events), [("maintenance", "panicked: made to panic by a test: 7".to_owned())]);
     assert_eq!(survive(|| 7), Some(7));
+}
+
+#[test]
+fn retention_looks_again_within_the_interval_that_was_given() {
+    for interval in [1, 10, 300].map(Duration::from_secs) {
+        let channels = Channels::new(Pace::default(), BackgroundSync::default());
+        let context = channels.context.clone();
+        let work = alone_checking(channels, None, 0, interval);
+        let background = &work.background;
+        let due = |background: &Background| background.tasks.lock().retention_due().unwrap();
+        let at_most = background.pace.now().after(interval.min(Duration::from_secs(30))).unwrap();
+        assert!(due(background) <= at_most, "{interval:?} after the open");
+        background.make_everything_due();
+        background.run_tasks().unwrap();
+        assert_eq!(background.tasks.lock().retention_due(), None, "nothing is to be looked for");
+        let before = background.pace.now().after(interval).unwrap();
+        context.retain();
+        background.run_tasks().unwrap();
+        let after = background.pace.now().after(interval).unwrap();
+        assert!((before..=after).contains(&due(background)), "{interval:?}");
+    }
 }

@@ -502,6 +502,17 @@ impl Catalog {
         let partitions = settled.flat_map(|topic| topic.partitions().iter());
         partitions.filter_map(|partition| partition.leader().ok()).cloned().collect()
     }
+
+    /// Those of these partitions of which the same is known.
+    pub(crate) fn settled_of(&self, mut partitions: Vec<Arc<Leader>>) -> Vec<Arc<Leader>> {
+        let topics = self.snapshot();
+        partitions.retain(|partition| {
+            let topic = topics.get(partition.id().topic()).filter(|topic| !topic.is_unsettled());
+            let log = topic.and_then(|topic| topic.partitions().get(partition.id().partition()));
+            log.and_then(|log| log.leader().ok()).is_some_and(|leader| Arc::ptr_eq(leader, partition))
+        });
+        partitions
+    }
 }
 
 impl Catalog {

@@ -148,6 +148,7 @@ impl OpenDirectory {
             groups: Arc::clone(&groups),
             deletions: Arc::clone(&deletions),
             offsets_retention: options.offsets_retention,
+            retention_check_interval: options.retention_check_interval,
             clock: options.clock.clone(),
             compaction_memory: options.compaction_memory,
         }));

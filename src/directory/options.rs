@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::recovery::{OnProgress, Progress};
+use crate::background::RETENTION_INTERVAL;
 use crate::catalog::CatalogOptions;
 use crate::clock::Clock;
 use crate::compaction::DEFAULT_MEMORY;
@@ -61,6 +62,7 @@ pub enum Maintenance {
 /// let log = EventLog::options().write_mode(WriteMode::Positioned).read_mode(ReadMode::Copy).open(dir.path())?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+// One type: each setting is one field and one method, and they are given together.
 #[must_use]
 pub struct OpenOptions {
     pub(crate) read_only: bool,
@@ -73,6 +75,7 @@ pub struct OpenOptions {
     pub(crate) background_sync: BackgroundSync,
     pub(crate) offsets_partitions: u32,
     pub(crate) offsets_retention: Option<Duration>,
+    pub(crate) retention_check_interval: Duration,
     pub(crate) compaction_memory: usize,
     pub(super) on_progress: Option<OnProgress>,
     /// None but in tests.
@@ -92,6 +95,7 @@ impl Default for OpenOptions {
             background_sync: BackgroundSync::default(),
             offsets_partitions: OFFSETS_PARTITIONS,
             offsets_retention: None,
+            retention_check_interval: RETENTION_INTERVAL,
             compaction_memory: DEFAULT_MEMORY,
             on_progress: None,
             faults: Faults::default(),
@@ -268,7 +272,31 @@ impl OpenOptions {
         self
     }
 
+    /// How long retention may take to notice a segment that is to be deleted, where nothing announces it. Retention checks
+    /// a partition whenever a segment is rolled there, and when the oldest segment becomes too old; this is for the rest,
+    /// such as an active segment that grows, or a deletion that has failed. At least 1 ms; default: 5 minutes. Kafka's
+    /// counterpart is `log.retention.check.interval.ms`.
+    ///
+    /// With [`Maintenance::Manual`] each [`run_maintenance`](crate::EventLog::run_maintenance) checks all partitions, and
+    /// this has no effect.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use stratalog::EventLog;
+    /// # let dir = tempfile::tempdir()?;
+    /// let log = EventLog::options().retention_check_interval(Duration::from_secs(10)).open(dir.path())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn retention_check_interval(mut self, interval: Duration) -> Self {
+        self.retention_check_interval = interval;
+        self
+    }
+
     pub(super) fn validate(&self) -> crate::Result<()> {
+        if self.retention_check_interval < Duration::from_millis(1) {
+            let reason = format!("{:?} was asked for; give at least 1 ms", self.retention_check_interval);
+            return Err(Error::invalid("retention_check_interval", reason));
+        }
         if self.offsets_partitions == 0 {
             return Err(Error::invalid("offsets_partitions", "there must be at least one; Kafka has 50"));
         }
@@ -311,6 +339,7 @@ impl fmt::Debug for OpenOptions {
             .field("max_decompressed_batch_bytes", &self.catalog.limits.decompressed_bytes)
             .field("offsets_partitions", &self.offsets_partitions)
             .field("offsets_retention", &self.offsets_retention)
+            .field("retention_check_interval", &self.retention_check_interval)
             .finish_non_exhaustive()
     }
 }

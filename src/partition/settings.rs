@@ -95,6 +95,11 @@ impl Retention {
     /// Everything is kept.
     pub(crate) const NEVER: Self =
         Self { deletes: false, bytes: None, ms: None, file_delete_delay_ms: 60_000 };
+
+    /// Whether segments may go because of their size or age.
+    pub(crate) fn has_limit(&self) -> bool {
+        self.deletes && (self.bytes.is_some() || self.ms.is_some())
+    }
 }
 
 impl PartitionSettings {

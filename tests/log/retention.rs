@@ -572,3 +572,19 @@ fn a_log_start_checkpoint_that_is_missing_wrong_or_no_text_loses_nothing() {
         }
     }
 }
+
+#[test]
+fn an_interval_of_the_check_that_is_no_time_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let open = |interval| EventLog::options().retention_check_interval(interval).open(&path);
+    for interval in [Duration::ZERO, Duration::from_nanos(999_999)] {
+        let refused = open(interval).unwrap_err();
+        assert!(matches!(refused, Error::InvalidInput { what: "retention_check_interval", .. }), "{refused}");
+        assert!(refused.to_string().contains("at least 1 ms"), "{refused}");
+        assert!(!path.exists());
+    }
+    for interval in [Duration::from_millis(1), Duration::MAX] {
+        open(interval).unwrap().close().unwrap();
+    }
+}

@@ -36,7 +36,7 @@ pub(crate) fn holding(partitions: Vec<Arc<PartitionLog>>) -> (TempDir, Arc<Catal
     let memory = if cfg!(unix) { "/dev/shm" } else { "no such place" };
     let dir = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
     let catalog = open(dir.path()).unwrap();
-    catalog.create(&[("held", TopicConfig::new())], NOW).unwrap();
+    catalog.create(&[("orders", TopicConfig::new())], NOW).unwrap();
     catalog.set_partitions(partitions);
     (dir, Arc::new(catalog))
 }

@@ -23,6 +23,7 @@ mod idle;
 mod power;
 mod prepared;
 mod recovery;
+mod rolled;
 mod swapped;
 mod synced;
 mod threads;
