@@ -21,7 +21,8 @@ use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::format::metadata_record::MetadataRecord;
 use crate::format::offset_commit::OffsetCommit;
 use crate::format::properties::{self, MetaProperties};
-use crate::format::record::{Header, RawRecord, RecordFields};
+use crate::format::raw_record::RawRecord;
+use crate::format::record::{Header, RecordFields};
 use crate::format::rewrite::{Horizon, Keep, Left, Rewriter, each_record, header_only};
 use crate::format::uuid::Uuid;
 use crate::format::varint::Input;
@@ -98,15 +99,25 @@ fn walk(frame: &[u8]) {
             continue;
         }
         let (mut records, mut last) = (batch.records(), -1);
+        let mut left = records.rest();
         for _ in 0..batch.header.record_count {
             let record = RawRecord::take(&mut records).expect("it was checked");
+            let same;
+            (same, left) = RawRecord::split(left).expect("it was checked");
+            assert_eq!(
+                (same.timestamp_delta, same.offset_delta, same.key, same.value, same.headers.encoded(), left),
+                (
+                    record.timestamp_delta,
+                    record.offset_delta,
+                    record.key,
+                    record.value,
+                    record.headers.encoded(),
+                    records.rest()
+                ),
+            );
             assert!(record.offset_delta > last && record.offset_delta <= batch.header.last_offset_delta);
             last = record.offset_delta;
-            let mut headers = record.headers;
-            let mut count = 0;
-            while headers.next().is_some() {
-                count += 1;
-            }
+            let count = record.headers.iter().count();
             assert_eq!(count, record.headers.len(), "as many headers as were counted");
             let _ = batch.timestamp_of(&record);
         }
@@ -182,7 +193,7 @@ pub fn round_trip(data: &[u8]) {
     for (key, value, header, timestamp) in &records {
         let record = RawRecord::take(&mut input).expect("as many as were written");
         assert_eq!((record.key, record.value, batch.timestamp_of(&record)), (*key, *value, *timestamp));
-        let mut headers = record.headers;
+        let mut headers = record.headers.iter();
         assert_eq!(headers.next().map(|header| header.value()), header.map(Some));
     }
 }

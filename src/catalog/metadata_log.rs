@@ -27,7 +27,8 @@ use crate::format::control::{self, ControlRecord};
 use crate::format::file_names::{METADATA_SNAPSHOT, QUORUM_STATE};
 use crate::format::frame::{FrameKind, valid_batch_at};
 use crate::format::metadata_record::MetadataRecord;
-use crate::format::record::{RawRecord, RecordFields};
+use crate::format::raw_record::RawRecord;
+use crate::format::record::RecordFields;
 use crate::format::uuid::Uuid;
 use crate::partition::{
     AppendAt, AppendRequest, Checkpointed, Cursor, FetchLimits, Flush, PartitionContext, PartitionLog,

@@ -7,7 +7,7 @@
 use super::key_map::{Hash, KeyMap, Noted};
 use crate::error::Result;
 use crate::format::header::BatchHeader;
-use crate::format::record::RawRecord;
+use crate::format::raw_record::RawRecord;
 use crate::format::rewrite::Keep;
 
 /// Keys looked up together: what is read for them has its place in the nearest cache.
@@ -240,7 +240,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::format::record::RawHeaders;
+    use crate::format::raw_record::RawHeaders;
 
     const FIRST: u64 = 1000;
     /// Where the dirty part begins inside of a batch.

@@ -15,7 +15,7 @@ use crate::format::compression::Unreadable;
 use crate::format::control::ControlRecord;
 use crate::format::frame::{Frame, FrameKind};
 use crate::format::header::BatchHeader;
-use crate::format::record::RawRecord;
+use crate::format::raw_record::RawRecord;
 use crate::format::rewrite::{Horizon, Keep, Left, Rewriter, each_record, header_only};
 use crate::partition::{Cleanable, Leader};
 use crate::segment::{Batches, CleanedSegment, CleanedWriter, Segment, TIMES_DIFFER};

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::view::{Origin, OwnedRecord, RecordView};
 use crate::format::batch::Batch;
-use crate::format::header::BatchHeader;
-use crate::format::record::RawRecord;
-use crate::format::varint::Input;
+use crate::format::raw_record::RawRecord;
 use crate::partition::{Fetched, Rest};
 use crate::position::TopicPartition;
 use crate::sys::Confirmed;
@@ -95,7 +93,6 @@ pub(super) struct Chunk {
     pub(super) partition: TopicPartition,
     pub(super) bytes: Confirmed,
     from: u64,
-    end_offset: u64,
     records: usize,
     /// Where in the first batch to begin.
     first: Option<Rest>,
@@ -103,9 +100,9 @@ pub(super) struct Chunk {
 
 impl Records {
     pub(super) fn push(&mut self, partition: TopicPartition, fetched: Fetched) {
-        let Fetched { bytes, from, end_offset, records, first } = fetched;
+        let Fetched { bytes, from, records, first, .. } = fetched;
         self.count += records;
-        self.chunks.push(Chunk { partition, bytes, from, end_offset, records, first });
+        self.chunks.push(Chunk { partition, bytes, from, records, first });
     }
 
     pub(super) fn without_any(why: WhyEmpty) -> Self {
@@ -194,7 +191,7 @@ impl Records {
 
     /// The records, partition by partition, in the order of their offsets.
     pub fn iter(&self) -> RecordIter<'_> {
-        RecordIter { chunks: self.chunks.iter(), present: None, left: self.count }
+        RecordIter::new(self.chunks.iter(), self.count)
     }
 
     /// The records by partition.
@@ -224,41 +221,129 @@ impl IntoIterator for Records {
 /// Iterates over the records of a poll.
 #[derive(Debug, Clone)]
 pub struct RecordIter<'r> {
-    chunks: std::slice::Iter<'r, Chunk>,
-    present: Option<(&'r Chunk, &'r [u8], RecordWalk)>,
+    /// Where it is; apart from what comes after, so that a loop has it in registers.
+    here: Here<'r>,
+    ahead: Ahead<'r>,
+}
+
+/// The records of the present batch that are left.
+#[derive(Debug, Clone, Copy, Default)]
+struct Here<'r> {
+    /// `None` before the first batch.
+    chunk: Option<&'r Chunk>,
+    records: &'r [u8],
+    batch: InBatch,
+}
+
+/// What comes after the present batch.
+#[derive(Debug, Clone)]
+struct Ahead<'r> {
+    /// Batches of the present chunk, and where to begin in the first of them.
+    batches: &'r [u8],
+    first: Option<Rest>,
+    /// Records of the present chunk, and of all.
+    in_chunk: usize,
     left: usize,
+    chunks: std::slice::Iter<'r, Chunk>,
+}
+
+impl<'r> RecordIter<'r> {
+    fn new(chunks: std::slice::Iter<'r, Chunk>, left: usize) -> Self {
+        let ahead = Ahead { batches: &[], first: None, in_chunk: 0, left, chunks };
+        Self { here: Here::default(), ahead }
+    }
 }
 
 impl<'r> Iterator for RecordIter<'r> {
     type Item = RecordView<'r>;
 
-    #[inline]
+    /// The next record. What the poll checked cannot fail here; if it did, the records would end.
+    #[inline(always)]
     fn next(&mut self) -> Option<RecordView<'r>> {
-        loop {
-            if let Some((chunk, bytes, walk)) = &mut self.present {
-                if let Some(record) = walk.next(chunk, bytes) {
-                    self.left = self.left.saturating_sub(1);
-                    return Some(record);
-                }
-                self.present = None;
-            }
-            let chunk = self.chunks.next()?;
-            self.present = Some((chunk, chunk.bytes.as_ref(), RecordWalk::of(chunk)));
+        if self.here.batch.left == 0 {
+            (self.here, self.ahead) = self.ahead.clone().enter_batch(self.here.chunk)?;
         }
+        let (record, rest) = RawRecord::split(self.here.records)?;
+        self.here.records = rest;
+        self.here.batch.left -= 1;
+        Some(RecordView::new(Origin::Chunk(self.here.chunk?), &self.here.batch, &record))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        let left = self.here.batch.left + self.ahead.left;
+        (left, Some(left))
     }
 }
 
 impl ExactSizeIterator for RecordIter<'_> {}
 
+impl<'r> Ahead<'r> {
+    /// Moves on to the next batch with records for users. By value: the iterator that is handed over is not in memory.
+    #[inline(never)]
+    fn enter_batch(mut self, mut chunk: Option<&'r Chunk>) -> Option<(Here<'r>, Self)> {
+        loop {
+            if self.in_chunk == 0 {
+                let next = self.chunks.next()?;
+                (self.batches, self.first, self.in_chunk) = (next.bytes.as_ref(), next.first, next.records);
+                chunk = Some(next);
+                continue;
+            }
+            let (mut batch, records, after) = InBatch::enter(self.batches, self.first.take(), chunk?.from)?;
+            batch.left = batch.left.min(self.in_chunk);
+            self.batches = after;
+            self.in_chunk -= batch.left;
+            self.left = self.left.saturating_sub(batch.left);
+            if batch.left > 0 {
+                return Some((Here { chunk, records, batch }, self));
+            }
+        }
+    }
+}
+
 /// Iterates over the records of a poll, each without a copy and keeping its segment mapped.
 #[derive(Debug)]
 pub struct OwnedRecordIter {
     chunks: std::vec::IntoIter<Chunk>,
-    present: Option<(Arc<Chunk>, RecordWalk)>,
+    present: Option<OwnedPlace>,
+}
+
+/// A place in a chunk, in positions: it owns what it walks over.
+#[derive(Debug)]
+struct OwnedPlace {
+    chunk: Arc<Chunk>,
+    /// Records of the chunk after those of the present batch.
+    left: usize,
+    batch: InBatch,
+    /// Bytes that are left of the present batch, and of the chunk after it.
+    records: usize,
+    after: usize,
+    first: Option<Rest>,
+}
+
+impl OwnedPlace {
+    fn of(chunk: Chunk) -> Self {
+        let (left, after, first) = (chunk.records, chunk.bytes.as_ref().len(), chunk.first);
+        Self { chunk: Arc::new(chunk), left, batch: InBatch::default(), records: 0, after, first }
+    }
+
+    fn next(&mut self) -> Option<OwnedRecord> {
+        let bytes = self.chunk.bytes.as_ref();
+        while self.batch.left == 0 {
+            if self.left == 0 {
+                return None;
+            }
+            let batches = bytes.get(bytes.len() - self.after..)?;
+            let (batch, records, after) = InBatch::enter(batches, self.first.take(), self.chunk.from)?;
+            self.batch = InBatch { left: batch.left.min(self.left), ..batch };
+            self.left -= self.batch.left;
+            (self.records, self.after) = (records.len(), after.len());
+        }
+        let end = bytes.len() - self.after;
+        let (record, rest) = RawRecord::split(bytes.get(end - self.records..end)?)?;
+        self.records = rest.len();
+        self.batch.left -= 1;
+        Some(RecordView::new(Origin::Chunk(&self.chunk), &self.batch, &record).share())
+    }
 }
 
 impl Iterator for OwnedRecordIter {
@@ -266,15 +351,10 @@ impl Iterator for OwnedRecordIter {
 
     fn next(&mut self) -> Option<OwnedRecord> {
         loop {
-            if let Some((chunk, walk)) = &mut self.present {
-                if let Some(record) = walk.next(chunk, chunk.bytes.as_ref()) {
-                    return Some(record.share());
-                }
-                self.present = None;
+            if let Some(record) = self.present.as_mut().and_then(OwnedPlace::next) {
+                return Some(record);
             }
-            let chunk = self.chunks.next()?;
-            let walk = RecordWalk::of(&chunk);
-            self.present = Some((Arc::new(chunk), walk));
+            self.present = Some(OwnedPlace::of(self.chunks.next()?));
         }
     }
 }
@@ -317,8 +397,7 @@ impl<'r> PartitionRecords<'r> {
 
     /// The records in the order of their offsets.
     pub fn iter(&self) -> RecordIter<'r> {
-        let chunks = std::slice::from_ref(self.chunk).iter();
-        RecordIter { chunks, present: None, left: self.chunk.records }
+        RecordIter::new(std::slice::from_ref(self.chunk).iter(), self.chunk.records)
     }
 }
 
@@ -331,59 +410,64 @@ impl<'r> IntoIterator for &PartitionRecords<'r> {
     }
 }
 
-/// A place in a chunk: positions and plain numbers, so that it needs no borrow of what it walks over.
-#[derive(Debug, Clone, Default)]
-struct RecordWalk {
-    /// Position of the next record in the chunk, and where its batch ends.
-    position: usize,
-    batch_end: usize,
-    /// Records left in the batch.
-    left: i32,
-    header: Option<BatchHeader>,
-    /// Where in the next batch to begin, if not at its beginning.
-    first: Option<Rest>,
+/// What the records of a batch have in common, and how many are left.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct InBatch {
+    left: usize,
+    base_offset: i64,
+    /// That of all records, or that of which each says how far it is away.
+    timestamp: i64,
+    appended_at: bool,
+    leader_epoch: i32,
 }
 
-impl RecordWalk {
-    fn of(chunk: &Chunk) -> Self {
-        Self { first: chunk.first, ..Self::default() }
+impl InBatch {
+    /// The first of these batches: what its records have in common, those of them that are meant, and the batches after it.
+    /// The records begin at `first`, if it is known, and at offset `from`.
+    fn enter(batches: &[u8], first: Option<Rest>, from: u64) -> Option<(Self, &[u8], &[u8])> {
+        let (batch, after) = Batch::take_checked(batches)?;
+        let header = &batch.header;
+        let whole = Rest::all(&batch);
+        let Rest { position, records } = first.unwrap_or(whole);
+        let appended_at = header.is_log_append_time();
+        let mut here = Self {
+            left: if header.is_control() { 0 } else { usize::try_from(records).ok()? },
+            base_offset: header.base_offset,
+            timestamp: if appended_at { header.max_timestamp } else { header.base_timestamp },
+            appended_at,
+            leader_epoch: header.leader_epoch,
+        };
+        let mut records = batch.records().rest().get(position..)?;
+        if here.base_offset.cast_unsigned() < from {
+            while here.left > 0 {
+                let (record, rest) = RawRecord::split(records)?;
+                if here.offset_of(&record) >= from {
+                    break;
+                }
+                records = rest;
+                here.left -= 1;
+            }
+        }
+        Some((here, records, after))
     }
 
-    /// The next record that is meant. What the poll checked cannot fail here; if it did, the walk would end.
-    #[inline]
-    fn next<'r>(&mut self, chunk: &'r Chunk, bytes: &'r [u8]) -> Option<RecordView<'r>> {
-        loop {
-            if self.left == 0 {
-                self.enter_batch(bytes)?;
-                continue;
-            }
-            let header = self.header.as_ref()?;
-            let mut input = Input::new(bytes.get(self.position..self.batch_end)?);
-            let record = RawRecord::take(&mut input).ok()?;
-            self.position = self.batch_end - input.remaining();
-            self.left -= 1;
-            let offset = (header.base_offset + i64::from(record.offset_delta)).cast_unsigned();
-            if offset < chunk.from {
-                continue;
-            }
-            if offset >= chunk.end_offset {
-                return None;
-            }
-            return Some(RecordView::new(Origin::Chunk(chunk), header, offset, &record));
-        }
+    #[inline(always)]
+    pub(super) fn offset_of(&self, record: &RawRecord<'_>) -> u64 {
+        self.base_offset.wrapping_add(i64::from(record.offset_delta)).cast_unsigned()
     }
 
-    /// Moves to the next batch with records for users.
-    fn enter_batch(&mut self, bytes: &[u8]) -> Option<()> {
-        let (batch, rest) = Batch::take_checked(bytes.get(self.batch_end..)?)?;
-        self.position = self.batch_end + crate::format::header::HEADER_BYTES;
-        self.batch_end = bytes.len() - rest.len();
-        self.left = if batch.header.is_control() { 0 } else { batch.header.record_count };
-        if let Some(rest) = self.first.take() {
-            self.position += rest.position;
-            self.left = rest.records;
-        }
-        self.header = Some(batch.header);
-        Some(())
+    #[inline(always)]
+    pub(super) fn timestamp_of(&self, record: &RawRecord<'_>) -> i64 {
+        if self.appended_at { self.timestamp } else { self.timestamp.wrapping_add(record.timestamp_delta) }
+    }
+
+    #[inline(always)]
+    pub(super) fn timestamps_are_of_appending(&self) -> bool {
+        self.appended_at
+    }
+
+    #[inline(always)]
+    pub(super) fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
     }
 }

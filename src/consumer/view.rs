@@ -4,11 +4,11 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::records::Chunk;
+use super::records::{Chunk, InBatch};
 use crate::clock::Timestamp;
 use crate::config::TimestampType;
-use crate::format::header::BatchHeader;
-use crate::format::record::{Header, RawHeaders, RawRecord};
+use crate::format::raw_record::{HeadersLeft, RawHeaders, RawRecord};
+use crate::format::record::Header;
 use crate::position::{Position, TopicPartition};
 use crate::producer::{Record, RecordCopy};
 
@@ -46,51 +46,47 @@ pub struct OwnedRecord {
     appended_at: bool,
     key: Option<Bytes>,
     value: Option<Bytes>,
-    header_count: u32,
+    /// Encoded, without bytes if there are none.
     headers: Bytes,
 }
 
 /// The headers of a record, in order.
 #[derive(Debug, Clone)]
 pub struct Headers<'a> {
-    raw: RawHeaders<'a>,
+    left: HeadersLeft<'a>,
 }
 
 impl<'a> Headers<'a> {
+    #[inline]
     pub(crate) fn of(raw: RawHeaders<'a>) -> Self {
-        Self { raw }
+        Self { left: raw.iter() }
     }
 }
 
 impl<'a> Iterator for Headers<'a> {
     type Item = Header<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Header<'a>> {
-        self.raw.next()
+        self.left.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.raw.len(), Some(self.raw.len()))
+        (self.left.len(), Some(self.left.len()))
     }
 }
 
 impl ExactSizeIterator for Headers<'_> {}
 
 impl<'a> RecordView<'a> {
-    #[inline]
-    pub(super) fn new(origin: Origin<'a>, header: &BatchHeader, offset: u64, record: &RawRecord<'a>) -> Self {
-        let appended_at = header.is_log_append_time();
-        let timestamp = if appended_at {
-            header.max_timestamp
-        } else {
-            header.base_timestamp.wrapping_add(record.timestamp_delta)
-        };
+    #[inline(always)]
+    pub(super) fn new(origin: Origin<'a>, batch: &InBatch, record: &RawRecord<'a>) -> Self {
         Self {
             origin,
-            offset,
-            timestamp,
-            leader_epoch: header.leader_epoch,
-            appended_at,
+            offset: batch.offset_of(record),
+            timestamp: batch.timestamp_of(record),
+            leader_epoch: batch.leader_epoch(),
+            appended_at: batch.timestamps_are_of_appending(),
             key: record.key,
             value: record.value,
             headers: record.headers,
@@ -159,8 +155,9 @@ impl<'a> RecordView<'a> {
     }
 
     /// The headers, in order.
+    #[inline]
     pub fn headers(&self) -> Headers<'a> {
-        Headers { raw: self.headers }
+        Headers::of(self.headers)
     }
 
     /// Value of the last header of this name, as Kafka's `lastHeader`. `None` if there is none, or its value is null.
@@ -197,7 +194,6 @@ impl<'a> RecordView<'a> {
             appended_at: self.appended_at,
             key: self.key.map(&mut own),
             value: self.value.map(&mut own),
-            header_count: self.headers.count(),
             headers: own(self.headers.encoded()),
         }
     }
@@ -214,7 +210,7 @@ impl OwnedRecord {
             appended_at: self.appended_at,
             key: self.key.as_deref(),
             value: self.value.as_deref(),
-            headers: RawHeaders::of(self.header_count, &self.headers),
+            headers: RawHeaders::of(&self.headers),
         }
     }
 

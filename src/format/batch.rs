@@ -8,7 +8,8 @@ use super::crc::crc32c;
 use super::header::{
     BatchHeader, CHECKSUMMED, CONTROL, Codec, HEADER_BYTES, LENGTH_OVERHEAD, LOG_APPEND_TIME, TRANSACTIONAL,
 };
-use super::record::{Measured, RawRecord, RecordFields, push_with_deltas};
+use super::raw_record::RawRecord;
+use super::record::{Measured, RecordFields, push_with_deltas};
 use super::varint::Input;
 
 /// Largest batch that can be written: its length field is a signed 32-bit number.
@@ -330,10 +331,10 @@ impl<'a> Batch<'a> {
         if self.header.codec()? != Codec::None {
             return Err(Malformed("the records are compressed"));
         }
-        let mut input = self.records();
-        let mut last_delta = -1;
+        let (mut records, mut last_delta) = (self.records, -1);
         for _ in 0..self.header.record_count {
-            let delta = RawRecord::check_next(&mut input)?;
+            let delta;
+            (delta, records) = RawRecord::check_first(records)?;
             if delta <= last_delta {
                 return Err(Malformed("the offsets of the records do not increase"));
             }
@@ -342,7 +343,7 @@ impl<'a> Batch<'a> {
         if last_delta > self.header.last_offset_delta {
             return Err(Malformed("a record's offset lies past the batch's last offset"));
         }
-        if !input.is_empty() {
+        if !records.is_empty() {
             return Err(Malformed("bytes are left after the last record"));
         }
         Ok(())

@@ -3,7 +3,8 @@
 
 use super::Malformed;
 use super::batch::{Batch, BatchBuilder, FinishedBatch};
-use super::record::{RawRecord, RecordFields};
+use super::raw_record::RawRecord;
+use super::record::RecordFields;
 use super::schema::{self, Values};
 use super::uuid::Uuid;
 use super::varint::Input;

@@ -26,6 +26,7 @@ pub(crate) mod partition_metadata;
 pub(crate) mod producer_snapshot;
 pub(crate) mod properties;
 pub(crate) mod quorum_state;
+pub(crate) mod raw_record;
 pub(crate) mod record;
 pub(crate) mod rewrite;
 pub(crate) mod schema;

@@ -12,7 +12,8 @@ use super::compression::{Encoding, Unreadable, compress};
 use super::decode::{decode, is_encoded};
 use super::frame::is_legacy;
 use super::header::{BatchHeader, CODEC_BITS, Codec, DELETE_HORIZON, HEADER_BYTES, MAGIC};
-use super::record::{RawRecord, push_with_delta};
+use super::raw_record::RawRecord;
+use super::record::push_with_delta;
 
 /// What is left of a batch.
 #[derive(Debug)]

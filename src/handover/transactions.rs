@@ -13,7 +13,7 @@ use crate::config::ReadUpTo;
 use crate::config::topic_name::TRANSACTION_STATE;
 use crate::error::Result;
 use crate::format::batch::Batch;
-use crate::format::record::RawRecord;
+use crate::format::raw_record::RawRecord;
 use crate::format::transaction_state::{self, TransactionState};
 use crate::partition::{Cursor, FetchLimits, Leader, OpenTransaction};
 

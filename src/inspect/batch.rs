@@ -13,7 +13,7 @@ use crate::format::decode::{decode, is_encoded};
 use crate::format::frame::{frame_at, is_legacy};
 use crate::format::header::{BatchHeader, Codec, HEADER_BYTES};
 use crate::format::legacy::{self, LegacyHead};
-use crate::format::record::{RawHeaders, RawRecord};
+use crate::format::raw_record::{RawHeaders, RawRecord};
 use crate::format::varint::Input;
 
 /// A batch as it lies in a file, or a message of the formats 0 and 1, which old brokers wrote in place of batches.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::common::{self, Dice, STRIDE, at, in_every_mode};
 use stratalog::{
-    Consumer, ConsumerConfig, EventLog, Position, Record, Records, StartFrom, Timestamp, Topic, TopicConfig,
-    TopicPartition,
+    Compression, Consumer, ConsumerConfig, EventLog, Position, Record, Records, StartFrom, Timestamp, Topic,
+    TopicConfig, TopicPartition,
 };
 
 fn topic(log: &EventLog, partitions: u32) -> Topic {
@@ -42,7 +42,32 @@ fn offsets(records: &Records) -> Vec<u64> {
         })
         .collect();
     assert_eq!(found.len(), records.len());
-    assert_eq!(records.iter().len(), records.len());
+    let mut left = records.iter();
+    for more in (0..=found.len()).rev() {
+        assert_eq!((left.len(), left.clone().count()), (more, more));
+        assert_eq!(left.next().is_some(), more > 0);
+    }
+    assert!(left.next().is_none());
+    let by_partition = records.partitions();
+    let by_partition: Vec<_> = by_partition.flat_map(|of| of.iter().map(|record| record.offset())).collect();
+    assert_eq!(by_partition, found);
+    found
+}
+
+/// As [`offsets`], of the records that they are as owned ones too.
+fn all_offsets(records: Records) -> Vec<u64> {
+    let found = offsets(&records);
+    let owned: Vec<_> = records
+        .into_iter()
+        .map(|record| {
+            assert_eq!(
+                record.view().value(),
+                Some(&u32::try_from(record.view().offset()).unwrap().to_be_bytes()[..])
+            );
+            record.view().offset()
+        })
+        .collect();
+    assert_eq!(owned, found);
     found
 }
 
@@ -179,6 +204,42 @@ fn polls_return_exactly_as_many_records_as_are_wanted() {
             }
             assert_eq!((&seen[&0], &seen[&1]), (&range(0..40), &range(0..30)));
             assert!(poll(&mut reader).is_empty());
+        }
+    });
+}
+
+#[test]
+fn every_record_comes_once_wherever_reading_begins_and_however_much_is_wanted() {
+    in_every_mode(|mode, dir| {
+        let log = mode.open(dir);
+        let lz4 = if cfg!(feature = "lz4") { Compression::Lz4 } else { Compression::None };
+        let plain = topic(&log, 2);
+        let compressed = TopicConfig::new().partitions(2).compression(lz4);
+        let compressed = log.create_topic("compressed", compressed).unwrap();
+        for topic in [&plain, &compressed] {
+            fill(&log, topic, 0, &[3, 1, 70, 2, 9]);
+            fill(&log, topic, 1, &[20]);
+        }
+        let reads = [0, 1, 2, 3, 4, 5, 40, 73, 74, 80, 84].map(|from| [(&plain, from), (&compressed, from)]);
+        for (topic, from) in reads.into_iter().flatten() {
+            for most in [1, 2, 3, 20, 69, 70, 71, usize::MAX] {
+                let mut reader = log.consumer_with(ConsumerConfig::new().max_poll_records(most)).unwrap();
+                reader.assign(topic.partitions()).unwrap();
+                reader.seek(at(topic, 0, from)).unwrap();
+                reader.seek(at(topic, 1, 20.min(from))).unwrap();
+                let mut seen = Vec::new();
+                loop {
+                    let records = poll(&mut reader);
+                    if records.is_empty() {
+                        break;
+                    }
+                    seen.extend(all_offsets(records));
+                }
+                let mut wanted = [range(from..85), range(20.min(from)..20)].concat();
+                seen.sort_unstable();
+                wanted.sort_unstable();
+                assert_eq!(seen, wanted, "from {from}, {most} at a time");
+            }
         }
     });
 }

@@ -11,6 +11,7 @@ mod roundtrip;
 mod rows;
 mod rules;
 mod varint;
+mod walks;
 
 use std::path::{Path, PathBuf};
 use std::{fs, str};

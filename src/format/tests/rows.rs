@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::format::batch::{Batch, BatchBuilder};
-use crate::format::record::{Header, RawRecord, RecordFields};
+use crate::format::raw_record::RawRecord;
+use crate::format::record::{Header, RecordFields};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
@@ -28,9 +29,8 @@ impl Row {
     }
 
     fn of(batch: &Batch<'_>, record: &RawRecord<'_>) -> Self {
-        let mut left = record.headers;
         let mut headers = Vec::new();
-        while let Some(header) = left.next() {
+        for header in record.headers.iter() {
             headers.push((header.name().to_owned(), header.value().map(<[u8]>::to_vec)));
         }
         assert_eq!(headers.len(), record.headers.len());

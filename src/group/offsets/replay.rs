@@ -13,7 +13,7 @@ use crate::format::control::ControlRecord;
 use crate::format::coordinator_record::CoordinatorKey;
 use crate::format::group_metadata::GroupMetadata;
 use crate::format::offset_commit::OffsetCommit;
-use crate::format::record::RawRecord;
+use crate::format::raw_record::RawRecord;
 use crate::format::uuid::Uuid;
 use crate::group::beginning::Since;
 use crate::keyed::{Replay, Skipped};

@@ -10,7 +10,7 @@ use crate::format::batch::Batch;
 use crate::format::compression::Unreadable;
 use crate::format::decode::{decode, is_encoded};
 use crate::format::frame::{is_legacy, max_timestamp_of};
-use crate::format::record::RawRecord;
+use crate::format::raw_record::RawRecord;
 use crate::partition::reader::cursor::FetchLimits;
 use crate::partition::reader::fetch::{Problem, Rest, Taken, Within, batch_end, count_from, next_frame};
 use crate::sys::Confirmed;

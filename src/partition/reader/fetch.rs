@@ -8,7 +8,7 @@ use crate::format::batch::Batch;
 use crate::format::compression::Unreadable;
 use crate::format::decode::is_encoded;
 use crate::format::frame::{InvalidBatch, valid_batch_at};
-use crate::format::record::RawRecord;
+use crate::format::raw_record::RawRecord;
 
 /// What may be taken off the front of a window.
 pub(super) struct Within {
@@ -56,7 +56,7 @@ pub(in crate::partition) struct Counted {
 
 impl Rest {
     /// All of a batch.
-    pub(in crate::partition) fn all(batch: &Batch<'_>) -> Self {
+    pub(crate) fn all(batch: &Batch<'_>) -> Self {
         Self { position: 0, records: batch.header.record_count }
     }
 }

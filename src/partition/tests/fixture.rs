@@ -15,7 +15,8 @@ use crate::format::compression::DEFAULT_DECOMPRESSED_BYTES;
 use crate::format::frame::{FrameKind, valid_batch_at};
 use crate::format::header::BatchHeader;
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
-use crate::format::record::{Header, RawRecord, RecordFields};
+use crate::format::raw_record::RawRecord;
+use crate::format::record::{Header, RecordFields};
 use crate::format::uuid::Uuid;
 use crate::partition::{
     AppendAt, AppendRequest, Appender, Checkpointed, Cursor, FetchLimits, Fetched, Flush, Leader,
@@ -352,12 +353,13 @@ pub(super) fn records_of(fetched: &Fetched) -> Vec<(u64, TestRecord)> {
 }
 
 fn owned(record: &RawRecord<'_>, timestamp: i64) -> TestRecord {
-    let mut headers = record.headers;
     TestRecord {
         timestamp,
         key: record.key.map(<[u8]>::to_vec),
         value: record.value.map(<[u8]>::to_vec),
-        headers: std::iter::from_fn(|| headers.next())
+        headers: record
+            .headers
+            .iter()
             .map(|header| (header.name().to_owned(), header.value().map(<[u8]>::to_vec)))
             .collect(),
     }

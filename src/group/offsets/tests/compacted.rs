@@ -6,7 +6,7 @@ use super::*;
 use crate::compaction::{Compaction, Step};
 use crate::config::ReadUpTo;
 use crate::format::batch::Batch;
-use crate::format::record::RawRecord;
+use crate::format::raw_record::RawRecord;
 use crate::partition::{Cursor, FetchLimits, PartitionLog};
 
 /// The last value of each key with its offset, as bytes.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::ReadUpTo;
 use crate::format::batch::Batch;
-use crate::format::record::RawRecord;
+use crate::format::raw_record::RawRecord;
 use crate::partition::{Cursor, FetchLimits};
 
 type Raw = (Vec<u8>, Option<Vec<u8>>);
