@@ -107,6 +107,23 @@ pub fn scripts() -> Vec<Script> {
             ],
         ),
         script(
+            "retention-by-size",
+            vec![
+                create("a", Sort::Retained, 1),
+                // Of these segments most are deleted before they are synced.
+                send("a", Buffered, Way::Batch, &[1500, 1500]),
+                send("a", Buffered, Way::Batch, &[1500, 1500]),
+                send("a", Buffered, Way::Batch, &[1500, 1500]),
+                send("a", Buffered, Way::Batch, &[1500, 1500]),
+                send("a", Buffered, Way::Batch, &[1500, 1500]),
+                Operation::Maintain(1000),
+                send("a", Synced, Way::Batch, &[1500, 1500]),
+                send("a", Buffered, Way::Batch, &[1500, 1500]),
+                Operation::Maintain(2000),
+                Operation::Close,
+            ],
+        ),
+        script(
             "delete-topic",
             vec![
                 plain(),

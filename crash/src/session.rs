@@ -114,6 +114,9 @@ pub enum Outcome {
     Failed(Error),
 }
 
+/// What topics keep that have a retention: two segments.
+const KEPT_BYTES: u64 = 8192;
+
 /// The four ways into and out of files, by number.
 pub fn options(mode: u64, clock: &ManualClock) -> OpenOptions {
     let mut options = EventLog::options()
@@ -134,7 +137,7 @@ fn config_of(sort: Sort, partitions: u32) -> TopicConfig {
     let config = TopicConfig::new().partitions(partitions).set("file.delete.delay.ms", "1000");
     match sort {
         Sort::Plain => config.retention(None),
-        Sort::Retained => config.retention(Duration::from_secs(60)),
+        Sort::Retained => config.retention(Duration::from_secs(60)).retention_bytes(KEPT_BYTES),
         Sort::Compacted => config
             .cleanup(CleanupPolicy::Compact)
             .set("min.cleanable.dirty.ratio", "0.01")

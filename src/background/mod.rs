@@ -154,7 +154,7 @@ impl Background {
     }
 
     #[cfg(test)]
-    fn make_everything_due(&self) {
+    pub(crate) fn make_everything_due(&self) {
         self.tasks.lock().make_everything_due(self.pace.now());
     }
 

@@ -135,9 +135,8 @@ fn plan(partition: &Arc<Leader>, now: i64, stint: Stint) -> Result<RetentionPlan
     }
     let Some(last) = gone.checked_sub(1).and_then(|last| segments.get(last)) else { return Ok(plan) };
     let start = segments.get(gone).map_or(last.next_offset, |next| next.base);
-    if partition.finish_before(start)? {
-        plan.start = Some(start);
-    }
+    partition.prepare_to_leave(start)?;
+    plan.start = Some(start);
     Ok(plan)
 }
 

@@ -56,6 +56,15 @@ impl Schedule {
         self.single.contains_key(&task.rank())
     }
 
+    /// Everything is due.
+    #[cfg(test)]
+    pub(super) fn hasten(&mut self, now: Moment) {
+        for Reverse(Deadline { task, .. }) in std::mem::take(&mut self.deadlines) {
+            self.single.remove(&task.rank());
+            self.add(now, task);
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn due(&self, task: &Task) -> Option<Moment> {
         self.single.get(&task.rank()).copied()

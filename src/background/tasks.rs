@@ -37,6 +37,9 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
 /// The least time between two searches for what is to be compacted. Kafka's `log.cleaner.backoff.ms`.
 const COMPACTION_PAUSE: Duration = Duration::from_secs(15);
 
+/// How long sealed segments that retention by size is going to take are left unfinished, at least; twice as long at most.
+const SEALED_WAIT: Duration = Duration::from_secs(60);
+
 /// How long after its last sync a partition that is not appended to gives up its descriptor and map.
 const CLOSE_IDLE_AFTER: Duration = Duration::from_secs(60);
 
@@ -49,6 +52,8 @@ pub(super) enum Task {
     RetainRolled,
     /// Brings sealed segments to their final form.
     FinishSealed(Arc<Leader>),
+    /// The same of segments that end at or before an offset and that retention was to take instead.
+    FinishWaiting(Weak<Leader>, u64),
     Sync(SyncBy),
     /// Continues through the batches of segments whose age is not known yet.
     RetainFurther,
@@ -71,21 +76,29 @@ impl Task {
             Self::FillReserve => 0,
             Self::RetainRolled => 1,
             Self::FinishSealed(_) => 2,
-            Self::Sync(_) => 3,
-            Self::RetainFurther => 4,
-            Self::Retain => 5,
-            Self::ExpireOffsets => 6,
-            Self::CloseIdle(_) => 7,
-            Self::CloseSurplus(_) => 8,
-            Self::FindDirty => 9,
-            Self::Compact => 10,
-            Self::WriteCheckpoints => 11,
+            Self::FinishWaiting(..) => 3,
+            Self::Sync(_) => 4,
+            Self::RetainFurther => 5,
+            Self::Retain => 6,
+            Self::ExpireOffsets => 7,
+            Self::CloseIdle(_) => 8,
+            Self::CloseSurplus(_) => 9,
+            Self::FindDirty => 10,
+            Self::Compact => 11,
+            Self::WriteCheckpoints => 12,
         }
     }
 
     /// Whether there is one of it, however often it is asked for.
     pub(super) fn is_single(&self) -> bool {
-        !matches!(self, Self::FinishSealed(_) | Self::Sync(_) | Self::CloseIdle(_) | Self::CloseSurplus(_))
+        !matches!(
+            self,
+            Self::FinishSealed(_)
+                | Self::FinishWaiting(..)
+                | Self::Sync(_)
+                | Self::CloseIdle(_)
+                | Self::CloseSurplus(_)
+        )
     }
 }
 
@@ -127,6 +140,7 @@ impl Tasks {
 
     #[cfg(test)]
     pub(super) fn make_everything_due(&mut self, now: Moment) {
+        self.schedule.hasten(now);
         for task in [Task::Retain, Task::ExpireOffsets, Task::FindDirty, Task::WriteCheckpoints] {
             self.schedule.add(now, task);
         }
@@ -196,6 +210,11 @@ impl Tasks {
             }
             Task::RetainRolled => self.retain_rolled(round),
             Task::FinishSealed(partition) => self.finish_sealed(&partition, round),
+            Task::FinishWaiting(partition, end) => {
+                let Some(partition) = partition.upgrade() else { return };
+                self.finish(&partition, || partition.finish_awaited(end), round);
+                self.let_sealed_wait(&partition, round);
+            }
             Task::Sync(sync) => self.sync(&sync, round),
             Task::RetainFurther => {
                 let ageing = std::mem::take(&mut self.ageing);
@@ -247,7 +266,29 @@ impl Tasks {
     }
 
     fn finish_sealed(&mut self, partition: &Arc<Leader>, round: &mut InRound<'_>) {
-        let finish = || partition.finish_sealed();
+        if !round.of.pace.is_manual() && partition.lets_sealed_wait() {
+            self.let_sealed_wait(partition, round);
+            // The recovery point may have moved with what retention took.
+            self.schedule.add(round.now.after(CHECKPOINT_DELAY), Task::WriteCheckpoints);
+            return self.schedule_soon(round.now);
+        }
+        self.finish(partition, || partition.finish_sealed(), round);
+    }
+
+    /// Has sealed segments finished if they are still there after a while.
+    fn let_sealed_wait(&mut self, partition: &Arc<Leader>, round: &InRound<'_>) {
+        if let Some(end) = partition.await_sealed() {
+            let task = Task::FinishWaiting(Arc::downgrade(partition), end);
+            self.schedule.add(round.now.after(SEALED_WAIT), task);
+        }
+    }
+
+    fn finish(
+        &mut self,
+        partition: &Arc<Leader>,
+        finish: impl FnOnce() -> Result<usize>,
+        round: &mut InRound<'_>,
+    ) {
         let finished = round.of.attempts.attempt("finishing a segment", Some(partition), finish);
         if let Some(segments) = round.done.record(finished) {
             round.done.report.segments_finished += segments;

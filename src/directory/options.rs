@@ -181,6 +181,10 @@ impl OpenOptions {
     /// comes first; `None` means never. Default: 64 MiB and 5 s. It bounds data loss on power failure, and the time of a
     /// recovery. The `flush.messages` and `flush.ms` of a topic count too, and the first limit that is reached wins.
     ///
+    /// A segment is fsynced when the next one has begun, whatever is given here, unless retention deletes it before. With
+    /// `None` bytes a segment that `retention.bytes` of its topic is going to delete waits for that, for two minutes at most.
+    /// So a partition with a limit of size can be written faster than the device writes.
+    ///
     /// If the device is slower than the writers, an append that leaves more than twice `bytes` unsynced in its partition
     /// waits for an fsync before it returns. Its records are in the log and visible meanwhile. Other partitions and
     /// readers do not wait. [`Event::AppendsStalled`](crate::Event::AppendsStalled) and

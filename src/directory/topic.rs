@@ -296,9 +296,8 @@ impl Partition {
         let leader = self.log.leader()?;
         leader.prepare_start(before)?;
         self.directory.advance_log_start(leader, before)?;
-        let finished = leader.finish_before(before);
         let dropped = leader.delete_head_segments(self.directory.now().as_millis());
-        if let Err(failure) = finished.map(drop).and(dropped.map(drop)) {
+        if let Err(failure) = dropped {
             self.directory.emit_failed("deleting old segments", &failure);
         }
         self.directory.schedule_retention();

@@ -46,7 +46,7 @@ pub(crate) struct PartitionCore {
 /// How much of a partition is on disk. Both only ever go up once the partition is loaded.
 #[derive(Debug)]
 pub(super) struct Marks {
-    /// Every record below is on disk, and every directory entry it needs.
+    /// Every record below is on disk, and every directory entry it needs, or it has left the log.
     pub(super) durable_end: AtomicU64,
     /// The same, and indexes are in their final form.
     pub(super) recovery_point: AtomicU64,

@@ -236,7 +236,9 @@ impl PartitionPoint {
         bytes: &mut Bytes,
     ) -> Result<()> {
         let (end, copy) = (segment.end(), to.join(segment::file_name(segment.base(), LOG)));
-        let is_final = end.sealed && self.log().is_finished(segment.next_offset());
+        // One that has left the log since the point may never have got its final form.
+        let is_final =
+            end.sealed && segment.has_index_files() && self.log().is_finished(segment.next_offset());
         let taken = self.by_name(segment, |path| {
             if is_final {
                 copier.take(path, end.position, &copy)

@@ -76,14 +76,10 @@ impl SegmentList {
         Some(Self { segments })
     }
 
-    /// The head segments for which `leaves` says so of each and the next one, and the list without them. The last
-    /// segment always stays.
-    pub(super) fn split_head(
-        &self,
-        leaves: impl Fn(&Segment, &Segment) -> bool,
-    ) -> (Vec<Arc<Segment>>, Self) {
-        let pairs = self.segments.iter().zip(self.segments.iter().skip(1));
-        let count = pairs.take_while(|(segment, next)| leaves(segment, next)).count();
+    /// The head segments for which `leaves` says so of each next one, and the list without them. The last segment
+    /// always stays.
+    pub(super) fn split_head(&self, leaves: impl Fn(&Segment) -> bool) -> (Vec<Arc<Segment>>, Self) {
+        let count = self.segments.iter().skip(1).take_while(|next| leaves(next)).count();
         let mut head = self.segments.clone();
         let segments = head.split_off(count);
         (head, Self { segments })

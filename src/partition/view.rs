@@ -24,7 +24,7 @@
 //! | roll | view with the next segment, then the end of the one before with its seal |
 //! | first batch of a transaction | first unstable offset (lower), bytes, end |
 //! | end of a transaction | marker, end, version of the aborted, first unstable offset (higher) |
-//! | deletion | checkpoint, view with the higher log start, view without the segments, files |
+//! | deletion | names of the segments that stay, checkpoint, view with the higher log start, view without the segments, files |
 //! | a read | view, end, first unstable offset, version of the aborted, aborted transactions |
 //!
 //! A view is a pointer under a mutex, beside it its number: a reader that finds the number that it has takes no lock, and one that

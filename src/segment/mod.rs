@@ -16,7 +16,8 @@
 //! Each step is recorded in one place, which only the function in its row changes. The steps come in this order, so no two
 //! records contradict each other: a trimmed segment was sealed, because only `seal` returns the value that trims for good;
 //! the entries in memory are dropped when the index files that replace them are written. The close of a partition trims and
-//! indexes a segment that is not sealed; nothing is appended to it any more. A segment found on disk has no writer and no
+//! indexes a segment that is not sealed; nothing is appended to it any more. Retention may take a segment out of the log after any
+//! of these steps but the first; those after it are left out then. A segment found on disk has no writer and no
 //! entries in memory ([`Owner::Log`]) until a writer takes it over; one of another process keeps an index of its own, if
 //! any, in memory ([`Owner::AnotherProcess`]).
 //!
@@ -354,7 +355,8 @@ impl Segment {
         }
     }
 
-    fn has_index_files(&self) -> bool {
+    /// Whether its index is in files, which a segment gets in its final form.
+    pub(crate) fn has_index_files(&self) -> bool {
         matches!(*self.index.lock(), Index::Stored)
     }
 

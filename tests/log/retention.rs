@@ -109,7 +109,8 @@ fn by_age_old_segments_go_and_a_lagging_consumer_gets_an_error() {
         clock.advance(MINUTE);
         // The files go, and everything else is old now: an empty segment is left.
         assert_eq!(log.run_maintenance().unwrap().segments_deleted, 3);
-        assert_eq!((deleted(), bases(dir)), (9, vec![10]));
+        // The last one was appended to until then, and goes without having got indexes.
+        assert_eq!((deleted(), bases(dir)), (7, vec![10]));
         assert_eq!(partition.size().unwrap(), 0);
         drop(log.close());
         let log = options().open(dir).unwrap();

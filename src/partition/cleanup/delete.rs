@@ -4,6 +4,11 @@
 //! then here; the segments leave the list; their files are renamed to `.deleted`; the files go. An open in between removes
 //! what lies below the checkpoint. Readers keep the segments that they hold. A reader that comes to an offset below the log
 //! start gets `OffsetOutOfRange`, since the start rises before any file is gone.
+//!
+//! Segments that leave as a whole need not be on disk, as in Kafka. Before the checkpoint is written the names of the segments
+//! that stay are made durable, no byte in them: so after a power failure the first segment that stays is there, with
+//! whatever of it has survived, and the log never ends below its start. Then the durable end and the recovery point rise to
+//! the log start: below it there is nothing to be lost or checked, and nothing is said of what lies above.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -142,22 +147,17 @@ impl Leader {
         }
     }
 
-    /// Brings the segments before `offset`, which are to leave the log, to their final form, if they have not got it yet.
-    /// Returns whether they have.
-    pub(crate) fn finish_before(self: &Arc<Self>, offset: u64) -> Result<bool> {
-        if !self.is_finished(offset) {
-            match self.finish_to_leave(offset) {
-                // The segments after those, which stay, wait for space.
-                Ok(_) | Err(Error::StorageFull { .. }) => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(self.is_finished(offset))
+    /// Prepares for a log start where a segment begins: what lies before is to leave the log, and need not be on disk.
+    pub(crate) fn prepare_to_leave(self: &Arc<Self>, start: u64) -> Result<()> {
+        // What is finished has names that are durable, and so has the segment after it.
+        if self.is_finished(start) { Ok(()) } else { self.sync_names() }
     }
 
     /// Takes the segments that lie below the log start, which must be in the checkpoint, out of the log. Their files go
     /// some time after `now`. A file that cannot be renamed is an error, but the segment is gone; it is tried again.
     pub(crate) fn delete_head_segments(&self, now: i64) -> Result<Dropped> {
+        // Finishing a segment writes files by its name.
+        let _order = self.writer.finishing();
         let mut front = self.cleanup.front.lock();
         if self.has_ended() {
             // The directory may be another's.
@@ -170,14 +170,13 @@ impl Leader {
             let _ = self.begin_epochs_at(log_start);
         }
         let mut dropped = self.doom_below_start(&mut front, now);
-        let (gone, _) = self
-            .segments()
-            .split_head(|segment, next| next.base() <= log_start && self.is_finished(segment.next_offset()));
-        if let Some(last) = gone.last().map(|last| last.base()) {
+        let (gone, left) = self.segments().split_head(|next| next.base() <= log_start);
+        if let Some(first) = left.first().filter(|_| !gone.is_empty()).map(|first| first.base()) {
             // The list before its last segment changes only under `front`.
             self.view.replace(|view| {
-                view.with_segments(view.segments().split_head(|segment, _| segment.base() <= last).1)
+                view.with_segments(view.segments().split_head(|next| next.base() <= first).1)
             });
+            self.forget_left(first);
         }
         let due = now.saturating_add(self.retention().file_delete_delay_ms);
         front.expiring.extend(gone.iter().map(|segment| PendingDeletion {

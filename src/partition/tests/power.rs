@@ -13,15 +13,16 @@ use parking_lot::Mutex;
 
 use super::fixture::{
     EXACT, Fixture, MAPPED, Modes, POSITIONED, append_numbered, assert_numbered, batch, numbered,
-    preallocate_now,
+    preallocate_now, raise,
 };
+use crate::background::retention::{Stint, retain};
 use crate::config::Durability;
-use crate::partition::{AppendAt, AppendRequest, Checkpointed, Leader};
+use crate::partition::{AppendAt, AppendRequest, Checkpointed, Leader, Retention};
 use crate::sys::faults::{Faults, Observer};
 
 const SECTOR: usize = 512;
 const VALUE: usize = 300;
-const SEGMENT_BYTES: u32 = 6000;
+const SEGMENT_BYTES: u32 = 4000;
 
 /// Names in a directory, and which file each means.
 type Listing = BTreeMap<String, u64>;
@@ -37,6 +38,7 @@ struct Image {
     /// Marks that were acknowledged.
     durable: u64,
     recovery_point: u64,
+    log_start: u64,
     appended: u64,
     random: u64,
     /// What was built and is to be checked.
@@ -50,6 +52,7 @@ pub(super) struct Crash {
     files: Option<BTreeMap<String, Vec<u8>>>,
     durable: u64,
     recovery_point: u64,
+    log_start: u64,
     appended: u64,
 }
 
@@ -71,7 +74,7 @@ pub(super) struct SimulatedDisk {
 impl Crash {
     /// Before there was anything.
     pub(super) fn nothing() -> Self {
-        Self { files: None, durable: 0, recovery_point: 0, appended: 0 }
+        Self { files: None, durable: 0, recovery_point: 0, log_start: 0, appended: 0 }
     }
 
     /// Every file of the partition with its bytes, if the partition is there.
@@ -120,8 +123,8 @@ impl Observer for SimulatedDisk {
 impl SimulatedDisk {
     /// All that is in the directory now is on disk.
     pub(super) fn of(fixture: &Fixture, crash: &Crash, random: u64) -> Arc<Self> {
-        let Crash { durable, recovery_point, appended, .. } = *crash;
-        let image = Image { durable, recovery_point, appended, random, ..Image::default() };
+        let Crash { durable, recovery_point, log_start, appended, .. } = *crash;
+        let image = Image { durable, recovery_point, log_start, appended, random, ..Image::default() };
         let simulated = Self { directory: fixture.directory(), image: Mutex::new(image) };
         {
             let image = &mut *simulated.image.lock();
@@ -172,8 +175,8 @@ impl SimulatedDisk {
             });
             let files = has_name.then(|| files.collect());
             image.random = random;
-            let Image { durable, recovery_point, appended, .. } = *image;
-            image.crashes.push(Crash { files, durable, recovery_point, appended });
+            let Image { durable, recovery_point, log_start, appended, .. } = *image;
+            image.crashes.push(Crash { files, durable, recovery_point, log_start, appended });
         }
     }
 
@@ -182,6 +185,13 @@ impl SimulatedDisk {
         let mut image = self.image.lock();
         image.durable = image.durable.max(log.durable_end());
         image.recovery_point = log.recovery_point().unwrap_or(0);
+        self.lose_power(&mut image);
+    }
+
+    /// The checkpoint of log starts is on disk from here on.
+    fn note_start(&self, log_start: u64) {
+        let mut image = self.image.lock();
+        image.log_start = log_start;
         self.lose_power(&mut image);
     }
 
@@ -223,6 +233,8 @@ fn draw(random: &mut u64) -> u64 {
 
 fn fixture(modes: Modes, late: bool) -> Fixture {
     let mut fixture = Fixture::new(modes, SEGMENT_BYTES);
+    let bytes = Some(u64::from(SEGMENT_BYTES) / 3);
+    fixture.settings.retention = Retention { deletes: true, bytes, ms: None, file_delete_delay_ms: 0 };
     if late {
         fixture.finish_late();
     }
@@ -233,13 +245,23 @@ fn fixture(modes: Modes, late: bool) -> Fixture {
 fn step(log: &Arc<Leader>, simulated: &SimulatedDisk, random: &mut u64) {
     let end = log.bounds().unwrap().log_end;
     let count = draw(random) % 4 + 1;
-    match draw(random) % 8 {
+    match draw(random) % 9 {
         0 => log.sync().unwrap(),
         // Asked for once there is a segment.
         1 if simulated.directory.exists() => log.prepare_segment().unwrap(),
         1 => {}
         2 => preallocate_now(log),
         3 => drop(log.finish_sealed().unwrap()),
+        8 => {
+            let (_, outcome) = retain(std::slice::from_ref(log), 0, Stint::Whole, |raised| {
+                // On disk first, as by the catalog.
+                for (_, to) in raised {
+                    simulated.note_start(*to);
+                }
+                raise(raised)
+            });
+            outcome.unwrap();
+        }
         4 => {
             simulated.image.lock().appended = end + count;
             let records: Vec<_> = (end..end + count).map(|offset| numbered(offset, VALUE)).collect();
@@ -271,12 +293,13 @@ fn survive(crash: &Crash, (modes, late): (Modes, bool), random: &mut u64) -> Vec
     }
     let simulated = SimulatedDisk::of(&fixture, crash, *random | 1);
     let recovery_point = Some(crash.recovery_point).filter(|point| *point > 0);
-    let checkpointed = Checkpointed { clean: false, recovery_point, log_start: 0, ..Checkpointed::default() };
+    let log_start = crash.log_start;
+    let checkpointed = Checkpointed { clean: false, recovery_point, log_start, ..Checkpointed::default() };
     let log = fixture.open_with(&Faults::observed(Arc::clone(&simulated) as Arc<dyn Observer>), checkpointed);
     log.load().unwrap();
     let end = log.bounds().unwrap().log_end;
     assert!((crash.durable..=crash.appended).contains(&end), "{end} of {crash:?}");
-    assert_numbered(&log, 0..end, VALUE);
+    assert_numbered(&log, log_start..end, VALUE);
     {
         let mut image = simulated.image.lock();
         assert!(log.durable_end() <= end);
@@ -288,7 +311,8 @@ fn survive(crash: &Crash, (modes, late): (Modes, bool), random: &mut u64) -> Vec
     simulated.take()
 }
 
-fn run(modes: Modes, late: bool, seed: u64) -> usize {
+/// Returns how many states were survived, and where the log began in the end.
+fn run(modes: Modes, late: bool, seed: u64) -> (usize, u64) {
     let (mut random, mut survived) = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, 0);
     let fixture = fixture(modes, late);
     let simulated = SimulatedDisk::of(&fixture, &Crash::nothing(), random);
@@ -307,7 +331,7 @@ fn run(modes: Modes, late: bool, seed: u64) -> usize {
             }
         }
     };
-    for _ in 0..25 {
+    for _ in 0..40 {
         step(&log, &simulated, &mut random);
         look_at(simulated.take(), &mut random);
     }
@@ -326,15 +350,20 @@ fn run(modes: Modes, late: bool, seed: u64) -> usize {
     }
     assert_eq!((least.durable, least.recovery_point), (end, end));
     fixture.check_closed();
-    assert_numbered(&fixture.open_clean(end), 0..end, VALUE);
-    survived
+    let log_start = least.log_start;
+    let checkpointed =
+        Checkpointed { clean: true, recovery_point: Some(end), log_start, ..Checkpointed::default() };
+    assert_numbered(&fixture.open(checkpointed), log_start..end, VALUE);
+    (survived, log_start)
 }
 
 #[test]
 fn whatever_the_power_leaves_is_a_prefix_that_holds_all_that_was_durable() {
-    let mut survived = 0;
-    for (seed, modes) in (1..).zip([MAPPED, POSITIONED, EXACT, MAPPED, POSITIONED]) {
-        survived += run(modes, seed % 2 == 0, seed);
+    let (mut survived, mut deleted) = (0, 0);
+    for (seed, modes) in (1..).zip([MAPPED, POSITIONED, EXACT, MAPPED, POSITIONED, EXACT]) {
+        let (states, log_start) = run(modes, seed % 2 == 0, seed);
+        (survived, deleted) = (survived + states, deleted + log_start);
     }
     assert!(survived > 500, "{survived}");
+    assert!(deleted > 50, "{deleted}");
 }

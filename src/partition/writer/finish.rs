@@ -8,6 +8,8 @@
 //! | an open | no mark moves, and the same is tried again |
 //! | a query of a file, a cut, anything about an index file | the records are durable; the rest is done another time |
 //!
+//! A segment that leaves the log before its turn is forgotten: it is neither synced nor finished. See [`cleanup::delete`].
+//!
 //! The directory is opened before a segment is made in it and kept open as long as segments wait, so that a process
 //! without descriptors gets its error where nothing has changed yet, and never between an append and its sync.
 
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::partition::writer::Writer;
-use crate::partition::{Appender, Leader};
+use crate::partition::{Appender, Leader, Retention};
 use crate::segment::{FinishFailure, UnfinishedSegment};
 use crate::sys::PlainDirectory;
 
@@ -29,11 +31,24 @@ const MAX_UNFINISHED_BYTES: u64 = 2 << 30;
 /// Sealed segments that are not in their final form, oldest first, and the directory with their names.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct Unfinished {
-    segments: VecDeque<Arc<UnfinishedSegment>>,
-    /// Bytes that were appended since the open when the newest of them was complete.
-    appended: u64,
+    segments: VecDeque<Sealed>,
+    /// Whether the background looks later what has become of those that wait for retention.
+    is_awaited: bool,
     /// There whenever there are segments.
     directory: Option<Arc<PlainDirectory>>,
+}
+
+#[derive(Debug, Clone)]
+struct Sealed {
+    unfinished: Arc<UnfinishedSegment>,
+    /// Bytes that were appended since the open when it was complete.
+    appended: u64,
+}
+
+impl Sealed {
+    fn next_offset(&self) -> u64 {
+        self.unfinished.segment().next_offset()
+    }
 }
 
 impl Unfinished {
@@ -42,26 +57,32 @@ impl Unfinished {
         directory: Option<PlainDirectory>,
     ) -> Self {
         let directory = directory.filter(|_| !segments.is_empty()).map(Arc::new);
-        Self { segments, appended: 0, directory }
+        let segments = segments.into_iter().map(|unfinished| Sealed { unfinished, appended: 0 });
+        Self { segments: segments.collect(), is_awaited: false, directory }
     }
 
     /// Where the oldest of them begins.
     pub(super) fn first_base(&self) -> Option<u64> {
-        self.segments.front().map(|oldest| oldest.segment().base())
+        self.segments.front().map(|oldest| oldest.unfinished.segment().base())
     }
 
     fn add(&mut self, sealed: UnfinishedSegment, directory: Arc<PlainDirectory>, appended: u64) {
-        self.appended = appended;
-        self.segments.push_back(Arc::new(sealed));
+        self.segments.push_back(Sealed { unfinished: Arc::new(sealed), appended });
         self.directory = Some(directory);
     }
 
-    /// The oldest `count` have their final form.
-    fn forget(&mut self, count: usize) {
-        self.segments.drain(..count.min(self.segments.len()));
+    /// Those that end at or before an offset have their final form, or have left the log. Returns the last of them.
+    fn forget_to(&mut self, end: u64) -> Option<Sealed> {
+        let count = self.segments.partition_point(|sealed| sealed.next_offset() <= end);
+        let last = self.segments.drain(..count).next_back();
         if self.segments.is_empty() {
             self.directory = None;
         }
+        last
+    }
+
+    fn bytes(&self) -> u64 {
+        self.segments.iter().map(|sealed| sealed.unfinished.bytes()).sum()
     }
 }
 
@@ -75,9 +96,7 @@ impl Writer {
     ) -> bool {
         let mut unfinished = self.durable.unfinished.lock();
         unfinished.add(sealed, directory, appended);
-        let waiting = &unfinished.segments;
-        waiting.len() >= MAX_UNFINISHED
-            || waiting.iter().map(|sealed| sealed.bytes()).sum::<u64>() > MAX_UNFINISHED_BYTES
+        unfinished.segments.len() >= MAX_UNFINISHED || unfinished.bytes() > MAX_UNFINISHED_BYTES
     }
 
     /// Nothing is to be finished any more: the topic is deleted.
@@ -87,6 +106,34 @@ impl Writer {
 }
 
 impl Leader {
+    /// Whether sealed segments may wait to be finished, because retention by size takes them before they are too many. No
+    /// number of unsynced bytes is a reason to sync then; whatever else asks for a sync finishes them too.
+    pub(crate) fn lets_sealed_wait(&self) -> bool {
+        let settings = self.settings.all();
+        let Retention { deletes: true, bytes: Some(kept), .. } = settings.retention else { return false };
+        // Those that are kept, one that is about to go, and two that fill up before it has gone.
+        let most = kept.saturating_add(3 * u64::from(settings.segment_bytes));
+        let waiting = self.writer.durable.unfinished.lock().segments.len();
+        self.context.background_sync.bytes.is_none()
+            && most <= MAX_UNFINISHED_BYTES
+            && waiting <= MAX_UNFINISHED / 2
+    }
+
+    /// Where the last segment ends that waits to be finished, if one does and none is awaited yet. It is awaited from here
+    /// on, until [`finish_awaited`](Self::finish_awaited).
+    pub(crate) fn await_sealed(&self) -> Option<u64> {
+        let mut unfinished = self.writer.durable.unfinished.lock();
+        let end = unfinished.segments.back().filter(|_| !unfinished.is_awaited).map(Sealed::next_offset)?;
+        unfinished.is_awaited = true;
+        Some(end)
+    }
+
+    /// Finishes the segments that were awaited, as far as retention has not taken them.
+    pub(crate) fn finish_awaited(self: &Arc<Self>, end: u64) -> Result<usize> {
+        self.writer.durable.unfinished.lock().is_awaited = false;
+        self.finish_sealed_to(end)
+    }
+
     /// The directory, open for a sync of its entries.
     pub(super) fn opened_directory(&self) -> Result<Arc<PlainDirectory>> {
         if let Some(open) = &self.writer.durable.unfinished.lock().directory {
@@ -97,22 +144,14 @@ impl Leader {
 
     /// Finishes sealed segments, oldest first: exact length, indexes, sync; then the recovery point passes them.
     pub(crate) fn finish_sealed(self: &Arc<Self>) -> Result<usize> {
-        let finished = {
-            let _order = self.writer.finishing();
-            self.finish_queue()
-        };
-        finished.map_err(|failure| self.after(&mut self.writer.appender(), failure))
+        self.finish_sealed_to(u64::MAX)
     }
 
-    /// The same, but where the disk is full segments that lie before `leaving` get no indexes: they are about to leave the
-    /// log, which makes space.
-    pub(in crate::partition) fn finish_to_leave(self: &Arc<Self>, leaving: u64) -> Result<usize> {
+    /// The same of those that end at or before `end`.
+    fn finish_sealed_to(self: &Arc<Self>, end: u64) -> Result<usize> {
         let finished = {
             let _order = self.writer.finishing();
-            match self.finish_queue() {
-                Err(FinishFailure::Unindexed(Error::StorageFull { .. })) => self.finish_queue_but(leaving),
-                finished => finished,
-            }
+            self.finish_queue_to(end)
         };
         finished.map_err(|failure| self.after(&mut self.writer.appender(), failure))
     }
@@ -153,15 +192,14 @@ impl Leader {
     /// Runs under `finishing`. First the records of all, then the indexes; each mark follows what it says. Returns how
     /// many segments got their final form.
     pub(super) fn finish_queue(&self) -> std::result::Result<usize, FinishFailure> {
-        self.finish_queue_but(0)
+        self.finish_queue_to(u64::MAX)
     }
 
-    /// The same without indexes of segments before `leaving`.
-    fn finish_queue_but(&self, leaving: u64) -> std::result::Result<usize, FinishFailure> {
+    fn finish_queue_to(&self, end: u64) -> std::result::Result<usize, FinishFailure> {
         self.writer.refuse_failed().map_err(FinishFailure::Lost)?;
-        let (queue, appended) = {
+        let queue: Vec<_> = {
             let unfinished = self.writer.durable.unfinished.lock();
-            (unfinished.segments.iter().cloned().collect::<Vec<_>>(), unfinished.appended)
+            unfinished.segments.iter().take_while(|sealed| sealed.next_offset() <= end).cloned().collect()
         };
         let Some(last) = queue.last() else { return Ok(0) };
         let directory = self.opened_directory().map_err(FinishFailure::Refused)?;
@@ -169,7 +207,7 @@ impl Leader {
         // they were not written.
         let (mut formed, mut unformed) = (queue.len(), Ok(()));
         for (number, sealed) in queue.iter().enumerate() {
-            match sealed.trim_and_sync() {
+            match sealed.unfinished.trim_and_sync() {
                 Err(FinishFailure::Unindexed(failure)) => {
                     formed = formed.min(number);
                     unformed = unformed.and(Err(failure));
@@ -179,22 +217,48 @@ impl Leader {
         }
         let mut indexed = 0;
         let outcome = queue.iter().take(formed).try_for_each(|sealed| {
-            if sealed.segment().next_offset() > leaving {
-                sealed.write_indexes(&self.disk)?;
-                self.keep_snapshot(sealed.segment().next_offset())?;
-            }
+            sealed.unfinished.write_indexes(&self.disk)?;
+            self.keep_snapshot(sealed.next_offset())?;
             indexed += 1;
             Ok(())
         });
         // Covers the entry of the segment after the last of these too: it was made before that one was sealed.
         directory.sync().map_err(FinishFailure::Lost).inspect_err(|failure| self.note_lost(failure))?;
-        self.advance_durable(last.segment().next_offset());
-        self.writer.note_covered(appended);
+        self.advance_durable(last.next_offset());
+        self.writer.note_covered(last.appended);
         if let Some(finished) = queue.get(..indexed).and_then(<[_]>::last) {
-            self.marks.advance_recovery_point(finished.segment().next_offset());
+            self.marks.advance_recovery_point(finished.next_offset());
+            self.writer.durable.unfinished.lock().forget_to(finished.next_offset());
         }
-        self.writer.durable.unfinished.lock().forget(indexed);
         outcome.and(unformed).map(|()| indexed).map_err(FinishFailure::Unindexed)
+    }
+
+    /// Makes the names of all segments durable that have begun.
+    pub(in crate::partition) fn sync_names(self: &Arc<Self>) -> Result<()> {
+        let synced = {
+            let _order = self.writer.finishing();
+            self.refuse_ended()?;
+            self.writer.refuse_failed()?;
+            let directory = self.opened_directory()?;
+            let synced = directory.sync().map_err(FinishFailure::Lost);
+            synced.inspect_err(|failure| self.note_lost(failure))
+        };
+        synced.map_err(|failure| self.after(&mut self.writer.appender(), failure))
+    }
+
+    /// The segments before `start` have left the log, which begins there on disk too: what they held is not waited for any
+    /// more. Runs under `finishing`.
+    pub(in crate::partition) fn forget_left(&self, start: u64) {
+        let left = self.writer.durable.unfinished.lock().forget_to(start);
+        if self.writer.has_failed() {
+            // Those who wait get the failure.
+            return;
+        }
+        self.advance_durable(start);
+        self.marks.advance_recovery_point(start);
+        if let Some(last) = left {
+            self.writer.note_covered(last.appended);
+        }
     }
 
     /// Notes a failure that poisons, while it is known that no other sync has succeeded since.

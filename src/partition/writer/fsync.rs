@@ -2,7 +2,7 @@
 //!
 //! | mark | below it |
 //! |---|---|
-//! | durable end | every record is on disk, and every directory entry it needs |
+//! | durable end | every record is on disk, and every directory entry it needs, or the record has left the log |
 //! | recovery point | the same, and indexes are in their final form: it need not be checked again |
 //!
 //! A failed sync is final: the system takes the pages for written and reports the failure to one caller only. So all syncs
