@@ -48,6 +48,7 @@
 //! | all settings; missing records found by a survey, and those already reported | a copy, or one change |
 //! | `Keeping::place`, where a partition's directory is | one file that a snapshot opens or links by name (read), the move of the directory when its topic is deleted (write); a segment's `file_state` is taken under it |
 //! | `LiveWriter::taking`, `LiveWatch::watched` | a slot is taken; the file of the present writer is found |
+//! | what lookups by time know of a list of segments | one lookup in memory, or making the next list |
 //! | what a segment guards ([`segment`](crate::segment)) | one lookup, one rename |
 //! | sleepers and turns | registering, waking |
 

@@ -311,6 +311,12 @@ impl Segment {
         Some(self.known_largest.load(Ordering::Relaxed)).filter(|known| *known != UNKNOWN_TIMESTAMP)
     }
 
+    /// A timestamp that no record of a sealed segment is after, if the batches were asked about it.
+    pub(crate) fn latest(&self) -> Option<i64> {
+        // Where another process writes, the index may not have its final form yet.
+        self.known_largest().filter(|_| self.end().sealed && !self.is_anothers())
+    }
+
     fn know_largest(&self, timestamp: i64) {
         self.known_largest.store(timestamp, Ordering::Relaxed);
     }

@@ -61,13 +61,24 @@ impl SegmentView {
                 _ => return Ok(Some(position)),
             }
         }
+        if offset <= self.segment().base()
+            && self.may_know_largest()
+            && self.segment().known_largest().is_none()
+        {
+            // Its index claims what no batch has.
+            self.segment().doubt_files(TIMES_DIFFER);
+        }
         Ok(None)
+    }
+
+    /// Where another process writes, the index may not have its final form yet.
+    fn may_know_largest(&self) -> bool {
+        self.segment().end().sealed && !self.segment().is_anothers()
     }
 
     /// Whether every record of this sealed segment is older than `at`, as the time index says and the batches bear out.
     fn is_before(&self, headers: &mut Headers<'_, Self>, at: i64) -> Result<bool> {
-        // Where another process writes, the index may not have its final form yet.
-        if !self.segment().end().sealed || self.segment().is_anothers() {
+        if !self.may_know_largest() {
             return Ok(false);
         }
         if let Some(largest) = self.segment().known_largest() {

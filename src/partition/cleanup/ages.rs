@@ -5,6 +5,7 @@
 //! segment goes because it is old, all its headers are read; a slice at a time, without a lock that an append or a read
 //! would wait for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::clock::Timestamp;
@@ -16,11 +17,15 @@ use crate::segment::{Review, Segment, TIMES_DIFFER};
 
 /// What is known of the oldest segments that retention asked about.
 #[derive(Debug)]
-pub(in crate::partition) struct Ages(Lock<Known>);
+pub(in crate::partition) struct Ages {
+    known: Lock<Known>,
+    /// Goes up when a segment has got an index that was made from its batches, in place of one that was wrong.
+    index_version: AtomicU64,
+}
 
 impl Default for Ages {
     fn default() -> Self {
-        Self(Lock::new(Rank::Ages, Known::default()))
+        Self { known: Lock::new(Rank::Ages, Known::default()), index_version: AtomicU64::new(0) }
     }
 }
 
@@ -78,7 +83,7 @@ impl PartitionCore {
             // Gone meanwhile: nothing is to be done about it.
             return Ok(Some(Age { newest: i64::MAX, newest_past: None, at: now }));
         };
-        let known = &mut *self.ages.0.lock();
+        let known = &mut *self.ages.known.lock();
         if let Some(checked) = &known.checked
             && checked.is_of(segment)
             && checked.age.at >= since
@@ -110,6 +115,15 @@ impl PartitionCore {
             adopt(segment, review)?;
         }
         Ok(Some(age))
+    }
+
+    /// What lookups know by indexes holds as long as this is the same.
+    pub(in crate::partition) fn index_version(&self) -> u64 {
+        self.ages.index_version.load(Ordering::Acquire)
+    }
+
+    pub(in crate::partition) fn note_adopted(&self) {
+        self.ages.index_version.fetch_add(1, Ordering::AcqRel);
     }
 
     fn index_interval(&self) -> u32 {
@@ -182,18 +196,19 @@ impl Leader {
             return Ok(());
         }
         self.by_name(|| segment.adopt(entries))?;
+        self.note_adopted();
         self.emit_rebuilt(segment.base(), reason);
         Ok(())
     }
 
     /// Whether it is still to be reported that this segment is kept only because of a timestamp in the future.
     pub(crate) fn is_news_of_future(&self, base: u64) -> bool {
-        self.ages.0.lock().reported != Some(base)
+        self.ages.known.lock().reported != Some(base)
     }
 
     /// Reports it.
     pub(crate) fn emit_future(&self, base: u64, timestamp: i64) {
-        self.ages.0.lock().reported = Some(base);
+        self.ages.known.lock().reported = Some(base);
         self.context.events.emit(|| Event::KeptByFutureTimestamp {
             partition: self.id.clone(),
             base_offset: base,

@@ -14,7 +14,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::frame::{frame_length, valid_batch_at};
 use crate::format::header::HEADER_BYTES;
 use crate::partition::PartitionLog;
-use crate::partition::reader::decompress::{DecodedBatch, first_at, first_offset, take_decoded};
+use crate::partition::reader::decompress::{DecodedBatch, first_offset, take_decoded};
 use crate::partition::reader::fetch::{Problem, Rest, Taken, Within, batch_end, count_from, take};
 use crate::partition::recovery::survey::words;
 use crate::partition::transactions::{Aborted, Front};
@@ -463,32 +463,5 @@ impl Cursor {
             .and_then(readable)
             .or_else(|| segment.positions_after(position).into_iter().find_map(readable))
             .or_else(|| Some(segment.next_offset()).filter(|next| *next > self.offset))
-    }
-
-    /// The offset of the first record at or after `from` with a timestamp of `at` or later.
-    pub(crate) fn offset_for_time(log: &PartitionLog, at: i64, from: u64) -> Result<Option<u64>> {
-        log.in_present_view(|view| Self::offset_for_time_in(log, view, at, from))
-    }
-
-    fn offset_for_time_in(log: &PartitionLog, view: &LogView, at: i64, from: u64) -> Result<Option<u64>> {
-        for segment in view.segments().iter().filter(|segment| segment.next_offset() > from) {
-            let view = segment.view()?;
-            let found = view.position_of_time(at, from.max(segment.base()))?;
-            log.rebuild_doubted(segment);
-            let Some(mut position) = found else { continue };
-            let end = segment.end().position;
-            while position < end {
-                let Some(batch) = view.batch_at(position)? else { break };
-                match first_at(batch.as_ref(), at, from, log.max_decompressed_bytes()) {
-                    Ok(None) => position += batch.as_ref().len() as u64,
-                    Ok(found) => return Ok(found),
-                    Err(reason) => {
-                        return Err(Problem::Unreadable(reason)
-                            .error(|reason| Box::new(Damage::new(segment.path(), position, reason))));
-                    }
-                }
-            }
-        }
-        Ok(None)
     }
 }

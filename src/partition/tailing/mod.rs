@@ -206,6 +206,7 @@ impl Tailing {
             return Ok(());
         }
         segment.adopt(entries)?;
+        self.note_adopted();
         self.emit_rebuilt(segment.base(), reason);
         Ok(())
     }
@@ -318,7 +319,7 @@ impl Tailing {
         };
         let RecoveredLog { segments, log_start, report, .. } = found;
         let complete = segments.len().saturating_sub(1);
-        let list = SegmentList::of(segments);
+        let list = SegmentList::of(segments).after_list(&self.segments());
         if self.is_loaded() && list.is_same(&self.segments()) {
             self.advance_start(log_start);
             return Ok(report);

@@ -130,6 +130,13 @@ impl Fixture {
         PartitionLog::open(self.opening(&disk, Checkpointed::default()))
     }
 
+    /// The same with faults.
+    pub(super) fn follow_on(&self, faults: &Faults) -> Arc<PartitionLog> {
+        let faults = faults.clone();
+        let disk = Disk { right: Right::ReadOnly, map_writes: false, faults, ..self.disk.clone() };
+        PartitionLog::open(self.opening(&disk, Checkpointed::default()))
+    }
+
     pub(super) fn open_new(&self) -> Arc<Leader> {
         self.open(Checkpointed::default())
     }

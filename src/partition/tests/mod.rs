@@ -27,5 +27,6 @@ mod rolled;
 mod swapped;
 mod synced;
 mod threads;
+mod times;
 mod transactions;
 mod unreadable;
