@@ -8,7 +8,7 @@ use crate::format::batch::Batch;
 use crate::format::raw_record::RawRecord;
 use crate::partition::{Fetched, Rest};
 use crate::position::TopicPartition;
-use crate::sys::Confirmed;
+use crate::sys::{Confirmed, prefetch};
 
 /// Records of one poll, owned: they outlive the consumer and the log, and holding them keeps their segments mapped.
 ///
@@ -233,6 +233,8 @@ struct Here<'r> {
     chunk: Option<&'r Chunk>,
     records: &'r [u8],
     batch: InBatch,
+    /// How far ahead the bytes are that the next poll will read: they are brought nearer meanwhile.
+    followed_by: usize,
 }
 
 /// What comes after the present batch.
@@ -263,6 +265,7 @@ impl<'r> Iterator for RecordIter<'r> {
         if self.here.batch.left == 0 {
             (self.here, self.ahead) = self.ahead.clone().enter_batch(self.here.chunk)?;
         }
+        prefetch(self.here.records, self.here.followed_by);
         let (record, rest) = RawRecord::split(self.here.records)?;
         self.here.records = rest;
         self.here.batch.left -= 1;
@@ -294,7 +297,8 @@ impl<'r> Ahead<'r> {
             self.in_chunk -= batch.left;
             self.left = self.left.saturating_sub(batch.left);
             if batch.left > 0 {
-                return Some((Here { chunk, records, batch }, self));
+                let followed_by = chunk?.bytes.followed_by();
+                return Some((Here { chunk, records, batch, followed_by }, self));
             }
         }
     }

@@ -204,6 +204,14 @@ impl Confirmed {
         })
     }
 
+    /// How many bytes there are, if at least as many follow in the map and are published. 0 if not: beyond the published end
+    /// are the lines of the cache that the writer stores to.
+    pub(crate) fn followed_by(&self) -> usize {
+        let Source::Mapped { mapping, start, length } = &self.0 else { return 0 };
+        let end = start.saturating_add(*length).saturating_add(*length) as u64;
+        if end <= mapping.tail.load().position.min(mapping.len()) { *length } else { 0 }
+    }
+
     /// A part of these bytes, as far as there are so many.
     pub(crate) fn part(&self, part: Range<usize>) -> Self {
         let length = self.as_ref().len();

@@ -13,6 +13,7 @@
 //! | [`faults`] | failing the n-th write, sync or allocation, for tests |
 //! | [`fork`] | telling a process from its children |
 //! | `held_names` | the rules of Windows for names of open files, on Linux, for tests |
+//! | `prefetch` | bytes that are brought nearer before they are read |
 //! | [`tail`] | the published word of a growing file |
 //! | [`mapping`] | memory maps and the slices of them that may be read |
 //! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
@@ -45,6 +46,8 @@ mod plain_directory;
 mod plain_file;
 #[expect(unsafe_code, reason = "calls into the system for what std and memmap2 lack")]
 pub(crate) mod platform;
+#[expect(unsafe_code, reason = "instructions of the processor")]
+mod prefetch;
 pub(crate) mod reserve;
 pub(crate) mod root;
 #[cfg(not(loom))]
@@ -66,6 +69,7 @@ pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};
 pub(crate) use plain_directory::PlainDirectory;
 pub(crate) use plain_file::PlainFile;
+pub(crate) use prefetch::prefetch;
 pub(crate) use platform::{descriptor_limit, file_size_limit};
 pub(crate) use reserve::{Purpose, Spending};
 pub(crate) use tail::{Tail, TailWord};
