@@ -42,11 +42,12 @@ use crate::clock::{Clock, LogClock, Moment, Pace, SystemClock, Timestamp};
 use crate::config::{Mismatch, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::{Announcer, Event, Events};
+use crate::format::crc::compute_by;
 use crate::format::file_names::CLEAN_MARKER;
 use crate::group::{CommittedOffsets, Coordinator, Deletions};
 use crate::partition::Leader;
 use crate::position::TopicPartition;
-use crate::sys::{Birth, DirectoryLock, Disk, Purpose, Spending};
+use crate::sys::{Birth, DirectoryLock, Disk, Purpose, Spending, checksum};
 use crate::wait::Sleepers;
 
 /// What a broker writes; only that the file is there matters.
@@ -96,6 +97,9 @@ struct Running {
 
 impl OpenDirectory {
     pub(crate) fn open(path: &Path, options: OpenOptions) -> Result<Arc<Self>> {
+        if let Some(way) = checksum::best() {
+            compute_by(way);
+        }
         if options.read_only {
             return Self::open_read_only(path, options);
         }

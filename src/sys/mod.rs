@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`disk`] | files and directories: open without following links, replace, list, rename |
 //! | [`plain_directory`] | syncs of the entries of a directory |
+//! | [`checksum`] | CRC-32C by instructions that not every processor has |
 //! | `copying` | copies of files: blocks that are shared, second names, bytes |
 //! | [`anchor`] | whether a path still means the directory that was opened |
 //! | [`faults`] | failing the n-th write, sync or allocation, for tests |
@@ -28,6 +29,8 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 
 mod anchor;
+#[expect(unsafe_code, reason = "instructions of the processor")]
+pub(crate) mod checksum;
 mod copying;
 pub(crate) mod disk;
 pub(crate) mod faults;
@@ -69,8 +72,8 @@ pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};
 pub(crate) use plain_directory::PlainDirectory;
 pub(crate) use plain_file::PlainFile;
-pub(crate) use prefetch::prefetch;
 pub(crate) use platform::{descriptor_limit, file_size_limit};
+pub(crate) use prefetch::prefetch;
 pub(crate) use reserve::{Purpose, Spending};
 pub(crate) use tail::{Tail, TailWord};
 
