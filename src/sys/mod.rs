@@ -29,7 +29,10 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 
 mod anchor;
-#[expect(unsafe_code, reason = "instructions of the processor")]
+#[cfg_attr(
+    all(target_arch = "x86_64", not(miri)),
+    expect(unsafe_code, reason = "instructions of the processor")
+)]
 pub(crate) mod checksum;
 mod copying;
 pub(crate) mod disk;
@@ -49,7 +52,10 @@ mod plain_directory;
 mod plain_file;
 #[expect(unsafe_code, reason = "calls into the system for what std and memmap2 lack")]
 pub(crate) mod platform;
-#[expect(unsafe_code, reason = "instructions of the processor")]
+#[cfg_attr(
+    all(target_arch = "x86_64", not(miri)),
+    expect(unsafe_code, reason = "instructions of the processor")
+)]
 mod prefetch;
 pub(crate) mod reserve;
 pub(crate) mod root;

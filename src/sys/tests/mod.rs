@@ -1,3 +1,4 @@
+mod following;
 mod looking;
 
 #[cfg(target_os = "linux")]
