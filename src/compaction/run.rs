@@ -367,24 +367,13 @@ impl CleanerRun {
             left => left,
         };
         let Stage::Cleaning(group) = &mut self.stage else { return Ok(()) };
-        let log = &self.log;
-        match left {
+        let left = match left {
+            Ok(left) => left,
             Err(reason) => return Err(self.unreadable(segment, position, reason)),
-            Ok(Left::All) => group.push(log, &whole, &self.plan)?,
-            Ok(Left::Batch { bytes, header }) => {
-                group.changed = true;
-                group.push(log, &Piece::of(bytes, &header), &self.plan)?;
-            }
-            Ok(Left::Nothing(header)) => {
-                let had_records = bytes.len() > header_only(&header).len();
-                if self.producers.need(&header) || whole.last_offset + 1 == self.decisions.end() {
-                    group.changed |= had_records;
-                    group.push_header(log, &header, &self.plan)?;
-                } else {
-                    group.changed |= group.dropped.replace((header, had_records)).is_some();
-                }
-            }
-        }
+        };
+        let (producers, end) = (&self.producers, self.decisions.end());
+        let is_needed = |header: &BatchHeader| producers.need(header) || whole.last_offset + 1 == end;
+        group.put(&self.log, &self.plan, &whole, left, is_needed)?;
         if let (Some(transaction), Some(output)) = (aborted, &mut group.output) {
             output.push_aborted(transaction);
         }
@@ -464,6 +453,33 @@ impl Drop for CleanerRun {
 }
 
 impl Group {
+    /// Writes what is left of a batch. Of one without records the header alone stays, where that `is_needed`.
+    fn put(
+        &mut self,
+        log: &Leader,
+        plan: &Cleanable,
+        whole: &Piece<'_>,
+        left: Left<'_>,
+        is_needed: impl FnOnce(&BatchHeader) -> bool,
+    ) -> Result<()> {
+        match left {
+            Left::All => self.push(log, whole, plan),
+            Left::Batch { bytes, header } => {
+                self.changed = true;
+                self.push(log, &Piece::of(bytes, &header), plan)
+            }
+            Left::Nothing(header) => {
+                let had_records = whole.bytes.len() > header_only(&header).len();
+                if is_needed(&header) {
+                    self.changed |= had_records;
+                    return self.push_header(log, &header, plan);
+                }
+                self.changed |= self.dropped.replace((header, had_records)).is_some();
+                Ok(())
+            }
+        }
+    }
+
     fn push(&mut self, log: &Leader, piece: &Piece<'_>, plan: &Cleanable) -> Result<()> {
         let more = piece.bytes.len() as u64;
         if self.output.as_ref().is_some_and(|output| output.bytes() + more > self.max_bytes) {
