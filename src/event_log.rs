@@ -405,7 +405,8 @@ impl EventLog {
 
     /// Closes the log: appends in flight finish, waiting polls end, everything is fsynced, and the directory is
     /// free for a broker or another process. Calls on handles that are left give `Closed`; records already returned
-    /// stay valid. Closing twice is fine.
+    /// stay valid. Closing twice is fine. Up to 16 partitions are fsynced at a time, by threads that end with the call; with
+    /// [`Maintenance::Manual`](crate::Maintenance::Manual) the calling thread does all of it.
     ///
     /// # Errors
     /// The first thing that went wrong. The directory is free all the same and is recovered at the next open.

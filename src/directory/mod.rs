@@ -7,6 +7,7 @@
 //!
 //! Handles hold an [`OpenDirectory`]; the last one to go closes it. The threads hold the catalog alone.
 
+mod closing;
 mod group;
 mod metrics;
 mod opening;
@@ -414,6 +415,7 @@ impl OpenDirectory {
             self.events.end();
             return Ok(());
         };
+        let with_threads = threads.is_some();
         if let Some(threads) = threads {
             threads.stop();
         }
@@ -422,11 +424,7 @@ impl OpenDirectory {
         // While what was committed can still be taken back.
         // A clock of the user's that panics must not keep the rest from being done.
         let mut outcome = self.deletions.finish(self.clock.now_unless_panicked().as_millis());
-        for partition in self.catalog.partitions() {
-            // Every partition is brought as far as it goes; the first failure is reported.
-            let closed = partition.close();
-            outcome = outcome.and(closed);
-        }
+        outcome = outcome.and(closing::close_all(self.dir.disk(), &self.catalog.partitions(), with_threads));
         outcome = outcome.and(self.catalog.close());
         outcome = outcome.and(self.catalog.write_log_starts());
         outcome = outcome.and(self.catalog.write_cleaned());

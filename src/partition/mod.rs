@@ -306,6 +306,14 @@ impl PartitionLog {
         }
     }
 
+    /// Whether a file of it is open to be appended to.
+    pub(crate) fn is_in_use(&self) -> bool {
+        match &self.role {
+            Role::Leader(leader) => matches!(&*leader.writer.appender(), Appender::Active { .. }),
+            Role::Tailing(_) => false,
+        }
+    }
+
     /// Ends the partition for good. After an error, which every later call gets too, it must be recovered at the next open.
     pub(crate) fn close(&self) -> Result<()> {
         match &self.role {

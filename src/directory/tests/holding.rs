@@ -13,7 +13,7 @@ const RECORDS: u64 = 60;
 /// Header and framing of a batch of one record, at most.
 const MAX_BATCH: u64 = BYTES as u64 + 100;
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < Duration::from_secs(30), "waited in vain: {what}");

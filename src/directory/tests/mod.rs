@@ -1,6 +1,7 @@
 //! A whole directory on a disk that fails: what calls say of what they have written, and what is really there.
 
 mod causes;
+mod closing;
 mod deletions;
 #[cfg(unix)]
 mod forked;
