@@ -28,14 +28,19 @@ pub(crate) struct ProducerState {
 }
 
 impl ProducerState {
-    /// The state that a snapshot file holds.
+    /// The state that a snapshot file holds. A transaction that no marker could end would keep readers of what is committed from
+    /// all that follows, so a snapshot with one is refused.
     pub(in crate::partition) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut state = Self::default();
         for entry in producer_snapshot::decode(bytes)? {
-            if let Ok(start) = u64::try_from(entry.transaction_start) {
-                state.open.insert(start, entry.producer_id);
+            if let Ok(start) = u64::try_from(entry.transaction_start)
+                && state.open.insert(start, entry.producer_id).is_some()
+            {
+                return Err(Malformed("two transactions of a producer snapshot begin at one offset"));
             }
-            state.entries.insert(entry.producer_id, entry);
+            if state.entries.insert(entry.producer_id, entry).is_some() {
+                return Err(Malformed("a producer snapshot has an entry twice"));
+            }
         }
         Ok(state)
     }
@@ -157,7 +162,10 @@ pub(crate) fn follow_producers(snapshot: &[u8], mut batches: &[u8]) {
     let mut state = ProducerState::decode(snapshot).unwrap_or_default();
     while let Ok(frame) = frame_at(batches) {
         let (bytes, rest) = batches.split_at(frame.bytes);
-        if let FrameKind::Batch(header) = frame.kind {
+        // In a log a batch comes after all that is known before it.
+        if let FrameKind::Batch(header) = frame.kind
+            && u64::try_from(header.base_offset).is_ok_and(|base| state.is_before(base))
+        {
             state.note(&header, ControlRecord::of_batch(bytes));
         }
         batches = rest;
@@ -185,6 +193,24 @@ mod tests {
     use crate::format::frame::{FrameKind, valid_batch_at};
     use crate::format::transaction_index;
     use crate::segment::{self, base_of};
+
+    #[test]
+    fn a_snapshot_with_a_transaction_that_could_not_end_is_refused() {
+        let entry = |producer_id, transaction_start| ProducerEntry {
+            transaction_start,
+            ..ProducerEntry::new(producer_id)
+        };
+        for (entries, accepted) in [
+            (vec![entry(1, 5), entry(2, 6), entry(3, -1)], true),
+            (vec![entry(1, 5), entry(1, 6)], false),
+            (vec![entry(1, 5), entry(1, -1)], false),
+            (vec![entry(1, -1), entry(1, -1)], false),
+            (vec![entry(1, 5), entry(2, 5)], false),
+        ] {
+            let state = ProducerState::decode(&producer_snapshot::encode(entries.iter()));
+            assert_eq!(state.is_ok(), accepted, "{entries:?}: {state:?}");
+        }
+    }
 
     /// The log files of a partition of the vectors, in order, and what their batches say when noted in order.
     fn replayed(partition: &Path, mut at_each: impl FnMut(u64, &ProducerState)) -> Vec<AbortedTransaction> {
