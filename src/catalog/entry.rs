@@ -251,6 +251,13 @@ impl TopicEntry {
         self.deleted.load(Ordering::Acquire)
     }
 
+    /// What is to be on disk of the partitions before the topic is deleted.
+    pub(super) fn settle_before_deletion(&self) {
+        for leader in self.partitions.iter().filter_map(|partition| partition.leader().ok()) {
+            leader.settle_before_deletion();
+        }
+    }
+
     pub(super) fn set_deleted(&self) {
         self.deleted.store(true, Ordering::Release);
         self.partitions.iter().for_each(|partition| partition.delete());

@@ -230,12 +230,17 @@ impl Catalog {
     /// next topic of this name is made, or at the next open.
     pub(crate) fn delete(&self, name: &str, now: i64) -> Result<Arc<TopicEntry>> {
         self.refuse_read_only()?;
+        // First without the lock, which others wait for.
+        if let Some(topic) = self.topic(name) {
+            topic.settle_before_deletion();
+        }
         let mut changes = self.changes.lock();
         let topic = self.topic(name).ok_or_else(|| Error::not_found("topic", name))?;
         if topic.is_internal() {
             let reason = format!("{name:?} is Kafka's own topic and cannot be deleted");
             return Err(Error::invalid("topic name", reason));
         }
+        topic.settle_before_deletion();
         let record = MetadataRecord::RemoveTopic { topic_id: topic.id() };
         self.change(&mut changes, vec![record], now, "deleting", &[name])?;
         topic.set_deleted();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
+use super::writer::beginning::Identified;
 use super::writer::idle::OpenFiles;
 use super::{Leader, LiveWatch, LiveWriter};
 use crate::clock::{Moment, Pace};
@@ -79,6 +80,8 @@ pub(crate) struct PartitionContext {
     pub(crate) scan_watch: Option<ScanWatch>,
     /// Those of all partitions together.
     pub(crate) open_files: Arc<OpenFiles>,
+    /// Partitions that were begun, by topic.
+    pub(crate) identified: Arc<Identified>,
     /// By which readers in other processes are notified of appends.
     pub(crate) live: Option<Arc<LiveWriter>>,
     /// By which a reader learns of the appends of another process.

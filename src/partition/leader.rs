@@ -11,6 +11,7 @@ use super::settings::PartitionSettings;
 use super::transactions::Producers;
 use super::view::{LogView, Numbered};
 use super::writer::Writer;
+use super::writer::beginning::Beginning;
 use super::{Bounds, PartitionOpening};
 use crate::error::Result;
 
@@ -27,7 +28,7 @@ pub(crate) struct Leader {
     pub(super) producers: Producers,
     pub(super) cleanup: Cleanup,
     /// Held while the checkpoint of leader epochs is brought up to date.
-    pub(super) epochs: Lock<()>,
+    pub(super) epochs: Lock<Beginning>,
     pub(super) keeping: Keeping,
 }
 
@@ -48,7 +49,7 @@ impl Leader {
             writer,
             producers: Producers::default(),
             cleanup: Cleanup::default(),
-            epochs: Lock::new(Rank::Epochs, ()),
+            epochs: Lock::new(Rank::Epochs, Beginning::default()),
             keeping: Keeping::at(&core.directory),
             core,
         })

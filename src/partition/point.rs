@@ -350,10 +350,14 @@ impl PartitionPoint {
 
     fn copy_texts(&self, to: &Path, copier: &mut Copier<'_>, also: &dyn Fn(&str) -> bool) -> Result<()> {
         let read = |name: &str| self.in_place(|place| copier.disk().read_small(&place.join(name), MAX_BYTES));
+        // First: what is written meanwhile is in the file.
+        let unwritten = self.log().epochs.lock().epoch;
+        let stored = read(LEADER_EPOCHS)?.or(unwritten.map(|_| Vec::new()));
         if let Some(bytes) = read(PARTITION_METADATA)? {
             copier.write(&to.join(PARTITION_METADATA), &bytes)?;
         }
-        if let Some(Ok(mut epochs)) = read(LEADER_EPOCHS)?.map(|bytes| parse_epochs(&bytes)) {
+        if let Some(Ok(mut epochs)) = stored.map(|bytes| parse_epochs(&bytes)) {
+            epochs.extend(unwritten.filter(|_| epochs.is_empty()));
             epochs.retain(|epoch| epoch.start <= self.log_end());
             copier.write(&to.join(LEADER_EPOCHS), encode_epochs(&epochs).as_bytes())?;
         }

@@ -72,7 +72,7 @@ impl<'c> Copier<'c> {
             }
         }
         if self.links {
-            match self.link(name, to) {
+            match self.disk.link(name, to) {
                 Ok(()) => return Ok(Taken::Done(Copied::Linked)),
                 Err(failure) if is_no_way(&failure) => self.links = false,
                 // This file has as many names as the file system allows.
@@ -101,11 +101,6 @@ impl<'c> Copier<'c> {
             self.disk.remove_file(to)?;
         }
         shared
-    }
-
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.faults.check(Operation::Link)?;
-        std::fs::hard_link(from, to)
     }
 
     /// Copies the first `length` bytes of a file, which may be written to after them. They are on disk when this

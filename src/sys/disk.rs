@@ -264,6 +264,12 @@ impl Disk {
         Ok(())
     }
 
+    /// A second name for a file, which must not be taken. There are systems and files that have no more than one.
+    pub(crate) fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.faults.check(Operation::Link)?;
+        self.space.take(|| fs::hard_link(from, to))
+    }
+
     /// Gives an open file its name, which must not be taken.
     pub(crate) fn rename_new(&self, file: PlainFile, to: &Path) -> Result<PlainFile> {
         if kind_of(to)?.is_some() {

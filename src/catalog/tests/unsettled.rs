@@ -119,11 +119,13 @@ fn what_was_acknowledged_before_a_change_of_unknown_outcome_is_on_disk() {
     disk.faults = Faults::after(Operation::Sync, i64::MAX, io::ErrorKind::Other, false);
     let catalog = open_on(dir.path(), &disk).unwrap();
     let a = catalog.topic("a").unwrap();
+    append(&a, 0, Durability::Buffered).unwrap();
+    a.partitions()[0].leader().unwrap().await_durable(1).unwrap();
     append(&a, 0, Durability::Interval(Duration::from_secs(1))).unwrap();
     disk.faults.arm(0);
     is_unknown(DELETED(&catalog));
-    assert_eq!(a.partitions()[0].durable_end(), 1);
-    a.partitions()[0].leader().unwrap().await_durable(1).unwrap();
+    assert_eq!(a.partitions()[0].durable_end(), 2);
+    a.partitions()[0].leader().unwrap().await_durable(2).unwrap();
 }
 
 #[test]

@@ -20,13 +20,17 @@ struct End {
 
 /// What is in a partition's directory, for a tailing reader, which changes nothing. `known`: segments that it has found before.
 pub(in crate::partition) fn find_along(log: &PartitionCore, known: &SegmentList) -> Result<RecoveredLog> {
-    let mut loader = Loader { log, swapped: Swapped::default() };
+    let mut loader = Loader::of(log);
     if !loader.is_there()? || log.is_only_begun()? {
         return loader.missing();
     }
     let may_be_begun = log.may_be_begun()?;
     match loader.tailed(known) {
         Err(Error::Corrupt(_)) if may_be_begun && log.is_begun()? => Ok(loader.empty(0)),
+        Err(Error::Corrupt(_)) if may_be_begun && log.lacks_id()? => {
+            loader.may_lack_id = true;
+            loader.tailed(known)
+        }
         found => found,
     }
 }

@@ -1,9 +1,16 @@
-//! The directory of a partition whose first append never came to its end.
+//! The directory of a partition whose first append never came to its end, or was never synced.
 //!
-//! The first append makes the directory, `partition.metadata`, `leader-epoch-checkpoint` and the log file, and syncs the
-//! names of all of them before it writes a record. A broker makes index files too. Until that sync a stop leaves any of
-//! these files or none, and a power failure leaves them empty, cut or full of zeros. So a directory that holds nothing
-//! else, and no byte of a record, is as good as none.
+//! The first append makes the directory, `partition.metadata` and the log file, and leaves it to the first sync to have their
+//! names on disk: see [`beginning`](crate::partition::writer::beginning). A broker makes `leader-epoch-checkpoint` and index
+//! files too. Until that sync a stop leaves any of these files or none, and a power failure leaves them empty, cut or full of
+//! zeros.
+//!
+//! | found | it is |
+//! |---|---|
+//! | nothing else, and no byte of a record | as good as none |
+//! | the same with records, and `partition.metadata` | a log that was never synced: what is complete of it is served |
+//! | the same, and no `partition.metadata` | the same: it is made anew |
+//! | the same, and a `partition.metadata` that says nothing, or of another topic | damage |
 //!
 //! A checkpoint that knows of records in the partition says otherwise: then what is missing was there.
 
@@ -16,6 +23,7 @@ use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
 use crate::partition::PartitionCore;
 use crate::segment::{self, LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX};
+use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind};
 
 /// Far more than either text ever holds.
@@ -109,9 +117,18 @@ impl PartitionCore {
         Ok(!is_anothers && holds_no_record(&self.disk, &self.directory)?)
     }
 
+    /// Whether the id is missing that the first append gives the directory, of one that [may be begun](Self::may_be_begun) and was
+    /// not closed: the names that it made were not synced. The directory is the topic's, because nothing was in its place when
+    /// the topic was created.
+    pub(super) fn lacks_id(&self) -> Result<bool> {
+        Ok(!self.evidence.checkpointed.clean
+            && kind_of(&self.metadata_file())?.is_none()
+            && epochs_in(&self.disk, &self.directory.join(LEADER_EPOCHS))? <= 1)
+    }
+
     /// Removes what is in a directory that was only begun, but for the id that ties it to its topic, and without one the
     /// directory too: a broker would take it for one of no topic. The next append makes all of it anew.
-    pub(super) fn clear_begun(&self) -> Result<()> {
+    pub(in crate::partition) fn clear_begun(&self) -> Result<()> {
         let has_id = self.stored_id()?.is_some();
         for (name, _) in self.disk.list(&self.directory)? {
             if !(has_id && name == PARTITION_METADATA) {
@@ -122,8 +139,8 @@ impl PartitionCore {
     }
 
     /// The topic id in the directory. `None`: there is none that can be read.
-    fn stored_id(&self) -> Result<Option<Uuid>> {
-        let bytes = self.disk.read_small(&self.directory.join(PARTITION_METADATA), MAX_BYTES)?;
+    pub(in crate::partition) fn stored_id(&self) -> Result<Option<Uuid>> {
+        let bytes = self.disk.read_small(&self.metadata_file(), MAX_BYTES)?;
         Ok(bytes.and_then(|bytes| partition_metadata::parse(&bytes).ok()))
     }
 }

@@ -1,5 +1,6 @@
 //! The directory of a partition and what is in it beside segments: topic id and leader epochs.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Damage, Error, Result};
@@ -12,7 +13,6 @@ use crate::format::partition_metadata;
 use crate::partition::{Appender, Leader, PartitionCore};
 use crate::segment::{Batches, Segment};
 use crate::sys::PlainDirectory;
-use crate::sys::disk::kind_of;
 
 /// Far more than either text ever holds.
 const MAX_BYTES: u64 = 16 << 20;
@@ -52,22 +52,9 @@ pub(in crate::partition) fn epochs_of(segments: &[Arc<Segment>]) -> Result<Vec<E
 }
 
 impl PartitionCore {
-    /// Makes the directory, with the id that ties it to its topic, before the first record can be in it. Durable once it
-    /// and the root are synced.
-    pub(in crate::partition) fn make_directory(&self) -> Result<()> {
-        let metadata = self.directory.join(PARTITION_METADATA);
-        if kind_of(&metadata)?.is_none() {
-            self.disk.create_directory(&self.directory)?;
-            let id = partition_metadata::encode(self.topic_id);
-            if let Err(failure) = self.disk.replace(&metadata, id.as_bytes()) {
-                // If that fails too, the next append or the next open gets there.
-                if matches!(self.is_only_begun(), Ok(true)) {
-                    let _ = self.clear_begun();
-                }
-                return Err(failure);
-            }
-        }
-        self.disk.know_partition()
+    /// What ties the directory to its topic.
+    pub(in crate::partition) fn metadata_file(&self) -> PathBuf {
+        self.directory.join(PARTITION_METADATA)
     }
 
     /// Where the entry of the directory itself is, open for a sync.
@@ -76,14 +63,14 @@ impl PartitionCore {
     }
 
     /// Whether making the directory was interrupted before it got its id: then nothing else is in it.
-    pub(super) fn is_only_begun(&self) -> Result<bool> {
+    pub(in crate::partition) fn is_only_begun(&self) -> Result<bool> {
         let names = self.disk.list(&self.directory)?;
         Ok(names.iter().all(|(name, _)| name.strip_suffix(UNFINISHED) == Some(PARTITION_METADATA)))
     }
 
     /// Whether the directory belongs to this topic and not to one that had its name before.
     pub(super) fn check_topic_id(&self) -> Result<()> {
-        let path = self.directory.join(PARTITION_METADATA);
+        let path = self.metadata_file();
         let damaged = |reason: String| Error::Corrupt(Box::new(Damage::new(&path, 0, reason)));
         let Some(bytes) = self.disk.read_small(&path, MAX_BYTES)? else {
             return Err(damaged(
@@ -98,7 +85,9 @@ impl PartitionCore {
     }
 
     /// Where leader epochs begin, by the checkpoint. `Err` in the result: it is invalid.
-    pub(super) fn stored_epochs(&self) -> Result<std::result::Result<Vec<EpochStart>, Malformed>> {
+    pub(in crate::partition) fn stored_epochs(
+        &self,
+    ) -> Result<std::result::Result<Vec<EpochStart>, Malformed>> {
         let bytes = self.disk.read_small(&self.directory.join(LEADER_EPOCHS), MAX_BYTES)?;
         Ok(parse_epochs(&bytes.unwrap_or_default()))
     }
@@ -115,7 +104,7 @@ impl PartitionCore {
         })
     }
 
-    pub(super) fn write_epochs(&self, epochs: &[EpochStart]) -> Result<()> {
+    pub(in crate::partition) fn write_epochs(&self, epochs: &[EpochStart]) -> Result<()> {
         self.disk.replace(&self.directory.join(LEADER_EPOCHS), encode_epochs(epochs).as_bytes())
     }
 }
@@ -124,23 +113,31 @@ impl Leader {
     /// Has the checkpoint of leader epochs say where the log starts now, before the files of what lies below are gone. If the
     /// checkpoint of log starts is lost, this one shows that the records below were deleted, not lost.
     pub(in crate::partition) fn begin_epochs_at(&self, start: u64) -> Result<()> {
-        let _order = self.epochs.lock();
+        let mut beginning = self.epochs.lock();
         let Ok(mut epochs) = self.stored_epochs()? else { return Ok(()) };
         let before = epochs.clone();
+        epochs.extend(beginning.epoch);
         begin_at(&mut epochs, start);
-        if epochs == before { Ok(()) } else { self.write_epochs(&epochs) }
+        if epochs != before {
+            self.write_epochs(&epochs)?;
+            beginning.epoch = None;
+        }
+        Ok(())
     }
 
     /// Before the first append: batches of `epoch` begin at `start`, unless they began before.
     pub(in crate::partition) fn begin_epoch(&self, epoch: u32, start: u64) -> Result<()> {
-        let _order = self.epochs.lock();
+        let mut beginning = self.epochs.lock();
         let mut epochs = self.read_epochs()?.unwrap_or_default();
+        epochs.extend(beginning.epoch);
         if epochs.last().is_some_and(|last| last.epoch >= epoch) {
             return Ok(());
         }
         epochs.retain(|known| known.start < start);
         epochs.push(EpochStart { epoch, start });
-        self.write_epochs(&epochs)
+        self.write_epochs(&epochs)?;
+        beginning.epoch = None;
+        Ok(())
     }
 
     /// The leader epoch of the next batch, of a partition that is loaded.

@@ -104,6 +104,8 @@ pub(crate) struct RecoveredLog {
     pub(in crate::partition) tail: Vec<RecoveredSegment>,
     /// Where leader epochs begin by the batches that were checked.
     pub(in crate::partition) epochs: Vec<EpochStart>,
+    /// The first of them, which the first append has left to the first sync.
+    pub(in crate::partition) unwritten_epoch: Option<EpochStart>,
     /// Segments below the log start: their base offsets, and where they end.
     pub(in crate::partition) below_start: Vec<(u64, u64)>,
     pub(in crate::partition) producers: FoundProducers,
@@ -122,7 +124,7 @@ pub(in crate::partition) struct RecoveredSegment {
 
 /// What is in a partition's directory, for a leader: whatever a stop has left unfinished is brought to its end.
 fn find(log: &PartitionCore) -> Result<RecoveredLog> {
-    let loader = Loader { log, swapped: Swapped::default() };
+    let loader = Loader::of(log);
     if !loader.is_there()? {
         return loader.missing();
     }
@@ -138,6 +140,10 @@ fn find(log: &PartitionCore) -> Result<RecoveredLog> {
             log.clear_begun()?;
             Ok(loader.empty(0))
         }
+        Err(Error::Corrupt(_)) if may_be_begun && log.lacks_id()? => {
+            log.write_id()?;
+            loader.recovered()
+        }
         found => found,
     }
 }
@@ -147,6 +153,14 @@ pub(in crate::partition) struct Loader<'l> {
     pub(in crate::partition) log: &'l PartitionCore,
     /// For a tailing reader: what another process is about to swap in.
     pub(in crate::partition) swapped: Swapped,
+    /// The directory is the topic's although it has no id: see [`begun`].
+    pub(in crate::partition) may_lack_id: bool,
+}
+
+impl<'l> Loader<'l> {
+    fn of(log: &'l PartitionCore) -> Self {
+        Self { log, swapped: Swapped::default(), may_lack_id: false }
+    }
 }
 
 impl Loader<'_> {
@@ -194,6 +208,7 @@ impl Loader<'_> {
             epoch: self.log.settings.all().first_epoch,
             tail: Vec::new(),
             epochs: Vec::new(),
+            unwritten_epoch: None,
             below_start: Vec::new(),
             producers: FoundProducers::default(),
             report: self.report(next_offset),
@@ -232,7 +247,9 @@ impl Loader<'_> {
 
     /// The first list of a directory that belongs to this topic.
     fn first_listed(&self) -> Result<(Names, Vec<u64>)> {
-        self.log.check_topic_id()?;
+        if !self.may_lack_id {
+            self.log.check_topic_id()?;
+        }
         self.log.disk.know_partition()?;
         let (names, bases) = self.listed()?;
         if !Swapped::among(&names).is_empty() {
@@ -419,7 +436,12 @@ impl Loader<'_> {
         begin_at(&mut epochs, found.log_start);
         let known = highest.max(epochs.last().map(|last| last.epoch));
         found.epoch = known.unwrap_or(0).max(self.log.settings.all().first_epoch).max(found.epoch);
+        let was_begun = matches!(self.log.stored_epochs()?, Ok(stored) if stored.is_empty())
+            && !self.log.evidence.checkpointed.clean;
         if epochs == before {
+            Ok(())
+        } else if let ([first @ EpochStart { start: 0, .. }], true) = (&epochs[..], was_begun) {
+            found.unwritten_epoch = Some(*first);
             Ok(())
         } else {
             self.log.unless_full("a checkpoint", self.log.write_epochs(&epochs)).map(drop)

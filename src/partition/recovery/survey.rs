@@ -55,7 +55,7 @@ impl PartitionCore {
         if kind_of(&self.directory)?.is_none() {
             return Ok(known.recovery_point.is_some_and(|point| point > 0));
         }
-        let found = survey(&Loader { log: self, swapped: Swapped::default() })?;
+        let found = survey(&Loader::of(self))?;
         let is_found = !found.is_empty();
         *self.evidence.surveyed.lock() = found;
         Ok(is_found)

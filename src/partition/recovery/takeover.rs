@@ -38,6 +38,7 @@ impl Leader {
             next_offset,
             epoch,
             tail,
+            unwritten_epoch,
             below_start,
             producers,
             report,
@@ -45,6 +46,9 @@ impl Leader {
         } = recovery::find(self)?;
         let mut sealed = VecDeque::new();
         let recovered = self.reopen_recovered(tail, &mut segments, &mut sealed)?;
+        if let Some(first) = unwritten_epoch {
+            self.leave_to_first_sync(first);
+        }
         let mut directory = None;
         let state = match recovered {
             None => Appender::Idle { next_offset, epoch, last },

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::fixture::{Fixture, POSITIONED, STRIDE, append_numbered, assert_numbered};
+use parking_lot::Mutex;
+
+use super::fixture::{Fixture, POSITIONED, STRIDE, append_numbered, assert_numbered, batch, numbered};
+use crate::config::Durability;
 use crate::error::Error;
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
-use crate::partition::Checkpointed;
-use crate::sys::faults::{Faults, Operation};
+use crate::partition::{AppendAt, AppendRequest, Checkpointed};
+use crate::sys::faults::{Faults, Observer, Operation};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -135,25 +140,29 @@ fn a_directory_without_an_id_that_may_hold_records_is_left_as_it_is() {
     let fixture = Fixture::new(POSITIONED, 1 << 20);
     let mut one_byte = vec![0; 100_000];
     one_byte[99_999] = 1;
-    let others: [(&str, &[u8]); 8] = [
-        (LOG, b"\0\0\0\0\0\0\0\0\0\0\0\x40"),
-        (LOG, &one_byte),
-        ("00000000000000000000.index", &one_byte),
+    let begun: [(&str, &[u8]); 3] =
+        [(LOG, b"\0\0\0\0\0\0\0\0\0\0\0\x40"), (LOG, &one_byte), ("00000000000000000000.index", &one_byte)];
+    let others: [(&str, &[u8]); 5] = [
         ("00000000000000000000.log.deleted", b""),
         ("00000000000000000000.log.cut-whole", b""),
         ("00000000000000000007.snapshot", b""),
         ("00000000000000000007.log", b""),
         (EPOCHS, b"0\n2\n0 0\n1 500\n"),
     ];
-    for (name, bytes) in others {
-        for id in [None, Some(metadata()[..9].to_vec())] {
-            let mut files: Files = [(LOG.to_owned(), Vec::new()), (name.to_owned(), bytes.to_vec())].into();
-            files.extend(id.map(|id| (METADATA.to_owned(), id)));
-            fixture.restore(&files);
-            let log = fixture.open(checkpointed(false, None));
-            assert!(matches!(log.load(), Err(Error::Corrupt(_))), "{name}");
-            fixture.assert_files(&files);
-        }
+    let nothing = None;
+    let part = Some(metadata()[..9].to_vec());
+    let with = |files: &[(&'static str, &[u8])], id: &Option<Vec<u8>>, clean: bool| {
+        files.iter().map(|(name, bytes)| (*name, bytes.to_vec(), id.clone(), clean)).collect::<Vec<_>>()
+    };
+    let cases = [with(&others, &nothing, false), with(&others, &part, false), with(&begun, &part, false)];
+    // The close would have given it one.
+    for (name, bytes, id, clean) in cases.into_iter().flatten().chain(with(&begun, &nothing, true)) {
+        let mut files: Files = [(LOG.to_owned(), Vec::new()), (name.to_owned(), bytes.clone())].into();
+        files.extend(id.map(|id| (METADATA.to_owned(), id)));
+        fixture.restore(&files);
+        let log = fixture.open(checkpointed(clean, None));
+        assert!(matches!(log.load(), Err(Error::Corrupt(_))), "{name}");
+        fixture.assert_files(&files);
     }
     // Nor one of another topic.
     let files: Files =
@@ -163,11 +172,157 @@ fn a_directory_without_an_id_that_may_hold_records_is_left_as_it_is() {
     fixture.assert_files(&files);
 }
 
+/// After a power failure, of what was never synced any part may be there.
+#[test]
+fn a_log_that_was_never_synced_is_served_as_far_as_it_is_complete_with_its_id_or_without() {
+    for records in [1_u64, 5] {
+        let fixture = Fixture::new(POSITIONED, 1 << 20);
+        let log = fixture.open_new();
+        for _ in 0..records {
+            append_numbered(&log, 1, 20).unwrap();
+        }
+        let killed = fixture.files();
+        drop(log);
+        assert!(!killed.contains_key(EPOCHS));
+        for lost in [None, Some(METADATA)] {
+            for (cut, batches) in [(0, 0), (1, 1), (100, 2)] {
+                let mut files = killed.clone();
+                files.retain(|name, _| Some(&**name) != lost);
+                let log = files.get_mut(LOG).unwrap();
+                let length = log.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+                log.truncate(if cut == 0 { log.len() } else { length.saturating_sub(cut) });
+                fixture.restore(&files);
+                let left = records.saturating_sub(batches);
+                let reader = fixture.follow_with(true);
+                assert!(reader.bounds().unwrap().log_end >= left, "{lost:?} {cut}");
+                drop(reader);
+                fixture.assert_files(&files);
+                let log = fixture.open(checkpointed(false, None));
+                let end = log.bounds().unwrap().log_end;
+                assert!((left..=records).contains(&end), "{lost:?} {cut}: {end}");
+                assert_numbered(&log, 0..end, 20);
+                assert_is_anyones(&fixture, "recovered");
+                append_numbered(&log, 1, 20).unwrap();
+                log.close().unwrap();
+                fixture.check_closed();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_first_append_leaves_is_on_disk_after_the_first_sync_or_before_the_second_segment() {
+    for rolls in [false, true] {
+        let fixture = Fixture::new(POSITIONED, 1000);
+        let log = fixture.open_new();
+        append_numbered(&log, 1, 20).unwrap();
+        assert!(!fixture.files().contains_key(EPOCHS));
+        if rolls {
+            for _ in 0..30 {
+                append_numbered(&log, 1, 20).unwrap();
+            }
+            assert!(log.segments().iter().count() > 1);
+        } else {
+            log.sync().unwrap();
+        }
+        assert_eq!(fixture.files()[EPOCHS], ONE_EPOCH);
+    }
+}
+
+/// Which directories were synced.
+#[derive(Debug, Default)]
+struct Synced(Mutex<Vec<PathBuf>>);
+
+impl Observer for Synced {
+    fn file_synced(&self, _: &fs::File) {}
+
+    fn directory_synced(&self, directory: &Path) {
+        self.0.lock().push(directory.to_owned());
+    }
+
+    fn renamed(&self, _: &Path) {}
+}
+
+#[test]
+fn names_are_on_disk_before_a_record_counts_as_durable() {
+    let fixture = Fixture::new(POSITIONED, 1 << 20);
+    let synced = Arc::new(Synced::default());
+    let faults = Faults::observed(Arc::clone(&synced) as Arc<dyn Observer>);
+    let log = fixture.open_with(&faults, Checkpointed::default());
+    append_numbered(&log, 1, 20).unwrap();
+    assert_eq!(synced.0.lock().len(), 0, "a first append waits for no directory");
+    assert_eq!(log.durable_end(), 0);
+    log.await_durable(1).unwrap();
+    let directories = [fixture.directory(), fixture.directory().parent().unwrap().to_owned()];
+    assert_eq!(synced.0.lock().drain(..).collect::<Vec<_>>(), directories);
+    // Once is enough.
+    append_numbered(&log, 1, 20).unwrap();
+    log.sync().unwrap();
+    assert_eq!(synced.0.lock().len(), 0);
+}
+
+#[test]
+fn an_append_that_is_to_be_synced_is_refused_a_descriptor_before_it_is_written() {
+    for rolls in [false, true] {
+        for nth in 0..8 {
+            let mut fixture = Fixture::new(POSITIONED, 1000);
+            fixture.finish_late();
+            let faults = Faults::after(Operation::Open, i64::MAX, std::io::ErrorKind::Other, false);
+            let log = fixture.open_with(&faults, Checkpointed::default());
+            append_numbered(&log, 1, if rolls { 800 } else { 20 }).unwrap();
+            faults.arm(nth);
+            let mut builder = batch(&[numbered(1, 300)]);
+            let mut batch = builder.finish().unwrap();
+            let request = AppendRequest::new(&mut batch, AppendAt::End, Durability::Synced);
+            let appended = log.append(request).and_then(|appended| log.await_durable(appended.next_offset));
+            let end = log.bounds().unwrap().log_end;
+            assert_eq!(end, if appended.is_ok() { 2 } else { 1 }, "{rolls} {nth}: {appended:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do_for_a_deleted_topic() {
+    let fixture = Fixture::new(POSITIONED, 1 << 20);
+    let log = fixture.open_new();
+    append_numbered(&log, 1, 20).unwrap();
+    log.delete();
+    fs::rename(fixture.directory(), fixture.directory().with_extension("gone")).unwrap();
+    fs::create_dir(fixture.directory()).unwrap();
+    log.finish_sealed().unwrap();
+    assert_eq!(fixture.files(), Files::new(), "the next topic of the name has the place");
+}
+
+#[test]
+fn a_topic_writes_its_id_once_and_a_partition_that_cannot_share_the_file_writes_its_own() {
+    for shares in [true, false] {
+        let fixture = Fixture::new(POSITIONED, 1 << 20);
+        let linked = if shares { i64::MAX } else { 0 };
+        let faults = Faults::after(Operation::Link, linked, std::io::ErrorKind::Unsupported, true);
+        let first = fixture.open_with(&faults, Checkpointed::default());
+        append_numbered(&first, 1, 20).unwrap();
+        let second = fixture.open_second(&faults);
+        append_numbered(&second, 1, 20).unwrap();
+        for log in [&first, &second] {
+            assert_eq!(fs::read(log.directory().join(METADATA)).unwrap(), metadata());
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let names = fs::metadata(first.directory().join(METADATA)).unwrap().nlink();
+            assert_eq!(names, if shares { 2 } else { 1 });
+        }
+        for log in [first, second] {
+            log.close().unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_log_that_was_begun_after_its_first_offset_still_begins_there() {
     let fixture = Fixture::new(POSITIONED, 1 << 20);
     let log = fixture.open_new();
-    log.advance_log_end(500, crate::config::Durability::Buffered).unwrap();
+    log.advance_log_end(500, Durability::Buffered).unwrap();
     drop(log);
     assert!(fs::exists(fixture.log_file(500)).unwrap());
     assert_numbered(&fixture.open(checkpointed(false, None)), 500..500, 20);

@@ -114,6 +114,13 @@ impl Fixture {
         self.open_on(&Disk { faults: faults.clone(), ..self.disk.clone() }, checkpointed)
     }
 
+    /// Partition 1 of the same topic.
+    pub(super) fn open_second(&self, faults: &Faults) -> Arc<Leader> {
+        let disk = Disk { faults: faults.clone(), ..self.disk.clone() };
+        let first = self.opening(&disk, Checkpointed::default());
+        Leader::new(PartitionOpening { id: ("orders", 1).into(), ..first })
+    }
+
     fn opening<'o>(&'o self, disk: &'o Disk, checkpointed: Checkpointed) -> PartitionOpening<'o> {
         let (id, topic_id, root) = (("orders", 0).into(), Self::topic_id(), self.root.path());
         let (settings, context) = (self.settings.clone(), self.context.clone());

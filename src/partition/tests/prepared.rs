@@ -90,8 +90,8 @@ fn what_a_crash_leaves_is_removed_and_holds_nothing() {
 #[test]
 fn a_file_that_cannot_be_renamed_is_done_without() {
     let (fixture, _work) = driven(MAPPED, 1000);
-    // The first two make the directory's files.
-    let faults = Faults::after(Operation::Rename, 2, std::io::ErrorKind::PermissionDenied, false);
+    // The first one is of `partition.metadata`.
+    let faults = Faults::after(Operation::Rename, 1, std::io::ErrorKind::PermissionDenied, false);
     let log = fixture.open_with(&faults, crate::partition::Checkpointed::default());
     append_numbered(&log, 2, 200).unwrap();
     log.prepare_segment().unwrap();

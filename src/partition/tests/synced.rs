@@ -125,6 +125,7 @@ fn a_synced_append_never_goes_through_the_map() {
     if !log.disk.map_writes {
         return;
     }
+    log.sync().unwrap();
     preallocate_now(&log);
     for _ in 0..5 {
         offset = append_numbered(&log, 1, 10).unwrap();
@@ -140,6 +141,7 @@ fn a_tail_found_after_a_crash_is_written_again_before_a_sync_of_it_counts() {
     let fixture = Fixture::new(POSITIONED, 1 << 20);
     let log = fixture.open_new();
     append_numbered(&log, 5, 100).unwrap();
+    log.sync().unwrap();
     drop(log);
     let faults = Faults::after(Operation::Write, 0, ErrorKind::Other, true);
     let log = fixture.open_with(&faults, Checkpointed::default());
@@ -214,7 +216,10 @@ fn a_long_tail_is_synced_also_if_its_segment_began_during_a_sync() {
     fixture.context.background_sync = BackgroundSync { bytes: Some(700), age: None };
     let meanwhile = Arc::new(AppendsMeanwhile::default());
     let log = fixture.open_with(&Faults::observed(Arc::clone(&meanwhile) as _), Checkpointed::default());
-    append_numbered(&log, 1, 700).unwrap();
+    // The first sync does what the first append has left.
+    append_numbered(&log, 1, 20).unwrap();
+    log.sync().unwrap();
+    append_numbered(&log, 1, 600).unwrap();
     meanwhile.0.set(Arc::clone(&log)).unwrap();
     log.sync().unwrap();
     assert_eq!(log.segments().iter().count(), 2, "the sync came to its end in another segment");

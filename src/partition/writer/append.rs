@@ -97,6 +97,9 @@ impl Leader {
             }
         };
         self.make_room(&mut appender, batch, base_offset)?;
+        if matches!(durability, Durability::Synced) {
+            self.prepare_first_sync()?;
+        }
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         // A store through the map would make the sync that follows write far more than the batch.
         let positioned = matches!(durability, Durability::Synced);
@@ -218,19 +221,20 @@ impl Leader {
             Appender::Active { epoch, .. } => *epoch,
             Appender::Idle { epoch, .. } => {
                 self.make_directory()?;
-                self.begin_epoch(*epoch, next_offset)?;
+                self.begin_log(*epoch, next_offset)?;
                 *epoch
             }
             _ => return Ok(()),
         };
+        if !first {
+            self.settle_beginning_at_roll(appender)?;
+        }
         // Before there is a new segment, so that what is refused here can be asked for again.
         let directory = self.opened_directory()?;
-        let root = if first { self.opened_root()? } else { None };
         let mut writer = self.begin_segment(next_offset, capacity, interval)?;
         writer.set_jitter(jitter);
         if first {
-            let synced = directory.sync().and_then(|()| root.map_or(Ok(()), |root| root.sync()));
-            synced.map_err(|failure| self.poison(appender, &failure))?;
+            self.has_begun();
             self.context.retain();
         }
         self.view.replace(|view| {

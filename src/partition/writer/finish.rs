@@ -197,15 +197,16 @@ impl Leader {
 
     fn finish_queue_to(&self, end: u64) -> std::result::Result<usize, FinishFailure> {
         self.writer.refuse_failed().map_err(FinishFailure::Lost)?;
+        let begun = self.settle_beginning()?;
         let queue: Vec<_> = {
             let unfinished = self.writer.durable.unfinished.lock();
             unfinished.segments.iter().take_while(|sealed| sealed.next_offset() <= end).cloned().collect()
         };
-        let Some(last) = queue.last() else { return Ok(0) };
+        let Some(last) = queue.last() else { return begun.map(|()| 0).map_err(FinishFailure::Unindexed) };
         let directory = self.opened_directory().map_err(FinishFailure::Refused)?;
         // So many have their length. The records of all are durable, so that no call says of records which can be read that
         // they were not written.
-        let (mut formed, mut unformed) = (queue.len(), Ok(()));
+        let (mut formed, mut unformed) = (queue.len(), begun);
         for (number, sealed) in queue.iter().enumerate() {
             match sealed.unfinished.trim_and_sync() {
                 Err(FinishFailure::Unindexed(failure)) => {
@@ -240,7 +241,8 @@ impl Leader {
             self.refuse_ended()?;
             self.writer.refuse_failed()?;
             let directory = self.opened_directory()?;
-            let synced = directory.sync().map_err(FinishFailure::Lost);
+            let begun = self.settle_beginning().map(drop);
+            let synced = begun.and_then(|()| directory.sync().map_err(FinishFailure::Lost));
             synced.inspect_err(|failure| self.note_lost(failure))
         };
         synced.map_err(|failure| self.after(&mut self.writer.appender(), failure))

@@ -299,6 +299,7 @@ impl Leader {
         let (before, _order) = self.end_with_order(Ended::Deleted);
         drop(before);
         self.writer.forget_unfinished();
+        self.forget_beginning();
         self.emit_pinned(self.segments().iter());
     }
 }

@@ -5,6 +5,7 @@
 
 pub(super) mod append;
 pub(super) mod backpressure;
+pub(super) mod beginning;
 pub(super) mod counters;
 pub(super) mod finish;
 pub(super) mod fsync;
