@@ -145,12 +145,12 @@ impl Device {
         self.at.join("log")
     }
 
-    fn suffer(&self, event: Event, load: &Child) -> Result<(), String> {
+    fn suffer(&self, event: Event) -> Result<(), String> {
         let how: u32 = match event {
             Event::ShutDownInOrder => 0,
             Event::ShutDownWithJournal => 1,
             Event::ShutDown => 2,
-            Event::ReadOnly => return make_read_only(&self.at, load),
+            Event::ReadOnly => return make_read_only(&self.at),
         };
         let root = File::open(&self.at).map_err(|failure| format!("{}: {failure}", self.at.display()))?;
         // SAFETY: the descriptor is open, and the call reads one number of four bytes, which outlives it.
@@ -167,7 +167,7 @@ impl Drop for Device {
 
 /// Files that are open for writing keep the kernel from making their mount read-only, unless the file system itself finds
 /// that something is wrong.
-fn make_read_only(at: &Path, load: &Child) -> Result<(), String> {
+fn make_read_only(at: &Path) -> Result<(), String> {
     let source = Command::new("findmnt").args(["-no", "SOURCE"]).arg(at).output();
     let source =
         source.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
@@ -176,17 +176,43 @@ fn make_read_only(at: &Path, load: &Child) -> Result<(), String> {
     if fs::write(&trigger, "1").is_ok() {
         return Ok(());
     }
-    // Between the two steps nothing may be opened for writing through the second mount.
+    // Between the two steps nothing may be opened for writing through the second mount: the load is held.
+    run_program(Command::new("mount").arg("--bind").arg(at).arg(at))
+        .and_then(|()| run_program(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(at)))
+}
+
+/// Does something to the file system while no call of the load is under way: a sync that is may be said to have succeeded although
+/// what it covers was not written. `sync_while_shut_down.py` shows it without stratalog, and no program can know it.
+fn held(load: &Child, what: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let pid = i32::try_from(load.id()).map_err(|failure| failure.to_string())?;
     let signal = |signal| {
         // SAFETY: a signal to a child that was not waited for yet.
         unsafe { libc::kill(pid, signal) };
     };
     signal(libc::SIGSTOP);
-    let covered = run_program(Command::new("mount").arg("--bind").arg(at).arg(at))
-        .and_then(|()| run_program(Command::new("mount").args(["-o", "remount,bind,ro"]).arg(at)));
+    let done = await_stopped(pid).and_then(|()| what());
     signal(libc::SIGCONT);
-    covered
+    done
+}
+
+/// A thread stops when its call has returned.
+fn await_stopped(pid: i32) -> Result<(), String> {
+    let tasks = PathBuf::from(format!("/proc/{pid}/task"));
+    let is_stopped = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // After the name, which is in brackets and may hold anything.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        matches!(state, Some('T' | 'Z' | 'X') | None)
+    };
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(20) {
+        let listed = fs::read_dir(&tasks).map_err(|failure| format!("{}: {failure}", tasks.display()))?;
+        if listed.flatten().all(is_stopped) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err("the load did not stop".to_owned())
 }
 
 fn run_program(command: &mut Command) -> Result<(), String> {
@@ -216,7 +242,7 @@ fn taken_away(device: &Device, event: Event, seed: u64, after: After) -> Result<
         let Some(whole) = line.strip_suffix('\n') else { break };
         heard.push(whole.to_owned());
         if heard.len() as u64 == until {
-            suffered = device.suffer(event, &child);
+            suffered = held(&child, || device.suffer(event));
             if suffered.is_err() {
                 let _ = child.kill();
             }
