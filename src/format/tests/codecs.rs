@@ -13,6 +13,8 @@ use crate::format::header::{Codec, HEADER_BYTES};
 use crate::format::record::RecordFields;
 
 const ENOUGH: usize = 1 << 20;
+/// Bytes that do not compress: few where each takes long.
+const NOISE: usize = if cfg!(miri) { 600 } else { 20_000 };
 
 fn codecs() -> impl Iterator<Item = Codec> {
     Codec::ALL.into_iter().filter(|codec| *codec != Codec::None && codec.is_built_in())
@@ -73,6 +75,7 @@ fn frames_of_other_writers_are_read() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "compresses many kilobytes, which takes Miri minutes")]
 fn frames_look_like_those_of_the_jvm_client() {
     let large = vector("codec/plain_large.bin");
     for codec in codecs() {
@@ -114,7 +117,8 @@ fn snappy_length(block: &[u8]) -> usize {
 #[test]
 fn what_does_not_compress_comes_back() {
     for codec in codecs() {
-        for length in [0, 1, 15, 16, 17, 32 << 10, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 300_000] {
+        let lengths = [0, 1, 15, 16, 17, 32 << 10, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 300_000];
+        for length in lengths.into_iter().filter(|length| !cfg!(miri) || *length < NOISE) {
             let plain = noise(length);
             for level in levels(codec) {
                 let frame = packed(codec, *level, &plain);
@@ -238,12 +242,12 @@ fn batches_are_compressed_unless_only_the_plain_one_has_its_place() {
         assert_eq!(made[HEADER_BYTES..], plain[HEADER_BYTES..]);
 
         // Compressing makes this one larger.
-        let (compressed, plain) = batch_of(1, &noise(20_000), encoding, usize::MAX);
+        let (compressed, plain) = batch_of(1, &noise(NOISE), encoding, usize::MAX);
         assert!(compressed.len() > plain.len());
         assert_eq!(Batch::of_frame(&compressed).unwrap().header.codec(), Ok(codec));
-        assert_eq!(batch_of(1, &noise(20_000), encoding, compressed.len()).0, compressed);
-        assert_eq!(batch_of(1, &noise(20_000), encoding, compressed.len() - 1).0, plain);
-        assert_eq!(batch_of(1, &noise(20_000), encoding, plain.len() - 1).0, compressed);
+        assert_eq!(batch_of(1, &noise(NOISE), encoding, compressed.len()).0, compressed);
+        assert_eq!(batch_of(1, &noise(NOISE), encoding, compressed.len() - 1).0, plain);
+        assert_eq!(batch_of(1, &noise(NOISE), encoding, plain.len() - 1).0, compressed);
     }
 }
 
