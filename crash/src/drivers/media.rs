@@ -210,7 +210,7 @@ fn await_stopped(pid: i32) -> Result<(), String> {
         if listed.flatten().all(is_stopped) {
             return Ok(());
         }
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::yield_now();
     }
     Err("the load did not stop".to_owned())
 }
