@@ -84,7 +84,7 @@ pub(crate) use reader::cursor::{Cursor, FetchLimits, Fetched};
 pub(crate) use reader::fetch::Rest;
 pub use recovery::PartitionRecovery;
 pub(crate) use recovery::aside::is_aside;
-pub(crate) use recovery::begun::holds_no_record;
+pub(crate) use recovery::begun::{holds_no_record, lacks_id};
 pub(crate) use recovery::epochs::record_epoch;
 pub use recovery::missing::MissingRecords;
 pub(crate) use recovery::missing::is_always_compacted;

@@ -220,6 +220,31 @@ fn a_directory_that_is_gone_is_missed() {
     assert!(problem.reason.contains("records below offset 200"), "{problem}");
 }
 
+/// After a power failure the names that a first append made may be missing, as long as none of its records was synced.
+#[test]
+fn what_a_partition_that_was_never_synced_lacks_is_no_problem_unless_something_knows_of_its_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::options().maintenance(Maintenance::Manual).open(dir.path().join("log")).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    log.producer().unwrap().send(&topic, Record::new("value")).unwrap();
+    let cut = dir.path().join("cut");
+    copy(&dir.path().join("log"), &cut);
+    log.close().unwrap();
+
+    fs::remove_file(cut.join("t-0/partition.metadata")).unwrap();
+    assert_eq!(problems(&cut, VerifyOptions::new()).0, []);
+    fs::write(cut.join("recovery-point-offset-checkpoint"), "0\n1\nt 0 1\n").unwrap();
+    assert_eq!(only_problem(&cut).kind, ProblemKind::Catalog);
+    fs::write(cut.join("recovery-point-offset-checkpoint"), "0\n0\n").unwrap();
+
+    let log = EventLog::options().maintenance(Maintenance::Manual).open(&cut).unwrap();
+    assert_eq!(common::texts(&log, &log.topic("t").unwrap()), ["value"]);
+    log.close().unwrap();
+    assert_eq!(problems(&cut, VerifyOptions::new()).0, []);
+    fs::remove_file(cut.join("t-0/partition.metadata")).unwrap();
+    assert_eq!(only_problem(&cut).kind, ProblemKind::Catalog, "closed cleanly");
+}
+
 #[test]
 fn a_torn_tail_is_no_problem_but_what_was_on_disk_is() {
     let dir = healthy();

@@ -15,7 +15,7 @@ use crate::format::header::BatchHeader;
 use crate::format::partition_metadata;
 use crate::format::transaction_index::AbortedTransaction;
 use crate::inspect::MAX_SMALL_BYTES;
-use crate::partition::{Checkpointed, ProducerState, is_always_compacted, is_aside, record_epoch};
+use crate::partition::{Checkpointed, ProducerState, is_always_compacted, is_aside, lacks_id, record_epoch};
 use crate::position::TopicPartition;
 use crate::segment::{
     LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX, base_of, file_name,
@@ -108,8 +108,8 @@ impl Verifier<'_, '_> {
         };
         let bases: Vec<u64> = names.iter().filter_map(|(name, _)| base_of(name, LOG)).collect();
         self.names(directory, &names, &bases);
-        self.partition_metadata(directory);
         let known = self.checkpoints.of(id);
+        self.partition_metadata(directory, &known);
         let of_compaction = |name: &str| name.ends_with(BEING_CLEANED) || name.ends_with(SWAP);
         let may_have_been_compacted = may_have_been_compacted
             || is_always_compacted(id.topic())
@@ -233,7 +233,7 @@ impl Verifier<'_, '_> {
         }
     }
 
-    fn partition_metadata(&mut self, directory: &Path) {
+    fn partition_metadata(&mut self, directory: &Path, known: &Checkpointed) {
         let path = directory.join(PARTITION_METADATA);
         match self.dir.disk().read_small(&path, MAX_SMALL_BYTES) {
             Ok(Some(bytes)) => {
@@ -241,6 +241,9 @@ impl Verifier<'_, '_> {
                     self.problem(ProblemKind::Catalog, path, reason.0);
                 }
             }
+            // Recovery makes it anew.
+            Ok(None)
+                if !self.is_clean() && matches!(lacks_id(self.dir.disk(), directory, known), Ok(true)) => {}
             Ok(None) => {
                 let reason = "the file is missing, so it is not known which topic the directory belongs to";
                 self.problem(ProblemKind::Catalog, path, reason);

@@ -27,7 +27,7 @@ pub(in crate::partition) fn find_along(log: &PartitionCore, known: &SegmentList)
     let may_be_begun = log.may_be_begun()?;
     match loader.tailed(known) {
         Err(Error::Corrupt(_)) if may_be_begun && log.is_begun()? => Ok(loader.empty(0)),
-        Err(Error::Corrupt(_)) if may_be_begun && log.lacks_id()? => {
+        Err(Error::Corrupt(_)) if log.lacks_id()? => {
             loader.may_lack_id = true;
             loader.tailed(known)
         }

@@ -21,7 +21,7 @@ use crate::format::checkpoint::parse_epochs;
 use crate::format::file_names::{LEADER_EPOCHS, PARTITION_METADATA, PREPARED, UNFINISHED};
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
-use crate::partition::PartitionCore;
+use crate::partition::{Checkpointed, PartitionCore};
 use crate::segment::{self, LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX};
 use crate::sys::disk::kind_of;
 use crate::sys::{Disk, EntryKind};
@@ -99,31 +99,38 @@ fn is_zero(disk: &Disk, path: &Path) -> Result<bool> {
     }
 }
 
+/// Whether a directory may be one of a first append that never came to its end, or was never synced: by its names, and by what
+/// the checkpoints know.
+fn may_be_begun(disk: &Disk, directory: &Path, known: &Checkpointed) -> Result<bool> {
+    let had_records = [known.recovery_point, known.cleaned, Some(known.log_start)];
+    if had_records.into_iter().flatten().any(|offset| offset > 0) {
+        return Ok(false);
+    }
+    Ok(has_no_other_names(&disk.list(directory)?))
+}
+
+/// Whether the id is missing that the first append gives the directory, of one that was begun and not closed: the names that it
+/// made were not synced. The directory is the topic's, because nothing was in its place when the topic was created.
+pub(crate) fn lacks_id(disk: &Disk, directory: &Path, known: &Checkpointed) -> Result<bool> {
+    Ok(!known.clean
+        && kind_of(&directory.join(PARTITION_METADATA))?.is_none()
+        && may_be_begun(disk, directory, known)?
+        && epochs_in(disk, &directory.join(LEADER_EPOCHS))? <= 1)
+}
+
 impl PartitionCore {
-    /// Whether the directory may be one of a first append that never came to its end: by its names, and by what the
-    /// checkpoints know.
     pub(super) fn may_be_begun(&self) -> Result<bool> {
-        let known = &self.evidence.checkpointed;
-        let had_records = [known.recovery_point, known.cleaned, Some(known.log_start)];
-        if had_records.into_iter().flatten().any(|offset| offset > 0) {
-            return Ok(false);
-        }
-        Ok(has_no_other_names(&self.disk.list(&self.directory)?))
+        may_be_begun(&self.disk, &self.directory, &self.evidence.checkpointed)
+    }
+
+    pub(super) fn lacks_id(&self) -> Result<bool> {
+        lacks_id(&self.disk, &self.directory, &self.evidence.checkpointed)
     }
 
     /// Whether it is one, by what is in its files.
     pub(super) fn is_begun(&self) -> Result<bool> {
         let is_anothers = self.stored_id()?.is_some_and(|id| id != self.topic_id);
         Ok(!is_anothers && holds_no_record(&self.disk, &self.directory)?)
-    }
-
-    /// Whether the id is missing that the first append gives the directory, of one that [may be begun](Self::may_be_begun) and was
-    /// not closed: the names that it made were not synced. The directory is the topic's, because nothing was in its place when
-    /// the topic was created.
-    pub(super) fn lacks_id(&self) -> Result<bool> {
-        Ok(!self.evidence.checkpointed.clean
-            && kind_of(&self.metadata_file())?.is_none()
-            && epochs_in(&self.disk, &self.directory.join(LEADER_EPOCHS))? <= 1)
     }
 
     /// Removes what is in a directory that was only begun, but for the id that ties it to its topic, and without one the

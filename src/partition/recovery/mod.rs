@@ -140,7 +140,7 @@ fn find(log: &PartitionCore) -> Result<RecoveredLog> {
             log.clear_begun()?;
             Ok(loader.empty(0))
         }
-        Err(Error::Corrupt(_)) if may_be_begun && log.lacks_id()? => {
+        Err(Error::Corrupt(_)) if log.lacks_id()? => {
             log.write_id()?;
             loader.recovered()
         }
