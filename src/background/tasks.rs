@@ -1,8 +1,8 @@
 //! The tasks, each done when it is due. A new one is a variant of [`Task`], its rank, and an arm of [`Tasks::do_task`].
 //!
 //! Within a round those of lesser rank are done first: retention of what has rolled → sealed segments → syncs → retention →
-//! committed positions → idle files → compaction → checkpoints. A call by hand looks for everything that could be due, and does all of it. The thread
-//! wakes when something may be due, and does long tasks in slices, so that what is due meanwhile does not wait.
+//! committed positions → idle files → compaction → checkpoints. A call by hand looks for everything that could be due, and
+//! does all of it. The thread wakes when something may be due, and does long tasks in slices, so that what is due meanwhile does not wait.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -313,7 +313,8 @@ impl Tasks {
     /// Before sealed segments are synced: those that go now need not be.
     fn retain_rolled(&mut self, round: &mut InRound<'_>) {
         let mut rolled = std::mem::take(&mut self.rolled);
-        rolled.sort_by_key(|partition| Arc::as_ptr(partition).addr());
+        // In an order that is the same each time.
+        rolled.sort_by(|a, b| a.id().cmp(b.id()));
         rolled.dedup_by(|a, b| Arc::ptr_eq(a, b));
         rolled.retain(|partition| partition.retention().has_limit());
         let rolled = round.of.subject.catalog.settled_of(rolled);

@@ -4,7 +4,6 @@
 //! write what several threads wait for in one go (a commit of the journal), so several partitions are closed at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use parking_lot::Mutex;
@@ -20,14 +19,12 @@ const MAX_THREADS: usize = 16;
 /// caller's alone does it.
 pub(super) fn close_all(disk: &Disk, partitions: &[Arc<PartitionLog>], threads: bool) -> Result<()> {
     let (in_use, others): (Vec<_>, Vec<_>) = partitions.iter().partition(|partition| partition.is_in_use());
-    let next = AtomicUsize::new(0);
+    let left = Mutex::new(in_use.iter().enumerate());
+    let next = || left.lock().next();
     let first_failure = Mutex::new(None);
     let close_some = || {
         let _spending = disk.spend(Purpose::Positions);
-        while let Some((number, partition)) = {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            in_use.get(number).map(|partition| (number, partition))
-        } {
+        while let Some((number, partition)) = next() {
             if let Err(failure) = partition.close() {
                 let mut first = first_failure.lock();
                 if first.as_ref().is_none_or(|(earlier, _)| number < *earlier) {

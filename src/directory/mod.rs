@@ -110,11 +110,7 @@ impl OpenDirectory {
         let Claimed { dir, clean, .. } = &claimed;
         let _spending = dir.disk().spend(Purpose::Positions);
         let manual = options.maintenance == Maintenance::Manual;
-        let pace = match &options.clock {
-            Some(clock) if manual => Pace::Clock(Arc::clone(clock)),
-            None if manual => Pace::Clock(Arc::new(SystemClock)),
-            _ => Pace::default(),
-        };
+        let pace = options.pace();
         let mut channels = Channels::new(pace.clone(), options.background_sync);
         channels.context.events.begin_opening();
         let checkpoints = Checkpoints::read(dir, *clean)?;

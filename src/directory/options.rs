@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::recovery::{OnProgress, Progress};
 use crate::background::RETENTION_INTERVAL;
 use crate::catalog::CatalogOptions;
-use crate::clock::Clock;
+use crate::clock::{Clock, Pace, SystemClock};
 use crate::compaction::DEFAULT_MEMORY;
 use crate::config::TopicConfig;
 use crate::error::Error;
@@ -294,6 +294,15 @@ impl OpenOptions {
     pub fn retention_check_interval(mut self, interval: Duration) -> Self {
         self.retention_check_interval = interval;
         self
+    }
+
+    /// By which deadlines go.
+    pub(super) fn pace(&self) -> Pace {
+        match (self.maintenance, &self.clock) {
+            (Maintenance::Manual, Some(clock)) => Pace::Clock(Arc::clone(clock)),
+            (Maintenance::Manual, None) => Pace::Clock(Arc::new(SystemClock)),
+            (Maintenance::Threads, _) => Pace::default(),
+        }
     }
 
     pub(super) fn validate(&self) -> crate::Result<()> {

@@ -72,15 +72,15 @@ impl<'a> RawRecord<'a> {
     /// A record whose numbers are short, of bytes that were checked.
     #[inline(always)]
     fn split_short(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let front = Front::of(bytes)?;
-        let mut at = front.used;
-        let key = field(bytes, &mut at, front.key)?;
+        let prefix = Prefix::of(bytes)?;
+        let mut at = prefix.used;
+        let key = field(bytes, &mut at, prefix.key)?;
         let value_length = number(bytes, &mut at)?;
         let value = field(bytes, &mut at, value_length)?;
-        let end = front.end();
+        let end = prefix.end();
         let record = Self {
-            timestamp_delta: unzigzag(front.timestamp),
-            offset_delta: (front.offset >> 1).cast_signed(),
+            timestamp_delta: unzigzag(prefix.timestamp),
+            offset_delta: (prefix.offset >> 1).cast_signed(),
             key,
             value,
             headers: RawHeaders { bytes: bytes.get(at..end)? },
@@ -118,32 +118,32 @@ impl<'a> RawRecord<'a> {
 /// about the record but that it is not of this kind.
 #[inline(always)]
 fn check_short(bytes: &[u8]) -> Option<(i32, &[u8])> {
-    let front = Front::of(bytes)?;
-    let mut at = front.used + (front.key >> 1) as usize;
+    let prefix = Prefix::of(bytes)?;
+    let mut at = prefix.used + (prefix.key >> 1) as usize;
     let value = number(bytes, &mut at)?;
     at += (value >> 1) as usize;
     // An odd number is a negative one, and of these, a field may have −1.
-    if (front.length | front.offset | front.key | value) & 1 != 0
-        && ((front.length | front.offset) & 1 != 0
-            || (front.key & 1 != 0 && front.key != NULL)
+    if (prefix.length | prefix.offset | prefix.key | value) & 1 != 0
+        && ((prefix.length | prefix.offset) & 1 != 0
+            || (prefix.key & 1 != 0 && prefix.key != NULL)
             || (value & 1 != 0 && value != NULL))
     {
         return None;
     }
-    let end = front.end();
+    let end = prefix.end();
     let rest = bytes.get(end..)?;
     // Nearly all records have no headers: a count of 0.
     if at + 1 != end || *bytes.get(at)? != 0 {
         RawHeaders { bytes: bytes.get(at..end)? }.check_short()?;
     }
-    Some(((front.offset >> 1).cast_signed(), rest))
+    Some(((prefix.offset >> 1).cast_signed(), rest))
 }
 
 /// A length of −1 as it is encoded.
 const NULL: u32 = 1;
 
 /// The numbers before a record's key, as they are encoded.
-struct Front {
+struct Prefix {
     length: u32,
     timestamp: u64,
     offset: u32,
@@ -154,7 +154,7 @@ struct Front {
     used: usize,
 }
 
-impl Front {
+impl Prefix {
     /// `None` if one of the lengths takes more than two bytes, or another number more than five.
     #[inline(always)]
     fn of(bytes: &[u8]) -> Option<Self> {

@@ -1,4 +1,5 @@
-//! A disk that does not answer as long as a gate is shut, to see who waits for it.
+//! Observers for tests: a disk that does not answer as long as a gate is shut, to see who waits for it; and the directories that
+//! were synced.
 
 use std::fs::File;
 use std::io;
@@ -116,4 +117,29 @@ impl NameKeeper for Gate {
     }
 
     fn before_list(&self, _: &Path) {}
+}
+
+/// Which directories were synced, in order.
+#[derive(Debug, Default)]
+pub(crate) struct SyncedDirectories(Mutex<Vec<PathBuf>>);
+
+impl SyncedDirectories {
+    pub(crate) fn observing(self: &Arc<Self>) -> Faults {
+        Faults::observed(Arc::clone(self) as Arc<dyn Observer>)
+    }
+
+    /// Those since the last call.
+    pub(crate) fn take(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+impl Observer for SyncedDirectories {
+    fn file_synced(&self, _: &File) {}
+
+    fn directory_synced(&self, directory: &Path) {
+        self.0.lock().push(directory.to_owned());
+    }
+
+    fn renamed(&self, _: &Path) {}
 }

@@ -4,28 +4,15 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::error::Error;
-use crate::sys::faults::{Observer, Operation};
-
-/// Which directories were synced, in order.
-#[derive(Debug, Default)]
-struct Synced(Mutex<Vec<PathBuf>>);
-
-impl Observer for Synced {
-    fn file_synced(&self, _: &fs::File) {}
-
-    fn directory_synced(&self, directory: &Path) {
-        self.0.lock().push(directory.to_owned());
-    }
-
-    fn renamed(&self, _: &Path) {}
-}
+use crate::sys::faults::Operation;
+use crate::sys::gate::SyncedDirectories;
 
 fn synced_by_an_open(root: &Path) -> Vec<PathBuf> {
-    let synced = Arc::new(Synced::default());
+    let synced = Arc::new(SyncedDirectories::default());
     let mut options = options();
-    options.faults = Faults::observed(Arc::clone(&synced) as Arc<dyn Observer>);
+    options.faults = synced.observing();
     options.open(root).unwrap().close().unwrap();
-    synced.0.lock().clone()
+    synced.take()
 }
 
 #[test]

@@ -96,9 +96,9 @@ fn takes_agree(mut input: Input<'_>) {
 fn batch_with(record_count: i32, last_offset_delta: i32, body: &[u8]) -> Vec<u8> {
     let mut header = BatchHeader::read(&[0; HEADER_BYTES]);
     (header.record_count, header.last_offset_delta) = (record_count, last_offset_delta);
-    let mut front = [0; HEADER_BYTES];
-    header.write(&mut front);
-    [&front[..], body].concat()
+    let mut prefix = [0; HEADER_BYTES];
+    header.write(&mut prefix);
+    [&prefix[..], body].concat()
 }
 
 /// A number with bytes that it does not need.
@@ -161,7 +161,7 @@ fn record() -> impl Strategy<Value = (Vec<u8>, i64, i64)> {
         |((attributes, timestamp, leap), (key, value), headers, (lie, count_lie), more)| {
             let mut body = Vec::new();
             timestamp.put(&mut body);
-            let front = body.len();
+            let prefix = body.len();
             for (length, bytes) in [key, value] {
                 length.put(&mut body);
                 body.extend(bytes);
@@ -173,7 +173,7 @@ fn record() -> impl Strategy<Value = (Vec<u8>, i64, i64)> {
                 body.extend(bytes);
             }
             // The offset and the length are put in where it is known which record it is.
-            let record = [&[attributes, u8::try_from(front).unwrap()], &body[..]].concat();
+            let record = [&[attributes, u8::try_from(prefix).unwrap()], &body[..]].concat();
             (record, leap.value.clamp(-2, 9000), lie)
         },
     )
@@ -189,11 +189,11 @@ fn nearly_records() -> impl Strategy<Value = Vec<u8>> {
             let (mut body, mut offset) = (Vec::new(), first);
             let count = i32::try_from(records.len()).unwrap() + count_lie;
             for (record, leap, lie) in records {
-                let (attributes, front) = (record[0], usize::from(record[1]));
+                let (attributes, prefix) = (record[0], usize::from(record[1]));
                 let mut inner = vec![attributes];
-                inner.extend_from_slice(&record[2..2 + front]);
+                inner.extend_from_slice(&record[2..2 + prefix]);
                 Padded { value: offset, more: padding.more }.put(&mut inner);
-                inner.extend_from_slice(&record[2 + front..]);
+                inner.extend_from_slice(&record[2 + prefix..]);
                 let length = i64::try_from(inner.len()).unwrap() + lie;
                 Padded { value: length, more: padding.more }.put(&mut body);
                 body.extend(inner);
@@ -269,9 +269,9 @@ proptest! {
         damage in vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..4),
     ) {
         let mut bytes = batch_of(&rows, 0);
-        for (at, byte, front) in damage {
-            // The numbers are at the fronts of the records; the first is not far.
-            let records = if front { 40.min(bytes.len() - HEADER_BYTES) } else { bytes.len() - HEADER_BYTES };
+        for (at, byte, prefix) in damage {
+            // The numbers are at the prefixs of the records; the first is not far.
+            let records = if prefix { 40.min(bytes.len() - HEADER_BYTES) } else { bytes.len() - HEADER_BYTES };
             bytes[HEADER_BYTES + at.index(records)] = byte;
         }
         ways_agree(&sealed(bytes));

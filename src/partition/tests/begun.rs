@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use super::fixture::{Fixture, POSITIONED, STRIDE, append_numbered, assert_numbered, batch, numbered};
 use crate::config::Durability;
@@ -13,7 +10,8 @@ use crate::error::Error;
 use crate::format::partition_metadata;
 use crate::format::uuid::Uuid;
 use crate::partition::{AppendAt, AppendRequest, Checkpointed};
-use crate::sys::faults::{Faults, Observer, Operation};
+use crate::sys::faults::{Faults, Operation};
+use crate::sys::gate::SyncedDirectories;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -229,36 +227,21 @@ fn what_the_first_append_leaves_is_on_disk_after_the_first_sync_or_before_the_se
     }
 }
 
-/// Which directories were synced.
-#[derive(Debug, Default)]
-struct Synced(Mutex<Vec<PathBuf>>);
-
-impl Observer for Synced {
-    fn file_synced(&self, _: &fs::File) {}
-
-    fn directory_synced(&self, directory: &Path) {
-        self.0.lock().push(directory.to_owned());
-    }
-
-    fn renamed(&self, _: &Path) {}
-}
-
 #[test]
 fn names_are_on_disk_before_a_record_counts_as_durable() {
     let fixture = Fixture::new(POSITIONED, 1 << 20);
-    let synced = Arc::new(Synced::default());
-    let faults = Faults::observed(Arc::clone(&synced) as Arc<dyn Observer>);
-    let log = fixture.open_with(&faults, Checkpointed::default());
+    let synced = Arc::new(SyncedDirectories::default());
+    let log = fixture.open_with(&synced.observing(), Checkpointed::default());
     append_numbered(&log, 1, 20).unwrap();
-    assert_eq!(synced.0.lock().len(), 0, "a first append waits for no directory");
+    assert!(synced.take().is_empty(), "a first append waits for no directory");
     assert_eq!(log.durable_end(), 0);
     log.await_durable(1).unwrap();
     let directories = [fixture.directory(), fixture.directory().parent().unwrap().to_owned()];
-    assert_eq!(synced.0.lock().drain(..).collect::<Vec<_>>(), directories);
+    assert_eq!(synced.take(), directories);
     // Once is enough.
     append_numbered(&log, 1, 20).unwrap();
     log.sync().unwrap();
-    assert_eq!(synced.0.lock().len(), 0);
+    assert!(synced.take().is_empty());
 }
 
 #[test]

@@ -98,13 +98,11 @@ impl Leader {
 
     /// Before the first segment is made at `start`: batches of `epoch` begin there.
     pub(in crate::partition) fn begin_log(&self, epoch: u32, start: u64) -> Result<()> {
-        let is_known = start > 0 || !matches!(self.stored_epochs()?, Ok(known) if known.is_empty());
-        if is_known {
-            self.begin_epoch(epoch, start)?;
+        let is_first = start == 0 && matches!(self.stored_epochs()?, Ok(known) if known.is_empty());
+        if !is_first {
+            return self.begin_epoch(epoch, start);
         }
-        if !is_known {
-            self.epochs.lock().epoch = Some(EpochStart { epoch, start });
-        }
+        self.epochs.lock().epoch = Some(EpochStart { epoch, start });
         Ok(())
     }
 
