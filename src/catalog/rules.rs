@@ -59,6 +59,12 @@ impl RecordRules {
         self.coding.store(coding.into_inner(), Ordering::Relaxed);
     }
 
+    /// A word that is the same as long as what [`encoding`](Self::encoding) returns is.
+    #[inline]
+    pub(crate) fn encoding_word(&self) -> u64 {
+        self.coding.load(Ordering::Relaxed)
+    }
+
     /// How batches are to be compressed for a producer with this setting.
     #[inline]
     pub(crate) fn encoding(&self, producer: Compression) -> Result<Encoding> {

@@ -214,18 +214,22 @@ impl Topic {
         }
     }
 
+    #[inline]
     pub(crate) fn partition_count(&self) -> NonZeroU32 {
         NonZeroU32::new(self.entry.partitions().len()).unwrap_or(NonZeroU32::MIN)
     }
 
+    #[inline]
     pub(crate) fn log_of(&self, number: u32) -> Option<&Arc<PartitionLog>> {
         self.entry.partitions().get(number)
     }
 
+    #[inline]
     pub(crate) fn entry(&self) -> &Arc<TopicEntry> {
         &self.entry
     }
 
+    #[inline]
     pub(crate) fn directory(&self) -> &Arc<OpenDirectory> {
         &self.directory
     }

@@ -10,6 +10,7 @@ use super::header::{
 };
 use super::raw_record::RawRecord;
 use super::record::{Measured, RecordFields, push_with_deltas};
+use super::usual_record::{self, push_usual};
 use super::varint::Input;
 
 /// Largest batch that can be written: its length field is a signed 32-bit number.
@@ -101,16 +102,41 @@ impl BatchBuilder {
 
     /// Adds a record as it was measured. The caller has checked [`bytes_with`](Self::bytes_with) against
     /// [`MAX_BATCH_BYTES`].
-    #[inline]
     pub(crate) fn push(&mut self, record: &RecordFields<'_>, measured: Measured, timestamp: i64) {
         if self.records == 0 {
-            self.bytes.resize(HEADER_BYTES, 0);
-            self.base_timestamp = timestamp;
-            self.max_timestamp = timestamp;
+            self.begin(timestamp);
         }
         record.encode(measured, &mut self.bytes);
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.records += 1;
+    }
+
+    /// Adds a record, unmeasured, if it is a usual one and the batch is certain to have `most` bytes at most. `false`: nothing
+    /// was added, and [`measure`](Self::measure) shows whether it can be.
+    #[inline(always)]
+    pub(crate) fn push_usual(&mut self, record: &RecordFields<'_>, timestamp: i64, most: usize) -> bool {
+        let fields = usual_record::most_bytes(record);
+        if self.bytes().saturating_add(fields) > most {
+            return false;
+        }
+        if self.records == 0 {
+            self.begin(timestamp);
+        }
+        let delta = timestamp.wrapping_sub(self.base_timestamp);
+        let is_pushed = push_usual(record, delta, self.offsets(), &mut self.bytes);
+        if is_pushed {
+            self.max_timestamp = self.max_timestamp.max(timestamp);
+            self.records += 1;
+        }
+        is_pushed
+    }
+
+    #[inline]
+    fn begin(&mut self, timestamp: i64) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&[0; HEADER_BYTES]);
+        self.base_timestamp = timestamp;
+        self.max_timestamp = timestamp;
     }
 
     /// Where the records lie that were pushed so far, for [`push_record_of`](Self::push_record_of).
@@ -131,9 +157,7 @@ impl BatchBuilder {
     pub(crate) fn push_record_of(&mut self, other: &Self, placed: &Placed) {
         let Some(record) = other.bytes.get(placed.range.clone()) else { return };
         if self.records == 0 {
-            self.bytes.resize(HEADER_BYTES, 0);
-            self.base_timestamp = placed.timestamp;
-            self.max_timestamp = placed.timestamp;
+            self.begin(placed.timestamp);
         }
         let delta = placed.timestamp.wrapping_sub(self.base_timestamp);
         let (before, offset_delta) = (self.bytes.len(), self.offsets());

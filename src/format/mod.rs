@@ -32,6 +32,7 @@ pub(crate) mod rewrite;
 pub(crate) mod schema;
 pub(crate) mod transaction_index;
 pub(crate) mod transaction_state;
+mod usual_record;
 pub(crate) mod uuid;
 pub(crate) mod varint;
 pub(crate) mod wire;

@@ -64,7 +64,7 @@ const MAX_PREFIX: usize = MAX_VARINT + 1 + MAX_VARLONG + MAX_VARINT + MAX_VARINT
 
 /// A length as the format writes it: −1 for null. Lengths above 2³¹−1 are refused before anything is encoded.
 #[inline]
-fn length(field: Option<&[u8]>) -> i64 {
+pub(super) fn length(field: Option<&[u8]>) -> i64 {
     field.map_or(-1, |bytes| i64::try_from(bytes.len()).unwrap_or(i64::MAX))
 }
 

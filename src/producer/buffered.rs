@@ -86,15 +86,28 @@ impl BufferedProducer {
         if log.has_ended() {
             log.refuse_ended()?;
         }
+        let to = Target { entry: topic.entry(), partition, log };
         let pending = &mut *self.shared.pending.lock();
         if pending.log_has_closed {
             return Err(Error::Closed);
         }
+        if record.wanted_timestamp().is_none() {
+            let now = pending.stamp.take(producer.directory.clock()).as_millis();
+            if pending.take_usual(to, &record.fields(), now, producer.config.buffer_bytes) {
+                return Ok(());
+            }
+        }
+        self.take(pending, to, &record)
+    }
+
+    /// As [`enqueue`](Self::enqueue), whatever the record and the state of its batch.
+    #[inline(never)]
+    fn take(&self, pending: &mut Pending, to: Target<'_>, record: &Record<'_>) -> Result<()> {
+        let producer = &self.producer;
         if pending.bytes() > producer.config.buffer_bytes {
             pending.write_where(producer.terms(), false, |_| true)?;
         }
-        let timestamp = pending.timestamp_of(&record, topic.entry(), producer.directory.clock())?.as_millis();
-        let to = Target { entry: topic.entry(), partition, log };
+        let timestamp = pending.timestamp_of(record, to.entry, producer.directory.clock())?.as_millis();
         let began = pending.take(to, &record.fields(), timestamp, producer)?;
         if let Some(due) = began.filter(|_| !pending.registered) {
             let shared = Arc::downgrade(&self.shared);

@@ -30,6 +30,7 @@ use crate::directory::{OpenDirectory, Partition, Topic};
 use crate::error::{Error, Result};
 use crate::format::batch::BatchBuilder;
 use crate::format::compression::Encoding;
+use crate::format::record::RecordFields;
 use crate::partition::{AppendAt, AppendRequest, Appended, PartitionLog};
 use crate::sys::random_bytes;
 
@@ -123,9 +124,7 @@ impl Producer {
             // Before and not after: whatever ended the last use of it, nothing of that is sent with this record.
             batch.clear(KEEP_BYTES);
             let fields = record.fields();
-            let measured = batch.measure(&fields, timestamp.as_millis());
-            check_size(batch.bytes_with(&measured), encoding, log)?;
-            batch.push(&fields, measured, timestamp.as_millis());
+            push(batch, &fields, timestamp.as_millis(), encoding, log)?;
             batch.set_append_time(append_time.map(Timestamp::as_millis));
             let offset = append(batch, log, None, encoding, self.config.durability)?.start;
             Ok(RecordMetadata { partition, offset, timestamp: append_time.unwrap_or(timestamp) })
@@ -214,6 +213,7 @@ impl Producer {
         Ok(BatchMetadata { partition: to.id().partition(), offsets: outcome? })
     }
 
+    #[inline]
     fn check_topic(&self, topic: &Topic) -> Result<()> {
         if Arc::ptr_eq(topic.directory(), &self.directory) {
             self.directory.check_open()
@@ -274,10 +274,24 @@ fn fill(
             return Err(Error::invalid("record partition", reason));
         }
         let timestamp = timestamp_of(&record, now, to.entry())?.as_millis();
-        let fields = record.fields();
-        let measured = batch.measure(&fields, timestamp);
-        check_size(batch.bytes_with(&measured), encoding, to.log())?;
-        batch.push(&fields, measured, timestamp);
+        push(batch, &record.fields(), timestamp, encoding, to.log())?;
+    }
+    Ok(())
+}
+
+/// Adds a record to a batch, unless it is refused.
+#[inline]
+fn push(
+    batch: &mut BatchBuilder,
+    record: &RecordFields<'_>,
+    timestamp: i64,
+    encoding: Encoding,
+    log: &PartitionLog,
+) -> Result<()> {
+    if !batch.push_usual(record, timestamp, encoding.largest_batch(log.batch_limits())) {
+        let measured = batch.measure(record, timestamp);
+        check_size(batch.bytes_with(&measured), encoding, log)?;
+        batch.push(record, measured, timestamp);
     }
     Ok(())
 }

@@ -72,12 +72,34 @@ pub(super) struct PendingBatch {
     /// Which of the records that were taken the first of these is, and how much later each is than that one.
     first: u64,
     later: Vec<u32>,
+    room: Room,
     /// When to write it if nothing else does.
     due: Option<Moment>,
     /// The end of what was written and has to be on disk before a flush returns.
     unsynced: Option<u64>,
     /// The failure of its lingering that was reported last.
     reported: Option<Discriminant<Error>>,
+}
+
+/// Bytes to which a batch may grow, under settings as they were when the last record was taken with a look at them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Room {
+    full: usize,
+    under: Conditions,
+}
+
+/// The settings that decide about it, each of which may change at any time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Conditions {
+    encoding: u64,
+    max_batch_bytes: u32,
+}
+
+impl Conditions {
+    #[inline(always)]
+    fn now(entry: &TopicEntry, log: &PartitionLog) -> Self {
+        Self { encoding: entry.rules().encoding_word(), max_batch_bytes: log.max_batch_bytes() }
+    }
 }
 
 /// Records that were dropped.
@@ -125,6 +147,32 @@ impl Pending {
         self.topics.count()
     }
 
+    /// Takes a record as nearly all are: a usual one, into a batch that was begun and has room for it, under settings that are what
+    /// they were then. `false`: nothing was taken, and [`take`](Self::take) finds out about it.
+    #[inline(always)]
+    pub(super) fn take_usual(
+        &mut self,
+        Target { entry, partition, log }: Target<'_>,
+        record: &RecordFields<'_>,
+        timestamp: i64,
+        buffer_bytes: usize,
+    ) -> bool {
+        let Some(batch) = self.topics.latest_batch(entry, partition) else { return false };
+        if batch.builder.is_empty() || batch.room.under != Conditions::now(entry, log) {
+            return false;
+        }
+        let before = batch.builder.bytes();
+        let left = buffer_bytes.saturating_sub(self.held.bytes);
+        if !batch.builder.push_usual(record, timestamp, batch.room.full.min(before + left)) {
+            return false;
+        }
+        self.held.bytes += batch.builder.bytes() - before;
+        self.held.records += 1;
+        batch.later.push(u32::try_from(self.taken - batch.first).unwrap_or(u32::MAX));
+        self.taken += 1;
+        true
+    }
+
     /// Takes a record into its partition's batch, which is written first if it is full. `Some`: the batch has begun with
     /// this record, and is to be written then if nothing else does it before. On an error the record was not taken.
     #[inline]
@@ -135,6 +183,7 @@ impl Pending {
         timestamp: i64,
         producer: &Producer,
     ) -> Result<Option<Moment>> {
+        let under = Conditions::now(entry, log);
         let encoding = entry.rules().encoding(self.compression)?;
         let limits = log.batch_limits();
         let full = producer.config.batch_bytes.min(encoding.fullest_batch(limits));
@@ -151,6 +200,7 @@ impl Pending {
         check_size(batch.builder.bytes_with(&measured), encoding, log)?;
         let before = batch.held();
         batch.builder.push(record, measured, timestamp);
+        batch.room = Room { full, under };
         if batch.builder.bytes() > limits.written {
             // Compressed it may fit, and only writing it shows whether it does.
             let outcome = batch.put(entry, log, encoding, producer.terms());

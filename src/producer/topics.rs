@@ -43,6 +43,17 @@ impl Topics {
         &mut batches[at]
     }
 
+    /// The batch of a partition of the topic that was used last, if this is that topic.
+    #[inline(always)]
+    pub(super) fn latest_batch(
+        &mut self,
+        entry: &Arc<TopicEntry>,
+        partition: u32,
+    ) -> Option<&mut PendingBatch> {
+        let latest = self.all.get_mut(self.latest).filter(|latest| Arc::ptr_eq(&latest.entry, entry))?;
+        latest.batches.get_mut(partition as usize)
+    }
+
     #[inline(never)]
     fn place_of(&mut self, entry: &Arc<TopicEntry>) -> usize {
         if let Some(known) = self.places.get(&address(entry)) {

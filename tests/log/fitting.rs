@@ -424,3 +424,34 @@ fn a_compaction_leaves_nothing_that_is_not_read_with_the_same_settings() {
         );
     }
 }
+
+#[test]
+fn a_batch_that_was_begun_goes_by_settings_as_they_are_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::options().max_decompressed_batch_bytes(1000).open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    let mut producer = buffered(&log, Compression::None);
+    let value = [b'v'; 400];
+    for pending in 1..=3 {
+        producer.enqueue(&topic, Record::new(&value)).unwrap();
+        assert_eq!(producer.pending(), pending);
+    }
+    lower(&topic, 2000);
+    // As any topic refuses it, and not taken to be dropped later.
+    let refused = producer.enqueue(&topic, Record::new(&[b'x'; 3000])).unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { limit: 2000, .. }), "{refused}");
+    producer.flush().unwrap();
+    assert_eq!(topic.partition(0).unwrap().offsets().unwrap().log_end, 3);
+    if !cfg!(feature = "lz4") {
+        return;
+    }
+    for _ in 0..3 {
+        producer.enqueue(&topic, Record::new(&value)).unwrap();
+    }
+    // More than a thousand bytes are not read again if they are compressed: the batch is written before it grows further.
+    topic.alter_config(|config| config.compression(Compression::Lz4)).unwrap();
+    producer.enqueue(&topic, Record::new(&value)).unwrap();
+    assert_eq!(producer.pending(), 1);
+    producer.flush().unwrap();
+    assert_eq!(topic.partition(0).unwrap().offsets().unwrap().log_end, 7);
+}

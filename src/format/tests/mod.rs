@@ -10,6 +10,7 @@ mod metadata;
 mod roundtrip;
 mod rows;
 mod rules;
+mod usual;
 mod varint;
 mod walks;
 
