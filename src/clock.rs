@@ -25,7 +25,7 @@ impl Timestamp {
 impl From<SystemTime> for Timestamp {
     /// Fractions of a millisecond are dropped.
     fn from(time: SystemTime) -> Self {
-        // Not `as_millis`, whose 128 bits would be divided on every send.
+        // Not `as_millis`, whose 128 bits would be divided.
         let millis = |span: Duration| {
             let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
             seconds.saturating_mul(1000).saturating_add(i64::from(span.subsec_millis()))
@@ -65,18 +65,35 @@ impl Clock for SystemClock {
 
 /// The clock of a log: records without a timestamp of their own take theirs from it. The user's, or the system's.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LogClock(Option<Arc<dyn Clock>>);
+pub(crate) struct LogClock {
+    own: Option<Arc<dyn Clock>>,
+    system: SystemTimeSource,
+}
+
+/// How the system's clock is read. It comes from above: this room knows no processors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SystemTimeSource {
+    pub(crate) unix_millis: fn() -> i64,
+    /// A reading is kept as long as its millisecond, so that there may be one for each record.
+    pub(crate) is_read_seldom: bool,
+}
+
+impl Default for SystemTimeSource {
+    fn default() -> Self {
+        Self { unix_millis: || SystemClock.now().0, is_read_seldom: false }
+    }
+}
 
 impl LogClock {
-    pub(crate) fn new(clock: Option<Arc<dyn Clock>>) -> Self {
-        Self(clock)
+    pub(crate) fn new(own: Option<Arc<dyn Clock>>, system: SystemTimeSource) -> Self {
+        Self { own, system }
     }
 
     /// Before 1970 it is 1970: Kafka takes nothing earlier.
     #[inline]
     pub(crate) fn now(&self) -> Timestamp {
-        let now = match &self.0 {
-            None => SystemClock.now(),
+        let now = match &self.own {
+            None => Timestamp((self.system.unix_millis)()),
             Some(clock) => clock.now(),
         };
         now.max(Timestamp::from_millis(0))
@@ -84,11 +101,16 @@ impl LogClock {
 
     /// The same where the user's clock must not end the work by a panic: it is the system's time then.
     pub(crate) fn now_unless_panicked(&self) -> Timestamp {
-        time_of(self.0.as_deref()).unwrap_or_else(|| SystemClock.now()).max(Timestamp::from_millis(0))
+        time_of(self.own.as_deref()).unwrap_or_else(|| SystemClock.now()).max(Timestamp::from_millis(0))
+    }
+
+    /// Whether it may be read for each record.
+    pub(crate) fn is_read_seldom(&self) -> bool {
+        self.own.is_none() && self.system.is_read_seldom
     }
 
     pub(crate) fn is_system(&self) -> bool {
-        self.0.is_none()
+        self.own.is_none()
     }
 }
 

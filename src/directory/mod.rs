@@ -48,7 +48,7 @@ use crate::format::file_names::CLEAN_MARKER;
 use crate::group::{CommittedOffsets, Coordinator, Deletions};
 use crate::partition::Leader;
 use crate::position::TopicPartition;
-use crate::sys::{Birth, DirectoryLock, Disk, Purpose, Spending, checksum};
+use crate::sys::{Birth, DirectoryLock, Disk, Purpose, Spending, checksum, wall_clock};
 use crate::wait::Sleepers;
 
 /// What a broker writes; only that the file is there matters.
@@ -157,7 +157,7 @@ impl OpenDirectory {
         Ok(Arc::new(Self {
             dir,
             birth,
-            clock: LogClock::new(options.clock),
+            clock: LogClock::new(options.clock, wall_clock::source()),
             pace,
             catalog,
             groups,
@@ -221,6 +221,11 @@ impl OpenDirectory {
 
     pub(crate) fn clock(&self) -> &LogClock {
         &self.clock
+    }
+
+    /// Whether what is due is done by itself.
+    pub(crate) fn has_threads(&self) -> bool {
+        !self.pace.is_manual()
     }
 
     /// The time by which deadlines of background work go.

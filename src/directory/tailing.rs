@@ -22,7 +22,7 @@ use crate::group::{CommittedOffsets, Coordinator, Deletions};
 use crate::partition::LiveWatch;
 use crate::sys::disk::{self, Stamp, kind_of};
 use crate::sys::root::open_root;
-use crate::sys::{Birth, Disk, EntryKind};
+use crate::sys::{Birth, Disk, EntryKind, wall_clock};
 use crate::wait::Sleepers;
 
 /// Who reads without end looks this often whether topics were made or deleted.
@@ -80,7 +80,7 @@ impl OpenDirectory {
         Ok(Arc::new(Self {
             dir,
             birth: Birth::now(),
-            clock: LogClock::new(options.clock),
+            clock: LogClock::new(options.clock, wall_clock::source()),
             pace: Pace::default(),
             catalog,
             groups,

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::Producer;
 use super::pending::{Pending, Target, Terms};
 use super::record::Record;
+use super::stamp::Stamp;
 use crate::background::Lingering;
 use crate::catalog::TopicEntry;
 use crate::clock::{LogClock, Moment, Timestamp};
@@ -63,8 +64,10 @@ struct Shared {
 
 impl BufferedProducer {
     pub(super) fn new(producer: Producer) -> Self {
-        let durability = producer.config.durability;
-        let pending = Pending::new(&producer.config, producer.directory.announcer());
+        let (durability, linger) = (producer.config.durability, producer.config.linger);
+        let linger = Some(linger).filter(|_| producer.directory.has_threads());
+        let stamp = Stamp::new(linger, producer.directory.clock());
+        let pending = Pending::new(&producer.config, stamp, producer.directory.announcer());
         let (clock, pending) = (producer.directory.clock().clone(), Mutex::new(pending));
         let shared = Arc::new(Shared { pending, clock, durability });
         let weak = Arc::downgrade(&shared);

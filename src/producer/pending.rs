@@ -119,8 +119,8 @@ pub(super) struct Target<'t> {
 }
 
 impl Pending {
-    pub(super) fn new(config: &ProducerConfig, events: Announcer) -> Self {
-        let (stamp, compression) = (Stamp::new(config.linger), config.compression);
+    pub(super) fn new(config: &ProducerConfig, stamp: Stamp, events: Announcer) -> Self {
+        let compression = config.compression;
         let losses = Losses { events, unreported: None };
         Self {
             topics: Topics::default(),

@@ -24,6 +24,7 @@
 //! | [`reserve`] | space that is kept for the calls by which a full disk can be left |
 //! | [`lock`] | the directory lock |
 //! | [`sync`] | atomics and locks of the protocols that loom checks |
+//! | [`wall_clock`] | the time of day, mostly without asking the system |
 //! | [`platform`] | what differs between systems |
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
@@ -69,6 +70,11 @@ pub(crate) mod sync;
 pub(crate) mod tail;
 #[cfg(all(unix, test))]
 mod tests;
+#[cfg_attr(
+    all(target_arch = "x86_64", target_os = "linux", not(miri)),
+    expect(unsafe_code, reason = "reads a counter of the processor")
+)]
+pub(crate) mod wall_clock;
 
 pub(crate) use copying::{Copied, Copier, Taken};
 pub(crate) use disk::{Disk, EntryKind, Identity, NameRules, Right};
