@@ -348,6 +348,7 @@ impl UnfinishedSegment {
         if let Some(from) = *rewrite {
             self.rewrite(from)?;
         }
+        self.growth.unmap_below(self.segment.end().position);
         self.file.sync().map_err(|e| FinishFailure::Lost(Error::io_failure("sync", self.file.path(), e)))?;
         *rewrite = None;
         Ok(())

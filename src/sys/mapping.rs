@@ -165,6 +165,11 @@ impl Mapping {
         platform::populate_for_writing(&self.raw, range.start, range.end)
     }
 
+    /// Takes pages of `range` out of the map, and returns up to where.
+    pub(super) fn unmap_pages(&self, range: Range<u64>) -> io::Result<u64> {
+        platform::unmap_pages(&self.raw, range.start, range.end)
+    }
+
     /// Where a byte lies, for the writer.
     pub(super) fn pointer_at(&self, position: u64, length: usize) -> Option<*mut u8> {
         let start = usize::try_from(position).ok()?;

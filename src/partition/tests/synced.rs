@@ -55,6 +55,54 @@ fn those_who_wait_together_share_syncs() {
     assert!(log.counted().syncs - before <= 2, "{}", log.counted().syncs);
 }
 
+/// Bytes of a file that are mapped with their pages, in this process.
+#[cfg(target_os = "linux")]
+fn resident(file: &Path) -> u64 {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut is_of_file = false;
+    let mut kilobytes = 0;
+    for line in maps.lines() {
+        if line.contains(" rw-s ") || line.contains(" r--s ") || line.contains("-p ") {
+            is_of_file = line.ends_with(file.to_str().unwrap());
+        } else if let Some(rss) = line.strip_prefix("Rss:").filter(|_| is_of_file) {
+            kilobytes += rss.trim_end_matches("kB").trim().parse::<u64>().unwrap();
+        }
+    }
+    kilobytes << 10
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_sync_finds_no_page_that_the_map_of_the_writer_has() {
+    const RECORD: usize = 1000;
+    let fixture = Fixture::new(MAPPED, 8 << 20);
+    let log = fixture.open_new();
+    let mut count = 0;
+    let mut append_some = || {
+        for _ in 0..150 {
+            preallocate_now(&log);
+            append_numbered(&log, 1, RECORD).unwrap();
+        }
+        count += 150;
+        count
+    };
+    append_some();
+    let end = append_some() * RECORD as u64;
+    let file = fixture.log_file(0);
+    let before = resident(&file);
+    assert!(before >= end, "{before} of {end}");
+    log.sync().unwrap();
+    // All but what lies in a page with bytes that are not published yet, and what is made ready for the next appends.
+    let unmapped = before - resident(&file);
+    assert!(unmapped >= end - (128 << 10), "{unmapped} of {end}");
+    // What is read and written afterwards is what it was.
+    let count = append_some();
+    assert_numbered(&log, 0..count, RECORD);
+    log.sync().unwrap();
+    log.close().unwrap();
+    fixture.check_closed();
+}
+
 #[test]
 fn a_failed_sync_is_final_for_all_who_wait_and_ever_after() {
     for successes in 0..3 {

@@ -357,6 +357,33 @@ pub(crate) fn populate_for_writing(_raw: &MmapRaw, _start: u64, _end: u64) -> io
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Page sizes divide this.
+#[cfg(target_os = "linux")]
+const MAX_PAGE: u64 = 64 << 10;
+
+/// Takes pages of a file's shared map out of it, of all that lie wholly in the range. They stay in the page cache, and an access maps
+/// them again. Returns the end of what was taken out.
+#[cfg(target_os = "linux")]
+pub(crate) fn unmap_pages(raw: &MmapRaw, from: u64, to: u64) -> io::Result<u64> {
+    let (start, end) = (from.next_multiple_of(MAX_PAGE), to.min(raw.len() as u64) / MAX_PAGE * MAX_PAGE);
+    if start >= end {
+        return Ok(from);
+    }
+    let (Ok(at), Ok(length)) = (usize::try_from(start), usize::try_from(end - start)) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    // SAFETY: the range is inside the map, and the map is a shared one of a file: the bytes in memory are those of the page
+    // cache before and after, so references to them stay valid and see nothing change. A store that comes meanwhile is in
+    // the page cache too.
+    unsafe { raw.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, at, length)? };
+    Ok(end)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unmap_pages(_raw: &MmapRaw, from: u64, _to: u64) -> io::Result<u64> {
+    Ok(from)
+}
+
 /// Whether processes can share words through a mapped file and wake each other at them.
 pub(crate) const SHARES_MEMORY: bool =
     cfg!(all(target_os = "linux", target_pointer_width = "64", not(held_files)));

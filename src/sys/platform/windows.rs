@@ -225,6 +225,10 @@ pub(crate) fn populate_for_writing(_raw: &MmapRaw, _start: u64, _end: u64) -> io
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(crate) fn unmap_pages(_raw: &MmapRaw, from: u64, _to: u64) -> io::Result<u64> {
+    Ok(from)
+}
+
 /// A mapped file can be neither replaced nor deleted there: readers look again and again instead.
 pub(crate) const SHARES_MEMORY: bool = false;
 
