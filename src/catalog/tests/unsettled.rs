@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::partition::{AppendAt, AppendRequest};
 use crate::sys::faults::{Faults, Operation};
+use crate::sys::gate::SyncedDirectories;
 
 type Change = fn(&Catalog) -> Result<()>;
 
@@ -250,4 +251,20 @@ fn what_cannot_be_finished_at_the_open_is_finished_before_the_name_is_used() {
             fill(&a);
         }
     }
+}
+
+#[test]
+fn names_of_a_first_append_are_on_disk_before_its_topic_is_deleted() {
+    let (dir, first) = fresh(&[]);
+    first.close().unwrap();
+    let synced = Arc::new(SyncedDirectories::default());
+    let mut disk = Disk::of(dir.path(), true, true);
+    disk.faults = synced.observing();
+    let catalog = open_on(dir.path(), &disk).unwrap();
+    catalog.create(&[("a", TopicConfig::new().partitions(2))], NOW).unwrap();
+    append(&catalog.topic("a").unwrap(), 1, Durability::Buffered).unwrap();
+    synced.take();
+    catalog.delete("a", NOW).unwrap();
+    let partition = dir.path().join("a-1");
+    assert_eq!(synced.take().first(), Some(&partition), "before anything else");
 }

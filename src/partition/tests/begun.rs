@@ -245,6 +245,23 @@ fn names_are_on_disk_before_a_record_counts_as_durable() {
 }
 
 #[test]
+fn names_are_on_disk_before_a_second_segment_begins() {
+    let mut fixture = Fixture::new(POSITIONED, 1000);
+    // Nothing but the roll syncs.
+    fixture.finish_late();
+    let synced = Arc::new(SyncedDirectories::default());
+    let log = fixture.open_with(&synced.observing(), Checkpointed::default());
+    append_numbered(&log, 1, 800).unwrap();
+    assert!(synced.take().is_empty());
+    append_numbered(&log, 1, 800).unwrap();
+    assert_eq!(log.segments().iter().count(), 2);
+    assert_eq!(synced.take(), [fixture.directory(), fixture.directory().parent().unwrap().to_owned()]);
+    append_numbered(&log, 1, 800).unwrap();
+    assert_eq!(log.segments().iter().count(), 3);
+    assert!(synced.take().is_empty(), "once is enough");
+}
+
+#[test]
 fn an_append_that_is_to_be_synced_is_refused_a_descriptor_before_it_is_written() {
     for rolls in [false, true] {
         for nth in 0..8 {
