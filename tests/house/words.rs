@@ -141,10 +141,11 @@ fn hits(path: &str, text: &str) -> Vec<(usize, String)> {
 /// The files that people read. Vectors are what other programs wrote.
 fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut places: Vec<PathBuf> = ["src", "cli", "crash", "tests", "benches", "examples", "fuzz", "docs"]
-        .iter()
-        .map(|at| root.join(at))
-        .collect();
+    let mut places: Vec<PathBuf> =
+        ["src", "cli", "crash", "tests", "bench", "benches", "examples", "fuzz", "docs"]
+            .iter()
+            .map(|at| root.join(at))
+            .collect();
     places
         .extend(fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()));
     let mut found = Vec::new();
