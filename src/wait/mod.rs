@@ -6,19 +6,24 @@
 //! |---|---|
 //! | publish (release store) | register its waker, count + 1 |
 //! | full fence | full fence |
-//! | check the count; wake all if it is not 0 | check the published word again; park if nothing is new |
+//! | check the count; wake if it is not 0 | check the published word again; park if nothing is new |
 //!
 //! Of the two fences one comes first. If it is the writer's, the sleeper sees what was published and does not park; if
 //! it is the sleeper's, the writer sees the count and wakes. A release store without the fence would lose wake-ups.
+//!
+//! The writer wakes one sleeper, however many there are. Each that was woken wakes the next when it leaves, which all do at once:
+//! those that were woken, those whose time is up, and those that did not even park. A sleeper that is not parked any more leaves the
+//! list, or passes the wake on that was meant for it.
 //!
 //! A sleeper is a [`Waker`]: of a thread ([`Parker`]) or, later, of a task. What is waited for is not known here.
 
 mod parker;
 mod requests;
-#[cfg(all(test, loom))]
+#[cfg(test)]
 mod tests;
 mod turns;
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
@@ -31,7 +36,7 @@ use crate::sys::sync::{AtomicUsize, Mutex, fence};
 /// Those who wait at one place.
 #[derive(Debug, Default)]
 pub(crate) struct Sleepers {
-    /// Length of `list`, for a look without the lock. Changed under the lock.
+    /// How many are waiting, for a look without the lock. Changed under the lock.
     count: AtomicUsize,
     list: Mutex<List>,
 }
@@ -40,10 +45,23 @@ pub(crate) struct Sleepers {
 struct List {
     next_ticket: u64,
     waiting: Vec<(u64, Waker)>,
+    /// To be woken, one by the other.
+    meant: VecDeque<(u64, Waker)>,
+    /// Tickets of those that were woken and have not left.
+    woken: Vec<u64>,
+}
+
+impl List {
+    /// Takes the next of those that are to be woken.
+    fn next(&mut self) -> Option<Waker> {
+        let (ticket, waker) = self.meant.pop_front()?;
+        self.woken.push(ticket);
+        Some(waker)
+    }
 }
 
 impl Sleepers {
-    /// For the writer, after it has published: wakes all who wait. One fence and one load if none does.
+    /// For the writer, after it has published: all who wait are woken, the first by this call. One fence and one load if none does.
     #[inline]
     pub(crate) fn wake_all(&self) {
         fence(Ordering::SeqCst);
@@ -54,18 +72,19 @@ impl Sleepers {
 
     #[cold]
     fn wake_waiting(&self) {
-        let waiting = {
-            let mut list = self.list.lock();
+        let first = {
+            let list = &mut *self.list.lock();
             self.count.store(0, Ordering::Relaxed);
-            std::mem::take(&mut list.waiting)
+            list.meant.extend(list.waiting.drain(..));
+            list.next()
         };
-        for (_, waker) in waiting {
+        if let Some(waker) = first {
             waker.wake();
         }
     }
 
     /// Registers a sleeper. Before it parks it must call [`before_parking`] and look again whether to park at all.
-    /// The ticket is for [`leave`](Self::leave).
+    /// The ticket is for [`leave`](Self::leave), which must be called as soon as it does not park any more.
     pub(crate) fn enter(&self, waker: &Waker) -> u64 {
         let mut list = self.list.lock();
         let ticket = list.next_ticket;
@@ -81,11 +100,23 @@ impl Sleepers {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes a sleeper off, woken or not.
+    /// Takes a sleeper off, woken or not. If it was woken it wakes the next.
     pub(crate) fn leave(&self, ticket: u64) {
-        let mut list = self.list.lock();
-        list.waiting.retain(|(other, _)| *other != ticket);
-        self.count.store(list.waiting.len(), Ordering::Relaxed);
+        let next = {
+            let list = &mut *self.list.lock();
+            if let Some(at) = list.woken.iter().position(|woken| *woken == ticket) {
+                list.woken.swap_remove(at);
+                list.next()
+            } else {
+                list.waiting.retain(|(other, _)| *other != ticket);
+                list.meant.retain(|(other, _)| *other != ticket);
+                self.count.store(list.waiting.len(), Ordering::Relaxed);
+                None
+            }
+        };
+        if let Some(waker) = next {
+            waker.wake();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Parker, Request, Requests, Sleepers, Turns, before_parking};
+use super::super::{Parker, Request, Requests, Sleepers, Turns, before_parking};
 use crate::sys::Tail;
 use crate::sys::sync::Mutex;
 

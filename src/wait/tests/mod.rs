@@ -1,0 +1,6 @@
+//! What wakes and what waits.
+
+#[cfg(loom)]
+mod model;
+#[cfg(not(loom))]
+mod one_by_one;

@@ -1,0 +1,86 @@
+//! Who is woken by whom.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+
+use super::super::Sleepers;
+
+/// How often it was woken.
+#[derive(Debug, Default)]
+struct Counting(AtomicUsize);
+
+impl Wake for Counting {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn entered(sleepers: &Sleepers, count: usize) -> (Vec<Arc<Counting>>, Vec<u64>) {
+    let all: Vec<Arc<Counting>> = (0..count).map(|_| Arc::default()).collect();
+    let tickets = all.iter().map(|one| sleepers.enter(&Waker::from(Arc::clone(one)))).collect();
+    (all, tickets)
+}
+
+fn woken(all: &[Arc<Counting>]) -> Vec<usize> {
+    all.iter().map(|one| one.0.load(Ordering::Relaxed)).collect()
+}
+
+#[test]
+fn a_writer_wakes_one_and_each_that_leaves_the_next() {
+    let sleepers = Sleepers::default();
+    let (all, tickets) = entered(&sleepers, 4);
+    sleepers.wake_all();
+    assert_eq!(woken(&all), [1, 0, 0, 0]);
+    assert!(!sleepers.are_there(), "the next append has none to wake");
+    sleepers.wake_all();
+    assert_eq!(woken(&all), [1, 0, 0, 0]);
+    for (left, ticket) in tickets.into_iter().enumerate() {
+        sleepers.leave(ticket);
+        let expected: Vec<_> = (0..4).map(|at| usize::from(at <= left + 1)).collect();
+        assert_eq!(woken(&all), expected);
+    }
+}
+
+#[test]
+fn one_that_leaves_by_itself_keeps_none_from_being_woken() {
+    // Each may leave before it was woken: while it waits, or while others are woken before it.
+    for early in 0..3 {
+        for is_meant in [false, true] {
+            let sleepers = Sleepers::default();
+            let (all, tickets) = entered(&sleepers, 3);
+            if is_meant {
+                sleepers.wake_all();
+            }
+            sleepers.leave(tickets[early]);
+            if !is_meant {
+                sleepers.wake_all();
+            }
+            for (at, ticket) in tickets.into_iter().enumerate().filter(|(at, _)| *at != early) {
+                assert_eq!(woken(&all)[at], 1, "{at} after {early} has left, {is_meant}");
+                sleepers.leave(ticket);
+            }
+            let was_first = usize::from(is_meant && early == 0);
+            assert_eq!(woken(&all)[early], was_first);
+        }
+    }
+}
+
+#[test]
+fn those_that_come_while_others_are_woken_are_woken_too() {
+    let sleepers = Sleepers::default();
+    let (first, tickets) = entered(&sleepers, 2);
+    sleepers.wake_all();
+    let (second, more) = entered(&sleepers, 2);
+    // One of those that were there is woken by this call, and one of the others by each that leaves.
+    sleepers.wake_all();
+    assert_eq!((woken(&first), woken(&second)), (vec![1, 1], vec![0, 0]));
+    for ticket in tickets {
+        sleepers.leave(ticket);
+    }
+    assert_eq!((woken(&first), woken(&second)), (vec![1, 1], vec![1, 1]));
+    for ticket in more {
+        sleepers.leave(ticket);
+    }
+    assert_eq!((woken(&first), woken(&second)), (vec![1, 1], vec![1, 1]));
+}
