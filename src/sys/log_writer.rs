@@ -74,8 +74,6 @@ pub(crate) struct Growth {
     allocated: AtomicU64,
     /// Pages below are present and writable. Written under `steps`, read by the writer with acquire order.
     ready: AtomicU64,
-    /// Pages below were taken out of the map before a sync.
-    unmapped: AtomicU64,
     /// Once the writer passes this position it asks for more.
     refill_at: AtomicU64,
     /// Preallocation was requested and is not done yet.
@@ -141,7 +139,6 @@ impl LogWriter {
             in_advance: disk.allocates,
             allocated: AtomicU64::new(length),
             ready: AtomicU64::new(0),
-            unmapped: AtomicU64::new(confirmed),
             refill_at: AtomicU64::new(length),
             requested: AtomicBool::new(false),
             steps: Mutex::new(GrowthState::Growing { last: None }),
@@ -302,15 +299,13 @@ impl Growth {
         Ok(())
     }
 
-    /// Takes the pages below a published `position` out of the map, all at once. To be called before a sync: the kernel writes no page that a
-    /// program may store to meanwhile without notice, so the sync would take them out one by one, and interrupt each
-    /// processor that runs this process each time. Readers get them again, for reading alone.
+    /// Takes the pages below a published `position` out of the map, all at once. To be called before a sync: the kernel writes
+    /// no page that a program may store to meanwhile without notice, so the sync would take them out one by one, and interrupt
+    /// each processor that runs this process each time. Readers get them again, for reading alone.
     pub(crate) fn unmap_below(&self, position: u64) {
-        let Some(mapping) = &self.mapping else { return };
-        let from = self.unmapped.load(Ordering::Relaxed);
-        // A sync without this is slower, and no less a sync.
-        if let Ok(end) = mapping.unmap_pages(from..position) {
-            self.unmapped.fetch_max(end, Ordering::Relaxed);
+        if let Some(mapping) = &self.mapping {
+            // A sync without this is slower, and no less a sync.
+            let _ = mapping.unmap_below(position);
         }
     }
 

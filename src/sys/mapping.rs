@@ -83,8 +83,8 @@ impl Drop for MapTicket {
 pub(crate) struct Mapping {
     raw: MmapRaw,
     tail: Arc<Tail>,
-    /// Pages below may be cold: they were not written by this process.
-    cold_below: u64,
+    /// Pages below may be cold: they were not written by this process, or were taken out of the map for a sync.
+    cold_below: AtomicU64,
     ticket: MapTicket,
 }
 
@@ -99,7 +99,12 @@ impl Mapping {
         let length = usize::try_from(tail.load().position).ok()?;
         file.check(Operation::Map).ok()?;
         let raw = MmapOptions::new().len(length).map_raw_read_only(&file.file).ok()?;
-        Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below: length as u64, ticket }))
+        Some(Arc::new(Self {
+            raw,
+            tail: Arc::clone(tail),
+            cold_below: AtomicU64::new(length as u64),
+            ticket,
+        }))
     }
 
     /// Maps a growing file for its writer and all readers, `capacity` bytes of it whether they exist yet or not.
@@ -113,7 +118,7 @@ impl Mapping {
         let length = usize::try_from(capacity).ok()?;
         file.check(Operation::Map).ok()?;
         let raw = MmapOptions::new().len(length).map_raw(&file.file).ok()?;
-        let cold_below = tail.load().position;
+        let cold_below = AtomicU64::new(tail.load().position);
         Some(Arc::new(Self { raw, tail: Arc::clone(tail), cold_below, ticket }))
     }
 
@@ -144,7 +149,7 @@ impl Mapping {
             return Ok(None);
         }
         let is_warm = warmed.start <= range.start && range.end <= warmed.end;
-        if range.start < self.cold_below && !is_warm {
+        if range.start < self.cold_below.load(Ordering::Relaxed) && !is_warm {
             *warmed = self.warm(&range).map_err(|e| Error::io("read", path, e))?;
         }
         let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
@@ -165,9 +170,12 @@ impl Mapping {
         platform::populate_for_writing(&self.raw, range.start, range.end)
     }
 
-    /// Takes pages of `range` out of the map, and returns up to where.
-    pub(super) fn unmap_pages(&self, range: Range<u64>) -> io::Result<u64> {
-        platform::unmap_pages(&self.raw, range.start, range.end)
+    /// Takes the pages below `position` out of the map that this process has written, and that are in it still.
+    pub(super) fn unmap_below(&self, position: u64) -> io::Result<()> {
+        let cold_below = self.cold_below.load(Ordering::Relaxed);
+        let end = platform::unmap_pages(&self.raw, cold_below, position)?;
+        self.cold_below.fetch_max(end, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Where a byte lies, for the writer.

@@ -361,8 +361,8 @@ pub(crate) fn populate_for_writing(_raw: &MmapRaw, _start: u64, _end: u64) -> io
 #[cfg(target_os = "linux")]
 const MAX_PAGE: u64 = 64 << 10;
 
-/// Takes pages of a file's shared map out of it, of all that lie wholly in the range. They stay in the page cache, and an access maps
-/// them again. Returns the end of what was taken out.
+/// Takes pages of a file's shared map out of it, as far as they lie wholly in the range. They stay in the page cache, and an
+/// access maps them again. Returns the end of what was taken out.
 #[cfg(target_os = "linux")]
 pub(crate) fn unmap_pages(raw: &MmapRaw, from: u64, to: u64) -> io::Result<u64> {
     let (start, end) = (from.next_multiple_of(MAX_PAGE), to.min(raw.len() as u64) / MAX_PAGE * MAX_PAGE);
@@ -373,8 +373,9 @@ pub(crate) fn unmap_pages(raw: &MmapRaw, from: u64, to: u64) -> io::Result<u64> 
         return Err(io::ErrorKind::InvalidInput.into());
     };
     // SAFETY: the range is inside the map, and the map is a shared one of a file: the bytes in memory are those of the page
-    // cache before and after, so references to them stay valid and see nothing change. A store that comes meanwhile is in
-    // the page cache too.
+    // cache before and after, whatever has become of the file's name, so references to them stay valid and see nothing
+    // change. A store that comes meanwhile is in the page cache too. The kernel may take pages out at any time by itself;
+    // what a file that another program cuts, or a device that fails, makes of an access is the same after this call.
     unsafe { raw.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, at, length)? };
     Ok(end)
 }
