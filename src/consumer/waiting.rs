@@ -132,30 +132,26 @@ impl Consumer {
         if self.assigned.iter().all(|one| !one.is_awake()) {
             places.push(self.directory.idlers());
         }
-        let tickets: Vec<_> = places.into_iter().map(|at| (at, at.enter(&waker))).collect();
+        let _sleeping: Vec<_> = places.into_iter().map(|at| at.enter(&waker)).collect();
         before_parking();
         let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let outcome = loop {
+        loop {
             if self.wake.take() {
-                break Waited::Woken;
+                return Waited::Woken;
             }
             if self.may_have_data() {
-                break Waited::News;
+                return Waited::News;
             }
             if is_over() {
-                break Waited::TooLong;
+                return Waited::TooLong;
             }
             // A signal may be an old one: a writer that has woken this sleeper is no longer asked to, so go and
             // register again.
             self.wake.parker.park(deadline);
             if !self.may_have_data() && !self.wake.peek() {
-                break if is_over() { Waited::TooLong } else { Waited::News };
+                return if is_over() { Waited::TooLong } else { Waited::News };
             }
-        };
-        for (sleepers, ticket) in tickets {
-            sleepers.leave(ticket);
         }
-        outcome
     }
 }
 

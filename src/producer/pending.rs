@@ -163,7 +163,7 @@ impl Pending {
         }
         let before = batch.builder.bytes();
         let left = buffer_bytes.saturating_sub(self.held.bytes);
-        if !batch.builder.push_usual(record, timestamp, batch.room.full.min(before + left)) {
+        if !batch.builder.push_usual(record, timestamp, batch.room.full.min(before.saturating_add(left))) {
             return false;
         }
         self.held.bytes += batch.builder.bytes() - before;

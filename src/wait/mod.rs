@@ -51,6 +51,20 @@ struct List {
     woken: Vec<u64>,
 }
 
+/// A sleeper at one place. When this goes, by a panic too, it is one no more, and if it was woken it wakes the next.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Sleeping<'s> {
+    at: &'s Sleepers,
+    ticket: u64,
+}
+
+impl Drop for Sleeping<'_> {
+    fn drop(&mut self) {
+        self.at.leave(self.ticket);
+    }
+}
+
 impl List {
     /// Takes the next of those that are to be woken.
     fn next(&mut self) -> Option<Waker> {
@@ -83,15 +97,15 @@ impl Sleepers {
         }
     }
 
-    /// Registers a sleeper. Before it parks it must call [`before_parking`] and look again whether to park at all.
-    /// The ticket is for [`leave`](Self::leave), which must be called as soon as it does not park any more.
-    pub(crate) fn enter(&self, waker: &Waker) -> u64 {
+    /// Registers a sleeper, as long as what is returned lives. Before it parks it must call [`before_parking`] and look again
+    /// whether to park at all; as soon as it does not park any more it must drop this.
+    pub(crate) fn enter(&self, waker: &Waker) -> Sleeping<'_> {
         let mut list = self.list.lock();
         let ticket = list.next_ticket;
         list.next_ticket += 1;
         list.waiting.push((ticket, waker.clone()));
         self.count.store(list.waiting.len(), Ordering::Relaxed);
-        ticket
+        Sleeping { at: self, ticket }
     }
 
     /// Whether there are any: from then on none of them misses a wake.
@@ -101,7 +115,7 @@ impl Sleepers {
     }
 
     /// Takes a sleeper off, woken or not. If it was woken it wakes the next.
-    pub(crate) fn leave(&self, ticket: u64) {
+    fn leave(&self, ticket: u64) {
         let next = {
             let list = &mut *self.list.lock();
             if let Some(at) = list.woken.iter().position(|woken| *woken == ticket) {

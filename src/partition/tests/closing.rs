@@ -125,12 +125,12 @@ impl Partition {
                 return read;
             }
             let parker = Parker::default();
-            let ticket = self.sleepers.enter(&parker.waker());
+            let sleeping = self.sleepers.enter(&parker.waker());
             before_parking();
             if self.tail.load().position == read && !self.view.is_last() {
                 parker.park(None);
             }
-            self.sleepers.leave(ticket);
+            drop(sleeping);
         }
     }
 }

@@ -49,14 +49,14 @@ fn append_all(log: &Arc<Leader>, appender: u64) -> u64 {
 /// Waits as a consumer does.
 fn wait(cursor: &Cursor) {
     let parker = Parker::default();
-    let ticket = cursor.log().sleepers().enter(&parker.waker());
+    let sleeping = cursor.log().sleepers().enter(&parker.waker());
     before_parking();
     if !cursor.may_have_data() {
         let since = Instant::now();
         parker.park(Some(since + FORGOTTEN));
         assert!(since.elapsed() < FORGOTTEN, "the reader was not woken at {}", cursor.offset());
     }
-    cursor.log().sleepers().leave(ticket);
+    drop(sleeping);
 }
 
 /// Reads everything up to offset `end`, waiting for it, and checks the order.

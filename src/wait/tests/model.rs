@@ -60,12 +60,12 @@ impl Shared {
                 return byte;
             }
             let parker = Parker::default();
-            let ticket = self.sleepers.enter(&parker.waker());
+            let sleeping = self.sleepers.enter(&parker.waker());
             before_parking();
             if self.tail.load().position == 0 {
                 parker.park(None);
             }
-            self.sleepers.leave(ticket);
+            drop(sleeping);
         }
     }
 }
@@ -94,6 +94,66 @@ fn two_sleepers_are_both_woken() {
         writer.join().unwrap();
         other.join().unwrap();
     });
+}
+
+/// A log of so many records, and those who wait for them.
+struct Counted {
+    tail: Tail,
+    sleepers: Sleepers,
+}
+
+impl Counted {
+    fn append(&self, end: u64) {
+        self.tail.publish(end, 0);
+        self.sleepers.wake_all();
+    }
+
+    fn wait_for(&self, end: u64) {
+        while self.tail.load().position < end {
+            let parker = Parker::default();
+            let sleeping = self.sleepers.enter(&parker.waker());
+            before_parking();
+            if self.tail.load().position < end {
+                parker.park(None);
+            }
+            drop(sleeping);
+        }
+    }
+
+    /// As one whose time is up at once.
+    fn wait_no_longer(&self) {
+        let parker = Parker::default();
+        let _sleeping = self.sleepers.enter(&parker.waker());
+        before_parking();
+    }
+
+    fn check(bound: usize, sides: &[fn(&Self)]) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(bound);
+        let sides = sides.to_vec();
+        model.check(move || {
+            let log = Arc::new(Self { tail: Tail::new(0, 0), sleepers: Sleepers::default() });
+            let threads: Vec<_> = sides
+                .iter()
+                .map(|side| {
+                    let (log, side) = (Arc::clone(&log), *side);
+                    thread::spawn(move || side(&log))
+                })
+                .collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+}
+
+#[test]
+fn a_wake_is_passed_on_by_one_whose_time_is_up_and_by_one_that_waits_for_more() {
+    let appends_one: fn(&Counted) = |log| log.append(1);
+    let appends_two: fn(&Counted) = |log| {
+        log.append(1);
+        log.append(2);
+    };
+    Counted::check(3, &[appends_one, Counted::wait_no_longer, |log| log.wait_for(1)]);
+    Counted::check(3, &[appends_two, |log| log.wait_for(1), |log| log.wait_for(2)]);
 }
 
 /// What is appended, and how much of that one sync has fsynced.
