@@ -32,8 +32,9 @@ pub(super) struct Deciding {
 /// What came of it.
 pub(super) struct Decided {
     pub(super) aborted: Aborted,
-    /// First offset of the oldest transaction that is open.
-    pub(super) first_open: Option<u64>,
+    /// The state of producers, and the offset that the walk came to.
+    pub(super) state: ProducerState,
+    pub(super) end: u64,
     /// Base offset of the first segment with a record that is too young.
     pub(super) young: Option<u64>,
 }
@@ -62,7 +63,8 @@ impl Deciding {
         let Some(segment) = self.list.iter().nth(self.segment).cloned() else {
             return Ok(Some(Decided {
                 aborted: Aborted::of(std::mem::take(&mut self.aborted)),
-                first_open: self.state.first_open(),
+                state: std::mem::take(&mut self.state),
+                end: self.expected,
                 young: self.young,
             }));
         };

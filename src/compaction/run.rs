@@ -164,8 +164,9 @@ impl CleanerRun {
 
     /// Begins with what the batches allow.
     fn decide(&mut self, decided: Decided) -> Result<Step> {
-        let Decided { aborted, first_open, young } = decided;
-        self.log.correct_first_open(first_open)?;
+        let Decided { aborted, state, end, young } = decided;
+        let first_open = state.first_open();
+        self.log.correct_open(state, end)?;
         let limit = first_open.into_iter().chain(young).min().unwrap_or(u64::MAX);
         let allowed = self.plan.segments.partition_point(|segment| segment.next_offset() <= limit);
         if let Some(young) = young.and_then(|base| self.plan.segments.iter().find(|one| one.base() == base)) {

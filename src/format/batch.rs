@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use super::Malformed;
+use super::batch_producer::BatchProducer;
 use super::compression::{BatchLimits, Encoding, compress};
 use super::crc::crc32c;
-use super::header::{
-    BatchHeader, CHECKSUMMED, CONTROL, Codec, HEADER_BYTES, LENGTH_OVERHEAD, LOG_APPEND_TIME, TRANSACTIONAL,
-};
+use super::header::{BatchHeader, CHECKSUMMED, Codec, HEADER_BYTES, LENGTH_OVERHEAD, LOG_APPEND_TIME};
 use super::raw_record::RawRecord;
 use super::record::{Measured, RecordFields, push_with_deltas};
 use super::usual_record::{self, push_usual};
@@ -29,6 +28,7 @@ pub(crate) struct BatchBuilder {
     max_timestamp: i64,
     /// When the batch is appended, if that is what counts as the time of its records.
     append_time: Option<i64>,
+    producer: BatchProducer,
 }
 
 /// Where a record lies in a batch under construction.
@@ -45,6 +45,7 @@ pub(crate) struct FinishedBatch<'a> {
     records: u32,
     offsets: u32,
     max_timestamp: i64,
+    is_of_producer: bool,
 }
 
 impl Default for BatchBuilder {
@@ -57,6 +58,7 @@ impl Default for BatchBuilder {
             base_timestamp: -1,
             max_timestamp: -1,
             append_time: None,
+            producer: BatchProducer::NONE,
         }
     }
 }
@@ -175,13 +177,18 @@ impl BatchBuilder {
         self.append_time = now;
     }
 
+    /// Says of which producer the batch is. Forgotten when the batch is cleared.
+    pub(crate) fn set_producer(&mut self, producer: BatchProducer) {
+        self.producer = producer;
+    }
+
     /// Writes the header with its checksum; offset and epoch are the log's to fill in. `None` without records.
     pub(crate) fn finish(&mut self) -> Option<FinishedBatch<'_>> {
         let header = self.header(Codec::None)?;
         seal(&mut self.bytes, header)?;
+        let (records, offsets, is_of_producer) = (self.records, self.offsets(), self.producer.is_one());
         let max_timestamp = header.max_timestamp;
-        let (records, offsets) = (self.records, self.offsets());
-        Some(FinishedBatch { bytes: &mut self.bytes, records, offsets, max_timestamp })
+        Some(FinishedBatch { bytes: &mut self.bytes, records, offsets, max_timestamp, is_of_producer })
     }
 
     /// As [`finish`](Self::finish), with the records compressed. What cannot be compressed, would be too large to be read
@@ -203,9 +210,9 @@ impl BatchBuilder {
             return self.finish();
         }
         seal(&mut self.compressed, header)?;
+        let (records, offsets, is_of_producer) = (self.records, self.offsets(), self.producer.is_one());
         let max_timestamp = header.max_timestamp;
-        let (records, offsets) = (self.records, self.offsets());
-        Some(FinishedBatch { bytes: &mut self.compressed, records, offsets, max_timestamp })
+        Some(FinishedBatch { bytes: &mut self.compressed, records, offsets, max_timestamp, is_of_producer })
     }
 
     /// A batch without records that means so many offsets, as a compaction leaves it. Forgets what was pushed.
@@ -216,21 +223,8 @@ impl BatchBuilder {
         let header = self.header_of(Codec::None, 0, last_offset_delta);
         self.bytes.resize(HEADER_BYTES, 0);
         seal(&mut self.bytes, header)?;
-        Some(FinishedBatch { bytes: &mut self.bytes, records: 0, offsets, max_timestamp: -1 })
-    }
-
-    /// As [`finish`](Self::finish), for the control record that ends a transaction of this producer.
-    pub(crate) fn finish_as_marker(
-        &mut self,
-        producer_id: i64,
-        producer_epoch: i16,
-    ) -> Option<FinishedBatch<'_>> {
-        let header = self.header(Codec::None)?;
-        let attributes = header.attributes | TRANSACTIONAL | CONTROL;
-        seal(&mut self.bytes, BatchHeader { attributes, producer_id, producer_epoch, ..header })?;
-        let max_timestamp = header.max_timestamp;
-        let (records, offsets) = (self.records, self.offsets());
-        Some(FinishedBatch { bytes: &mut self.bytes, records, offsets, max_timestamp })
+        let (records, max_timestamp, is_of_producer) = (0, -1, false);
+        Some(FinishedBatch { bytes: &mut self.bytes, records, offsets, max_timestamp, is_of_producer })
     }
 
     /// The header without length and checksum.
@@ -241,7 +235,7 @@ impl BatchBuilder {
     }
 
     fn header_of(&self, codec: Codec, record_count: i32, last_offset_delta: i32) -> BatchHeader {
-        BatchHeader {
+        self.producer.mark(BatchHeader {
             base_offset: 0,
             batch_length: 0,
             leader_epoch: 0,
@@ -255,7 +249,7 @@ impl BatchBuilder {
             producer_epoch: -1,
             base_sequence: -1,
             record_count,
-        }
+        })
     }
 
     /// Forgets the records, keeps the buffer unless it grew past `keep` bytes.
@@ -267,6 +261,7 @@ impl BatchBuilder {
         self.records = 0;
         self.gaps = 0;
         self.append_time = None;
+        self.producer = BatchProducer::NONE;
     }
 }
 
@@ -292,6 +287,12 @@ impl FinishedBatch<'_> {
 
     pub(crate) fn max_timestamp(&self) -> i64 {
         self.max_timestamp
+    }
+
+    /// Whether it is of a producer with an id.
+    #[inline]
+    pub(crate) fn is_of_producer(&self) -> bool {
+        self.is_of_producer
     }
 
     /// The header, with the place that the batch was given last.

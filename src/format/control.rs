@@ -3,15 +3,18 @@
 
 use super::Malformed;
 use super::batch::{Batch, BatchBuilder, FinishedBatch};
+use super::batch_producer::BatchProducer;
 use super::raw_record::RawRecord;
 use super::record::RecordFields;
 use super::schema::{self, Values};
 use super::uuid::Uuid;
 use super::varint::Input;
-use super::wire::{push_i16, push_i32};
 
 const VERSION: i16 = 0;
 const ABORT: i16 = 0;
+const COMMIT: i16 = 1;
+/// A marker is 78 bytes long.
+const MARKER_BYTES: usize = 128;
 
 /// A record of a batch that is marked as a control batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +40,15 @@ impl ControlRecord {
     /// The control record in a complete batch that is marked as a control batch. `None` if a compaction took it out, or
     /// it is invalid.
     pub(crate) fn of_batch(frame: &[u8]) -> Option<Self> {
-        let batch = Batch::of_frame(frame).filter(|batch| batch.header.is_control())?;
-        let record = RawRecord::take(&mut batch.records()).ok().filter(|_| batch.header.record_count > 0)?;
+        Self::in_batch(&Batch::of_frame(frame)?)
+    }
+
+    /// The same of a batch that has been taken apart.
+    pub(crate) fn in_batch(batch: &Batch<'_>) -> Option<Self> {
+        if !batch.header.is_control() || batch.header.record_count <= 0 {
+            return None;
+        }
+        let record = RawRecord::take(&mut batch.records()).ok()?;
         Self::decode(record.key, record.value).ok()
     }
 
@@ -50,7 +60,7 @@ impl ControlRecord {
         }
         Ok(match key.i16()? {
             ABORT => Self::Abort { coordinator_epoch: coordinator_epoch(value)? },
-            1 => Self::Commit { coordinator_epoch: coordinator_epoch(value)? },
+            COMMIT => Self::Commit { coordinator_epoch: coordinator_epoch(value)? },
             2 => Self::LeaderChange,
             3 => Self::SnapshotHeader,
             4 => Self::SnapshotFooter,
@@ -61,25 +71,39 @@ impl ControlRecord {
     }
 }
 
-/// A batch that aborts the open transaction of a producer, as its coordinator would write it.
-pub(crate) fn abort_marker(
-    to: &mut BatchBuilder,
-    producer_id: i64,
-    producer_epoch: i16,
-    coordinator_epoch: i32,
-    now: i64,
-) -> Option<FinishedBatch<'_>> {
-    let (mut key, mut value) = (Vec::new(), Vec::new());
-    for number in [VERSION, ABORT] {
-        push_i16(number, &mut key);
-    }
-    push_i16(VERSION, &mut value);
-    push_i32(coordinator_epoch, &mut value);
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Aborted,
+    #[cfg_attr(not(test), expect(dead_code, reason = "transactions of our own come with their coordinator"))]
+    Committed,
+}
+
+/// The end of a producer's transaction in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EndMarker {
+    pub(crate) outcome: Outcome,
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) coordinator_epoch: i32,
+}
+
+/// A batch that ends the open transaction of a producer, as its coordinator would write it.
+pub(crate) fn marker(to: &mut BatchBuilder, end: EndMarker, now: i64) -> Option<FinishedBatch<'_>> {
+    let EndMarker { outcome, producer_id, producer_epoch, coordinator_epoch } = end;
+    let kind = match outcome {
+        Outcome::Aborted => ABORT,
+        Outcome::Committed => COMMIT,
+    };
+    let [[v0, v1], [k0, k1]] = [VERSION, kind].map(i16::to_be_bytes);
+    let [e0, e1, e2, e3] = coordinator_epoch.to_be_bytes();
+    let (key, value) = ([v0, v1, k0, k1], [v0, v1, e0, e1, e2, e3]);
     let fields = RecordFields { key: Some(&key), value: Some(&value), headers: &[] };
-    to.clear(0);
+    to.clear(MARKER_BYTES);
     let measured = to.measure(&fields, now);
     to.push(&fields, measured, now);
-    to.finish_as_marker(producer_id, producer_epoch)
+    to.set_producer(BatchProducer::marker(producer_id, producer_epoch));
+    to.finish()
 }
 
 /// A controller that has a vote, and where it listens.
@@ -176,16 +200,25 @@ mod tests {
 
     #[test]
     fn markers_are_what_a_broker_writes() {
-        let theirs = vector("batches/kp_control_abort.bin");
-        let header = BatchHeader::read(theirs.first_chunk().unwrap());
-        let Some(ControlRecord::Abort { coordinator_epoch }) = ControlRecord::of_batch(&theirs) else {
-            panic!("an abort")
-        };
-        let mut builder = BatchBuilder::default();
-        let (id, epoch) = (header.producer_id, header.producer_epoch);
-        let ours = abort_marker(&mut builder, id, epoch, coordinator_epoch, header.max_timestamp);
-        let mut ours = ours.unwrap();
-        assert_eq!(ours.placed_at(header.base_offset, header.leader_epoch), theirs);
+        for (name, outcome) in
+            [("kp_control_abort", Outcome::Aborted), ("kp_control_commit", Outcome::Committed)]
+        {
+            let theirs = vector(&format!("batches/{name}.bin"));
+            let header = BatchHeader::read(theirs.first_chunk().unwrap());
+            let coordinator_epoch = match (outcome, ControlRecord::of_batch(&theirs)) {
+                (Outcome::Aborted, Some(ControlRecord::Abort { coordinator_epoch }))
+                | (Outcome::Committed, Some(ControlRecord::Commit { coordinator_epoch })) => {
+                    coordinator_epoch
+                }
+                other => panic!("{name}: {other:?}"),
+            };
+            let mut builder = BatchBuilder::default();
+            let BatchHeader { producer_id, producer_epoch, .. } = header;
+            let end = EndMarker { outcome, producer_id, producer_epoch, coordinator_epoch };
+            let mut ours = marker(&mut builder, end, header.max_timestamp).unwrap();
+            assert!(ours.is_of_producer());
+            assert_eq!(ours.placed_at(header.base_offset, header.leader_epoch), theirs);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::unwrap_used))]
 
 pub(crate) mod batch;
+pub(crate) mod batch_producer;
 pub(crate) mod checkpoint;
 pub(crate) mod compression;
 pub(crate) mod consumer_protocol;

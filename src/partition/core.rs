@@ -197,6 +197,7 @@ impl PartitionCore {
     /// Raises the durable end. Readers that read only what is durable wait for it as others wait for records.
     pub(super) fn advance_durable(&self, end: u64) {
         if self.marks.durable_end.fetch_max(end, Ordering::AcqRel) < end {
+            self.reading.settle(end);
             self.sleepers.wake_all();
         }
     }

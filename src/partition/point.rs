@@ -29,7 +29,7 @@ use super::{Appender, Leader, SegmentList};
 use crate::error::{Damage, Error, Result};
 use crate::format::checkpoint::{encode_epochs, parse_epochs};
 use crate::format::file_names::{LEADER_EPOCHS, PARTITION_METADATA};
-use crate::format::transaction_index;
+use crate::format::transaction_index::{self, AbortedTransaction};
 use crate::position::TopicPartition;
 use crate::segment::{
     self, FileState, LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, SegmentEnd, TIME_INDEX,
@@ -86,6 +86,8 @@ pub(crate) struct PartitionPoint {
     cleaned: Option<u64>,
     /// The state of producers at the end, as a snapshot file holds it.
     producers: Vec<u8>,
+    /// Aborted transactions that no index on disk has.
+    unindexed: Vec<AbortedTransaction>,
 }
 
 /// Bytes of a snapshot.
@@ -108,8 +110,8 @@ pub(crate) fn at_one_point(kept: Vec<Kept>) -> Vec<PartitionPoint> {
             Some(state) => state,
             None => ProducerState::default().encode(),
         };
-        let FoundFile { segments, end, log_start, cleaned, .. } = found;
-        PartitionPoint { kept, segments, end, log_start, cleaned, producers }
+        let FoundFile { segments, end, log_start, cleaned, unindexed, .. } = found;
+        PartitionPoint { kept, segments, end, log_start, cleaned, producers, unindexed }
     };
     kept.into_iter().zip(held).map(point).collect()
 }
@@ -120,8 +122,9 @@ struct FoundFile {
     end: SegmentEnd,
     log_start: u64,
     cleaned: Option<u64>,
-    /// `None`: there are no producers with ids, and appends bring none.
+    /// `None`: there are no producers with ids.
     producers: Option<Vec<u8>>,
+    unindexed: Vec<AbortedTransaction>,
 }
 
 /// No thread ever waits for the lock of one appender while it holds another one's, but for this. Two snapshots are not made
@@ -167,8 +170,8 @@ impl Leader {
         let end = segments
             .last()
             .map_or(SegmentEnd { position: 0, relative_next: 0, sealed: false }, |last| last.end());
-        let producers = self.producers.encoded();
-        FoundFile { segments, end, log_start, cleaned: self.cleaned(), producers }
+        let (producers, unindexed) = (self.producers.encoded(), self.producers.unindexed());
+        FoundFile { segments, end, log_start, cleaned: self.cleaned(), producers, unindexed }
     }
 }
 
@@ -262,8 +265,7 @@ impl PartitionPoint {
             // For want of space there may be none.
             self.index(&copy, segment.base(), end, copier)?;
         }
-        self.copy_beside(segment, TRANSACTION_INDEX, &copy, copier)?;
-        Ok(())
+        self.copy_transaction_index(segment, &copy, copier)
     }
 
     /// The last segment, as far as it went.
@@ -284,16 +286,25 @@ impl PartitionPoint {
             let damage = Damage::new(file.path(), position, reason).at_offset(self.id(), offset);
             return Err(Error::Corrupt(Box::new(damage)));
         }
+        self.copy_transaction_index(segment, &copy, copier)
+    }
+
+    /// The aborted transactions of a segment up to the point, those among them that are in no file yet.
+    fn copy_transaction_index(&self, segment: &Segment, copy: &Path, copier: &Copier<'_>) -> Result<()> {
         let read = |path: &Path| copier.disk().read_small(&beside(path, TRANSACTION_INDEX), MAX_BYTES);
-        if let Some(index) = self.by_name(segment, read)?
-            && let Ok(mut entries) = transaction_index::decode(&index, segment.base())
-        {
-            entries.retain(|entry| entry.last_offset < self.log_end());
-            if !entries.is_empty() {
-                copier.write(&beside(&copy, TRANSACTION_INDEX), &transaction_index::encode(&entries))?;
-            }
+        let index = self.by_name(segment, read)?.unwrap_or_default();
+        let Ok(mut entries) = transaction_index::decode(&index, segment.base()) else {
+            // As it is: a reader holds it against the markers.
+            return copier.write(&beside(copy, TRANSACTION_INDEX), &index);
+        };
+        let known_to = entries.last().map_or(0, |entry| entry.last_offset + 1);
+        let offsets = known_to.max(segment.base())..segment.next_offset();
+        entries.extend(self.unindexed.iter().filter(|aborted| offsets.contains(&aborted.last_offset)));
+        entries.retain(|entry| entry.last_offset < self.log_end());
+        if entries.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        copier.write(&beside(copy, TRANSACTION_INDEX), &transaction_index::encode(&entries))
     }
 
     /// Writes the indexes of a copy. `Some`: where the way from batch to batch ends before the copy does, and why; then none is

@@ -153,8 +153,11 @@ impl Producer {
         self.write_batch(to, None, &mut records.into_iter())
     }
 
-    /// Writes records as one batch that begins at offset `at`, or nothing and [`Error::Conflict`] if the log ends
-    /// elsewhere: optimistic concurrency.
+    /// Writes records as one batch if no record lies at offset `at` or after it, else nothing, and the error is
+    /// [`Error::Conflict`]: optimistic concurrency.
+    ///
+    /// The batch begins at `at`, or later where transactions have ended there: the end of a transaction takes an offset and is
+    /// no record. An `at` past the end of the log is a conflict too.
     pub fn send_batch_at<'a>(
         &self,
         to: &Partition,

@@ -95,7 +95,8 @@ impl Leader {
         if self.cleanup.refused.load(Ordering::Relaxed) == self.view.number() {
             return Ok(CompactionPlan::default());
         }
-        let limit = self.finished_end().min(bounds.durable).min(self.reading.stability().first_unstable());
+        let stable = self.reading.stability().first_unstable().min(self.reading.unsettled_from());
+        let limit = self.finished_end().min(bounds.durable).min(stable);
         let list = self.segments();
         let mut segments = finished_below(&list, limit);
         let first_dirty = self.cleaned().unwrap_or(0).max(bounds.log_start);

@@ -144,9 +144,13 @@ impl Cursor {
             ReadUpTo::Visible => u64::MAX,
             ReadUpTo::Durable => self.log.durable_end(),
         };
-        match &self.committed {
-            None => durable,
-            Some(_) => durable.min(first_unstable),
+        match (&self.committed, self.level) {
+            (None, _) => durable,
+            (Some(_), ReadUpTo::Visible) => first_unstable,
+            // After the first unstable offset, which rises later.
+            (Some(_), ReadUpTo::Durable) => {
+                durable.min(first_unstable).min(self.log.reading.unsettled_from())
+            }
         }
     }
 

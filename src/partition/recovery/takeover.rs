@@ -66,9 +66,9 @@ impl Leader {
         };
         self.emit_missing(&report.missing);
         self.cleanup.found_below_start(below_start);
-        self.set_producers(producers, next_offset);
         let clean = self.evidence.checkpointed.clean || matches!(state, Appender::Idle { .. });
         self.marks.loaded(next_offset, clean);
+        self.set_producers(producers, next_offset);
         self.writer.durable().loaded(Unfinished::of(sealed, directory));
         self.view.replace(|view| view.with_segments(SegmentList::of(segments)).starting_at(log_start));
         *appender = if self.writer.has_failed() { Appender::Poisoned } else { state };

@@ -22,6 +22,7 @@ mod idle;
 #[cfg(all(target_os = "linux", not(held_files)))]
 mod power;
 mod prepared;
+mod producers;
 mod recovery;
 mod rolled;
 mod swapped;

@@ -77,7 +77,7 @@ pub(super) enum Step {
     Roll,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (1..5_i64, 1..4_usize).prop_map(|(producer, count)| Step::Data { producer, count }),
         2 => Just(Step::Idempotent),
@@ -115,7 +115,7 @@ impl Model {
         self.transactions.iter().position(|one| one.0 == producer && one.2.is_none())
     }
 
-    fn take(&mut self, step: &Step) {
+    pub(super) fn take(&mut self, step: &Step) {
         let next = self.next;
         match *step {
             Step::Data { producer, count } => {
@@ -231,7 +231,7 @@ impl Model {
     }
 
     /// Asserts that the indexes of transactions are what a broker has, and the snapshots say the truth.
-    fn check_files(&self, fixture: &Fixture) {
+    pub(super) fn check_files(&self, fixture: &Fixture) {
         for (base, _) in &self.segments {
             let index = fs::read(file(fixture, *base, segment::TRANSACTION_INDEX)).ok();
             let aborted = self.aborted_in(*base);

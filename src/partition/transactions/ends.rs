@@ -8,6 +8,7 @@
 //! takes to decide what the reader may see. A log without transactions costs nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::error::Result;
@@ -24,6 +25,9 @@ use crate::segment::Segment;
 /// With more aborted transactions than this, those before the reader's offset are forgotten: markers are looked for anew
 /// from there on.
 const MAX_ABORTED: usize = 1 << 16;
+
+/// What is wrong with a snapshot that does not agree with the batches.
+const OTHERS_ARE_OPEN: &str = "other transactions are open than it says";
 
 /// How transactions end, by the batches from one offset to another.
 #[derive(Debug)]
@@ -98,12 +102,16 @@ impl PartitionCore {
     /// it should be stable by what is published.
     pub(in crate::partition) fn aborted_in(&self, segment: &Segment, from: u64) -> Result<(Aborted, bool)> {
         let mut known = self.reading.ends.lock();
+        // In this order: a transaction that is decided by the offset has its marker in this list, below the ends that are asked
+        // for after it.
+        let next = segment.next_offset();
+        let first_unstable = self.reading.stability.first_unstable();
         let list = self.segments();
-        let (next, log_end) = (segment.next_offset(), list.last().map_or(0, |last| last.next_offset()));
+        let log_end = list.last().map_or(0, |last| last.next_offset());
         let usable = known.take().filter(|ends| ends.are_of(segment, from) && ends.end_offset <= log_end);
         let mut ends = usable.unwrap_or_else(|| Ends::from(from));
         // What begins past the first unstable offset is not shown, whether it has ended or not.
-        let shown = next.min(self.reading.stability.first_unstable());
+        let shown = next.min(first_unstable);
         let is_unresolved = |ends: &Ends| ends.first_open().is_some_and(|first| first < shown);
         for one in list.iter().filter(|one| one.next_offset() > from) {
             if ends.end_offset >= next && !is_unresolved(&ends) {
@@ -180,25 +188,45 @@ impl Leader {
         }
         let (claimed, snapshot, end_offset) = {
             let producers = self.producers.known.lock();
-            (producers.state.clone(), producers.loaded, producers.end_offset)
+            (Arc::clone(&producers.state), producers.loaded, producers.end_offset)
         };
         if end_offset == 0 {
             return Ok(());
         }
         let names = FoundProducers::among(&self.disk.list(&self.directory)?);
         if !self.bears_out(&names, snapshot, &claimed, end_offset)? {
-            self.decide_anew("other transactions are open than it says")?;
+            self.decide_anew(OTHERS_ARE_OPEN)?;
         }
         self.producers.are_proven.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// All batches were gone through, and this is where the oldest transaction begins that is open.
-    pub(crate) fn correct_first_open(&self, first_open: Option<u64>) -> Result<()> {
-        if first_open.unwrap_or(u64::MAX) == self.reading.stability.first_unstable() {
+    /// All batches below `end` were gone through, and these transactions are open by them.
+    pub(crate) fn correct_open(&self, found: ProducerState, end: u64) -> Result<()> {
+        let is_known = {
+            let known = self.producers.known.lock();
+            known.end_offset <= end && known.state.open().eq(found.open())
+        };
+        if is_known || self.agrees(&found, end)? {
             return Ok(());
         }
-        self.decide_anew("other transactions are open than it says")
+        self.emit_snapshot(self.producers.known.lock().loaded.unwrap_or(0), OTHERS_ARE_OPEN);
+        self.adopt_producers(found, end)
+    }
+
+    /// Whether the batches from `end` on lead from what was found there to what is known. What cannot be read proves nothing.
+    fn agrees(&self, found: &ProducerState, end: u64) -> Result<bool> {
+        let mut state = found.clone();
+        let appender = self.writer.appender();
+        let log_end = appender.next_offset();
+        for segment in self.segments().iter() {
+            if self.replay(segment, end..log_end, &mut state, &mut |_| ())?.is_some() {
+                return Ok(true);
+            }
+        }
+        let agrees = state.open().eq(self.producers.known.lock().state.open());
+        drop(appender);
+        Ok(agrees)
     }
 
     /// Finds out by all batches which transactions are open. Where some are damaged, what was known stays.

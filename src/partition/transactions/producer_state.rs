@@ -1,7 +1,6 @@
 //! The producers that write with ids, and their transactions, as the batches of a partition report them.
 //!
-//! Pure bookkeeping: code that goes through batches in order records each here. Only brokers write such batches; a batch of
-//! ours never has a producer id, so that appending changes nothing here, but for the markers of a handover.
+//! Pure bookkeeping: code that goes through batches in order records each here, and so does the appender of its own.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +10,9 @@ use crate::format::header::BatchHeader;
 use crate::format::producer_snapshot::{self, ProducerEntry};
 use crate::format::transaction_index::AbortedTransaction;
 use crate::partition::LastBatch;
+
+/// As a broker's `producer.id.expiration.ms`, which is the same for all topics.
+const PRODUCER_EXPIRATION_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A transaction with records in a partition that no marker has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,12 @@ impl ProducerState {
         })
     }
 
+    /// Where the open transaction of a producer begins.
+    pub(super) fn open_of(&self, producer_id: i64) -> Option<u64> {
+        let entry = self.entries.get(&producer_id)?;
+        u64::try_from(entry.transaction_start).ok()
+    }
+
     /// Epoch of a producer and of the coordinator that wrote for it last; −1: none did.
     pub(in crate::partition) fn epochs_of(&self, producer_id: i64) -> Option<(i16, i32)> {
         self.entries.get(&producer_id).map(|entry| (entry.epoch, entry.coordinator_epoch))
@@ -86,6 +94,15 @@ impl ProducerState {
     /// The largest producer id.
     pub(super) fn highest_id(&self) -> Option<i64> {
         self.entries.keys().next_back().copied()
+    }
+
+    /// Forgets producers whose last batch is a day old at the time `now`, unless a transaction of theirs is open.
+    pub(super) fn forget_idle(&mut self, now: i64) {
+        self.entries.retain(|_, entry| !is_idle(entry, now));
+    }
+
+    pub(super) fn has_idle(&self, now: i64) -> bool {
+        self.entries.values().any(|entry| is_idle(entry, now))
     }
 
     /// Notes the next batch. Returns the transaction that it aborts, if it does and the transaction had records here.
@@ -153,6 +170,10 @@ impl ProducerState {
         self.open.remove(&start);
         Some(start)
     }
+}
+
+fn is_idle(entry: &ProducerEntry, now: i64) -> bool {
+    entry.transaction_start < 0 && now.saturating_sub(entry.timestamp) >= PRODUCER_EXPIRATION_MS
 }
 
 /// The producers of a snapshot, if it is one, followed through a row of batches.

@@ -20,7 +20,7 @@ use crate::partition::{Appender, Leader, PartitionCore};
 use crate::segment::{
     self, Batches, LogBytes, Note, OFFSET_INDEX, PRODUCER_SNAPSHOT, Segment, TRANSACTION_INDEX,
 };
-use crate::sys::EntryKind;
+use crate::sys::{EntryKind, PlainFile};
 
 /// How a batch is passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,17 +34,23 @@ pub(super) enum Passing {
 /// More than a broker keeps: its oldest are dropped after a day.
 const MAX_SNAPSHOT_BYTES: u64 = 256 << 20;
 
-/// What a loaded partition knows of producers.
+/// What a loaded partition knows of producers. Follows the log under the lock of the appender.
 #[derive(Debug, Default)]
 pub(in crate::partition) struct KnownProducers {
-    /// Our own appends have no producers, so this stays as it was found, until a handover ends transactions.
-    pub(in crate::partition) state: ProducerState,
-    /// Up to where batches were found, or after the last marker of ours.
+    /// Shared with the segments that end at it and have no snapshot yet.
+    pub(in crate::partition) state: Arc<ProducerState>,
+    /// Up to where batches were found, or after the last one of a producer since.
     pub(in crate::partition) end_offset: u64,
     /// Offset of the newest snapshot; without one, the log start.
     snapshot: u64,
     /// Offset of the snapshot that it was loaded from, if there was one.
     pub(in crate::partition) loaded: Option<u64>,
+    /// Where the log ended when it was loaded.
+    pub(super) loaded_end: u64,
+    /// The last markers that were appended since, without a record between them.
+    pub(super) last_markers: Range<u64>,
+    /// Aborted by markers since, and not in an index on disk yet; in the order of the markers.
+    pub(super) unindexed: Vec<AbortedTransaction>,
 }
 
 /// The files of the directory that are about producers, by their names, and what was found out by them.
@@ -281,14 +287,7 @@ impl PartitionCore {
             return Ok(None);
         }
         let (file, length) = (segment.open()?, segment.end().position);
-        let relative = u32::try_from(from.saturating_sub(segment.base())).unwrap_or(0);
-        let start =
-            segment::start_before(&self.disk, &file, LogBytes { base: segment.base(), length }, relative)?;
-        let position = start.unwrap_or_else(|wrong| {
-            segment.doubt(wrong);
-            0
-        });
-        let mut batches = Batches::new(&file, length, position, segment.base());
+        let mut batches = self.batches_before(segment, &file, length, from)?;
         while batches.position < length && batches.expected < end_offset {
             let expected = batches.expected;
             let mut note = |header: &BatchHeader, control| {
@@ -305,6 +304,43 @@ impl PartitionCore {
             }
         }
         Ok(None)
+    }
+
+    /// The batches of a segment from the one on that its index has before an offset.
+    fn batches_before<'f>(
+        &self,
+        segment: &Segment,
+        file: &'f PlainFile,
+        length: u64,
+        offset: u64,
+    ) -> Result<Batches<'f>> {
+        let relative = u32::try_from(offset.saturating_sub(segment.base())).unwrap_or(0);
+        let bytes = LogBytes { base: segment.base(), length };
+        let position = segment::start_before(&self.disk, file, bytes, relative)?.unwrap_or_else(|wrong| {
+            segment.doubt(wrong);
+            0
+        });
+        Ok(Batches::new(file, length, position, segment.base()))
+    }
+
+    /// Whether a segment has anything but control records at these offsets: records, or what cannot be read.
+    pub(super) fn has_records(&self, segment: &Segment, offsets: Range<u64>) -> Result<bool> {
+        if segment.base() >= offsets.end || segment.next_offset() <= offsets.start {
+            return Ok(false);
+        }
+        let (file, length) = (segment.open()?, segment.end().position);
+        let mut batches = self.batches_before(segment, &file, length, offsets.start)?;
+        while batches.position < length && batches.expected < offsets.end {
+            let mut has_none = false;
+            let mut note = |header: &BatchHeader, _| {
+                has_none = header.is_control() || header.record_count == 0;
+            };
+            let is_invalid = batches.pass(&mut note)?.is_some();
+            if is_invalid || (batches.expected > offsets.start && !has_none) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The transactions that were aborted by markers in `segment`, as its batches tell. Begins at one of the snapshots, or
@@ -340,46 +376,93 @@ impl Leader {
     /// Takes over what loading found out.
     pub(in crate::partition) fn set_producers(&self, found: FoundProducers, end_offset: u64) {
         let first_open = found.state.first_open();
+        if let Some(last) =
+            end_offset.checked_sub(1).filter(|_| !found.state.is_empty() && self.durable_end() < end_offset)
+        {
+            // Any of the markers found past what is on disk may be lost yet.
+            self.reading.unsettled.add(self.log_start(), last);
+        }
         let loaded = found.had_snapshot.then_some(found.loaded.start);
-        *self.producers.known.lock() =
-            KnownProducers { state: found.state, end_offset, snapshot: found.newest, loaded };
+        *self.producers.known.lock() = KnownProducers {
+            state: Arc::new(found.state),
+            end_offset,
+            snapshot: found.newest,
+            loaded,
+            loaded_end: end_offset,
+            ..KnownProducers::default()
+        };
         self.reading.stability.publish(first_open);
     }
 
-    /// Replaces the state of producers by a snapshot with the one by all batches below `end_offset`, and writes that to a
-    /// snapshot where the log ends or, while it is appended to, where its segment will end.
-    pub(super) fn adopt_producers(&self, state: ProducerState, end_offset: u64) -> Result<()> {
-        let first_open = state.first_open();
-        let is_active = matches!(&*self.writer.appender(), Appender::Active { .. });
+    /// Replaces the state of producers by the one by all batches below `end_offset` and what was appended since, and writes that
+    /// to a snapshot where the log ends or, while it is appended to, where its segment will end.
+    pub(super) fn adopt_producers(&self, mut state: ProducerState, end_offset: u64) -> Result<()> {
+        let appender = self.writer.appender();
+        let end = appender.next_offset().max(end_offset);
+        for segment in after(self.segments().as_slice(), end_offset) {
+            if self.replay(segment, end_offset..end, &mut state, &mut |_| ())?.is_some() {
+                // Damage: what was known stays.
+                return Ok(());
+            }
+        }
         let _order = self.writer.finishing();
+        let first_open = state.first_open();
         let bytes = state.encode();
         {
             let mut producers = self.producers.known.lock();
-            producers.end_offset = producers.end_offset.max(end_offset);
-            (producers.state, producers.snapshot) = (state, self.log_start());
+            producers.end_offset = producers.end_offset.max(end);
+            (producers.state, producers.snapshot) = (Arc::new(state), self.log_start());
         }
+        self.writer.forget_sealed_producers();
         self.reading.stability.publish_anew(first_open);
+        let is_active = matches!(&*appender, Appender::Active { .. });
+        drop(appender);
         self.sleepers.wake_all();
         if is_active {
             return Ok(());
         }
-        self.by_name(|| self.disk.replace(&self.snapshot_path(end_offset), &bytes))?;
-        self.producers.known.lock().snapshot = end_offset;
+        self.by_name(|| self.disk.replace(&self.snapshot_path(end), &bytes))?;
+        self.producers.known.lock().snapshot = end;
         Ok(())
     }
 
     /// Writes the snapshot for the log up to `at`, where a segment or the log ends. Runs under `finishing`.
-    pub(in crate::partition) fn keep_snapshot(&self, at: u64) -> Result<()> {
-        let bytes = {
-            let producers = self.producers.known.lock();
-            // Recovery wrote those of segments that it went through, each with the state of then.
-            if at < producers.end_offset || at <= producers.snapshot {
-                return Ok(());
-            }
-            producers.state.encode()
-        };
-        self.disk.replace(&self.snapshot_path(at), &bytes)?;
+    pub(in crate::partition) fn keep_snapshot(&self, at: u64, state: &ProducerState) -> Result<()> {
+        if at <= self.producers.known.lock().snapshot {
+            return Ok(());
+        }
+        self.disk.replace(&self.snapshot_path(at), &state.encode())?;
         self.producers.known.lock().snapshot = at;
+        Ok(())
+    }
+
+    /// Enters the transactions that were aborted by markers below `end` into the indexes on disk. Recovery takes the indexes of
+    /// what lies below the recovery point as they are, so this comes before the point passes a marker. Runs under `finishing`.
+    pub(in crate::partition) fn index_aborted(&self, end: u64) -> Result<()> {
+        let unindexed: Vec<_> = {
+            let known = self.producers.known.lock();
+            known.unindexed.iter().take_while(|aborted| aborted.last_offset < end).copied().collect()
+        };
+        if unindexed.is_empty() {
+            return Ok(());
+        }
+        let segments = self.segments();
+        for of_one in unindexed.chunk_by(|one, next| {
+            let base =
+                |of: &AbortedTransaction| segments.holding(of.last_offset).map(|segment| segment.base());
+            base(one) == base(next)
+        }) {
+            let Some(last) = of_one.last() else { continue };
+            // One that has left the log needs no index.
+            let Some(segment) = segments.holding(last.last_offset) else { continue };
+            let mut entries = self.index_of(segment)?;
+            let known_to = entries.last().map_or(0, |entry| entry.last_offset + 1);
+            entries.extend(of_one.iter().filter(|aborted| aborted.last_offset >= known_to));
+            let bytes = transaction_index::encode(&entries);
+            segment.by_name(|log| self.disk.replace(&segment::beside(log, TRANSACTION_INDEX), &bytes))?;
+        }
+        self.disk.sync_directory(&self.directory)?;
+        self.producers.known.lock().unindexed.drain(..unindexed.len());
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Transactions in a partition that is followed: what a reader that wants committed records only must know of them.
 //!
-//! A log of our own learns of transactions once, when it is loaded; none is added. A tailed one may be a broker's,
-//! so its batches are noted as they come, to know which transactions are open; how they end is found out by
+//! A log of our own knows of each transaction as it is appended. The batches of a tailed one are noted as they come, to know
+//! which transactions are open; how they end is found out by
 //! [`decisions`](crate::partition::transactions::ends). Nothing is written.
 
 use crate::error::Result;

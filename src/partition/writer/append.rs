@@ -33,7 +33,7 @@ pub(crate) struct AppendRequest<'r, 'b> {
 pub(crate) enum AppendAt {
     /// Wherever the log ends.
     End,
-    /// Where the log ends, and that must be here.
+    /// Where the log ends, and no record may lie here or after it: the ends of transactions may.
     Exactly(u64),
     /// Here, at the log end offset or after it; the offsets in between stay out of the log. A partition that never had
     /// records begins here.
@@ -92,6 +92,7 @@ impl Leader {
                 self.check_gap(&appender, base, batch.offsets())?;
                 base
             }
+            AppendAt::Exactly(base) if self.has_only_markers(base, next_offset)? => next_offset,
             AppendAt::Exactly(expected) | AppendAt::AtOrAfter(expected) => {
                 return Err(Error::Conflict { expected, actual: next_offset });
             }
@@ -103,11 +104,22 @@ impl Leader {
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         // A store through the map would make the sync that follows write far more than the batch.
         let positioned = matches!(durability, Durability::Synced);
+        if batch.is_of_producer() {
+            self.announce(batch, base_offset);
+        }
         let taken = match writer.append(batch, base_offset, *epoch, positioned) {
             Ok(taken) => taken,
-            Err(PutFailure::NothingWritten(failure)) => return Err(failure),
+            Err(PutFailure::NothingWritten(failure)) => {
+                if batch.is_of_producer() {
+                    self.retract();
+                }
+                return Err(failure);
+            }
             Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
         };
+        if batch.is_of_producer() {
+            self.note_appended(batch);
+        }
         if taken.wants_growth {
             let (growth, tail) = writer.growth();
             self.context.preallocate(growth, tail);
@@ -253,8 +265,7 @@ impl Leader {
             self.context
                 .events
                 .emit(|| Event::SegmentRolled { partition: partition(), base_offset: next_offset });
-            let too_many =
-                self.writer.queue_sealed(writer.seal(), directory, self.writer.counters.appended_bytes());
+            let too_many = self.writer.queue_sealed(writer.seal(), directory, self.producers.present());
             if !self.context.finish_sealed(self) || too_many {
                 // No thread does it, or not as fast as segments fill up.
                 self.finish_at_roll(appender, too_many)?;

@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::partition::transactions::ProducerState;
 use crate::partition::writer::Writer;
 use crate::partition::{Appender, Leader, Retention};
 use crate::segment::{FinishFailure, UnfinishedSegment};
@@ -43,6 +44,8 @@ struct Sealed {
     unfinished: Arc<UnfinishedSegment>,
     /// Bytes that were appended since the open when it was complete.
     appended: u64,
+    /// The state of producers where it ends. `None`: recovery has written the snapshot.
+    producers: Option<Arc<ProducerState>>,
 }
 
 impl Sealed {
@@ -57,7 +60,8 @@ impl Unfinished {
         directory: Option<PlainDirectory>,
     ) -> Self {
         let directory = directory.filter(|_| !segments.is_empty()).map(Arc::new);
-        let segments = segments.into_iter().map(|unfinished| Sealed { unfinished, appended: 0 });
+        let segments =
+            segments.into_iter().map(|unfinished| Sealed { unfinished, appended: 0, producers: None });
         Self { segments: segments.collect(), is_awaited: false, directory }
     }
 
@@ -66,8 +70,8 @@ impl Unfinished {
         self.segments.front().map(|oldest| oldest.unfinished.segment().base())
     }
 
-    fn add(&mut self, sealed: UnfinishedSegment, directory: Arc<PlainDirectory>, appended: u64) {
-        self.segments.push_back(Sealed { unfinished: Arc::new(sealed), appended });
+    fn add(&mut self, sealed: Sealed, directory: Arc<PlainDirectory>) {
+        self.segments.push_back(sealed);
         self.directory = Some(directory);
     }
 
@@ -92,11 +96,20 @@ impl Writer {
         &self,
         sealed: UnfinishedSegment,
         directory: Arc<PlainDirectory>,
-        appended: u64,
+        producers: Arc<ProducerState>,
     ) -> bool {
+        let appended = self.counters.appended_bytes();
+        let sealed = Sealed { unfinished: Arc::new(sealed), appended, producers: Some(producers) };
         let mut unfinished = self.durable.unfinished.lock();
-        unfinished.add(sealed, directory, appended);
+        unfinished.add(sealed, directory);
         unfinished.segments.len() >= MAX_UNFINISHED || unfinished.bytes() > MAX_UNFINISHED_BYTES
+    }
+
+    /// What is known of producers where sealed segments end was wrong: they get no snapshot.
+    pub(in crate::partition) fn forget_sealed_producers(&self) {
+        for sealed in &mut self.durable.unfinished.lock().segments {
+            sealed.producers = None;
+        }
     }
 
     /// Nothing is to be finished any more: the topic is deleted.
@@ -219,7 +232,10 @@ impl Leader {
         let mut indexed = 0;
         let outcome = queue.iter().take(formed).try_for_each(|sealed| {
             sealed.unfinished.write_indexes(&self.disk)?;
-            self.keep_snapshot(sealed.next_offset())?;
+            self.index_aborted(sealed.next_offset())?;
+            if let Some(producers) = &sealed.producers {
+                self.keep_snapshot(sealed.next_offset(), producers)?;
+            }
             indexed += 1;
             Ok(())
         });
@@ -287,7 +303,8 @@ impl Leader {
         before?;
         let directory = self.opened_directory().map_err(FinishFailure::Refused)?;
         // The index last: from then on the segment's entries are not in memory any more.
-        self.keep_snapshot(next_offset)
+        self.index_aborted(next_offset)
+            .and_then(|()| self.keep_snapshot(next_offset, &self.producers.present()))
             .and_then(|()| last.write_indexes(&self.disk))
             .map_err(FinishFailure::Unindexed)?;
         directory.sync().map_err(FinishFailure::Lost).inspect_err(|failure| self.note_lost(failure))?;

@@ -252,7 +252,11 @@ impl Leader {
             .inspect(|finished| {
                 self.writer.counters.synced();
                 self.advance_durable(next_offset);
-                if finished.is_ok() {
+                let indexed = self.index_aborted(next_offset);
+                if let Err(failure) = &indexed {
+                    self.emit_failed("the index of aborted transactions", failure);
+                }
+                if finished.is_ok() && indexed.is_ok() {
                     self.marks.advance_recovery_point(next_offset);
                 }
                 self.note_synced(appended);

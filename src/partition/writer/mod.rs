@@ -22,7 +22,7 @@ use super::locks::{Guard, Lock, Rank};
 use super::tailing::live_file::LiveSlot;
 use super::{BackgroundSync, Ended, Leader, PartitionSettings};
 use crate::error::{PoisonCause, Result};
-use crate::segment::{BatchesEnd, IndexEntries, Segment, SegmentWriter};
+use crate::segment::{BatchesEnd, IndexEntries, SegmentWriter};
 use counters::Counters;
 use fsync::Durable;
 use preallocate::Preallocation;
@@ -127,13 +127,6 @@ impl Writer {
     /// Where readers in other processes look, if they can.
     pub(super) fn live_slot(&self) -> Option<&LiveSlot> {
         self.live.get().and_then(Option::as_ref)
-    }
-
-    /// Shows readers in other processes how far a segment may be read. Under `appender`.
-    pub(super) fn publish_live(&self, segment: &Segment) {
-        if let Some(live) = self.live_slot() {
-            live.publish(segment.end_word());
-        }
     }
 }
 
