@@ -316,6 +316,11 @@ impl PartitionCore {
         });
     }
 
+    /// Nothing is kept of a partition that is closed or deleted. To be called under no lock.
+    pub(super) fn give_up_kept(&self) {
+        self.segments().iter().for_each(|segment| drop(segment.leave()));
+    }
+
     /// Reports those segments whose files were just deleted and that readers keep on the device.
     pub(super) fn emit_pinned<'s>(&self, deleted: impl Iterator<Item = &'s Arc<Segment>>) {
         for segment in deleted {

@@ -49,7 +49,7 @@
 //! | `Keeping::place`, where a partition's directory is | one file that a snapshot opens or links by name (read), the move of the directory when its topic is deleted (write); a segment's `file_state` is taken under it |
 //! | `LiveWriter::taking`, `LiveWatch::watched` | a slot is taken; the file of the present writer is found |
 //! | what lookups by time know of a list of segments | one lookup in memory, or making the next list |
-//! | what a segment guards ([`segment`](crate::segment)) | one lookup, one rename |
+//! | what a segment guards ([`segment`](crate::segment)), the maps that a log keeps | one lookup, one rename; nothing is unmapped under it |
 //! | sleepers and turns | registering, waking |
 
 mod cleanup;

@@ -10,7 +10,8 @@ use crate::format::frame::{MIN_PREFIX, frame_length, max_timestamp_of};
 use crate::format::header::{BatchHeader, HEADER_BYTES};
 use crate::sys::{Confirmed, PlainFile};
 
-/// Bytes read in one step.
+/// Bytes that are read first, most often enough for a lookup, and in one step.
+const FIRST_WINDOW: u64 = 8 << 10;
 const WINDOW: u64 = 64 << 10;
 /// After a batch of this many bytes only the next header is read from the file: the one after it is most likely as far
 /// away.
@@ -30,8 +31,8 @@ impl Source for SegmentView {
         self.read(range)
     }
 
-    fn window_after(&self, _batch: u64) -> u64 {
-        WINDOW
+    fn window_after(&self, batch: u64) -> u64 {
+        if batch == 0 { FIRST_WINDOW } else { window_after(batch) }
     }
 }
 
@@ -44,8 +45,12 @@ impl Source for PlainFile {
     }
 
     fn window_after(&self, batch: u64) -> u64 {
-        if batch < FAR { WINDOW } else { HEADER_BYTES as u64 }
+        window_after(batch)
     }
+}
+
+fn window_after(batch: u64) -> u64 {
+    if batch < FAR { WINDOW } else { HEADER_BYTES as u64 }
 }
 
 /// The headers of a segment.

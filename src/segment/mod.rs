@@ -24,26 +24,29 @@
 //! # Locks
 //!
 //! `file_state` is read while a file is opened by name, and written while files are renamed. `index` is held for one lookup or
-//! one new index; a writer that finds it locked leaves an entry out. `doubt`, `mapping` and a writer's `rewrite` guard
-//! themselves. Under `index` and `mapping` only `file_state` and `doubt` are taken, under those two nothing, so no thread waits in
-//! a circle; no lock of a partition is taken under any of them.
+//! one new index; a writer that finds it locked leaves an entry out. `doubt`, `opened`, a writer's `rewrite` and the maps that
+//! the log keeps guard themselves. Under `index` and `opened` only `file_state`, `doubt` and the kept maps are taken, under
+//! `index` also `opened`, under the others nothing, so no thread waits in a circle; no lock of a partition is taken under any of them.
 
 mod cleaned;
 mod ends;
 mod entries;
 mod headers;
+mod kept;
 mod names;
 mod review;
 mod scan;
 mod search;
 mod stored_index;
+#[cfg(test)]
+mod tests;
 mod times;
 mod view;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -63,10 +66,9 @@ use crate::error::Result;
 pub(crate) use crate::format::file_names::{
     LOG, OFFSET_INDEX, PRODUCER_SNAPSHOT, TIME_INDEX, TRANSACTION_INDEX, segment_file as file_name,
 };
-use crate::format::index::OffsetEntry;
-use crate::sys::disk::kind_of;
 use crate::sys::tail::TailWord;
-use crate::sys::{Disk, Identity, Mapping, PlainFile, Tail};
+use crate::sys::{Disk, Identity, PlainFile, Tail};
+use kept::{KnownOffsets, Opened};
 use stored_index::TimePair;
 
 /// Offsets of a segment stay within this distance of its base.
@@ -117,8 +119,7 @@ pub(crate) struct Segment {
     disk: Disk,
     tail: Arc<Tail>,
     owner: Owner,
-    /// The map, as long as a reader or the writer uses it.
-    mapping: Mutex<Weak<Mapping>>,
+    opened: Mutex<Opened>,
     index: Mutex<Index>,
     /// Largest timestamp of a sealed segment by its index, once it was needed.
     largest_timestamp: AtomicI64,
@@ -160,9 +161,15 @@ pub(crate) const TIMES_DIFFER: &str = "an entry has another timestamp than the b
 
 /// Where the index entries are. Readers lock it to look; a writer that finds it locked leaves an entry out.
 #[derive(Debug)]
-pub(crate) enum Index {
+enum Index {
     Growing(IndexEntries),
-    Stored,
+    Stored(KnownOffsets),
+}
+
+impl Index {
+    fn stored() -> Self {
+        Self::Stored(KnownOffsets::default())
+    }
 }
 
 impl Segment {
@@ -183,7 +190,7 @@ impl Segment {
         let end = SegmentEnd { position, relative_next, sealed };
         let tail = Arc::new(Tail::new(position, end.mark()));
         let path = directory.join(file_name(base, LOG));
-        Some(Self { owner: Owner::Log, ..Self::over(disk, path, base, tail, Index::Stored) })
+        Some(Self { owner: Owner::Log, ..Self::over(disk, path, base, tail, Index::stored()) })
     }
 
     fn over(disk: &Disk, path: PathBuf, base: u64, tail: Arc<Tail>, index: Index) -> Self {
@@ -194,7 +201,7 @@ impl Segment {
             disk: disk.clone(),
             tail,
             owner: Owner::Writer,
-            mapping: Mutex::default(),
+            opened: Mutex::default(),
             index: Mutex::new(index),
             largest_timestamp: AtomicI64::new(UNKNOWN_TIMESTAMP),
             known_largest: AtomicI64::new(UNKNOWN_TIMESTAMP),
@@ -257,14 +264,14 @@ impl Segment {
 
     /// To be called when its files were deleted. Returns how many bytes its readers keep on the device.
     pub(crate) fn pinned(&self) -> u64 {
-        self.mapping.lock().upgrade().map_or(0, |mapping| mapping.pin())
+        self.opened.lock().mapping.upgrade().map_or(0, |mapping| mapping.pin())
     }
 
     /// Starts of batches after `position`, as far as the index knows them.
     pub(crate) fn positions_after(&self, position: u64) -> Vec<u64> {
         match &*self.index.lock() {
             Index::Growing(entries) => entries.positions_after(position),
-            Index::Stored => self
+            Index::Stored(_) => self
                 .by_name(|path| stored_index::load(&self.disk, path, self.end().position))
                 .ok()
                 .flatten()
@@ -273,28 +280,11 @@ impl Segment {
         }
     }
 
-    /// The last index entry for an offset that is not above `offset`, as it was found.
-    fn entry_before(&self, offset: u64) -> Result<Option<OffsetEntry>> {
-        let Ok(relative) = u32::try_from(offset.saturating_sub(self.base)) else { return Ok(None) };
-        match &*self.index.lock() {
-            Index::Growing(entries) => Ok(entries.entry_before(relative)),
-            Index::Stored => {
-                let end = self.end().position;
-                let found =
-                    self.by_name(|path| stored_index::entry_before(&self.disk, path, relative, end))?;
-                if found.is_none() && self.by_name(|path| kind_of(&beside(path, OFFSET_INDEX)))?.is_none() {
-                    self.doubt(MISSING);
-                }
-                Ok(found)
-            }
-        }
-    }
-
     /// The last time index entry with a timestamp below `at`, as it was found.
     fn times_before(&self, at: i64) -> Result<Option<TimePair>> {
         match &*self.index.lock() {
             Index::Growing(entries) => Ok(entries.times_before(at)),
-            Index::Stored => self.by_name(|path| stored_index::times_before(&self.disk, path, at)),
+            Index::Stored(_) => self.by_name(|path| stored_index::times_before(&self.disk, path, at)),
         }
     }
 
@@ -302,7 +292,7 @@ impl Segment {
     fn last_times(&self) -> Result<Option<TimePair>> {
         match &*self.index.lock() {
             Index::Growing(_) => Ok(None),
-            Index::Stored => self.by_name(|path| stored_index::last_times(&self.disk, path)),
+            Index::Stored(_) => self.by_name(|path| stored_index::last_times(&self.disk, path)),
         }
     }
 
@@ -330,7 +320,7 @@ impl Segment {
         }
         let known = match &*self.index.lock() {
             Index::Growing(entries) => entries.largest(),
-            Index::Stored => {
+            Index::Stored(_) => {
                 let last = self.by_name(|path| stored_index::last_times(&self.disk, path))?;
                 last.map(|last| last.entry.timestamp)
             }
@@ -363,7 +353,7 @@ impl Segment {
 
     /// Whether its index is in files, which a segment gets in its final form.
     pub(crate) fn has_index_files(&self) -> bool {
-        matches!(*self.index.lock(), Index::Stored)
+        matches!(*self.index.lock(), Index::Stored(_))
     }
 
     /// Why the index is to be rebuilt, if it is. Only the first caller gets the reason, and does what can be done about it.
@@ -385,6 +375,7 @@ impl Segment {
             *index = Index::Growing(entries.thinned());
             return Ok(());
         }
+        *index = Index::stored();
         self.by_name(|path| {
             self.disk.replace(&beside(path, OFFSET_INDEX), &entries.offset_file())?;
             self.disk.replace(&beside(path, TIME_INDEX), &entries.time_file())

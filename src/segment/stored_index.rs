@@ -7,6 +7,9 @@ use crate::error::Result;
 use crate::format::index::{OFFSET_ENTRY, OffsetEntry, TIME_ENTRY, TimeEntry};
 use crate::sys::{Disk, PlainFile};
 
+/// Bytes of an index file that are read in one step.
+const MAX_READ: usize = 64 << 10;
+
 /// An index file seen as an array of entries of `N` bytes.
 struct Entries<const N: usize> {
     file: PlainFile,
@@ -52,12 +55,40 @@ impl<const N: usize> Entries<N> {
 pub(super) fn entry_before(disk: &Disk, log: &Path, relative: u32, end: u64) -> Result<Option<OffsetEntry>> {
     let Some(entries) = Entries::<OFFSET_ENTRY>::open(disk, log, OFFSET_INDEX)? else { return Ok(None) };
     // Zeros after the last entry, as a killed broker leaves them, end the ascending part.
-    let found = entries.last_where(|entry| {
-        let entry = OffsetEntry::decode(entry);
-        entry.relative_offset <= relative && entry.position != 0
-    })?;
+    let found = entries.last_where(|entry| leads_to(OffsetEntry::decode(entry), relative))?;
     let found = found.map(|(_, entry)| OffsetEntry::decode(&entry));
     Ok(found.filter(|entry| u64::from(entry.position) < end))
+}
+
+fn leads_to(entry: OffsetEntry, relative: u32) -> bool {
+    entry.relative_offset <= relative && entry.position != 0
+}
+
+/// The same among entries that were read before.
+pub(super) fn before(entries: &[OffsetEntry], relative: u32, end: u64) -> Option<OffsetEntry> {
+    let after = entries.partition_point(|entry| leads_to(*entry, relative));
+    let found = after.checked_sub(1).and_then(|at| entries.get(at)).copied();
+    found.filter(|entry| u64::from(entry.position) < end)
+}
+
+/// The entries of the offset index, as they were found, or every n-th of them so that they are no more than `most`.
+pub(super) fn offsets(disk: &Disk, log: &Path, most: u64) -> Result<Option<Vec<OffsetEntry>>> {
+    let Some(entries) = Entries::<OFFSET_ENTRY>::open(disk, log, OFFSET_INDEX)? else { return Ok(None) };
+    let last = entries.last_where(|entry| OffsetEntry::decode(entry).position != 0)?;
+    let count = last.map_or(0, |(at, _)| at + 1);
+    let step = count.div_ceil(most).max(1);
+    let (mut found, mut bytes, mut at) = (Vec::new(), vec![0; MAX_READ], 0);
+    while at < count {
+        let read = entries.file.read_at(&mut bytes, at * OFFSET_ENTRY as u64)?;
+        let (read, _) = bytes.get(..read).unwrap_or_default().as_chunks::<OFFSET_ENTRY>();
+        let numbered = (at..count).zip(read);
+        found.extend(numbered.filter(|(at, _)| at % step == 0).map(|(_, entry)| OffsetEntry::decode(entry)));
+        at += read.len() as u64;
+        if read.is_empty() {
+            break;
+        }
+    }
+    Ok(Some(found))
 }
 
 /// Where the last batch begins that the offset index knows of; `None`: it knows of none.

@@ -13,31 +13,48 @@ use crate::sys::{Confirmed, Mapping, PlainFile};
 impl Segment {
     /// Opens the segment for reading.
     pub(crate) fn view(self: &Arc<Self>) -> Result<SegmentView> {
-        let (source, warmed) = (self.source()?, AtomicU64::new(0));
+        self.viewed(false)
+    }
+
+    /// The same for a lookup. The next one may well be in the same segment, so the map is kept.
+    pub(crate) fn view_for_lookup(self: &Arc<Self>) -> Result<SegmentView> {
+        self.viewed(true)
+    }
+
+    fn viewed(self: &Arc<Self>, keeps: bool) -> Result<SegmentView> {
+        let (source, warmed) = (self.source(keeps)?, AtomicU64::new(0));
         Ok(SegmentView { segment: Arc::clone(self), source, grown: OnceLock::new(), warmed })
     }
 
-    fn source(&self) -> Result<Source> {
-        let mut mapping = self.mapping.lock();
-        if let Some(mapping) = mapping.upgrade() {
+    fn source(&self, keeps: bool) -> Result<Source> {
+        // Dropped after the lock.
+        let _gives_way;
+        let mut opened = self.opened.lock();
+        if let Some(mapping) = opened.mapping.upgrade() {
             return Ok(Source::Mapped(mapping));
         }
         let file = self.open()?;
         let end = self.end();
-        if file.len()? < end.position {
-            let damage = Damage::new(file.path(), end.position, "the file was cut while the log was open");
-            return Err(Error::Corrupt(Box::new(damage)));
-        }
+        refuse_cut(&file, end.position)?;
         if self.disk.map_reads
             && (end.sealed || self.owner != Owner::Writer)
             && end.position > 0
             && let Some(new) = Mapping::of_sealed(&file, &self.tail, &self.disk.budget)
         {
-            *mapping = Arc::downgrade(&new);
+            opened.mapping = Arc::downgrade(&new);
+            _gives_way = keeps.then(|| self.keep(&new, &opened));
             return Ok(Source::Mapped(new));
         }
         Ok(Source::File(file))
     }
+}
+
+fn refuse_cut(file: &PlainFile, end: u64) -> Result<()> {
+    if file.len()? >= end {
+        return Ok(());
+    }
+    let damage = Damage::new(file.path(), end, "the file was cut while the log was open");
+    Err(Error::Corrupt(Box::new(damage)))
 }
 
 /// A segment opened for reading. Keeps the map or the descriptor it reads through.
@@ -78,10 +95,19 @@ impl SegmentView {
                 let mut warmed = before >> 32..before & u64::from(u32::MAX);
                 let confirmed = mapping.confirmed(range.clone(), path, &mut warmed);
                 self.warmed.store(warmed.start << 32 | warmed.end, Ordering::Relaxed);
-                confirmed?.ok_or_else(|| self.after_end(range))
+                let confirmed = confirmed.map_err(|failure| self.cause_of(failure))?;
+                confirmed.ok_or_else(|| self.after_end(range))
             }
             Source::File(file) => self.copied(file, range),
         }
+    }
+
+    /// What cannot be brought in may not be there.
+    #[cold]
+    fn cause_of(&self, failure: Error) -> Error {
+        let end = self.segment.end().position;
+        let whole = self.segment.open().and_then(|file| refuse_cut(&file, end));
+        whole.err().filter(|cut| matches!(cut, Error::Corrupt(_))).unwrap_or(failure)
     }
 
     fn copied(&self, file: &PlainFile, range: Range<u64>) -> Result<Confirmed> {

@@ -117,7 +117,7 @@ impl SegmentWriter {
         if let Some(mapping) = log.mapping()
             && disk.map_reads
         {
-            *segment.mapping.lock() = Arc::downgrade(mapping);
+            segment.opened.lock().mapping = Arc::downgrade(mapping);
         }
         let most_offsets = MAX_OFFSETS.min(MAX_OFFSET.saturating_sub(base));
         let segment = Arc::new(segment);
@@ -378,7 +378,7 @@ impl UnfinishedSegment {
     /// Writes and syncs the index files of such a segment. Their names are durable once the directory is synced.
     pub(crate) fn write_indexes(&self, disk: &Disk) -> Result<()> {
         let (offsets, times) = match &mut *self.segment.index.lock() {
-            Index::Stored => return Ok(()),
+            Index::Stored(_) => return Ok(()),
             Index::Growing(entries) => {
                 if !self.segment.has_adopted() {
                     entries.add_time(self.pace_largest);
@@ -388,7 +388,7 @@ impl UnfinishedSegment {
         };
         disk.replace(&self.file.path().with_extension(OFFSET_INDEX), &offsets)?;
         disk.replace(&self.file.path().with_extension(TIME_INDEX), &times)?;
-        *self.segment.index.lock() = Index::Stored;
+        *self.segment.index.lock() = Index::stored();
         Ok(())
     }
 

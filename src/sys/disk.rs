@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use super::anchor::Anchors;
 use super::faults::{Faults, NameKeeper, Operation};
+use super::kept::KeptMaps;
 use super::lock::DirectoryLock;
 use super::mapping::MapBudget;
 use super::plain_file::PlainFile;
@@ -35,6 +36,7 @@ pub(crate) struct Disk {
     pub(crate) keeps_removed_names: bool,
     pub(crate) faults: Faults,
     pub(crate) budget: Arc<MapBudget>,
+    pub(crate) kept: Arc<KeptMaps>,
     /// Directories that must be those that were opened, whenever something is made, renamed or removed.
     pub(crate) anchors: Anchors,
     /// Where files get their space.
@@ -97,6 +99,7 @@ impl Disk {
             keeps_removed_names: platform::KEEPS_REMOVED_NAMES,
             faults: Faults::default(),
             budget: Arc::default(),
+            kept: Arc::default(),
             anchors: Anchors::default(),
             space: Space::default(),
         }
@@ -181,7 +184,8 @@ impl Disk {
             self.check_writable()?;
         }
         self.faults.check(Operation::Open).map_err(|e| Error::io("open", path, e))?;
-        self.opened(path, OpenOptions::new().read(true).write(writable), false)
+        let most = if writable { platform::file_size_limit() } else { 0 };
+        self.opened(path, OpenOptions::new().read(true).write(writable), most, false)
     }
 
     /// Makes a file that must not be there yet.
@@ -189,10 +193,11 @@ impl Disk {
         self.check_writable()?;
         let _entered = self.space.enter().map_err(|e| Error::io("create", path, e))?;
         self.faults.check(Operation::Create).map_err(|e| Error::io("create", path, e))?;
-        self.opened(path, OpenOptions::new().read(true).write(true).create_new(true), true)
+        let most = platform::file_size_limit();
+        self.opened(path, OpenOptions::new().read(true).write(true).create_new(true), most, true)
     }
 
-    fn opened(&self, path: &Path, options: &mut OpenOptions, is_new: bool) -> Result<PlainFile> {
+    fn opened(&self, path: &Path, options: &mut OpenOptions, most: u64, is_new: bool) -> Result<PlainFile> {
         platform::refuse_links(options);
         let allowed = self.faults.names().map_or(Ok(()), |names| names.before_open(path));
         let file = match allowed.and_then(|()| self.space.take(|| options.open(path))) {
@@ -216,7 +221,6 @@ impl Disk {
         if metadata.is_file() {
             let identity = Identity::of(&file, &metadata);
             let (faults, space) = (self.faults.clone(), self.space.clone());
-            let most = platform::file_size_limit();
             Ok(PlainFile { file, path: path.to_owned(), identity, faults, space, most })
         } else {
             Err(not_a_file(path, if metadata.is_dir() { "a directory" } else { "a special file" }))

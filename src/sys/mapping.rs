@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 
 /// Most maps one log holds at a time; the kernel's own limit is 65,530 a process. Over it, reads copy.
 const MAP_LIMIT: usize = 8192;
-/// Cold pages are brought in this much at a time, before they are touched.
+/// Most by which cold pages are brought in at a time, before they are touched.
 const WINDOW: u64 = 2 << 20;
 
 /// How many maps of a log live.
@@ -130,6 +130,11 @@ impl Mapping {
         bytes
     }
 
+    /// Whether more than half of the maps are in use that there may be.
+    pub(super) fn is_budget_short(&self) -> bool {
+        self.ticket.budget.used() > self.ticket.budget.limit / 2
+    }
+
     /// Bytes of the file that the map covers.
     pub(crate) fn len(&self) -> u64 {
         self.raw.len() as u64
@@ -150,7 +155,7 @@ impl Mapping {
         }
         let is_warm = warmed.start <= range.start && range.end <= warmed.end;
         if range.start < self.cold_below.load(Ordering::Relaxed) && !is_warm {
-            *warmed = self.warm(&range).map_err(|e| Error::io("read", path, e))?;
+            *warmed = self.warm(&range, warmed).map_err(|e| Error::io("read", path, e))?;
         }
         let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
             return Ok(None);
@@ -158,9 +163,11 @@ impl Mapping {
         Ok(Some(Confirmed(Source::Mapped { mapping: Arc::clone(self), start, length: end - start })))
     }
 
-    /// Brings pages in where a failure is an error; touching them could only be a signal.
-    fn warm(&self, range: &Range<u64>) -> io::Result<Range<u64>> {
-        let end = self.tail.load().position.min(range.end.max(range.start + WINDOW));
+    /// Brings pages in where a failure is an error; touching them could only be a signal. Of a reader that reads on more and more.
+    fn warm(&self, range: &Range<u64>, before: &Range<u64>) -> io::Result<Range<u64>> {
+        let reads_on = before.start <= range.start && range.start <= before.end;
+        let ahead = if reads_on { WINDOW.min(2 * (before.end - before.start)) } else { 0 };
+        let end = self.tail.load().position.min(range.end.max(range.start + ahead));
         platform::populate_for_reading(&self.raw, range.start, end)?;
         Ok(range.start..end)
     }

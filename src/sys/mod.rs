@@ -17,6 +17,7 @@
 //! | `prefetch` | bytes that are brought nearer before they are read |
 //! | [`tail`] | the published word of a growing file |
 //! | [`mapping`] | memory maps and the slices of them that may be read |
+//! | `kept` | maps that are kept after their last reader has gone |
 //! | [`log_writer`] | the one writer of a growing file: two ways in, growth, trimming |
 //! | [`shared`] | a file of words that processes share; `shared_model` the same for loom |
 //! | [`futex`] | a word of it at which processes wait for each other |
@@ -44,6 +45,7 @@ pub(crate) mod futex;
 pub(crate) mod gate;
 #[cfg(all(target_os = "linux", any(test, held_files)))]
 pub(crate) mod held_names;
+pub(crate) mod kept;
 pub(crate) mod lock;
 #[expect(unsafe_code, reason = "stores through a memory map")]
 pub(crate) mod log_writer;
@@ -79,6 +81,7 @@ pub(crate) mod wall_clock;
 pub(crate) use copying::{Copied, Copier, Taken};
 pub(crate) use disk::{Disk, EntryKind, Identity, NameRules, Right};
 pub(crate) use fork::Birth;
+pub(crate) use kept::KeptMap;
 pub(crate) use lock::{DirectoryLock, SecondLock};
 pub(crate) use log_writer::{Growth, LogWriter, PutFailure};
 pub(crate) use mapping::{Confirmed, Mapping};

@@ -19,7 +19,7 @@ pub(crate) struct PlainFile {
     pub(super) identity: Identity,
     pub(super) faults: Faults,
     pub(super) space: Space,
-    /// How long the file may become. What would make it longer fails without a system call, which would not come back.
+    /// How long the file may become; 0 if it is only read. What would make it longer fails without a system call, which would not come back.
     pub(super) most: u64,
 }
 

@@ -156,6 +156,8 @@ impl Leader {
     /// Takes the segments that lie below the log start, which must be in the checkpoint, out of the log. Their files go
     /// some time after `now`. A file that cannot be renamed is an error, but the segment is gone; it is tried again.
     pub(crate) fn delete_head_segments(&self, now: i64) -> Result<Dropped> {
+        // Dropped after the locks.
+        let _kept: Vec<_>;
         // Finishing a segment writes files by its name.
         let _order = self.writer.finishing();
         let mut front = self.cleanup.front.lock();
@@ -178,6 +180,7 @@ impl Leader {
             });
             self.forget_left(first);
         }
+        _kept = gone.iter().filter_map(|segment| segment.leave()).collect();
         let due = now.saturating_add(self.retention().file_delete_delay_ms);
         front.expiring.extend(gone.iter().map(|segment| PendingDeletion {
             segment: Arc::clone(segment),

@@ -45,6 +45,8 @@ impl Leader {
     /// Puts cleaned segments in the place of those that they were made of. `false`: those are not in the log any more,
     /// and nothing was done. On an error the log has either; the files get their names later if it has the new ones.
     pub(crate) fn replace(&self, old: &[Arc<Segment>], new: Vec<CleanedSegment>, now: i64) -> Result<bool> {
+        // Dropped after the lock.
+        let _kept: Vec<_>;
         let mut front = self.cleanup.front.lock();
         if self.has_ended() {
             // The directory may be another's.
@@ -66,6 +68,7 @@ impl Leader {
         self.view.replace_if(|view| {
             (view.segments().exchanged(old, &new).map(|segments| view.with_segments(segments)), ())
         });
+        _kept = old.iter().filter_map(|segment| segment.leave()).collect();
         front.swaps.push_back(Swap { old: old.to_vec(), new });
         self.finish_swaps_of(&mut front, now)?;
         Ok(true)

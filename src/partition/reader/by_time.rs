@@ -42,7 +42,7 @@ enum InSegment {
 
 impl InSegment {
     fn search(log: &PartitionLog, segment: &Arc<Segment>, at: i64, from: u64) -> Result<Self> {
-        let view = segment.view()?;
+        let view = segment.view_for_lookup()?;
         let found = view.position_of_time(at, from.max(segment.base()))?;
         log.rebuild_doubted(segment);
         let Some(mut position) = found else { return Ok(Self::Nowhere) };

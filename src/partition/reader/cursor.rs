@@ -250,7 +250,7 @@ impl Cursor {
             return Err(self.refuse_lost_front(view.log_start(), first.base()));
         }
         let Some(segment) = list.holding(self.offset) else { return Ok(false) };
-        let view = segment.view()?;
+        let view = segment.view_for_lookup()?;
         let position = view.position_of(self.offset)?;
         self.log.rebuild_doubted(segment);
         let tail = Arc::clone(segment.tail());

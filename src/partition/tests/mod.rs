@@ -14,6 +14,9 @@ mod fixture;
 mod front;
 #[cfg(target_os = "linux")]
 mod held;
+// Where maps hold no files fast.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(held_files)))]
+mod kept;
 mod lookups;
 mod missing;
 mod model;

@@ -280,7 +280,7 @@ impl Leader {
     /// Ends appending for good and brings the files to their final form. After an error, which every later call gets
     /// too, the partition must be recovered at the next open.
     pub(crate) fn close(&self) -> Result<()> {
-        match self.end_with_order(Ended::Closed) {
+        let closed = match self.end_with_order(Ended::Closed) {
             (Appender::Active { writer, .. }, _order) => {
                 let last = writer.unsynced();
                 self.remove_prepared();
@@ -293,17 +293,21 @@ impl Leader {
             (Appender::Unloaded | Appender::Idle { .. } | Appender::Poisoned | Appender::Ended, _) => {
                 self.writer.refuse_failed()
             }
-        }
+        };
+        self.give_up_kept();
+        closed
     }
 
     /// Ends the partition because its topic is deleted: nothing is written any more, readers keep what they hold.
     pub(crate) fn delete(&self) {
         // A segment being finished writes its indexes by name: once the lock is had, before the name can be another
         // topic's, none is.
-        let (before, _order) = self.end_with_order(Ended::Deleted);
+        let (before, order) = self.end_with_order(Ended::Deleted);
         drop(before);
         self.writer.forget_unfinished();
         self.forget_beginning();
+        drop(order);
+        self.give_up_kept();
         self.emit_pinned(self.segments().iter());
     }
 }

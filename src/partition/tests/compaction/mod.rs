@@ -5,6 +5,8 @@ mod faults;
 mod followers;
 #[cfg(target_os = "linux")]
 mod held;
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(held_files)))]
+mod kept;
 mod markers;
 mod ordered;
 // Holds every file open.
