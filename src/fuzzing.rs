@@ -24,6 +24,7 @@ use crate::format::properties::{self, MetaProperties};
 use crate::format::raw_record::RawRecord;
 use crate::format::record::{Header, RecordFields};
 use crate::format::rewrite::{Horizon, Keep, Left, Rewriter, each_record, header_only};
+use crate::format::transaction_state::TransactionState;
 use crate::format::uuid::Uuid;
 use crate::format::varint::Input;
 use crate::format::{
@@ -444,8 +445,28 @@ pub fn coordinator_records(data: &[u8]) {
         let _ = ControlRecord::decode(Some(key), Some(value));
         words(key, Some(value));
     }
-    let _ = (transaction_state::transactional_id(data), transaction_state::decode(data));
+    transactions(data);
     let _ = subscribed_topics(data);
+}
+
+/// A key or a value of the topic in which the states of transactional ids are kept.
+fn transactions(data: &[u8]) {
+    let mut bytes = Vec::new();
+    if let Ok(Some(id)) = transaction_state::transactional_id(data) {
+        transaction_state::push_key(id, &mut bytes).unwrap();
+        assert_eq!(bytes, data);
+    }
+    bytes.clear();
+    let _ = transaction_state::coordinated(data);
+    let state = TransactionState::decode(data);
+    assert_eq!(state.as_ref().map(|_| ()).map_err(|reason| *reason), transaction_state::check(data));
+    // A compact text may be longer than one of version 0.
+    if let Ok(state) = state
+        && state.encode(&mut bytes).is_ok()
+    {
+        let without_tags = TransactionState { next_producer_id: None, client_version: 0, ..state };
+        assert_eq!(TransactionState::decode(&bytes), Ok(without_tags));
+    }
 }
 
 /// Records of one partition of the topic in which groups are kept, and the groups that they add up to.

@@ -67,10 +67,20 @@ impl Malformed {
         "the record of a group has a version that only a newer version reads; 4 is the newest that is known",
     );
 
+    pub(crate) const NEWER_TRANSACTION: Self = Self(
+        "the state of a transactional id has a version or a status that only a newer version reads; version 1 is the \
+         newest that is known",
+    );
+
     /// What the reader that found it reports.
     pub(crate) fn error(self, damage: Box<Damage>) -> Error {
-        let newer =
-            [Self::NEWER_PROPERTIES, Self::NEWER_CHECKPOINT, Self::NEWER_METADATA, Self::NEWER_COMMIT];
+        let newer = [
+            Self::NEWER_PROPERTIES,
+            Self::NEWER_CHECKPOINT,
+            Self::NEWER_METADATA,
+            Self::NEWER_COMMIT,
+            Self::NEWER_TRANSACTION,
+        ];
         if newer.contains(&self) { Error::Unsupported(damage) } else { Error::Corrupt(damage) }
     }
 }

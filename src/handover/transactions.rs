@@ -14,7 +14,7 @@ use crate::config::topic_name::TRANSACTION_STATE;
 use crate::error::Result;
 use crate::format::batch::Batch;
 use crate::format::raw_record::RawRecord;
-use crate::format::transaction_state::{self, TransactionState};
+use crate::format::transaction_state::{self, Coordinated};
 use crate::partition::{Cursor, FetchLimits, Leader, OpenTransaction};
 
 const LIMITS: FetchLimits = FetchLimits { bytes: 1 << 20, records: usize::MAX };
@@ -60,7 +60,7 @@ pub(super) fn find(catalog: &Catalog) -> Result<OpenTransactions> {
 }
 
 /// What the coordinators of a broker have noted last, by transactional id. What is invalid to us is theirs alone.
-fn states(partitions: &[Arc<Leader>]) -> Result<BTreeMap<Vec<u8>, TransactionState>> {
+fn states(partitions: &[Arc<Leader>]) -> Result<BTreeMap<String, Coordinated>> {
     let mut states = BTreeMap::new();
     for log in partitions.iter().filter(|log| log.id().topic() == TRANSACTION_STATE) {
         unless_deleted(read_states(log, &mut states))?;
@@ -68,7 +68,7 @@ fn states(partitions: &[Arc<Leader>]) -> Result<BTreeMap<Vec<u8>, TransactionSta
     Ok(states)
 }
 
-fn read_states(log: &Arc<Leader>, states: &mut BTreeMap<Vec<u8>, TransactionState>) -> Result<()> {
+fn read_states(log: &Arc<Leader>, states: &mut BTreeMap<String, Coordinated>) -> Result<()> {
     let start = log.bounds()?.log_start;
     let mut cursor = Cursor::new(Arc::clone(log), start, ReadUpTo::Visible);
     while let Some(fetched) = cursor.fetch(LIMITS)? {
@@ -81,7 +81,7 @@ fn read_states(log: &Arc<Leader>, states: &mut BTreeMap<Vec<u8>, TransactionStat
     Ok(())
 }
 
-fn add_states(batch: &Batch<'_>, states: &mut BTreeMap<Vec<u8>, TransactionState>) {
+fn add_states(batch: &Batch<'_>, states: &mut BTreeMap<String, Coordinated>) {
     if batch.header.is_control() {
         return;
     }
@@ -89,9 +89,9 @@ fn add_states(batch: &Batch<'_>, states: &mut BTreeMap<Vec<u8>, TransactionState
     for _ in 0..batch.header.record_count {
         let Ok(record) = RawRecord::take(&mut records) else { return };
         let Some(Ok(Some(id))) = record.key.map(transaction_state::transactional_id) else { continue };
-        match record.value.map(transaction_state::decode) {
+        match record.value.map(transaction_state::coordinated) {
             Some(Ok(state)) => {
-                states.insert(id.to_vec(), state);
+                states.insert(id.to_owned(), state);
             }
             Some(Err(_)) => {}
             None => {

@@ -198,12 +198,7 @@ pub(in crate::format) fn subscription(bytes: &[u8]) -> Result<Values<'_>, Malfor
     Ok(values)
 }
 
-/// The key of a record of `__transaction_state`. `None`: of another kind.
-pub(in crate::format) fn transaction_key(key: &[u8]) -> Result<Option<Values<'_>>, Malformed> {
-    if Input::new(key).i16()? == TRANSACTION.kind { TRANSACTION.key(key).map(Some) } else { Ok(None) }
-}
-
-/// The value of one, of any version.
+/// The value of a record of `__transaction_state`, of any version.
 pub(in crate::format) fn transaction_state(value: &[u8]) -> Result<Values<'_>, Malformed> {
     TRANSACTION.value(value).map(|(_, values)| values)
 }

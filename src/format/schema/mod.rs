@@ -1,7 +1,7 @@
 //! Records of Kafka's own topics, by the lists of their fields: [`Values`] for the codecs, which read from them, and JSON, with
 //! the names and in the form that Kafka's own tools print. The encoders, each of one version, are compared with the lists by
-//! what their tests read back. Committed offsets and their keys are the exception, for their number: they have decoders of
-//! their own, which a test here compares with the lists.
+//! what their tests read back. Committed offsets, states of transactions and the keys of both are the exception, for their
+//! number: they have decoders of their own, which tests compare with the lists.
 //!
 //! A record is a list of fields. Which of them there are depends on its version, and so does how lengths are written: in
 //! flexible versions as small numbers, with tagged fields at the end of every struct.
@@ -11,7 +11,7 @@ mod metadata;
 mod value;
 
 pub(crate) use coordinator::Coordinator;
-pub(super) use coordinator::{group_metadata, subscription, transaction_key, transaction_state};
+pub(super) use coordinator::{group_metadata, subscription, transaction_state};
 pub(crate) use metadata::{control_words, record_words};
 pub(super) use metadata::{fields_of, kraft_voters, passed_fields_of};
 pub(super) use value::{List, Value, Values};
@@ -209,9 +209,11 @@ mod tests {
         use crate::format::group_metadata::{GroupMember, GroupMetadata};
         use crate::format::metadata_record::MetadataRecord;
         use crate::format::offset_commit::OffsetCommit;
+        use crate::format::transaction_state::{TransactionState, transactional_id};
 
         const COMMIT_KEY: [u8; 12] = [0, 1, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 0];
         const GROUP_KEY: [u8; 5] = [0, 2, 0, 1, b'g'];
+        const ID_KEY: [u8; 5] = [0, 0, 0, 1, b'i'];
         let (mut commit, mut group) = (Vec::new(), Vec::new());
         let topic_id = crate::format::uuid::Uuid::ZERO;
         OffsetCommit {
@@ -230,6 +232,9 @@ mod tests {
         // The fourth version, in flexible form, with the id of a topic.
         let mut newest = [&[0, 4][..], &[0; 7], &[7, 0, 0, 0, 1, 2, b'm'], &[0; 8], &[1, 0, 16]].concat();
         newest.extend([9; 16]);
+        let state = |version: &[u8], partitions: &[u8], tags: &[u8]| {
+            [version, &[0; 14], &[1], partitions, &[0; 16], tags].concat()
+        };
         vec![
             (COMMIT_KEY.to_vec(), |key| {
                 [
@@ -254,6 +259,21 @@ mod tests {
             (group, |value| {
                 let words = Coordinator::Groups.value_words(&GROUP_KEY, value);
                 [GroupMetadata::decode(value).is_ok(), words.is_ok()]
+            }),
+            (ID_KEY.to_vec(), |key| {
+                [
+                    matches!(transactional_id(key), Ok(Some(_))),
+                    matches!(Coordinator::Transactions.key_words(key), Ok(Some(_))),
+                ]
+            }),
+            (state(&[0, 0], &[0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 7], &[]), |value| {
+                let words = Coordinator::Transactions.value_words(&ID_KEY, value);
+                [TransactionState::decode(value).is_ok(), words.is_ok()]
+            }),
+            // The first in flexible form, with the version of a client.
+            (state(&[0, 1], &[2, 2, b't', 2, 0, 0, 0, 7, 0], &[1, 2, 2, 0, 2]), |value| {
+                let words = Coordinator::Transactions.value_words(&ID_KEY, value);
+                [TransactionState::decode(value).is_ok(), words.is_ok()]
             }),
             (MetadataRecord::FeatureLevel { name: "f".into(), level: 1 }.encode(), |value| {
                 [MetadataRecord::decode(value).is_ok(), record_words(value).is_ok()]
