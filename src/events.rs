@@ -198,6 +198,16 @@ pub enum Event {
         /// What is wrong with it.
         reason: Box<str>,
     },
+    /// A record of `__transaction_state` was damaged, or has a version that is not known: of its transactional id nothing is known
+    /// until that is removed, and where the id cannot be read either, what is known of others may be out of date.
+    TransactionStateSkipped {
+        /// The partition of `__transaction_state`.
+        partition: TopicPartition,
+        /// The record's offset there, or the first of more than one.
+        offset: u64,
+        /// What is wrong with it.
+        reason: Box<str>,
+    },
     /// After an unclean stop, a committed offset was past the end of its partition: it was lowered to the end, where the group
     /// continues.
     CommitLowered {

@@ -77,6 +77,7 @@ mod producer;
 mod segment;
 mod snapshot;
 mod sys;
+mod transaction;
 mod wait;
 
 #[doc = include_str!("guide.md")]

@@ -1,7 +1,6 @@
 //! Records of `__transaction_state`, in which the coordinator of a transactional id notes what becomes of its transactions.
 //!
 //! Versions 0 and 1 are read. Version 0 is written, which every broker with transactions reads.
-#![cfg_attr(not(any(fuzzing, test)), expect(dead_code, reason = "used by the transactional producer"))]
 
 use std::sync::Arc;
 

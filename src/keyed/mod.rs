@@ -34,6 +34,9 @@ const MAX_RESTARTS: usize = 8;
 pub(crate) trait Replay: Default {
     /// Applies the records of an uncompressed batch from the offset `from` on. Reports each record that it leaves out.
     fn apply(&mut self, batch: &Batch<'_>, from: u64, skipped: &mut dyn FnMut(Skipped));
+
+    /// Batches from this offset on are damaged and left out.
+    fn leave_out(&mut self, _from: u64) {}
 }
 
 /// A record that does not count in the state, or the first of several.
@@ -140,6 +143,7 @@ impl<S: Replay> KeyedLog<S> {
                     if next <= at {
                         return Err(Error::Corrupt(damage));
                     }
+                    state.leave_out(at);
                     skipped(Skipped { offset: at, reason: damage.to_string().into() });
                     cursor.seek(next);
                 }

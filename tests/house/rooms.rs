@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::source::{Word, exports, files, is_test, shipped};
 
 /// Rooms from the ground up. A room may use those before it and itself.
-const ROOMS: [&[&str]; 17] = [
+const ROOMS: [&[&str]; 18] = [
     &["error", "clock", "position"],
     &["events"],
     &["config"],
@@ -20,6 +20,7 @@ const ROOMS: [&[&str]; 17] = [
     &["keyed"],
     &["catalog"],
     &["group"],
+    &["transaction"],
     &["background"],
     &["directory"],
     &["handover", "snapshot"],
