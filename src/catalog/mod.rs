@@ -29,6 +29,7 @@
 //! | [`tailing`] | the catalog of a directory that is only read |
 //! | [`set`] | directories that other nodes have a part in |
 //! | [`point`] | the log at one point, for a snapshot |
+//! | [`producer_ids`] | ids that no producer has or had |
 //! | [`handover`] | what a broker must find in the log, and what it asks of it |
 
 mod alteration;
@@ -47,6 +48,7 @@ mod opening;
 mod outline;
 mod partitions;
 mod point;
+mod producer_ids;
 mod removed;
 mod rules;
 mod set;
@@ -57,6 +59,7 @@ pub(crate) mod tests;
 mod unsettled;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -136,6 +139,8 @@ struct Changes {
     log: MetadataLog,
     state: State,
     unfinished: Unfinished,
+    /// What is left of the block of producer ids that was taken last.
+    producer_ids: Range<i64>,
 }
 
 impl Catalog {
@@ -156,7 +161,7 @@ impl Catalog {
         }
         let metadata_log::Read { log, state, is_new, recovery } =
             MetadataLog::open(dir, checkpoints, &context.events)?;
-        let mut changes = Changes { log, state, unfinished: Unfinished::default() };
+        let mut changes = Changes { log, state, unfinished: Unfinished::default(), producer_ids: 0..0 };
         if is_new {
             opening::refuse_lost_topics(dir, &found)?;
         }

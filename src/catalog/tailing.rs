@@ -53,7 +53,12 @@ impl Catalog {
             version: AtomicU64::new(0),
             watchers: Sleepers::default(),
             unsettled: OnceLock::new(),
-            changes: Mutex::new(Changes { log, state: State::default(), unfinished: Unfinished::default() }),
+            changes: Mutex::new(Changes {
+                log,
+                state: State::default(),
+                unfinished: Unfinished::default(),
+                producer_ids: 0..0,
+            }),
         };
         catalog.take_over(&mut catalog.changes.lock(), state, checkpoints);
         Ok(catalog)

@@ -90,14 +90,6 @@ fn leadership_is_not_read_from_the_log() {
 }
 
 #[test]
-fn producer_ids_are_known_to_continue_above_them() {
-    let dir = copied("broker/killed-4.1/logdir");
-    let catalog = open(dir.path()).unwrap();
-    let next = catalog.changes.lock().state.next_producer_id();
-    assert!(next >= 1000, "{next}");
-}
-
-#[test]
 fn snapshots_that_do_not_meet_the_log_or_are_damaged_are_errors() {
     let dir = copied("broker/killed-4.1/logdir");
     let metadata = dir.path().join(METADATA_DIRECTORY);

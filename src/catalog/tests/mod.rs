@@ -5,6 +5,7 @@ mod changes;
 mod effects;
 mod ensuring;
 mod kafka;
+mod producer_ids;
 mod refusals;
 mod stops;
 mod strangers;

@@ -13,13 +13,14 @@ type Change = fn(&Catalog) -> Result<()>;
 const DELETED: Change = |catalog| catalog.delete("a", NOW).map(drop);
 
 /// Every way to change something, to the topic "a" or to nothing but the log.
-const CHANGES: [(&str, Change); 6] = [
+const CHANGES: [(&str, Change); 7] = [
     ("delete", DELETED),
     ("alter", |catalog| catalog.alter(&catalog.topic("a").unwrap(), |now| now.set("segment.ms", "7"), NOW)),
     ("add partitions", |catalog| catalog.add_partitions(&catalog.topic("a").unwrap(), 4, NOW)),
     ("create", |catalog| catalog.create(&[("new", TopicConfig::new())], NOW).map(drop)),
     ("ensure", |catalog| catalog.ensure("new", &TopicConfig::new(), Mismatch::Fail, NOW).map(drop)),
     ("reserve ids", |catalog| catalog.reserve_producer_ids(9, NOW).map(drop)),
+    ("allocate an id", |catalog| catalog.allocate_producer_id(NOW).map(drop)),
 ];
 
 fn append(topic: &TopicEntry, partition: usize, level: Durability) -> Result<u64> {
