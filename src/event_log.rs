@@ -12,8 +12,9 @@ use crate::error::Result;
 use crate::events::Events;
 use crate::group::check_name;
 use crate::handover::{self, HandoverOptions, HandoverReport};
-use crate::producer::{Producer, ProducerConfig};
+use crate::producer::{Producer, ProducerConfig, TransactionalProducer, check_id};
 use crate::snapshot::{self, Snapshot};
+use crate::transaction::TransactionalId;
 
 /// An open log directory. Cheap to clone, shared by any number of threads.
 ///
@@ -228,6 +229,48 @@ impl EventLog {
     /// A producer.
     pub fn producer_with(&self, config: ProducerConfig) -> Result<Producer> {
         Producer::new(&self.directory, config)
+    }
+
+    /// A producer of transactions, with default settings. Takes the transactional id: another producer that has it is fenced, and
+    /// what it has open is aborted.
+    ///
+    /// # Errors
+    /// `InvalidInput` for an empty id or one of more than 32,767 bytes; `Corrupt` or `Unsupported` if what `__transaction_state` says
+    /// of the id cannot be read; `StorageFull`, `Io`, `ReadOnly`, `Closed`.
+    pub fn transactional_producer(&self, id: &str) -> Result<TransactionalProducer> {
+        self.transactional_producer_with(id, ProducerConfig::new())
+    }
+
+    /// A producer of transactions. Of the configuration it goes by durability, compression, partitioner, `batch_bytes`,
+    /// `buffer_bytes` and `transaction_timeout`.
+    ///
+    /// # Errors
+    /// Those of [`transactional_producer`](Self::transactional_producer), and `InvalidInput` for a configuration that is none.
+    pub fn transactional_producer_with(
+        &self,
+        id: &str,
+        config: ProducerConfig,
+    ) -> Result<TransactionalProducer> {
+        TransactionalProducer::new(&self.directory, id, config)
+    }
+
+    /// The transactional ids that there are, sorted, by their last states in `__transaction_state`. A transaction of which nothing
+    /// is in the log yet is not to be seen in them. Kafka's counterpart is `kafka-transactions.sh list` with `describe`.
+    pub fn transactional_ids(&self) -> Result<Vec<TransactionalId>> {
+        self.directory.check_open()?;
+        self.directory.refresh()?;
+        self.directory.transactions().describe()
+    }
+
+    /// Aborts the open transaction of an id from outside. Its producer learns of it by [`Aborted`](crate::Error::Aborted), and can
+    /// begin another one. `false`: none is open. Kafka's counterpart is `kafka-transactions.sh abort`.
+    ///
+    /// # Errors
+    /// As [`Transaction::abort`](crate::Transaction::abort).
+    pub fn abort_transaction(&self, id: &str) -> Result<bool> {
+        self.directory.check_writable()?;
+        check_id(id)?;
+        self.directory.transactions().abort(id, self.directory.now().as_millis())
     }
 
     /// A consumer without a group, with default settings: [`Consumer::assign`] says what it reads.

@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySen
 use parking_lot::Mutex;
 
 use crate::clock::Timestamp;
+use crate::error::AbortCause;
 use crate::position::TopicPartition;
 
 /// Events one listener may leave waiting.
@@ -219,6 +220,49 @@ pub enum Event {
         from: u64,
         /// The partition's end, which is committed now.
         to: u64,
+    },
+    /// A transaction was aborted that its producer did not abort itself.
+    TransactionAborted {
+        /// The transactional id.
+        id: Box<str>,
+        /// Why.
+        cause: AbortCause,
+    },
+    /// When the log was opened there were transactions that no producer could end any more: those that were decided got their
+    /// markers, the others were aborted.
+    TransactionsDecided {
+        /// Transactions of which at least one partition got the marker that commits them.
+        committed: usize,
+        /// Transactions that were aborted.
+        aborted: usize,
+    },
+    /// When the log was opened a transaction was open, and what would decide it cannot be read. Readers of committed records wait
+    /// before it.
+    TransactionUndecided {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where it begins there.
+        first_offset: u64,
+    },
+    /// A transaction counts of which a part was lost: its records were not fsynced when the power failed, and its producer had not
+    /// asked for that. What is left of it is there.
+    TransactionTorn {
+        /// The transactional id.
+        id: Box<str>,
+        /// A partition in which records of it are missing.
+        partition: TopicPartition,
+        /// The log end offset of the partition.
+        log_end: u64,
+        /// Where the transaction's records had ended there.
+        expected_end: u64,
+    },
+    /// A transaction is decided, and a partition could not get its marker. Readers of committed records wait before it. It is tried
+    /// again, at the next open at the latest.
+    MarkersPending {
+        /// The transactional id.
+        id: Box<str>,
+        /// The failure, in words.
+        failure: Box<str>,
     },
     /// So many events were not reported because this listener did not take the ones before.
     Missed(u64),

@@ -457,7 +457,6 @@ fn transactions(data: &[u8]) {
         assert_eq!(bytes, data);
     }
     bytes.clear();
-    let _ = transaction_state::coordinated(data);
     let state = TransactionState::decode(data);
     assert_eq!(state.as_ref().map(|_| ()).map_err(|reason| *reason), transaction_state::check(data));
     // A compact text may be longer than one of version 0.

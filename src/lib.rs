@@ -32,6 +32,7 @@
 //! * [`file_format`]: what each file of a directory holds
 //! * [`EventLog`]: open, topics, close
 //! * [`Producer`], [`BufferedProducer`], [`Record`]: writing
+//! * [`TransactionalProducer`], [`Transaction`]: all or nothing
 //! * [`Consumer`], [`Records`], [`RecordView`]: reading
 //! * [`Topic`], [`Partition`], [`TopicConfig`]: what there is
 //! * [`inspect`]: looking into files
@@ -110,8 +111,8 @@ pub use directory::{
     RecoveryReport, SegmentInfo, Topic, WriteMode,
 };
 pub use error::{
-    Damage, DroppedRecords, Error, IoFailure, PoisonCause, Remedy, Result, SettingMismatch, StorageFailure,
-    TopicMismatch,
+    AbortCause, Damage, DroppedRecords, Error, IoFailure, PoisonCause, Remedy, Result, SettingMismatch,
+    StorageFailure, TopicMismatch,
 };
 pub use event_log::EventLog;
 pub use events::{Event, Events};
@@ -124,11 +125,12 @@ pub use handover::{
 pub use partition::{MissingRecords, PartitionRecovery};
 pub use position::{Position, TopicPartition};
 pub use producer::{
-    BatchMetadata, BufferedProducer, Partitioner, Producer, ProducerConfig, Record, RecordCopy,
-    RecordMetadata,
+    BatchMetadata, BufferedProducer, Committed, Partitioner, Processed, Producer, ProducerConfig, Record,
+    RecordCopy, RecordMetadata, Transaction, TransactionalProducer,
 };
 pub use snapshot::Snapshot;
 pub use sys::ignore_file_size_signal;
+pub use transaction::{TransactionState, TransactionalId};
 
 /// The examples of README are tests.
 #[cfg(doctest)]

@@ -151,18 +151,27 @@ pub struct Position {
     partition: TopicPartition,
     offset: u64,
     leader_epoch: Option<u32>,
+    metadata: Box<str>,
 }
 
 impl Position {
     /// The position before the record with this `offset`.
     pub fn new(of: impl Into<TopicPartition>, offset: u64) -> Self {
-        Self { partition: of.into(), offset, leader_epoch: None }
+        Self { partition: of.into(), offset, leader_epoch: None, metadata: Box::default() }
     }
 
     /// Adds the leader epoch of the record before the position, as Kafka's clients remember it.
     #[must_use]
     pub fn with_leader_epoch(mut self, epoch: u32) -> Self {
         self.leader_epoch = Some(epoch);
+        self
+    }
+
+    /// Adds what the committer wants to remember beside the offset: it comes back with the committed position. Of a text that is
+    /// not empty it allocates.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: impl Into<Box<str>>) -> Self {
+        self.metadata = metadata.into();
         self
     }
 
@@ -189,5 +198,10 @@ impl Position {
     /// The leader epoch of the record before this position, if it is known.
     pub fn leader_epoch(&self) -> Option<u32> {
         self.leader_epoch
+    }
+
+    /// What the committer wanted to remember. Empty if nothing.
+    pub fn metadata(&self) -> &str {
+        &self.metadata
     }
 }

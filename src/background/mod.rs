@@ -44,6 +44,7 @@ use crate::clock::{Clock, Moment, Pace};
 use crate::error::{Error, Result};
 use crate::group::{Coordinator, Deletions};
 use crate::partition::{BackgroundSync, MaintenanceRequest, PartitionContext, PreallocationRequest};
+use crate::transaction::Transactions;
 
 /// Where partitions and producers leave what is to be done, made before there is anything to look after.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ pub(crate) struct Subject {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) groups: Arc<Coordinator>,
     pub(crate) deletions: Arc<Deletions>,
+    pub(crate) transactions: Arc<Transactions>,
     /// How long committed positions are kept. `None`: for ever.
     pub(crate) offsets_retention: Option<Duration>,
     /// How long retention may take to notice what no roll and no deadline announces.

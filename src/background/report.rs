@@ -18,6 +18,10 @@ pub struct MaintenanceReport {
     pub bytes_deleted: u64,
     /// Committed positions that were forgotten, because they were too old.
     pub offsets_expired: usize,
+    /// Transactions that were aborted, because they were open for too long.
+    pub transactions_aborted: usize,
+    /// Transactional ids that were forgotten, because they were not used for a week.
+    pub transactional_ids_expired: usize,
     /// Compaction runs that came to their end. A partition with more keys than fit into the memory for it takes
     /// several.
     pub partitions_compacted: usize,

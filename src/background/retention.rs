@@ -108,7 +108,6 @@ struct RetentionPlan {
 /// Finds out where the log is to start so that the segments which are not kept lie below, and makes these ready to go.
 fn plan(partition: &Arc<Leader>, now: i64, stint: Stint) -> Result<RetentionPlan> {
     let retention = partition.retention();
-    partition.forget_idle_producers(now);
     let start = partition.has_below_start().then(|| partition.log_start());
     let mut plan = RetentionPlan { start, is_busy: false, next_due: None };
     if !retention.deletes && !partition.is_loaded() {

@@ -1,7 +1,7 @@
 //! The tasks, each done when it is due. A new one is a variant of [`Task`], its rank, and an arm of [`Tasks::do_task`].
 //!
-//! Within a round those of lesser rank are done first: retention of what has rolled → sealed segments → syncs → retention →
-//! committed positions → idle files → compaction → checkpoints. A call by hand looks for everything that could be due, and
+//! Within a round those of lesser rank are done first: retention of what has rolled → sealed segments → transactions → syncs → retention →
+//! committed positions, transactional ids → idle files → compaction → idle producers → checkpoints. A call by hand looks for everything that could be due, and
 //! does all of it. The thread wakes when something may be due, and does long tasks in slices, so that what is due meanwhile does not wait.
 
 use std::sync::{Arc, Weak};
@@ -37,8 +37,15 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
 /// The least time between two searches for what is to be compacted. Kafka's `log.cleaner.backoff.ms`.
 const COMPACTION_PAUSE: Duration = Duration::from_secs(15);
 
+/// How often it looks for transactional ids that were not used for long. Kafka's
+/// `transaction.remove.expired.transaction.cleanup.interval.ms`.
+const ID_EXPIRY_INTERVAL: Duration = Duration::from_secs(3600);
+
 /// How long sealed segments that retention by size is going to take are left unfinished, at least; twice as long at most.
 const SEALED_WAIT: Duration = Duration::from_secs(60);
+
+/// How often it looks for producers that were idle. Kafka's `producer.id.expiration.check.interval.ms`.
+const PRODUCER_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How long after its last sync a partition that is not appended to gives up its descriptor and map.
 const CLOSE_IDLE_AFTER: Duration = Duration::from_secs(60);
@@ -55,17 +62,23 @@ pub(super) enum Task {
     /// The same of segments that end at or before an offset and that retention was to take instead.
     FinishWaiting(Weak<Leader>, u64),
     Sync(SyncBy),
+    /// Aborts transactions that were open for too long, and writes markers that could not be written.
+    CheckTransactions,
     /// Continues through the batches of segments whose age is not known yet.
     RetainFurther,
     Retain,
     /// Forgets committed positions that are too old.
     ExpireOffsets,
+    /// Forgets transactional ids that were not used for long.
+    ExpireIds,
     /// Closes the file of a partition, if it was not appended to since it was synced.
     CloseIdle(Weak<Leader>),
     /// Closes files that are idle, of more partitions than may have theirs open.
     CloseSurplus(Arc<OpenFiles>),
     FindDirty,
     Compact,
+    /// Forgets producers that were idle for a day.
+    ForgetProducers,
     WriteCheckpoints,
 }
 
@@ -77,15 +90,18 @@ impl Task {
             Self::RetainRolled => 1,
             Self::FinishSealed(_) => 2,
             Self::FinishWaiting(..) => 3,
-            Self::Sync(_) => 4,
-            Self::RetainFurther => 5,
-            Self::Retain => 6,
-            Self::ExpireOffsets => 7,
-            Self::CloseIdle(_) => 8,
-            Self::CloseSurplus(_) => 9,
-            Self::FindDirty => 10,
-            Self::Compact => 11,
-            Self::WriteCheckpoints => 12,
+            Self::CheckTransactions => 4,
+            Self::Sync(_) => 5,
+            Self::RetainFurther => 6,
+            Self::Retain => 7,
+            Self::ExpireOffsets => 8,
+            Self::ExpireIds => 9,
+            Self::CloseIdle(_) => 10,
+            Self::CloseSurplus(_) => 11,
+            Self::FindDirty => 12,
+            Self::Compact => 13,
+            Self::ForgetProducers => 14,
+            Self::WriteCheckpoints => 15,
         }
     }
 
@@ -124,6 +140,8 @@ impl Tasks {
         if subject.offsets_retention.is_some() {
             schedule.add(now.after(EXPIRY_INTERVAL), Task::ExpireOffsets);
         }
+        schedule.add(now.after(ID_EXPIRY_INTERVAL), Task::ExpireIds);
+        schedule.add(now.after(PRODUCER_INTERVAL), Task::ForgetProducers);
         let compaction = Compaction::new(subject.compaction_memory);
         Self { schedule, rolled: Vec::new(), ageing: Vec::new(), retention_interval, compaction }
     }
@@ -164,6 +182,9 @@ impl Tasks {
         if of.pace.is_manual() {
             self.schedule.add(now, Task::Retain);
             self.schedule.add(now, Task::FindDirty);
+            self.schedule.add(now, Task::CheckTransactions);
+            self.schedule.add(now, Task::ExpireIds);
+            self.schedule.add(now, Task::ForgetProducers);
             if self.schedule.holds(&Task::ExpireOffsets) {
                 self.schedule.add(now, Task::ExpireOffsets);
             }
@@ -189,6 +210,7 @@ impl Tasks {
             }
             MaintenanceRequest::Sync(sync) => self.schedule.add(sync.due, Task::Sync(sync)),
             MaintenanceRequest::Retain => self.schedule_soon(now),
+            MaintenanceRequest::CheckTransactions(due) => self.schedule.add(due, Task::CheckTransactions),
             MaintenanceRequest::CloseSurplus(open_files) => {
                 self.schedule.add(now, Task::CloseSurplus(open_files));
             }
@@ -225,7 +247,10 @@ impl Tasks {
                 }
             }
             Task::Retain => self.retain_all(round),
+            Task::CheckTransactions => check_transactions(round),
             Task::ExpireOffsets => self.expire_offsets(round),
+            Task::ExpireIds => self.expire_ids(round),
+            Task::ForgetProducers => self.forget_producers(round),
             Task::CloseIdle(partition) => {
                 let Some(partition) = partition.upgrade() else { return };
                 let close = || partition.close_unless_used();
@@ -380,6 +405,22 @@ impl Tasks {
         round.done.report.offsets_expired += round.done.record(expired).unwrap_or(0);
     }
 
+    fn forget_producers(&mut self, round: &mut InRound<'_>) {
+        self.schedule.add(round.now.after(PRODUCER_INTERVAL), Task::ForgetProducers);
+        let Some(now) = round.time() else { return };
+        for partition in round.of.subject.catalog.settled_partitions() {
+            partition.forget_idle_producers(now);
+        }
+    }
+
+    fn expire_ids(&mut self, round: &mut InRound<'_>) {
+        self.schedule.add(round.now.after(ID_EXPIRY_INTERVAL), Task::ExpireIds);
+        let Some(now) = round.time() else { return };
+        let expire = || round.of.subject.transactions.expire(now);
+        let expired = round.of.attempts.attempt("forgetting transactional ids", None, expire);
+        round.done.report.transactional_ids_expired += round.done.record(expired).unwrap_or(0);
+    }
+
     fn find_dirty(&mut self, round: &mut InRound<'_>) {
         const TASK: &str = "looking for what is to be compacted";
         let Some(now) = round.time() else {
@@ -444,6 +485,16 @@ impl InRound<'_> {
     fn time(&mut self) -> Option<i64> {
         self.done.record(self.of.attempts.now(self.of.subject.clock.as_deref()))
     }
+}
+
+/// Ends transactions that were open for too long, whatever the clock does: the time is only that of their markers.
+fn check_transactions(round: &mut InRound<'_>) {
+    let now = round.time().unwrap_or(0);
+    let Background { attempts, subject, .. } = round.of;
+    let check = || subject.transactions.check(round.now, now);
+    let Some(checked) = attempts.unless_panicked("ending transactions", None, check) else { return };
+    round.done.report.transactions_aborted += checked.aborted;
+    subject.transactions.check_again(&checked);
 }
 
 /// How long until a time by the log's clock.

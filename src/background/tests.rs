@@ -14,6 +14,7 @@ use crate::clock::{Clock, Moment, Pace, Timestamp};
 use crate::events::{Announcer, Event, Events};
 use crate::group::{CommittedOffsets, Coordinator, Deletions};
 use crate::partition::BackgroundSync;
+use crate::transaction::Transactions;
 
 #[derive(Debug, Default)]
 struct PanicsAtWill(AtomicBool);
@@ -50,6 +51,7 @@ fn alone_checking(
     let offsets_retention = Some(Duration::from_secs(60));
     let subject = Subject {
         catalog: Arc::clone(&catalog),
+        transactions: Transactions::new(&catalog, &groups, &channels.context),
         groups,
         deletions,
         offsets_retention,
@@ -92,9 +94,9 @@ fn a_clock_that_panics_is_reported_and_what_does_not_need_it_is_done() {
     background.make_everything_due();
     let failed = background.run_tasks().unwrap_err();
     assert!(failed.to_string().contains("the clock that the log was opened with panicked"), "{failed}");
-    // Retention, expiry of committed positions, compaction.
+    // Retention, expiry of committed positions, of transactional ids and of producers, compaction.
     let reported = failures(&events);
-    assert_eq!(reported.len(), 3, "{reported:?}");
+    assert_eq!(reported.len(), 5, "{reported:?}");
     assert!(
         reported
             .iter()

@@ -32,7 +32,6 @@ impl Catalog {
 
     /// A producer id that was never assigned and never will be again, by no process and no broker. One in so many is a change of
     /// the metadata log, on disk before it returns.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the transactional producer"))]
     pub(crate) fn allocate_producer_id(&self, now: i64) -> Result<i64> {
         let mut changes = self.changes.lock();
         if let Some(id) = changes.producer_ids.next() {

@@ -24,6 +24,10 @@ pub(super) struct Assigned {
     pub(super) leaving: bool,
     /// What was committed last by this consumer, or found committed.
     pub(super) committed: Option<u64>,
+    /// Where this consumer began in it.
+    pub(super) began: u64,
+    /// The number of the claim by which it is the member's. 0: it is no member's.
+    pub(super) claim: u64,
     /// Where it begins, if that is to be committed before anything is returned.
     pub(super) begins_at: Option<u64>,
     pub(super) trouble: Trouble,

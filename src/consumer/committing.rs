@@ -39,13 +39,13 @@ impl Consumer {
         self.commit_positions(positions)
     }
 
-    fn positions_to_commit(&self) -> impl Iterator<Item = Result<(usize, Position)>> {
+    pub(super) fn positions_to_commit(&self) -> impl Iterator<Item = Result<(usize, Position)>> {
         let moved = self.assigned.iter().enumerate().filter(|(_, one)| one.has_moved() && !one.is_gone());
         moved.map(|(at, _)| Ok((at, self.within_bounds(at, self.position_at(at))?)))
     }
 
     /// Refuses a partition whose topic was deleted, if another topic has the name.
-    fn refuse_made_anew(&self, one: &Assigned) -> Result<()> {
+    pub(super) fn refuse_made_anew(&self, one: &Assigned) -> Result<()> {
         let (of, catalog) = (one.cursor.log().id(), self.directory.groups().catalog());
         if one.is_gone() && catalog.topic(of.topic()).is_some() { catalog.refuse_other(of) } else { Ok(()) }
     }
@@ -78,6 +78,15 @@ impl Consumer {
     /// ```
     pub fn commit_to(&mut self, to: impl IntoIterator<Item = Position>) -> Result<()> {
         self.directory.check_process()?;
+        let positions = self.checked_positions(to)?;
+        self.commit_positions(positions)
+    }
+
+    /// The positions that these are, with the places of their partitions.
+    pub(super) fn checked_positions(
+        &self,
+        to: impl IntoIterator<Item = Position>,
+    ) -> Result<Vec<(usize, Position)>> {
         let mut positions = BTreeMap::new();
         for position in to {
             let at = match self.find(position.topic_partition()) {
@@ -88,7 +97,7 @@ impl Consumer {
             let name = self.assigned.names()[at].clone();
             positions.insert(at, self.within_bounds(at, position.in_partition(name))?);
         }
-        self.commit_positions(positions.into_iter().collect())
+        Ok(positions.into_iter().collect())
     }
 
     fn not_ours(&self) -> Option<Error> {

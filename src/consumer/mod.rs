@@ -6,6 +6,7 @@
 
 mod assigned;
 mod committing;
+mod in_transaction;
 mod records;
 mod subscription;
 mod tailing;
@@ -138,8 +139,9 @@ impl Consumer {
         let Some(known) = before else { return self.begin(log, since) };
         self.know_transactions(&log)?;
         let cursor = self.cursor(log, known.cursor.offset());
-        let Assigned { paused, committed, begins_at, .. } = *known;
-        Ok(Assigned { cursor, paused, leaving: false, committed, begins_at, trouble: Trouble::default() })
+        let Assigned { paused, committed, begins_at, began, claim, .. } = *known;
+        let (leaving, trouble) = (false, Trouble::default());
+        Ok(Assigned { cursor, paused, leaving, committed, began, claim, begins_at, trouble })
     }
 
     /// Begins to read a partition: where its group has left off, or else where the configuration says.
@@ -155,7 +157,8 @@ impl Consumer {
         let begins_at = (committed.is_none() && is_kept).then_some(offset);
         let cursor = self.cursor(log, offset);
         let (paused, leaving, trouble) = (self.config.start_paused, false, Trouble::default());
-        Ok(Assigned { cursor, paused, leaving, committed, begins_at, trouble })
+        let claim = self.subscription.as_ref().map_or(0, |of| of.member().claim_of(cursor.log().id()));
+        Ok(Assigned { cursor, paused, leaving, committed, began: offset, claim, begins_at, trouble })
     }
 
     /// Where a partition begins of which nothing is committed.
@@ -376,6 +379,39 @@ impl Consumer {
             let end = readable_end(bounds, config);
             Ok(found.map_or(end, |found| found.min(end)))
         })
+    }
+
+    /// Seeks back to what the group has committed, in every assigned partition; where nothing is committed, to where this consumer
+    /// began in it. For a loop that commits by a [`Transaction`](crate::Transaction), after one that was not committed: what it was
+    /// about is returned again. Kafka's clients leave that to the program.
+    ///
+    /// # Errors
+    /// `InvalidInput` without a group; what reading the committed positions gives. Then no position has changed.
+    pub fn seek_to_committed(&mut self) -> Result<()> {
+        self.directory.check_process()?;
+        let Some(group) = &self.config.group else {
+            let reason = "the consumer has no group; name one when it is made";
+            return Err(Error::invalid("seek_to_committed", reason));
+        };
+        let offsets = self.directory.groups().offsets();
+        let committed = |one: &Assigned| {
+            let found = offsets.get(group, one.cursor.log().id())?;
+            Ok(found.map_or(one.began, |found| found.offset))
+        };
+        let committed = self.assigned.iter().map(committed).collect::<Result<Vec<_>>>()?;
+        for (one, offset) in self.assigned.iter_mut().zip(committed) {
+            one.seek(offset);
+        }
+        Ok(())
+    }
+
+    /// Back to these offsets, in the partitions that are still this consumer's.
+    pub(crate) fn rewind(&mut self, to: &[(TopicPartition, u64)]) {
+        for (of, offset) in to {
+            if let Some(at) = self.assigned.place_of(of) {
+                self.assigned[at].seek(*offset);
+            }
+        }
     }
 
     /// All partitions or, on an error, none.

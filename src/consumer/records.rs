@@ -114,6 +114,19 @@ impl Records {
         !self.is_empty() || self.news.is_some()
     }
 
+    /// Where the poll began to read, in each partition that it has records of.
+    pub(crate) fn starts(&self) -> Vec<(TopicPartition, u64)> {
+        let mut starts: Vec<(TopicPartition, u64)> = Vec::new();
+        for chunk in &self.chunks {
+            if starts.last().is_none_or(|(of, _)| *of != chunk.partition)
+                && starts.iter().all(|(of, _)| *of != chunk.partition)
+            {
+                starts.push((chunk.partition.clone(), chunk.from));
+            }
+        }
+        starts
+    }
+
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.count

@@ -301,6 +301,11 @@ impl Consumer {
         for partition in claimed {
             let topic = self.directory.groups().catalog().topic_of(&partition).ok();
             let log = topic.and_then(|topic| topic.partitions().get(partition.partition()).cloned());
+            if log.as_ref().is_some_and(|log| self.is_position_pending(log.id())) {
+                // The end of the transaction wakes this consumer.
+                unopened.push(partition);
+                continue;
+            }
             match log.map(|log| self.begin(log, None)).transpose() {
                 Ok(one) => begun.extend(one),
                 // Deleted: a later poll announces it.

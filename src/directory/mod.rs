@@ -49,10 +49,13 @@ use crate::group::{CommittedOffsets, Coordinator, Deletions};
 use crate::partition::Leader;
 use crate::position::TopicPartition;
 use crate::sys::{Birth, DirectoryLock, Disk, Purpose, Spending, checksum, wall_clock};
+use crate::transaction::Transactions;
 use crate::wait::Sleepers;
 
 /// What a broker writes; only that the file is there matters.
 const MARKER_TEXT: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
+/// The same over a directory in which transactions may be open.
+const MARKER_OF_COPY: &[u8] = br#"{"version":0,"brokerEpoch":-2}"#;
 
 /// An open directory.
 // One type: open and close are an order over all of these, and each handle asks for some of them.
@@ -66,6 +69,7 @@ pub(crate) struct OpenDirectory {
     catalog: Arc<Catalog>,
     groups: Arc<Coordinator>,
     deletions: Arc<Deletions>,
+    transactions: Arc<Transactions>,
     recovery: RecoveryReport,
     producers: BufferedProducers,
     events: Announcer,
@@ -107,6 +111,7 @@ impl OpenDirectory {
         options.validate()?;
         let birth = Birth::now();
         let claimed = Claimed::claim(path, &options)?;
+        let closed_by_us = claimed.was_closed_by_us();
         let Claimed { dir, clean, .. } = &claimed;
         let _spending = dir.disk().spend(Purpose::Positions);
         let manual = options.maintenance == Maintenance::Manual;
@@ -138,6 +143,10 @@ impl OpenDirectory {
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
         let (reported, clock) = (events.clone(), options.clock.clone());
         let groups = Coordinator::new(Arc::clone(&catalog), offsets, reported, pace.clone(), clock);
+        let transactions = Transactions::new(&catalog, &groups, &channels.context);
+        if !closed_by_us {
+            transactions.decide_at_open(now);
+        }
         if !clean {
             groups.clamp_committed(now)?;
         }
@@ -148,6 +157,7 @@ impl OpenDirectory {
             catalog: Arc::clone(&catalog),
             groups: Arc::clone(&groups),
             deletions: Arc::clone(&deletions),
+            transactions: Arc::clone(&transactions),
             offsets_retention: options.offsets_retention,
             retention_check_interval: options.retention_check_interval,
             clock: options.clock.clone(),
@@ -162,6 +172,7 @@ impl OpenDirectory {
             catalog,
             groups,
             deletions,
+            transactions,
             recovery,
             producers: BufferedProducers::new(linger),
             events,
@@ -177,6 +188,16 @@ impl OpenDirectory {
     pub(crate) fn catalog(&self) -> Result<&Catalog> {
         self.check_open()?;
         Ok(&self.catalog)
+    }
+
+    /// The time now, also while a panic of the user's clock unwinds.
+    pub(crate) fn now_unless_panicked(&self) -> Timestamp {
+        self.clock.now_unless_panicked()
+    }
+
+    /// The transactional ids.
+    pub(crate) fn transactions(&self) -> &Arc<Transactions> {
+        &self.transactions
     }
 
     /// The groups and what they have committed.
@@ -424,15 +445,18 @@ impl OpenDirectory {
         let _spending = self.dir.disk().spend(Purpose::Positions);
         // While what was committed can still be taken back.
         // A clock of the user's that panics must not keep the rest from being done.
-        let mut outcome = self.deletions.finish(self.clock.now_unless_panicked().as_millis());
+        let now = self.clock.now_unless_panicked().as_millis();
+        let mut outcome = self.deletions.finish(now);
+        let are_ended = self.transactions.close(now);
         outcome = outcome.and(closing::close_all(self.dir.disk(), &self.catalog.partitions(), with_threads));
         outcome = outcome.and(self.catalog.close());
         outcome = outcome.and(self.catalog.write_log_starts());
         outcome = outcome.and(self.catalog.write_cleaned());
         outcome = outcome.and(self.catalog.write_recovery_points());
-        if outcome.is_ok() && self.recovery.is_complete() {
+        if outcome.is_ok() && self.recovery.is_complete() && are_ended {
             let settled = self.dir.sync();
-            outcome = settled.and_then(|()| write_clean_marker(&self.dir));
+            let text = if self.transactions.are_some_left() { MARKER_OF_COPY } else { MARKER_TEXT };
+            outcome = settled.and_then(|()| write_marker(&self.dir, text));
         }
         presence.end(self.dir.disk());
         drop(lock);
@@ -442,9 +466,13 @@ impl OpenDirectory {
     }
 }
 
-/// Says that everything in a directory is exact and on disk.
+/// Says that everything in a copy is exact and on disk. Transactions may be open in it.
 pub(crate) fn write_clean_marker(dir: &LogDir) -> Result<()> {
-    dir.disk().replace(&dir.path(CLEAN_MARKER), MARKER_TEXT)?;
+    write_marker(dir, MARKER_OF_COPY)
+}
+
+fn write_marker(dir: &LogDir, text: &[u8]) -> Result<()> {
+    dir.disk().replace(&dir.path(CLEAN_MARKER), text)?;
     dir.sync()
 }
 
@@ -455,6 +483,7 @@ impl OpenDirectory {
         std::mem::forget(self.running.get_mut().take());
         // One more that hold them than there ever will be: the last one to go drops nothing.
         std::mem::forget((Arc::clone(&self.catalog), Arc::clone(&self.groups), self.events.clone()));
+        std::mem::forget(Arc::clone(&self.transactions));
         self.producers.forget();
         self.tailing.forget();
     }

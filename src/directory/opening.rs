@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{OpenOptions, ReadMode, WriteMode};
+use super::{MARKER_TEXT, OpenOptions, ReadMode, WriteMode};
 use crate::catalog::{self, log_dir::LogDir};
 use crate::error::Result;
 use crate::format::file_names::CLEAN_MARKER;
@@ -39,6 +39,11 @@ impl Claimed {
         let clean = disk.remove_file(&root.join(CLEAN_MARKER))?;
         disk.sync_directory(&root)?;
         Ok(Self { dir: LogDir::new(root, disk), lock, clean, marker })
+    }
+
+    /// Whether the log was closed by this program, which leaves no transaction open.
+    pub(super) fn was_closed_by_us(&self) -> bool {
+        self.clean && self.marker.as_deref() == Some(MARKER_TEXT)
     }
 
     /// Puts the marker back. No partition was opened, so what it says of them is as true as before.

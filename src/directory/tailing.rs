@@ -23,6 +23,7 @@ use crate::partition::LiveWatch;
 use crate::sys::disk::{self, Stamp, kind_of};
 use crate::sys::root::open_root;
 use crate::sys::{Birth, Disk, EntryKind, wall_clock};
+use crate::transaction::Transactions;
 use crate::wait::Sleepers;
 
 /// Who reads without end looks this often whether topics were made or deleted.
@@ -76,6 +77,7 @@ impl OpenDirectory {
         let offsets = CommittedOffsets::new(Arc::clone(&catalog), events.clone(), options.offsets_partitions);
         let groups = Coordinator::new(Arc::clone(&catalog), offsets, events.clone(), Pace::default(), None);
         let deletions = Arc::new(Deletions::new(&catalog, &groups, events, true));
+        let transactions = Transactions::new(&catalog, &groups, &idle.context);
         idle.context.events.opened();
         Ok(Arc::new(Self {
             dir,
@@ -85,6 +87,7 @@ impl OpenDirectory {
             catalog,
             groups,
             deletions,
+            transactions,
             recovery,
             producers: BufferedProducers::new(idle.linger),
             events: idle.context.events,

@@ -7,6 +7,34 @@ use std::{error, fmt, io};
 use super::Error;
 use crate::position::{Position, TopicPartition};
 
+/// Why a transaction was aborted that its producer did not abort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AbortCause {
+    /// It was open for longer than [`ProducerConfig::transaction_timeout`](crate::ProducerConfig::transaction_timeout).
+    Timeout,
+    /// [`EventLog::abort_transaction`](crate::EventLog::abort_transaction), or the same by the program.
+    Outside,
+    /// Another producer took the transactional id.
+    Fenced,
+    /// A part of it could not be written, as an earlier call has said.
+    Failed,
+    /// The log was closed.
+    Closed,
+}
+
+impl fmt::Display for AbortCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "it was open for longer than its producer's transaction_timeout",
+            Self::Outside => "it was asked for from outside",
+            Self::Fenced => "another producer took the transactional id",
+            Self::Failed => "a part of it could not be written",
+            Self::Closed => "the log was closed",
+        })
+    }
+}
+
 /// A topic that exists with other settings than [`ensure_topic`](crate::EventLog::ensure_topic) was called with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -10,7 +10,8 @@ use std::{fmt, io};
 use crate::position::Position;
 
 pub use self::details::{
-    Damage, DroppedRecords, IoFailure, PoisonCause, SettingMismatch, StorageFailure, TopicMismatch,
+    AbortCause, Damage, DroppedRecords, IoFailure, PoisonCause, SettingMismatch, StorageFailure,
+    TopicMismatch,
 };
 
 /// What every fallible function of this crate returns.
@@ -161,6 +162,23 @@ pub enum Error {
         /// The group's name.
         group: Box<str>,
     },
+    /// Another producer has taken the transactional id, and this one's transaction was aborted. Nothing of it counts, and this
+    /// producer writes nothing any more: make one anew, if the other is to be fenced in turn.
+    #[error("another producer has the transactional id {id:?} now; make the producer anew to fence that one")]
+    ProducerFenced {
+        /// The transactional id.
+        id: Box<str>,
+    },
+    /// The transaction was aborted, and not by its producer. Nothing of it counts. The producer can begin another one.
+    #[error(
+        "the transaction of {id:?} was aborted: {cause}; nothing of it counts, and another one can be begun"
+    )]
+    Aborted {
+        /// The transactional id.
+        id: Box<str>,
+        /// Why.
+        cause: AbortCause,
+    },
     /// A write or fsync failed, in this call or an earlier one. The partition refuses appends until the log is reopened. What the
     /// failed call wrote may or may not be there then; later calls wrote nothing.
     ///
@@ -204,6 +222,8 @@ pub enum Remedy {
     Retry,
     /// Poll again, which joins the group anew if need be; nothing was written.
     Rejoin,
+    /// Make the producer anew; nothing of its transaction counts.
+    Renew,
     /// Open the log anew; the outcome of the failed write is known only then.
     Reopen,
     /// A file, a device or a permission needs attention.
@@ -234,7 +254,9 @@ impl Error {
             Self::Locked { .. }
             | Self::StorageFull(_)
             | Self::GroupNotEmpty { .. }
-            | Self::Conflict { .. } => Remedy::Retry,
+            | Self::Conflict { .. }
+            | Self::Aborted { .. } => Remedy::Retry,
+            Self::ProducerFenced { .. } => Remedy::Renew,
             Self::FencedGeneration { .. } => Remedy::Rejoin,
             Self::Poisoned(_) | Self::Replaced { .. } | Self::Forked | Self::Closed => Remedy::Reopen,
             Self::Corrupt(_) | Self::Unsupported(_) | Self::Io(_) => Remedy::Inspect,

@@ -41,11 +41,11 @@ pub(crate) struct Placed {
 /// A finished batch, ready for a log to fill in offset and epoch. Borrowed from its builder.
 #[derive(Debug)]
 pub(crate) struct FinishedBatch<'a> {
-    bytes: &'a mut Vec<u8>,
-    records: u32,
-    offsets: u32,
-    max_timestamp: i64,
-    is_of_producer: bool,
+    pub(super) bytes: &'a mut Vec<u8>,
+    pub(super) records: u32,
+    pub(super) offsets: u32,
+    pub(super) max_timestamp: i64,
+    pub(super) is_of_producer: bool,
 }
 
 impl Default for BatchBuilder {

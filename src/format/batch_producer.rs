@@ -16,7 +16,6 @@ impl BatchProducer {
     pub(crate) const NONE: Self = Self { id: -1, epoch: -1, base_sequence: -1, attributes: 0 };
 
     /// Of records of a transaction, the first of which is the producer's number `base_sequence` in this partition and epoch.
-    #[cfg_attr(not(test), expect(dead_code, reason = "transactions of our own come with their coordinator"))]
     pub(crate) fn transactional(id: i64, epoch: i16, base_sequence: i32) -> Self {
         Self { id, epoch, base_sequence, attributes: TRANSACTIONAL }
     }

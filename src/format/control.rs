@@ -75,7 +75,6 @@ impl ControlRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Aborted,
-    #[cfg_attr(not(test), expect(dead_code, reason = "transactions of our own come with their coordinator"))]
     Committed,
 }
 

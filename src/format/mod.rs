@@ -31,6 +31,8 @@ pub(crate) mod raw_record;
 pub(crate) mod record;
 pub(crate) mod rewrite;
 pub(crate) mod schema;
+pub(crate) mod sealed_batch;
+pub(crate) mod transaction_ends;
 pub(crate) mod transaction_index;
 pub(crate) mod transaction_state;
 mod usual_record;

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
+use super::Malformed;
 use super::varint::Input;
 use super::wire::{push_count, push_i8, push_i16, push_i32, push_i64, push_str};
-use super::{Malformed, schema};
 use crate::position::TopicPartition;
 
 /// What is noted of a transactional id: its producer, and its transaction if one is under way.
@@ -49,14 +49,6 @@ pub(crate) enum TransactionStatus {
     PrepareEpochFence,
 }
 
-/// Which producer a state is about, whatever its version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Coordinated {
-    pub(crate) producer_id: i64,
-    /// Whether a transaction is under way, so that a coordinator will end it.
-    pub(crate) is_open: bool,
-}
-
 const KEY_VERSION: i16 = 0;
 const WRITTEN: i16 = 0;
 const FLEXIBLE: i16 = 1;
@@ -82,14 +74,6 @@ pub(crate) fn push_key(id: &str, to: &mut Vec<u8>) -> Result<(), Malformed> {
     let start = to.len();
     push_i16(KEY_VERSION, to);
     push_str(id, to).inspect_err(|_| to.truncate(start))
-}
-
-/// Reads of a value of any version what is in all.
-pub(crate) fn coordinated(value: &[u8]) -> Result<Coordinated, Malformed> {
-    let fields = schema::transaction_state(value)?;
-    let status = TransactionStatus::of(fields.the_int("transactionStatus")?);
-    let is_open = status.is_some_and(TransactionStatus::is_open);
-    Ok(Coordinated { producer_id: fields.the_int("producerId")?, is_open })
 }
 
 /// Refuses a value that [`TransactionState::decode`] refuses, without making anything of it: each state that is written is

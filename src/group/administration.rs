@@ -115,13 +115,17 @@ impl Coordinator {
             Ok(position.clone().in_partition(log.id().clone()))
         };
         let to = to.iter().map(in_log).collect::<Result<Vec<_>>>()?;
+        self.offsets().refuse_pending(group)?;
         self.commit_standalone(group, &to, self.stored_since(group)?, now, Durability::Buffered)
     }
 
     /// Forgets committed positions of a group without members.
     pub(crate) fn remove_committed(&self, group: &str, of: &[TopicPartition], now: i64) -> Result<()> {
         check_name(group)?;
-        self.while_empty(group, || self.offsets().remove(group, of, now))
+        self.while_empty(group, || {
+            self.offsets().refuse_pending(group)?;
+            self.offsets().remove(group, of, now)
+        })
     }
 
     /// After an unclean stop: lowers committed positions that lie past the end of what survived.
@@ -150,7 +154,10 @@ impl Coordinator {
         if !self.exists(group)? {
             return Err(Error::not_found("group", group));
         }
-        self.while_empty(group, || self.offsets().delete_group(group, now))
+        self.while_empty(group, || {
+            self.offsets().refuse_pending(group)?;
+            self.offsets().delete_group(group, now)
+        })
     }
 }
 

@@ -322,8 +322,13 @@ impl LiveGroup {
 }
 
 impl State {
+    /// Has all members reconcile.
+    pub(super) fn mark_all_pending(&self) {
+        self.member_states.values().for_each(|shared| shared.mark_pending());
+    }
+
     /// The group's record. It names no members: those of a process that is gone are not to be waited for.
-    fn record(&self) -> GroupMetadata {
+    pub(super) fn record(&self) -> GroupMetadata {
         self.since.record_in(GroupMetadata {
             protocol_type: PROTOCOL_TYPE.to_owned(),
             generation: i32::try_from(self.membership.generation()).unwrap_or(0),
@@ -366,6 +371,10 @@ impl MemberState {
 impl GroupMember {
     pub(crate) fn sleepers(&self) -> &Sleepers {
         &self.shared.sleepers
+    }
+
+    pub(super) fn id(&self) -> &Arc<str> {
+        &self.id
     }
 
     /// Whether reconciling would change something. One load.

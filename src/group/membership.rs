@@ -26,7 +26,17 @@ pub(crate) struct Membership {
     /// Topics that any member subscribes to or still reads, as far as they exist.
     topics: BTreeMap<Arc<str>, Known>,
     members: BTreeMap<Arc<str>, Member>,
-    owners: HashMap<TopicPartition, Arc<str>>,
+    owners: HashMap<TopicPartition, Owner>,
+    /// How often partitions were claimed.
+    claims: u64,
+}
+
+/// Who owns a partition.
+#[derive(Debug, Clone)]
+struct Owner {
+    member: Arc<str>,
+    /// Its number among all claims of the group: another one if the partition was another's in between.
+    claim: u64,
 }
 
 /// What is known of a topic.
@@ -84,7 +94,12 @@ impl Membership {
     }
 
     pub(crate) fn owner(&self, of: &TopicPartition) -> Option<&Arc<str>> {
-        self.owners.get(of)
+        self.owners.get(of).map(|owner| &owner.member)
+    }
+
+    /// The claim by which a member owns a partition. `None`: it does not.
+    pub(crate) fn claim_of(&self, member: &str, of: &TopicPartition) -> Option<u64> {
+        self.owners.get(of).filter(|owner| *owner.member == *member).map(|owner| owner.claim)
     }
 
     /// Takes a member in. The first one's assignor is the group's. `topics` is sorted; `known` looks a topic up by name.
@@ -176,7 +191,8 @@ impl Membership {
         change.kept.sort_unstable();
         for partition in member.target.difference(&member.owned) {
             if !self.owners.contains_key(partition) {
-                self.owners.insert(partition.clone(), Arc::clone(id));
+                self.claims += 1;
+                self.owners.insert(partition.clone(), Owner { member: Arc::clone(id), claim: self.claims });
                 let known = self.topics.get(partition.topic());
                 let topic_id = known.map_or(Uuid::ZERO, |known| known.id);
                 change.claimed.push(partition.clone().of_topic(*topic_id.as_bytes()));

@@ -5,6 +5,7 @@
 //! | [`membership`] | one group's members, and the way to a new assignment: a pure value |
 //! | [`assignor`] | Kafka's rules for dealing partitions out: pure functions |
 //! | [`beginning`] | where partitions begin that have no committed position |
+//! | [`claims`] | positions that transactions commit |
 //! | [`coordinator`] | the groups of an open directory, and the members of each |
 //! | [`registry`] | which groups there are, and the order of locks |
 //! | [`offsets`] | committed positions, kept in `__consumer_offsets` |
@@ -14,6 +15,7 @@
 mod administration;
 mod assignor;
 mod beginning;
+mod claims;
 mod coordinator;
 mod deletions;
 mod describe;
@@ -25,6 +27,7 @@ mod tests;
 
 pub(crate) use administration::refuse_beyond_end;
 pub(crate) use beginning::Since;
+pub(crate) use claims::GroupCommit;
 pub(crate) use coordinator::{Coordinator, GroupMember, check_name};
 pub(crate) use deletions::Deletions;
 pub use describe::{GroupDescription, GroupPartition, GroupState, MemberDescription};

@@ -9,7 +9,7 @@
 //! | [`options`] | which broker, and where it listens |
 //! | [`obstacle`] | what keeps it from starting |
 //! | [`warning`] | what it would do that may surprise |
-//! | [`transactions`] | which open transactions no coordinator will end |
+//! | [`transactions`] | which transactions are open |
 //! | [`properties`] | what to start it with |
 //! | [`report`] | what was done |
 
@@ -47,7 +47,7 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
         return Err(Error::invalid("handover", reason));
     }
     let now = directory.now().as_millis();
-    let found = transactions::find(catalog)?;
+    let found = transactions::find(directory)?;
     let next_producer_id = found.highest_producer_id.map_or(0, |highest| highest.saturating_add(1));
     let raises = next_producer_id > catalog.next_producer_id();
     let warnings = warning::find(directory, now)?;
@@ -57,8 +57,8 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
         kafka: options.kafka,
         dry_run: options.dry_run,
         server_properties: properties::of(directory, options)?,
-        aborted: found.hanging.iter().map(|one| one.transaction.clone()).collect(),
-        left_to_the_broker: found.left_to_broker,
+        aborted: found.ours,
+        left_to_the_broker: found.left,
         next_producer_id: raises.then_some(next_producer_id),
         recommitted: offsets.expiring(soon, retention)?.into_iter().map(RecommittedOffset::of).collect(),
         obstacles,
@@ -66,9 +66,6 @@ pub(crate) fn hand_over(directory: &Arc<OpenDirectory>, options: &HandoverOption
     };
     if options.dry_run {
         return Ok(report);
-    }
-    for one in &found.hanging {
-        unless_deleted(one.log.abort(one.open, now))?;
     }
     catalog.reserve_producer_ids(next_producer_id, now)?;
     offsets.recommit(soon, retention, now)?;

@@ -3,8 +3,10 @@
 use super::{KeyedLog, Replay};
 use crate::config::Durability;
 use crate::error::{Error, Result};
-use crate::format::batch::BatchBuilder;
-use crate::format::record::RecordFields;
+use crate::format::batch::{BatchBuilder, FinishedBatch};
+use crate::format::batch_producer::BatchProducer;
+use crate::format::control::{EndMarker, marker};
+use crate::format::record::{Header, RecordFields};
 use crate::partition::{AppendAt, AppendRequest, Appended, Cursor};
 use crate::sys::Purpose;
 
@@ -17,6 +19,11 @@ const MAX_ATOMIC_BYTES: usize = 64 << 20;
 pub(crate) trait Entry {
     /// Appends key and value to the buffers, which are empty. `false`: a tombstone, and `value` is not used.
     fn encode(&self, key: &mut Vec<u8>, value: &mut Vec<u8>) -> Result<bool>;
+
+    /// A header of the record.
+    fn header(&self) -> Option<Header<'_>> {
+        None
+    }
 }
 
 /// How records are written.
@@ -29,6 +36,8 @@ pub(crate) struct WriteOptions {
     pub(crate) durability: Durability,
     /// All records are written or none: in one batch, whatever the topic's limit.
     pub(crate) atomic: bool,
+    /// Of which producer's transaction they are. Then they are one batch.
+    pub(crate) producer: BatchProducer,
 }
 
 /// What appending needs. Keeps its buffers.
@@ -66,7 +75,8 @@ impl<S: Replay> KeyedLog<S> {
                 writer.tombstones_end = None;
             }
             let Writer { batch, key, value, .. } = &*writer;
-            let fields = RecordFields { key: Some(key), value: has_value.then_some(value), headers: &[] };
+            let (header, value) = (entry.header(), has_value.then_some(&**value));
+            let fields = RecordFields { key: Some(key), value, headers: header.as_slice() };
             let measured = batch.measure(&fields, options.now);
             let bytes = batch.bytes_with(&measured);
             if bytes > limit && options.atomic {
@@ -75,7 +85,7 @@ impl<S: Replay> KeyedLog<S> {
             if bytes > limit && !batch.is_empty() {
                 end = Some(self.append(writer, options)?);
             }
-            writer.push(has_value, options.now);
+            writer.push(has_value, header, options.now);
         }
         if !writer.batch.is_empty() {
             end = Some(self.append(writer, options)?);
@@ -93,8 +103,33 @@ impl<S: Replay> KeyedLog<S> {
 
     fn append(&self, writer: &mut Writer, options: WriteOptions) -> Result<u64> {
         writer.batch.set_append_time(options.append_time.then_some(options.now));
+        writer.batch.set_producer(options.producer);
         // It was not empty.
-        let Some(mut batch) = writer.batch.finish() else { return Err(Error::Closed) };
+        let Some(batch) = writer.batch.finish() else { return Err(Error::Closed) };
+        let end = self.append_finished(batch, options)?;
+        if !matches!(options.durability, Durability::Buffered) {
+            writer.sync_requested = end;
+        }
+        writer.batch.clear(KEEP_BYTES);
+        Ok(end)
+    }
+
+    /// Ends the transaction of a producer here. Returns the offset after the marker. The caller holds `writer`.
+    pub(crate) fn end_transaction(
+        &self,
+        writer: &mut Writer,
+        end: EndMarker,
+        options: WriteOptions,
+    ) -> Result<u64> {
+        let _spending = self.log.spend(Purpose::Positions);
+        // It has a record.
+        let Some(batch) = marker(&mut writer.batch, end, options.now) else { return Err(Error::Closed) };
+        let end = self.append_finished(batch, options);
+        writer.batch.clear(KEEP_BYTES);
+        end
+    }
+
+    fn append_finished(&self, mut batch: FinishedBatch<'_>, options: WriteOptions) -> Result<u64> {
         let (durability, indivisible) = (options.durability, options.atomic);
         let request = AppendRequest { batch: &mut batch, place: AppendAt::End, durability, indivisible };
         let Appended { base_offset: base, next_offset: end } = self.log.leader()?.append(request)?;
@@ -102,10 +137,6 @@ impl<S: Replay> KeyedLog<S> {
             // What was encoded here can be decoded.
             state.apply(&batch, base, &mut |_| ());
         }
-        if !matches!(options.durability, Durability::Buffered) {
-            writer.sync_requested = end;
-        }
-        writer.batch.clear(KEEP_BYTES);
         Ok(end)
     }
 }
@@ -117,9 +148,9 @@ impl Writer {
     }
 
     /// Adds the record that was encoded last.
-    fn push(&mut self, has_value: bool, now: i64) {
+    fn push(&mut self, has_value: bool, header: Option<Header<'_>>, now: i64) {
         let value = has_value.then_some(&*self.value);
-        let fields = RecordFields { key: Some(&self.key), value, headers: &[] };
+        let fields = RecordFields { key: Some(&self.key), value, headers: header.as_slice() };
         let measured = self.batch.measure(&fields, now);
         self.batch.push(&fields, measured, now);
     }

@@ -34,6 +34,8 @@ pub(crate) enum MaintenanceRequest {
     Retain,
     /// More partitions have their files open than should.
     CloseSurplus(Arc<OpenFiles>),
+    /// A transaction may have been open for too long at this moment, or a marker is to be tried again.
+    CheckTransactions(Moment),
 }
 
 /// A sync that is to begin at a moment.
@@ -126,6 +128,14 @@ impl PartitionContext {
         if let Some(maintenance) = &self.maintenance {
             // Without the thread the log is being closed, which closes all files.
             let _ = maintenance.send(MaintenanceRequest::CloseSurplus(Arc::clone(&self.open_files)));
+        }
+    }
+
+    /// Has transactions checked at this moment.
+    pub(crate) fn check_transactions(&self, due: Moment) {
+        if let Some(maintenance) = &self.maintenance {
+            // Without the thread the log is being closed, which ends all transactions.
+            let _ = maintenance.send(MaintenanceRequest::CheckTransactions(due));
         }
     }
 

@@ -50,11 +50,15 @@ pub(super) struct Marks {
     pub(super) durable_end: AtomicU64,
     /// The same, and indexes are in their final form.
     pub(super) recovery_point: AtomicU64,
+    /// What lies from here on has to be found at the next open, though it is on disk: no checkpoint and no compaction passes it.
+    held_from: AtomicU64,
 }
 
 impl Marks {
     fn new(recovery_point: u64) -> Self {
-        Self { durable_end: AtomicU64::new(recovery_point), recovery_point: AtomicU64::new(recovery_point) }
+        let [durable_end, recovery_point, held_from] =
+            [recovery_point, recovery_point, u64::MAX].map(AtomicU64::new);
+        Self { durable_end, recovery_point, held_from }
     }
 
     /// What loading found. `next_offset`: where the log ends. After an unclean stop what lies past the recovery point was
@@ -108,6 +112,16 @@ impl PartitionCore {
 
     pub(crate) fn id(&self) -> &TopicPartition {
         &self.id
+    }
+
+    /// The id of its topic.
+    pub(crate) fn topic_id(&self) -> [u8; 16] {
+        *self.topic_id.as_bytes()
+    }
+
+    /// The recovery point that the open has found: what lies past it was gone through.
+    pub(crate) fn recovery_point_at_open(&self) -> u64 {
+        self.evidence.checkpointed().recovery_point.unwrap_or(0)
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -174,8 +188,17 @@ impl PartitionCore {
 
     /// What the checkpoint of recovery points is to say; `None` if there is nothing on disk to speak of.
     pub(crate) fn recovery_point(&self) -> Option<u64> {
-        let point = self.marks.recovery_point.load(Ordering::Relaxed);
+        let point = self.marks.recovery_point.load(Ordering::Relaxed).min(self.held_from());
         (point > 0 || self.evidence.checkpointed().recovery_point.is_some()).then_some(point)
+    }
+
+    /// From this offset on nothing is compacted, and the next open goes through the batches; `u64::MAX` for none.
+    pub(crate) fn hold_from(&self, offset: u64) {
+        self.marks.held_from.store(offset, Ordering::Release);
+    }
+
+    pub(super) fn held_from(&self) -> u64 {
+        self.marks.held_from.load(Ordering::Acquire)
     }
 
     /// Goes by other settings from now on.

@@ -56,7 +56,7 @@ impl<T> Lock<T> {
         self.guard(self.value.lock())
     }
 
-    /// The same while locks of the same rank are held, of other partitions. Only one thread at a time may do this.
+    /// The same while locks of the same rank are held, of partitions that come before this one.
     pub(super) fn lock_beside_others(&self) -> Guard<'_, T> {
         #[cfg(debug_assertions)]
         held::check_beside(self.rank);

@@ -39,7 +39,8 @@
 //! | 11 | `writer.preallocation` | the next segment's file is made or taken |
 //! | 12 | what waits to be finished | the queue is changed |
 //!
-//! Only a snapshot holds several of 5 at once, of one snapshot at a time ([`point`]). The other
+//! A snapshot ([`point`]) and an append to several partitions ([`writer::together`]) hold several of 5 at once, waiting for them in
+//! the order of the partitions. The other
 //! locks have no rank, for they are leaves: under none of them a listed one is taken.
 //!
 //! | lock without rank | held for |
@@ -104,6 +105,7 @@ pub(crate) use writer::append::{AppendAt, AppendRequest, Appended};
 pub(crate) use writer::backpressure::never_wait_here;
 use writer::counters::Counted;
 pub(crate) use writer::idle::OpenFiles;
+pub(crate) use writer::together::{AppendPart, append_together};
 use writer::{Appender, LastSegment};
 
 use crate::error::{Error, Result};

@@ -99,7 +99,9 @@ pub(crate) struct Bytes {
 }
 
 /// What partitions hold at one point. They are loaded.
-pub(crate) fn at_one_point(kept: Vec<Kept>) -> Vec<PartitionPoint> {
+pub(crate) fn at_one_point(mut kept: Vec<Kept>) -> Vec<PartitionPoint> {
+    // The order in which appenders are waited for.
+    kept.sort_by(|one, other| one.0.id().cmp(other.0.id()));
     let held = {
         let held = all_locked(&kept);
         let found = held.iter().zip(&kept).map(|(appender, kept)| kept.0.found_under(appender));
@@ -127,8 +129,7 @@ struct FoundFile {
     unindexed: Vec<AbortedTransaction>,
 }
 
-/// No thread ever waits for the lock of one appender while it holds another one's, but for this. Two snapshots are not made
-/// at once.
+/// They are in order.
 fn all_locked(logs: &[Kept]) -> Vec<Guard<'_, Appender>> {
     for _ in 0..ATTEMPTS {
         let mut held = Vec::with_capacity(logs.len());

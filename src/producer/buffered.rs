@@ -96,7 +96,7 @@ impl BufferedProducer {
         }
         if record.wanted_timestamp().is_none() {
             let now = pending.stamp.take(producer.directory.clock()).as_millis();
-            if pending.take_usual(to, &record.fields(), now, producer.config.buffer_bytes) {
+            if pending.take_usual(to, &record.fields(), now, producer.config.enqueued_bytes()) {
                 return Ok(());
             }
         }
@@ -107,7 +107,7 @@ impl BufferedProducer {
     #[inline(never)]
     fn take(&self, pending: &mut Pending, to: Target<'_>, record: &Record<'_>) -> Result<()> {
         let producer = &self.producer;
-        if pending.bytes() > producer.config.buffer_bytes {
+        if pending.bytes() > producer.config.enqueued_bytes() {
             pending.write_where(producer.terms(), false, |_| true)?;
         }
         let timestamp = pending.timestamp_of(record, to.entry, producer.directory.clock())?.as_millis();
@@ -117,7 +117,7 @@ impl BufferedProducer {
             // Without the thread the log is being closed, and a flush will say so.
             pending.registered = producer.directory.producers().write_after((due, shared));
         }
-        if pending.bytes() > producer.config.buffer_bytes {
+        if pending.bytes() > producer.config.enqueued_bytes() {
             // This record was taken; if something cannot be written, the next call says so.
             let _ = pending.write_where(producer.terms(), false, |_| true);
         }

@@ -6,11 +6,14 @@
 mod buffered;
 mod config;
 mod copies;
+mod part;
 mod partitioner;
 mod pending;
 mod record;
 mod stamp;
 mod topics;
+mod transaction;
+mod transactional;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -22,6 +25,9 @@ pub use copies::RecordCopy;
 pub use partitioner::Partitioner;
 use partitioner::{Partitioning, Sticky};
 pub use record::Record;
+pub use transaction::{Committed, Transaction};
+pub(crate) use transactional::check_id;
+pub use transactional::{Processed, TransactionalProducer};
 
 use crate::catalog::TopicEntry;
 use crate::clock::Timestamp;

@@ -2,15 +2,24 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`id`] | one transactional id: which state follows which, and with which epoch; a pure value |
+//! | [`coordinator`] | the ids of an open directory; ending what a producer does not end itself |
+//! | [`ownership`] | a producer that has an id: begin, commit, abort |
+//! | [`describe`] | ids as users see them |
+//! | [`slot`] | one id in this process: who has it, and how far its transaction is |
+//! | [`holds`] | decisions that the next open must find |
+//! | [`opening`] | what an open decides that finds transactions of producers that are gone |
+//! | [`id`] | which state follows which, and with which epoch; a pure value |
 //! | [`states`] | the states of all ids, kept in `__transaction_state` |
-#![cfg_attr(not(test), expect(dead_code, reason = "used by the transactional producer"))]
-#![expect(unused_imports, reason = "used by the transactional producer")]
 
+mod coordinator;
+mod describe;
+mod holds;
 mod id;
+mod opening;
+mod ownership;
+mod slot;
 mod states;
 
-pub(crate) use id::{End, Id, Refused, resume};
-pub(crate) use states::{
-    PARTITIONS as STATE_PARTITIONS, ShardDamage, TransactionStates, UnreadableState, WrittenState,
-};
+pub(crate) use coordinator::Transactions;
+pub use describe::{TransactionState, TransactionalId};
+pub(crate) use ownership::{Begun, Ownership, TransactionPart};

@@ -2,7 +2,7 @@
 
 use crate::common::{self, expected::Expected};
 use crate::common::{MODES, at, recorded};
-use stratalog::{ConsumerConfig, EventLog, IsolationLevel, Record, StartFrom};
+use stratalog::{ConsumerConfig, EventLog, IsolationLevel, StartFrom};
 
 fn built_in_codecs() -> usize {
     let features =
@@ -61,7 +61,7 @@ fn after_a_clean_stop_all_is_there() {
 
 #[test]
 fn after_a_kill_all_is_there_that_a_broker_recovers() {
-    check_over_and_over(&Expected::of_broker("killed-4.1"), false);
+    check_over_and_over(&Expected::of_broker("killed-4.1").decided(), false);
 }
 
 /// Without index files and snapshots.
@@ -73,16 +73,15 @@ fn a_directory_of_bare_logs_is_complete() {
 /// A transaction is open from offset 59 on; committed records lie after it.
 #[test]
 fn an_open_transaction_holds_back_those_who_want_committed_records() {
-    let dir = Expected::of_broker("killed-4.1").copy();
-    let log = recorded().open(dir.path()).unwrap();
+    // An open to write would abort it.
+    let log = EventLog::open_read_only(Expected::of_broker("killed-4.1").directory).unwrap();
     let topic = log.topic("tx").unwrap();
-    log.producer().unwrap().send(&topic, Record::new("ours").partition(0)).unwrap();
     let committed = ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted);
     let mut reader = log.consumer_with(committed.clone().start_from(StartFrom::End)).unwrap();
     reader.assign([("tx", 0)]).unwrap();
     assert_eq!(reader.position(("tx", 0)).unwrap().offset(), 59);
 
-    for (offset, lag) in [(59, 0), (40, 19), (62, 0), (68, 0)] {
+    for (offset, lag) in [(59, 0), (40, 19), (62, 0), (67, 0)] {
         reader.seek(at(&topic, 0, offset)).unwrap();
         assert_eq!(reader.lag(("tx", 0)).unwrap(), lag);
         if offset >= 59 {
@@ -94,16 +93,16 @@ fn an_open_transaction_holds_back_those_who_want_committed_records() {
     assert_eq!(reader.position(("tx", 0)).unwrap().offset(), 59);
     reader.seek_to_time(stratalog::Timestamp::from_millis(i64::MAX)).unwrap();
     assert_eq!(reader.position(("tx", 0)).unwrap().offset(), 59);
-    reader.seek(at(&topic, 0, 69)).unwrap();
+    reader.seek(at(&topic, 0, 68)).unwrap();
     assert!(reader.poll(std::time::Duration::ZERO).is_err(), "outside the log");
 
     let mut all = log.consumer_with(ConsumerConfig::new().start_from(StartFrom::End)).unwrap();
     all.assign([("tx", 0)]).unwrap();
-    assert_eq!(all.position(("tx", 0)).unwrap().offset(), 68);
+    assert_eq!(all.position(("tx", 0)).unwrap().offset(), 67);
     all.seek(at(&topic, 0, 59)).unwrap();
     assert_eq!(
         all.poll(std::time::Duration::ZERO).unwrap().len(),
-        7,
+        6,
         "two markers among them are not returned"
     );
     assert_eq!(all.lag(("tx", 0)).unwrap(), 0);

@@ -10,9 +10,9 @@ use crate::common::crafted::{self, Producer};
 use crate::common::expected::{Expected, aborted_in};
 use crate::common::{copy, names, recorded, tree};
 use stratalog::{
-    Compression, ConsumerConfig, Error, EventLog, HandoverObstacle, HandoverOptions, HandoverReport,
-    HandoverWarning, IsolationLevel, KafkaVersion, Maintenance, ManualClock, Position, Record, Remedy,
-    Timestamp, TopicConfig,
+    Compression, ConsumerConfig, Error, Event, EventLog, HandoverObstacle, HandoverOptions, HandoverReport,
+    HandoverWarning, IsolationLevel, KafkaVersion, Maintenance, ManualClock, Position, ProducerConfig,
+    Record, Remedy, Timestamp, TopicConfig,
 };
 
 fn committed(log: &EventLog, topic: &str) -> Vec<String> {
@@ -63,22 +63,28 @@ fn a_dry_run_beside_deletions_reports_what_stays() {
         });
         while !ended.load(Ordering::Relaxed) {
             let report = log.handover(&plain().dry_run(true)).unwrap();
-            assert_eq!((report.aborted.len(), report.obstacles.len()), (1, 0), "{report:?}");
+            assert_eq!((report.aborted.len(), report.obstacles.len()), (0, 0), "{report:?}");
         }
     });
 }
 
+/// The events of an open.
+fn decided(log: &EventLog) -> Vec<Event> {
+    let events = log.events();
+    let is_about = |event: &Event| matches!(event, Event::TransactionsDecided { .. });
+    std::iter::from_fn(|| events.try_next()).filter(is_about).collect()
+}
+
+/// By the open: nothing is left to the handover, which says so.
 #[test]
 fn a_transaction_that_no_coordinator_knows_is_aborted() {
     let dir = tempfile::tempdir().unwrap();
     left_open(dir.path());
     let log = recorded().open(dir.path()).unwrap();
-    assert_eq!(committed(&log, "t"), ["before"]);
+    assert_eq!(decided(&log), [Event::TransactionsDecided { committed: 0, aborted: 1 }]);
+    assert_eq!(committed(&log, "t"), ["before", "after"]);
     let report = log.handover(&plain()).unwrap();
-    let [aborted] = &report.aborted[..] else { panic!("{report:?}") };
-    assert_eq!((aborted.partition.topic(), aborted.producer_id, aborted.first_offset), ("t", 41, 1));
-    assert!(report.left_to_the_broker.is_empty());
-    assert!(report.to_string().contains("aborted: the transaction of producer 41 in t-0 from offset 1 on"));
+    assert_eq!((report.aborted, report.left_to_the_broker), (vec![], vec![]));
     assert!(matches!(log.producer(), Err(Error::Closed)), "the log is closed");
     assert_eq!(aborted_in(&dir.path().join("t-0")), [[41, 1, 3, 4]]);
     assert!(names(&dir.path().join("t-0")).contains(&"00000000000000000004.snapshot".to_owned()));
@@ -89,6 +95,7 @@ fn a_transaction_that_no_coordinator_knows_is_aborted() {
         }
         let log = recorded().open(dir.path()).unwrap();
         assert_eq!(log.recovery().clean, !unclean);
+        assert_eq!(decided(&log), []);
         assert_eq!(committed(&log, "t"), ["before", "after"]);
         let offsets = log.topic("t").unwrap().partition(0).unwrap().offsets().unwrap();
         assert_eq!((offsets.last_stable, offsets.log_end), (4, 4));
@@ -97,6 +104,31 @@ fn a_transaction_that_no_coordinator_knows_is_aborted() {
     assert_eq!(aborted_in(&dir.path().join("t-0")), [[41, 1, 3, 4]], "recovery finds the same");
     let again = recorded().open(dir.path()).unwrap().handover(&plain()).unwrap();
     assert_eq!((again.aborted, again.next_producer_id), (vec![], None));
+}
+
+/// What this process has open is aborted by the handover.
+#[test]
+fn an_open_transaction_of_ours_is_aborted() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = recorded().open(dir.path()).unwrap();
+    let topic = log.create_topic("t", TopicConfig::new()).unwrap();
+    let small = ProducerConfig::new().batch_bytes(100).buffer_bytes(100);
+    let mut producer = log.transactional_producer_with("x", small).unwrap();
+    let mut transaction = producer.begin().unwrap();
+    for _ in 0..3 {
+        transaction.send(&topic, Record::new(&"x".repeat(80))).unwrap();
+    }
+    let planned = log.handover(&plain().dry_run(true)).unwrap();
+    let report = log.handover(&plain()).unwrap();
+    assert_eq!(planned.aborted, report.aborted);
+    let [aborted] = &report.aborted[..] else { panic!("{report:?}") };
+    assert_eq!((aborted.partition.topic(), aborted.producer_id, aborted.first_offset), ("t", 0, 0));
+    assert!(report.to_string().contains("aborted: the transaction of producer 0 in t-0 from offset 0 on"));
+    assert!(planned.to_string().contains("would be aborted: the transaction of producer 0 in t-0"));
+    drop(transaction);
+    let log = recorded().open(dir.path()).unwrap();
+    assert!(log.recovery().clean);
+    assert_eq!(committed(&log, "t"), [""; 0]);
 }
 
 /// The marker's time begins a new segment, whose index it is noted in.
@@ -133,17 +165,19 @@ fn a_marker_may_begin_a_segment() {
     assert_eq!(committed(&open(), "t"), ["before"]);
 }
 
+/// Its client is gone with it, and is fenced by the epoch.
 #[test]
-fn a_transaction_that_a_broker_knows_is_left_to_it() {
+fn a_transaction_that_a_broker_knows_is_aborted_too() {
     let expected = Expected::of_broker("killed-4.1");
     let dir = expected.copy();
     let log = recorded().open(dir.path()).unwrap();
+    assert_eq!(decided(&log), [Event::TransactionsDecided { committed: 0, aborted: 1 }]);
+    let ids = log.transactional_ids().unwrap();
+    let ended = ids.iter().find(|id| id.producer_id == 1009).unwrap();
+    assert_eq!((ended.state, ended.epoch), (stratalog::TransactionState::CompleteAbort, 1));
     let report = log.handover(&plain()).unwrap();
-    assert_eq!(report.aborted, []);
-    let [left] = &report.left_to_the_broker[..] else { panic!("{report:?}") };
-    assert_eq!((left.partition.topic(), left.first_offset), ("tx", 59));
+    assert_eq!((report.aborted, report.left_to_the_broker), (vec![], vec![]));
     assert_eq!(report.next_producer_id, None, "the broker has noted its own ids");
-    assert!(report.to_string().contains("left to the broker: the transaction of producer"));
     let log = recorded().open(dir.path()).unwrap();
     assert!(log.recovery().clean);
     let config = log.topic("__consumer_offsets").unwrap().config();
@@ -160,11 +194,14 @@ fn producer_ids_in_use_are_not_given_out_again() {
     log.producer().unwrap().send(&topic, Record::new("a")).unwrap();
     log.close().unwrap();
     crafted::of_producer(dir.path(), "t-0", 0, Producer { id: 1234, sequence: 0, transactional: false });
-    let report = recorded().open(dir.path()).unwrap().handover(&plain()).unwrap();
-    assert_eq!(report.next_producer_id, Some(1235));
-    assert!(report.to_string().contains("reserved: producer ids below 1235"));
-    let report = recorded().open(dir.path()).unwrap().handover(&plain()).unwrap();
-    assert_eq!(report.next_producer_id, None, "once is enough, and a lower number would kill the broker");
+    // The open has reserved them: a lower number later would kill the broker.
+    let log = recorded().open(dir.path()).unwrap();
+    let _producer = log.transactional_producer("x").unwrap();
+    assert_eq!(log.transactional_ids().unwrap()[0].producer_id, 1235);
+    assert_eq!(log.handover(&plain()).unwrap().next_producer_id, None);
+    let log = recorded().open(dir.path()).unwrap();
+    let _producer = log.transactional_producer("y").unwrap();
+    assert_eq!(log.transactional_ids().unwrap()[1].producer_id, 2235, "of the next block");
 }
 
 #[test]
@@ -339,7 +376,6 @@ fn a_dry_run_changes_nothing_and_says_the_same() {
             .collect::<Vec<_>>()
     };
     assert_eq!(stable(&tree(dir.path())), stable(&before));
-    assert!(planned.to_string().contains("would be aborted: "));
     assert!(planned.to_string().contains("would be ready for Kafka"));
     let HandoverReport { aborted, next_producer_id, server_properties, .. } = log.handover(&plain()).unwrap();
     assert_eq!((planned.aborted, planned.next_producer_id), (aborted, next_producer_id));

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::source::{Word, files, is_test, shipped};
 
 /// Where names are spelled.
-const SPELLED: [&str; 2] = ["format/file_names.rs", "config/topic_name.rs"];
+const SPELLED: [&str; 3] = ["format/file_names.rs", "format/transaction_ends.rs", "config/topic_name.rs"];
 
 /// What a literal holds.
 fn literal(word: &Word) -> Option<&str> {

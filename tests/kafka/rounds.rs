@@ -165,7 +165,7 @@ fn hand_over(log: &EventLog, path: &Path, is_dynamic: bool) -> std::path::PathBu
     let options = HandoverOptions::new().kafka(kafka);
     let options = options.listener("127.0.0.1", client).controller("127.0.0.1", controller);
     let report = log.handover(&options).unwrap();
-    assert_eq!(report.aborted, [], "a broker's transactions are the broker's");
+    assert_eq!(report.aborted, [], "the open has ended what a broker's clients had open");
     let quorum = if is_dynamic { "controller.quorum.bootstrap.servers" } else { "controller.quorum.voters" };
     assert!(report.server_properties.contains(quorum), "{report}");
     let file = path.with_extension("properties");

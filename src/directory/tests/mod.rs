@@ -10,6 +10,7 @@ mod members;
 mod named;
 mod refused;
 mod strangers;
+mod transactions;
 mod truth;
 
 use std::collections::BTreeMap;

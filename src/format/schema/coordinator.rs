@@ -199,6 +199,7 @@ pub(in crate::format) fn subscription(bytes: &[u8]) -> Result<Values<'_>, Malfor
 }
 
 /// The value of a record of `__transaction_state`, of any version.
+#[cfg(test)]
 pub(in crate::format) fn transaction_state(value: &[u8]) -> Result<Values<'_>, Malformed> {
     TRANSACTION.value(value).map(|(_, values)| values)
 }

@@ -11,7 +11,9 @@ mod metadata;
 mod value;
 
 pub(crate) use coordinator::Coordinator;
-pub(super) use coordinator::{group_metadata, subscription, transaction_state};
+#[cfg(test)]
+pub(super) use coordinator::transaction_state;
+pub(super) use coordinator::{group_metadata, subscription};
 pub(crate) use metadata::{control_words, record_words};
 pub(super) use metadata::{fields_of, kraft_voters, passed_fields_of};
 pub(super) use value::{List, Value, Values};

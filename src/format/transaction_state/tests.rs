@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::format::schema::Coordinator;
+use crate::format::schema::{self, Coordinator};
 use crate::format::tests::{records, vectors_with_suffix};
 use crate::format::wire::{push_compact_count, push_compact_str, push_no_tags};
 
@@ -101,8 +101,6 @@ fn what_brokers_wrote_is_read_and_written_in_version_0() {
         for cut in 0..value.len() {
             assert!(TransactionState::decode(&value[..cut]).is_err());
         }
-        let open = Coordinated { producer_id: state.producer_id, is_open: state.status.is_open() };
-        assert_eq!((coordinated(&value), coordinated(&again)), (Ok(open), Ok(open)));
         seen.push(state);
     }
     for status in &ALL[..6] {
@@ -206,7 +204,6 @@ fn what_is_wrong_is_said() {
     assert_eq!(wrong(&[0, 2]), Malformed::NEWER_TRANSACTION);
     assert_eq!(wrong(&changed(16, 8)), Malformed::NEWER_TRANSACTION);
     assert_eq!(wrong(&changed(16, 255)), Malformed::NEWER_TRANSACTION);
-    assert_eq!(coordinated(&changed(1, 7)).map(|of| of.producer_id), Ok(1000), "what is in all versions");
 
     let unwritable = [
         TransactionState { partitions: vec![("t", 1 << 31).into()], ..ongoing() },
@@ -287,7 +284,6 @@ proptest! {
     fn garbage_is_refused_or_read(version in 0_i16..3, mut bytes: Vec<u8>) {
         let _ = transactional_id(&bytes);
         bytes.splice(0..0, version.to_be_bytes());
-        let _ = coordinated(&bytes);
         prop_assert_eq!(TransactionState::decode(&bytes).map(drop), check(&bytes));
         // What the list of fields takes is taken, but for statuses and negative partitions, which it does not know of.
         if TransactionState::decode(&bytes).is_ok() {

@@ -39,6 +39,8 @@ use crate::catalog::{Catalog, TopicEntry};
 use crate::config::{CleanupPolicy, Durability, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::Announcer;
+use crate::format::batch_producer::BatchProducer;
+use crate::format::control::EndMarker;
 use crate::format::coordinator_record::group_partition;
 use crate::format::group_metadata::GroupMetadata;
 use crate::format::offset_commit::OffsetCommit;
@@ -56,6 +58,7 @@ pub(crate) const PARTITIONS: u32 = 50;
 const SEGMENT_BYTES: u32 = 4 << 20;
 
 /// The committed offsets of an open directory. Shared by all threads; nothing is read before the first use.
+// One type: its methods are what groups and transactions ask of one topic.
 #[derive(Debug)]
 pub(crate) struct CommittedOffsets {
     catalog: Arc<Catalog>,
@@ -101,7 +104,7 @@ impl Awaited {
 
 impl Committed {
     pub(crate) fn position(&self, of: TopicPartition) -> Position {
-        let position = Position::new(of, self.offset);
+        let position = Position::new(of, self.offset).with_metadata(self.metadata.clone());
         match self.leader_epoch {
             Some(epoch) => position.with_leader_epoch(epoch),
             None => position,
@@ -223,22 +226,74 @@ impl CommittedOffsets {
                 has_news |= is_new;
                 is_new
             };
-            let commit = |position: &'_ Position| OffsetCommit {
-                offset: position.offset(),
-                leader_epoch: position.leader_epoch(),
-                metadata: "",
-                committed_at: now,
-                expires_at: None,
-                topic_id: Uuid::ZERO,
-            };
             let commits = positions.iter().filter(is_new);
-            let commits = commits.map(|position| To::Commit(position.topic_partition(), commit(position)));
+            let commits =
+                commits.map(|position| To::Commit(position.topic_partition(), commit(position, now)));
             let changes = record.map(To::Record).into_iter().chain(commits).map(|to| Change { group, to });
             let end = shard.write(&mut writer, changes, shards.how(now, level))?;
             until = until.max(end);
         }
         let until = until.filter(|_| level == Durability::Synced);
         Ok(Awaited(until.map(|end| (Arc::clone(shard.log()), end))))
+    }
+
+    /// The partition of the topic in which a group's positions are, made if it is not there.
+    pub(crate) fn shard_of(&self, group: &str, now: i64) -> Result<Arc<PartitionLog>> {
+        check_name("group id", group)?;
+        Ok(Arc::clone(self.shards_to_write(now)?.of(group)?.log()))
+    }
+
+    /// Writes positions of a group that count once the transaction of `producer` does, as one batch. Returns the offset after it.
+    /// What is refused is as with [`append`](Self::append).
+    pub(crate) fn append_pending(
+        &self,
+        group: &str,
+        positions: &[Position],
+        producer: BatchProducer,
+        now: i64,
+        level: Durability,
+    ) -> Result<u64> {
+        positions.iter().try_for_each(check)?;
+        let shards = self.shards_to_write(now)?;
+        let shard = shards.of(group)?;
+        let mut writer = shard.writer(&self.events)?;
+        self.refuse_others(positions.iter().map(Position::topic_partition))?;
+        let commits =
+            positions.iter().map(|position| To::Commit(position.topic_partition(), commit(position, now)));
+        let changes = commits.map(|to| Change { group, to });
+        let options = WriteOptions { producer, ..shards.how(now, level) };
+        let end = shard.write(&mut writer, changes, options)?;
+        end.ok_or_else(|| Error::invalid("committed position", "there is none"))
+    }
+
+    /// Ends a transaction in a partition of the topic.
+    pub(crate) fn end_transaction(
+        &self,
+        of: &PartitionLog,
+        marker: EndMarker,
+        now: i64,
+        level: Durability,
+    ) -> Result<u64> {
+        let shards = self.shards_to_write(now)?;
+        let shard = shards.all.iter().find(|shard| shard.log().is_same(of));
+        let shard = shard.ok_or_else(|| Error::not_found("partition", of.id()))?;
+        let mut writer = shard.writer(&self.events)?;
+        shard.end_transaction(&mut writer, marker, shards.how(now, level))
+    }
+
+    /// The producers whose open transactions commit a position of a group in this partition.
+    pub(crate) fn pending_producers(&self, group: &str, of: &TopicPartition) -> Result<Vec<i64>> {
+        let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
+        Ok(shards.of(group)?.present(&self.events)?.pending_producers(group, of))
+    }
+
+    /// Refuses a change of a group's positions while an open transaction commits some.
+    pub(crate) fn refuse_pending(&self, group: &str) -> Result<()> {
+        let Some(shards) = self.shards()? else { return Ok(()) };
+        if shards.of(group)?.present(&self.events)?.has_pending(group) {
+            return Err(Error::GroupNotEmpty { group: group.into() });
+        }
+        Ok(())
     }
 
     /// Takes back what a group has committed of these partitions. A group that only ever committed ends with that.
@@ -374,6 +429,7 @@ impl CommittedOffsets {
         let replay = shard.present(&self.events).ok()?;
         let stored = replay.group(group)?.offsets.get(position.topic_partition())?;
         let same = stored.offset == position.offset()
+            && *stored.metadata == *position.metadata()
             && position.leader_epoch().is_none_or(|epoch| stored.leader_epoch == Some(epoch))
             && self.counts(position.topic_partition(), stored);
         same.then_some(stored.written)
@@ -395,7 +451,8 @@ impl Shards {
     }
 
     fn how(&self, now: i64, durability: Durability) -> WriteOptions {
-        WriteOptions { now, append_time: self.topic.rules().log_append_time(), durability, atomic: true }
+        let (append_time, producer) = (self.topic.rules().log_append_time(), BatchProducer::NONE);
+        WriteOptions { now, append_time, durability, atomic: true, producer }
     }
 }
 
@@ -403,6 +460,18 @@ impl Stored {
     fn committed(&self) -> Committed {
         let Self { offset, leader_epoch, metadata, committed_at: at, .. } = self;
         Committed { offset: *offset, leader_epoch: *leader_epoch, metadata: metadata.clone(), at: *at }
+    }
+}
+
+/// The record of a position that is committed now.
+fn commit(position: &Position, now: i64) -> OffsetCommit<'_> {
+    OffsetCommit {
+        offset: position.offset(),
+        leader_epoch: position.leader_epoch(),
+        metadata: position.metadata(),
+        committed_at: now,
+        expires_at: None,
+        topic_id: Uuid::ZERO,
     }
 }
 
@@ -417,6 +486,7 @@ fn check_name(what: &'static str, name: &str) -> Result<()> {
 /// Refuses a position that cannot be written before anything is.
 fn check(position: &Position) -> Result<()> {
     check_name("topic name", position.topic_partition().topic())?;
+    check_name("metadata of a position", position.metadata())?;
     let reason = if i64::try_from(position.offset()).is_err() {
         format!("{} is above 9,223,372,036,854,775,807, beyond which no log has offsets", position.offset())
     } else if position.leader_epoch().is_some_and(|epoch| i32::try_from(epoch).is_err()) {

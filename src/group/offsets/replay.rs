@@ -100,6 +100,21 @@ impl ReplayedGroups {
         }
     }
 
+    /// The producers whose open transactions commit this.
+    pub(super) fn pending_producers(&self, group: &str, of: &TopicPartition) -> Vec<i64> {
+        if self.pending.is_empty() {
+            return Vec::new();
+        }
+        let key = (group.into(), of.clone());
+        let commits = self.pending.iter().filter(|(_, pending)| pending.contains_key(&key));
+        commits.map(|(producer, _)| *producer).collect()
+    }
+
+    /// Whether an open transaction commits a position of this group.
+    pub(super) fn has_pending(&self, group: &str) -> bool {
+        self.pending.values().any(|pending| pending.keys().any(|(of, _)| **of == *group))
+    }
+
     fn replay_record(
         &mut self,
         key: Option<&[u8]>,
@@ -125,7 +140,11 @@ impl ReplayedGroups {
                 });
                 match (producer, stored) {
                     (None, Some(stored)) => self.put(group, of, stored),
-                    (None, None) => self.change(group, |group| drop(group.offsets.remove(&of))),
+                    (None, None) => {
+                        // Of a topic that was deleted, as a rule: an open transaction must not bring it back.
+                        self.forget_pending(group, &of);
+                        self.change(group, |group| drop(group.offsets.remove(&of)));
+                    }
                     (Some(producer), stored) => self.put_pending(producer, (group.into(), of), stored),
                 }
             }
@@ -195,6 +214,16 @@ impl ReplayedGroups {
         }
         if pending.is_empty() {
             self.pending.remove(&producer);
+        }
+    }
+
+    fn forget_pending(&mut self, group: &str, of: &TopicPartition) {
+        if !self.pending.is_empty() {
+            let key = (group.into(), of.clone());
+            self.pending.retain(|_, pending| {
+                pending.remove(&key);
+                !pending.is_empty()
+            });
         }
     }
 

@@ -8,6 +8,7 @@ use super::replay::ReplayedGroups;
 use crate::error::{Damage, Error, Result};
 use crate::events::{Announcer, Event};
 use crate::format::Malformed;
+use crate::format::control::EndMarker;
 use crate::format::coordinator_record::CoordinatorKey;
 use crate::format::group_metadata::GroupMetadata;
 use crate::format::offset_commit::OffsetCommit;
@@ -64,6 +65,16 @@ impl Shard {
         options: WriteOptions,
     ) -> Result<Option<u64>> {
         self.keyed.write(writer, changes, options)
+    }
+
+    /// See [`KeyedLog::end_transaction`].
+    pub(super) fn end_transaction(
+        &self,
+        writer: &mut Writer,
+        marker: EndMarker,
+        options: WriteOptions,
+    ) -> Result<u64> {
+        self.keyed.end_transaction(writer, marker, options)
     }
 
     /// See [`KeyedLog::tombstones_end`].

@@ -96,7 +96,7 @@ impl Leader {
             return Ok(CompactionPlan::default());
         }
         let stable = self.reading.stability().first_unstable().min(self.reading.unsettled_from());
-        let limit = self.finished_end().min(bounds.durable).min(stable);
+        let limit = self.finished_end().min(bounds.durable).min(stable).min(self.held_from());
         let list = self.segments();
         let mut segments = finished_below(&list, limit);
         let first_dirty = self.cleaned().unwrap_or(0).max(bounds.log_start);

@@ -32,5 +32,6 @@ mod swapped;
 mod synced;
 mod threads;
 mod times;
+mod together;
 mod transactions;
 mod unreadable;

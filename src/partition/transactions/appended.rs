@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::format::batch::{BatchBuilder, FinishedBatch};
-use crate::format::control::{ControlRecord, EndMarker, Outcome, marker};
+use crate::format::control::{ControlRecord, EndMarker, marker};
 use crate::format::header::BatchHeader;
 use crate::partition::{AppendAt, AppendRequest, Appended, Leader, OpenTransaction};
 
@@ -25,15 +25,9 @@ impl Leader {
         Ok(self.producers.known.lock().state.highest_id())
     }
 
-    /// Aborts an open transaction whose coordinator is gone.
-    pub(crate) fn abort(self: &Arc<Self>, open: OpenTransaction, now: i64) -> Result<()> {
-        let producer_id = open.producer_id;
-        let epochs = self.producers.known.lock().state.epochs_of(producer_id);
-        // The coordinator's epoch must not go back, and is 0 for a coordinator that has just begun.
-        let (producer_epoch, coordinator_epoch) = epochs.map_or((0, 0), |(epoch, of)| (epoch, of.max(0)));
-        let outcome = Outcome::Aborted;
-        let end = EndMarker { outcome, producer_id, producer_epoch, coordinator_epoch };
-        self.end_transaction(end, Durability::Buffered, now).map(drop)
+    /// Epoch of a producer that is known, and of the coordinator that wrote for it last; −1: none did.
+    pub(crate) fn epochs_of(&self, producer_id: i64) -> Option<(i16, i32)> {
+        self.producers.known.lock().state.epochs_of(producer_id)
     }
 
     /// Appends the marker that ends a transaction.

@@ -48,6 +48,21 @@ pub(crate) struct Appended {
     pub(crate) next_offset: u64,
 }
 
+/// What is known of an append when the appender is left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Put {
+    /// Offset after the batch.
+    end: u64,
+    /// So much was appended since the last sync that one is due.
+    long: bool,
+}
+
+impl Put {
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+}
+
 impl<'r, 'b> AppendRequest<'r, 'b> {
     pub(crate) fn new(batch: &'r mut FinishedBatch<'b>, place: AppendAt, durability: Durability) -> Self {
         Self { batch, place, durability, indivisible: false }
@@ -78,30 +93,61 @@ impl Leader {
         place: AppendAt,
         durability: Durability,
     ) -> Result<Appended> {
-        let bytes = batch.len();
         let mut appender = self.writer.appender();
         let was_idle = !matches!(&*appender, Appender::Active { .. });
         if was_idle {
             self.prepare(&mut appender)?;
         }
-        let next_offset = appender.next_offset();
-        let base_offset = match place {
-            AppendAt::End => next_offset,
-            AppendAt::Exactly(base) | AppendAt::AtOrAfter(base) if base == next_offset => base,
-            AppendAt::AtOrAfter(base) if base > next_offset => {
-                self.check_gap(&appender, base, batch.offsets())?;
-                base
-            }
-            AppendAt::Exactly(base) if self.has_only_markers(base, next_offset)? => next_offset,
-            AppendAt::Exactly(expected) | AppendAt::AtOrAfter(expected) => {
-                return Err(Error::Conflict { expected, actual: next_offset });
-            }
-        };
+        let base_offset = self.base_for(&appender, place, batch.offsets())?;
         self.make_room(&mut appender, batch, base_offset)?;
         if matches!(durability, Durability::Synced) {
             self.prepare_first_sync()?;
         }
+        let put = self.put(&mut appender, batch, base_offset, durability)?;
+        drop(appender);
+        self.follow_up(put, was_idle, durability)?;
+        Ok(Appended { base_offset, next_offset: put.end })
+    }
+
+    /// Refuses unless a batch could go where no record may lie, nor after it.
+    pub(crate) fn check_end(self: &Arc<Self>, at: u64) -> Result<()> {
+        self.load()?;
+        let appender = self.writer.appender();
+        if matches!(&*appender, Appender::Poisoned) {
+            return self.writer.refuse_failed();
+        }
+        self.base_for(&appender, AppendAt::Exactly(at), 0).map(drop)
+    }
+
+    /// Where a batch of so many offsets begins that is to go to this place.
+    #[inline]
+    pub(super) fn base_for(&self, appender: &Appender, place: AppendAt, offsets: u32) -> Result<u64> {
+        let next_offset = appender.next_offset();
+        match place {
+            AppendAt::End => Ok(next_offset),
+            AppendAt::Exactly(base) | AppendAt::AtOrAfter(base) if base == next_offset => Ok(base),
+            AppendAt::AtOrAfter(base) if base > next_offset => {
+                self.check_gap(appender, base, offsets)?;
+                Ok(base)
+            }
+            AppendAt::Exactly(base) if self.has_only_markers(base, next_offset)? => Ok(next_offset),
+            AppendAt::Exactly(expected) | AppendAt::AtOrAfter(expected) => {
+                Err(Error::Conflict { expected, actual: next_offset })
+            }
+        }
+    }
+
+    /// Puts a batch into the segment, which has room for it, and publishes it.
+    #[inline(always)]
+    pub(super) fn put(
+        self: &Arc<Self>,
+        appender: &mut Appender,
+        batch: &mut FinishedBatch<'_>,
+        base_offset: u64,
+        durability: Durability,
+    ) -> Result<Put> {
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
+        let bytes = batch.len();
         // A store through the map would make the sync that follows write far more than the batch.
         let positioned = matches!(durability, Durability::Synced);
         if batch.is_of_producer() {
@@ -115,7 +161,7 @@ impl Leader {
                 }
                 return Err(failure);
             }
-            Err(PutFailure::Unknown(failure)) => return Err(self.poison(&mut appender, &failure)),
+            Err(PutFailure::Unknown(failure)) => return Err(self.poison(appender, &failure)),
         };
         if batch.is_of_producer() {
             self.note_appended(batch);
@@ -124,18 +170,28 @@ impl Leader {
             let (growth, tail) = writer.growth();
             self.context.preallocate(growth, tail);
         }
-        let live = self.writer.live_slot();
-        if let Some(live) = live {
+        if let Some(live) = self.writer.live_slot() {
             live.publish(writer.segment().end_word());
         }
         self.writer.counters.appended(batch.records(), bytes);
         self.writer.used.store(true, Ordering::Relaxed);
         let position = writer.position();
-        let (long, end) = (self.writer.has_long_tail(), writer.next_offset());
+        let put = Put { long: self.writer.has_long_tail(), end: writer.next_offset() };
         self.ask_for_next(position - bytes as u64, position);
-        drop(appender);
+        Ok(put)
+    }
+
+    /// What follows an append once the appender is free: readers are woken, and what was promised is asked for.
+    #[inline(always)]
+    pub(super) fn follow_up(
+        self: &Arc<Self>,
+        put: Put,
+        was_idle: bool,
+        durability: Durability,
+    ) -> Result<()> {
+        let Put { end, long } = put;
         self.sleepers.wake_all();
-        if let Some(live) = live {
+        if let Some(live) = self.writer.live_slot() {
             live.wake();
         }
         self.ask_for_sync(durability);
@@ -153,7 +209,7 @@ impl Leader {
                 self.sync_long_tail();
             }
         }
-        Ok(Appended { base_offset, next_offset: end })
+        Ok(())
     }
 
     /// Sees to it that the last segment takes the batch, which is to begin at this offset.

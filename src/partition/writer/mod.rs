@@ -12,6 +12,7 @@ pub(super) mod fsync;
 mod gaps;
 pub(super) mod idle;
 mod preallocate;
+pub(super) mod together;
 mod unsettled;
 
 use std::sync::OnceLock;

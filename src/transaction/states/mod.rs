@@ -29,7 +29,9 @@ use crate::catalog::{Catalog, TopicEntry};
 use crate::config::{CleanupPolicy, Durability, TopicConfig};
 use crate::error::{Error, Result};
 use crate::events::Announcer;
+use crate::format::batch_producer::BatchProducer;
 use crate::format::coordinator_record::group_partition;
+use crate::format::transaction_ends::{self, TransactionEnd};
 use crate::format::transaction_state::TransactionState;
 use crate::keyed::WriteOptions;
 use crate::partition::PartitionLog;
@@ -64,7 +66,6 @@ struct Shards {
 
 /// A state that is in the log.
 #[derive(Debug, Clone)]
-#[must_use = "what was promised may have to be waited for"]
 pub(crate) struct WrittenState {
     log: Arc<PartitionLog>,
     end: u64,
@@ -91,11 +92,13 @@ pub(crate) enum ShardDamage {
 
 impl WrittenState {
     /// The partition of `__transaction_state` that it is in.
+    #[cfg(test)]
     pub(crate) fn log(&self) -> &Arc<PartitionLog> {
         &self.log
     }
 
     /// The offset after it.
+    #[cfg(test)]
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
@@ -180,14 +183,42 @@ impl TransactionStates {
         now: i64,
         level: Durability,
     ) -> Result<WrittenState> {
-        check_id(id)?;
+        self.write_change(Change { id, state: Some(state), ends: None }, now, level)
+    }
+
+    /// The same of the state that says that a transaction counts, with where its records end, in the order of its partitions: so
+    /// the next open knows that it was written here, and whether something of it is missing.
+    pub(crate) fn write_decision(
+        &self,
+        id: &str,
+        state: &TransactionState,
+        ends: &[TransactionEnd],
+        now: i64,
+        level: Durability,
+    ) -> Result<WrittenState> {
+        let ends = transaction_ends::encode(ends);
+        self.write_change(Change { id, state: Some(state), ends: Some(&ends) }, now, level)
+    }
+
+    fn write_change(&self, change: Change<'_>, now: i64, level: Durability) -> Result<WrittenState> {
+        check_id(change.id)?;
         let shards = self.shards_to_write(now)?;
-        let shard = shards.of(id)?;
+        let shard = shards.of(change.id)?;
         let mut writer = shard.writer(&self.events)?;
-        shard.refuse_unreadable(&*shard.present(&self.events)?, id)?;
-        let change = Change { id, state: Some(state) };
+        shard.refuse_unreadable(&*shard.present(&self.events)?, change.id)?;
         let end = shard.write(&mut writer, change, shards.how(now, level))?;
         Ok(WrittenState { log: Arc::clone(shard.log()), end })
+    }
+
+    /// The partition in which the states of an id are, made if it is not there.
+    pub(crate) fn shard_of(&self, id: &str, now: i64) -> Result<Arc<PartitionLog>> {
+        Ok(Arc::clone(self.shards_to_write(now)?.of(id)?.log()))
+    }
+
+    /// All partitions, if there is the topic.
+    pub(crate) fn logs(&self) -> Result<Vec<Arc<PartitionLog>>> {
+        let Some(shards) = self.shards()? else { return Ok(Vec::new()) };
+        Ok(shards.all.iter().map(|shard| Arc::clone(shard.log())).collect())
     }
 
     /// Takes an id away, whatever its last state is, if there is one. The caller knows that it has no open transaction.
@@ -198,7 +229,7 @@ impl TransactionStates {
         if !shard.present(&self.events)?.contains(id) {
             return Ok(None);
         }
-        let end = shard.write(&mut writer, Change { id, state: None }, shards.how(now, level))?;
+        let end = shard.write(&mut writer, Change { id, state: None, ends: None }, shards.how(now, level))?;
         Ok(Some(WrittenState { log: Arc::clone(shard.log()), end }))
     }
 
@@ -291,7 +322,8 @@ impl Shards {
     }
 
     fn how(&self, now: i64, durability: Durability) -> WriteOptions {
-        WriteOptions { now, append_time: self.topic.rules().log_append_time(), durability, atomic: true }
+        let (append_time, producer) = (self.topic.rules().log_append_time(), BatchProducer::NONE);
+        WriteOptions { now, append_time, durability, atomic: true, producer }
     }
 }
 

@@ -7,6 +7,8 @@ use parking_lot::{MappedRwLockReadGuard, MutexGuard};
 use super::replay::ReplayedStates;
 use crate::error::{Damage, Error, Result};
 use crate::events::{Announcer, Event};
+use crate::format::record::Header;
+use crate::format::transaction_ends;
 use crate::format::transaction_state::{TransactionState, push_key};
 use crate::keyed::{Entry, KeyedLog, Skipped, WriteOptions, Writer};
 use crate::partition::PartitionLog;
@@ -21,6 +23,8 @@ pub(super) struct Shard {
 pub(super) struct Change<'c> {
     pub(super) id: &'c str,
     pub(super) state: Option<&'c TransactionState>,
+    /// The value of the header that says where the records of the transaction end.
+    pub(super) ends: Option<&'c [u8]>,
 }
 
 impl Shard {
@@ -72,5 +76,9 @@ impl Entry for Change<'_> {
         let Some(state) = self.state else { return Ok(false) };
         state.encode(value).map_err(|reason| Error::invalid("partition of a transaction", reason.0))?;
         Ok(true)
+    }
+
+    fn header(&self) -> Option<Header<'_>> {
+        self.ends.map(|ends| Header::new(transaction_ends::HEADER, ends))
     }
 }
