@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::turns::Turns;
 use crate::error::Result;
 use crate::partition::Cursor;
 use crate::position::{Position, TopicPartition};
@@ -13,6 +14,18 @@ pub(super) struct Assignment {
     /// Their names, in the same order, and the place of each.
     names: Vec<TopicPartition>,
     places: HashMap<TopicPartition, usize>,
+    /// `None`: each poll asks all.
+    pub(super) turns: Option<Turns>,
+    awake: usize,
+    paused: usize,
+}
+
+impl Drop for Assignment {
+    fn drop(&mut self) {
+        if let Some(turns) = &self.turns {
+            turns.end(&self.partitions);
+        }
+    }
 }
 
 /// A partition this consumer reads.
@@ -49,6 +62,11 @@ impl Trouble {
         self.silent_before = poll + partitions.max(1) as u64;
     }
 
+    /// Whether a poll has given the failure of one that has not been read since.
+    pub(super) fn is_given(self) -> bool {
+        self != Self::default()
+    }
+
     /// Whether an earlier poll has given the failure so shortly before that the poll of this number does not.
     pub(super) fn is_known(self, poll: u64) -> bool {
         poll < self.silent_before
@@ -59,19 +77,72 @@ impl Assignment {
     pub(super) fn of(partitions: Vec<Assigned>) -> Self {
         let names: Vec<_> = partitions.iter().map(|one| one.cursor.log().id().clone()).collect();
         let places = names.iter().cloned().zip(0..).collect();
-        Self { partitions, names, places }
+        let turns = Turns::of(&partitions);
+        let mut assigned = Self { partitions, names, places, turns, awake: 0, paused: 0 };
+        assigned.count();
+        assigned
+    }
+
+    /// Counts anew which are to be read, and gives all of them a turn: for when it has changed.
+    pub(super) fn count(&mut self) {
+        self.awake = self.partitions.iter().filter(|one| one.is_awake()).count();
+        self.paused = self.partitions.iter().filter(|one| one.paused).count();
+        if let Some(turns) = &mut self.turns {
+            (0..self.partitions.len()).for_each(|at| turns.add(at));
+        }
+    }
+
+    pub(super) fn pause(&mut self, at: usize, paused: bool) {
+        let Some(one) = self.partitions.get_mut(at).filter(|one| one.paused != paused) else { return };
+        one.paused = paused;
+        let awake = usize::from(!one.leaving);
+        if paused {
+            (self.paused, self.awake) = (self.paused + 1, self.awake - awake);
+        } else {
+            (self.paused, self.awake) = (self.paused - 1, self.awake + awake);
+        }
+        self.give_turn(at);
+    }
+
+    pub(super) fn seek(&mut self, at: usize, offset: u64) {
+        if let Some(one) = self.partitions.get_mut(at) {
+            one.seek(offset);
+        }
+        self.give_turn(at);
+    }
+
+    fn give_turn(&mut self, at: usize) {
+        if let Some(turns) = &mut self.turns {
+            turns.add(at);
+        }
+    }
+
+    /// The turns, and the partitions that have them.
+    pub(super) fn taking_turns(&mut self) -> Option<(&mut Turns, &[Assigned])> {
+        Some((self.turns.as_mut()?, &self.partitions))
+    }
+
+    pub(super) fn has_paused(&self) -> bool {
+        self.paused > 0
     }
 
     /// Takes some in, and has all in the order of their names.
     pub(super) fn add(&mut self, more: Vec<Assigned>) {
-        let mut partitions = std::mem::take(self).partitions;
+        let mut partitions = self.take();
         partitions.extend(more);
         partitions.sort_by(|a, b| a.cursor.log().id().cmp(b.cursor.log().id()));
         *self = Self::of(partitions);
     }
 
+    fn take(&mut self) -> Vec<Assigned> {
+        if let Some(turns) = self.turns.take() {
+            turns.end(&self.partitions);
+        }
+        std::mem::take(&mut self.partitions)
+    }
+
     pub(super) fn retain(&mut self, stays: impl Fn(&TopicPartition) -> bool) {
-        let mut partitions = std::mem::take(self).partitions;
+        let mut partitions = self.take();
         partitions.retain(|one| stays(one.cursor.log().id()));
         *self = Self::of(partitions);
     }
@@ -88,7 +159,7 @@ impl Assignment {
 
     /// How many are to be read now.
     pub(super) fn count_awake(&self) -> usize {
-        self.partitions.iter().filter(|one| one.is_awake()).count()
+        self.awake
     }
 }
 

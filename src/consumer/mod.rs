@@ -12,6 +12,7 @@ mod subscription;
 mod tailing;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod turns;
 mod view;
 mod waiting;
 
@@ -246,7 +247,7 @@ impl Consumer {
 
     /// No records, for this reason unless there is one that waiting does not change.
     fn nothing(&self, why: WhyEmpty) -> Records {
-        let is_paused = self.assigned.iter().any(|one| one.paused) && self.assigned.count_awake() == 0;
+        let is_paused = self.assigned.has_paused() && self.assigned.count_awake() == 0;
         Records::without_any(match why {
             _ if self.has_trouble() => WhyEmpty::Failing,
             _ if is_paused => WhyEmpty::Paused,
@@ -256,8 +257,12 @@ impl Consumer {
 
     /// Whether something is not read because it fails, as an earlier poll said.
     fn has_trouble(&self) -> bool {
-        self.assigned.iter().any(|one| one.is_awake() && one.trouble.is_known(self.polls))
-            || self.subscription.as_ref().is_some_and(Subscription::has_trouble)
+        let is_known = |one: &Assigned| one.is_awake() && one.trouble.is_known(self.polls);
+        let fails = match &self.assigned.turns {
+            Some(turns) => turns.failing().iter().any(|at| is_known(&self.assigned[*at])),
+            None => self.assigned.iter().any(is_known),
+        };
+        fails || self.subscription.as_ref().is_some_and(Subscription::has_trouble)
     }
 
     fn reconcile_and_fetch(&mut self) -> Result<Records> {
@@ -274,20 +279,26 @@ impl Consumer {
         let mut records = Records::default();
         let mut limits =
             FetchLimits { bytes: self.config.max_poll_bytes, records: self.config.max_poll_records };
+        if self.assigned.turns.is_some() {
+            self.fetch_in_turn(&mut limits, &mut records)?;
+            return Ok(records);
+        }
         let (start, count) = (self.next, self.assigned.len());
         let mut fail = false;
         for at in (start..count).chain(0..start) {
             let one = &mut self.assigned[at];
             if one.is_awake() && one.trouble.is_known(self.polls) {
                 fail = true;
-            } else if self.serve(at, &mut limits, &mut records)? {
+            } else if self.serve(at, &mut limits, &mut records)? != Served::Whole {
                 return Ok(records);
             }
         }
         if fail && records.is_empty() {
             for at in (start..count).chain(0..start) {
                 let one = &self.assigned[at];
-                if one.trouble.is_known(self.polls) && self.serve(at, &mut limits, &mut records)? {
+                if one.trouble.is_known(self.polls)
+                    && self.serve(at, &mut limits, &mut records)? != Served::Whole
+                {
                     break;
                 }
             }
@@ -295,12 +306,12 @@ impl Consumer {
         Ok(records)
     }
 
-    /// Adds what there is in one partition. `true`: nothing more is to be added. An error is one that this poll is to give.
-    fn serve(&mut self, at: usize, limits: &mut FetchLimits, records: &mut Records) -> Result<bool> {
+    /// Adds what there is in one partition. An error is one that this poll is to give.
+    fn serve(&mut self, at: usize, limits: &mut FetchLimits, records: &mut Records) -> Result<Served> {
         let tails = self.directory.is_read_only();
         let one = &mut self.assigned[at];
         if !one.is_awake() {
-            return Ok(false);
+            return Ok(Served::Whole);
         }
         let looked = if tails { one.refresh_end() } else { Ok(()) };
         let cursor = &mut one.cursor;
@@ -315,19 +326,20 @@ impl Consumer {
                     records.push(one.cursor.log().id().clone(), fetched);
                     self.next = (at + 1) % self.assigned.len();
                 }
-                return Ok(limits.bytes == 0 || limits.records == 0);
+                let is_full = limits.bytes == 0 || limits.records == 0;
+                return Ok(if is_full { Served::Full } else { Served::Whole });
             }
             Err(failure) => failure,
         };
         // Deleted: the member's next poll announces it.
         let is_announced = matches!(failure, Error::NotFound { .. }) && self.subscription.is_some();
         if is_announced || one.trouble.is_known(self.polls) {
-            return Ok(false);
+            return Ok(Served::Whole);
         }
         if !records.is_empty() {
             // What was read before is returned; the next poll begins here and meets the failure again.
             self.next = at;
-            return Ok(true);
+            return Ok(Served::Later);
         }
         self.next = (at + 1) % self.assigned.len();
         let awake = self.assigned.count_awake();
@@ -355,7 +367,7 @@ impl Consumer {
     /// Continues at another offset of an assigned partition. The next poll returns an error if the offset is outside the log.
     pub fn seek(&mut self, to: Position) -> Result<()> {
         let at = self.find(to.topic_partition())?;
-        self.assigned[at].seek(to.offset());
+        self.assigned.seek(at, to.offset());
         Ok(())
     }
 
@@ -419,8 +431,8 @@ impl Consumer {
         self.directory.check_process()?;
         let offsets =
             self.assigned.iter().map(|one| to(&self.config, &one.cursor)).collect::<Result<Vec<_>>>()?;
-        for (one, offset) in self.assigned.iter_mut().zip(offsets) {
-            one.seek(offset);
+        for (at, offset) in offsets.into_iter().enumerate() {
+            self.assigned.seek(at, offset);
         }
         Ok(())
     }
@@ -447,7 +459,7 @@ impl Consumer {
     fn set_paused(&mut self, of: impl Iterator<Item = TopicPartition>, paused: bool) -> Result<()> {
         let found = of.map(|partition| self.find(&partition)).collect::<Result<Vec<_>>>()?;
         for at in found {
-            self.assigned[at].paused = paused;
+            self.assigned.pause(at, paused);
         }
         Ok(())
     }
@@ -478,6 +490,17 @@ impl Consumer {
     pub fn close(mut self) -> Result<()> {
         self.commit_last()
     }
+}
+
+/// What became of a partition whose turn it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Served {
+    /// All there is was added, or as much as a fetch brings.
+    Whole,
+    /// Nothing more is to be added.
+    Full,
+    /// It fails, which is for the next poll to meet: this one has records.
+    Later,
 }
 
 /// A poll. However it ends, with an error or a panic in code of the user's too, the member has to poll again in time.

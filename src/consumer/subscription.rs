@@ -274,6 +274,7 @@ impl Consumer {
         for one in &mut *self.assigned {
             one.leaving = leaving.contains(one.cursor.log().id());
         }
+        self.assigned.count();
         subscription.news.revoked = revoked;
     }
 

@@ -115,7 +115,11 @@ impl Consumer {
     pub(super) fn may_have_data(&self) -> bool {
         let polls = self.polls;
         let is_read = |one: &Assigned| one.is_awake() && !one.trouble.is_known(polls);
-        self.assigned.iter().any(|one| is_read(one) && one.cursor.may_have_data())
+        let have_data = match &self.assigned.turns {
+            Some(turns) => turns.are_there(),
+            None => self.assigned.iter().any(|one| is_read(one) && one.cursor.may_have_data()),
+        };
+        have_data
             || self.directory.is_closing()
             || self.subscription.as_ref().is_some_and(|group| group.has_pending_change(&self.directory))
     }
@@ -123,13 +127,19 @@ impl Consumer {
     /// Sleeps until something may be there: registers everywhere, looks once more, parks.
     fn sleep(&self, deadline: Option<Instant>) -> Waited {
         let waker = self.wake.parker.waker();
-        let awake = self.assigned.iter().filter(|one| one.is_awake());
-        let mut places: Vec<_> = awake.map(|one| one.cursor.log().sleepers()).collect();
+        let mut places = Vec::new();
+        if let Some(turns) = &self.assigned.turns {
+            // Marks that are there already are seen before it parks.
+            turns.ready.wakes(&waker);
+        } else {
+            let awake = self.assigned.iter().filter(|one| one.is_awake());
+            places.extend(awake.map(|one| one.cursor.log().sleepers()));
+        }
         if let Some(subscription) = &self.subscription {
             places.extend(subscription.sleepers(&self.directory));
         }
         // With nothing else to wait for.
-        if self.assigned.iter().all(|one| !one.is_awake()) {
+        if self.assigned.count_awake() == 0 {
             places.push(self.directory.idlers());
         }
         let _sleeping: Vec<_> = places.into_iter().map(|at| at.enter(&waker)).collect();

@@ -209,12 +209,18 @@ impl PartitionCore {
         self.settings.set(settings);
     }
 
+    /// Replaces the view. Those that watch or wait see the new one.
+    pub(super) fn replace_view(&self, next: impl FnOnce(&LogView) -> LogView) {
+        self.view.replace(next);
+        self.sleepers.wake_all();
+    }
+
     /// Raises the log start; it never goes back.
     pub(crate) fn advance_start(&self, to: u64) {
         if self.log_start() >= to || self.view.replace_first(|view| view.starting_at(to)) {
             return;
         }
-        self.view.replace(|view| view.starting_at(to));
+        self.replace_view(|view| view.starting_at(to));
     }
 
     /// Raises the durable end. Readers that read only what is durable wait for it as others wait for records.

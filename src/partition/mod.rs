@@ -51,7 +51,7 @@
 //! | `LiveWriter::taking`, `LiveWatch::watched` | a slot is taken; the file of the present writer is found |
 //! | what lookups by time know of a list of segments | one lookup in memory, or making the next list |
 //! | what a segment guards ([`segment`](crate::segment)), the maps that a log keeps | one lookup, one rename; nothing is unmapped under it |
-//! | sleepers and turns | registering, waking |
+//! | sleepers, watches and turns | registering, waking; marks are set under those of the place |
 
 mod cleanup;
 mod context;

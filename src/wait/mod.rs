@@ -15,19 +15,24 @@
 //! those that were woken, those whose time is up, and those that did not even park. A sleeper that is not parked any more leaves the
 //! list, or passes the wake on that was meant for it.
 //!
+//! Who asks many places watches them ([`Ready`]): each wake marks for all who watch, before it wakes a sleeper.
+//!
 //! A sleeper is a [`Waker`]: of a thread ([`Parker`]) or, later, of a task. What is waited for is not known here.
 
 mod parker;
+mod ready;
 mod requests;
 #[cfg(test)]
 mod tests;
 mod turns;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 pub(crate) use parker::Parker;
+pub(crate) use ready::Ready;
 pub(crate) use requests::{Request, Requests};
 pub(crate) use turns::Turns;
 
@@ -36,7 +41,7 @@ use crate::sys::sync::{AtomicUsize, Mutex, fence};
 /// Those who wait at one place.
 #[derive(Debug, Default)]
 pub(crate) struct Sleepers {
-    /// How many are waiting, for a look without the lock. Changed under the lock.
+    /// How many are waiting or watching, for a look without the lock. Changed under the lock.
     count: AtomicUsize,
     list: Mutex<List>,
 }
@@ -45,6 +50,8 @@ pub(crate) struct Sleepers {
 struct List {
     next_ticket: u64,
     waiting: Vec<(u64, Waker)>,
+    /// Whose marks are to be set, and the number of this place there.
+    watching: Vec<(Arc<Ready>, usize)>,
     /// To be woken, one by the other.
     meant: VecDeque<(u64, Waker)>,
     /// Tickets of those that were woken and have not left.
@@ -66,6 +73,10 @@ impl Drop for Sleeping<'_> {
 }
 
 impl List {
+    fn to_be_woken(&self) -> usize {
+        self.waiting.len() + self.watching.len()
+    }
+
     /// Takes the next of those that are to be woken.
     fn next(&mut self) -> Option<Waker> {
         let (ticket, waker) = self.meant.pop_front()?;
@@ -79,7 +90,8 @@ impl Sleepers {
     #[inline]
     pub(crate) fn wake_all(&self) {
         fence(Ordering::SeqCst);
-        if self.count.load(Ordering::Relaxed) != 0 {
+        // Another writer that has woken them instead has set their marks before.
+        if self.count.load(Ordering::Acquire) != 0 {
             self.wake_waiting();
         }
     }
@@ -88,8 +100,9 @@ impl Sleepers {
     fn wake_waiting(&self) {
         let first = {
             let list = &mut *self.list.lock();
-            self.count.store(0, Ordering::Relaxed);
+            list.watching.drain(..).for_each(|(ready, number)| ready.mark(number));
             list.meant.extend(list.waiting.drain(..));
+            self.count.store(0, Ordering::Release);
             list.next()
         };
         if let Some(waker) = first {
@@ -104,8 +117,28 @@ impl Sleepers {
         let ticket = list.next_ticket;
         list.next_ticket += 1;
         list.waiting.push((ticket, waker.clone()));
-        self.count.store(list.waiting.len(), Ordering::Relaxed);
+        self.count.store(list.to_be_woken(), Ordering::Relaxed);
         Sleeping { at: self, ticket }
+    }
+
+    /// Has the next wake set a mark. What was published before may have found no watch, so the place is checked once more:
+    /// returns what `has_news` does. The watch lasts in any case.
+    #[must_use]
+    pub(crate) fn watch(&self, ready: &Arc<Ready>, number: usize, has_news: impl FnOnce() -> bool) -> bool {
+        {
+            let mut list = self.list.lock();
+            list.watching.push((Arc::clone(ready), number));
+            self.count.store(list.to_be_woken(), Ordering::Relaxed);
+        }
+        fence(Ordering::SeqCst);
+        has_news()
+    }
+
+    /// Sets no mark of these any more.
+    pub(crate) fn forget(&self, ready: &Arc<Ready>) {
+        let mut list = self.list.lock();
+        list.watching.retain(|(other, _)| !Arc::ptr_eq(other, ready));
+        self.count.store(list.to_be_woken(), Ordering::Relaxed);
     }
 
     /// Whether there are any: from then on none of them misses a wake.
@@ -124,7 +157,7 @@ impl Sleepers {
             } else {
                 list.waiting.retain(|(other, _)| *other != ticket);
                 list.meant.retain(|(other, _)| *other != ticket);
-                self.count.store(list.waiting.len(), Ordering::Relaxed);
+                self.count.store(list.to_be_woken(), Ordering::Relaxed);
                 None
             }
         };

@@ -175,7 +175,7 @@ impl Leader {
         let (gone, left) = self.segments().split_head(|next| next.base() <= log_start);
         if let Some(first) = left.first().filter(|_| !gone.is_empty()).map(|first| first.base()) {
             // The list before its last segment changes only under `front`.
-            self.view.replace(|view| {
+            self.replace_view(|view| {
                 view.with_segments(view.segments().split_head(|next| next.base() <= first).1)
             });
             self.forget_left(first);

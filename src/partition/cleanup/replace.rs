@@ -68,6 +68,7 @@ impl Leader {
         self.view.replace_if(|view| {
             (view.segments().exchanged(old, &new).map(|segments| view.with_segments(segments)), ())
         });
+        self.sleepers.wake_all();
         _kept = old.iter().filter_map(|segment| segment.leave()).collect();
         front.swaps.push_back(Swap { old: old.to_vec(), new });
         self.finish_swaps_of(&mut front, now)?;

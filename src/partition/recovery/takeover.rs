@@ -70,7 +70,7 @@ impl Leader {
         self.marks.loaded(next_offset, clean);
         self.set_producers(producers, next_offset);
         self.writer.durable().loaded(Unfinished::of(sealed, directory));
-        self.view.replace(|view| view.with_segments(SegmentList::of(segments)).starting_at(log_start));
+        self.replace_view(|view| view.with_segments(SegmentList::of(segments)).starting_at(log_start));
         *appender = if self.writer.has_failed() { Appender::Poisoned } else { state };
         if !clean {
             // Readers get the records at once; they are on disk soon.

@@ -325,7 +325,7 @@ impl Tailing {
             return Ok(report);
         }
         let grown: Vec<_> = list.iter().take(complete).filter(|kept| !kept.end().sealed).cloned().collect();
-        self.view.replace(|view| view.with_segments(list).starting_at(log_start));
+        self.replace_view(|view| view.with_segments(list).starting_at(log_start));
         // The list has the next segment before the one before it is sealed.
         for segment in grown {
             let end = segment.end();

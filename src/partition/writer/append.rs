@@ -247,7 +247,7 @@ impl Leader {
                 self.begin_epoch(epoch, next_offset)?;
                 let found = BatchesEnd { position: last.position, next_offset };
                 let writer = self.reopen(last.base, found, None)?;
-                self.view.replace(|view| view.with(writer.segment()));
+                self.replace_view(|view| view.with(writer.segment()));
                 self.expect_long_tail(self.writer.counters.appended_bytes());
                 self.writer.expect_roll_at(self.settings.segment_bytes(), writer.position());
                 self.show(&writer);
@@ -305,7 +305,7 @@ impl Leader {
             self.has_begun();
             self.context.retain();
         }
-        self.view.replace(|view| {
+        self.replace_view(|view| {
             let view = view.with(writer.segment());
             if first { view.starting_at(next_offset) } else { view }
         });
@@ -351,7 +351,7 @@ impl Leader {
             let entries = Some(IndexEntries::default());
             let wider =
                 SegmentWriter::reopen(&self.disk, &self.directory, base, found, capacity, interval, entries)?;
-            self.view.replace(|view| view.with(wider.segment()));
+            self.replace_view(|view| view.with(wider.segment()));
             self.show(&wider);
             **writer = wider;
         }

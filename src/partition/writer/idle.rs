@@ -140,7 +140,7 @@ impl Leader {
                 let end = found.end();
                 let last = LastSegment { base: found.base(), position: end.position };
                 let next_offset = found.next_offset();
-                self.view.replace(|view| view.with(&found));
+                self.replace_view(|view| view.with(&found));
                 *appender = Appender::Idle { next_offset, epoch, last: Some(last) };
                 true
             }

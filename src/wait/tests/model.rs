@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::{Parker, Request, Requests, Sleepers, Turns, before_parking};
+use super::super::{Parker, Ready, Request, Requests, Sleepers, Turns, before_parking};
 use crate::sys::Tail;
 use crate::sys::sync::Mutex;
 
@@ -102,6 +102,12 @@ struct Counted {
     sleepers: Sleepers,
 }
 
+impl Default for Counted {
+    fn default() -> Self {
+        Self { tail: Tail::new(0, 0), sleepers: Sleepers::default() }
+    }
+}
+
 impl Counted {
     fn append(&self, end: u64) {
         self.tail.publish(end, 0);
@@ -132,7 +138,7 @@ impl Counted {
         model.preemption_bound = Some(bound);
         let sides = sides.to_vec();
         model.check(move || {
-            let log = Arc::new(Self { tail: Tail::new(0, 0), sleepers: Sleepers::default() });
+            let log = Arc::new(Self::default());
             let threads: Vec<_> = sides
                 .iter()
                 .map(|side| {
@@ -154,6 +160,74 @@ fn a_wake_is_passed_on_by_one_whose_time_is_up_and_by_one_that_waits_for_more() 
     };
     Counted::check(2, &[appends_one, Counted::wait_no_longer, |log| log.wait_for(1)]);
     Counted::check(2, &[appends_two, |log| log.wait_for(1), |log| log.wait_for(2)]);
+}
+
+/// Two logs, and one who asks both: only those that were marked.
+#[derive(Default)]
+struct Asking {
+    logs: [Counted; 2],
+    ready: std::sync::Arc<Ready>,
+}
+
+impl Asking {
+    /// Asks until all was seen, and sleeps as long as there are no marks.
+    fn see(&self, ends: [u64; 2]) {
+        let (mut seen, mut marked) = ([0; 2], vec![0, 1]);
+        while seen != ends {
+            while let Some(number) = marked.pop() {
+                seen[number] = self.logs[number].tail.load().position;
+                let log = &self.logs[number];
+                let has_news = || log.tail.load().position != seen[number];
+                if log.sleepers.watch(&self.ready, number, has_news) {
+                    log.sleepers.forget(&self.ready);
+                    marked.push(number);
+                }
+            }
+            if seen != ends {
+                let parker = Parker::default();
+                self.ready.wakes(&parker.waker());
+                if !self.ready.has_marks() {
+                    parker.park(None);
+                }
+                marked = self.ready.take();
+            }
+        }
+    }
+
+    fn check(bound: usize, sides: &[fn(&Self)]) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(bound);
+        let sides = sides.to_vec();
+        model.check(move || {
+            let asking = Arc::new(Self::default());
+            let threads: Vec<_> = sides
+                .iter()
+                .map(|side| {
+                    let (asking, side) = (Arc::clone(&asking), *side);
+                    thread::spawn(move || side(&asking))
+                })
+                .collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+    }
+}
+
+#[test]
+fn one_who_asks_what_was_marked_sees_all() {
+    let one: fn(&Asking) = |asking| asking.logs[0].append(1);
+    let both: fn(&Asking) = |asking| {
+        asking.logs[0].append(1);
+        asking.logs[1].append(1);
+    };
+    let twice: fn(&Asking) = |asking| {
+        asking.logs[0].append(1);
+        asking.logs[0].append(2);
+    };
+    Asking::check(3, &[one, |asking| asking.see([1, 0])]);
+    Asking::check(3, &[both, |asking| asking.see([1, 1])]);
+    Asking::check(3, &[twice, |asking| asking.see([2, 0])]);
+    // Another may be the one that is woken.
+    Asking::check(2, &[one, |asking| asking.see([1, 0]), |asking| asking.logs[0].wait_for(1)]);
 }
 
 /// What is appended, and how much of that one sync has fsynced.
