@@ -235,21 +235,22 @@ impl BatchBuilder {
     }
 
     fn header_of(&self, codec: Codec, record_count: i32, last_offset_delta: i32) -> BatchHeader {
-        self.producer.mark(BatchHeader {
+        let append_time = if self.append_time.is_some() { LOG_APPEND_TIME } else { 0 };
+        BatchHeader {
             base_offset: 0,
             batch_length: 0,
             leader_epoch: 0,
             magic: 2,
             crc: 0,
-            attributes: codec.attributes() | if self.append_time.is_some() { LOG_APPEND_TIME } else { 0 },
+            attributes: codec.attributes() | append_time | self.producer.attributes,
             last_offset_delta,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.append_time.unwrap_or(self.max_timestamp),
-            producer_id: -1,
-            producer_epoch: -1,
-            base_sequence: -1,
+            producer_id: self.producer.id,
+            producer_epoch: self.producer.epoch,
+            base_sequence: self.producer.base_sequence,
             record_count,
-        })
+        }
     }
 
     /// Forgets the records, keeps the buffer unless it grew past `keep` bytes.

@@ -1,14 +1,14 @@
 //! Which producer a batch is of, as its header says.
 
-use super::header::{BatchHeader, CONTROL, TRANSACTIONAL};
+use super::header::{CONTROL, TRANSACTIONAL};
 
 /// What a header says of the producer with an id that wrote the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BatchProducer {
-    id: i64,
-    epoch: i16,
-    base_sequence: i32,
-    attributes: i16,
+    pub(super) id: i64,
+    pub(super) epoch: i16,
+    pub(super) base_sequence: i32,
+    pub(super) attributes: i16,
 }
 
 impl BatchProducer {
@@ -28,16 +28,5 @@ impl BatchProducer {
     #[inline]
     pub(super) fn is_one(&self) -> bool {
         self.id >= 0
-    }
-
-    #[inline]
-    pub(super) fn mark(&self, header: BatchHeader) -> BatchHeader {
-        BatchHeader {
-            attributes: header.attributes | self.attributes,
-            producer_id: self.id,
-            producer_epoch: self.epoch,
-            base_sequence: self.base_sequence,
-            ..header
-        }
     }
 }

@@ -289,7 +289,7 @@ fn fill(
 }
 
 /// Adds a record to a batch, unless it is refused.
-#[inline]
+#[inline(always)]
 fn push(
     batch: &mut BatchBuilder,
     record: &RecordFields<'_>,
@@ -306,7 +306,7 @@ fn push(
 }
 
 /// Appends a batch that is not empty to its partition, and returns when it is as safe as the level says.
-#[inline]
+#[inline(always)]
 fn append(
     batch: &mut BatchBuilder,
     log: &Arc<PartitionLog>,
@@ -322,7 +322,7 @@ fn append(
 }
 
 /// The same without waiting for a sync. The batch is compressed first, while nothing is locked.
-#[inline]
+#[inline(always)]
 fn write_batch(
     batch: &mut BatchBuilder,
     log: &Arc<PartitionLog>,

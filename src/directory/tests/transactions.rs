@@ -189,3 +189,105 @@ fn a_decision_is_kept_until_its_markers_are_on_disk() {
     commit(&log, &mut producer, "fourth").unwrap();
     assert_eq!(point(), (11, 13), "of the last one alone");
 }
+
+/// Cuts the power at each sync: what was synced is there, and of each log file that it watches what was written since, or not.
+#[cfg(unix)]
+#[derive(Debug)]
+struct PowerCuts {
+    root: PathBuf,
+    watched: Vec<PathBuf>,
+    is_on: AtomicBool,
+    /// By file number: what a sync has put on disk.
+    durable: Mutex<BTreeMap<u64, Vec<u8>>>,
+    /// The states, and in which order they came.
+    states: Mutex<Vec<PathBuf>>,
+}
+
+#[cfg(unix)]
+impl crate::sys::faults::Observer for PowerCuts {
+    fn file_synced(&self, file: &fs::File) {
+        use std::os::unix::fs::{FileExt, MetadataExt};
+        let metadata = file.metadata().unwrap();
+        let mut content = vec![0; usize::try_from(metadata.len()).unwrap()];
+        if file.read_exact_at(&mut content, 0).is_ok() {
+            self.durable.lock().insert(metadata.ino(), content);
+        }
+        if !self.is_on.load(Ordering::Relaxed) {
+            return;
+        }
+        for mask in 0..1_u32 << self.watched.len() {
+            let mut states = self.states.lock();
+            let copy = self.root.join(format!("state {}", states.len()));
+            killed(&self.root.join("log"), &copy);
+            for (_, name) in self.watched.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 0) {
+                let number = fs::metadata(self.root.join("log").join(name)).unwrap().ino();
+                let synced = self.durable.lock().get(&number).cloned().unwrap_or_default();
+                fs::write(copy.join(name), synced).unwrap();
+            }
+            states.push(copy);
+        }
+    }
+
+    fn directory_synced(&self, _: &Path) {}
+
+    fn renamed(&self, _: &Path) {}
+}
+
+/// The order of what a synced transaction waits for: whatever of the rest survives a power cut, it is there as a whole or not at all,
+/// and once it was acknowledged it is there.
+#[cfg(unix)]
+#[test]
+fn a_synced_transaction_survives_the_power_as_a_whole() {
+    let root = in_memory();
+    let shard = |log: &EventLog| {
+        let topic = log.topic("__transaction_state").unwrap();
+        let mut shards = topic.partitions().into_iter().map(|partition| Arc::clone(partition.log()));
+        shards.find(|shard| shard.bounds().unwrap().log_end > 0).unwrap().id().to_string()
+    };
+    // Which partition the id's states are in.
+    let probe = options(&Faults::default()).open(root.path().join("probe")).unwrap();
+    drop(probe.transactional_producer("x").unwrap());
+    let names = ["t-0".to_owned(), "t-1".to_owned(), shard(&probe)];
+    drop(probe);
+    let watched = names.iter().map(|name| Path::new(name).join("00000000000000000000.log")).collect();
+    let cuts = Arc::new(PowerCuts {
+        root: root.path().to_owned(),
+        watched,
+        is_on: false.into(),
+        durable: Mutex::default(),
+        states: Mutex::default(),
+    });
+    let log = options(&Faults::observed(Arc::clone(&cuts) as _)).open(root.path().join("log")).unwrap();
+    log.create_topic("t", TopicConfig::new().partitions(2)).unwrap();
+    let config = ProducerConfig::new().durability(Durability::Synced);
+    let mut producer = log.transactional_producer_with("x", config).unwrap();
+    commit(&log, &mut producer, "first").unwrap();
+    log.sync().unwrap();
+    cuts.is_on.store(true, Ordering::Relaxed);
+    commit(&log, &mut producer, "second").unwrap();
+    let before = cuts.states.lock().len();
+    // What comes after it is synced in any order, another transaction among it.
+    for number in [1, 0] {
+        log.topic("t").unwrap().partition(number).unwrap().sync().unwrap();
+    }
+    cuts.is_on.store(false, Ordering::Relaxed);
+    let all = ["first", "first", "second", "second"].map(str::to_owned);
+    let (mut there, mut absent) = (0, 0);
+    for (at, state) in cuts.states.lock().iter().enumerate() {
+        let reopened = options(&Faults::default()).open(state).unwrap();
+        let found = committed(&reopened);
+        assert!(found == all || found == all[..2], "state {at} of {before}: {found:?}");
+        assert!(at < before || found == all, "state {at} of {before}: it was acknowledged, and is not there");
+        if found == all {
+            there += 1
+        } else {
+            absent += 1
+        }
+        // A second one while that is recovered comes to the same.
+        let again = root.path().join("again");
+        killed(state, &again);
+        assert_eq!(committed(&options(&Faults::default()).open(&again).unwrap()), found);
+        fs::remove_dir_all(again).unwrap();
+    }
+    assert!(there > 20 && absent > 8 && before >= 24, "{there} {absent} {before}");
+}

@@ -11,6 +11,7 @@ use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::format::batch::FinishedBatch;
+use crate::partition::tailing::live_file::LiveSlot;
 use crate::partition::writer::backpressure::waits_here;
 use crate::partition::{Appender, Leader};
 use crate::segment::{BatchesEnd, IndexEntries, MAX_OFFSET, MAX_OFFSETS, SegmentWriter};
@@ -50,14 +51,15 @@ pub(crate) struct Appended {
 
 /// What is known of an append when the appender is left.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Put {
+pub(super) struct Put<'l> {
     /// Offset after the batch.
     end: u64,
     /// So much was appended since the last sync that one is due.
     long: bool,
+    live: Option<&'l LiveSlot>,
 }
 
-impl Put {
+impl Put<'_> {
     pub(super) fn end(&self) -> u64 {
         self.end
     }
@@ -105,8 +107,9 @@ impl Leader {
         }
         let put = self.put(&mut appender, batch, base_offset, durability)?;
         drop(appender);
+        let next_offset = put.end;
         self.follow_up(put, was_idle, durability)?;
-        Ok(Appended { base_offset, next_offset: put.end })
+        Ok(Appended { base_offset, next_offset })
     }
 
     /// Refuses unless a batch could go where no record may lie, nor after it.
@@ -120,8 +123,15 @@ impl Leader {
     }
 
     /// Where a batch of so many offsets begins that is to go to this place.
-    #[inline]
+    #[inline(always)]
     pub(super) fn base_for(&self, appender: &Appender, place: AppendAt, offsets: u32) -> Result<u64> {
+        match place {
+            AppendAt::End => Ok(appender.next_offset()),
+            _ => self.base_at(appender, place, offsets),
+        }
+    }
+
+    fn base_at(&self, appender: &Appender, place: AppendAt, offsets: u32) -> Result<u64> {
         let next_offset = appender.next_offset();
         match place {
             AppendAt::End => Ok(next_offset),
@@ -145,7 +155,7 @@ impl Leader {
         batch: &mut FinishedBatch<'_>,
         base_offset: u64,
         durability: Durability,
-    ) -> Result<Put> {
+    ) -> Result<Put<'_>> {
         let Appender::Active { writer, epoch } = &mut *appender else { return Err(Error::Closed) };
         let bytes = batch.len();
         // A store through the map would make the sync that follows write far more than the batch.
@@ -170,13 +180,14 @@ impl Leader {
             let (growth, tail) = writer.growth();
             self.context.preallocate(growth, tail);
         }
-        if let Some(live) = self.writer.live_slot() {
+        let live = self.writer.live_slot();
+        if let Some(live) = live {
             live.publish(writer.segment().end_word());
         }
         self.writer.counters.appended(batch.records(), bytes);
         self.writer.used.store(true, Ordering::Relaxed);
         let position = writer.position();
-        let put = Put { long: self.writer.has_long_tail(), end: writer.next_offset() };
+        let put = Put { long: self.writer.has_long_tail(), end: writer.next_offset(), live };
         self.ask_for_next(position - bytes as u64, position);
         Ok(put)
     }
@@ -185,13 +196,13 @@ impl Leader {
     #[inline(always)]
     pub(super) fn follow_up(
         self: &Arc<Self>,
-        put: Put,
+        put: Put<'_>,
         was_idle: bool,
         durability: Durability,
     ) -> Result<()> {
-        let Put { end, long } = put;
+        let Put { end, long, live } = put;
         self.sleepers.wake_all();
-        if let Some(live) = self.writer.live_slot() {
+        if let Some(live) = live {
             live.wake();
         }
         self.ask_for_sync(durability);

@@ -58,7 +58,7 @@ pub(crate) fn append_together(parts: &mut [AppendPart<'_>], durability: Durabili
 }
 
 /// `None`: a partition has no room any more, and nothing was written.
-fn append_held(parts: &mut [AppendPart<'_>], durability: Durability) -> Result<Option<Vec<Put>>> {
+fn append_held<'p>(parts: &mut [AppendPart<'p>], durability: Durability) -> Result<Option<Vec<Put<'p>>>> {
     let mut held: Vec<_> = parts.iter().map(|part| part.log.writer.appender_beside_others()).collect();
     if !held.iter().zip(parts.iter()).all(|(appender, part)| part.log.is_ready(appender, part)) {
         return Ok(None);
@@ -90,12 +90,13 @@ fn one_by_one(parts: &mut [AppendPart<'_>], durability: Durability) -> Result<()
     Ok(())
 }
 
-impl AppendPart<'_> {
-    fn put(&mut self, appender: &mut Guard<'_, Appender>, durability: Durability) -> Result<Option<Put>> {
+impl<'p> AppendPart<'p> {
+    fn put(&mut self, appender: &mut Guard<'_, Appender>, durability: Durability) -> Result<Option<Put<'p>>> {
+        let log = self.log;
         let mut last = None;
         for batch in self.batches.iter_mut() {
             let base_offset = appender.next_offset();
-            let put = self.log.put(appender, &mut batch.finished(), base_offset, durability)?;
+            let put = log.put(appender, &mut batch.finished(), base_offset, durability)?;
             self.offsets.push(base_offset..put.end());
             last = Some(put);
         }
