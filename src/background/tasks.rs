@@ -184,7 +184,6 @@ impl Tasks {
             self.schedule.add(now, Task::FindDirty);
             self.schedule.add(now, Task::CheckTransactions);
             self.schedule.add(now, Task::ExpireIds);
-            self.schedule.add(now, Task::ForgetProducers);
             if self.schedule.holds(&Task::ExpireOffsets) {
                 self.schedule.add(now, Task::ExpireOffsets);
             }

@@ -279,9 +279,9 @@ fn a_synced_transaction_survives_the_power_as_a_whole() {
         assert!(found == all || found == all[..2], "state {at} of {before}: {found:?}");
         assert!(at < before || found == all, "state {at} of {before}: it was acknowledged, and is not there");
         if found == all {
-            there += 1
+            there += 1;
         } else {
-            absent += 1
+            absent += 1;
         }
         // A second one while that is recovered comes to the same.
         let again = root.path().join("again");
