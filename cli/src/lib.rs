@@ -47,6 +47,7 @@ mod stop;
 mod table;
 mod time;
 mod topics;
+mod transactions;
 mod verify;
 
 use std::path::PathBuf;
@@ -111,6 +112,7 @@ enum Command {
     Produce(produce::Produce),
     Consume(consume::Consume),
     Groups(groups::Groups),
+    Transactions(transactions::Transactions),
     Configs(configs::Configs),
     #[command(alias = "get-offsets")]
     Offsets(offsets::Offsets),
@@ -136,6 +138,7 @@ impl Command {
             Self::Produce(options) => produce::run(&options, session),
             Self::Consume(options) => consume::run(&options, session),
             Self::Groups(options) => groups::run(&options, session),
+            Self::Transactions(options) => transactions::run(&options, session),
             Self::Configs(options) => configs::run(&options, session),
             Self::Offsets(options) => offsets::run(&options, session),
             Self::DeleteRecords(options) => delete_records::run(&options, session),

@@ -103,7 +103,7 @@ fn as_table(partitions: &[Partition]) -> Outcome<String> {
 }
 
 /// The number of the node that the directory belongs to.
-fn node_id(session: &Session) -> Outcome<i64> {
+pub(super) fn node_id(session: &Session) -> Outcome<i64> {
     let text = files::text(&session.identity()?)?;
     let found = text.lines().find_map(|line| line.strip_prefix("node.id=")?.trim().parse().ok());
     Ok(found.unwrap_or(-1))

@@ -1,4 +1,5 @@
-//! Columns as Kafka's tools for groups print them: padded to their widest cell and to a least width, one blank between.
+//! Columns as Kafka's tools print them: padded to their widest cell and to a least width. One blank is between them, or a tab
+//! after each.
 
 use std::fmt::Write as _;
 
@@ -23,12 +24,7 @@ impl Table {
 
     /// All lines. What is last in a row is not padded.
     pub(super) fn text(&self) -> String {
-        let mut widths = self.least.clone();
-        for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
+        let widths = self.widths();
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
@@ -40,5 +36,29 @@ impl Table {
             text.push('\n');
         }
         text
+    }
+
+    /// All lines, as the tool for transactions prints them: each cell is padded and has a tab after it, the last one as well.
+    pub(super) fn tabbed(&self) -> String {
+        let widths = self.widths();
+        let mut text = String::new();
+        for row in &self.rows {
+            for (cell, width) in row.iter().zip(&widths) {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{cell:<width$}\t");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let mut widths = self.least.clone();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        widths
     }
 }

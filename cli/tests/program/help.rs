@@ -2,8 +2,9 @@
 
 use crate::program::{Program, ended};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "groups",
+    "transactions",
     "topics",
     "produce",
     "consume",

@@ -23,6 +23,7 @@ mod stats;
 #[cfg(unix)]
 mod terminal;
 mod topics;
+mod transactions;
 mod tutorial;
 mod verify;
 

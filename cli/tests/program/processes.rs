@@ -102,9 +102,14 @@ fn a_writer_gets_the_name_of_the_holder_and_readers_are_not_in_the_way() {
     assert_eq!(program.ok(&["topics", "--list"], ""), "t\n");
     assert_eq!(program.ok(&["offsets"], ""), "t:0:1\n");
     assert_eq!(program.ok(&[&FOLLOW[..], &["--until-end"]].concat(), ""), "held\n");
-    for arguments in
-        [&["topics", "--describe"][..], &["configs", "--describe"], &["log-dirs"], &["stats", "--once"]]
-    {
+    for arguments in [
+        &["topics", "--describe"][..],
+        &["configs", "--describe"],
+        &["log-dirs"],
+        &["stats", "--once"],
+        &["transactions", "--list"],
+        &["transactions", "--find-hanging"],
+    ] {
         program.ok(arguments, "");
     }
     program.ok(&["perf", "consume", "--topic", "t", "--num-records", "1"], "");
