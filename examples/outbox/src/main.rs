@@ -5,19 +5,23 @@
 //! cargo run --release -p outbox
 //! ```
 //!
-//! The relay keeps no state of its own. What it has relayed it learns from the log: each record carries its row's number.
-//! It writes with `send_batch_at`, so a second relay, or one that was thought dead, gets `Conflict` instead of writing
-//! twice; and it reads only what is on disk, so that nothing it relies on can get lost.
+//! The events of some rows and the number of the last of these rows, in a topic of its own, are one transaction. A relay
+//! that starts again reads that one number. If it were kept elsewhere, in a file or in the database, a relay that dies
+//! between the two would relay rows twice, or leave them out. A second relay takes the transactional id, so one that was
+//! thought dead gets `ProducerFenced` instead of writing twice. The number is read only after the id was taken: from then
+//! on nobody else moves it. With `Durability::Synced` what a transaction relies on is on disk when its commit returns.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use stratalog::{
-    ConsumerConfig, Durability, Error, EventLog, Header, Partition, ProducerConfig, ReadUpTo, Record,
-    TopicConfig,
+    CleanupPolicy, ConsumerConfig, Durability, Error, EventLog, IsolationLevel, ProducerConfig, Record,
+    Topic, TopicConfig,
 };
 
 const ROWS_AT_ONCE: i64 = 50;
+const RELAY: &str = "outbox-relay";
 
 type AnyResult<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -48,38 +52,45 @@ fn outbox_after(db: &Connection, last: i64) -> AnyResult<Vec<Row>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The number of the last row in the log, and where the log ends.
-fn last_relayed(log: &EventLog, ledger: &Partition) -> AnyResult<(i64, u64)> {
-    let mut reader = log.consumer_with(ConsumerConfig::new().read_up_to(ReadUpTo::Durable))?;
-    reader.assign([ledger])?;
-    let mut last = 0;
+/// The values of a topic's records that count.
+fn committed(log: &EventLog, topic: &Topic) -> AnyResult<Vec<Vec<u8>>> {
+    let config = ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted);
+    let mut reader = log.consumer_with(config)?;
+    reader.assign(topic.partitions())?;
+    let mut values = Vec::new();
     loop {
         let records = reader.poll(Duration::ZERO)?;
         if records.is_empty() {
-            return Ok((last, reader.position(ledger)?.offset()));
+            return Ok(values);
         }
-        for record in &records {
-            if let Some(id) = record.header("outbox-id").and_then(|id| id.try_into().ok()) {
-                last = i64::from_be_bytes(id);
-            }
-        }
+        values.extend(records.iter().filter_map(|record| record.value().map(<[u8]>::to_vec)));
     }
 }
 
-/// Relays what there is, or only so many batches, as if the process died then.
-fn relay(log: &EventLog, db: &Connection, batches: usize) -> AnyResult<usize> {
-    let ledger = log.ensure_topic("ledger", TopicConfig::new().retention(None))?.partition(0)?;
-    let producer = log.producer_with(ProducerConfig::new().durability(Durability::Synced))?;
-    let (mut last, mut end) = last_relayed(log, &ledger)?;
+/// Relays what there is. With `dies_at`, it ends in the middle of that batch, as if the process died there.
+fn relay(log: &EventLog, db: &Connection, dies_at: Option<usize>) -> AnyResult<usize> {
+    let ledger = log.ensure_topic("ledger", TopicConfig::new().partitions(3).retention(None))?;
+    // Only the last number counts: compaction deletes the ones before.
+    let progress = log.ensure_topic("outbox-progress", TopicConfig::new().cleanup(CleanupPolicy::Compact))?;
+    let config = ProducerConfig::new().durability(Durability::Synced);
+    let mut producer = log.transactional_producer_with(RELAY, config)?;
+    let mut last = match committed(log, &progress)?.pop() {
+        Some(number) => i64::from_be_bytes(number.as_slice().try_into()?),
+        None => 0,
+    };
     let mut relayed = 0;
-    for _ in 0..batches {
+    for batch in 0.. {
         let rows = outbox_after(db, last)?;
         let Some(newest) = rows.last() else { break };
-        let ids: Vec<_> = rows.iter().map(|row| row.id.to_be_bytes()).collect();
-        let headers: Vec<_> = ids.iter().map(|id| [Header::new("outbox-id", id)]).collect();
-        let records = rows.iter().zip(&headers);
-        let records = records.map(|(row, id)| Record::new(&row.payload).key(&row.account).headers(id));
-        end = producer.send_batch_at(&ledger, end, records)?.offsets.end;
+        let mut transaction = producer.begin()?;
+        for row in &rows {
+            transaction.send(&ledger, Record::new(&row.payload).key(&row.account))?;
+        }
+        if dies_at == Some(batch) {
+            break;
+        }
+        transaction.send(&progress, Record::new(&newest.id.to_be_bytes()).key(RELAY))?;
+        transaction.commit()?;
         last = newest.id;
         relayed += rows.len();
     }
@@ -98,24 +109,25 @@ fn main() -> AnyResult<()> {
 
     let dir = tempfile::tempdir()?;
     let log = EventLog::open(dir.path())?;
-    println!("first relay, stopped in the middle: {} rows", relay(&log, &db, 3)?);
+    println!("first relay, dies in the middle: {} rows", relay(&log, &db, Some(3))?);
     log.close()?;
 
     let log = EventLog::open(dir.path())?;
-    let stale = last_relayed(&log, &log.topic("ledger")?.partition(0)?)?;
-    println!("second relay, after a restart: {} rows", relay(&log, &db, usize::MAX)?);
-
-    // One that was thought dead wakes up with what it knew.
-    let ledger = log.topic("ledger")?.partition(0)?;
-    let late = log.producer()?.send_batch_at(&ledger, stale.1, [Record::new("twice")]);
-    match late {
-        Err(Error::Conflict { expected, actual }) => {
-            println!("a late relay is refused: the log ends at {actual}, not at {expected}");
-        }
+    let ledger = log.topic("ledger")?;
+    // One that is thought dead, in the middle of a transaction.
+    let mut late = log.transactional_producer(RELAY)?;
+    let mut transaction = late.begin()?;
+    transaction.send(&ledger, Record::new("twice").key("anna"))?;
+    println!("second relay, after a restart: {} rows", relay(&log, &db, None)?);
+    match transaction.commit() {
+        Err(Error::ProducerFenced { id }) => println!("a late relay is refused: another one has {id}"),
         other => panic!("a row would have been relayed twice: {other:?}"),
     }
-    assert_eq!(relay(&log, &db, usize::MAX)?, 0);
-    assert_eq!(ledger.offsets()?.log_end, 240, "each row once");
-    println!("240 rows in the outbox, {} records in the log", ledger.offsets()?.log_end);
+    assert_eq!(relay(&log, &db, None)?, 0);
+
+    let relayed = committed(&log, &ledger)?;
+    let distinct: BTreeSet<_> = relayed.iter().collect();
+    assert_eq!((relayed.len(), distinct.len()), (240, 240), "each row once");
+    println!("240 rows in the outbox, {} records in the log", relayed.len());
     Ok(())
 }
