@@ -100,7 +100,7 @@ fn work(log: &EventLog, id: &str, progress: &Progress) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Pays a batch of requests. Two of the batches, whoever has them, end in the middle.
+/// Pays a batch of requests. Two of the batches, whichever worker has them, end in the middle.
 fn pay(
     log: &EventLog,
     requests: &Records,

@@ -7,7 +7,7 @@
 //!
 //! A transfer is decided on two balances and written to two partitions, in one transaction and only if neither account
 //! has changed since: `Transaction::send_batch_at`. If one has, nothing is written, the error is `Conflict`, and it is
-//! decided again. With two `send`s, a thread that ends between them takes money and gives it to nobody. Without the
+//! decided again. With two `send`s, a thread that ends between them takes money and gives it to no account. Without the
 //! condition, two threads that see the same 100 both take 80 of it. With both accounts in one partition no transaction is
 //! needed: see the example `event_sourcing`.
 
@@ -151,6 +151,6 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     println!("balances: {balances:?}");
     assert_eq!(balances.iter().sum::<i64>(), OPENING * 4, "no money was made or lost");
     assert_eq!(accounts.iter().map(|account| account.events).sum::<usize>(), ACCOUNTS + 2 * done);
-    assert!(accounts.iter().all(|account| account.lowest >= 0), "nobody spent what was not there");
+    assert!(accounts.iter().all(|account| account.lowest >= 0), "no account spent what was not there");
     Ok(())
 }

@@ -108,7 +108,7 @@ fn what_a_killed_broker_left_open_is_aborted_and_the_open_says_so() {
 
 /// An id that is asked for is not the only one whose transaction the open ends.
 #[test]
-fn an_id_without_an_open_transaction_is_told_from_the_others() {
+fn an_id_without_an_open_transaction_is_not_one_with_one() {
     let program = killed();
     let (printed, reported) = abort(&program, "a");
     assert_eq!(printed, "No transaction of a was open.\n");

@@ -9,7 +9,7 @@
 //! that starts again reads that one number. If it were kept elsewhere, in a file or in the database, a relay that dies
 //! between the two would relay rows twice, or leave them out. A second relay takes the transactional id, so one that was
 //! thought dead gets `ProducerFenced` instead of writing twice. The number is read only after the id was taken: from then
-//! on nobody else moves it. With `Durability::Synced` what a transaction relies on is on disk when its commit returns.
+//! on no other relay moves it. With `Durability::Synced` what a transaction relies on is on disk when its commit returns.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
