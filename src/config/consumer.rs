@@ -45,7 +45,8 @@ pub enum ReadUpTo {
 
 /// What becomes of records that were written in transactions. Kafka: `isolation.level`.
 ///
-/// Only brokers and their clients write transactions so far: this matters for directories that a broker has used.
+/// They are those of a [`TransactionalProducer`](crate::TransactionalProducer), and of a broker's clients in a directory that a
+/// broker has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum IsolationLevel {

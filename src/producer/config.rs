@@ -79,6 +79,8 @@ impl ProducerConfig {
     ///
     /// For a [`TransactionalProducer`](crate::TransactionalProducer) it is what a transaction may take before it is written to the
     /// log, where readers of uncommitted records see it, and those of committed ones wait before it. Default: 1 MiB.
+    ///
+    /// It must hold a batch of [`batch_bytes`](Self::batch_bytes).
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.buffer_bytes = Some(bytes);
         self

@@ -233,6 +233,9 @@ impl Ownership {
         state = self.slot.lock();
         if let Some(decided) = state.decided.as_mut().filter(|decided| decided.transaction == transaction) {
             decided.after = None;
+            if durable.is_err() {
+                decided.durability = Durability::Buffered;
+            }
             // Also after a failed sync: for all that this process serves it is decided.
             let _ = self.transactions.finish(&self.slot, &mut state, now);
         }

@@ -1,7 +1,7 @@
 //! Transactions on a disk that fails or is full, and what the next open must find of them.
 
 use super::*;
-use crate::config::IsolationLevel;
+use crate::config::{IsolationLevel, ReadUpTo};
 use crate::producer::{ProducerConfig, TransactionalProducer};
 
 fn options(faults: &Faults) -> OpenOptions {
@@ -188,6 +188,35 @@ fn a_decision_is_kept_until_its_markers_are_on_disk() {
     log.sync().unwrap();
     commit(&log, &mut producer, "fourth").unwrap();
     assert_eq!(point(), (11, 13), "of the last one alone");
+}
+
+/// Their records and the decision are on disk when the commit returns, the markers are not yet.
+#[test]
+fn readers_of_what_is_durable_see_a_synced_transaction_at_once() {
+    let root = in_memory();
+    let log = options(&Faults::default()).open(root.path().join("log")).unwrap();
+    log.create_topic("t", TopicConfig::new().partitions(2)).unwrap();
+    let mut seen = Vec::new();
+    for durability in [Durability::Synced, Durability::Buffered] {
+        let config = ProducerConfig::new().durability(durability);
+        let mut producer = log.transactional_producer_with("x", config).unwrap();
+        for value in ["first", "second"] {
+            commit(&log, &mut producer, value).unwrap();
+            let config =
+                ConsumerConfig::new().isolation(IsolationLevel::ReadCommitted).read_up_to(ReadUpTo::Durable);
+            let mut reader = log.consumer_with(config).unwrap();
+            reader.assign(log.topic("t").unwrap().partitions()).unwrap();
+            let mut records = 0;
+            loop {
+                let polled = reader.poll(Duration::ZERO).unwrap();
+                if polled.is_empty() {
+                    break seen.push(records);
+                }
+                records += polled.len();
+            }
+        }
+    }
+    assert_eq!(seen, [2, 4, 4, 4], "those of a buffered one once it is synced");
 }
 
 /// Cuts the power at each sync: what was synced is there, and of each log file that it watches what was written since, or not.

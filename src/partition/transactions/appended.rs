@@ -30,7 +30,8 @@ impl Leader {
         self.producers.known.lock().state.epochs_of(producer_id)
     }
 
-    /// Appends the marker that ends a transaction.
+    /// Appends the marker that ends a transaction. With [`Durability::Synced`] the records and the decision are on disk: so the
+    /// transaction counts for readers of what is durable, and for a compaction, whatever becomes of the marker.
     pub(crate) fn end_transaction(
         self: &Arc<Self>,
         end: EndMarker,
@@ -67,14 +68,16 @@ impl Leader {
         self.reading.stability.publish(first_open);
     }
 
-    /// Notes a batch of a producer that is in the log, with the place that it got. Under `appender`.
-    pub(in crate::partition) fn note_appended(&self, batch: &FinishedBatch<'_>) {
+    /// Notes a batch of a producer that is in the log, with the place that it got. `is_settled`: if it is a marker, what it says is
+    /// known after a power cut without it. Under `appender`.
+    pub(in crate::partition) fn note_appended(&self, batch: &FinishedBatch<'_>, is_settled: bool) {
         let Some(batch) = batch.as_batch() else { return };
         let (header, control) = (batch.header, ControlRecord::in_batch(&batch));
         let Ok(base_offset) = u64::try_from(header.base_offset) else { return };
         let first_open = {
             let mut known = self.producers.known.lock();
             if let Some(ControlRecord::Commit { .. }) = control
+                && !is_settled
                 && let Some(first_offset) = known.state.open_of(header.producer_id)
             {
                 self.reading.unsettled.add(first_offset, base_offset);

@@ -174,7 +174,7 @@ impl Leader {
             Err(PutFailure::Unknown(failure)) => return Err(self.poison(appender, &failure)),
         };
         if batch.is_of_producer() {
-            self.note_appended(batch);
+            self.note_appended(batch, positioned);
         }
         if taken.wants_growth {
             let (growth, tail) = writer.growth();
