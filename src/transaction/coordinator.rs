@@ -41,8 +41,8 @@ pub(crate) struct Transactions {
     holds: Mutex<Vec<Arc<Holds>>>,
     /// Numbers of producers and of transactions.
     numbers: AtomicU64,
-    /// A check is asked for.
-    is_check_due: AtomicBool,
+    /// When a check is asked for, in nanoseconds; `u64::MAX` if none is.
+    check_at: AtomicU64,
     /// Transactions that the open found are open yet: what would decide them cannot be read, or their ends not be written.
     pub(super) are_some_left: AtomicBool,
     /// After an unclean stop: the highest epoch of each producer that any partition has.
@@ -71,7 +71,7 @@ impl Transactions {
             slots: Mutex::default(),
             holds: Mutex::default(),
             numbers: AtomicU64::new(1),
-            is_check_due: AtomicBool::new(false),
+            check_at: AtomicU64::new(u64::MAX),
             are_some_left: AtomicBool::new(false),
             highest_epochs: Mutex::default(),
         })
@@ -304,10 +304,10 @@ impl Transactions {
         self.abort_open(slot, state, true, Durability::Buffered, now)
     }
 
-    /// Has transactions checked at a moment, unless that is asked for.
+    /// Has transactions checked at a moment, unless that is asked for at it or before.
     pub(super) fn check_by(&self, due: Option<Moment>) {
         if let Some(due) = due
-            && !self.is_check_due.swap(true, Ordering::AcqRel)
+            && self.check_at.fetch_min(due.as_nanos(), Ordering::AcqRel) > due.as_nanos()
         {
             self.context.check_transactions(due);
         }
@@ -315,7 +315,7 @@ impl Transactions {
 
     /// Aborts transactions that have been open for too long at `moment`, and tries again what could not be written.
     pub(crate) fn check(&self, moment: Moment, now: i64) -> Checked {
-        self.is_check_due.store(false, Ordering::Release);
+        self.check_at.store(u64::MAX, Ordering::Release);
         let mut checked = Checked::default();
         for slot in self.all() {
             let mut state = slot.lock();

@@ -307,6 +307,8 @@ fn broker_takes_back_what_a_broker_wrote() {
     }
     for name in ["clean-4.1", "killed-4.1"] {
         let expected = Expected::of_broker(name);
+        // The open ends the transaction that is open in the directory that was killed.
+        let expected = if name == "killed-4.1" { expected.decided() } else { expected };
         let dir = expected.copy();
         let log = common::recorded().open(dir.path()).unwrap();
         let topic = log.topic("tx").unwrap();
@@ -324,10 +326,8 @@ fn broker_takes_back_what_a_broker_wrote() {
             .partition(|record| record["topic"] == "tx" && record["value"] == "6f757273");
         assert!(theirs.iter().eq(&expected.records), "{name}");
         let found: Vec<_> = ours.iter().map(|record| (&record["offset"], &record["committed"])).collect();
-        // In the directory that was killed a transaction is open before ours.
-        let committed = [json!(name == "clean-4.1"), json!(true)];
-        let ends = ends.map(|end| json!(end));
-        assert_eq!(found, [(&ends[0], &committed[0]), (&ends[1], &committed[1])], "{name}");
+        let (ends, committed) = (ends.map(|end| json!(end)), json!(true));
+        assert_eq!(found, [(&ends[0], &committed), (&ends[1], &committed)], "{name}");
     }
 }
 

@@ -1,8 +1,10 @@
 //! Transactions that others end: by time, by taking the id, from outside, with the log.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use stratalog::{AbortCause, Error, Event, ProducerConfig, Record, Remedy, TopicConfig, TransactionState};
+use stratalog::{
+    AbortCause, Error, Event, EventLog, ProducerConfig, Record, Remedy, TopicConfig, TransactionState,
+};
 
 use crate::{all, committed, open, options};
 
@@ -67,6 +69,32 @@ fn a_transaction_that_is_open_for_too_long_is_aborted() {
         transaction.commit().unwrap();
         assert_eq!(committed(&log, "a"), ["anew"]);
     }
+}
+
+/// By the thread, which looks when the first of them is due, whichever was begun first.
+#[test]
+fn the_shorter_of_two_timeouts_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::open(dir.path()).unwrap();
+    let topic = log.create_topic("a", TopicConfig::new()).unwrap();
+    let mut long = log.transactional_producer("long").unwrap();
+    let config = ProducerConfig::new().transaction_timeout(Duration::from_millis(20));
+    let mut short = log.transactional_producer_with("short", config).unwrap();
+    let mut first = long.begin().unwrap();
+    let mut second = short.begin().unwrap();
+    // With the deadline of the other one it would be a minute.
+    let until = Instant::now() + Duration::from_secs(30);
+    let late = loop {
+        match second.send(&topic, Record::new("x")) {
+            Err(late) => break late,
+            Ok(()) => std::thread::sleep(Duration::from_millis(5)),
+        }
+        assert!(Instant::now() < until, "it was not aborted");
+    };
+    assert!(matches!(late, Error::Aborted { cause: AbortCause::Timeout, .. }), "{late}");
+    first.send(&topic, Record::new("long")).unwrap();
+    first.commit().unwrap();
+    assert_eq!(committed(&log, "a"), ["long"]);
 }
 
 #[test]
