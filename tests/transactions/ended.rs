@@ -77,11 +77,11 @@ fn the_shorter_of_two_timeouts_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let log = EventLog::open(dir.path()).unwrap();
     let topic = log.create_topic("a", TopicConfig::new()).unwrap();
-    let mut long = log.transactional_producer("long").unwrap();
+    let mut patient = log.transactional_producer("long").unwrap();
     let config = ProducerConfig::new().transaction_timeout(Duration::from_millis(20));
-    let mut short = log.transactional_producer_with("short", config).unwrap();
-    let mut first = long.begin().unwrap();
-    let mut second = short.begin().unwrap();
+    let mut hasty = log.transactional_producer_with("short", config).unwrap();
+    let mut first = patient.begin().unwrap();
+    let mut second = hasty.begin().unwrap();
     // With the deadline of the other one it would be a minute.
     let until = Instant::now() + Duration::from_secs(30);
     let late = loop {
